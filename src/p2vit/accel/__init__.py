@@ -1,0 +1,1 @@
+"""The accelerator, modelled: machine description, workload, dataflow, cycles, energy, area."""

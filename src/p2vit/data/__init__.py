@@ -1,0 +1,1 @@
+"""Photos: image folders, named benchmarks, and the preprocessing that a program records."""

@@ -1,0 +1,1 @@
+"""Executors of an integer program: each returns the same integers."""

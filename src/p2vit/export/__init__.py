@@ -1,0 +1,1 @@
+"""An integer program in other people's formats."""

@@ -1,0 +1,1 @@
+"""The norm: what every integer operator computes, in pure integers, with proven widths."""

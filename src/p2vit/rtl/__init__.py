@@ -1,0 +1,1 @@
+"""The accelerator, built: one hardware module per operator, generated from the same parameter objects."""
