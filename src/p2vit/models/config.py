@@ -1,0 +1,90 @@
+"""Shape of a plain Vision Transformer, without weights. Importable without torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
+Pool = Literal["token", "avg"]
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Architecture of a plain ViT encoder in the canonical form that quantization starts from.
+
+    A token is one row of the residual stream. Prefix tokens (class token, then register tokens) stand
+    before the patch tokens.
+
+    Attributes:
+        name: What users type, e.g. ``deit_tiny_patch16_224``.
+        image_size: Pixels, (height, width); both multiples of ``patch_size``.
+        patch_size: Side of a square patch, pixels.
+        embed_dim: Channels of the residual stream.
+        depth: Number of encoder blocks.
+        heads: Attention heads; ``head_dim`` is ``embed_dim // heads``.
+        mlp_dim: Hidden channels of the MLP.
+        num_classes: Outputs of the head; 0 means no head: the program's output is the feature.
+        class_token: Whether a class token is prepended.
+        register_tokens: Number of register tokens after the class token.
+        activation: MLP activation; ``gelu`` is the exact (erf) function.
+        pool: ``token`` takes the first token, ``avg`` the mean over the patch tokens.
+        pre_norm: LayerNorm right after the embedding (CLIP).
+        pool_before_norm: Average first, then the last LayerNorm (timm's ``fc_norm`` models).
+        norm_eps: Epsilon of every LayerNorm.
+    """
+
+    name: str
+    image_size: tuple[int, int] = (224, 224)
+    patch_size: int = 16
+    embed_dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    mlp_dim: int = 1536
+    num_classes: int = 1000
+    class_token: bool = True
+    register_tokens: int = 0
+    activation: Activation = "gelu"
+    pool: Pool = "token"
+    pre_norm: bool = False
+    pool_before_norm: bool = False
+    norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        """Check that the shape is one a ViT can have.
+
+        Raises:
+            ValueError: naming the field, its value and what is allowed.
+        """
+        for side, pixels in zip(("height", "width"), self.image_size, strict=True):
+            if pixels < self.patch_size or pixels % self.patch_size:
+                raise ValueError(
+                    f"{self.name}: image {side} {pixels} is not a positive multiple of patch_size {self.patch_size}"
+                )
+        if self.embed_dim % self.heads:
+            raise ValueError(f"{self.name}: embed_dim {self.embed_dim} does not divide into {self.heads} heads")
+        if self.pool == "token" and not self.class_token:
+            raise ValueError(f"{self.name}: pool 'token' needs a class token; use pool 'avg'")
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.embed_dim // self.heads
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches, (rows, columns)."""
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens before the patch tokens."""
+        return int(self.class_token) + self.register_tokens
+
+    @property
+    def tokens(self) -> int:
+        """Rows of the residual stream."""
+        return self.grid[0] * self.grid[1] + self.prefix_tokens
+
+    @property
+    def patch_dim(self) -> int:
+        """Numbers in one patch: patch_size² × 3."""
+        return self.patch_size**2 * 3
