@@ -1,7 +1,7 @@
 """Train the tiny ViT of the benchmark ``digits``, in about a minute on two cores.
 
-Run: ``python scripts/train_digits.py``. It writes ``src/p2vit/models/weights/digits.safetensors`` and prints the
-accuracy on the held-out half, of which training sees nothing: it runs for a fixed number of epochs.
+Run: ``python scripts/train_digits.py``. It writes ``src/p2vit/models/weights/digits.safetensors`` and prints
+the accuracy on the held-out half, of which training sees nothing: it runs for a fixed number of epochs.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ EPOCHS, BATCH, PEAK_RATE = 120, 64, 2e-3
 
 
 def shifted(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Move every digit by up to one pixel: with 898 photos, this is what keeps a ViT from learning them by heart."""
+    """Move every digit by up to one pixel, so that 898 photos are not learnt by heart."""
     padded = F.pad(pixels, (0, 0, 1, 1, 1, 1))
     corners = torch.randint(0, 3, (len(pixels), 2), generator=generator)
     return torch.stack([p[r : r + 8, c : c + 8] for p, (r, c) in zip(padded, corners.tolist(), strict=True)])

@@ -1,6 +1,7 @@
 """Photo sets that users name instead of pointing at a folder."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from p2vit.data.digits import digits
@@ -13,7 +14,7 @@ from p2vit.errors import DataError, did_you_mean
 from p2vit.program.preprocessing import Preprocessing
 
 # Name -> (what opens it, what it is).
-BENCHMARKS = {
+BENCHMARKS: dict[str, tuple[Callable[[Preprocessing], PhotoSource], str]] = {
     "elpv": (elpv, "2,624 electroluminescence photos of solar cells, functional or defective"),
     "textile": (textile, "2,000 photos of simulated fabric: global, local or no defect"),
     "digits": (digits, "1,797 handwritten digits of 8 × 8 pixels"),

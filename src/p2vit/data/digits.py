@@ -1,4 +1,4 @@
-"""Benchmark ``digits``: scikit-learn's handwritten digits, small enough for a model that trains in a minute."""
+"""Benchmark ``digits``: scikit-learn's handwritten digits, for a model that trains in a minute."""
 
 import numpy as np
 from PIL import Image

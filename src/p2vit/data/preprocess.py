@@ -40,12 +40,11 @@ def to_pixels(image: Image.Image, pre: Preprocessing) -> NDArray[np.uint8]:
         DataError: when the photo's mode has no defined meaning.
     """
     rgb = to_rgb(ImageOps.exif_transpose(image))
-    kernel = FILTERS[pre.interpolation]
     height, width = pre.image_size
     if pre.resize == "squash":
-        return np.array(_scaled(rgb, height, width, kernel))
+        return np.array(_scaled(rgb, height, width, pre))
     cover_height, cover_width = pre.scaled_size
-    scaled = _scaled(rgb, *_covering(rgb.height, rgb.width, cover_height, cover_width), kernel)
+    scaled = _scaled(rgb, *_covering(rgb.height, rgb.width, cover_height, cover_width), pre)
     top, left = round((scaled.height - height) / 2), round((scaled.width - width) / 2)
     return np.array(scaled.crop((left, top, left + width, top + height)))
 
@@ -115,6 +114,13 @@ def _covering(height: int, width: int, cover_height: int, cover_width: int) -> t
     return max(cover_height, cover_width * height // width), cover_width
 
 
-def _scaled(image: Image.Image, height: int, width: int, kernel: Image.Resampling) -> Image.Image:
-    """Resample to (height, width), antialiased; no copy of a photo that has that size already."""
-    return image if image.size == (width, height) else image.resize((width, height), kernel)
+def _scaled(image: Image.Image, height: int, width: int, pre: Preprocessing) -> Image.Image:
+    """Resample RGB to (height, width), antialiased; no copy of a photo that has that size already."""
+    kernel = FILTERS[pre.interpolation]
+    if image.size == (width, height):
+        return image
+    if pre.rounding == "per_pass" or pre.interpolation == "nearest":
+        return image.resize((width, height), kernel)
+    bands = [band.convert("F").resize((width, height), kernel) for band in image.split()]
+    exact = np.stack([np.asarray(band) for band in bands], axis=-1)
+    return Image.fromarray(np.rint(exact).clip(0, 255).astype(np.uint8))

@@ -71,8 +71,7 @@ def batched(
     Yields:
         (uint8 [B, H, W, 3], int64 [B]): the photos and their indices.
     """
-    photos = ((i, p) for i in indices if (p := read(i)) is not None)
-    photos = islice(photos, limit)
+    photos = islice(((i, p) for i in indices if (p := read(i)) is not None), limit)
     while batch := list(islice(photos, batch_size)):
         yield np.stack([p for _, p in batch]), np.array([i for i, _ in batch], dtype=np.int64)
 

@@ -114,7 +114,7 @@ def file_reader(paths: Sequence[Path], preprocessing: Preprocessing) -> Callable
 
 
 def half_and_half(strata: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split indices into two halves with scikit-learn's generator and seed 0, the recipe of every benchmark here.
+    """Split indices into two halves with scikit-learn and seed 0, the recipe of every benchmark here.
 
     Args:
         strata: int64 [N]; each value is spread evenly over both halves.

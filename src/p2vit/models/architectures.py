@@ -57,7 +57,8 @@ def find(name: str) -> Architecture:
     if (plain := name.split(".")[0]) in ARCHITECTURES:
         return ARCHITECTURES[plain]
     raise ModelError(
-        f"no architecture '{name}'.{did_you_mean(plain, ARCHITECTURES)} 'p2vit list' shows all {len(ARCHITECTURES)}"
+        f"no architecture '{name}'.{did_you_mean(plain, ARCHITECTURES)} "
+        f"'p2vit list' shows all {len(ARCHITECTURES)}"
     )
 
 

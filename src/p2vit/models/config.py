@@ -57,7 +57,8 @@ class ViTConfig:
         for side, pixels in zip(("height", "width"), self.image_size, strict=True):
             if pixels < self.patch_size or pixels % self.patch_size:
                 raise ValueError(
-                    f"{self.name}: image {side} {pixels} is not a positive multiple of patch_size {self.patch_size}"
+                    f"{self.name}: image {side} {pixels} is not a positive multiple "
+                    f"of patch_size {self.patch_size}"
                 )
         if self.embed_dim % self.heads:
             raise ValueError(

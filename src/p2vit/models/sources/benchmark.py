@@ -52,8 +52,10 @@ def load_benchmark(name: str, *, image_size: int | tuple[int, int] | None = None
     if classes:
         probe = read_safetensors(_weights(f"probe_{name.removeprefix('dinov2-')}.safetensors"))
         state |= {"head.weight": probe["weight"], "head.bias": probe["bias"]}
-    # The benchmark's definition: straight to the model's size, bilinear.
-    preprocessing = Preprocessing(image_size=config.image_size, resize="squash", interpolation="bilinear")
+    # The benchmark's definition: straight to the model's size, bilinear, rounded to uint8 once.
+    preprocessing = Preprocessing(
+        image_size=config.image_size, resize="squash", interpolation="bilinear", rounding="once"
+    )
     return assemble(config, state, preprocessing, source=name, class_names=classes)
 
 

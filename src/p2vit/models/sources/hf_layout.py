@@ -1,4 +1,4 @@
-"""State dicts in Hugging Face's layouts (ViT, DeiT, DINOv2, CLIP vision) to canonical names. Pure functions."""
+"""State dicts in Hugging Face's layouts to canonical names. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ def canonical_from_hf(
         Canonical names -> float32 tensors.
 
     Raises:
-        ModelError: the family is unknown, or tensors are missing, superfluous, of a wrong shape or not finite.
+        ModelError: the family is unknown, or tensors are missing, superfluous, misshapen or not finite.
     """
     if model_type not in FAMILIES:
         raise ModelError(f"{source}: no layout for '{model_type}'; there is one for {', '.join(FAMILIES)}")

@@ -1,4 +1,4 @@
-"""Take tensors out of a foreign state dict one by one, and know at the end what was missing and what was left."""
+"""Take tensors out of a foreign state dict, and know at the end what was missing and what was left."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
