@@ -17,14 +17,20 @@ from p2vit.models.canonical import CanonicalViT
 from p2vit.models.sources.random import random_tensor
 
 WEIGHTS = Path(__file__).parent.parent / "src" / "p2vit" / "models" / "weights"
-EPOCHS, BATCH, PEAK_RATE = 120, 64, 2e-3
+EPOCHS, BATCH, PEAK_RATE = 250, 64, 2e-3
 
 
-def shifted(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Move every digit by up to one pixel, so that 898 photos are not learnt by heart."""
-    padded = F.pad(pixels, (0, 0, 1, 1, 1, 1))
-    corners = torch.randint(0, 3, (len(pixels), 2), generator=generator)
-    return torch.stack([p[r : r + 8, c : c + 8] for p, (r, c) in zip(padded, corners.tolist(), strict=True)])
+def varied(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Turn, scale and move every digit a little, so that 898 photos are not learnt by heart."""
+    turn, scale, right, down = torch.rand(4, len(pixels), generator=generator) * 2 - 1
+    turn, scale = 0.2 * turn, 1 + 0.12 * scale  # radians; share of the size
+    cos, sin = scale * torch.cos(turn), scale * torch.sin(turn)
+    # One pixel is a quarter of the grid's half side.
+    rows = [torch.stack([cos, -sin, 0.25 * right], dim=1), torch.stack([sin, cos, 0.25 * down], dim=1)]
+    photos = pixels.permute(0, 3, 1, 2).float()
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(photos.shape), align_corners=False)
+    photos = F.grid_sample(photos, grid, align_corners=False)
+    return photos.round().permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def main() -> None:
@@ -50,7 +56,7 @@ def main() -> None:
     for _ in range(EPOCHS):
         order = torch.randperm(len(labels), generator=generator)
         for batch in order[: len(order) // BATCH * BATCH].split(BATCH):
-            logits = module(shifted(pixels[batch], generator))
+            logits = module(varied(pixels[batch], generator))
             loss = F.cross_entropy(logits, labels[batch], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()

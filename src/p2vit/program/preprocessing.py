@@ -27,8 +27,8 @@ class Preprocessing(BaseModel):
         interpolation: Resampling filter, antialiased when shrinking.
         rounding: When resampled values become 8-bit. ``per_pass`` after the horizontal and again after
             the vertical pass, which is what Pillow does to 8-bit photos, and so what timm and Hugging Face
-            evaluate with; ``once`` at the end, which is what torch's antialiased interpolation on floats amounts to.
-            They differ by one grey level in about every sixth pixel.
+            evaluate with; ``once`` at the end, which is what torch's antialiased interpolation on floats
+            amounts to. They differ by one grey level in about every sixth pixel.
         mean: Per channel R, G, B, where black is 0 and white is 1.
         std: Per channel R, G, B, where black is 0 and white is 1.
     """
