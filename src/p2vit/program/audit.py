@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from p2vit.numerics import Linear
 from p2vit.numerics.rounding import IntArray, signed_bits
 from p2vit.program.check import structure_problems
-from p2vit.program.exponents import scale_problems
+from p2vit.program.exponents import fractional_exponents, scale_problems
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import PIXELS, IntegerProgram, Node
 from p2vit.program.ranges import NodeRanges, proven_ranges
@@ -80,7 +80,7 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
             program_sha256=program_sha256(program),
             ops=kinds(program),
             float_ops=sum(float_parameters(node) for node in program.nodes),
-            non_pot_scales=0,
+            non_pot_scales=sum(each.count for each in fractional_exponents(program)),
             max_accumulator_bits=0,
             max_register_bits=0,
             layers=[],

@@ -17,7 +17,7 @@ VERSION: Literal[1] = 1
 
 Side = Annotated[int, Field(ge=0, le=1 << 31)]
 Small = Annotated[int, Field(ge=-(1 << 31), le=1 << 31)]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -62,7 +62,7 @@ class Document(Record):
     version: Literal[1] = VERSION
     tensors_sha256: Digest
     pixels: TensorRecord
-    nodes: list[NodeRecord]
+    nodes: Annotated[list[NodeRecord], Field(min_length=1)]
     output: Name
     feature: Name
     preprocessing: Preprocessing

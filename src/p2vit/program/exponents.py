@@ -246,18 +246,24 @@ class ScaleProblem:
     message: str
 
 
-def scale_problems(program: IntegerProgram) -> list[ScaleProblem]:
-    """Everything about a program's scales that is not a power of two, or not consistent; empty if all is
-    well.
-
-    The input's scale is 1 by definition: an exponent of 0.
-    """
+def fractional_exponents(program: IntegerProgram) -> list[ScaleProblem]:
+    """Exponents that are no integers: scales that are no powers of two."""
     found = []
     for name, spec in program.tensors.items():
         if spec.exponent.dtype.kind not in "iu":
             found.append(
                 ScaleProblem(name, spec.exponent.size, f"exponents are {spec.exponent.dtype}, not integers")
             )
+    return found
+
+
+def scale_problems(program: IntegerProgram) -> list[ScaleProblem]:
+    """Everything about a program's scales that is not a power of two, or not consistent; empty if all is
+    well.
+
+    The input's scale is 1 by definition: an exponent of 0.
+    """
+    found = fractional_exponents(program)
     pixels = program.pixels
     for relation in (
         Relation("exponent of the pixels", pixels.exponent, np.asarray(0)),
