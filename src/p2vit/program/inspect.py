@@ -57,8 +57,10 @@ def parameter_bytes(node: Node) -> int:
         array = getattr(node.operator, name)
         if name == "accumulator_exponent":
             continue
-        packed = isinstance(node.operator, Linear) and name == "weight"
-        total += bytes_of(array.size, node.operator.weight_bits) if packed else array.nbytes
+        bits = 8 * array.itemsize
+        if isinstance(node.operator, Linear) and name == "weight":
+            bits = node.operator.weight_bits
+        total += bytes_of(array.size, bits)
     return total
 
 
