@@ -16,6 +16,10 @@ class ModelError(P2vitError):
     """A model cannot be found, read or brought to the canonical form."""
 
 
+class ProgramError(P2vitError):
+    """An integer program, in memory or on disk, that is not what it should be."""
+
+
 class MissingPackageError(P2vitError):
     """An optional package is not installed."""
 
