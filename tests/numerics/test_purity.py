@@ -8,8 +8,29 @@ import pytest
 import p2vit.numerics
 
 FILES = sorted(Path(p2vit.numerics.__file__).parent.glob("*.py"))
-FORBIDDEN_NAMES = {"float", "complex", "Fraction", "Decimal", "exp", "log", "log2", "exp2", "sqrt", "true_divide", "divide"}
-FORBIDDEN_CALLS = FORBIDDEN_NAMES | {"mean", "var", "std", "average", "linspace", "power", "reciprocal", "einsum"}
+FORBIDDEN_NAMES = {
+    "float",
+    "complex",
+    "Fraction",
+    "Decimal",
+    "exp",
+    "log",
+    "log2",
+    "exp2",
+    "sqrt",
+    "true_divide",
+    "divide",
+}
+FORBIDDEN_CALLS = FORBIDDEN_NAMES | {
+    "mean",
+    "var",
+    "std",
+    "average",
+    "linspace",
+    "power",
+    "reciprocal",
+    "einsum",
+}
 ALLOWED_MODULES = {
     "abc", "collections.abc", "dataclasses", "functools", "math", "numpy", "numpy.typing", "typing",
 }  # fmt: skip
@@ -27,9 +48,13 @@ def floats_in(source: str) -> list[str]:
             found.append(f"{line}: true division")
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
             exponent = node.right
-            if not (isinstance(exponent, ast.Constant) and isinstance(exponent.value, int) and exponent.value >= 0):
+            if not (
+                isinstance(exponent, ast.Constant) and isinstance(exponent.value, int) and exponent.value >= 0
+            ):
                 found.append(f"{line}: power with an exponent that may be negative")
-        if isinstance(node, ast.Attribute) and (node.attr in FORBIDDEN_CALLS or node.attr.startswith(("float", "complex"))):
+        if isinstance(node, ast.Attribute) and (
+            node.attr in FORBIDDEN_CALLS or node.attr.startswith(("float", "complex"))
+        ):
             found.append(f"{line}: .{node.attr}")
         if isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
             found.append(f"{line}: {node.id}")
