@@ -188,7 +188,7 @@ def test_refusals():
         AttentionValues(4, shift)
     with pytest.raises(ValueError, match="heads is 0"):
         AttentionValues(0, shift)
-    with pytest.raises(ValueError, match="shift leaves −16..8"):
+    with pytest.raises(ValueError, match=r"shift leaves −16..8"):
         AttentionValues(2, shift + 9)
     with pytest.raises(ValueError, match=r"codes have shape \[2, 4, 5\] and values \[4, 6\]"):
         AttentionValues(2, shift).output_shape((2, 4, 5), (4, 6))

@@ -115,9 +115,9 @@ def test_refusals():
     one = np.ones(1, int)
     with pytest.raises(ValueError, match=r"table has shape \(255,\); expected \(256,\)"):
         Lookup(np.zeros(255, int))
-    with pytest.raises(ValueError, match="left_b leaves 0..15"):
+    with pytest.raises(ValueError, match=r"left_b leaves 0..15"):
         Add(one, 16 * one, one)
-    with pytest.raises(ValueError, match="shift leaves 0..15"):
+    with pytest.raises(ValueError, match=r"shift leaves 0..15"):
         Add(one, one, -one)
     with pytest.raises(ValueError, match=r"left_a has shape \(0,\); expected \(channels,\) or \(1,\)"):
         Add(one[:0], one, one)
@@ -131,9 +131,9 @@ def test_refusals():
         Affine(one[:0], one[:0], one[:0])
     with pytest.raises(ValueError, match=r"bias has shape \(2,\); expected \(1,\)"):
         Affine(one, np.ones(2, int), one)
-    with pytest.raises(ValueError, match="shift leaves −8..30"):
+    with pytest.raises(ValueError, match=r"shift leaves −8..30"):
         Affine(one, one, 31 * one)
-    with pytest.raises(ValueError, match="Affine.gain spans 40000..40000; int16 holds"):
+    with pytest.raises(ValueError, match=r"Affine.gain spans 40000..40000; int16 holds"):
         Affine(40000 * one, one, one)
     with pytest.raises(ValueError, match=r"accumulator_exponent has shape \(2,\)"):
         Affine(one, one, one, accumulator_exponent=np.zeros(2, int))

@@ -79,8 +79,21 @@ def test_there_is_something_to_walk():
 
 @pytest.mark.parametrize(
     "source",
-    ["x = 0.5", "x = a / b", "x /= 2", "x = float(a)", "x = a.astype(np.float32)", "from math import sqrt", "import math",
-     "x = 2 ** -y", "x = np.sqrt(a)", "x = a.mean()", "import torch", "from fractions import Fraction", "x = 1j"],
-)  # fmt: skip
+    [
+        "x = 0.5",
+        "x = 1j",
+        "x = a / b",
+        "x /= 2",
+        "x = 2 ** -y",
+        "x = float(a)",
+        "x = a.astype(np.float32)",
+        "x = np.sqrt(a)",
+        "x = a.mean()",
+        "import math",
+        "import torch",
+        "from math import sqrt",
+        "from fractions import Fraction",
+    ],
+)
 def test_the_walk_finds(source):
     assert floats_in(source)

@@ -129,7 +129,7 @@ def test_formats_and_refusals():
         softmax(heads=2).output_shape((3, 5, 7))
     with pytest.raises(ValueError, match="form is 'exp'; allowed are 'linear' and 'log2'"):
         softmax(form="exp")
-    with pytest.raises(ValueError, match="shift leaves −24..24"):
+    with pytest.raises(ValueError, match=r"shift leaves −24..24"):
         softmax(25)
     with pytest.raises(ValueError, match=r"shift has shape \(0,\); expected one per head"):
         softmax(heads=0)

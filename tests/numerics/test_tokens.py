@@ -105,7 +105,7 @@ def test_refusals():
         AssembleTokens(prefix, position[:, :3])
     with pytest.raises(ValueError, match="prefix is int16; expected int8"):
         AssembleTokens(prefix, position, 8)
-    with pytest.raises(ValueError, match="must be .tokens, channels."):
+    with pytest.raises(ValueError, match=r"must be .tokens, channels."):
         AssembleTokens(prefix[0], position)
     with pytest.raises(ValueError, match=r"position has shape \(0, 4\)"):
         AssembleTokens(prefix, position[:0])
@@ -119,7 +119,7 @@ def test_refusals():
         SumTokens(-1, 2, one)
     with pytest.raises(ValueError, match="count is 32769; allowed are 1 to 32768"):
         SumTokens(0, 32769, one)
-    with pytest.raises(ValueError, match="shift leaves 0..30"):
+    with pytest.raises(ValueError, match=r"shift leaves 0..30"):
         SumTokens(0, 2, 31 * one)
     with pytest.raises(ValueError, match=r"shift has shape \(0,\)"):
         SumTokens(0, 2, one[:0])

@@ -84,5 +84,6 @@ def test_codes_come_from_a_softmax_of_the_same_form(program):
         for n in program.nodes
     ]
     assert structure_problems(dataclasses.replace(program, nodes=tuple(nodes))) == [
-        "node blocks.0.attn.values: its codes come from 'blocks.0.attn.softmax'; expected a Softmax of form 'log2'"
+        "node blocks.0.attn.values: its codes come from 'blocks.0.attn.softmax'; "
+        "expected a Softmax of form 'log2'"
     ]

@@ -52,7 +52,8 @@ def test_q_and_k_may_trade_exponents_within_a_head():
     k = spec("k", (5, 4), [-5, -4, -4, -4])
     found = violations(Scores(2, 2, -3), [q, k], scores([-12, -10]))
     assert found == [
-        "exponent of the products q · k within a head at [0, 1] is -10; the exponents imply -9 (1 of 4 differ)"
+        "exponent of the products q · k within a head at [0, 1] is -10; "
+        "the exponents imply -9 (1 of 4 differ)"
     ]
 
 
