@@ -3,9 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from p2vit.numerics import SelectToken
+from p2vit.numerics import Patchify, SelectToken
 from p2vit.program.check import structure_problems
-from p2vit.program.graph import Node, TensorSpec
+from p2vit.program.graph import PIXELS, IntegerProgram, Node, ProgramBuilder, TensorSpec
+from p2vit.program.preprocessing import Preprocessing
 from programs import random_program
 
 SMALL = {"image": (4, 4), "patch": 2, "dim": 6, "depth": 1, "heads": 2, "mlp": 7, "classes": 3}
@@ -52,7 +53,7 @@ def test_pixels(program):
     )
     found = structure_problems(with_tensor(program, "pixels", shape=(4, 4, 1)))
     assert (
-        found[0] == "the pixels have shape [4, 4, 1]; allowed is [height, width, 3] with sides of 1 to 16384"
+        found[0] == "the pixels have shape [4, 4, 1]; allowed is [height, width, 3] with sides of 1 to 4096"
     )
     other = program.preprocessing.model_copy(update={"image_size": (8, 8)})
     found = structure_problems(dataclasses.replace(program, preprocessing=other))
@@ -86,4 +87,15 @@ def test_codes_come_from_a_softmax_of_the_same_form(program):
     assert structure_problems(dataclasses.replace(program, nodes=tuple(nodes))) == [
         "node blocks.0.attn.values: its codes come from 'blocks.0.attn.softmax'; "
         "expected a Softmax of form 'log2'"
+    ]
+
+
+def test_absurd_sizes_are_refused_without_making_them():
+    huge = Preprocessing(image_size=(4096, 4096))
+    builder = ProgramBuilder((4096, 4096, 3))
+    builder.add("patches", Patchify(4096), [PIXELS], 0, 128)
+    made = IntegerProgram(tuple(builder.nodes), builder.tensors, "patches", "patches", huge)
+    assert structure_problems(made) == [
+        "node patches: writes [1, 50331648]; allowed are 1 to 2147483648 numbers, "
+        "up to 1048576 of them along the last axis"
     ]
