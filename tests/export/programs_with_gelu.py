@@ -21,7 +21,7 @@ def meaningful_program(function: str = "gelu", offset: int = 0, **options) -> In
     builder = ProgramBuilder(program.pixels.shape)
     for node in program.nodes:
         operator, spec = node.operator, program.tensors[node.name]
-        exponent, own_offset = spec.exponent, 0
+        exponent, own_offset = spec.exponent, spec.offset
         source = builder.tensors[node.inputs[0]]
         if isinstance(operator, LayerNorm):
             _, fraction = rsqrt_table(operator.channels)

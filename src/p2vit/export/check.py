@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,11 +88,14 @@ def inspect_model(model: Any) -> ModelReport:
 def check_model(model: Any) -> None:
     """Run the ONNX checker with full type and shape checks.
 
+    Args:
+        model: A ``ModelProto``, or the path of a model with external data.
+
     Raises:
         P2vitError: naming what the checker found.
     """
     try:
-        onnx().checker.check_model(model, full_check=True)
+        onnx().checker.check_model(str(model) if isinstance(model, Path) else model, full_check=True)
     except (onnx().checker.ValidationError, onnx().shape_inference.InferenceError) as error:
         raise P2vitError(f"the exported model does not pass the ONNX checker: {error}") from error
 

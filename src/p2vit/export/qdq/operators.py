@@ -105,7 +105,7 @@ def lower_float(at: FloatLowering) -> FloatValue:
     if kind not in FLOAT_LOWERINGS:
         known = ", ".join(sorted(k.__name__ for k in FLOAT_LOWERINGS))
         raise at.error(f"no float form of operator {kind.__name__}; there is one for {known}")
-    if at.spec.offset and kind not in (Lookup, Linear, SelectToken):
+    if at.spec.offset and kind not in (Patchify, Lookup, Linear, SelectToken):
         raise at.error(f"its output has offset {at.spec.offset}; {kind.__name__} writes tensors without one")
     for source in at.inputs:
         if source.spec.offset and kind not in (Linear, SelectToken):
@@ -116,13 +116,20 @@ def lower_float(at: FloatLowering) -> FloatValue:
 
 @writes(Patchify)
 def patchify(operator: Patchify, at: FloatLowering) -> FloatValue:
-    """Cut the uint8 pixels; they are quantized already, so one DequantizeLinear with zero point 128 centres them."""
+    """Cut the uint8 pixels; they are quantized already, so one DequantizeLinear is all that is left.
+
+    A patch's stored integer is the pixel less 128, so that ``(q + offset)`` is the pixel less a zero point of
+    128 − offset.
+    """
     height, width, channels = at.inputs[0].spec.shape
     p, graph = operator.patch_size, at.graph
     grid = graph.op("Reshape", at.inputs[0].name, np.array([-1, height // p, p, width // p, p, channels]))
     rows = graph.op("Transpose", grid, perm=[0, 1, 3, 2, 4, 5])
     patches = graph.op("Reshape", rows, np.array([-1, *at.spec.shape]))
-    return FloatValue(at.spec, graph.op("DequantizeLinear", patches, power(at.gauge), np.uint8(128)), at.gauge)
+    zero = 128 - at.spec.offset
+    if not 0 <= zero <= 255:
+        raise at.error(f"its offset is {at.spec.offset}; allowed are −127 to 128")
+    return FloatValue(at.spec, graph.op("DequantizeLinear", patches, power(at.gauge), np.uint8(zero)), at.gauge)
 
 
 @writes(Linear)
@@ -191,13 +198,13 @@ def heads_first(at: FloatLowering, x: FloatValue, heads: int, perm: list[int]) -
 
 @writes(Scores)
 def scores(operator: Scores, at: FloatLowering) -> FloatValue:
-    """MatMul of queries and keys, scaled to real scores by a power of two."""
+    """MatMul of queries and keys; the softmax scales it to real scores by a power of two."""
     graph = at.graph
     q, k = at.inputs
     left = heads_first(at, q, operator.heads, [0, 2, 1, 3])
     right = heads_first(at, k, operator.heads, [0, 2, 3, 1])
     product = graph.op("MatMul", left, right)
-    return FloatValue(at.spec, times_power(graph, product, at.gauge - q.gauge - k.gauge), at.gauge)
+    return FloatValue(at.spec, product, q.gauge + k.gauge)
 
 
 @writes(Softmax)
