@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from export.meaningful import mismatches
 from p2vit.errors import P2vitError
 from p2vit.export.lowering import LOWERINGS
 from p2vit.export.matmul import cannot_saturate, products_are_exact
@@ -24,7 +25,6 @@ from p2vit.numerics import (
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
-from test_onnx_integer import mismatches
 
 SIDE = 6
 CHANNELS = 12
@@ -39,7 +39,9 @@ class Bench:
         self.builder.add("byte", Patchify(2), [PIXELS], 0)
         self.add_linear("word", 12, 16, shift=-1)
 
-    def add_linear(self, name: str, outputs: int, output_bits: int, shift: int = 0, source: str = "byte") -> None:
+    def add_linear(
+        self, name: str, outputs: int, output_bits: int, shift: int = 0, source: str = "byte"
+    ) -> None:
         weight = self.rng.integers(-128, 128, (outputs, CHANNELS)).astype(np.int8)
         bias = self.rng.integers(-9000, 9000, outputs).astype(np.int32)
         shifts = np.full(outputs, shift, np.int8)
@@ -92,7 +94,9 @@ def test_add_of_tensors_with_exponents_per_channel(shift, output_bits):
 def test_add_that_may_leave_int32_is_refused():
     bench = Bench()
     most = np.full(1, 15, np.int8)
-    with pytest.raises(P2vitError, match=r"^node out: the aligned sum may leave int32 for operands of 16 and 16 bits; use"):
+    with pytest.raises(
+        P2vitError, match=r"^node out: the aligned sum may leave int32 for operands of 16 and 16 bits; use"
+    ):
         bench.check(Add(most, most, np.zeros(1, np.int8)), "word", "word")
 
 
@@ -118,7 +122,9 @@ def test_sum_of_tokens(source, output_bits):
 def test_layernorm(epsilon, shift, output_bits):
     bench = Bench()
     table, _ = rsqrt_table(CHANNELS)
-    operator = LayerNorm(CHANNELS, np.zeros(CHANNELS, np.int8), table, bench.int8(*shift), *epsilon, output_bits=output_bits)
+    operator = LayerNorm(
+        CHANNELS, np.zeros(CHANNELS, np.int8), table, bench.int8(*shift), *epsilon, output_bits=output_bits
+    )
     bench.check(operator, "word")
 
 
@@ -176,7 +182,9 @@ def test_attention_over_many_keys(form):
     builder.add("scores", Scores(1, 3), ["q", "v"], 0)
     builder.add("codes", Softmax(np.zeros(1, np.int8), form), ["scores"], 0)
     builder.add("out", AttentionValues(1, np.array([-2, 0, -1], np.int8), form), ["codes", "v"], 0)
-    program = IntegerProgram(tuple(builder.nodes), builder.tensors, "out", "out", Preprocessing(image_size=(20, 25)))
+    program = IntegerProgram(
+        tuple(builder.nodes), builder.tensors, "out", "out", Preprocessing(image_size=(20, 25))
+    )
     pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 25, 3), dtype=np.uint8)
     pixels[0], pixels[1] = 0, 255
     assert mismatches(program, pixels) == {}
@@ -188,7 +196,9 @@ def test_codes_that_no_softmax_wrote_are_refused():
         bench.add_linear(name, 12, 8, shift=6)
     bench.builder.add("scores", Scores(3, 4), ["q", "k"], 0)
     bench.builder.add("codes", Softmax(np.zeros(3, np.int8), "log2"), ["scores"], 0)
-    with pytest.raises(P2vitError, match=r"^node out: codes come from codes; expected a Softmax of form 'linear'$"):
+    with pytest.raises(
+        P2vitError, match=r"^node out: codes come from codes; expected a Softmax of form 'linear'$"
+    ):
         bench.check(AttentionValues(3, np.zeros(12, np.int8), "linear"), "codes", "k")
 
 
@@ -215,6 +225,8 @@ def test_the_probe_answers(form):
 def test_an_operator_without_lowering_is_named(monkeypatch):
     bench = Bench()
     monkeypatch.delitem(LOWERINGS, Lookup)
-    with pytest.raises(P2vitError, match=r"^node out: no ONNX lowering for operator Lookup; there is one for Add, "):
+    with pytest.raises(
+        P2vitError, match=r"^node out: no ONNX lowering for operator Lookup; there is one for Add, "
+    ):
         bench.check(Lookup(np.zeros(256, np.int8)), "byte")
     assert build_onnx_integer.__doc__

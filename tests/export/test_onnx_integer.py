@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from programs import random_pixels, random_program
 
-from p2vit.engine.reference import ReferenceExecutor
+from export.meaningful import mismatches
 from p2vit.errors import P2vitError
 from p2vit.export.check import check_model, expect_integers_only, inspect_model
 from p2vit.export.metadata import read_metadata
 from p2vit.export.onnx_integer import INTEGER_OPSET, LOGITS, build_onnx_integer
 from p2vit.export.run_onnx import open_session
-from p2vit.program.graph import PIXELS, IntegerProgram
+from p2vit.program.graph import PIXELS
+from programs import random_pixels, random_program
 
 PROGRAMS = {
     "linear softmax": {},
@@ -20,23 +20,17 @@ PROGRAMS = {
     "average pool": {"pool": "avg"},
     "no prefix": {"prefix": 0, "pool": "avg"},
     "registers": {"prefix": 5, "image": (20, 28), "dim": 40, "heads": 5, "mlp": 70},
-    "odd sizes": {"image": (9, 15), "patch": 3, "dim": 42, "heads": 2, "mlp": 53, "form": "log2", "classes": 1},
+    "odd sizes": {
+        "image": (9, 15),
+        "patch": 3,
+        "dim": 42,
+        "heads": 2,
+        "mlp": 53,
+        "form": "log2",
+        "classes": 1,
+    },
     "one token": {"image": (4, 4), "prefix": 0, "dim": 8, "heads": 1, "mlp": 8},
 }
-
-
-def mismatches(program: IntegerProgram, pixels: np.ndarray, **options) -> dict[str, int]:
-    """Name → numbers that differ, over every tensor of the program."""
-    names = [name for name in program.tensors if name != PIXELS]
-    session = open_session(build_onnx_integer(program, expose=names, **options), threads=1)
-    computed = dict(zip(names, session.run(names, {PIXELS: pixels}), strict=True))
-    expected = ReferenceExecutor(program).run(pixels, names)
-    found = {}
-    for name in names:
-        assert computed[name].dtype == expected[name].dtype, name
-        assert computed[name].shape == expected[name].shape, name
-        found[name] = int((computed[name] != expected[name]).sum())
-    return {name: count for name, count in found.items() if count}
 
 
 @pytest.mark.parametrize("products", ["portable", "vnni"])
@@ -94,7 +88,10 @@ def test_metadata_tells_where_the_model_is_from():
     assert entries["p2vit.format"] == "onnx-integer"
     assert entries["p2vit.source"] == "random integers"
     assert entries["p2vit.program_sha256"] == "ab" * 32
-    assert type(program.preprocessing).model_validate_json(entries["p2vit.preprocessing"]) == program.preprocessing
+    assert (
+        type(program.preprocessing).model_validate_json(entries["p2vit.preprocessing"])
+        == program.preprocessing
+    )
     assert entries["p2vit.classes"] == "[]"
     session = open_session(build_onnx_integer(program))
     assert session.get_modelmeta().custom_metadata_map["p2vit.products"] == "portable"
@@ -102,7 +99,9 @@ def test_metadata_tells_where_the_model_is_from():
 
 def test_errors_say_what_is_allowed():
     program = random_program()
-    with pytest.raises(P2vitError, match=r"expose names 'nose', which is no tensor .* such as pixels, patches"):
+    with pytest.raises(
+        P2vitError, match=r"expose names 'nose', which is no tensor .* such as pixels, patches"
+    ):
         build_onnx_integer(program, expose=["nose"])
     with pytest.raises(P2vitError, match=r"^products is 'fast'; allowed are 'portable' and 'vnni'$"):
         build_onnx_integer(program, products="fast")

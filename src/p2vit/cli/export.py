@@ -14,28 +14,39 @@ from p2vit.export.vectors import ENCODINGS
 @click.argument("program", type=click.Path(path_type=Path))
 @click.option("--format", "export_format", type=click.Choice(FORMATS), required=True, help="What to write.")
 @click.option(
-    "-o", "--output", "file", type=click.Path(path_type=Path), required=True, help="The .onnx file; a folder for vectors."
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The .onnx file; a folder for vectors.",
 )
-@click.option("--images", default=2, show_default=True, help="Photos of noise to run both sides on, or to write.")
+@click.option(
+    "--images", default=2, show_default=True, help="Photos of noise to run both sides on, or to write."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of the noise.")
 @click.option(
     "--products",
     type=click.Choice(PRODUCT_FORMS),
     default="portable",
     show_default=True,
-    help="onnx-integer: int8 products exact on every CPU, or faster ones that are exact on CPUs with VNNI and on Arm.",
+    help="onnx-integer: products exact on every CPU, or faster and exact on those with VNNI and on Arm.",
 )
-@click.option("--expose", multiple=True, metavar="TENSOR", help="onnx-integer: also give this tensor out; repeatable.")
+@click.option(
+    "--expose", multiple=True, metavar="TENSOR", help="onnx-integer: also give this tensor out; repeatable."
+)
 @click.option(
     "--quantize-probabilities",
     is_flag=True,
-    help="onnx-qdq: quantize the softmax's output too, for tools that want integer attention; costs accuracy.",
+    help="onnx-qdq: quantize the softmax's output too, for tools that want it; costs accuracy.",
 )
-@click.option("--encoding", type=click.Choice(ENCODINGS), default="npy", show_default=True, help="vectors: file format.")
+@click.option(
+    "--encoding", type=click.Choice(ENCODINGS), default="npy", show_default=True, help="vectors: file format."
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(program: Path, export_format: str, file: Path, as_json: bool, **options: object) -> None:
-    """Write PROGRAM (a folder that quantize wrote) as ONNX or as test vectors, and compare both on the same images."""
+    """Write PROGRAM, a folder that quantize wrote, as ONNX or as test vectors; run both on some images."""
     from p2vit.program.format import load, program_sha256
 
     loaded = load(program)
@@ -54,7 +65,8 @@ def describe(report: dict) -> str:
     if report["opset"] is None:
         return f"wrote {report['file']}: every tensor of {report['images']} images"
     unit = "integers" if report["format"] == "onnx-integer" else "real units"
+    files = ", ".join(report["files"])
     return (
-        f"wrote {', '.join(report['files'])} (opset {report['opset']}, {report['float_tensors']} float tensors)\n"
-        f"largest difference of the logits over {report['images']} images: {report['max_abs_diff']:g} ({unit})"
+        f"wrote {files} (opset {report['opset']}, {report['float_tensors']} float tensors)\n"
+        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images"
     )

@@ -50,7 +50,8 @@ class ModelReport:
     def table(self) -> str:
         """One line per node: name, operator, dtypes in → dtypes out."""
         return "\n".join(
-            f"{node.name}  {node.operator}  {', '.join(node.inputs)} -> {', '.join(node.outputs)}" for node in self.nodes
+            f"{node.name}  {node.operator}  {', '.join(node.inputs)} -> {', '.join(node.outputs)}"
+            for node in self.nodes
         )
 
 
@@ -65,12 +66,17 @@ def inspect_model(model: Any) -> ModelReport:
     """
     inferred = onnx().shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     graph = inferred.graph
-    types = {info.name: info.type.tensor_type.elem_type for info in [*graph.input, *graph.value_info, *graph.output]}
+    types = {
+        info.name: info.type.tensor_type.elem_type
+        for info in [*graph.input, *graph.value_info, *graph.output]
+    }
     types |= {constant.name: constant.data_type for constant in graph.initializer}
     for node in graph.node:
         for name in [*node.input, *node.output]:
             if not types.get(name):
-                raise P2vitError(f"node {node.name} ({node.op_type}): shape inference finds no type for tensor {name!r}")
+                raise P2vitError(
+                    f"node {node.name} ({node.op_type}): shape inference finds no type for tensor {name!r}"
+                )
     nodes = tuple(
         NodeTypes(
             node.name,
@@ -108,7 +114,8 @@ def expect_integers_only(report: ModelReport) -> None:
     """
     if report.float_tensors:
         raise P2vitError(
-            f"{len(report.float_tensors)} tensors are floating point, the first is {report.float_tensors[0]!r}; "
+            f"{len(report.float_tensors)} tensors are floating point, "
+            f"the first is {report.float_tensors[0]!r}; "
             "an onnx-integer model holds integers and booleans only"
         )
 

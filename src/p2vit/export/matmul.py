@@ -3,14 +3,14 @@
 ONNX Runtime's kernels differ by the signedness of the operands:
 
 * **u8 × u8** widens to 16 bits before it multiplies (``vpmaddwd``): exact on every CPU.
-* **u8 × s8** multiplies bytes. With VNNI (or on Arm) it is exact and about twice as fast. Without VNNI two neighbouring
-  products are added in 16 bits *with saturation* (``vpmaddubsw``): wrong as soon as
+* **u8 × s8** multiplies bytes. With VNNI (or on Arm) it is exact and about twice as fast. Without VNNI
+  two neighbouring products are added in 16 bits *with saturation* (``vpmaddubsw``): wrong as soon as
   ``255 · (|w0| + |w1|) > 32767``. Weights of up to 7 bits never get there.
 * **s8 × anything** has no fast kernel: 20 to 40 times slower.
 
 So ``portable`` takes u8 × s8 for weights that cannot saturate and u8 × u8 otherwise; ``vnni`` takes u8 × s8
-everywhere, for machines that :func:`products_are_exact` has cleared. int8 activations enter as ``x + 128`` with zero
-point 128, which ``MatMulInteger`` takes off exactly.
+everywhere, for machines that :func:`products_are_exact` has cleared. int8 activations enter as ``x +
+128`` with zero point 128, which ``MatMulInteger`` takes off exactly.
 """
 
 from functools import cache
@@ -96,7 +96,7 @@ def _agrees(left: np.ndarray, right: np.ndarray, form: ProductForm, constant: bo
     graph = OnnxGraph()
     lift, dtype = (0, np.dtype(np.int8)) if form == "vnni" else (ZERO_POINT, np.dtype(np.uint8))
     operand = (right + lift).astype(dtype)
-    feeds = {"a": left.astype(np.uint8)[None]}
+    feeds: dict[str, np.ndarray] = {"a": left.astype(np.uint8)[None]}
     a = graph.input("a", np.dtype(np.uint8), left.shape)
     if constant:
         b = graph.constant(operand)
@@ -105,5 +105,7 @@ def _agrees(left: np.ndarray, right: np.ndarray, form: ProductForm, constant: bo
     graph.op("MatMulInteger", a, b, np.uint8(3), dtype.type(lift), output="y")
     graph.output("y", np.dtype(np.int32), (left.shape[0], right.shape[1]))
     runtime = onnxruntime()
-    session = runtime.InferenceSession(graph.model("probe", 18, 8).SerializeToString(), providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(
+        graph.model("probe", 18, 8).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     return np.array_equal(session.run(None, feeds)[0][0], (left - 3) @ right)

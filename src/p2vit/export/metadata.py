@@ -7,7 +7,9 @@ from p2vit import __version__
 from p2vit.program.graph import IntegerProgram
 
 
-def model_metadata(program: IntegerProgram, export_format: str, program_sha256: str | None = None) -> dict[str, str]:
+def model_metadata(
+    program: IntegerProgram, export_format: str, program_sha256: str | None = None
+) -> dict[str, str]:
     """Key → text for the model's ``metadata_props``.
 
     Args:
@@ -16,9 +18,9 @@ def model_metadata(program: IntegerProgram, export_format: str, program_sha256: 
         program_sha256: Hash of the program file, if it has one.
 
     Returns:
-        ``p2vit.format``, ``p2vit.version``, ``p2vit.preprocessing``, ``p2vit.classes``, ``p2vit.provenance`` and
-        ``p2vit.logits`` (JSON except for the first two), plus ``p2vit.source`` and ``p2vit.program_sha256`` where
-        known.
+        ``p2vit.format``, ``p2vit.version``, ``p2vit.preprocessing``, ``p2vit.classes``,
+        ``p2vit.provenance`` and ``p2vit.logits`` (JSON except for the first two), plus ``p2vit.source``
+        and ``p2vit.program_sha256`` where known.
     """
     logits = program.tensors[program.output]
     entries = {

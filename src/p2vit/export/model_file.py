@@ -17,7 +17,9 @@ def constant_bytes(model: Any) -> int:
     return sum(len(constant.raw_data) for constant in model.graph.initializer)
 
 
-def save_model(model: Any, file: Path, *, overwrite: bool = False, largest: int = LARGEST_SINGLE_FILE) -> list[Path]:
+def save_model(
+    model: Any, file: Path, *, overwrite: bool = False, largest: int = LARGEST_SINGLE_FILE
+) -> list[Path]:
     """Write a model; the same model gives the same bytes.
 
     Args:
@@ -39,7 +41,9 @@ def save_model(model: Any, file: Path, *, overwrite: bool = False, largest: int 
         if path.exists() and not overwrite:
             raise P2vitError(f"{path} exists already; choose another file or pass --overwrite")
     if not file.parent.is_dir():
-        raise P2vitError(f"{file.parent} is no folder, so {file.name} cannot be written there; create it first")
+        raise P2vitError(
+            f"{file.parent} is no folder, so {file.name} cannot be written there; create it first"
+        )
     if not external:
         file.write_bytes(model.SerializeToString(deterministic=True))
         return files

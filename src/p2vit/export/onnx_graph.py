@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs: constants are shared, names are made from scopes, the same calls give the same bytes."""
+"""A small writer of ONNX graphs: shared constants, names from scopes, the same bytes for the same calls."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -61,7 +61,9 @@ class OnnxGraph:
             self._arrays[name] = array
         return self._constants[key]
 
-    def op(self, kind: str, *inputs: str | np.ndarray | np.generic, output: str | None = None, **attributes: Any) -> str:
+    def op(
+        self, kind: str, *inputs: str | np.ndarray | np.generic, output: str | None = None, **attributes: Any
+    ) -> str:
         """Add a node and return the name of what it writes.
 
         Args:
@@ -72,7 +74,9 @@ class OnnxGraph:
         """
         sources = [source if isinstance(source, str) else self.constant(source) for source in inputs]
         result = output if output is not None else self._unique(kind.lower())
-        self.nodes.append(onnx().helper.make_node(kind, sources, [result], name=f"{result}:{kind}", **attributes))
+        self.nodes.append(
+            onnx().helper.make_node(kind, sources, [result], name=f"{result}:{kind}", **attributes)
+        )
         return result
 
     def cast(self, x: str, dtype: type[np.generic] | np.dtype) -> str:
@@ -91,7 +95,9 @@ class OnnxGraph:
 
     def _info(self, name: str, dtype: np.dtype, shape: Sequence[int]) -> Any:
         helper = onnx().helper
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), [BATCH, *shape])
+        return helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), [BATCH, *shape]
+        )
 
     @property
     def constant_bytes(self) -> int:
@@ -109,5 +115,8 @@ class OnnxGraph:
         helper = onnx().helper
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, initializers)
         return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version, producer_name="p2vit"
+            graph,
+            opset_imports=[helper.make_opsetid("", opset)],
+            ir_version=ir_version,
+            producer_name="p2vit",
         )

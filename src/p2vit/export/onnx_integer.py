@@ -1,8 +1,8 @@
 """``onnx-integer``: the integer program with standard ONNX operators on integer tensors only.
 
-uint8 pixels [N, H, W, 3] in, logits [N, classes] out as the program's own integers; bit-exact in ONNX Runtime against
-the reference executor. How each operator is written is in :mod:`p2vit.export.lowering`; how a rounding shift is
-written, in :mod:`p2vit.export.shifts`.
+uint8 pixels [N, H, W, 3] in, logits [N, classes] out as the program's own integers; bit-exact in ONNX
+Runtime against the reference executor. How each operator is written is in :mod:`p2vit.export.lowering`;
+how a rounding shift is written, in :mod:`p2vit.export.shifts`.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,8 @@ from p2vit.export.onnx_graph import OnnxGraph
 from p2vit.export.values import Value
 from p2vit.program.graph import PIXELS, IntegerProgram
 
-#: First opset whose reductions take their axes as an input and that has BitwiseXor; every later ONNX Runtime runs it.
+#: First opset whose reductions take their axes as an input and that has BitwiseXor; every later ONNX
+#: Runtime runs it.
 INTEGER_OPSET, INTEGER_IR_VERSION = 18, 8
 #: Name of the graph output that every exported model has.
 LOGITS = "logits"
@@ -41,11 +42,12 @@ def build_onnx_integer(
         program_sha256: Recorded in the metadata.
 
     Returns:
-        A model with one input ``pixels`` and the outputs ``logits`` and whatever is exposed. The same arguments give
-        the same bytes.
+        A model with one input ``pixels`` and the outputs ``logits`` and whatever is exposed. The same
+        arguments give the same bytes.
 
     Raises:
-        P2vitError: an unknown name in ``expose``, an unknown form of products, an operator without a lowering.
+        P2vitError: an unknown name in ``expose``, an unknown form of products, an operator without a
+            lowering.
     """
     expect_product_form(products)
     names = check_names(program, expose)
@@ -64,7 +66,9 @@ def build_onnx_integer(
             graph.op("Identity", values[name].stored, output=name)
             graph.output(name, values[name].spec.dtype, values[name].spec.shape)
     model = graph.model("p2vit_integer", INTEGER_OPSET, INTEGER_IR_VERSION)
-    attach_metadata(model, model_metadata(program, "onnx-integer", program_sha256) | {"p2vit.products": products})
+    attach_metadata(
+        model, model_metadata(program, "onnx-integer", program_sha256) | {"p2vit.products": products}
+    )
     return model
 
 
@@ -79,6 +83,6 @@ def check_names(program: IntegerProgram, names: Iterable[str]) -> list[str]:
     if unknown:
         raise P2vitError(
             f"expose names {unknown[0]!r}, which is no tensor of the program; "
-            f"allowed are the program's {len(program.tensors)} tensors, such as {', '.join(list(program.tensors)[:4])}"
+            f"allowed are its {len(program.tensors)} tensors, such as {', '.join(list(program.tensors)[:4])}"
         )
     return [name for name in program.tensors if name in wanted]

@@ -1,9 +1,11 @@
-"""``onnx-qdq``: float operators between QuantizeLinear/DequantizeLinear pairs whose scales are exact powers of two.
+"""``onnx-qdq``: float operators between QuantizeLinear/DequantizeLinear pairs whose scales are exact
+powers of two.
 
-The form that ONNX Runtime, OpenVINO, TensorRT and NPU tool chains take. Weights are int8, symmetric, one power of two
-per output channel (4-bit weights are stored as int8: INT4 tensors need opset 21, which fewer tools read); 8-bit
-activations get one Q/DQ pair each, tensors of 16 and 32 bits stay float. LayerNorm, softmax and GELU are their float
-operators, and QuantizeLinear rounds half to even: the result is close to the integer program, not equal.
+The form that ONNX Runtime, OpenVINO, TensorRT and NPU tool chains take. Weights are int8, symmetric, one
+power of two per output channel (4-bit weights are stored as int8: INT4 tensors need opset 21, which
+fewer tools read); 8-bit activations get one Q/DQ pair each, tensors of 16 and 32 bits stay float.
+LayerNorm, softmax and GELU are their float operators, and QuantizeLinear rounds half to even: the result
+is close to the integer program, not equal.
 """
 
 from typing import Any
@@ -32,9 +34,11 @@ def build_onnx_qdq(
 
     Args:
         program: What to write.
-        quantize: Off writes the same graph in plain float, with the quantized weights: what speed is compared with.
-        quantize_probabilities: Also quantize the softmax's output, uint8 relative to 1. For tools that want an integer
-            attention × V; costs accuracy, which is why the integer program quantizes relative to each row's maximum.
+        quantize: Off writes the same graph in plain float, with the quantized weights: what speed is
+            compared with.
+        quantize_probabilities: Also quantize the softmax's output, uint8 relative to 1. For tools that
+            want an integer attention × V; costs accuracy, which is why the integer program quantizes
+            relative to each row's maximum.
         program_sha256: Recorded in the metadata.
 
     Returns:

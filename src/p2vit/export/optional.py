@@ -17,7 +17,7 @@ def require(module: str, package: str | None = None, extra: str = "p2vit[onnx]")
     except ImportError as error:
         wanted = package or module
         raise P2vitError(
-            f"{wanted} is not installed, and this step needs it ({error}); install it with: pip install '{extra}'"
+            f"{wanted} is not installed, and this step needs it ({error}); try: pip install '{extra}'"
         ) from None
 
 

@@ -66,9 +66,10 @@ def run_export(
         largest: Bytes of constants above which a model's weights go into a file beside it.
 
     Returns:
-        ``file``, ``format``, ``files`` (all written), ``opset``, ``images``, ``max_abs_diff``: the largest difference of
-        the logits; of the integers for ``onnx-integer``, of real values for ``onnx-qdq``; and, for ONNX, ``operators``
-        (type → count) and ``float_tensors``. ``vectors`` have opset and max_abs_diff None.
+        ``file``, ``format``, ``files`` (all written), ``opset``, ``images``, ``max_abs_diff``: the
+        largest difference of the logits; of the integers for ``onnx-integer``, of real values for
+        ``onnx-qdq``; and, for ONNX, ``operators`` (type → count) and ``float_tensors``. ``vectors`` have
+        opset and max_abs_diff None.
 
     Raises:
         P2vitError: an unknown format, a file that exists, a program that the format cannot hold.
@@ -93,7 +94,9 @@ def run_export(
     if export_format == "onnx-integer":
         model = build_onnx_integer(program, expose=expose, products=products, program_sha256=program_sha256)
     else:
-        model = build_onnx_qdq(program, quantize_probabilities=quantize_probabilities, program_sha256=program_sha256)
+        model = build_onnx_qdq(
+            program, quantize_probabilities=quantize_probabilities, program_sha256=program_sha256
+        )
     inspected = inspect_model(structure_only(model))
     if export_format == "onnx-integer":
         expect_integers_only(inspected)
@@ -119,7 +122,7 @@ def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> li
 
 
 def structure_only(model: Any) -> Any:
-    """A copy whose large constants are graph inputs: small enough for type inference, whatever the weights."""
+    """A copy whose large constants are graph inputs: small enough for type inference in any case."""
     copy = onnx().ModelProto()
     copy.CopyFrom(model)
     kept = []
@@ -142,6 +145,8 @@ def largest_difference(
     (exported,) = open_session(file).run([LOGITS], {PIXELS: np.ascontiguousarray(pixels)})
     integers = executor.run(pixels)[program.output]
     if export_format == "onnx-integer":
-        return int(np.abs(exported.astype(np.int64) - integers.reshape(exported.shape).astype(np.int64)).max())
+        return int(
+            np.abs(exported.astype(np.int64) - integers.reshape(exported.shape).astype(np.int64)).max()
+        )
     real = program.tensors[program.output].real(integers).reshape(exported.shape)
     return float(np.abs(exported - real).max())

@@ -27,7 +27,9 @@ class OnnxExecutor:
 
     name = "onnx"
 
-    def __init__(self, program: IntegerProgram, *, products: ProductForm | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, program: IntegerProgram, *, products: ProductForm | None = None, threads: int | None = None
+    ) -> None:
         """Check the machine and remember the program; models are built at first use.
 
         Args:
@@ -62,7 +64,8 @@ class OnnxExecutor:
         expected = self.program.pixels.shape
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
             raise ValueError(
-                f"pixels are {pixels.dtype} {list(pixels.shape)}; the program wants uint8 [batch, {', '.join(map(str, expected))}]"
+                f"pixels are {pixels.dtype} {list(pixels.shape)}; "
+                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
             )
         wanted = check_names(self.program, {*keep, self.program.output, self.program.feature})
         names = [name for name in wanted if name != PIXELS]

@@ -1,13 +1,13 @@
 """Rounding shifts written with ``Div`` on non-negative integers.
 
-ONNX has no arithmetic right shift that ONNX Runtime executes: ``BitShift`` takes unsigned numbers only, and ``Div`` on
-integers truncates towards zero. For a number that is not negative, truncating is flooring, so
+ONNX has no arithmetic right shift that ONNX Runtime executes: ``BitShift`` takes unsigned numbers only,
+and ``Div`` on integers truncates towards zero. For a number that is not negative, truncating is flooring, so
 
     floor((x + half) / 2^s) = Div(x + half + m·2^s, 2^s) − m
 
-holds for every m that makes the left operand non-negative. ``half``, ``m·2^s`` and a bias are one constant; m comes
-from the proven range of x. Everything stays int32; where the range does not leave room for m, the step is done in
-int64.
+holds for every m that makes the left operand non-negative. ``half``, ``m·2^s`` and a bias are one
+constant; m comes from the proven range of x. Everything stays int32; where the range does not leave room
+for m, the step is done in int64.
 """
 
 import numpy as np
@@ -23,9 +23,8 @@ INT32_MAX = (1 << 31) - 1
 def compact(values: Int64, dtype: IntType) -> np.ndarray:
     """A scalar where all values are equal: elementwise kernels run faster on those."""
     array = np.asarray(values, dtype=np.int64)
-    if array.size and (array == array.flat[0]).all():
-        array = array.flat[0].reshape(())
-    return array.astype(dtype)
+    same = array.size > 0 and bool((array == array.flat[0]).all())
+    return (array.reshape(-1)[:1].reshape(()) if same else array).astype(dtype)
 
 
 def shift_round(
@@ -81,7 +80,7 @@ def clamp(graph: OnnxGraph, x: str, limits: tuple[int, int], dtype: IntType = np
 
 
 def bit_length(graph: OnnxGraph, x: str) -> str:
-    """Bits of non-negative int32 numbers [..., 1]: how many powers of two are not above each; int32 [..., 1]."""
+    """Bits of non-negative int32 numbers [..., 1], as int32: how many powers of two are not above each."""
     powers = (np.int64(1) << np.arange(31)).astype(np.int32)
     reached = graph.op("GreaterOrEqual", x, powers)
     return graph.op("ReduceSum", graph.cast(reached, np.int32), np.array([-1]), keepdims=1)
@@ -95,7 +94,8 @@ def by_index(graph: OnnxGraph, table: Int64, index: str, dtype: IntType = np.int
 def lookup(graph: OnnxGraph, table: np.ndarray, index: str, shape: tuple[int, ...]) -> str:
     """Entry of a constant table for each index of a large tensor [B, *shape].
 
-    ``GatherElements`` on flat tensors: ONNX Runtime's ``Gather`` copies entry by entry and takes three times as long.
+    ``GatherElements`` on flat tensors: ONNX Runtime's ``Gather`` copies entry by entry and takes three
+    times as long.
     """
     flat = graph.op("Reshape", index, np.array([-1]))
     return graph.op("Reshape", graph.op("GatherElements", table, flat, axis=0), np.array([-1, *shape]))

@@ -1,4 +1,4 @@
-"""One tensor of the program in the forms in which ONNX operators want it; each form is made when first asked for."""
+"""One tensor of the program in the forms that ONNX operators want, each made when first asked for."""
 
 import numpy as np
 
@@ -75,7 +75,9 @@ class Value:
     def _make_stored(self) -> str:
         if self.spec.dtype == np.int8 and "biased" in self._forms:
             # Flipping the top bit takes 128 off; the cast then reads the same bits as two's complement.
-            return self._graph.cast(self._graph.op("BitwiseXor", self._forms["biased"], np.uint8(ZERO_POINT)), np.int8)
+            return self._graph.cast(
+                self._graph.op("BitwiseXor", self._forms["biased"], np.uint8(ZERO_POINT)), np.int8
+            )
         return self._graph.cast(self._forms["wide"], self.spec.dtype)
 
     def _make_biased(self) -> str:

@@ -1,7 +1,7 @@
 """``vectors``: golden vectors of a program, for people who write firmware or RTL.
 
-A folder with a manifest, the parameters of every node and every tensor of a few images, as ``.npy`` or as text that
-``$readmemh`` and C parsers read.
+A folder with a manifest, the parameters of every node and every tensor of a few images, as ``.npy`` or
+as text that ``$readmemh`` and C parsers read.
 """
 
 import json
@@ -25,12 +25,13 @@ MANIFEST = "manifest.json"
 
 #: How ``hex`` files are written, recorded in the manifest.
 HEX_FORMAT = (
-    "one number per line in the array's C order (last axis fastest); two's complement, most significant digit first, "
+    "one number per line in the array's C order (last axis fastest); two's complement, "
+    "most significant digit first, "
     "zero-padded to the storage width: 2 digits for 8 bits, 4 for 16, 8 for 32"
 )
 
 
-def hex_text(array: IntArray) -> str:
+def hex_text(array: np.ndarray) -> str:
     """Integers as two's complement hexadecimal, one per line, in C order; see :data:`HEX_FORMAT`."""
     array = np.ascontiguousarray(array)
     digits = 2 * array.dtype.itemsize
@@ -118,7 +119,9 @@ def write_parameters(folder: Path, node: str, operator: Any, encoding: Encoding)
     for field in fields(operator):
         value = getattr(operator, field.name)
         is_array = isinstance(value, np.ndarray)
-        entries[field.name] = write_array(folder, Path("weights") / node / field.name, value, encoding) if is_array else value
+        entries[field.name] = (
+            write_array(folder, Path("weights") / node / field.name, value, encoding) if is_array else value
+        )
     return entries
 
 
@@ -131,7 +134,11 @@ def write_array(folder: Path, stem: Path, array: IntArray, encoding: Encoding) -
         np.save(file, little)
     else:
         file.write_text(hex_text(little), encoding="ascii")
-    return {"file": file.relative_to(folder).as_posix(), "dtype": array.dtype.name, "shape": list(array.shape)}
+    return {
+        "file": file.relative_to(folder).as_posix(),
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+    }
 
 
 def read_vectors(folder: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
@@ -142,7 +149,9 @@ def read_vectors(folder: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
     """
     file = folder / MANIFEST
     if not file.is_file():
-        raise P2vitError(f"{folder} holds no {MANIFEST}; expected a folder written by: p2vit export --format vectors")
+        raise P2vitError(
+            f"{folder} holds no {MANIFEST}; expected a folder written by: p2vit export --format vectors"
+        )
     manifest = json.loads(file.read_text(encoding="utf-8"))
     arrays = {name: read_array(folder, entry) for name, entry in manifest["tensors"].items()}
     return manifest, arrays
@@ -168,7 +177,10 @@ def prepare_folder(folder: Path, overwrite: bool) -> None:
         if not overwrite:
             raise P2vitError(f"{folder} is not empty; choose another folder or pass --overwrite")
         if not (folder / MANIFEST).is_file():
-            raise P2vitError(f"{folder} is not empty and holds no vectors ({MANIFEST}), so it is not replaced; choose another")
+            raise P2vitError(
+                f"{folder} is not empty and holds no vectors ({MANIFEST}), "
+                "so it is not replaced; choose another"
+            )
         for part in ("tensors", "weights"):
             shutil.rmtree(folder / part, ignore_errors=True)
         (folder / MANIFEST).unlink()

@@ -1,7 +1,7 @@
 """LayerNorm: the operator's five steps, with every number that belongs to a row read from a table.
 
-The two shifts that differ from row to row (k before the squares, j after them) follow from bit lengths, so their
-powers of two, halves and offsets are tables of 32 entries.
+The two shifts that differ from row to row (k before the squares, j after them) follow from bit lengths,
+so their powers of two, halves and offsets are tables of 32 entries.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ def normalised(operator: LayerNorm, at: Lowering) -> tuple[str, str]:
     k = np.maximum(LENGTHS - CENTRED_BITS, operator.epsilon_shift)
     left, right = np.maximum(-k, 0), np.maximum(k, 0)
     longest = (channels * ((1 << operator.input_bits) - 1)).bit_length()
-    used = LENGTHS <= longest
+    used = longest >= LENGTHS
     wide: IntType = np.int32 if right[used].max() + CENTRED_BITS + 1 <= 30 else np.int64
     lift = ((np.int64(1) << right) >> 1) + (np.int64(1) << (right + CENTRED_BITS))
 
@@ -71,7 +71,7 @@ def normalised(operator: LayerNorm, at: Lowering) -> tuple[str, str]:
 
 
 def inverse_root(operator: LayerNorm, at: Lowering, normal: str, k_index: str) -> tuple[str, str]:
-    """Steps 3 and 4: the table's factor per row and the bit length that j follows from, both int32 [..., 1]."""
+    """Steps 3 and 4: the table's factor and the bit length that j follows from, both int32 [..., 1]."""
     graph = at.graph
     t = squares_shift(operator.channels)
     half = (1 << t) >> 1
@@ -85,8 +85,11 @@ def inverse_root(operator: LayerNorm, at: Lowering, normal: str, k_index: str) -
     total = graph.op("Max", graph.op("Add", squares, by_index(graph, epsilon, k_index)), np.int32(1))
     index = bit_length(graph, total)
     j = (LENGTHS - 29) >> 1
-    # total · 2^-2j, and its top bits: one multiplication and one division, of which at most one does something.
-    raised = graph.op("Mul", total, by_index(graph, np.int64(1) << np.minimum(np.maximum(-2 * j, 0), 28), index))
+    # total · 2^-2j, and its top bits: one multiplication and one division, of which at most one does
+    # something.
+    raised = graph.op(
+        "Mul", total, by_index(graph, np.int64(1) << np.minimum(np.maximum(-2 * j, 0), 28), index)
+    )
     lowered = np.int64(1) << (np.maximum(2 * j, 0) + INDEX_SHIFT)
     entry = graph.op("Div", raised, by_index(graph, lowered, index))
     table = np.concatenate([np.zeros(TABLE_FIRST, np.int64), operator.table.astype(np.int64)])
@@ -96,9 +99,12 @@ def inverse_root(operator: LayerNorm, at: Lowering, normal: str, k_index: str) -
 def scaled(operator: LayerNorm, at: Lowering, centred: str, factor: str, index: str) -> Value:
     """Step 5: ``requantize(d · r, shift + j)``, its shift split into a row's and a channel's part.
 
-    ``floor((p + 2^(s+j−1)) / 2^(s+j)) = floor((floor(p / 2^(j+g)) + 2^(s−g−1)) / 2^(s−g))`` for every g below s:
-    the row's part needs no rounding. Where j + g is negative the row is multiplied instead, folded into r; the
-    product then stays below 2^(t+31−g).
+    For every g below s::
+
+        floor((p + 2^(s+j−1)) / 2^(s+j)) = floor((floor(p / 2^(j+g)) + 2^(s−g−1)) / 2^(s−g))
+
+    the row's part needs no rounding. Where j + g is negative the row is multiplied instead, folded into
+    r; the product then stays below 2^(t+31−g).
     """
     graph = at.graph
     shift = operator.shift.astype(np.int64)

@@ -49,7 +49,8 @@ def scores(operator: Scores, at: Lowering) -> Value:
 def attention_values(operator: AttentionValues, at: Lowering) -> Value:
     """Product, row sum, one reciprocal per row, two rounding shifts.
 
-    The shift by ``n − 8`` differs from row to row: its constants are read from tables by n, one number per row.
+    The shift by ``n − 8`` differs from row to row: its constants are read from tables by n, one number
+    per row.
     """
     source = at.program.node(at.node.inputs[0]).operator
     if not isinstance(source, Softmax) or source.form != operator.form:
@@ -93,7 +94,8 @@ def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:
 def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
     """Σ p·v, int32 [B, H, N, D], and Σ p, int32 [B, H, N, 1].
 
-    A ``log2`` code stands for a power of two of up to 16 bits; its upper and its lower byte are multiplied apart.
+    A ``log2`` code stands for a power of two of up to 16 bits; its upper and its lower byte are
+    multiplied apart.
     """
     graph, (codes, v) = at.graph, at.inputs
     keys = v.spec.shape[0]
@@ -113,10 +115,13 @@ def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
     for shift in (BYTE, 0):
         entries = ((powers >> shift) & 255).astype(np.uint8)
         flat = graph.op("Reshape", index, np.array([-1]))
-        byte = graph.op("Reshape", graph.op("GatherElements", entries, flat, axis=0), np.array([-1, *codes.spec.shape]))
+        byte = graph.op(
+            "Reshape", graph.op("GatherElements", entries, flat, axis=0), np.array([-1, *codes.spec.shape])
+        )
         parts.append(sums(byte))
     (high, high_sum), (low, low_sum) = parts
     scale = np.int32(1 << BYTE)
     return tuple(  # type: ignore[return-value]
-        graph.op("Add", graph.op("Mul", upper, scale), lower) for upper, lower in ((high, low), (high_sum, low_sum))
+        graph.op("Add", graph.op("Mul", upper, scale), lower)
+        for upper, lower in ((high, low), (high_sum, low_sum))
     )

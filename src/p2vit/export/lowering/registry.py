@@ -43,7 +43,9 @@ class Lowering:
 LOWERINGS: dict[type[Operator], Callable[[Any, Lowering], Value]] = {}
 
 
-def lowers(kind: type[Operator]) -> Callable[[Callable[[Any, Lowering], Value]], Callable[[Any, Lowering], Value]]:
+def lowers(
+    kind: type[Operator],
+) -> Callable[[Callable[[Any, Lowering], Value]], Callable[[Any, Lowering], Value]]:
     """Register the lowering of an operator class: a function of the operator and a :class:`Lowering`."""
 
     def register(function: Callable[[Any, Lowering], Value]) -> Callable[[Any, Lowering], Value]:

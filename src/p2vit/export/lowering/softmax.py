@@ -28,8 +28,8 @@ def codes_by_distance(form: str) -> np.ndarray:
 def softmax(operator: Softmax, at: Lowering) -> Value:
     """``code = table[min(round((max − s) · 2^-shift), last)]``.
 
-    The distance is never negative, so the shift is a plain ``Div``, and its rounding half is added to the row's
-    maximum. Everything behind the distance is one table.
+    The distance is never negative, so the shift is a plain ``Div``, and its rounding half is added to
+    the row's maximum. Everything behind the distance is one table.
     """
     assert DISTANCES * LOG2_E <= 1 << 32
     graph = at.graph

@@ -14,9 +14,7 @@ def patchify(operator: Patchify, at: Lowering) -> Value:
     """Cut into patches; ``x − 128`` as int8 is x itself in the biased form, so no arithmetic is left."""
     height, width, channels = at.inputs[0].spec.shape
     p, graph = operator.patch_size, at.graph
-    grid = graph.op(
-        "Reshape", at.inputs[0].biased, np.array([-1, height // p, p, width // p, p, channels])
-    )
+    grid = graph.op("Reshape", at.inputs[0].biased, np.array([-1, height // p, p, width // p, p, channels]))
     rows = graph.op("Transpose", grid, perm=[0, 1, 3, 2, 4, 5])
     return Value(graph, at.spec, biased=graph.op("Reshape", rows, np.array([-1, *at.spec.shape])))
 

@@ -1,7 +1,7 @@
 """How each integer operator is written as the float operator it stands for.
 
-Everything is reconstructed from the integers (shifts, tables, gains): a shift is the difference of two exponents.
-Tensors are in their gauge (:class:`p2vit.export.qdq.values.FloatValue`).
+Everything is reconstructed from the integers (shifts, tables, gains): a shift is the difference of two
+exponents. Tensors are in their gauge (:class:`p2vit.export.qdq.values.FloatValue`).
 """
 
 import math
@@ -85,10 +85,14 @@ class FloatLowering:
 FLOAT_LOWERINGS: dict[type[Operator], Callable[[Any, FloatLowering], FloatValue]] = {}
 
 
-def writes(kind: type[Operator]) -> Callable[[Callable[[Any, FloatLowering], FloatValue]], Callable[[Any, FloatLowering], FloatValue]]:
+def writes(
+    kind: type[Operator],
+) -> Callable[[Callable[[Any, FloatLowering], FloatValue]], Callable[[Any, FloatLowering], FloatValue]]:
     """Register how an operator class is written."""
 
-    def register(function: Callable[[Any, FloatLowering], FloatValue]) -> Callable[[Any, FloatLowering], FloatValue]:
+    def register(
+        function: Callable[[Any, FloatLowering], FloatValue],
+    ) -> Callable[[Any, FloatLowering], FloatValue]:
         FLOAT_LOWERINGS[kind] = function
         return function
 
@@ -109,7 +113,9 @@ def lower_float(at: FloatLowering) -> FloatValue:
         raise at.error(f"its output has offset {at.spec.offset}; {kind.__name__} writes tensors without one")
     for source in at.inputs:
         if source.spec.offset and kind not in (Linear, SelectToken):
-            raise at.error(f"{source.spec.name} has offset {source.spec.offset}, which only a linear layer can absorb")
+            raise at.error(
+                f"{source.spec.name} has offset {source.spec.offset}, which only a linear layer can absorb"
+            )
     with at.graph.scope(at.node.name):
         return FLOAT_LOWERINGS[kind](at.node.operator, at)
 
@@ -129,14 +135,17 @@ def patchify(operator: Patchify, at: FloatLowering) -> FloatValue:
     zero = 128 - at.spec.offset
     if not 0 <= zero <= 255:
         raise at.error(f"its offset is {at.spec.offset}; allowed are −127 to 128")
-    return FloatValue(at.spec, graph.op("DequantizeLinear", patches, power(at.gauge), np.uint8(zero)), at.gauge)
+    return FloatValue(
+        at.spec, graph.op("DequantizeLinear", patches, power(at.gauge), np.uint8(zero)), at.gauge
+    )
 
 
 @writes(Linear)
 def linear(operator: Linear, at: FloatLowering) -> FloatValue:
     """MatMul with int8 weights and one power of two per output channel, plus a float bias.
 
-    ``x' = (q_x + o) · 2^E``; the accumulator's exponent is the output's less the shift, so the weight's is that less E.
+    ``x' = (q_x + o) · 2^E``; the accumulator's exponent is the output's less the shift, and the weight's is
+    that less E.
     The integer bias holds the input's offset already, which the float graph takes off again.
     """
     graph = at.graph
@@ -173,7 +182,7 @@ def assemble(operator: AssembleTokens, at: FloatLowering) -> FloatValue:
 
 @writes(LayerNorm)
 def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
-    """LayerNormalization; its scale is the power of two per channel, its gain and bias live in the next weights."""
+    """LayerNormalization; its scale is a power of two per channel, gain and bias are in the next weights."""
     graph = at.graph
     (x,) = at.inputs
     channels, t = operator.channels, squares_shift(operator.channels)
@@ -183,7 +192,9 @@ def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
     exponent = operator.shift.astype(np.int32) - fraction - t
     inputs = per_channel(x.spec.exponent.astype(np.int64), channels) - operator.input_shift
     if np.unique(inputs).size != 1:
-        raise at.error("its aligned input has no single exponent; input_shift does not fit the input's exponents")
+        raise at.error(
+            "its aligned input has no single exponent; input_shift does not fit the input's exponents"
+        )
     unit = 2 * (operator.epsilon_shift + t + int(inputs[0]))
     epsilon = math.ldexp(operator.epsilon, unit) / channels**3
     scale = np.ldexp(np.float32(1), at.gauge - exponent).astype(np.float32)
@@ -240,7 +251,8 @@ def table(operator: Lookup, at: FloatLowering) -> FloatValue:
     name = recognise(operator, x.spec, at.spec)
     if name is None:
         raise at.error(
-            f"its table is none of {', '.join(FUNCTIONS)} between exponents {np.unique(x.spec.exponent).tolist()} and "
+            f"its table is none of {', '.join(FUNCTIONS)} "
+            f"between exponents {np.unique(x.spec.exponent).tolist()} and "
             f"{np.unique(at.spec.exponent).tolist()}, and onnx-qdq writes functions, not tables; "
             "export onnx-integer instead"
         )
@@ -264,7 +276,7 @@ def select(operator: SelectToken, at: FloatLowering) -> FloatValue:
 
 @writes(SumTokens)
 def total(operator: SumTokens, at: FloatLowering) -> FloatValue:
-    """Sum over tokens times a power of two; ReduceMean would divide by a number that the next weights hold."""
+    """Sum over tokens times a power of two; the next weights hold what ReduceMean would divide by."""
     graph = at.graph
     (x,) = at.inputs
     end = operator.first + operator.count
@@ -282,4 +294,3 @@ def affine(operator: Affine, at: FloatLowering) -> FloatValue:
     gain = np.ldexp(operator.gain.astype(np.float64), at.gauge - x.gauge - shift).astype(np.float32)
     bias = np.ldexp(operator.bias.astype(np.float64), at.gauge - shift).astype(np.float32)
     return at.done(graph.op("Add", graph.op("Mul", x.name, gain), bias))
-

@@ -15,7 +15,7 @@ def power(exponent: object) -> np.ndarray:
     """``2^exponent`` in float32, exactly; a scalar where all are equal."""
     exponents = np.asarray(exponent, dtype=np.int32)
     if exponents.size and (exponents == exponents.flat[0]).all():
-        exponents = exponents.flat[0].reshape(())
+        exponents = exponents.reshape(-1)[:1].reshape(())
     return np.ldexp(np.float32(1), exponents).astype(np.float32)
 
 
@@ -29,11 +29,12 @@ def times_power(graph: OnnxGraph, x: str, exponent: object) -> str:
 class FloatValue:
     """A program tensor inside a float graph.
 
-    Tools want one scale per activation tensor, the program may have one per channel. So every tensor is carried in a
-    *gauge*: one exponent E for the whole tensor, in which channel c is held as ``q_c · 2^E``, not as its real value
-    ``q_c · 2^e_c``. The factor ``2^(E − e_c)`` disappears into whoever writes the tensor (a LayerNorm's scale), and
-    its inverse into whoever reads it: the program's integer weights have absorbed ``2^e_c`` already, so in the gauge
-    they are int8 weights with one power of two per output channel.
+    Tools want one scale per activation tensor, the program may have one per channel. So every tensor is
+    carried in a *gauge*: one exponent E for the whole tensor, in which channel c is held as ``q_c ·
+    2^E``, not as its real value ``q_c · 2^e_c``. The factor ``2^(E − e_c)`` disappears into whoever
+    writes the tensor (a LayerNorm's scale), and its inverse into whoever reads it: the program's integer
+    weights have absorbed ``2^e_c`` already, so in the gauge they are int8 weights with one power of two
+    per output channel.
 
     Attributes:
         spec: The program's tensor.
