@@ -4,6 +4,7 @@ import json
 import sys
 import types
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -83,6 +84,22 @@ def test_the_command_prints_a_sentence(command, tmp_path):
     assert " real units, 2 images" in done.output
     done = command("--format", "vectors", "-o", tmp_path / "vectors", "--images", 1)
     assert "every tensor of 1 images" in done.output
+
+
+def test_the_command_takes_photos(command, monkeypatch, tmp_path):
+    class Photos:
+        def __init__(self, data, preprocessing):
+            assert data == "digits"
+
+        def evaluation(self, limit):
+            yield np.zeros((limit, 8, 12, 3), np.uint8), np.zeros(limit)
+
+    module = types.ModuleType("p2vit.data.benchmarks")
+    module.open_photos = Photos
+    monkeypatch.setitem(sys.modules, "p2vit.data.benchmarks", module)
+    options = ["--data", "digits", "--images", 3, "--json"]
+    done = command("--format", "onnx-integer", "-o", tmp_path / "model.onnx", *options)
+    assert json.loads(done.stdout)["images"] == 3
 
 
 def test_a_difference_of_the_integers_is_a_failed_check(command, monkeypatch, tmp_path):

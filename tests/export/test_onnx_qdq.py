@@ -78,6 +78,20 @@ def test_probabilities_are_quantized_on_request():
     assert sqnr_db(integer_logits(program, pixels), logits) > 20
 
 
+def test_uint8_activations_stand_for_the_same_numbers():
+    program = meaningful_program(offset=120)
+    pixels = random_pixels(program, 8)
+    signed, unsigned = (build_onnx_qdq(program, activations=dtype) for dtype in ("int8", "uint8"))
+    results = [open_session(model).run(None, {PIXELS: pixels})[0] for model in (signed, unsigned)]
+    assert sqnr_db(*results) > 40
+    quantizers = {
+        node.name: node.outputs for node in inspect_model(unsigned).nodes if node.operator == "QuantizeLinear"
+    }
+    assert set(quantizers.values()) == {("uint8",)}
+    with pytest.raises(P2vitError, match=r"^activations is 'int4'; allowed are 'int8' and 'uint8'$"):
+        build_onnx_qdq(program, activations="int4")
+
+
 def test_the_float_twin_has_no_quantizers():
     operators = inspect_model(build_onnx_qdq(meaningful_program(), quantize=False)).operators
     assert "QuantizeLinear" not in operators
@@ -96,6 +110,8 @@ def test_every_scale_is_a_power_of_two_and_weights_are_symmetric_int8():
     for node in weights:
         assert constants[node.input[0]].dtype == np.int8
         assert not constants[node.input[2]].any()
+    activations = {int(constants[node.input[2]]) for node in pairs if node.op_type == "QuantizeLinear"}
+    assert activations == {0}
     # Activations have one scale each.
     assert {constants[node.input[1]].size for node in pairs if node not in weights} == {1}
 

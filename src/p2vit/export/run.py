@@ -15,6 +15,7 @@ from p2vit.export.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_mo
 from p2vit.export.onnx_integer import LOGITS, build_onnx_integer
 from p2vit.export.onnx_qdq import build_onnx_qdq
 from p2vit.export.optional import onnx
+from p2vit.export.qdq.values import Activations
 from p2vit.export.run_onnx import exact_products, open_session
 from p2vit.export.vectors import Encoding, write_vectors
 from p2vit.numerics.rounding import IntArray
@@ -41,6 +42,7 @@ def run_export(
     products: ProductForm = "portable",
     expose: Iterable[str] = (),
     quantize_probabilities: bool = False,
+    activations: Activations = "int8",
     encoding: Encoding = "npy",
     executor: Executor | None = None,
     program_sha256: str | None = None,
@@ -59,6 +61,7 @@ def run_export(
         products: ``onnx-integer`` only: how matrix products are written.
         expose: ``onnx-integer`` only: program tensors that become outputs.
         quantize_probabilities: ``onnx-qdq`` only: quantize the softmax's output too.
+        activations: ``onnx-qdq`` only: ``int8`` or ``uint8``.
         encoding: ``vectors`` only: ``npy`` or ``hex``.
         executor: Who runs the program; the reference executor if not given.
         program_sha256: Recorded in what is written.
@@ -95,7 +98,10 @@ def run_export(
         model = build_onnx_integer(program, expose=expose, products=products, program_sha256=program_sha256)
     else:
         model = build_onnx_qdq(
-            program, quantize_probabilities=quantize_probabilities, program_sha256=program_sha256
+            program,
+            quantize_probabilities=quantize_probabilities,
+            activations=activations,
+            program_sha256=program_sha256,
         )
     inspected = inspect_model(structure_only(model))
     if export_format == "onnx-integer":

@@ -15,7 +15,7 @@ from p2vit.errors import P2vitError
 from p2vit.export.activation import FUNCTIONS, recognise
 from p2vit.export.onnx_graph import OnnxGraph
 from p2vit.export.qdq.activations import activation
-from p2vit.export.qdq.values import FloatValue, gauge_of, per_channel, power, quantized, times_power
+from p2vit.export.qdq.values import FloatValue, QdqForm, gauge_of, per_channel, power, quantized, times_power
 from p2vit.numerics import (
     Add,
     Affine,
@@ -48,16 +48,14 @@ class FloatLowering:
         program: The whole program.
         node: The node that is lowered.
         inputs: Its inputs, as they are in the graph.
-        quantize: Off for the float model that the Q/DQ model is compared with.
-        quantize_probabilities: Q/DQ on the softmax's output too.
+        form: What the model is to look like.
     """
 
     graph: OnnxGraph
     program: IntegerProgram
     node: Node
     inputs: tuple[FloatValue, ...]
-    quantize: bool
-    quantize_probabilities: bool
+    form: QdqForm
 
     @property
     def spec(self) -> TensorSpec:
@@ -71,7 +69,7 @@ class FloatLowering:
 
     def done(self, x: str) -> FloatValue:
         """The output, computed in its gauge."""
-        return quantized(self.graph, self.spec, x, quantize=self.quantize)
+        return quantized(self.graph, self.spec, x, self.form)
 
     def done_real(self, x: str) -> FloatValue:
         """The output, computed as real values."""
@@ -129,15 +127,13 @@ def patchify(operator: Patchify, at: FloatLowering) -> FloatValue:
     """
     height, width, channels = at.inputs[0].spec.shape
     p, graph = operator.patch_size, at.graph
-    grid = graph.op("Reshape", at.inputs[0].name, np.array([-1, height // p, p, width // p, p, channels]))
+    grid = graph.op("Reshape", at.inputs[0].source, np.array([-1, height // p, p, width // p, p, channels]))
     rows = graph.op("Transpose", grid, perm=[0, 1, 3, 2, 4, 5])
     patches = graph.op("Reshape", rows, np.array([-1, *at.spec.shape]))
     zero = 128 - at.spec.offset
     if not 0 <= zero <= 255:
         raise at.error(f"its offset is {at.spec.offset}; allowed are −127 to 128")
-    return FloatValue(
-        at.spec, graph.op("DequantizeLinear", patches, power(at.gauge), np.uint8(zero)), at.gauge
-    )
+    return FloatValue(at.spec, patches, at.gauge, np.uint8(zero))
 
 
 @writes(Linear)
@@ -153,13 +149,13 @@ def linear(operator: Linear, at: FloatLowering) -> FloatValue:
     outputs = operator.weight.shape[0]
     accumulator = per_channel(at.spec.exponent.astype(np.int64), outputs) - operator.shift.astype(np.int64)
     across = np.ascontiguousarray(operator.weight.T)
-    if at.quantize:
+    if at.form.quantize:
         scale = np.ldexp(np.float32(1), (accumulator - x.gauge).astype(np.int32)).astype(np.float32)
         weight = graph.op("DequantizeLinear", across, scale, np.zeros(outputs, np.int8), axis=1)
     else:
         weight = graph.constant(np.ldexp(across.astype(np.float32), (accumulator - x.gauge).astype(np.int32)))
     bias = operator.bias.astype(np.int64) - x.spec.offset * operator.weight.astype(np.int64).sum(axis=1)
-    product = graph.op("MatMul", x.name, weight)
+    product = graph.op("MatMul", x.read(graph), weight)
     constant = np.ldexp(bias.astype(np.float64), accumulator.astype(np.int32))
     constant += np.ldexp(float(at.spec.offset), at.spec.exponent.astype(np.int32))
     return at.done_real(graph.op("Add", product, constant.astype(np.float32)))
@@ -203,7 +199,7 @@ def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
 
 def heads_first(at: FloatLowering, x: FloatValue, heads: int, perm: list[int]) -> str:
     """[B, N, H·D] → a permutation of [B, N, H, D]."""
-    split = at.graph.op("Reshape", x.name, np.array([0, x.spec.shape[0], heads, -1]))
+    split = at.graph.op("Reshape", x.read(at.graph), np.array([0, x.spec.shape[0], heads, -1]))
     return at.graph.op("Transpose", split, perm=perm)
 
 
@@ -224,12 +220,11 @@ def softmax(operator: Softmax, at: FloatLowering) -> FloatValue:
     graph = at.graph
     (x,) = at.inputs
     exponent = DISTANCE_EXPONENT - operator.shift.astype(np.int32)[:, None, None]
-    logits = times_power(graph, x.name, exponent - x.gauge)
+    logits = times_power(graph, x.read(graph), exponent - x.gauge)
     probabilities = graph.op("Softmax", logits, axis=-1)
-    if at.quantize and at.quantize_probabilities:
-        scale, zero = power(PROBABILITY_EXPONENT), np.uint8(0)
-        stored = graph.op("QuantizeLinear", probabilities, scale, zero)
-        probabilities = graph.op("DequantizeLinear", stored, scale, zero)
+    if at.form.quantize and at.form.quantize_probabilities:
+        stored = graph.op("QuantizeLinear", probabilities, power(PROBABILITY_EXPONENT), np.uint8(0))
+        return FloatValue(at.spec, stored, PROBABILITY_EXPONENT, np.uint8(0))
     return FloatValue(at.spec, probabilities, 0)
 
 
@@ -238,7 +233,7 @@ def attention_values(operator: AttentionValues, at: FloatLowering) -> FloatValue
     """MatMul of probabilities and values; the shift per channel is a power of two per channel."""
     graph = at.graph
     codes, v = at.inputs
-    mixed = graph.op("MatMul", codes.name, heads_first(at, v, operator.heads, [0, 2, 1, 3]))
+    mixed = graph.op("MatMul", codes.read(graph), heads_first(at, v, operator.heads, [0, 2, 1, 3]))
     rows = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
     merged = graph.op("Reshape", rows, np.array([0, *at.spec.shape]))
     return at.done(times_power(graph, merged, at.gauge - v.gauge - operator.shift.astype(np.int32)))
@@ -271,7 +266,7 @@ def select(operator: SelectToken, at: FloatLowering) -> FloatValue:
     """Slice along the tokens; what it reads is quantized already."""
     (x,) = at.inputs
     ends = np.array([operator.index]), np.array([operator.index + 1]), np.array([1])
-    return FloatValue(at.spec, at.graph.op("Slice", x.name, *ends), x.gauge)
+    return FloatValue(at.spec, at.graph.op("Slice", x.source, *ends), x.gauge, x.zero)
 
 
 @writes(SumTokens)
@@ -280,7 +275,7 @@ def total(operator: SumTokens, at: FloatLowering) -> FloatValue:
     graph = at.graph
     (x,) = at.inputs
     end = operator.first + operator.count
-    part = graph.op("Slice", x.name, np.array([operator.first]), np.array([end]), np.array([1]))
+    part = graph.op("Slice", x.read(graph), np.array([operator.first]), np.array([end]), np.array([1]))
     summed = graph.op("ReduceSum", part, np.array([1]), keepdims=1)
     return at.done(times_power(graph, summed, at.gauge - x.gauge - operator.shift.astype(np.int32)))
 
@@ -293,4 +288,4 @@ def affine(operator: Affine, at: FloatLowering) -> FloatValue:
     shift = operator.shift.astype(np.int32)
     gain = np.ldexp(operator.gain.astype(np.float64), at.gauge - x.gauge - shift).astype(np.float32)
     bias = np.ldexp(operator.bias.astype(np.float64), at.gauge - shift).astype(np.float32)
-    return at.done(graph.op("Add", graph.op("Mul", x.name, gain), bias))
+    return at.done(graph.op("Add", graph.op("Mul", x.read(graph), gain), bias))
