@@ -117,7 +117,7 @@ def test_sum_of_tokens(source, output_bits):
 
 
 @pytest.mark.parametrize("epsilon", [(0, -14), (1 << 20, -2), (1 << 29, 3), (77, 16), (1 << 29, 17), (9, 31)])
-@pytest.mark.parametrize("shift", [(16, 26), (12, 14), (3, 9), (-16, 30)])
+@pytest.mark.parametrize("shift", [(16, 26), (14, 16), (14, 30)])
 @pytest.mark.parametrize("output_bits", [8, 16])
 def test_layernorm(epsilon, shift, output_bits):
     bench = Bench()
@@ -134,7 +134,7 @@ def test_layernorm_that_aligns_its_input(input_bits, source):
     bench = Bench()
     table, fraction = rsqrt_table(CHANNELS)
     shift = np.full(CHANNELS, fraction + squares_shift(CHANNELS) - 4, np.int8)
-    for low, high in ((0, 0), (0, 5), (0, 30)):
+    for low, high in ((0, 0), (0, 5), (0, 15)):
         operator = LayerNorm(CHANNELS, bench.int8(low, high), table, shift, 5, -3, input_bits=input_bits)
         Bench().check(operator, source)
 

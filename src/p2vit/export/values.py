@@ -18,7 +18,8 @@ class Value:
 
     * ``stored``: the dtype that the program gives it (int8, uint8, int16, int32); what ``expose`` shows.
     * ``wide``: int32, what arithmetic is done in.
-    * ``biased``: uint8 = int8 + 128, what matrix products and tables read; an unsigned tensor is its own.
+    * ``lifted``: int32 = int8 + 128, which is what a rounding shift leaves and what a table is read with.
+    * ``biased``: uint8 = int8 + 128, what matrix products read; an unsigned tensor is its own.
 
     Attributes:
         spec: The program's tensor.
@@ -42,10 +43,10 @@ class Value:
     @property
     def cheapest(self) -> str:
         """Form that exists already, for operators that only move data."""
-        return next(form for form in ("biased", "wide", "stored") if form in self._forms)
+        return next(form for form in ("biased", "wide", "lifted", "stored") if form in self._forms)
 
     def form(self, name: str) -> str:
-        """Tensor name of the form ``stored``, ``wide`` or ``biased``."""
+        """Tensor name of the form ``stored``, ``wide``, ``lifted`` or ``biased``."""
         if name not in self._forms:
             with self._graph.scope(self.spec.name):
                 self._forms[name] = getattr(self, f"_make_{name}")()
@@ -66,22 +67,27 @@ class Value:
         """uint8."""
         return self.form("biased")
 
-    def _make_wide(self) -> str:
-        if "biased" in self._forms:
-            lifted = self._graph.cast(self._forms["biased"], np.int32)
-            return self._graph.op("Sub", lifted, np.int32(ZERO_POINT)) if self.spec.signed else lifted
-        return self._graph.cast(self._forms["stored"], np.int32)
+    @property
+    def lifted(self) -> str:
+        """int32, not negative."""
+        return self.form("lifted")
 
-    def _make_stored(self) -> str:
-        if self.spec.dtype == np.int8 and "biased" in self._forms:
-            # Flipping the top bit takes 128 off; the cast then reads the same bits as two's complement.
-            return self._graph.cast(
-                self._graph.op("BitwiseXor", self._forms["biased"], np.uint8(ZERO_POINT)), np.int8
-            )
-        return self._graph.cast(self._forms["wide"], self.spec.dtype)
+    def _make_lifted(self) -> str:
+        if "biased" in self._forms:
+            return self._graph.cast(self.biased, np.int32)
+        return self._graph.op("Add", self.wide, np.int32(self.zero_point))
 
     def _make_biased(self) -> str:
-        return self._graph.cast(self._graph.op("Add", self.wide, np.int32(self.zero_point)), np.uint8)
+        return self._graph.cast(self.lifted, np.uint8)
+
+    def _make_wide(self) -> str:
+        return self._graph.op("Sub", self.lifted, np.int32(ZERO_POINT)) if self.spec.signed else self.lifted
+
+    def _make_stored(self) -> str:
+        if self.spec.dtype == np.int8:
+            # Flipping the top bit takes 128 off; the cast then reads the same bits as two's complement.
+            return self._graph.cast(self._graph.op("BitwiseXor", self.biased, np.uint8(ZERO_POINT)), np.int8)
+        return self._graph.cast(self.wide, self.spec.dtype)
 
 
 def requantize(
@@ -102,7 +108,7 @@ def requantize(
         shifted, dtype = shift_round(graph, x, low, high, shift, bias, offset=ZERO_POINT)
         least, most = int_range(spec.bits, signed=True)
         clipped = clamp(graph, shifted, (least + ZERO_POINT, most + ZERO_POINT), dtype)
-        return Value(graph, spec, biased=graph.cast(clipped, np.uint8))
+        return Value(graph, spec, lifted=clipped if dtype is np.int32 else graph.cast(clipped, np.int32))
     shifted, dtype = shift_round(graph, x, low, high, shift, bias)
     clipped = clamp(graph, shifted, int_range(spec.bits, signed=True), dtype)
     return Value(graph, spec, wide=clipped if dtype is np.int32 else graph.cast(clipped, np.int32))

@@ -10,12 +10,11 @@ from p2vit.numerics import Add, Affine, Lookup
 
 @lowers(Lookup)
 def table(operator: Lookup, at: Lowering) -> Value:
-    """One table read; the biased input is the index, and the table holds biased outputs."""
+    """One table read; the lifted input is the index, and the table holds biased outputs."""
     graph = at.graph
     (x,) = at.inputs
     entries = (operator.table.astype(np.int16) + ZERO_POINT).astype(np.uint8)
-    index = graph.cast(x.biased, np.int32)
-    return Value(graph, at.spec, biased=lookup(graph, entries, index, at.spec.shape))
+    return Value(graph, at.spec, biased=lookup(graph, entries, x.lifted, at.spec.shape))
 
 
 @lowers(Add)

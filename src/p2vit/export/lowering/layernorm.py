@@ -110,8 +110,7 @@ def scaled(operator: LayerNorm, at: Lowering, centred: str, factor: str, index: 
     shift = operator.shift.astype(np.int64)
     t = squares_shift(operator.channels)
     split = min(-LEAST_J, int(shift.min()) - 1)
-    if split <= t:
-        return scaled_wide(operator, at, centred, factor, index)
+    assert split > t, "a LayerNorm's shifts are 14 and more"
     j = np.clip((LENGTHS - 29) >> 1, LEAST_J, 1)
     left, right = np.maximum(-(j + split), 0), np.maximum(j + split, 0)
     if left.any():
@@ -122,26 +121,3 @@ def scaled(operator: LayerNorm, at: Lowering, centred: str, factor: str, index: 
     floored = graph.op("Sub", floored, by_index(graph, np.int64(1) << (PRODUCT_LIFT - right), index))
     limit = 1 << min(PRODUCT_LIFT, t + 31 - split)
     return requantize(graph, at.spec, floored, -limit, limit, shift - split)
-
-
-def scaled_wide(operator: LayerNorm, at: Lowering, centred: str, factor: str, index: str) -> Value:
-    """Step 5 for shifts so small that the split does not fit: in int64, with one shift per number."""
-    graph = at.graph
-    product = graph.cast(graph.op("Mul", centred, factor), np.int64)
-    j = by_index(graph, np.clip((LENGTHS - 29) >> 1, LEAST_J, 1), index)
-    amount = graph.op("Add", j, operator.shift.astype(np.int32))
-    least = int(operator.shift.min()) + LEAST_J
-    shifts = np.arange(least, int(operator.shift.max()) + 2)
-    left, right = np.maximum(-shifts, 0), np.maximum(shifts, 0)
-    position = graph.op("Sub", amount, np.int32(least))
-    lift = np.int64(1) << 60
-
-    def entry(table: np.ndarray) -> str:
-        return by_index(graph, table, position, np.int64)
-
-    raised = graph.op("Mul", product, entry(np.int64(1) << left))
-    lifted = graph.op("Add", raised, entry(((np.int64(1) << right) >> 1) + lift))
-    shifted = graph.op("Sub", graph.op("Div", lifted, entry(np.int64(1) << right)), entry(lift >> right))
-    limits = int_range(at.spec.bits, signed=True)
-    wide = graph.cast(clamp(graph, shifted, limits, np.int64), np.int32)
-    return Value(graph, at.spec, wide=wide)

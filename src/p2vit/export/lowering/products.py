@@ -77,7 +77,7 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
     quotient = graph.op("Mul", reduced, reciprocal(at, total, n, bits))
     per_head = (operator.shift.astype(np.int64) + QUOTIENT_FRACTION).reshape(operator.heads, 1, -1)
     value = requantize(graph, at.spec, quotient, -QUOTIENT_LIMIT, QUOTIENT_LIMIT, per_head)
-    form = value.cheapest
+    form = "biased" if at.spec.bits <= 8 else "wide"
     rows = graph.op("Transpose", value.form(form), perm=[0, 2, 1, 3])
     return Value(graph, at.spec, **{form: graph.op("Reshape", rows, np.array([0, *at.spec.shape]))})
 
