@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from export.meaningful import meaningful_program, sqnr_db
+from export.meaningful import meaningful_program, mismatches, sqnr_db
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.check import check_model, expect_integers_only, inspect_model
@@ -14,8 +14,10 @@ from p2vit.export.model_file import save_model
 from p2vit.export.onnx_qdq import QDQ_OPSET, build_onnx_qdq
 from p2vit.export.optional import onnx
 from p2vit.export.run_onnx import open_session
-from p2vit.numerics import LayerNorm
-from p2vit.program.graph import PIXELS
+from p2vit.numerics import Add, LayerNorm, Linear, Patchify, SumTokens
+from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
+from p2vit.program.preprocessing import Preprocessing
 from programs import random_pixels, random_program
 
 PROGRAMS = {
@@ -90,6 +92,35 @@ def test_uint8_activations_stand_for_the_same_numbers():
     assert set(quantizers.values()) == {("uint8",)}
     with pytest.raises(P2vitError, match=r"^activations is 'int4'; allowed are 'int8' and 'uint8'$"):
         build_onnx_qdq(program, activations="int4")
+
+
+def test_an_8_bit_stream_with_an_exponent_per_channel_survives():
+    rng = np.random.default_rng(0)
+    channels, exponents = 12, np.array([-4, -5, -3, -6] * 3)
+    builder = ProgramBuilder((8, 8, 3))
+    builder.add("patches", Patchify(2), [PIXELS], 0, offset=128)
+    weight = rng.integers(-128, 128, (channels, 12)).astype(np.int8)
+    shift = rng.integers(9, 11, channels).astype(np.int8)
+    bias = rng.integers(-20000, 20000, channels).astype(np.int32)
+    builder.add("stream", Linear(weight, bias, shift), ["patches"], exponents)
+    left, table = (exponents + 6).astype(np.int8), rsqrt_table(channels)
+    scales = exponents + rng.integers(-1, 2, channels)
+    to_output = (table[1] + squares_shift(channels) + scales).astype(np.int8)
+    builder.add("norm", LayerNorm(channels, left, table[0], to_output, 1 << 20, -2), ["stream"], scales)
+    branch = Linear(weight, bias, shift + np.int8(1))
+    builder.add("branch", branch, ["norm"], -5)
+    back = np.minimum(exponents, -5)
+    lefts = [(exponents - back).astype(np.int8), (-5 - back).astype(np.int8)]
+    out = (exponents + 1 - back).astype(np.int8)
+    builder.add("add", Add(*lefts, out, output_bits=8), ["stream", "branch"], exponents + 1)
+    builder.add("pool", SumTokens(0, 16, np.full(1, 3, np.int8)), ["add"], exponents + 4)
+    builder.add("head", Linear(weight, bias, np.zeros(channels, np.int8), 8, 32), ["pool"], -9)
+    preprocessing = Preprocessing(image_size=(8, 8))
+    program = IntegerProgram(tuple(builder.nodes), builder.tensors, "head", "pool", preprocessing)
+    pixels = random_pixels(program, 8)
+    assert mismatches(program, pixels) == {}
+    logits = open_session(build_onnx_qdq(program)).run(None, {PIXELS: pixels})[0]
+    assert sqnr_db(integer_logits(program, pixels), logits) > 25
 
 
 def test_the_float_twin_has_no_quantizers():
