@@ -10,6 +10,7 @@ per round.
 
 import argparse
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -225,7 +226,12 @@ def main() -> None:
     report = {
         "name": arguments.name,
         "data": arguments.data,
-        "machine": {"cpu": platform.processor() or platform.machine(), "threads": arguments.threads},
+        "machine": {
+            "cpu": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": arguments.threads,
+            "load_average": os.getloadavg()[0],
+        },
         "versions": {"onnxruntime": onnxruntime().__version__},
         "equality": equality(program, arguments.data, arguments.images),
         "accuracy": accuracy(program, runners, arguments.data, arguments.limit),

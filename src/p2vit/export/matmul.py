@@ -3,7 +3,7 @@
 ONNX Runtime's kernels differ by the signedness of the operands:
 
 * **u8 × u8** widens to 16 bits before it multiplies (``vpmaddwd``): exact on every CPU.
-* **u8 × s8** multiplies bytes. With VNNI (or on Arm) it is exact and about twice as fast. Without VNNI
+* **u8 × s8** multiplies bytes. With VNNI (or on Arm) it is exact and faster. Without VNNI
   two neighbouring products are added in 16 bits *with saturation* (``vpmaddubsw``): wrong as soon as
   ``255 · (|w0| + |w1|) > 32767``. Weights of up to 7 bits never get there.
 * **s8 × anything** has no fast kernel: 20 to 40 times slower.

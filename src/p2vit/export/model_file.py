@@ -47,22 +47,34 @@ def save_model(
     if not external:
         file.write_bytes(model.SerializeToString(deterministic=True))
         return files
-    copy = onnx().ModelProto()
-    copy.CopyFrom(model)
+    copy = without_constants(model)
     with beside.open("wb") as data:
-        for constant in copy.graph.initializer:
-            if len(constant.raw_data) >= LEAST_EXTERNAL_BYTES:
-                _move_out(constant, data, beside.name)
+        for constant in model.graph.initializer:
+            large = len(constant.raw_data) >= LEAST_EXTERNAL_BYTES
+            copy.graph.initializer.append(_moved_out(constant, data, beside.name) if large else constant)
     file.write_bytes(copy.SerializeToString(deterministic=True))
     return files
 
 
-def _move_out(constant: Any, data: Any, location: str) -> None:
-    """Append a constant to the data file, page-aligned so that it can be mapped, and leave a reference."""
+def without_constants(model: Any) -> Any:
+    """A copy of a ``ModelProto`` less its constants, which may be most of its bytes."""
+    copy = onnx().ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
+    copy.opset_import.extend(model.opset_import)
+    copy.metadata_props.extend(model.metadata_props)
+    copy.graph.name = model.graph.name
+    for field in ("node", "input", "output"):
+        getattr(copy.graph, field).extend(getattr(model.graph, field))
+    return copy
+
+
+def _moved_out(constant: Any, data: Any, location: str) -> Any:
+    """Append a constant to the data file, page-aligned so that it can be mapped; a reference to it."""
     data.write(b"\0" * (-data.tell() % 4096))
     entries = {"location": location, "offset": str(data.tell()), "length": str(len(constant.raw_data))}
     data.write(constant.raw_data)
-    constant.ClearField("raw_data")
-    constant.data_location = onnx().TensorProto.EXTERNAL
+    kind = onnx().TensorProto
+    reference = kind(name=constant.name, data_type=constant.data_type, dims=constant.dims)
+    reference.data_location = kind.EXTERNAL
     for key, value in entries.items():
-        constant.external_data.add(key=key, value=value)
+        reference.external_data.add(key=key, value=value)
+    return reference

@@ -1,5 +1,6 @@
 """A small writer of ONNX graphs: shared constants, names from scopes, the same bytes for the same calls."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -54,7 +55,7 @@ class OnnxGraph:
     def constant(self, value: np.ndarray | np.generic, stem: str = "constant") -> str:
         """Name of an initializer with this value; equal ones are stored once."""
         array = np.asarray(value)
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = (array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array)).digest())
         if key not in self._constants:
             name = self._unique(stem)
             self._constants[key] = name

@@ -11,7 +11,7 @@ from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.check import check_model, expect_integers_only, inspect_model
 from p2vit.export.matmul import ProductForm
-from p2vit.export.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model
+from p2vit.export.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model, without_constants
 from p2vit.export.onnx_integer import LOGITS, build_onnx_integer
 from p2vit.export.onnx_qdq import build_onnx_qdq
 from p2vit.export.optional import onnx
@@ -22,6 +22,8 @@ from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
 ExportFormat = Literal["onnx-integer", "onnx-qdq", "vectors"]
+#: Constants that type inference may look into: shapes, axes; not weights.
+LARGEST_INFERRED_CONSTANT = 1 << 16
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 
@@ -129,18 +131,15 @@ def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> li
 
 def structure_only(model: Any) -> Any:
     """A copy whose large constants are graph inputs: small enough for type inference in any case."""
-    copy = onnx().ModelProto()
-    copy.CopyFrom(model)
-    kept = []
-    for constant in copy.graph.initializer:
-        if len(constant.raw_data) > 1 << 16:
+    copy = without_constants(model)
+    for constant in model.graph.initializer:
+        if len(constant.raw_data) > LARGEST_INFERRED_CONSTANT:
+            shape = list(constant.dims)
             copy.graph.input.append(
-                onnx().helper.make_tensor_value_info(constant.name, constant.data_type, list(constant.dims))
+                onnx().helper.make_tensor_value_info(constant.name, constant.data_type, shape)
             )
         else:
-            kept.append(constant)
-    del copy.graph.initializer[:]
-    copy.graph.initializer.extend(kept)
+            copy.graph.initializer.append(constant)
     return copy
 
 
