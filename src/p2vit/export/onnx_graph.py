@@ -55,7 +55,7 @@ class OnnxGraph:
     def constant(self, value: np.ndarray | np.generic, stem: str = "constant") -> str:
         """Name of an initializer with this value; equal ones are stored once."""
         array = np.asarray(value)
-        key = (array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array)).digest())
+        key = (array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array).data).digest())
         if key not in self._constants:
             name = self._unique(stem)
             self._constants[key] = name

@@ -22,9 +22,9 @@ from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
 ExportFormat = Literal["onnx-integer", "onnx-qdq", "vectors"]
+FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 #: Constants that type inference may look into: shapes, axes; not weights.
 LARGEST_INFERRED_CONSTANT = 1 << 16
-FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 
 def noise_pixels(program: IntegerProgram, images: int, seed: int = 0) -> IntArray:
