@@ -139,7 +139,13 @@ def weight_scales(weight: Tensor, hessian: Tensor, bits: int, config: QuantConfi
     if not config.weight_channels:
         magnitude = magnitude.max().expand_as(magnitude)
     start = log2_scale_for(magnitude, bits, config.scales)
-    steps = (0.0,) if bits > 6 or config.criterion == "range" else (0.0, -1.0) if config.scales != "float" else (0.0, -0.25, -0.5)
+    steps = (
+        (0.0,)
+        if bits > 6 or config.criterion == "range"
+        else (0.0, -1.0)
+        if config.scales != "float"
+        else (0.0, -0.25, -0.5)
+    )
     losses = []
     for step in steps:
         grid = Grid((start + step).unsqueeze(1), bits)
