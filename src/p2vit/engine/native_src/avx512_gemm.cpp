@@ -1,0 +1,158 @@
+// The matrix product of the AVX-512 VNNI set: up to 8 rows × 48 columns of accumulators in registers, epilogue fused.
+#include <immintrin.h>
+
+#include "avx512_rows.h"
+#include "kernels.h"
+
+namespace p2vit {
+namespace {
+
+constexpr int kRows = 8;    // rows of a register tile
+constexpr int kWidth = 3;   // panels of a register tile: 8·3 accumulators, 3 weights and a broadcast fill 32 registers
+
+inline int load_quad(const uint8_t* a) {
+    int value;
+    __builtin_memcpy(&value, a, sizeof value);
+    return value;
+}
+
+inline __m512i load(const void* p) { return _mm512_loadu_si512(p); }
+
+// Look 64 biased bytes up in a table of 256.
+inline __m512i lookup(const uint8_t* table, __m512i index) {
+    const __m512i lower = _mm512_permutex2var_epi8(load(table), index, load(table + 64));
+    const __m512i upper = _mm512_permutex2var_epi8(load(table + 128), index, load(table + 192));
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), lower, upper);
+}
+
+// Add the residual to 16 re-quantized values and re-quantize the sum; the general form, with shifts.
+inline __m512i add_residual(const Epilogue& e, int column, __m512i value, __m512i other) {
+    if (!e.plain) {
+        value = _mm512_sllv_epi32(value, load(e.left_own + column));
+        other = _mm512_sllv_epi32(other, load(e.left_residual + column));
+    }
+    const __m512i sum = _mm512_add_epi32(value, other);
+    if (e.plain) return sum;
+    const __m512i s = load(e.add_shift + column);
+    const __m512i half = _mm512_srli_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), s), 1);
+    return _mm512_srav_epi32(_mm512_add_epi32(sum, half), s);
+}
+
+template <int W>
+inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&acc)[W]) {
+    std::byte* out = static_cast<std::byte*>(e.out) + row * e.out_pitch;
+    if (e.bits == 32) {
+        for (int j = 0; j < W; ++j) _mm512_storeu_si512(reinterpret_cast<int32_t*>(out) + column + 16 * j, acc[j]);
+        return;
+    }
+    __m512i value[W];
+    for (int j = 0; j < W; ++j) value[j] = _mm512_srav_epi32(acc[j], load(e.shift + column + 16 * j));
+    if (e.residual) {
+        const std::byte* residual = static_cast<const std::byte*>(e.residual) + row * e.residual_pitch;
+        for (int j = 0; j < W; ++j) {
+            const int c = column + 16 * j;
+            __m256i narrow = _mm512_cvtsepi32_epi16(value[j]);
+            if (e.bits == 8) narrow = _mm256_cvtepi8_epi16(_mm512_cvtsepi32_epi8(value[j]));
+            if (e.plain && e.residual_wide && e.out_bits == 16) {
+                const __m256i other = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(reinterpret_cast<const int16_t*>(residual) + c));
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<int16_t*>(out) + c), _mm256_adds_epi16(narrow, other));
+                continue;
+            }
+            __m512i other;
+            if (e.residual_wide)
+                other = _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(reinterpret_cast<const int16_t*>(residual) + c)));
+            else
+                other = _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(residual + c))), _mm512_set1_epi32(128));
+            value[j] = add_residual(e, c, _mm512_cvtepi16_epi32(narrow), other);
+        }
+        if (e.plain && e.residual_wide && e.out_bits == 16) return;
+    }
+    if (e.out_bits == 16) {
+        for (int j = 0; j < W; ++j)
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<int16_t*>(out) + column + 16 * j), _mm512_cvtsepi32_epi16(value[j]));
+        return;
+    }
+    __m128i bytes[W];
+    for (int j = 0; j < W; ++j) bytes[j] = _mm_xor_si128(_mm512_cvtsepi32_epi8(value[j]), _mm_set1_epi8(-128));
+    if (e.table) {
+        __m512i joined = _mm512_zextsi128_si512(bytes[0]);
+        if constexpr (W > 1) joined = _mm512_inserti32x4(joined, bytes[1], 1);
+        if constexpr (W > 2) joined = _mm512_inserti32x4(joined, bytes[2], 2);
+        joined = lookup(e.table, joined);
+        bytes[0] = _mm512_castsi512_si128(joined);
+        if constexpr (W > 1) bytes[1] = _mm512_extracti32x4_epi32(joined, 1);
+        if constexpr (W > 2) bytes[2] = _mm512_extracti32x4_epi32(joined, 2);
+    }
+    for (int j = 0; j < W; ++j) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + column + 16 * j), bytes[j]);
+}
+
+// R rows × W panels, all of K.
+template <int R, int W>
+void tile(const Gemm& g, const int8_t* b, size_t stride, int row, int panel) {
+    const uint8_t* a = g.a + row * g.a_pitch;
+    const ptrdiff_t pitch = g.a_pitch;
+    __m512i acc[R][W];
+#pragma GCC unroll 4
+    for (int j = 0; j < W; ++j) {
+        const __m512i bias = load(g.bias + (panel + j) * kPanel);
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) acc[i][j] = bias;
+    }
+    for (int q = 0; q < g.quads; ++q) {
+        __m512i w[W];
+#pragma GCC unroll 4
+        for (int j = 0; j < W; ++j) w[j] = load(b + j * stride + q * 64);
+#pragma GCC unroll 8
+        for (int i = 0; i < R; ++i) {
+            const __m512i x = _mm512_set1_epi32(load_quad(a + i * pitch + 4 * q));
+#pragma GCC unroll 4
+            for (int j = 0; j < W; ++j) acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) finish_row<W>(g.end, row + i, panel * kPanel, acc[i]);
+}
+
+using Tile = void (*)(const Gemm&, const int8_t*, size_t, int, int);
+template <int W>
+constexpr Tile tiles_of_width[kRows] = {tile<1, W>, tile<2, W>, tile<3, W>, tile<4, W>, tile<5, W>, tile<6, W>, tile<7, W>, tile<8, W>};
+constexpr const Tile* tiles[kWidth] = {tiles_of_width<1>, tiles_of_width<2>, tiles_of_width<3>};
+
+inline void unpack_nibbles(const uint8_t* packed, int groups, int8_t* out) {
+    const __m512i mask = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(8);
+    for (int g = 0; g < groups; ++g, packed += 32, out += 64) {
+        const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed));
+        const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(bytes), _mm256_srli_epi16(bytes, 4), 1);
+        const __m512i value = _mm512_xor_si512(_mm512_and_si512(both, mask), sign);
+        _mm512_storeu_si512(out, _mm512_sub_epi8(value, sign));
+    }
+}
+
+void gemm(const Gemm& g) {
+    const size_t stride = size_t(g.quads) * kPanel * kQuad;
+    auto* unpacked = reinterpret_cast<int8_t*>(g.scratch);
+    const int blocks = ceil_div(g.rows, kRows);
+    for (int panel = 0; panel < g.panels;) {
+        const int left = g.panels - panel;
+        const int width = left == 4 ? 2 : left < kWidth ? left : kWidth;   // 4 = 2 + 2 rather than 3 + 1
+        const int8_t* b = g.b + panel * stride;
+        if (g.nibbles) {
+            unpack_nibbles(reinterpret_cast<const uint8_t*>(g.b) + panel * stride / 2, g.quads * width, unpacked);
+            b = unpacked;
+        }
+        // Blocks of rows that differ by one at most, rather than a thin last one.
+        for (int block = 0, row = 0; block < blocks; ++block) {
+            const int rows = g.rows / blocks + (block < g.rows % blocks);
+            tiles[width - 1][rows - 1](g, b, stride, row, panel);
+            row += rows;
+        }
+        panel += width;
+    }
+}
+
+constexpr Kernels table{"avx512vnni", gemm, avx512::layernorm, avx512::softmax, avx512::quotient};
+}  // namespace
+
+const Kernels* kernels_avx512vnni() { return &table; }
+
+}  // namespace p2vit
