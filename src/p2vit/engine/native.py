@@ -110,6 +110,11 @@ def status() -> dict[str, Any]:
     return {"available": isa is not None, "isa": isa, "reason": reason, "self_test": tests, "threads": available_threads()}
 
 
+def peak_gmacs(isa: str, threads: int, milliseconds: int = 4) -> float:
+    """Rate of the dot-product instruction on registers alone, GMAC/s of all threads; 0 for sets without one."""
+    return 0.0 if _native is None else float(_native.peak_gmacs(isa, threads, milliseconds))
+
+
 class NativeExecutor(Executor):
     """Runs a program on compiled kernels.
 

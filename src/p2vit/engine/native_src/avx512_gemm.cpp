@@ -150,7 +150,20 @@ void gemm(const Gemm& g) {
     }
 }
 
-constexpr Kernels table{"avx512vnni", gemm, avx512::layernorm, avx512::softmax, avx512::quotient};
+int64_t probe() {
+    constexpr int kCount = 24, kTurns = 10000;
+    const __m512i x = _mm512_set1_epi8(3), w = _mm512_set1_epi8(5);
+    __m512i acc[kCount] = {};
+    for (int turn = 0; turn < kTurns; ++turn)
+#pragma GCC unroll 24
+        for (int i = 0; i < kCount; ++i) {
+            acc[i] = _mm512_dpbusd_epi32(acc[i], x, w);
+            asm volatile("" : "+v"(acc[i]));
+        }
+    return int64_t{kTurns} * kCount * 64;
+}
+
+constexpr Kernels table{"avx512vnni", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, probe};
 }  // namespace
 
 const Kernels* kernels_avx512vnni() { return &table; }

@@ -98,6 +98,7 @@ struct Kernels {
     void (*layernorm)(const LayerNormRows&);
     uint32_t (*softmax)(const SoftmaxRow&);   // returns the sum of what the codes stand for
     void (*quotient)(const QuotientRow&);
+    int64_t (*probe)();   // keeps the dot-product unit busy for some microseconds; returns the products summed. May be null
 };
 
 // Null where the build left it out.

@@ -114,7 +114,23 @@ void gemm(const Gemm& g) {
     }
 }
 
-constexpr Kernels table{P2VIT_NAME, gemm, portable_layernorm, portable_softmax, portable_quotient};
+#if defined(P2VIT_AVXVNNI) || defined(P2VIT_VNNI256)
+int64_t probe() {
+    constexpr int kCount = 12, kTurns = 10000;
+    const __m256i x = _mm256_set1_epi8(3), w = _mm256_set1_epi8(5);
+    __m256i acc[kCount] = {};
+    for (int turn = 0; turn < kTurns; ++turn)
+        for (auto& a : acc) {
+            a = dot(a, x, w);
+            asm volatile("" : "+x"(a));
+        }
+    return int64_t{kTurns} * kCount * 32;
+}
+#else
+constexpr int64_t (*probe)() = nullptr;
+#endif
+
+constexpr Kernels table{P2VIT_NAME, gemm, portable_layernorm, portable_softmax, portable_quotient, probe};
 }  // namespace
 
 const Kernels* P2VIT_SET() { return &table; }

@@ -35,7 +35,7 @@ void gemm(const Gemm& g) {
     }
 }
 
-constexpr Kernels table{"scalar", gemm, portable_layernorm, portable_softmax, portable_quotient};
+constexpr Kernels table{"scalar", gemm, portable_layernorm, portable_softmax, portable_quotient, nullptr};
 }  // namespace
 
 const Kernels* kernels_scalar() { return &table; }

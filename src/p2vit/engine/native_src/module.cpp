@@ -9,6 +9,8 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "dispatch.h"
 #include "steps.h"
@@ -98,6 +100,33 @@ std::optional<Residual> residual_of(const nb::object& given) {
     return r;
 }
 
+// Billions of products per second that the dot-product instruction reaches on registers alone, all threads together.
+double peak_gmacs(const std::string& isa, int threads, int milliseconds) {
+    const Kernels* kernels = kernels_named(isa);
+    require(threads >= 1 && threads <= 1024 && milliseconds >= 1 && milliseconds <= 60000, "threads or milliseconds");
+    if (!kernels->probe) return 0;
+    nb::gil_scoped_release release;
+    std::vector<double> rates(threads);
+    auto measure = [&](int thread) {
+        using Clock = std::chrono::steady_clock;
+        const auto start = Clock::now();
+        int64_t products = 0;
+        double seconds = 0;
+        while (seconds < milliseconds * 1e-3) {
+            products += kernels->probe();
+            seconds = std::chrono::duration<double>(Clock::now() - start).count();
+        }
+        rates[thread] = double(products) / seconds / 1e9;
+    };
+    std::vector<std::thread> helpers;
+    for (int i = 1; i < threads; ++i) helpers.emplace_back(measure, i);
+    measure(0);
+    for (auto& helper : helpers) helper.join();
+    double sum = 0;
+    for (double rate : rates) sum += rate;
+    return sum;
+}
+
 void bind_plan(nb::module_& m) {
     nb::class_<Plan>(m, "Plan")
         .def("__init__", [](Plan* self, std::shared_ptr<Pool> pool, const std::string& isa, int height, int width, int channels, int chunk_rows) {
@@ -167,5 +196,6 @@ NB_MODULE(_native, m) {
         .def_prop_ro("bytes", &PackedLinear::bytes);
     m.def("pack", &pack, "parts"_a, "bits"_a, "nibbles"_a);
     m.def("fits_int32", &fits, "weight"_a, "bias"_a, "shift"_a);
+    m.def("peak_gmacs", &peak_gmacs, "isa"_a, "threads"_a, "milliseconds"_a);
     bind_plan(m);
 }

@@ -131,7 +131,7 @@ void Plan::finish() {
     const size_t local = round_up(place(buffers_, true, chunk_rows_) + 256, 4096);
     scratch = round_up(scratch + 256, 4096);
     const int threads = pool_->threads();
-    arena_.resize(threads * (shared + local + scratch) + kRowAlign);
+    arena_.resize(threads * (shared + local + scratch) + shared + kRowAlign);
     std::byte* at = arena_.data() + (kRowAlign - reinterpret_cast<uintptr_t>(arena_.data()) % kRowAlign) % kRowAlign;
     lanes_.resize(threads);
     for (Lane& lane : lanes_) {
@@ -141,29 +141,51 @@ void Plan::finish() {
         lane.ns.assign(number * kParts, 0);
         at += shared + local + scratch;
     }
+    team_shared_ = at;
+    progress_ = std::vector<Progress>(stages_.size() * threads);
     finished_ = true;
 }
 
-void Plan::run_stage(const Stage& stage, size_t step_base, Work work, Lane& lane, int member, int members) const {
-    // Chunks begin at multiples of four rows: values are packed by four.
+int Plan::chunks_of(const Stage& stage, int members) const {
+    const int groups = ceil_div(stage.rows, 4);   // chunks begin at multiples of four rows: values are packed by four
+    if (members == 1) return std::min(groups, ceil_div(groups * 4, chunk_rows_));
+    // Twice as many chunks as threads, so that one that is held up is not waited for long.
+    return std::min(groups, std::max(2 * members, ceil_div(groups * 4, chunk_rows_)));
+}
+
+void Plan::run_chunk(const Stage& stage, size_t step_base, Work work, Lane& lane, int chunk, int chunks) const {
     const int groups = ceil_div(stage.rows, 4);
-    const int per_member = ceil_div(groups, members);
-    const int chunks = std::min(groups, members * ceil_div(per_member * 4, chunk_rows_));
-    const int begin = member * chunks / members, end = (member + 1) * chunks / members;
-    for (int chunk = begin; chunk < end; ++chunk) {
-        const int first = stage.first + int(int64_t(chunk) * groups / chunks) * 4;
-        const int last = stage.first + std::min(int(int64_t(chunk + 1) * groups / chunks) * 4, stage.rows);
-        work.chunk_first = first;
-        for (size_t i = 0; i < stage.steps.size(); ++i) {
-            if (!profiling_) {
-                stage.steps[i]->run(work, first, last - first);
-                continue;
-            }
-            work.parts_ns = &lane.ns[(step_base + i) * kParts];
-            const int64_t before = work.parts_ns[1] + work.parts_ns[2], start = now();
+    const int first = stage.first + int(int64_t(chunk) * groups / chunks) * 4;
+    const int last = stage.first + std::min(int(int64_t(chunk + 1) * groups / chunks) * 4, stage.rows);
+    work.chunk_first = first;
+    for (size_t i = 0; i < stage.steps.size(); ++i) {
+        if (!profiling_) {
             stage.steps[i]->run(work, first, last - first);
-            work.parts_ns[0] += now() - start - (work.parts_ns[1] + work.parts_ns[2] - before);
+            continue;
         }
+        work.parts_ns = &lane.ns[(step_base + i) * kParts];
+        const int64_t before = work.parts_ns[1] + work.parts_ns[2], start = now();
+        stage.steps[i]->run(work, first, last - first);
+        work.parts_ns[0] += now() - start - (work.parts_ns[1] + work.parts_ns[2] - before);
+    }
+}
+
+// Every stage of an image: alone, or, with progress, together with whoever else comes.
+void Plan::run_image(Work work, Lane& lane, Progress* progress) const {
+    size_t step_base = 0;
+    for (const Stage& stage : stages_) {
+        const int chunks = chunks_of(stage, progress ? pool_->threads() : 1);
+        if (!progress) {
+            for (int chunk = 0; chunk < chunks; ++chunk) run_chunk(stage, step_base, work, lane, chunk, chunks);
+        } else {
+            for (int chunk; (chunk = progress->next.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
+                run_chunk(stage, step_base, work, lane, chunk, chunks);
+                if (progress->done.fetch_add(1, std::memory_order_acq_rel) == chunks - 1) progress->done.notify_all();
+            }
+            for (int done; (done = progress->done.load(std::memory_order_acquire)) < chunks;) wait_while(progress->done, done);
+            ++progress;
+        }
+        step_base += stage.steps.size();
     }
 }
 
@@ -173,20 +195,24 @@ void Plan::run(const uint8_t* pixels, int batch, const std::vector<OutputArray>&
     const int threads = pool_->threads();
     const int alone = batch / threads * threads;   // images that one thread takes from end to end
     const size_t image_bytes = size_t(height_) * width_ * channels_;
+    next_image_.store(0, std::memory_order_relaxed);
+    for (Progress& p : progress_) {
+        p.next.store(0, std::memory_order_relaxed);
+        p.done.store(0, std::memory_order_relaxed);
+    }
     const std::function<void(int)> job = [&](int thread) {
         Lane& lane = lanes_[thread];
-        for (int image = 0; image < batch; ++image) {
-            const bool shared = image >= alone;
-            if (!shared && image % threads != thread) continue;
-            Work work{&buffers_, (shared ? lanes_[0] : lane).shared, lane.local, lane.scratch, pixels + image * image_bytes, &outputs, image, 0, nullptr};
-            // Threads that still work on their own image use the memory that the shared image is about to use.
-            if (image == alone && alone > 0) pool_->barrier().wait();
-            size_t step_base = 0;
-            for (const Stage& stage : stages_) {
-                run_stage(stage, step_base, work, lane, shared ? thread : 0, shared ? threads : 1);
-                step_base += stage.steps.size();
-                if (shared) pool_->barrier().wait();
-            }
+        Work work{&buffers_, lane.shared, lane.local, lane.scratch, pixels, &outputs, 0, 0, nullptr};
+        for (int image; (image = next_image_.fetch_add(1, std::memory_order_relaxed)) < alone;) {
+            work.image = image;
+            work.pixels = pixels + image * image_bytes;
+            run_image(work, lane, nullptr);
+        }
+        work.shared = team_shared_;
+        for (int image = alone; image < batch; ++image) {
+            work.image = image;
+            work.pixels = pixels + image * image_bytes;
+            run_image(work, lane, &progress_[size_t(image - alone) * stages_.size()]);
         }
     };
     pool_->run(job);

@@ -4,7 +4,9 @@
 // while the rows are in its cache. A step that reads rows of others (attention reads every key) starts a new stage.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -118,7 +120,15 @@ class Plan {
         std::vector<int64_t> ns;
     };
 
-    void run_stage(const Stage& stage, size_t step_base, Work work, Lane& lane, int member, int members) const;
+    // Progress of one stage of an image that all threads work on.
+    struct Progress {
+        std::atomic<int> next{0};   // first chunk that nobody has claimed
+        std::atomic<int> done{0};   // chunks finished
+    };
+
+    void run_image(Work work, Lane& lane, Progress* progress) const;
+    void run_chunk(const Stage& stage, size_t step_base, Work work, Lane& lane, int chunk, int chunks) const;
+    int chunks_of(const Stage& stage, int members) const;
     static size_t place(std::vector<Buffer>& buffers, bool local, int chunk_rows);
 
     std::shared_ptr<Pool> pool_;
@@ -129,6 +139,9 @@ class Plan {
     std::vector<size_t> output_bytes_;
     std::vector<std::byte> arena_;
     std::vector<Lane> lanes_;
+    std::byte* team_shared_ = nullptr;      // tensors of an image that all threads work on
+    std::vector<Progress> progress_;
+    std::atomic<int> next_image_{0};
     std::mutex busy_;
     bool finished_ = false, profiling_ = false;
 };

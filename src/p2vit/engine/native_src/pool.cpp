@@ -17,6 +17,8 @@ inline void pause() {
 #endif
 }
 
+}  // namespace
+
 void wait_while(std::atomic<int>& value, int seen) {
     for (int i = 0; i < kSpins; ++i) {
         if (value.load(std::memory_order_acquire) != seen) return;
@@ -25,21 +27,7 @@ void wait_while(std::atomic<int>& value, int seen) {
     while (value.load(std::memory_order_acquire) == seen) value.wait(seen, std::memory_order_acquire);
 }
 
-}  // namespace
-
-void Barrier::wait() {
-    if (count_ == 1) return;
-    const int generation = generation_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == count_ - 1) {
-        arrived_.store(0, std::memory_order_relaxed);
-        generation_.fetch_add(1, std::memory_order_acq_rel);
-        generation_.notify_all();
-    } else {
-        wait_while(generation_, generation);
-    }
-}
-
-Pool::Pool(int threads) : threads_(threads), barrier_(threads) {
+Pool::Pool(int threads) : threads_(threads) {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
 }
 
@@ -53,21 +41,30 @@ Pool::~Pool() {
 void Pool::run(const std::function<void(int)>& job) {
     const std::lock_guard lock(turn_);
     job_ = &job;
-    running_.store(threads_ - 1, std::memory_order_relaxed);
+    members_.store(0, std::memory_order_release);
     generation_.fetch_add(1, std::memory_order_acq_rel);
     generation_.notify_all();
     job(0);
-    for (int left; (left = running_.load(std::memory_order_acquire)) != 0;) wait_while(running_, left);
+    members_.fetch_or(kClosed, std::memory_order_acq_rel);
+    for (int left; (left = members_.load(std::memory_order_acquire)) != kClosed;) wait_while(members_, left);
+}
+
+bool Pool::join() {
+    int members = members_.load(std::memory_order_acquire);
+    while (!(members & kClosed))
+        if (members_.compare_exchange_weak(members, members + 1, std::memory_order_acq_rel)) return true;
+    return false;
 }
 
 void Pool::serve(int index) {
     int seen = 0;
     for (;;) {
         wait_while(generation_, seen);
-        ++seen;
+        seen = generation_.load(std::memory_order_acquire);
         if (stop_.load()) return;
+        if (!join()) continue;
         (*job_)(index);
-        if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_all();
+        leave();
     }
 }
 

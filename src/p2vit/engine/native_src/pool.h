@@ -1,4 +1,7 @@
-// Worker threads, bounded by the user, that run one job together; and the barrier they meet at.
+// Worker threads, bounded by the user, that help with one job at a time.
+//
+// Nobody waits for a thread that has not begun: on a busy machine the caller goes on alone, and a worker that wakes up
+// late joins in wherever the job has got to.
 #pragma once
 
 #include <atomic>
@@ -9,17 +12,8 @@
 
 namespace p2vit {
 
-// Spins for a moment, because steps are short; then sleeps, because the machine may be shared.
-class Barrier {
-  public:
-    explicit Barrier(int count) : count_(count) {}
-    void wait();
-
-  private:
-    const int count_;
-    std::atomic<int> arrived_{0};
-    std::atomic<int> generation_{0};
-};
+// Waits until the value is another than `seen`: spins for a moment, because steps are short; then sleeps.
+void wait_while(std::atomic<int>& value, int seen);
 
 class Pool {
   public:
@@ -29,21 +23,27 @@ class Pool {
     Pool& operator=(const Pool&) = delete;
 
     int threads() const { return threads_; }
-    Barrier& barrier() { return barrier_; }
 
-    // Calls job(0) .. job(threads − 1) at once, job(0) on the caller's thread. Calls from several threads queue up.
-    // A job must not throw.
+    // Calls job(0) on the caller's thread and job(1) .. job(threads − 1) on those workers that come in time. When
+    // job(0) returns the work must be done or claimed: returns when every worker that began has left. Calls from
+    // several threads queue up. A job must not throw.
     void run(const std::function<void(int)>& job);
 
   private:
     void serve(int index);
+    bool join();
+    void leave() {
+        members_.fetch_sub(1, std::memory_order_acq_rel);
+        members_.notify_all();
+    }
+
+    static constexpr int kClosed = 1 << 30;
 
     const int threads_;
-    Barrier barrier_;
     std::mutex turn_;
     const std::function<void(int)>* job_ = nullptr;
     std::atomic<int> generation_{0};
-    std::atomic<int> running_{0};
+    std::atomic<int> members_{kClosed};   // workers inside, and whether more may come
     std::atomic<bool> stop_{false};
     std::vector<std::thread> workers_;
 };
