@@ -25,17 +25,56 @@ inline __m512i lookup(const uint8_t* table, __m512i index) {
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), lower, upper);
 }
 
-// Add the residual to 16 re-quantized values and re-quantize the sum; the general form, with shifts.
-inline __m512i add_residual(const Epilogue& e, int column, __m512i value, __m512i other) {
-    if (!e.plain) {
-        value = _mm512_sllv_epi32(value, load(e.left_own + column));
-        other = _mm512_sllv_epi32(other, load(e.left_residual + column));
+// Saturate one or two registers of 16 int32 to int16, in order.
+template <int N>
+inline __m512i narrow16(const __m512i* value) {
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    return _mm512_permutexvar_epi64(order, _mm512_packs_epi32(value[0], value[N - 1]));
+}
+
+// Saturate up to three registers of 16 int32 to biased bytes, in order.
+template <int W>
+inline __m512i narrow8(const __m512i (&value)[W]) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i first = _mm512_packs_epi32(value[0], value[W > 1 ? 1 : 0]);
+    const __m512i second = W > 2 ? _mm512_packs_epi32(value[W - 1], value[W - 1]) : first;
+    const __m512i bytes = _mm512_packs_epi16(first, second);   // each quarter: four of value[0], of value[1], of value[2]
+    return _mm512_xor_si512(_mm512_permutexvar_epi32(order, bytes), _mm512_set1_epi8(-128));
+}
+
+// Store int16 of N panels, with the plain residual added to them.
+template <int N>
+inline void store16(const __m512i* value, int16_t* out, const int16_t* residual) {
+    constexpr __mmask16 mask = N == 2 ? 0xFFFF : 0x00FF;
+    __m512i narrow = narrow16<N>(value);
+    if (residual) narrow = _mm512_adds_epi16(narrow, _mm512_maskz_loadu_epi32(mask, residual));
+    _mm512_mask_storeu_epi32(out, mask, narrow);
+}
+
+template <int W>
+inline void store_wide(const __m512i (&value)[W], int16_t* out, const int16_t* residual) {
+    if constexpr (W > 1) store16<2>(value, out, residual);
+    if constexpr (W % 2) store16<1>(value + W - 1, out + 16 * (W - 1), residual ? residual + 16 * (W - 1) : nullptr);
+}
+
+// The residual add in its general form: operands of any width, with shifts.
+template <int W>
+inline void add_shifted(const Epilogue& e, int row, int column, __m512i (&value)[W]) {
+    const std::byte* residual = static_cast<const std::byte*>(e.residual) + row * e.residual_pitch;
+    const int top = (1 << (e.bits - 1)) - 1;
+    for (int j = 0; j < W; ++j) {
+        const int c = column + 16 * j;
+        __m512i other;
+        if (e.residual_wide)
+            other = _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(reinterpret_cast<const int16_t*>(residual) + c)));
+        else
+            other = _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(residual + c))), _mm512_set1_epi32(128));
+        const __m512i own = _mm512_max_epi32(_mm512_min_epi32(value[j], _mm512_set1_epi32(top)), _mm512_set1_epi32(-top - 1));
+        const __m512i sum = _mm512_add_epi32(_mm512_sllv_epi32(own, load(e.left_own + c)), _mm512_sllv_epi32(other, load(e.left_residual + c)));
+        const __m512i s = load(e.add_shift + c);
+        const __m512i half = _mm512_srli_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), s), 1);
+        value[j] = _mm512_srav_epi32(_mm512_add_epi32(sum, half), s);
     }
-    const __m512i sum = _mm512_add_epi32(value, other);
-    if (e.plain) return sum;
-    const __m512i s = load(e.add_shift + column);
-    const __m512i half = _mm512_srli_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), s), 1);
-    return _mm512_srav_epi32(_mm512_add_epi32(sum, half), s);
 }
 
 template <int W>
@@ -47,43 +86,18 @@ inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&a
     }
     __m512i value[W];
     for (int j = 0; j < W; ++j) value[j] = _mm512_srav_epi32(acc[j], load(e.shift + column + 16 * j));
+    const int16_t* plain = nullptr;
     if (e.residual) {
-        const std::byte* residual = static_cast<const std::byte*>(e.residual) + row * e.residual_pitch;
-        for (int j = 0; j < W; ++j) {
-            const int c = column + 16 * j;
-            __m256i narrow = _mm512_cvtsepi32_epi16(value[j]);
-            if (e.bits == 8) narrow = _mm256_cvtepi8_epi16(_mm512_cvtsepi32_epi8(value[j]));
-            if (e.plain && e.residual_wide && e.out_bits == 16) {
-                const __m256i other = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(reinterpret_cast<const int16_t*>(residual) + c));
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<int16_t*>(out) + c), _mm256_adds_epi16(narrow, other));
-                continue;
-            }
-            __m512i other;
-            if (e.residual_wide)
-                other = _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(reinterpret_cast<const int16_t*>(residual) + c)));
-            else
-                other = _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(residual + c))), _mm512_set1_epi32(128));
-            value[j] = add_residual(e, c, _mm512_cvtepi16_epi32(narrow), other);
-        }
-        if (e.plain && e.residual_wide && e.out_bits == 16) return;
+        // Saturating to 16 bits, then adding with saturation, is the norm's order only where all three are 16 bits wide.
+        if (e.plain && e.residual_wide && e.bits == 16 && e.out_bits == 16)
+            plain = reinterpret_cast<const int16_t*>(static_cast<const std::byte*>(e.residual) + row * e.residual_pitch) + column;
+        else
+            add_shifted<W>(e, row, column, value);
     }
-    if (e.out_bits == 16) {
-        for (int j = 0; j < W; ++j)
-            _mm256_storeu_si256(reinterpret_cast<__m256i*>(reinterpret_cast<int16_t*>(out) + column + 16 * j), _mm512_cvtsepi32_epi16(value[j]));
-        return;
-    }
-    __m128i bytes[W];
-    for (int j = 0; j < W; ++j) bytes[j] = _mm_xor_si128(_mm512_cvtsepi32_epi8(value[j]), _mm_set1_epi8(-128));
-    if (e.table) {
-        __m512i joined = _mm512_zextsi128_si512(bytes[0]);
-        if constexpr (W > 1) joined = _mm512_inserti32x4(joined, bytes[1], 1);
-        if constexpr (W > 2) joined = _mm512_inserti32x4(joined, bytes[2], 2);
-        joined = lookup(e.table, joined);
-        bytes[0] = _mm512_castsi512_si128(joined);
-        if constexpr (W > 1) bytes[1] = _mm512_extracti32x4_epi32(joined, 1);
-        if constexpr (W > 2) bytes[2] = _mm512_extracti32x4_epi32(joined, 2);
-    }
-    for (int j = 0; j < W; ++j) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + column + 16 * j), bytes[j]);
+    if (e.out_bits == 16) return store_wide<W>(value, reinterpret_cast<int16_t*>(out) + column, plain);
+    __m512i bytes = narrow8<W>(value);
+    if (e.table) bytes = lookup(e.table, bytes);
+    _mm512_mask_storeu_epi32(out + column, __mmask16((1 << (4 * W)) - 1), bytes);
 }
 
 // R rows × W panels, all of K.
