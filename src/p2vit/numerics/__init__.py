@@ -1,7 +1,7 @@
 """The norm: what every integer operator computes, in pure integers, with proven widths.
 
-Slow, obvious and documented with bit widths (docs/numerics.md). There is no float literal and no true division in
-this package; a test keeps it so.
+Slow, obvious and documented with bit widths (docs/numerics.md). There is no float literal and no true
+division in this package; a test keeps it so.
 """
 
 from p2vit.numerics.attention import AttentionValues, Scores

@@ -1,15 +1,24 @@
-"""The two matrix products of attention: scores, and codes × values with the division by the row sum after it."""
+"""The two matrix products of attention: scores, and codes × values with the division after it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from p2vit.numerics.linear import integer_matmul
-from p2vit.numerics.operator import Bounds, Operator, Shape, expect
-from p2vit.numerics.rounding import IntArray, Range, bit_length, clamp_range, requantize, shift_range, shift_round
+from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
+from p2vit.numerics.rounding import (
+    IntArray,
+    Range,
+    bit_length,
+    clamp_range,
+    requantize,
+    shift_range,
+    shift_round,
+)
 
-#: Fraction bits of codes × values ÷ sum, before the output's own shift: 8 below the values' step, 14 of the reciprocal.
+#: Fraction bits of codes × values ÷ sum, before the output's own shift: 8 below the values' step, 14 of the
+#: reciprocal.
 QUOTIENT_FRACTION = 22
 
 
@@ -28,12 +37,28 @@ class Scores(Operator):
     Attributes:
         heads: H.
         head_dim: D.
+        scale_exponent: The part of 1/√d that is a power of two and left to the exponent: −3 for d = 64.
+            Nothing is computed with it; the scores' exponent is the queries' + the keys' + this.
     """
 
     arity: ClassVar[int] = 2
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, True), (8, True))
 
     heads: int
     head_dim: int
+    scale_exponent: int = 0
+
+    def validate(self) -> None:
+        """Check the sizes.
+
+        Raises:
+            ValueError: naming the parameter, its value and what is allowed.
+        """
+        expect(self.heads >= 1, f"heads is {self.heads}; allowed are 1 and more")
+        expect(self.head_dim >= 1, f"head_dim is {self.head_dim}; allowed are 1 and more")
+        expect(
+            -16 <= self.scale_exponent <= 0, f"scale_exponent is {self.scale_exponent}; allowed are −16 to 0"
+        )
 
     def compute(self, *inputs: IntArray) -> IntArray:
         """q, k: int8 [B, N, H·D] → int32 [B, H, N, N]."""
@@ -45,7 +70,10 @@ class Scores(Operator):
         q, k = shapes
         channels = self.heads * self.head_dim
         for name, shape in (("queries", q), ("keys", k)):
-            expect(len(shape) == 2 and shape[1] == channels, f"{name} have shape {list(shape)}; expected [tokens, {channels}]")
+            expect(
+                len(shape) == 2 and shape[1] == channels,
+                f"{name} have shape {list(shape)}; expected [tokens, {channels}]",
+            )
         return (self.heads, q[0], k[0])
 
     def output_format(self) -> tuple[int, bool]:
@@ -68,12 +96,14 @@ class Scores(Operator):
 class AttentionValues(Operator):
     """``o = requantize(Σ_m p_m · v_m / Σ_m p_m)`` per head: the division comes after the product.
 
-    1. ``acc = Σ p·v`` and ``sum = Σ p`` (``log2`` codes: p = 2^(guard − code), a shift and an add each); int32.
+    1. ``acc = Σ p·v`` and ``sum = Σ p`` (``log2`` codes: p = 2^(guard − code), a shift and an add each);
+       int32.
     2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15.
     3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15.
     4. ``o = requantize(a · r, 22 + shift)``: |a · r| ≤ 2^29 + 2^15; int32.
 
-    Error before the last rounding: at most 2^-9 + 128 · 2^-14 steps of v; then half an output step.
+    Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r >
+    2^14) steps of v; then half an output step.
 
     Attributes:
         heads: H.
@@ -84,9 +114,10 @@ class AttentionValues(Operator):
     """
 
     arity: ClassVar[int] = 2
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, False), (8, True))
 
     heads: int
-    shift: IntArray
+    shift: IntArray = field(metadata=INT8)
     form: Literal["linear", "log2"] = "linear"
     guard: int = 15
     output_bits: int = 8
@@ -100,8 +131,9 @@ class AttentionValues(Operator):
         expect(self.form in ("linear", "log2"), f"form is {self.form!r}; allowed are 'linear' and 'log2'")
         expect(8 <= self.guard <= 15, f"guard is {self.guard}; allowed are 8 to 15")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
+        expect(self.heads >= 1, f"heads is {self.heads}; allowed are 1 and more")
         expect(
-            self.shift.ndim == 1 and self.shift.size % self.heads == 0,
+            self.shift.ndim == 1 and self.shift.size > 0 and self.shift.size % self.heads == 0,
             f"shift has shape {self.shift.shape}; expected one per channel of {self.heads} heads",
         )
         wide = self.shift.astype(np.int64)
@@ -130,9 +162,13 @@ class AttentionValues(Operator):
         """[H, N, M], [M, H·D] → [N, H·D]."""
         codes, v = shapes
         expect(
-            len(codes) == 3 and len(v) == 2 and codes[2] == v[0] and codes[0] == self.heads and v[1] == self.shift.size,
-            f"codes have shape {list(codes)} and values {list(v)}; expected [{self.heads}, queries, keys] and "
-            f"[keys, {self.shift.size}]",
+            len(codes) == 3
+            and len(v) == 2
+            and codes[2] == v[0]
+            and codes[0] == self.heads
+            and v[1] == self.shift.size,
+            f"codes have shape {list(codes)} and values {list(v)}; "
+            f"expected [{self.heads}, queries, keys] and [keys, {self.shift.size}]",
         )
         return (codes[1], v[1])
 
@@ -141,18 +177,25 @@ class AttentionValues(Operator):
         return self.output_bits, True
 
     def bounds_for(self, keys: int, *ranges: Range) -> Bounds:
-        """Worst case over ``keys`` summed products (the number of keys is the graph's, not the operator's)."""
+        """Worst case over ``keys`` summed products; their number is the graph's, not the operator's."""
         most = 255 if self.form == "linear" else 1 << self.guard
         low, high = ranges[1]
         accumulator = (keys * most * min(low, 0), keys * most * max(high, 0))
-        quotient = (min(low, 0) << QUOTIENT_FRACTION, max(high, 0) << QUOTIENT_FRACTION)
-        reach = shift_range(quotient, QUOTIENT_FRACTION + self.shift.astype(np.int64))
-        reach = (reach[0] - 1, reach[1] + 1)
-        product = (1 << 29) + (1 << 15)
-        half = 1 << max(int(self.shift.max()) + QUOTIENT_FRACTION - 1, 0)
+        # The quotient is a mean of v, so it stays in v's range; step 3 rounds a by half, times r ≤ 2^15.
+        slack = 1 << 14
+        product = (
+            min(low, 0) * (1 << QUOTIENT_FRACTION) - slack,
+            max(high, 0) * (1 << QUOTIENT_FRACTION) + slack,
+        )
+        reach = shift_range(product, QUOTIENT_FRACTION + self.shift.astype(np.int64))
+        half = 1 << (int(self.shift.max()) + QUOTIENT_FRACTION - 1)
         return Bounds(
             clamp_range(reach, self.output_bits),
-            {"accumulator": accumulator, "sum": (0, keys * most), "product": (-product, product + half)},
+            {
+                "accumulator": accumulator,
+                "sum": (0, keys * most),
+                "product": (product[0], product[1] + half),
+            },
         )
 
     def bounds(self, *ranges: Range) -> Bounds:

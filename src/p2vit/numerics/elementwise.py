@@ -1,16 +1,16 @@
 """Operators on one number at a time: table, residual add, affine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
-from p2vit.numerics.operator import Bounds, Operator, Shape, expect
+from p2vit.numerics.linear import unknown_exponent
+from p2vit.numerics.operator import INT8, INT16, INT32_ARRAY, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import (
     IntArray,
     Range,
     clamp_range,
-    int_range,
     requantize,
     shift_range,
     shift_round,
@@ -22,24 +22,24 @@ from p2vit.numerics.rounding import (
 class Lookup(Operator):
     """``y = table[x + 128]``: any function of an 8-bit number, such as GELU or QuickGELU.
 
-    The table is made from the exact function, so the only error is the rounding of its entries: half an output step.
+    The table is made from the exact function, so the only error is the rounding of its entries: half an
+    output step.
 
     Attributes:
         table: int8 [256], entry i for the input i − 128.
     """
 
-    table: IntArray
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, True),)
+
+    table: IntArray = field(metadata=INT8)
 
     def validate(self) -> None:
         """Check the table.
 
         Raises:
-            ValueError: a table that is not int8 [256].
+            ValueError: a table that has not 256 entries.
         """
-        expect(
-            self.table.shape == (256,) and self.table.dtype == np.int8,
-            f"table is {self.table.dtype} {self.table.shape}; expected int8 (256,)",
-        )
+        expect(self.table.shape == (256,), f"table has shape {self.table.shape}; expected (256,)")
 
     def compute(self, *inputs: IntArray) -> IntArray:
         """x: int8 [B, ...] → int8, the same shape."""
@@ -65,9 +65,9 @@ class Lookup(Operator):
 class Add(Operator):
     """Residual add of two tensors with exponents of their own.
 
-    ``y = saturate(round(((a << left_a) + (b << left_b)) · 2^-shift))``: both operands are aligned to the finer
-    exponent, added exactly, and re-quantized once. All zero where the exponents agree. Error: none then, otherwise
-    half an output step.
+    ``y = saturate(round(((a << left_a) + (b << left_b)) · 2^-shift))``: both operands are aligned to the
+    finer exponent, added exactly, and re-quantized once. All zero where the exponents agree. Error: none
+    then, otherwise half an output step.
 
     Attributes:
         left_a: int8 [C] or [1], left shift of the first operand, 0 to 15.
@@ -77,10 +77,11 @@ class Add(Operator):
     """
 
     arity: ClassVar[int] = 2
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((16, True), (16, True))
 
-    left_a: IntArray
-    left_b: IntArray
-    shift: IntArray
+    left_a: IntArray = field(metadata=INT8)
+    left_b: IntArray = field(metadata=INT8)
+    shift: IntArray = field(metadata=INT8)
     output_bits: int = 16
 
     def validate(self) -> None:
@@ -91,7 +92,10 @@ class Add(Operator):
         """
         for name in ("left_a", "left_b", "shift"):
             value = getattr(self, name)
-            expect(value.ndim == 1 and value.size > 0, f"{name} has shape {value.shape}; expected (channels,) or (1,)")
+            expect(
+                value.ndim == 1 and value.size > 0,
+                f"{name} has shape {value.shape}; expected (channels,) or (1,)",
+            )
             expect(bool(((value >= 0) & (value <= 15)).all()), f"{name} leaves 0..15")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 
@@ -106,7 +110,10 @@ class Add(Operator):
         a, b = shapes
         expect(a == b, f"the operands have shapes {list(a)} and {list(b)}; expected equal ones")
         widths = {self.left_a.size, self.left_b.size, self.shift.size} - {1}
-        expect(widths <= {a[-1]}, f"shifts are given for {sorted(widths)} channels; the operands have {a[-1]}")
+        expect(
+            len(a) > 0 and widths <= {a[-1]},
+            f"shifts are given for {sorted(widths)} channels; the operands have {a[-1]}",
+        )
         return a
 
     def output_format(self) -> tuple[int, bool]:
@@ -127,7 +134,8 @@ class Add(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Operator):
-    """``y = requantize(x · gain + bias)`` per channel: the gain and bias of a LayerNorm that feeds no linear layer.
+    """``y = requantize(x · gain + bias)`` per channel: the gain and bias of a LayerNorm that feeds no linear
+    layer.
 
     Error: half an output step, plus the rounding of the gain.
 
@@ -136,12 +144,18 @@ class Affine(Operator):
         bias: int32 [C], at the product's exponent.
         shift: int8 [C], right shift from product to output, −8 to 30.
         output_bits: 8 or 16.
+        accumulator_exponent: int8 [C], what a 1 in the product stands for: the input's exponent + the gain's.
+            As in
+            ``Linear``: for the audit only, empty if unknown.
     """
 
-    gain: IntArray
-    bias: IntArray
-    shift: IntArray
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((16, True),)
+
+    gain: IntArray = field(metadata=INT16)
+    bias: IntArray = field(metadata=INT32_ARRAY)
+    shift: IntArray = field(metadata=INT8)
     output_bits: int = 8
+    accumulator_exponent: IntArray = field(default_factory=unknown_exponent, metadata=INT8)
 
     def validate(self) -> None:
         """Check shapes and ranges.
@@ -149,12 +163,16 @@ class Affine(Operator):
         Raises:
             ValueError: naming the parameter, its value and what is allowed.
         """
-        expect(self.gain.ndim == 1, f"gain has shape {self.gain.shape}; expected (channels,)")
+        shape = self.gain.shape
+        expect(len(shape) == 1 and self.gain.size > 0, f"gain has shape {shape}; expected (channels,)")
         for name in ("bias", "shift"):
-            shape = getattr(self, name).shape
-            expect(shape == self.gain.shape, f"{name} has shape {shape}; expected {self.gain.shape}")
-        low, high = int_range(16, signed=True)
-        expect(bool(((self.gain >= low) & (self.gain <= high)).all()), "gain leaves int16")
+            given = getattr(self, name).shape
+            expect(given == shape, f"{name} has shape {given}; expected {shape}")
+        known = self.accumulator_exponent.shape
+        expect(
+            known in (shape, (0,)),
+            f"accumulator_exponent has shape {known}; expected {self.gain.shape}, or (0,)",
+        )
         expect(bool(((self.shift >= -8) & (self.shift <= 30)).all()), "shift leaves −8..30")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 
@@ -167,7 +185,10 @@ class Affine(Operator):
     def output_shape(self, *shapes: Shape) -> Shape:
         """[..., C] → the same."""
         (x,) = shapes
-        expect(x[-1] == self.gain.size, f"input has shape {list(x)}; the gain has {self.gain.size} channels")
+        expect(
+            len(x) > 0 and x[-1] == self.gain.size,
+            f"input has shape {list(x)}; the gain has {self.gain.size} channels",
+        )
         return x
 
     def output_format(self) -> tuple[int, bool]:
@@ -175,7 +196,7 @@ class Affine(Operator):
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Product and bias together, with the rounding half."""
+        """Product and bias together, with the left shift or the rounding half."""
         gain, bias = self.gain.astype(np.int64), self.bias.astype(np.int64)
         ends = np.stack([gain * ranges[0][0], gain * ranges[0][1]])
         low, high = ends.min(axis=0) + bias, ends.max(axis=0) + bias
@@ -184,11 +205,12 @@ class Affine(Operator):
             int(shift_round(low, self.shift).min()),
             int(shift_round(high, self.shift).max()),
         )
-        least = min(int(low.min()), int(ends.min()), int(bias.min()))
-        most = max(int((high + half).max()), int(ends.max()), int(bias.max()))
+        left = np.maximum(-self.shift.astype(np.int64), 0)
+        least = min(int((low << left).min()), int(low.min()), int(ends.min()), int(bias.min()))
+        most = max(int((high << left).max()), int((high + half).max()), int(ends.max()), int(bias.max()))
         return Bounds(clamp_range(reach, self.output_bits), {"accumulator": (least, most)})
 
     @property
     def storage(self) -> np.dtype:
-        """dtype of the output."""
+        """Dtype of the output."""
         return storage_dtype(self.output_bits, signed=True)

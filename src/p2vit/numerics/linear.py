@@ -1,10 +1,11 @@
-"""Linear layers: int8 × int8 (or int4) products, int32 accumulation, re-quantization by a shift per channel."""
+"""Linear layers: int8 × int8 (or int4) products, int32 accumulation, one shift per output channel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from p2vit.numerics.operator import Bounds, Operator, Shape, expect
+from p2vit.numerics.operator import INT8, INT32_ARRAY, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import (
     INT32,
     IntArray,
@@ -12,7 +13,7 @@ from p2vit.numerics.rounding import (
     clamp_range,
     int_range,
     requantize,
-    shift_range,
+    shift_round,
     storage_dtype,
 )
 
@@ -22,15 +23,21 @@ def integer_matmul(a: IntArray, b: IntArray) -> IntArray:
     return np.matmul(a.astype(np.int32), b.astype(np.int32))
 
 
+def unknown_exponent() -> IntArray:
+    """No exponents: what stands for "not recorded"."""
+    return np.zeros(0, dtype=np.int8)
+
+
 @dataclass(frozen=True, eq=False)
 class Linear(Operator):
     """``y = requantize(x · Wᵀ + b)``.
 
-    Widths: x up to 8 bits signed; W 2..8 bits; accumulator int32, proved from the actual weights by :meth:`bounds`;
-    y ``output_bits``. Error against exact arithmetic: half an output step, or none where ``output_bits`` is 32.
+    Widths: x up to 8 bits signed; W 2..8 bits; accumulator int32, proved from the actual weights by
+    :meth:`bounds`; y ``output_bits``. Error against exact arithmetic: half an output step, or none where
+    ``output_bits`` is 32.
 
-    An input with an offset or with an exponent per channel needs nothing here: the bias absorbs the one, the weights
-    the other, before they are rounded.
+    An input with an offset or with an exponent per channel needs nothing here: the bias absorbs the one, the
+    weights the other, before they are rounded.
 
     Attributes:
         weight: int8 [N, K].
@@ -38,13 +45,19 @@ class Linear(Operator):
         shift: int8 [N], right shift from accumulator to output; zeros where ``output_bits`` is 32.
         weight_bits: Width of the weights, 2 to 8.
         output_bits: 8 or 16, or 32 for the accumulator itself (logits).
+        accumulator_exponent: int8 [N], what a 1 in the accumulator stands for: the weights' exponent, with
+            the input's absorbed. Computing does not need it; ``audit`` proves the shift from it. Empty if
+            unknown, which no audit passes.
     """
 
-    weight: IntArray
-    bias: IntArray
-    shift: IntArray
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, True),)
+
+    weight: IntArray = field(metadata=INT8)
+    bias: IntArray = field(metadata=INT32_ARRAY)
+    shift: IntArray = field(metadata=INT8)
     weight_bits: int = 8
     output_bits: int = 8
+    accumulator_exponent: IntArray = field(default_factory=unknown_exponent, metadata=INT8)
 
     def validate(self) -> None:
         """Check shapes, widths and ranges.
@@ -57,12 +70,21 @@ class Linear(Operator):
         expect(self.bias.shape == outputs, f"bias has shape {self.bias.shape}; expected {outputs}")
         expect(self.shift.shape == outputs, f"shift has shape {self.shift.shape}; expected {outputs}")
         expect(2 <= self.weight_bits <= 8, f"weight_bits is {self.weight_bits}; allowed are 2 to 8")
-        expect(self.output_bits in (8, 16, 32), f"output_bits is {self.output_bits}; allowed are 8, 16 and 32")
+        expect(
+            self.output_bits in (8, 16, 32), f"output_bits is {self.output_bits}; allowed are 8, 16 and 32"
+        )
         low, high = int_range(self.weight_bits, signed=True)
-        if self.weight.size:
-            least, most = int(self.weight.min()), int(self.weight.max())
-            expect(low <= least and most <= high, f"weight spans {least}..{most}; {self.weight_bits} bits hold {low}..{high}")
-            expect(int(np.abs(self.shift.astype(np.int64)).max()) <= 31, "shift leaves −31..31")
+        expect(self.weight.size > 0, f"weight has shape {self.weight.shape}; both sides must be 1 or more")
+        least, most = int(self.weight.min()), int(self.weight.max())
+        expect(
+            low <= least and most <= high,
+            f"weight spans {least}..{most}; {self.weight_bits} bits hold {low}..{high}",
+        )
+        expect(int(np.abs(self.shift.astype(np.int64)).max()) <= 31, "shift leaves −31..31")
+        known = self.accumulator_exponent.shape
+        expect(
+            known in (outputs, (0,)), f"accumulator_exponent has shape {known}; expected {outputs}, or (0,)"
+        )
         if self.output_bits == 32:
             expect(not self.shift.any(), "shift must be 0 where the output is the int32 accumulator")
 
@@ -90,8 +112,8 @@ class Linear(Operator):
     def accumulator_ranges(self, limits: Range) -> tuple[IntArray, IntArray]:
         """Lowest and highest accumulator of each output channel, over every order of summation.
 
-        The bias is counted in from the start or at the end alike: the positive and the negative terms are summed
-        apart, so that no partial sum can leave the range either.
+        The bias is counted in from the start or at the end alike: the positive and the negative terms are
+        summed apart, so that no partial sum can leave the range either.
         """
         w = self.weight.astype(np.int64)
         ends = np.stack([w * limits[0], w * limits[1]])
@@ -101,7 +123,7 @@ class Linear(Operator):
         return low, high
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Accumulator (with the rounding half) from the actual weights; output after the shift and saturation."""
+        """Accumulator, with the rounding half, from the actual weights; output after saturation."""
         low, high = self.accumulator_ranges(ranges[0])
         accumulator = (int(low.min()), int(high.max()))
         if self.output_bits == 32:
@@ -109,10 +131,7 @@ class Linear(Operator):
         half = np.where(self.shift > 0, np.int64(1) << np.maximum(self.shift.astype(np.int64) - 1, 0), 0)
         left = np.maximum(-self.shift.astype(np.int64), 0)
         rounded = (int((low << left).min()), int(((high << left) + half).max()))
-        ends = [
-            shift_range((int(a), int(b)), int(s)) for a, b, s in zip(low, high, self.shift, strict=True)
-        ]
-        reach = (min(e[0] for e in ends), max(e[1] for e in ends))
+        reach = (int(shift_round(low, self.shift).min()), int(shift_round(high, self.shift).max()))
         return Bounds(
             clamp_range(reach, self.output_bits),
             {"accumulator": (min(accumulator[0], rounded[0]), max(accumulator[1], rounded[1]))},
@@ -136,5 +155,8 @@ def absorb_offset(weight: IntArray, bias: IntArray, offset: int) -> IntArray:
         ValueError: the result leaves int32.
     """
     wide = bias.astype(np.int64) + np.int64(offset) * weight.astype(np.int64).sum(axis=1)
-    expect(bool((wide >= INT32[0]).all() and (wide <= INT32[1]).all()), "bias leaves int32 once the offset is absorbed")
+    expect(
+        bool((wide >= INT32[0]).all() and (wide <= INT32[1]).all()),
+        "bias leaves int32 once the offset is absorbed",
+    )
     return wide.astype(storage_dtype(32, signed=True))

@@ -2,13 +2,22 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from p2vit.numerics.rounding import IntArray, Range
 
 Shape = tuple[int, ...]
+
+#: Field metadata: the dtype an array parameter is stored in. Arrays of other integer dtypes are converted if
+#: they fit.
+INT8 = {"dtype": "int8"}
+INT16 = {"dtype": "int16"}
+UINT16 = {"dtype": "uint16"}
+INT32_ARRAY = {"dtype": "int32"}
+#: An array whose dtype depends on another parameter; the operator's own ``validate`` checks it.
+ANY_INTEGER = {"dtype": ""}
 
 
 @dataclass(frozen=True)
@@ -29,34 +38,44 @@ class Bounds:
 class Operator(ABC):
     """One integer operator with its parameters: the object that every back-end is made from.
 
-    ``compute`` is the norm. Inputs and outputs carry a leading batch axis; parameters are integers and integer
-    arrays only.
+    ``compute`` is the norm. Inputs and outputs carry a leading batch axis; parameters are integers and
+    integer arrays only.
     """
 
     #: Number of tensors it reads.
     arity: ClassVar[int] = 1
+    #: Widest tensor that each input takes: (bits, signed).
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((32, True),)
 
     def __post_init__(self) -> None:
-        """Freeze array parameters and check that all of them are integers.
+        """Freeze array parameters in their own dtype and check that every parameter is an integer.
 
         Raises:
-            TypeError: a parameter is neither an integer, an integer array nor a text.
+            TypeError: a parameter is neither an integer, an integer array nor a text, where that is wanted.
+            ValueError: an array has numbers that its dtype does not hold, or :meth:`validate` refuses.
         """
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                if value.dtype.kind not in "iu":
-                    raise TypeError(f"{type(self).__name__}.{field.name} has dtype {value.dtype}; only integers are allowed")
-                frozen = np.ascontiguousarray(value)
-                frozen.flags.writeable = False
-                object.__setattr__(self, field.name, frozen)
+            where = f"{type(self).__name__}.{field.name}"
+            if "dtype" in field.metadata:
+                object.__setattr__(self, field.name, _frozen(value, field.metadata["dtype"], where))
             elif isinstance(value, np.integer):
                 object.__setattr__(self, field.name, int(value))
-            elif not isinstance(value, int | str):
-                raise TypeError(f"{type(self).__name__}.{field.name} is {value!r}; only integers and texts are allowed")
+            elif isinstance(value, bool) or not isinstance(value, int | str):
+                raise TypeError(f"{where} is {value!r}; only integers and texts are allowed")
         self.validate()
 
-    def validate(self) -> None:
+    @classmethod
+    def array_fields(cls) -> dict[str, str]:
+        """Array parameters: name → dtype, empty where it depends on another parameter."""
+        return {field.name: field.metadata["dtype"] for field in fields(cls) if "dtype" in field.metadata}
+
+    @classmethod
+    def scalar_fields(cls) -> tuple[str, ...]:
+        """Names of the parameters that are a single integer or a text."""
+        return tuple(field.name for field in fields(cls) if "dtype" not in field.metadata)
+
+    def validate(self) -> None:  # noqa: B027 - nothing to check is a fine default
         """Check that the parameters fit together.
 
         Raises:
@@ -93,3 +112,23 @@ def expect(condition: bool, message: str) -> None:
     """Raise ``ValueError(message)`` unless the condition holds."""
     if not condition:
         raise ValueError(message)
+
+
+def _frozen(value: Any, dtype: str, where: str) -> IntArray:
+    """A read-only contiguous copy in the wanted dtype.
+
+    Raises:
+        TypeError: not an array of integers.
+        ValueError: a number that the dtype does not hold.
+    """
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{where} is {value!r}; only an array of integers is allowed")
+    if value.dtype.kind not in "iu":
+        raise TypeError(f"{where} has dtype {value.dtype}; only integers are allowed")
+    target = np.dtype(dtype or value.dtype)
+    info = np.iinfo(target)
+    if value.size and (int(value.min()) < info.min or int(value.max()) > info.max):
+        raise ValueError(f"{where} spans {value.min()}..{value.max()}; {target} holds {info.min}..{info.max}")
+    frozen = np.array(value, dtype=target, order="C")
+    frozen.flags.writeable = False
+    return frozen

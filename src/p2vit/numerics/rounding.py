@@ -1,13 +1,15 @@
 """The one rounding rule, saturation, and integer ranges.
 
-Every shift in every back-end rounds half up: ``(x + 2^(s-1)) >> s``, that is ``floor(x / 2^s + 1/2)``. It costs one
-adder in hardware and one instruction on a CPU.
+Every shift in every back-end rounds half up: ``(x + 2^(s-1)) >> s``, that is ``floor(x / 2^s + 1/2)``. It
+costs one adder in hardware and one instruction on a CPU.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-IntArray = NDArray[np.signedinteger] | NDArray[np.unsignedinteger]
+IntArray = NDArray[np.integer[Any]]
 Range = tuple[int, int]
 
 INT32: Range = (-(1 << 31), (1 << 31) - 1)
@@ -49,11 +51,11 @@ def bit_length(x: IntArray) -> NDArray[np.int64]:
     return bits + rest
 
 
-def shift_round(x: IntArray, shift: IntArray | int) -> NDArray[np.int64]:
+def shift_round(x: IntArray | int, shift: IntArray | int) -> NDArray[np.int64]:
     """``x · 2^-shift``, rounded half up; a negative shift multiplies by a power of two.
 
     Args:
-        x: Any shape, |x| < 2^61.
+        x: Any shape, |x| < 2^61; where ``shift`` is negative, |x| · 2^-shift < 2^61.
         shift: −62..62, broadcastable to ``x``.
 
     Returns:
@@ -67,7 +69,7 @@ def shift_round(x: IntArray, shift: IntArray | int) -> NDArray[np.int64]:
     return ((wide << left) + half) >> right
 
 
-def saturate(x: IntArray, bits: int, signed: bool = True) -> NDArray[np.int64]:
+def saturate(x: IntArray | int, bits: int, signed: bool = True) -> NDArray[np.int64]:
     """Clamp to the range of a width; int64, the shape of ``x``."""
     low, high = int_range(bits, signed)
     return np.clip(np.asarray(x, dtype=np.int64), low, high)
@@ -83,14 +85,14 @@ def requantize(x: IntArray, shift: IntArray | int, bits: int, signed: bool = Tru
         signed: Output signedness.
 
     Returns:
-        The shape of ``x``, in the narrowest NumPy dtype for ``bits``. The error is at most half an output step,
-        unless the value saturates.
+        The shape of ``x``, in the narrowest NumPy dtype for ``bits``. The error is at most half an output
+        step, unless the value saturates.
     """
     return saturate(shift_round(x, shift), bits, signed).astype(storage_dtype(bits, signed))
 
 
 def storage_dtype(bits: int, signed: bool) -> np.dtype:
-    """Narrowest NumPy integer that holds a width (4-bit values are held in bytes while they are computed with)."""
+    """Narrowest NumPy integer that holds a width; 4-bit values are computed with in bytes."""
     width = 8 if bits <= 8 else 16 if bits <= 16 else 32
     return np.dtype(f"{'int' if signed else 'uint'}{width}")
 
@@ -98,7 +100,7 @@ def storage_dtype(bits: int, signed: bool) -> np.dtype:
 def shift_range(limits: Range, shift: IntArray | int) -> Range:
     """Smallest and largest value that :func:`shift_round` yields from values in ``limits``."""
     s = np.unique(np.asarray(shift, dtype=np.int64))
-    ends = [int(v) for end in limits for v in np.atleast_1d(shift_round(np.int64(end), s))]
+    ends = [int(v) for end in limits for v in np.atleast_1d(shift_round(end, s))]
     return min(ends), max(ends)
 
 

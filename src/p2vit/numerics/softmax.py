@@ -2,21 +2,23 @@
 
 Quantizing probabilities relative to 1 spends the codes on values that do not occur; relative to the row's
 maximum the largest code is always used, and the division is done once per output with more bits
-(:mod:`p2vit.numerics.attention`). Everything fits int32, which the polynomial of the paper's softmax does not.
+(:mod:`p2vit.numerics.attention`). Everything fits int32, which the polynomial of the paper's softmax does
+not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from p2vit.numerics.operator import Bounds, Operator, Shape, expect
+from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import IntArray, Range, shift_range, shift_round
 
 #: Distances from the row's maximum are taken to this exponent and held in 16 bits: up to 16, e^-16 ≈ 1e-7.
 DISTANCE_EXPONENT = -12
-#: round(log2(e) · 2^15): one step of distance in steps of 2^-11 octaves, as a 16-bit fraction.
+#: round(log2(e) · 2^15): one step of distance in steps of 2^-11 octaves, as a 16-bit fraction. It is even, so
+#: half of it and one shift less give the same integer within 31 bits.
 LOG2_E = 47274
 #: Octaves carry 11 fraction bits; the table is read with the upper 7.
 OCTAVE_FRACTION, TABLE_BITS = 11, 7
@@ -50,8 +52,8 @@ EXP2_TABLE = exp2_table()
 def octaves_below_maximum(scores: IntArray, shift: IntArray | int) -> IntArray:
     """How many octaves (with 11 fraction bits) each score lies below its row's maximum.
 
-    ``z = min(round((max − s) · 2^-shift), 65535)`` at exponent −12, then ``u = (z · 47274) >> 16``: a 16 × 16 bit
-    product that fits 32 bits. Error below 2^-10 octaves for the product, half a step for z.
+    ``z = min(round((max − s) · 2^-shift), 65535)`` at exponent −12, then ``u = (z · 23637) >> 15``: a 16 × 15
+    bit product that fits 31 bits. Error below 2^-10 octaves for the product, half a step for z.
 
     Args:
         scores: int32 [..., N].
@@ -62,7 +64,7 @@ def octaves_below_maximum(scores: IntArray, shift: IntArray | int) -> IntArray:
     """
     wide = np.asarray(scores, dtype=np.int64)
     distance = shift_round(wide.max(axis=-1, keepdims=True) - wide, shift)
-    return (np.minimum(distance, 65535) * LOG2_E) >> 16
+    return (np.minimum(distance, 65535) * (LOG2_E >> 1)) >> 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +73,20 @@ class Softmax(Operator):
 
     Two forms:
 
-    * ``linear``: unsigned 8 bits, ``code ≈ 255 · 2^-u``: ``min(255, round(table[f] · 2^-(7 + i)))`` with i and f the
-      whole and the fraction of u. Error: half a code, plus 0.4 % of the code.
-    * ``log2``: unsigned 4 bits, ``code = min(15, round(u))`` stands for ``2^-code``, so that attention × V is shift
-      and add (P²-ViT after FQ-ViT's log-int softmax, but relative to the maximum). Error: a factor up to √2.
+    * ``linear``: unsigned 8 bits, ``code ≈ min(255, 256 · 2^-u)``: ``min(255, round(table[f] · 2^-(7 + i)))``
+      with i and f the whole and the fraction of u. Error: half a code, plus 0.4 % of the code.
+    * ``log2``: unsigned 4 bits, ``code = min(15, round(u))`` stands for ``2^-code``, so that attention × V is
+      shift and add (P²-ViT after FQ-ViT's log-int softmax, but relative to the maximum). Error: a factor up
+      to 2^(1/2 + 2^-10), as long as the true value is above 2^-15.5.
 
     Attributes:
         shift: int8 [H], per head: −12 − the exponent of the scores.
         form: ``linear`` or ``log2``.
     """
 
-    shift: IntArray
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((32, True),)
+
+    shift: IntArray = field(metadata=INT8)
     form: Literal["linear", "log2"] = "linear"
 
     def validate(self) -> None:
@@ -91,7 +96,10 @@ class Softmax(Operator):
             ValueError: naming the parameter, its value and what is allowed.
         """
         expect(self.form in ("linear", "log2"), f"form is {self.form!r}; allowed are 'linear' and 'log2'")
-        expect(self.shift.ndim == 1, f"shift has shape {self.shift.shape}; expected one per head")
+        expect(
+            self.shift.ndim == 1 and self.shift.size > 0,
+            f"shift has shape {self.shift.shape}; expected one per head",
+        )
         expect(bool((np.abs(self.shift.astype(np.int64)) <= 24).all()), "shift leaves −24..24")
 
     def compute(self, *inputs: IntArray) -> IntArray:
@@ -122,11 +130,12 @@ class Softmax(Operator):
         """Difference of two scores, aligned distance before it is clamped, and the 16 × 16 product."""
         low, high = ranges[0]
         distance = shift_range((0, high - low), self.shift)
+        half = (1 << max(int(self.shift.max()), 0)) >> 1
         return Bounds(
             (0, 255 if self.form == "linear" else 15),
             {
                 "accumulator": (low - high, high - low),
-                "distance": (0, max(distance[1], high - low)),
-                "product_unsigned": (0, 65535 * LOG2_E),
+                "distance": (0, max(distance[1], high - low + half)),
+                "product": (0, 65535 * (LOG2_E >> 1)),
             },
         )

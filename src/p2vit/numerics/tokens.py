@@ -1,11 +1,20 @@
 """From pixels to tokens and from tokens to one vector: data movement, constants and sums."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
-from p2vit.numerics.operator import Bounds, Operator, Shape, expect
-from p2vit.numerics.rounding import IntArray, Range, clamp_range, requantize, saturate, shift_range, storage_dtype
+from p2vit.numerics.operator import ANY_INTEGER, INT8, Bounds, Operator, Shape, expect
+from p2vit.numerics.rounding import (
+    IntArray,
+    Range,
+    clamp_range,
+    requantize,
+    saturate,
+    shift_range,
+    storage_dtype,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +26,8 @@ class Patchify(Operator):
     Attributes:
         patch_size: Side of a patch in pixels.
     """
+
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, False),)
 
     patch_size: int
 
@@ -60,8 +71,8 @@ class Patchify(Operator):
 class AssembleTokens(Operator):
     """Put the prefix tokens (class, registers) before the patch tokens and add the position embedding.
 
-    ``y = concat(prefix, saturate(x + position))``; everything is at the residual stream's exponent, the prefix has its
-    positions added already. Exact unless a value saturates.
+    ``y = concat(prefix, saturate(x + position))``; everything is at the residual stream's exponent, the
+    prefix has its positions added already. Exact unless a value saturates.
 
     Attributes:
         prefix: [P, C], P ≥ 0.
@@ -69,8 +80,10 @@ class AssembleTokens(Operator):
         output_bits: Width of the residual stream, 8 or 16.
     """
 
-    prefix: IntArray
-    position: IntArray
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((16, True),)
+
+    prefix: IntArray = field(metadata=ANY_INTEGER)
+    position: IntArray = field(metadata=ANY_INTEGER)
     output_bits: int = 16
 
     def validate(self) -> None:
@@ -80,10 +93,16 @@ class AssembleTokens(Operator):
             ValueError: naming the parameter, its value and what is allowed.
         """
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
-        expect(self.prefix.ndim == 2 and self.position.ndim == 2, "prefix and position must be [tokens, channels]")
+        expect(
+            self.prefix.ndim == 2 and self.position.ndim == 2,
+            "prefix and position must be [tokens, channels]",
+        )
         expect(
             self.prefix.shape[1] == self.position.shape[1],
             f"prefix has {self.prefix.shape[1]} channels, position {self.position.shape[1]}",
+        )
+        expect(
+            self.position.size > 0, f"position has shape {self.position.shape}; both sides must be 1 or more"
         )
         dtype = storage_dtype(self.output_bits, signed=True)
         for name in ("prefix", "position"):
@@ -100,7 +119,10 @@ class AssembleTokens(Operator):
     def output_shape(self, *shapes: Shape) -> Shape:
         """[N, C] → [P + N, C]."""
         (x,) = shapes
-        expect(x == self.position.shape, f"input has shape {list(x)}; the position embedding {list(self.position.shape)}")
+        expect(
+            x == self.position.shape,
+            f"input has shape {list(x)}; the position embedding {list(self.position.shape)}",
+        )
         return (self.prefix.shape[0] + x[0], x[1])
 
     def output_format(self) -> tuple[int, bool]:
@@ -135,7 +157,9 @@ class SelectToken(Operator):
     def output_shape(self, *shapes: Shape) -> Shape:
         """[N, C] → [1, C]."""
         (x,) = shapes
-        expect(len(x) == 2 and 0 <= self.index < x[0], f"token {self.index} is not among the {x[0]} tokens")
+        expect(
+            len(x) == 2 and 0 <= self.index < x[0], f"token {self.index} is not among the tokens of {list(x)}"
+        )
         return (1, x[1])
 
     def output_format(self) -> tuple[int, bool]:
@@ -160,9 +184,11 @@ class SumTokens(Operator):
         output_bits: 8 or 16.
     """
 
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((16, True),)
+
     first: int
     count: int
-    shift: IntArray
+    shift: IntArray = field(metadata=INT8)
     output_bits: int = 8
 
     def validate(self) -> None:
@@ -173,6 +199,10 @@ class SumTokens(Operator):
         """
         expect(self.first >= 0, f"first is {self.first}; allowed are 0 and more")
         expect(1 <= self.count <= 1 << 15, f"count is {self.count}; allowed are 1 to 32768")
+        expect(
+            self.shift.ndim == 1 and self.shift.size > 0,
+            f"shift has shape {self.shift.shape}; expected (channels,) or (1,)",
+        )
         expect(bool(((self.shift >= 0) & (self.shift <= 30)).all()), "shift leaves 0..30")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 
@@ -187,7 +217,11 @@ class SumTokens(Operator):
         (x,) = shapes
         expect(
             len(x) == 2 and self.first + self.count <= x[0],
-            f"tokens {self.first}..{self.first + self.count - 1} are not all among the {x[0]} tokens",
+            f"tokens {self.first}..{self.first + self.count - 1} are not all among the tokens of {list(x)}",
+        )
+        expect(
+            self.shift.size in (1, x[1]),
+            f"shift is given for {self.shift.size} channels; the input has {x[1]}",
         )
         return (1, x[1])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from p2vit.numerics import Operator
+from p2vit.numerics import AttentionValues, Operator
 from p2vit.numerics.operator import Shape
 from p2vit.numerics.rounding import IntArray, int_range, storage_dtype
 from p2vit.program.preprocessing import Preprocessing
@@ -24,7 +24,8 @@ class TensorSpec:
         shape: Without the batch axis.
         bits: Width of the stored integers.
         signed: Two's complement if true.
-        exponent: int8, broadcastable to ``shape``: one number, one per channel [C], or one per head [H, 1, 1].
+        exponent: int8, broadcastable to ``shape``: one number, one per channel [C], or one per head [H, 1,
+            1].
         offset: Constant that the stored integer leaves out; the next weights' bias has absorbed it.
     """
 
@@ -39,17 +40,30 @@ class TensorSpec:
         """Normalise the exponent to a frozen int8 array.
 
         Raises:
-            ValueError: an exponent that is no integer, leaves int8 or does not broadcast to the shape.
+            ValueError: an exponent that is no integer, leaves int8, or is given per anything but channel or
+                head.
         """
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         exponent = np.asarray(self.exponent)
-        if exponent.dtype.kind not in "iu" or (exponent.size and np.abs(exponent.astype(np.int64)).max() > 127):
-            raise ValueError(f"tensor {self.name}: exponents must be integers in −127..127, not {exponent.dtype} {exponent}")
+        if exponent.dtype.kind not in "iu" or (
+            exponent.size and np.abs(exponent.astype(np.int64)).max() > 127
+        ):
+            raise ValueError(
+                f"tensor {self.name}: exponents must be integers in −127..127, "
+                f"not {exponent.dtype} {exponent}"
+            )
         exponent = exponent.astype(np.int8)
-        if np.broadcast_shapes(exponent.shape, self.shape) != self.shape:
-            raise ValueError(f"tensor {self.name}: exponents {exponent.shape} do not broadcast to {self.shape}")
+        allowed = {(), (1,), self.shape[-1:]}
+        if len(self.shape) == 3:
+            allowed.add((self.shape[0], 1, 1))
+        if exponent.shape not in allowed:
+            raise ValueError(
+                f"tensor {self.name}: exponents have shape {exponent.shape}; a tensor of shape "
+                f"{list(self.shape)} takes one of {sorted(allowed)}: "
+                "one number, one per channel, or one per head"
+            )
         exponent.flags.writeable = False
         object.__setattr__(self, "exponent", exponent)
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
 
     @property
     def dtype(self) -> np.dtype:
@@ -129,10 +143,13 @@ class IntegerProgram:
         return sum(node_macs(node, self.tensors) for node in self.nodes)
 
 
+def width_name(bits: int, signed: bool) -> str:
+    """For messages and listings: ``int8``, ``uint4``."""
+    return f"{'' if signed else 'u'}int{bits}"
+
+
 def node_macs(node: Node, tensors: dict[str, TensorSpec]) -> int:
     """Multiply-accumulates of one node for one image."""
-    from p2vit.numerics import AttentionValues
-
     outputs = int(np.prod(tensors[node.name].shape))
     if isinstance(node.operator, AttentionValues):
         return outputs * tensors[node.inputs[0]].shape[-1]
@@ -179,15 +196,24 @@ class ProgramBuilder:
         return spec
 
 
-def output_spec(node: Node, tensors: dict[str, TensorSpec], exponent: IntArray | int, offset: int) -> TensorSpec:
+def output_spec(
+    node: Node, tensors: dict[str, TensorSpec], exponent: IntArray | int, offset: int
+) -> TensorSpec:
     """Spec of what a node writes, from the specs of what it reads.
 
     Raises:
-        ValueError: naming the node: a wrong number of inputs, or shapes that do not fit.
+        ValueError: naming the node: a wrong number of inputs, or widths or shapes that do not fit.
     """
     sources = [tensors[name] for name in node.inputs]
     if len(sources) != node.operator.arity:
-        raise ValueError(f"node {node.name}: {type(node.operator).__name__} reads {node.operator.arity} tensors, not {len(sources)}")
+        kind = type(node.operator).__name__
+        raise ValueError(f"node {node.name}: {kind} reads {node.operator.arity} tensors, not {len(sources)}")
+    for source, (bits, signed) in zip(sources, node.operator.accepts, strict=True):
+        if source.bits > bits or source.signed != signed:
+            raise ValueError(
+                f"node {node.name}: reads {source.name}, {width_name(source.bits, source.signed)}; "
+                f"{type(node.operator).__name__} takes up to {width_name(bits, signed)} there"
+            )
     try:
         shape = node.operator.output_shape(*(source.shape for source in sources))
     except (ValueError, IndexError) as error:

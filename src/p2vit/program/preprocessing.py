@@ -1,4 +1,4 @@
-"""What is done to a photo before the program sees it: recorded with the weights, because it belongs to them."""
+"""What is done to a photo before the program sees it: it belongs to the weights, so it travels with them."""
 
 import math
 from typing import Annotated, Literal
@@ -25,8 +25,12 @@ class Preprocessing(BaseModel):
             shape: the photo is scaled until it covers ``image_size / crop_pct``, then its centre is cut out.
         crop_pct: Share of the scaled photo's side that the centre crop keeps; only read by ``crop``.
         interpolation: Resampling filter, antialiased when shrinking.
-        mean: Per channel R, G, B, in units of 255.
-        std: Per channel R, G, B, in units of 255.
+        rounding: When resampled values become 8-bit. ``per_pass`` after the horizontal and again after
+            the vertical pass, which is what Pillow does to 8-bit photos, and so what timm and Hugging Face
+            evaluate with; ``once`` at the end, which is what torch's antialiased interpolation on floats
+            amounts to. They differ by one grey level in about every sixth pixel.
+        mean: Per channel R, G, B, where black is 0 and white is 1.
+        std: Per channel R, G, B, where black is 0 and white is 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +39,7 @@ class Preprocessing(BaseModel):
     resize: Literal["squash", "crop"] = "squash"
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 1.0
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    rounding: Literal["per_pass", "once"] = "per_pass"
     mean: tuple[Finite, Finite, Finite] = IMAGENET_MEAN
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
 
