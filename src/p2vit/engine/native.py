@@ -25,7 +25,7 @@ try:
     _native.set_exp2_table(EXP2_TABLE)
 except ImportError as error:
     _native = None
-    _import_error = str(error)
+    _import_error = "" if "cannot import name" in str(error) else f" ({error})"
 
 ISA_VARIABLE = "P2VIT_ISA"
 #: Rows that one thread takes through a stage at a time: their activations stay in the second cache.
@@ -74,7 +74,7 @@ def choose_isa() -> str:
     reasons = instruction_sets()
     if not reasons:
         raise NativeUnavailableError(
-            f"the native engine was not built ({_import_error}); install p2vit where a C++20 compiler is found, "
+            f"the native engine was not built{_import_error}; install p2vit where a C++20 compiler is found, "
             "or use the reference or torch executor"
         )
     forced = os.environ.get(ISA_VARIABLE, "")

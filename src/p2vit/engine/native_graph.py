@@ -180,11 +180,17 @@ def schedule(units: list[Unit], sources: set[str]) -> list[Unit]:
     Args:
         units: In any order that respects the program's.
         sources: Tensors that are there from the start.
+
+    Raises:
+        ValueError: a tensor that nothing before it writes.
     """
     ready_tensors, waiting, ordered = set(sources), list(units), []
     rows: Rows | None = None
     while waiting:
         ready = [unit for unit in waiting if all(name in ready_tensors for name in unit.reads)]
+        if not ready:
+            node = waiting[0].nodes[0]
+            raise ValueError(f"node {node.name}: reads {list(node.inputs)}, not all of which can be computed before it")
         unit = next((unit for unit in ready if unit.rows == rows), ready[0])
         waiting.remove(unit)
         ordered.append(unit)

@@ -68,11 +68,15 @@ class Weights:
     def __init__(self, native: Any, program: IntegerProgram) -> None:
         self._native = native
         self._packed: dict[tuple[str, ...], Any] = {}
-        self.exact = {
-            node.name: node.operator.output_bits == 32 or native.fits_int32(*part_of(node.operator))
-            for node in program.nodes
-            if isinstance(node.operator, Linear)
-        }
+        self.exact: dict[str, bool] = {}
+        for node in program.of_kind(Linear):
+            operator = node.operator
+            assert isinstance(operator, Linear)
+            try:
+                fits = native.fits_int32(*part_of(operator))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"native engine: node {node.name}: {error}") from None
+            self.exact[node.name] = fits or operator.output_bits == 32
 
     def pack(self, nodes: list[Node], bits: int) -> Any:
         """The layers side by side, in the kernels' layout."""
@@ -123,7 +127,7 @@ class PlanBuilder:
         for unit in units_of(self._graph, self.weights.exact):
             try:
                 self._emit(unit)
-            except ValueError as error:
+            except (ArithmeticError, IndexError, TypeError, ValueError) as error:
                 raise ValueError(f"native engine: node {unit.nodes[0].name}: {error}") from None
         self.plan.finish()
 

@@ -24,8 +24,8 @@ constexpr int kParts = 3;   // counters of a step: whole, or the three parts of 
 
 Plan::Plan(std::shared_ptr<Pool> pool, const Kernels* kernels, int height, int width, int channels, int chunk_rows)
     : pool_(std::move(pool)), kernels_(kernels), height_(height), width_(width), channels_(channels), chunk_rows_(chunk_rows) {
-    if (height < 1 || width < 1 || channels < 1 || height > 1 << 14 || width > 1 << 14 || channels > 16)
-        throw std::invalid_argument("pixels must be 1..16384 × 1..16384 × 1..16");
+    if (height < 1 || width < 1 || channels < 1 || height > 1 << 14 || width > 1 << 14 || channels > 1 << 14)
+        throw std::invalid_argument("every side of the pixels must be 1..16384");
     if (chunk_rows < 4 || chunk_rows % 4) throw std::invalid_argument("chunk_rows must be a positive multiple of 4");
 }
 
@@ -52,6 +52,7 @@ int Plan::add_raw(size_t bytes) {
 }
 
 int Plan::add_output(size_t image_bytes) {
+    if (finished_) throw std::invalid_argument("the plan is finished");
     output_bytes_.push_back(image_bytes);
     return int(output_bytes_.size()) - 1;
 }
@@ -61,9 +62,16 @@ const Buffer& Plan::buffer(int index) const {
     return buffers_[index];
 }
 
+int Plan::stage_first() const { return stages_.empty() ? 0 : stages_.back().first; }
+
+int Plan::stage_rows() const {
+    if (stages_.empty()) throw std::invalid_argument("a step belongs to a stage");
+    return stages_.back().rows;
+}
+
 void Plan::begin_stage(int first, int rows) {
     if (finished_) throw std::invalid_argument("the plan is finished");
-    if (first < 0 || rows < 1) throw std::invalid_argument("a stage has at least one row");
+    if (first < 0 || rows < 1 || first > 1 << 20 || rows > 1 << 20) throw std::invalid_argument("a stage has at least one row");
     Stage stage;
     stage.first = first;
     stage.rows = rows;

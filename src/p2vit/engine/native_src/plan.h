@@ -102,7 +102,9 @@ class Plan {
     int height() const { return height_; }
     int width() const { return width_; }
     int channels() const { return channels_; }
-    int stage_rows() const { return stages_.back().rows; }
+    // Of the stage that steps are being added to.
+    int stage_first() const;
+    int stage_rows() const;
     size_t output_bytes(int index) const { return output_bytes_.at(index); }
     size_t output_count() const { return output_bytes_.size(); }
     bool finished() const { return finished_; }

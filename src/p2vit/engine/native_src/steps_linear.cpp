@@ -154,7 +154,7 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
     require(weights->bits() == 32 || weights->exact(), "the layer's accumulator does not provably fit int32");
     require(y.columns == weights->outputs() && y.kind != Kind::raw && kind_bits(y.kind) == (residual ? residual->out_bits : weights->bits()),
             "the output of a linear layer has another width");
-    require(out_row_offset >= 0 && y.rows >= plan.stage_rows() + out_row_offset, "the output of a linear layer has too few rows");
+    require(out_row_offset >= 0 && out_row_offset <= y.rows && y.rows >= plan.stage_first() + plan.stage_rows() + out_row_offset, "the output of a linear layer has too few rows");
     require(!table || (weights->bits() == 8 && !residual), "a table follows 8 bits only");
     std::vector<Access> accesses{{in, false}, {out, out_row_offset != 0}};
     bool wide = true;
@@ -172,7 +172,7 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
             wide = r.kind == Kind::int16;
             accesses.push_back({residual->buffer, false});
         } else {
-            require(residual->constant.size() == n * plan.stage_rows(), "the position embedding has another shape");
+            require(plan.stage_first() == 0 && residual->constant.size() == n * plan.stage_rows(), "the position embedding has another shape");
             pitch = round_up(n, kPanel);
             std::vector<int16_t> padded(pitch * plan.stage_rows());
             for (int r = 0; r < plan.stage_rows(); ++r) std::copy_n(residual->constant.data() + r * n, n, padded.data() + r * pitch);

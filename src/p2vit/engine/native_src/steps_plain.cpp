@@ -212,7 +212,7 @@ void add_constant_rows(Plan& plan, const Nodes& nodes, int out, std::vector<int1
 
 void add_position(Plan& plan, const Nodes& nodes, int in, int out, int offset, std::vector<int16_t> position) {
     require_pair(plan, in, out);
-    require(offset >= 0 && plan.stage_rows() + offset <= plan.buffer(out).rows, "the positions leave the output");
+    require(plan.stage_first() == 0 && offset >= 0 && offset <= plan.buffer(out).rows && plan.stage_rows() + offset <= plan.buffer(out).rows, "the positions leave the output");
     require(position.size() == size_t(plan.stage_rows()) * plan.buffer(out).columns, "the position embedding has another shape");
     plan.add_step(std::make_unique<PositionStep>(in, out, offset, std::move(position)), nodes, {{in, false}, {out, true}});
 }
@@ -220,13 +220,13 @@ void add_position(Plan& plan, const Nodes& nodes, int in, int out, int offset, s
 void add_select(Plan& plan, const Nodes& nodes, int in, int out, int index) {
     require_pair(plan, in, out);
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
-    require(x.kind == y.kind && index >= 0 && index < x.rows && plan.stage_rows() == 1, "no such token");
+    require(x.kind == y.kind && index >= 0 && index < x.rows && plan.stage_first() == 0 && plan.stage_rows() == 1, "no such token");
     plan.add_step(std::make_unique<SelectStep>(in, out, index, size_t(x.columns) * kind_bits(x.kind) / 8), nodes, {{in, true}, {out, false}});
 }
 
 void add_token_sum(Plan& plan, const Nodes& nodes, int in, int out, int first, int count, std::vector<int32_t> shift) {
     require_pair(plan, in, out);
-    require(first >= 0 && count >= 1 && count <= plan.buffer(in).rows - first && plan.stage_rows() == 1, "tokens to sum");
+    require(first >= 0 && count >= 1 && count <= plan.buffer(in).rows - first && plan.stage_first() == 0 && plan.stage_rows() == 1, "tokens to sum");
     require_shifts(shift, plan.buffer(in).columns, 0, 30, "a shift of a token sum leaves 0..30");
     plan.add_step(std::make_unique<TokenSumStep>(in, out, first, count, std::move(shift)), nodes, {{in, true}, {out, false}});
 }
