@@ -1,4 +1,5 @@
-"""Every tensor of whole programs, on every instruction set, thread count and batch: the reference's integers."""
+"""Every tensor of whole programs, on every instruction set, thread count and batch: the reference's
+integers."""
 
 import threading
 
@@ -60,7 +61,15 @@ def test_threads_and_batches(isa, batch, threads):
 @pytest.mark.parametrize("form", ["linear", "log2"])
 def test_a_whole_deit_tiny(form, weight_bits):
     program = random_program(
-        image=(224, 224), patch=16, dim=192, heads=3, mlp=768, depth=2, classes=100, form=form, weight_bits=weight_bits
+        image=(224, 224),
+        patch=16,
+        dim=192,
+        heads=3,
+        mlp=768,
+        depth=2,
+        classes=100,
+        form=form,
+        weight_bits=weight_bits,
     )
     agree(program, random_pixels(program, 2), threads=2)
 

@@ -15,7 +15,16 @@ from programs import random_pixels, random_program
 
 compiled = pytest.importorskip("p2vit.engine._native")
 ISAS = [name for name, reason in instruction_sets().items() if not reason]
-REFUSALS = (ValueError, TypeError, KeyError, MemoryError, IndexError, RuntimeError, AssertionError, AttributeError)
+REFUSALS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    MemoryError,
+    IndexError,
+    RuntimeError,
+    AssertionError,
+    AttributeError,
+)
 POOL = compiled.Pool(2)
 
 small = st.sampled_from([-1, 0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33])
@@ -32,14 +41,27 @@ arrays = {
 
 @st.composite
 def weights(draw):
-    outputs, inputs, bits = draw(st.integers(1, 40)), draw(st.integers(1, 40)), draw(st.sampled_from([8, 16, 32]))
+    outputs, inputs, bits = (
+        draw(st.integers(1, 40)),
+        draw(st.integers(1, 40)),
+        draw(st.sampled_from([8, 16, 32])),
+    )
     rng = np.random.default_rng(draw(st.integers(0, 9)))
-    part = (rng.integers(-8, 8, (outputs, inputs)).astype(np.int8), np.zeros(outputs, np.int32), np.ones(outputs, np.int8))
+    part = (
+        rng.integers(-8, 8, (outputs, inputs)).astype(np.int8),
+        np.zeros(outputs, np.int32),
+        np.ones(outputs, np.int8),
+    )
     return compiled.pack([part], bits, draw(st.booleans()))
 
 
 residuals = st.none() | st.fixed_dictionaries(
-    {"out_bits": st.sampled_from([8, 16, 32]), "left_own": arrays["int32"], "left_residual": arrays["int32"], "shift": arrays["int32"]},
+    {
+        "out_bits": st.sampled_from([8, 16, 32]),
+        "left_own": arrays["int32"],
+        "left_residual": arrays["int32"],
+        "shift": arrays["int32"],
+    },
     optional={"buffer": buffers, "constant": arrays["int16"]},
 )
 names = st.just(["x"])
@@ -50,20 +72,49 @@ calls = st.one_of(
     st.tuples(st.just("output"), st.sampled_from([0, 1, 16, 64, 256])),
     st.tuples(st.just("stage"), small, small),
     st.tuples(st.just("patches"), names, buffers, small),
-    st.tuples(st.just("linear"), names, weights(), buffers, buffers, small, st.none() | arrays["uint8"], residuals),
     st.tuples(
-        st.just("layernorm"), names, buffers, buffers, arrays["uint8"], arrays["uint16"], arrays["int32"],
-        small, small, small, small, small,
-    ),  # fmt: skip
+        st.just("linear"), names, weights(), buffers, buffers, small, st.none() | arrays["uint8"], residuals
+    ),
+    st.tuples(
+        st.just("layernorm"),
+        names,
+        buffers,
+        buffers,
+        arrays["uint8"],
+        arrays["uint16"],
+        arrays["int32"],
+        small,
+        small,
+        small,
+        small,
+        small,
+    ),
     st.tuples(st.just("pack_keys"), names, buffers, small, small, small, small, buffers),
     st.tuples(st.just("pack_values"), names, buffers, small, small, small, small, buffers),
     st.tuples(
-        st.just("attention"), names, buffers, small, buffers, buffers, buffers, small, small, small, arrays["int32"],
-        arrays["int32"], st.booleans(), small, small, st.integers(-2, 2), st.integers(-2, 2),
-    ),  # fmt: skip
+        st.just("attention"),
+        names,
+        buffers,
+        small,
+        buffers,
+        buffers,
+        buffers,
+        small,
+        small,
+        small,
+        arrays["int32"],
+        arrays["int32"],
+        st.booleans(),
+        small,
+        small,
+        st.integers(-2, 2),
+        st.integers(-2, 2),
+    ),
     st.tuples(st.just("requantize"), names, buffers, buffers, arrays["int32"]),
     st.tuples(st.just("lookup"), names, buffers, buffers, arrays["uint8"]),
-    st.tuples(st.just("add"), names, buffers, buffers, buffers, arrays["int32"], arrays["int32"], arrays["int32"]),
+    st.tuples(
+        st.just("add"), names, buffers, buffers, buffers, arrays["int32"], arrays["int32"], arrays["int32"]
+    ),
     st.tuples(st.just("affine"), names, buffers, buffers, arrays["int32"], arrays["int32"], arrays["int32"]),
     st.tuples(st.just("constant_rows"), names, buffers, arrays["int16"], small),
     st.tuples(st.just("position"), names, buffers, buffers, small, arrays["int16"]),
@@ -106,9 +157,14 @@ def damaged(operator, rng):
     value = getattr(operator, field)
     if isinstance(value, np.ndarray):
         choices = [
-            value[: len(value) // 2], np.repeat(value, 2, axis=0), value.astype(np.int64) * 1000, value.ravel(), value[..., None],
-            -value.astype(np.int64), np.zeros(0, value.dtype),
-        ]  # fmt: skip
+            value[: len(value) // 2],
+            np.repeat(value, 2, axis=0),
+            value.astype(np.int64) * 1000,
+            value.ravel(),
+            value[..., None],
+            -value.astype(np.int64),
+            np.zeros(0, value.dtype),
+        ]
     elif isinstance(value, str):
         choices = ["linear", "log2", "other"]
     else:
@@ -136,7 +192,9 @@ def test_damaged_programs(isa, seed):
             case 3:
                 spec = tensors[node.name]
                 shape = tuple(int(rng.choice([1, 2, n, n + 1, 2 * n])) for n in spec.shape)
-                tensors[node.name] = replace(spec, shape=shape, exponent=np.int8(0), bits=int(rng.choice([4, 8, 16, 32])))
+                tensors[node.name] = replace(
+                    spec, shape=shape, exponent=np.int8(0), bits=int(rng.choice([4, 8, 16, 32]))
+                )
     broken = replace(program, nodes=tuple(nodes), tensors=tensors)
     try:
         executor = NativeExecutor(broken, threads=2, isa=isa)
@@ -169,6 +227,8 @@ def test_a_cycle_is_refused():
     program = random_program(depth=1)
     node = program.node("blocks.0.add1")
     assert isinstance(node.operator, Add)
-    nodes = [Node(n.name, n.operator, ("blocks.0.add2", n.inputs[1])) if n is node else n for n in program.nodes]
+    nodes = [
+        Node(n.name, n.operator, ("blocks.0.add2", n.inputs[1])) if n is node else n for n in program.nodes
+    ]
     with pytest.raises(ValueError, match="reads"):
         NativeExecutor(replace(program, nodes=tuple(nodes)), threads=1)

@@ -38,7 +38,11 @@ def openvino_model(path: Path, threads: int, precision: str, x: np.ndarray) -> R
     import openvino
 
     core = openvino.Core()
-    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+    }
     compiled = core.compile_model(core.read_model(str(path)), "CPU", options)
     request = compiled.create_infer_request()
     request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
@@ -52,14 +56,18 @@ def openvino_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> tup
     try:
         return openvino_model(nncf_model(shape, batch, cache), threads, "f32", x), "NNCF"
     except ImportError:
-        return openvino_model(qdq_model(shape, batch, cache), threads, "f32", x), "QDQ (NNCF is not installed)"
+        return openvino_model(
+            qdq_model(shape, batch, cache), threads, "f32", x
+        ), "QDQ (NNCF is not installed)"
 
 
 def openvino_float(precision: str) -> Maker:
     """OpenVINO on the float model."""
 
     def make(shape: ViTShape, batch: int, threads: int, cache: Path) -> tuple[Runner, str]:
-        return openvino_model(float_model(shape, batch, cache), threads, precision, photos(shape, batch)[0]), precision
+        return openvino_model(
+            float_model(shape, batch, cache), threads, precision, photos(shape, batch)[0]
+        ), precision
 
     return make
 
@@ -94,7 +102,9 @@ def torch_model(dtype_name: str) -> Maker:
                 self.norm, self.head = nn.LayerNorm(shape.dim), nn.Linear(shape.dim, max(shape.classes, 1))
 
             def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-                patches = functional.pad(self.patch(pixels).flatten(2).transpose(1, 2), (0, 0, shape.prefix, 0))
+                patches = functional.pad(
+                    self.patch(pixels).flatten(2).transpose(1, 2), (0, 0, shape.prefix, 0)
+                )
                 return self.head(self.norm(self.blocks(patches + self.position))[:, 0])
 
         torch.set_num_threads(threads)

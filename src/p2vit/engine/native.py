@@ -1,6 +1,7 @@
 """The native CPU engine: compiled kernels that return exactly the reference's integers, many times faster.
 
-No torch and no BLAS at run time. The instruction set is chosen at run time, after a self-test; ``P2VIT_ISA`` forces one.
+No torch and no BLAS at run time. The instruction set is chosen at run time, after a self-test;
+``P2VIT_ISA`` forces one.
 """
 
 import os
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from p2vit.engine.executor import Executor
-from p2vit.engine.native_plan import PlanBuilder, Weights
+from p2vit.engine.native_plan import PlanBuilder
 from p2vit.engine.native_selftest import cases
+from p2vit.engine.native_weights import Weights
 from p2vit.numerics.rounding import IntArray
 from p2vit.numerics.softmax import EXP2_TABLE
 from p2vit.program.graph import IntegerProgram, Node
@@ -53,7 +55,9 @@ def instruction_sets() -> dict[str, str]:
 
 @cache
 def self_test(isa: str) -> str:
-    """Run the self-test on one instruction set: ``""`` if it passed, otherwise the first case and tensor that failed."""
+    """Run the self-test on one instruction set: ``""`` if it passed, otherwise the first case and tensor
+    that failed.
+    """
     for name, program, pixels, expected in cases():
         produced = NativeExecutor(program, threads=1, isa=isa, tested=False).run(pixels, keep=expected)
         for tensor, integers in expected.items():
@@ -66,7 +70,8 @@ def self_test(isa: str) -> str:
 
 
 def choose_isa() -> str:
-    """The best instruction set that this CPU has and that passes the self-test, or the one that ``P2VIT_ISA`` names.
+    """The best instruction set that this CPU has and that passes the self-test, or the one that
+    ``P2VIT_ISA`` names.
 
     Raises:
         NativeUnavailableError: there is none, or the one asked for cannot be used.
@@ -89,15 +94,19 @@ def choose_isa() -> str:
     for name, reason in reasons.items():
         if not reason and not self_test(name):
             return name
-    raise NativeUnavailableError("every instruction set failed its self-test; use the reference or torch executor")
+    raise NativeUnavailableError(
+        "every instruction set failed its self-test; use the reference or torch executor"
+    )
 
 
 def status() -> dict[str, Any]:
     """What the engine is on this machine.
 
     Returns:
-        ``available``; ``isa`` that is used (or None); ``reason`` why it is unavailable; ``self_test``: instruction set →
-        ``passed``, what failed, or why it cannot be used; ``threads``: CPUs that it uses unless told otherwise.
+        ``available``; ``isa`` that is used (or None); ``reason`` why it is unavailable; ``self_test``:
+        instruction set →
+        ``passed``, what failed, or why it cannot be used; ``threads``: CPUs that it uses unless told
+        otherwise.
     """
     tests = {
         name: reason or (f"failed: {failure}" if (failure := self_test(name)) else "passed")
@@ -107,18 +116,27 @@ def status() -> dict[str, Any]:
         isa, reason = choose_isa(), ""
     except NativeUnavailableError as error:
         isa, reason = None, str(error)
-    return {"available": isa is not None, "isa": isa, "reason": reason, "self_test": tests, "threads": available_threads()}
+    return {
+        "available": isa is not None,
+        "isa": isa,
+        "reason": reason,
+        "self_test": tests,
+        "threads": available_threads(),
+    }
 
 
 def peak_gmacs(isa: str, threads: int, milliseconds: int = 4) -> float:
-    """Rate of the dot-product instruction on registers alone, GMAC/s of all threads; 0 for sets without one."""
+    """Rate of the dot-product instruction on registers alone, GMAC/s of all threads; 0 for sets without
+    one.
+    """
     return 0.0 if _native is None else float(_native.peak_gmacs(isa, threads, milliseconds))
 
 
 class NativeExecutor(Executor):
     """Runs a program on compiled kernels.
 
-    Safe to call from several Python threads: calls queue up, the interpreter lock is released while one computes.
+    Safe to call from several Python threads: calls queue up, the interpreter lock is released while one
+    computes.
 
     Attributes:
         isa: The instruction set in use.
@@ -180,7 +198,8 @@ class NativeExecutor(Executor):
         expected = self.program.pixels.shape
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
             raise ValueError(
-                f"pixels are {pixels.dtype} {list(pixels.shape)}; the program wants uint8 [batch, {', '.join(map(str, expected))}]"
+                f"pixels are {pixels.dtype} {list(pixels.shape)}; "
+                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
             )
         plan, builder = self._plan(frozenset(keep))
         outputs = [np.empty((len(pixels), *spec.shape), spec.dtype) for spec in builder.outputs]
@@ -193,7 +212,10 @@ class NativeExecutor(Executor):
             if keep not in self._plans:
                 height, width, channels = self.program.pixels.shape
                 plan = _native.Plan(self._pool, self.isa, height, width, channels, self._chunk_rows)
-                wanted = (keep & {node.name for node in self.program.nodes}) | {self.program.output, self.program.feature}
+                wanted = (keep & {node.name for node in self.program.nodes}) | {
+                    self.program.output,
+                    self.program.feature,
+                }
                 builder = PlanBuilder(self.program, wanted, plan, self._weights)
                 builder.build()
                 plan.set_profiling(self._profiling)
@@ -210,7 +232,8 @@ class NativeExecutor(Executor):
     def profile(self) -> dict[str, int]:
         """Nanoseconds per node since profiling was switched on, summed over images and threads.
 
-        A fused step's time stands with its first node and 0 with the others; attention's is split into scores,
+        A fused step's time stands with its first node and 0 with the others; attention's is split into
+        scores,
         softmax and values. Packing keys and values counts as scores and values.
         """
         times = {node.name: 0 for node in self.program.nodes}
@@ -223,7 +246,10 @@ class NativeExecutor(Executor):
     @property
     def memory(self) -> dict[str, int]:
         """Bytes: ``weights`` packed, ``arena`` of activations of all plans."""
-        return {"weights": self._weights.bytes, "arena": sum(plan.arena_bytes for plan, _ in self._plans.values())}
+        return {
+            "weights": self._weights.bytes,
+            "arena": sum(plan.arena_bytes for plan, _ in self._plans.values()),
+        }
 
     def load(self, pixels: IntArray) -> Any:
         """Not used: the plan runs as a whole."""

@@ -1,6 +1,8 @@
-"""What the native engine fuses: a program's nodes grouped into units, and which rows of each tensor anybody reads.
+"""What the native engine fuses: a program's nodes grouped into units, and which rows of each tensor
+anybody reads.
 
-A unit is what one step (with its companions) of the compiled plan computes: a linear layer with the table, residual
+A unit is what one step (with its companions) of the compiled plan computes: a linear layer with the table,
+residual
 add or position embedding behind it; the linear layers of q, k and v; scores, softmax and values together.
 """
 
@@ -20,6 +22,8 @@ from p2vit.numerics import (
     SumTokens,
 )
 from p2vit.program.graph import IntegerProgram, Node
+
+IN_A_ROW = "the native engine wants Scores, Softmax and AttentionValues in a row"
 
 #: First row and number of rows.
 Rows = tuple[int, int]
@@ -116,8 +120,12 @@ class Graph:
         chain = [scores]
         for kind in (Softmax, AttentionValues):
             readers = self.consumers.get(chain[-1].name, [])
-            if len(readers) != 1 or not isinstance(readers[0].operator, kind) or readers[0].inputs[0] != chain[-1].name:
-                raise ValueError(f"node {scores.name}: the native engine wants Scores, Softmax and AttentionValues in a row")
+            if (
+                len(readers) != 1
+                or not isinstance(readers[0].operator, kind)
+                or readers[0].inputs[0] != chain[-1].name
+            ):
+                raise ValueError(f"node {scores.name}: {IN_A_ROW}")
             chain.append(readers[0])
         return chain[0], chain[1], chain[2]
 
@@ -132,7 +140,12 @@ def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> li
         computed: Tensors computed before it; a residual must be among them.
     """
     follower = graph.only_consumer(node.name)
-    if follower is None or not exact or not isinstance(node.operator, Linear) or node.operator.output_bits == 32:
+    if (
+        follower is None
+        or not exact
+        or not isinstance(node.operator, Linear)
+        or node.operator.output_bits == 32
+    ):
         return []
     operator = follower.operator
     if isinstance(operator, Lookup):
@@ -147,23 +160,32 @@ def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> li
 
 
 def feeds_attention_only(graph: Graph, name: str) -> bool:
-    """Whether a tensor is read as queries, keys or values and nothing else: it may lie beside others in one buffer."""
+    """Whether a tensor is read as queries, keys or values and nothing else: it may lie beside others in
+    one buffer.
+    """
     readers = graph.consumers.get(name, [])
     return bool(readers) and all(
-        isinstance(node.operator, Scores) or (isinstance(node.operator, AttentionValues) and node.inputs[1] == name)
+        isinstance(node.operator, Scores)
+        or (isinstance(node.operator, AttentionValues) and node.inputs[1] == name)
         for node in readers
     )
 
 
 def siblings(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
-    """A linear layer of q, k or v with those that read the same tensor, write the same width and need the same rows."""
+    """A linear layer of q, k or v with those that read the same tensor, write the same width and need the
+    same rows.
+    """
     operator = node.operator
     assert isinstance(operator, Linear)
     if not feeds_attention_only(graph, node.name):
         return [node]
     group = []
     for other in graph.consumers[node.inputs[0]]:
-        if not isinstance(other.operator, Linear) or other.name in taken or not feeds_attention_only(graph, other.name):
+        if (
+            not isinstance(other.operator, Linear)
+            or other.name in taken
+            or not feeds_attention_only(graph, other.name)
+        ):
             continue
         same_width = (other.operator.output_bits, other.operator.weight_bits <= 4) == (
             operator.output_bits,
@@ -190,7 +212,9 @@ def schedule(units: list[Unit], sources: set[str]) -> list[Unit]:
         ready = [unit for unit in waiting if all(name in ready_tensors for name in unit.reads)]
         if not ready:
             node = waiting[0].nodes[0]
-            raise ValueError(f"node {node.name}: reads {list(node.inputs)}, not all of which can be computed before it")
+            raise ValueError(
+                f"node {node.name}: reads {list(node.inputs)}, not all of which can be computed before it"
+            )
         unit = next((unit for unit in ready if unit.rows == rows), ready[0])
         waiting.remove(unit)
         ordered.append(unit)
@@ -218,10 +242,16 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
         if isinstance(node.operator, Scores):
             nodes = list(graph.attention_of(node))
         elif isinstance(node.operator, Softmax | AttentionValues):
-            raise ValueError(f"node {node.name}: the native engine wants Scores, Softmax and AttentionValues in a row")
+            raise ValueError(f"node {node.name}: {IN_A_ROW}")
         elif isinstance(node.operator, Linear):
             tail = linear_tail(graph, node, exact[node.name], computed)
-            nodes = [node, *tail] if tail else [n for n in siblings(graph, node, taken) if n is node or exact[n.name] == exact[node.name]]
+            nodes = (
+                [node, *tail]
+                if tail
+                else [
+                    n for n in siblings(graph, node, taken) if n is node or exact[n.name] == exact[node.name]
+                ]
+            )
         else:
             nodes = [node]
         last = nodes[-1]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.engine.native_graph import Graph, Unit, units_of
+from p2vit.engine.native_weights import Weights, biased_table, int32
 from p2vit.numerics import (
     Add,
     Affine,
@@ -23,7 +24,6 @@ from p2vit.numerics import (
 )
 from p2vit.numerics.attention import QUOTIENT_FRACTION
 from p2vit.numerics.layernorm import squares_shift
-from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec
 
 
@@ -40,57 +40,6 @@ class Value:
     buffer: int
     column: int
     columns: int
-
-
-def int32(array: IntArray, size: int | None = None) -> np.ndarray:
-    """Contiguous int32, broadcast to a size where one number stands for all channels."""
-    wide = np.asarray(array).astype(np.int32, copy=False)
-    return np.ascontiguousarray(wide if size is None else np.broadcast_to(wide, (size,)))
-
-
-def biased_table(table: IntArray) -> np.ndarray:
-    """The table as the engine holds int8: with the sign bit inverted, input and output."""
-    return table.view(np.uint8) ^ np.uint8(128)
-
-
-def part_of(operator: Linear) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weight, bias and shift in the dtypes that the engine takes; nothing is copied that has them already."""
-    return operator.weight.astype(np.int8, copy=False), int32(operator.bias), operator.shift.astype(np.int8, copy=False)
-
-
-class Weights:
-    """Packed linear layers of a program, each packed once and shared by all of its plans.
-
-    Attributes:
-        exact: Linear layer → whether its accumulator provably fits int32 with its rounding half.
-    """
-
-    def __init__(self, native: Any, program: IntegerProgram) -> None:
-        self._native = native
-        self._packed: dict[tuple[str, ...], Any] = {}
-        self.exact: dict[str, bool] = {}
-        for node in program.of_kind(Linear):
-            operator = node.operator
-            assert isinstance(operator, Linear)
-            try:
-                fits = native.fits_int32(*part_of(operator))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"native engine: node {node.name}: {error}") from None
-            self.exact[node.name] = fits or operator.output_bits == 32
-
-    def pack(self, nodes: list[Node], bits: int) -> Any:
-        """The layers side by side, in the kernels' layout."""
-        key = (*(node.name for node in nodes), str(bits))
-        if key not in self._packed:
-            operators = [node.operator for node in nodes]
-            parts = [part_of(op) for op in operators if isinstance(op, Linear)]
-            self._packed[key] = self._native.pack(parts, bits, all(getattr(op, "weight_bits", 8) <= 4 for op in operators))
-        return self._packed[key]
-
-    @property
-    def bytes(self) -> int:
-        """Memory of all packed layers."""
-        return sum(packed.bytes for packed in self._packed.values())
 
 
 class PlanBuilder:
@@ -111,7 +60,7 @@ class PlanBuilder:
         self._packs: dict[tuple[str, str], int] = {}
         self._output_index: dict[str, int] = {}
         self._stage: tuple[int, int] | None = None
-        self._fresh: set[str] = set()   # tensors written in the current stage
+        self._fresh: set[str] = set()  # tensors written in the current stage
         self._shared: set[str] = set()  # those of them whose rows other threads may hold
 
     def build(self) -> None:
@@ -165,11 +114,19 @@ class PlanBuilder:
         keys = self.program.tensors[name].shape[0]
         for node in self._graph.consumers.get(name, []):
             operator = node.operator
-            if not isinstance(operator, Scores | AttentionValues) or node.inputs[1] != name or node.name not in self._graph.rows:
+            if (
+                not isinstance(operator, Scores | AttentionValues)
+                or node.inputs[1] != name
+                or node.name not in self._graph.rows
+            ):
                 continue
             heads, dim = operator.heads, value.columns // operator.heads
             is_keys = isinstance(operator, Scores)
-            pack = self.plan.packed_keys(heads, dim, keys) if is_keys else self.plan.packed_values(heads, dim, keys)
+            pack = (
+                self.plan.packed_keys(heads, dim, keys)
+                if is_keys
+                else self.plan.packed_values(heads, dim, keys)
+            )
             step = self.plan.pack_keys if is_keys else self.plan.pack_values
             step([node.name], value.buffer, value.column, heads, dim, keys, pack)
             self._packs[node.name, name] = pack
@@ -177,7 +134,9 @@ class PlanBuilder:
     def _kind(self, name: str) -> str:
         spec = self.program.tensors[name]
         if not spec.signed or spec.bits not in (8, 16, 32):
-            raise ValueError(f"the engine holds int8, int16 and int32, not {spec.bits} bits, signed {spec.signed}")
+            raise ValueError(
+                f"the engine holds int8, int16 and int32, not {spec.bits} bits, signed {spec.signed}"
+            )
         return f"int{spec.bits}"
 
     def _new(self, name: str) -> int:
@@ -211,7 +170,9 @@ class PlanBuilder:
         first, operator = unit.nodes[0], unit.operator
         assert isinstance(operator, Linear)
         source = self._at(first.inputs[0])
-        tail = unit.nodes[1] if len(unit.nodes) > 1 and not isinstance(unit.nodes[1].operator, Linear) else None
+        tail = (
+            unit.nodes[1] if len(unit.nodes) > 1 and not isinstance(unit.nodes[1].operator, Linear) else None
+        )
         nodes = [first] if tail else list(unit.nodes)
         exact = self.weights.exact[first.name]
         packed = self.weights.pack(nodes, operator.output_bits if exact else 32)
@@ -242,8 +203,16 @@ class PlanBuilder:
         elif isinstance(operator, AssembleTokens):
             zero = np.zeros(channels, np.int32)
             constant = operator.position.astype(np.int16).ravel()
-            residual = {"constant": constant, "left_own": zero, "left_residual": zero, "shift": zero, "out_bits": operator.output_bits}
-            self.plan.linear(names, packed, source, out, out_row_offset=len(operator.prefix), residual=residual)
+            residual = {
+                "constant": constant,
+                "left_own": zero,
+                "left_residual": zero,
+                "shift": zero,
+                "out_bits": operator.output_bits,
+            }
+            self.plan.linear(
+                names, packed, source, out, out_row_offset=len(operator.prefix), residual=residual
+            )
             self._prefix(tail, operator, out)
         else:
             assert isinstance(operator, Add)
@@ -260,7 +229,9 @@ class PlanBuilder:
 
     def _prefix(self, node: Node, operator: AssembleTokens, out: int) -> None:
         if len(operator.prefix):
-            self.plan.constant_rows([node.name], out, operator.prefix.astype(np.int16).ravel(), len(operator.prefix))
+            self.plan.constant_rows(
+                [node.name], out, operator.prefix.astype(np.int16).ravel(), len(operator.prefix)
+            )
         self._shared.add(node.name)
 
     def assemble(self, unit: Unit) -> None:
@@ -268,7 +239,9 @@ class PlanBuilder:
         node, operator = unit.nodes[0], unit.operator
         assert isinstance(operator, AssembleTokens)
         source, out = self._at(node.inputs[0]), self._new(node.name)
-        self.plan.position([node.name], source, out, len(operator.prefix), operator.position.astype(np.int16).ravel())
+        self.plan.position(
+            [node.name], source, out, len(operator.prefix), operator.position.astype(np.int16).ravel()
+        )
         self._prefix(node, operator, out)
 
     def layernorm(self, unit: Unit) -> None:
@@ -278,31 +251,55 @@ class PlanBuilder:
         if bool((op.input_shift > 31).any()):
             raise ValueError("an input_shift is above 31")
         self.plan.layernorm(
-            [node.name], self._at(node.inputs[0]), self._new(node.name), op.input_shift.astype(np.uint8),
-            op.table.astype(np.uint16), int32(op.shift), op.input_bits, op.output_bits, op.epsilon, op.epsilon_shift,
+            [node.name],
+            self._at(node.inputs[0]),
+            self._new(node.name),
+            op.input_shift.astype(np.uint8),
+            op.table.astype(np.uint16),
+            int32(op.shift),
+            op.input_bits,
+            op.output_bits,
+            op.epsilon,
+            op.epsilon_shift,
             squares_shift(op.channels),
-        )  # fmt: skip
+        )
 
     def attention(self, unit: Unit) -> None:
         """Scores, softmax and values."""
         scores, softmax, values = unit.nodes
         s, p, v = scores.operator, softmax.operator, values.operator
-        assert isinstance(s, Scores) and isinstance(p, Softmax) and isinstance(v, AttentionValues)
+        assert isinstance(s, Scores)
+        assert isinstance(p, Softmax)
+        assert isinstance(v, AttentionValues)
         if p.form != v.form or s.heads != v.heads or v.shift.size != s.heads * s.head_dim:
             raise ValueError("softmax and values disagree about the form, the heads or the channels")
         queries, keys = self._values[scores.inputs[0]], self.program.tensors[scores.inputs[1]].shape[0]
         self.plan.attention(
-            [scores.name, softmax.name, values.name], queries.buffer, queries.column,
-            self._packs[scores.name, scores.inputs[1]], self._packs[values.name, values.inputs[1]], self._new(values.name),
-            s.heads, s.head_dim, keys, int32(p.shift), int32(v.shift) + QUOTIENT_FRACTION, v.form == "log2", v.guard,
-            v.output_bits, self._output_index.get(scores.name, -1), self._output_index.get(softmax.name, -1),
-        )  # fmt: skip
+            [scores.name, softmax.name, values.name],
+            queries.buffer,
+            queries.column,
+            self._packs[scores.name, scores.inputs[1]],
+            self._packs[values.name, values.inputs[1]],
+            self._new(values.name),
+            s.heads,
+            s.head_dim,
+            keys,
+            int32(p.shift),
+            int32(v.shift) + QUOTIENT_FRACTION,
+            v.form == "log2",
+            v.guard,
+            v.output_bits,
+            self._output_index.get(scores.name, -1),
+            self._output_index.get(softmax.name, -1),
+        )
 
     def lookup(self, unit: Unit) -> None:
         """A table on its own."""
         node, operator = unit.nodes[0], unit.operator
         assert isinstance(operator, Lookup)
-        self.plan.lookup([node.name], self._at(node.inputs[0]), self._new(node.name), biased_table(operator.table))
+        self.plan.lookup(
+            [node.name], self._at(node.inputs[0]), self._new(node.name), biased_table(operator.table)
+        )
 
     def add(self, unit: Unit) -> None:
         """A residual add on its own."""
@@ -310,13 +307,28 @@ class PlanBuilder:
         assert isinstance(op, Add)
         n = self.program.tensors[node.name].shape[-1]
         a, b = (self._at(name) for name in node.inputs)
-        self.plan.add([node.name], a, b, self._new(node.name), int32(op.left_a, n), int32(op.left_b, n), int32(op.shift, n))
+        self.plan.add(
+            [node.name],
+            a,
+            b,
+            self._new(node.name),
+            int32(op.left_a, n),
+            int32(op.left_b, n),
+            int32(op.shift, n),
+        )
 
     def affine(self, unit: Unit) -> None:
         """Gain and bias per channel."""
         node, op = unit.nodes[0], unit.operator
         assert isinstance(op, Affine)
-        self.plan.affine([node.name], self._at(node.inputs[0]), self._new(node.name), int32(op.gain), int32(op.bias), int32(op.shift))
+        self.plan.affine(
+            [node.name],
+            self._at(node.inputs[0]),
+            self._new(node.name),
+            int32(op.gain),
+            int32(op.bias),
+            int32(op.shift),
+        )
 
     def select(self, unit: Unit) -> None:
         """One token."""
@@ -329,7 +341,14 @@ class PlanBuilder:
         node, op = unit.nodes[0], unit.operator
         assert isinstance(op, SumTokens)
         n = self.program.tensors[node.name].shape[-1]
-        self.plan.token_sum([node.name], self._at(node.inputs[0]), self._new(node.name), op.first, op.count, int32(op.shift, n))
+        self.plan.token_sum(
+            [node.name],
+            self._at(node.inputs[0]),
+            self._new(node.name),
+            op.first,
+            op.count,
+            int32(op.shift, n),
+        )
 
 
 EMITTERS: dict[type, Callable[[PlanBuilder, Unit], None]] = {

@@ -1,6 +1,8 @@
-"""What a kernel set must get right before it is trusted: full-range, all −128 and all 127 operands, every kernel.
+"""What a kernel set must get right before it is trusted: full-range, all −128 and all 127 operands, every
+kernel.
 
-Some int8 instructions saturate inside where others do not, some virtual machines emulate them wrongly; a tiny program
+Some int8 instructions saturate inside where others do not, some virtual machines emulate them wrongly; a
+tiny program
 run against the norm tells.
 """
 
@@ -35,7 +37,9 @@ def small_program(fill: int | None, form: str, weight_bits: int) -> IntegerProgr
         if fill is not None:
             weight[:] = max(-top, min(top - 1, fill))
         bias = rng.integers(-5000, 5000, outputs).astype(np.int32)
-        return Linear(weight.astype(np.int8), bias, rng.integers(8, 13, outputs).astype(np.int8), weight_bits, bits)
+        return Linear(
+            weight.astype(np.int8), bias, rng.integers(8, 13, outputs).astype(np.int8), weight_bits, bits
+        )
 
     builder = ProgramBuilder((*IMAGE, 3))
     builder.add("patches", Patchify(PATCH), [PIXELS], 0)
@@ -55,7 +59,9 @@ def small_program(fill: int | None, form: str, weight_bits: int) -> IntegerProgr
     builder.add("fc1", linear(DIM, 100, 8), ["norm"], 0)
     builder.add("gelu", Lookup(rng.integers(-128, 128, 256).astype(np.int8)), ["fc1"], 0)
     builder.add("head", linear(100, 7, 8), ["gelu"], 0)
-    return IntegerProgram(tuple(builder.nodes), builder.tensors, "head", "norm", Preprocessing(image_size=IMAGE))
+    return IntegerProgram(
+        tuple(builder.nodes), builder.tensors, "head", "norm", Preprocessing(image_size=IMAGE)
+    )
 
 
 @cache

@@ -1,6 +1,8 @@
 // The matrix product of the AVX-512 VNNI set: up to 8 rows × 48 columns of accumulators in registers, epilogue fused.
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "avx512_rows.h"
 #include "kernels.h"
 
@@ -100,9 +102,10 @@ inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&a
     _mm512_mask_storeu_epi32(out + column, __mmask16((1 << (4 * W)) - 1), bytes);
 }
 
-// R rows × W panels, all of K.
+// R rows × W panels, all of K. Meanwhile one line per step of what comes next, from `ahead` on, is fetched into the
+// second cache.
 template <int R, int W>
-void tile(const Gemm& g, const int8_t* b, size_t stride, int row, int panel) {
+void tile(const Gemm& g, const int8_t* b, const int8_t* ahead, size_t stride, int row, int panel) {
     const uint8_t* a = g.a + row * g.a_pitch;
     const ptrdiff_t pitch = g.a_pitch;
     __m512i acc[R][W];
@@ -116,6 +119,7 @@ void tile(const Gemm& g, const int8_t* b, size_t stride, int row, int panel) {
         __m512i w[W];
 #pragma GCC unroll 4
         for (int j = 0; j < W; ++j) w[j] = load(b + j * stride + q * 64);
+        _mm_prefetch(reinterpret_cast<const char*>(ahead + q * 64), _MM_HINT_T1);
 #pragma GCC unroll 8
         for (int i = 0; i < R; ++i) {
             const __m512i x = _mm512_set1_epi32(load_quad(a + i * pitch + 4 * q));
@@ -127,7 +131,7 @@ void tile(const Gemm& g, const int8_t* b, size_t stride, int row, int panel) {
     for (int i = 0; i < R; ++i) finish_row<W>(g.end, row + i, panel * kPanel, acc[i]);
 }
 
-using Tile = void (*)(const Gemm&, const int8_t*, size_t, int, int);
+using Tile = void (*)(const Gemm&, const int8_t*, const int8_t*, size_t, int, int);
 template <int W>
 constexpr Tile tiles_of_width[kRows] = {tile<1, W>, tile<2, W>, tile<3, W>, tile<4, W>, tile<5, W>, tile<6, W>, tile<7, W>, tile<8, W>};
 constexpr const Tile* tiles[kWidth] = {tiles_of_width<1>, tiles_of_width<2>, tiles_of_width<3>};
@@ -157,7 +161,8 @@ void gemm(const Gemm& g) {
         // Blocks of rows that differ by one at most, rather than a thin last one.
         for (int block = 0, row = 0; block < blocks; ++block) {
             const int rows = g.rows / blocks + (block < g.rows % blocks);
-            tiles[width - 1][rows - 1](g, b, stride, row, panel);
+            const int8_t* ahead = !g.nibbles && block < left - width ? g.b + (panel + width + std::min(block, kWidth - 1)) * stride : b;
+            tiles[width - 1][rows - 1](g, b, ahead, stride, row, panel);
             row += rows;
         }
         panel += width;
