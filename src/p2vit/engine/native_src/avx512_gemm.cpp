@@ -40,7 +40,8 @@ inline __m512i narrow8(const __m512i (&value)[W]) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512i first = _mm512_packs_epi32(value[0], value[W > 1 ? 1 : 0]);
     const __m512i second = W > 2 ? _mm512_packs_epi32(value[W - 1], value[W - 1]) : first;
-    const __m512i bytes = _mm512_packs_epi16(first, second);   // each quarter: four of value[0], of value[1], of value[2]
+    const __m512i bytes =
+        _mm512_packs_epi16(first, second);   // each quarter: four of value[0], of value[1], of value[2]
     return _mm512_xor_si512(_mm512_permutexvar_epi32(order, bytes), _mm512_set1_epi8(-128));
 }
 
@@ -68,11 +69,16 @@ inline void add_shifted(const Epilogue& e, int row, int column, __m512i (&value)
         const int c = column + 16 * j;
         __m512i other;
         if (e.residual_wide)
-            other = _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(reinterpret_cast<const int16_t*>(residual) + c)));
+            other = _mm512_cvtepi16_epi32(
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(reinterpret_cast<const int16_t*>(residual) + c)));
         else
-            other = _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(residual + c))), _mm512_set1_epi32(128));
-        const __m512i own = _mm512_max_epi32(_mm512_min_epi32(value[j], _mm512_set1_epi32(top)), _mm512_set1_epi32(-top - 1));
-        const __m512i sum = _mm512_add_epi32(_mm512_sllv_epi32(own, load(e.left_own + c)), _mm512_sllv_epi32(other, load(e.left_residual + c)));
+            other =
+                _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(residual + c))),
+                                 _mm512_set1_epi32(128));
+        const __m512i own =
+            _mm512_max_epi32(_mm512_min_epi32(value[j], _mm512_set1_epi32(top)), _mm512_set1_epi32(-top - 1));
+        const __m512i sum = _mm512_add_epi32(_mm512_sllv_epi32(own, load(e.left_own + c)),
+                                             _mm512_sllv_epi32(other, load(e.left_residual + c)));
         const __m512i s = load(e.add_shift + c);
         const __m512i half = _mm512_srli_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), s), 1);
         value[j] = _mm512_srav_epi32(_mm512_add_epi32(sum, half), s);
@@ -90,9 +96,12 @@ inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&a
     for (int j = 0; j < W; ++j) value[j] = _mm512_srav_epi32(acc[j], load(e.shift + column + 16 * j));
     const int16_t* plain = nullptr;
     if (e.residual) {
-        // Saturating to 16 bits, then adding with saturation, is the norm's order only where all three are 16 bits wide.
+        // Saturating to 16 bits, then adding with saturation, is the norm's order only where all three are 16 bits
+        // wide.
         if (e.plain && e.residual_wide && e.bits == 16 && e.out_bits == 16)
-            plain = reinterpret_cast<const int16_t*>(static_cast<const std::byte*>(e.residual) + row * e.residual_pitch) + column;
+            plain =
+                reinterpret_cast<const int16_t*>(static_cast<const std::byte*>(e.residual) + row * e.residual_pitch) +
+                column;
         else
             add_shifted<W>(e, row, column, value);
     }
@@ -133,7 +142,8 @@ void tile(const Gemm& g, const int8_t* b, const int8_t* ahead, size_t stride, in
 
 using Tile = void (*)(const Gemm&, const int8_t*, const int8_t*, size_t, int, int);
 template <int W>
-constexpr Tile tiles_of_width[kRows] = {tile<1, W>, tile<2, W>, tile<3, W>, tile<4, W>, tile<5, W>, tile<6, W>, tile<7, W>, tile<8, W>};
+constexpr Tile tiles_of_width[kRows] = {tile<1, W>, tile<2, W>, tile<3, W>, tile<4, W>,
+                                        tile<5, W>, tile<6, W>, tile<7, W>, tile<8, W>};
 constexpr const Tile* tiles[kWidth] = {tiles_of_width<1>, tiles_of_width<2>, tiles_of_width<3>};
 
 inline void unpack_nibbles(const uint8_t* packed, int groups, int8_t* out) {
@@ -161,7 +171,8 @@ void gemm(const Gemm& g) {
         // Blocks of rows that differ by one at most, rather than a thin last one.
         for (int block = 0, row = 0; block < blocks; ++block) {
             const int rows = g.rows / blocks + (block < g.rows % blocks);
-            const int8_t* ahead = !g.nibbles && block < left - width ? g.b + (panel + width + std::min(block, kWidth - 1)) * stride : b;
+            const int8_t* ahead =
+                !g.nibbles && block < left - width ? g.b + (panel + width + std::min(block, kWidth - 1)) * stride : b;
             tiles[width - 1][rows - 1](g, b, ahead, stride, row, panel);
             row += rows;
         }
@@ -183,8 +194,8 @@ int64_t probe() {
 }
 
 constexpr Kernels table{"avx512vnni", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, probe};
-}  // namespace
+}   // namespace
 
 const Kernels* kernels_avx512vnni() { return &table; }
 
-}  // namespace p2vit
+}   // namespace p2vit

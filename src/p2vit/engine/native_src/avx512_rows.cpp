@@ -47,12 +47,15 @@ inline RowSums align_row(const LayerNormRows& p, const void* x, const int16_t*& 
         low = _mm512_mask_min_epi16(low, mask, low, a);
         high = _mm512_mask_max_epi16(high, mask, high, a);
     }
-    const __m512i low32 = _mm512_min_epi32(_mm512_srai_epi32(low, 16), _mm512_srai_epi32(_mm512_slli_epi32(low, 16), 16));
-    const __m512i high32 = _mm512_max_epi32(_mm512_srai_epi32(high, 16), _mm512_srai_epi32(_mm512_slli_epi32(high, 16), 16));
+    const __m512i low32 =
+        _mm512_min_epi32(_mm512_srai_epi32(low, 16), _mm512_srai_epi32(_mm512_slli_epi32(low, 16), 16));
+    const __m512i high32 =
+        _mm512_max_epi32(_mm512_srai_epi32(high, 16), _mm512_srai_epi32(_mm512_slli_epi32(high, 16), 16));
     return {_mm512_reduce_add_epi32(sum), _mm512_reduce_min_epi32(low32), _mm512_reduce_max_epi32(high32)};
 }
 
 // d = round((C·a − Σ) · 2^-k) into int16, returning Σ round(d · 2^-t)². Products use 16-bit pairs (a, junk)·(C, 0).
+template <bool Left>
 inline int32_t centre_row(const LayerNormRows& p, const int16_t* aligned, int32_t sum, int k, int16_t* normal) {
     const int n = p.channels;
     const __m512i channels = _mm512_set1_epi32(n), total = _mm512_set1_epi32(sum);
@@ -64,7 +67,7 @@ inline int32_t centre_row(const LayerNormRows& p, const int16_t* aligned, int32_
     __m512i squares = _mm512_setzero_si512();
     auto centre = [&](__m256i a) {
         const __m512i c = _mm512_sub_epi32(_mm512_madd_epi16(_mm512_cvtepi16_epi32(a), channels), total);
-        return _mm512_sra_epi32(_mm512_add_epi32(_mm512_sll_epi32(c, left), half), right);
+        return Left ? _mm512_sll_epi32(c, left) : _mm512_sra_epi32(_mm512_add_epi32(c, half), right);
     };
     for (int c = 0; c < n; c += 32) {
         const __mmask32 mask = tail32(n - c);
@@ -78,6 +81,26 @@ inline int32_t centre_row(const LayerNormRows& p, const int16_t* aligned, int32_
     return _mm512_reduce_add_epi32(squares);
 }
 
+// y = requantize(d · factor) to bytes, 64 channels at a time. All but the last bit of the shift is taken in 32 bits;
+// that bit, the rounding and the saturation in 16: what saturates there saturates to a byte too. Every shift is at
+// least 1.
+inline void scale_row_bytes(const LayerNormRows& p, const int16_t* normal, InverseRoot root, uint8_t* out) {
+    const __m512i factor = _mm512_set1_epi32(root.factor), less = _mm512_set1_epi32(root.j - 1),
+                  one = _mm512_set1_epi16(1);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    auto shifted = [&](int c) {
+        const __m512i d = _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(normal + c)));
+        return _mm512_srav_epi32(_mm512_madd_epi16(d, factor), _mm512_add_epi32(_mm512_loadu_si512(p.shift + c), less));
+    };
+    auto rounded = [&](int c) {
+        return _mm512_srai_epi16(_mm512_adds_epi16(_mm512_packs_epi32(shifted(c), shifted(c + 16)), one), 1);
+    };
+    for (int c = 0; c < p.channels; c += 64) {
+        const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(rounded(c), rounded(c + 32)));
+        _mm512_storeu_si512(out + c, _mm512_xor_si512(bytes, _mm512_set1_epi8(-128)));
+    }
+}
+
 inline void scale_row(const LayerNormRows& p, const int16_t* normal, InverseRoot root, void* out) {
     const int n = p.channels;
     if (p.least_shift + root.j < 0) {
@@ -85,6 +108,8 @@ inline void scale_row(const LayerNormRows& p, const int16_t* normal, InverseRoot
             store_value(out, p.out_bits, c, int(requantize(normal[c] * root.factor, p.shift[c] + root.j, p.out_bits)));
         return;
     }
+    if (p.out_bits == 8 && p.least_shift + root.j > 0)
+        return scale_row_bytes(p, normal, root, static_cast<uint8_t*>(out));
     const __m512i factor = _mm512_set1_epi32(root.factor), j = _mm512_set1_epi32(root.j), one = _mm512_set1_epi32(1);
     for (int c = 0; c < n; c += 16) {
         const __m512i d = _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(normal + c)));
@@ -95,16 +120,17 @@ inline void scale_row(const LayerNormRows& p, const int16_t* normal, InverseRoot
     }
 }
 
-}  // namespace
+}   // namespace
 
 void layernorm(const LayerNormRows& p) {
-    int16_t* normal = p.scratch + round_up(p.channels, 32);
+    int16_t* normal = p.scratch + round_up(p.channels, 64);
     for (int r = 0; r < p.rows; ++r) {
         const int16_t* aligned;
         const RowSums s = align_row(p, static_cast<const std::byte*>(p.x) + r * p.x_pitch, aligned);
         const int k = centred_shift(p, std::max(p.channels * s.high - s.sum, s.sum - p.channels * s.low));
         // k is at most 31 and the centred values at most 2^30: the rounding half of k = 31 does not overflow either.
-        const int32_t squares = centre_row(p, aligned, s.sum, k, normal);
+        const int32_t squares =
+            k < 0 ? centre_row<true>(p, aligned, s.sum, k, normal) : centre_row<false>(p, aligned, s.sum, k, normal);
         scale_row(p, normal, inverse_root(p, squares, k), static_cast<std::byte*>(p.out) + r * p.out_pitch);
     }
 }
@@ -119,12 +145,12 @@ uint32_t softmax(const SoftmaxRow& p) {
     top = _mm512_set1_epi32(_mm512_reduce_max_epi32(top));
     const int right = p.shift > 0 ? p.shift : 0, left = p.shift < 0 ? -p.shift : 0;
     const __m128i right_count = _mm_cvtsi32_si128(right), left_count = _mm_cvtsi32_si128(left > 16 ? 16 : left);
-    const __m512i half = _mm512_set1_epi32((1 << right) >> 1);
+    const __m512i rounded_top = _mm512_add_epi32(top, _mm512_set1_epi32((1 << right) >> 1));
     // Before a left shift the distance is cut to what can still matter, so that the shift stays below 2^31.
-    const __m512i cut = _mm512_set1_epi32(left >= 16 ? 1 : left > 0 ? 65535 : INT32_MAX);
+    const __m512i cut = _mm512_set1_epi32(left >= 16 ? 1 : 65535);
     auto distance = [&](const int32_t* s) {
-        const __m512i d = _mm512_min_epi32(_mm512_sub_epi32(top, _mm512_loadu_si512(s)), cut);
-        return _mm512_srl_epi32(_mm512_add_epi32(_mm512_sll_epi32(d, left_count), half), right_count);
+        const __m512i d = _mm512_sub_epi32(rounded_top, _mm512_loadu_si512(s));
+        return left ? _mm512_sll_epi32(_mm512_min_epu32(d, cut), left_count) : _mm512_srl_epi32(d, right_count);
     };
     const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), log2_e = _mm512_set1_epi16(int16_t(47274));
     const __m512i t0 = _mm512_loadu_si512(exp2_table), t1 = _mm512_loadu_si512(exp2_table + 32);
@@ -147,12 +173,15 @@ uint32_t softmax(const SoftmaxRow& p) {
             continue;
         }
         const __mmask32 mask = tail32(n - c);
-        const __m512i z = _mm512_permutexvar_epi64(order, _mm512_packus_epi32(distance(p.scores + c), distance(p.scores + c + 16)));
+        const __m512i z =
+            _mm512_permutexvar_epi64(order, _mm512_packus_epi32(distance(p.scores + c), distance(p.scores + c + 16)));
         const __m512i u = _mm512_mulhi_epu16(z, log2_e);
         if (p.log2) {
             const __m512i rounded = _mm512_srli_epi16(_mm512_add_epi16(u, _mm512_set1_epi16(1024)), 11);
-            const __m256i code = _mm256_maskz_mov_epi8(mask, _mm512_cvtepi16_epi8(_mm512_min_epu16(rounded, _mm512_set1_epi16(15))));
-            const __m256i h = _mm256_maskz_shuffle_epi8(mask, high, code), l = _mm256_maskz_shuffle_epi8(mask, low, code);
+            const __m256i code =
+                _mm256_maskz_mov_epi8(mask, _mm512_cvtepi16_epi8(_mm512_min_epu16(rounded, _mm512_set1_epi16(15))));
+            const __m256i h = _mm256_maskz_shuffle_epi8(mask, high, code),
+                          l = _mm256_maskz_shuffle_epi8(mask, low, code);
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(p.codes + c), code);
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(p.high + c), h);
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(p.low + c), l);
@@ -161,8 +190,8 @@ uint32_t softmax(const SoftmaxRow& p) {
         } else {
             const __m512i index = _mm512_srli_epi16(u, 4);
             const __mmask32 upper = _mm512_test_epi16_mask(index, _mm512_set1_epi16(64));
-            const __m512i mantissa = _mm512_mask_blend_epi16(
-                upper, _mm512_permutex2var_epi16(t0, index, t1), _mm512_permutex2var_epi16(t2, index, t3));
+            const __m512i mantissa = _mm512_mask_blend_epi16(upper, _mm512_permutex2var_epi16(t0, index, t1),
+                                                             _mm512_permutex2var_epi16(t2, index, t3));
             const __m512i shift = _mm512_add_epi16(_mm512_srli_epi16(u, 11), _mm512_set1_epi16(6));
             // avg(x, 0) = (x + 1) >> 1: the rounding of the last of the shifts.
             const __m512i wide = _mm512_avg_epu16(_mm512_srlv_epi16(mantissa, shift), zero);
@@ -199,4 +228,4 @@ void quotient(const QuotientRow& p) {
     }
 }
 
-}  // namespace p2vit::avx512
+}   // namespace p2vit::avx512

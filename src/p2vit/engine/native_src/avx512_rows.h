@@ -9,4 +9,4 @@ void layernorm(const LayerNormRows& p);
 uint32_t softmax(const SoftmaxRow& p);
 void quotient(const QuotientRow& p);
 
-}  // namespace p2vit::avx512
+}   // namespace p2vit::avx512

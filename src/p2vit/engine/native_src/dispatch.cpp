@@ -29,7 +29,8 @@ bool has_vnni256() {
 }
 
 bool has_avx512() {
-    return has_vnni256() && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("bmi2");
+    return has_vnni256() && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("bmi2");
 }
 
 bool has_avx2() { return __builtin_cpu_supports("avx2"); }
@@ -40,7 +41,7 @@ bool has_avx512() { return false; }
 bool has_avx2() { return false; }
 #endif
 
-}  // namespace
+}   // namespace
 
 std::vector<IsaEntry> instruction_sets() {
     return {{"avx512vnni", kernels_avx512vnni(), has_avx512()},
@@ -60,4 +61,4 @@ const Kernels* kernels_named(const std::string& name) {
     throw std::invalid_argument("unknown instruction set " + name);
 }
 
-}  // namespace p2vit
+}   // namespace p2vit

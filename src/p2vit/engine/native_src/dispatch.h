@@ -20,4 +20,4 @@ std::vector<IsaEntry> instruction_sets();
 // The set of that name; throws std::invalid_argument where the build or the CPU lacks it.
 const Kernels* kernels_named(const std::string& name);
 
-}  // namespace p2vit
+}   // namespace p2vit

@@ -84,9 +84,10 @@ void tile(const Gemm& g, const int8_t* b, int row, int panel) {
     const auto* bias = reinterpret_cast<const __m256i*>(g.bias + panel * kPanel);
     for (int i = 0; i < R; ++i) {
         for (int j = 0; j < 2; ++j) {
-            const __m256i pairs = _mm256_hadd_epi32(acc[i][2 * j], acc[i][2 * j + 1]);  // columns 0 1 4 5 | 2 3 6 7
+            const __m256i pairs = _mm256_hadd_epi32(acc[i][2 * j], acc[i][2 * j + 1]);   // columns 0 1 4 5 | 2 3 6 7
             const __m256i sum = _mm256_permute4x64_epi64(pairs, 0xD8);
-            _mm256_store_si256(reinterpret_cast<__m256i*>(result + 8 * j), _mm256_add_epi32(sum, _mm256_loadu_si256(bias + j)));
+            _mm256_store_si256(reinterpret_cast<__m256i*>(result + 8 * j),
+                               _mm256_add_epi32(sum, _mm256_loadu_si256(bias + j)));
         }
         finish_row(g.end, row + i, panel * kPanel, result);
     }
@@ -131,8 +132,8 @@ constexpr int64_t (*probe)() = nullptr;
 #endif
 
 constexpr Kernels table{P2VIT_NAME, gemm, portable_layernorm, portable_softmax, portable_quotient, probe};
-}  // namespace
+}   // namespace
 
 const Kernels* P2VIT_SET() { return &table; }
 
-}  // namespace p2vit
+}   // namespace p2vit

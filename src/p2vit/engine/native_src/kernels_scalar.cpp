@@ -36,8 +36,8 @@ void gemm(const Gemm& g) {
 }
 
 constexpr Kernels table{"scalar", gemm, portable_layernorm, portable_softmax, portable_quotient, nullptr};
-}  // namespace
+}   // namespace
 
 const Kernels* kernels_scalar() { return &table; }
 
-}  // namespace p2vit
+}   // namespace p2vit

@@ -29,14 +29,16 @@ bool row_fits(RowSums s, int32_t bias, int shift) {
     const int64_t positive = s.positive, negative = positive - s.all;
     const int64_t high = 127 * positive + 128 * negative + std::max(bias, 0) + rounding_half(shift);
     const int64_t low = -128 * positive - 127 * negative + std::min(bias, 0);
-    return shift >= 0 && shift <= 31 && high <= std::numeric_limits<int32_t>::max() && low >= std::numeric_limits<int32_t>::min();
+    return shift >= 0 && shift <= 31 && high <= std::numeric_limits<int32_t>::max() &&
+           low >= std::numeric_limits<int32_t>::min();
 }
 
-}  // namespace
+}   // namespace
 
 bool fits_int32(const LinearPart& part, int inputs) {
     for (int row = 0; row < part.outputs; ++row)
-        if (!row_fits(sums_of(part.weight + size_t(row) * inputs, inputs), part.bias[row], part.shift[row])) return false;
+        if (!row_fits(sums_of(part.weight + size_t(row) * inputs, inputs), part.bias[row], part.shift[row]))
+            return false;
     return true;
 }
 
@@ -78,4 +80,4 @@ void PackedLinear::pack_row(const LinearPart& part, int row, int column) {
     shift_[column] = shift;
 }
 
-}  // namespace p2vit
+}   // namespace p2vit

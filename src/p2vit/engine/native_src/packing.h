@@ -48,4 +48,4 @@ class PackedLinear {
     std::vector<int32_t> bias_, shift_;
 };
 
-}  // namespace p2vit
+}   // namespace p2vit

@@ -8,7 +8,8 @@ namespace p2vit {
 namespace {
 
 int64_t now() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
 }
 
 // Rows of a buffer start at odd multiples of a cache line, so that the rows of a register tile do not compete for the
@@ -20,10 +21,15 @@ size_t row_pitch(int columns, Kind kind) {
 
 constexpr int kParts = 3;   // counters of a step: whole, or the three parts of attention
 
-}  // namespace
+}   // namespace
 
 Plan::Plan(std::shared_ptr<Pool> pool, const Kernels* kernels, int height, int width, int channels, int chunk_rows)
-    : pool_(std::move(pool)), kernels_(kernels), height_(height), width_(width), channels_(channels), chunk_rows_(chunk_rows) {
+    : pool_(std::move(pool)),
+      kernels_(kernels),
+      height_(height),
+      width_(width),
+      channels_(channels),
+      chunk_rows_(chunk_rows) {
     if (height < 1 || width < 1 || channels < 1 || height > 1 << 14 || width > 1 << 14 || channels > 1 << 14)
         throw std::invalid_argument("every side of the pixels must be 1..16384");
     if (chunk_rows < 4 || chunk_rows % 4) throw std::invalid_argument("chunk_rows must be a positive multiple of 4");
@@ -31,7 +37,8 @@ Plan::Plan(std::shared_ptr<Pool> pool, const Kernels* kernels, int height, int w
 
 int Plan::add_buffer(int rows, int columns, Kind kind) {
     if (finished_) throw std::invalid_argument("the plan is finished");
-    if (rows < 1 || columns < 1 || rows > 1 << 20 || columns > 1 << 20) throw std::invalid_argument("a buffer has 1..2^20 rows and columns");
+    if (rows < 1 || columns < 1 || rows > 1 << 20 || columns > 1 << 20)
+        throw std::invalid_argument("a buffer has 1..2^20 rows and columns");
     Buffer b;
     b.rows = rows;
     b.columns = columns;
@@ -71,7 +78,8 @@ int Plan::stage_rows() const {
 
 void Plan::begin_stage(int first, int rows) {
     if (finished_) throw std::invalid_argument("the plan is finished");
-    if (first < 0 || rows < 1 || first > 1 << 20 || rows > 1 << 20) throw std::invalid_argument("a stage has at least one row");
+    if (first < 0 || rows < 1 || first > 1 << 20 || rows > 1 << 20)
+        throw std::invalid_argument("a stage has at least one row");
     Stage stage;
     stage.first = first;
     stage.rows = rows;
@@ -82,7 +90,8 @@ void Plan::add_step(std::unique_ptr<Step> step, std::vector<std::string> nodes, 
     if (finished_ || stages_.empty()) throw std::invalid_argument("a step belongs to a stage of an unfinished plan");
     const Stage& stage = stages_.back();
     for (const Access& access : accesses)
-        if (const Buffer& b = buffer(access.buffer); !access.whole && b.kind != Kind::raw && stage.first + stage.rows > b.rows)
+        if (const Buffer& b = buffer(access.buffer);
+            !access.whole && b.kind != Kind::raw && stage.first + stage.rows > b.rows)
             throw std::invalid_argument("the stage has rows that a buffer lacks");
     step->nodes = std::move(nodes);
     step->accesses = std::move(accesses);
@@ -98,7 +107,8 @@ size_t Plan::place(std::vector<Buffer>& buffers, bool local, int chunk_rows) {
         const size_t bytes = b.bytes(chunk_rows);
         std::vector<std::pair<size_t, size_t>> taken;
         for (const Buffer* other : placed)
-            if (other->first <= b.last && b.first <= other->last) taken.emplace_back(other->offset, other->offset + other->bytes(chunk_rows));
+            if (other->first <= b.last && b.first <= other->last)
+                taken.emplace_back(other->offset, other->offset + other->bytes(chunk_rows));
         std::sort(taken.begin(), taken.end());
         b.offset = 0;
         for (const auto& [begin, end] : taken) {
@@ -190,7 +200,8 @@ void Plan::run_image(Work work, Lane& lane, Progress* progress) const {
                 run_chunk(stage, step_base, work, lane, chunk, chunks);
                 if (progress->done.fetch_add(1, std::memory_order_acq_rel) == chunks - 1) progress->done.notify_all();
             }
-            for (int done; (done = progress->done.load(std::memory_order_acquire)) < chunks;) wait_while(progress->done, done);
+            for (int done; (done = progress->done.load(std::memory_order_acquire)) < chunks;)
+                wait_while(progress->done, done);
             ++progress;
         }
         step_base += stage.steps.size();
@@ -247,4 +258,4 @@ std::vector<std::pair<std::vector<std::string>, std::vector<int64_t>>> Plan::pro
     return result;
 }
 
-}  // namespace p2vit
+}   // namespace p2vit

@@ -49,11 +49,11 @@ struct Work {
     std::byte* shared;
     std::byte* local;
     std::byte* scratch;
-    const uint8_t* pixels;                    // of this image
+    const uint8_t* pixels;   // of this image
     const std::vector<OutputArray>* outputs;
     int image;
     int chunk_first;
-    int64_t* parts_ns;                        // three counters of the step, null unless profiling
+    int64_t* parts_ns;   // three counters of the step, null unless profiling
 
     std::byte* row(int buffer, int r) const {
         const Buffer& b = (*buffers)[buffer];
@@ -141,11 +141,11 @@ class Plan {
     std::vector<size_t> output_bytes_;
     std::vector<std::byte> arena_;
     std::vector<Lane> lanes_;
-    std::byte* team_shared_ = nullptr;      // tensors of an image that all threads work on
+    std::byte* team_shared_ = nullptr;   // tensors of an image that all threads work on
     std::vector<Progress> progress_;
     std::atomic<int> next_image_{0};
     std::mutex busy_;
     bool finished_ = false, profiling_ = false;
 };
 
-}  // namespace p2vit
+}   // namespace p2vit

@@ -17,7 +17,7 @@ inline void pause() {
 #endif
 }
 
-}  // namespace
+}   // namespace
 
 void wait_while(std::atomic<int>& value, int seen) {
     for (int i = 0; i < kSpins; ++i) {
@@ -68,4 +68,4 @@ void Pool::serve(int index) {
     }
 }
 
-}  // namespace p2vit
+}   // namespace p2vit

@@ -48,4 +48,4 @@ class Pool {
     std::vector<std::thread> workers_;
 };
 
-}  // namespace p2vit
+}   // namespace p2vit

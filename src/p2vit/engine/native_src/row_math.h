@@ -27,7 +27,8 @@ inline int64_t saturate(int64_t x, int bits) {
 
 // Saturate before a left shift too, so that nothing leaves 64 bits; the result is the same.
 inline int64_t requantize(int64_t x, int shift, int bits) {
-    return shift < 0 ? saturate(saturate(x, bits) << std::min(-shift, 32), bits) : saturate(shift_round(x, shift), bits);
+    return shift < 0 ? saturate(saturate(x, bits) << std::min(-shift, 32), bits)
+                     : saturate(shift_round(x, shift), bits);
 }
 
 // Steps 2 and 4 of LayerNorm: how far the centred row is shifted, and what it is multiplied with.
@@ -58,5 +59,5 @@ inline Reciprocal reciprocal(uint32_t total) {
     return {n - 8, total == 0 ? 0 : int((uint64_t{1} << (n + 14)) / total)};
 }
 
-}  // namespace
-}  // namespace p2vit
+}   // namespace
+}   // namespace p2vit

@@ -15,7 +15,8 @@ namespace {
 constexpr int kTile = 16;   // query rows whose scores are alive at once: they stay in the first cache
 
 int64_t now() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
 }
 
 struct Shape {
@@ -37,28 +38,58 @@ class PackKeysStep final : public Step {
     PackKeysStep(Shape shape, int in, int column, int out) : shape_(shape), in_(in), column_(column), out_(out) {}
 
     void run(const Work& work, int first, int count) const override {
-        std::byte* base = work.row(out_, 0);
-        const int quads = shape_.dim_quads(), rest = shape_.dim % kQuad;
-        for (int m = first; m < first + count; ++m) {
-            const auto* row = reinterpret_cast<const uint8_t*>(work.row(in_, m)) + column_;
-            for (int h = 0; h < shape_.heads; ++h, row += shape_.dim) {
-                std::byte* head = base + h * shape_.head_keys();
-                auto* out = reinterpret_cast<uint32_t*>(head + size_t(m / kPanel) * quads * 64) + m % kPanel;
-                int sum = -128 * shape_.dim;
-                for (int d = 0; d < shape_.dim; ++d) sum += row[d];
-                for (int q = 0; q < quads; ++q) {
-                    uint32_t quad;
-                    std::memcpy(&quad, row + q * kQuad, sizeof quad);
-                    quad ^= 0x80808080u;
-                    if (rest && q == quads - 1) quad &= (1u << (8 * rest)) - 1;   // what follows is the next head's
-                    out[q * kPanel] = quad;
-                }
-                reinterpret_cast<int32_t*>(head + shape_.key_bytes())[m] = -128 * sum;
-            }
+        for (int m = first; m < first + count; m += kQuad) {
+            const int rows = std::min(kQuad, first + count - m);
+            for (int h = 0; h < shape_.heads; ++h) pack(work, m, rows, h);
         }
     }
 
   private:
+    // Up to four keys of one head: they lie beside each other in a panel, because m is a multiple of four.
+    void pack(const Work& work, int m, int rows, int h) const {
+        std::byte* head = work.row(out_, 0) + h * shape_.head_keys();
+        auto* out = reinterpret_cast<uint32_t*>(head + size_t(m / kPanel) * shape_.dim_quads() * 64) + m % kPanel;
+        auto* sums = reinterpret_cast<int32_t*>(head + shape_.key_bytes()) + m;
+        const uint8_t* source[kQuad];
+        for (int i = 0; i < rows; ++i)
+            source[i] = reinterpret_cast<const uint8_t*>(work.row(in_, m + i)) + column_ + h * shape_.dim;
+        int d = 0, sum[kQuad] = {};
+#if defined(__SSE2__)
+        if (rows == kQuad) {
+            const __m128i sign = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
+            __m128i total[kQuad] = {};
+            for (; d + 16 <= shape_.dim; d += 16) {   // four quads of four keys: a transpose of 4 × 4 words
+                __m128i r[kQuad];
+                for (int i = 0; i < kQuad; ++i) {
+                    r[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source[i] + d));
+                    total[i] = _mm_add_epi32(total[i], _mm_sad_epu8(r[i], zero));
+                    r[i] = _mm_xor_si128(r[i], sign);
+                }
+                const __m128i lo01 = _mm_unpacklo_epi32(r[0], r[1]), hi01 = _mm_unpackhi_epi32(r[0], r[1]);
+                const __m128i lo23 = _mm_unpacklo_epi32(r[2], r[3]), hi23 = _mm_unpackhi_epi32(r[2], r[3]);
+                uint32_t* to = out + d / kQuad * kPanel;
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi64(lo01, lo23));
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + kPanel), _mm_unpackhi_epi64(lo01, lo23));
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 2 * kPanel), _mm_unpacklo_epi64(hi01, hi23));
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 3 * kPanel), _mm_unpackhi_epi64(hi01, hi23));
+            }
+            for (int i = 0; i < kQuad; ++i)
+                sum[i] = _mm_cvtsi128_si32(total[i]) + _mm_cvtsi128_si32(_mm_srli_si128(total[i], 8));
+        }
+#endif
+        for (int i = 0; i < rows; ++i) {
+            for (int q = d; q < shape_.dim; q += kQuad) {
+                uint8_t quad[kQuad] = {};   // what follows the last channel is the next head's
+                for (int k = q; k < std::min(q + kQuad, shape_.dim); ++k) {
+                    quad[k - q] = source[i][k] ^ 0x80;
+                    sum[i] += source[i][k];
+                }
+                std::memcpy(out + q / kQuad * kPanel + i, quad, sizeof quad);
+            }
+            sums[i] = -128 * (sum[i] - 128 * shape_.dim);
+        }
+    }
+
     Shape shape_;
     int in_, column_, out_;
 };
@@ -77,7 +108,8 @@ class PackValuesStep final : public Step {
             for (int h = 0; h < shape_.heads; ++h) {
                 std::byte* out = base + h * shape_.head_values() + size_t(m / kQuad) * 64;
                 for (int d = 0; d < shape_.dim; d += kPanel, out += panel)
-                    interleave(rows, h * shape_.dim + d, std::min(kPanel, shape_.dim - d), reinterpret_cast<uint8_t*>(out));
+                    interleave(rows, h * shape_.dim + d, std::min(kPanel, shape_.dim - d),
+                               reinterpret_cast<uint8_t*>(out));
             }
         }
     }
@@ -89,7 +121,8 @@ class PackValuesStep final : public Step {
         if (count == kPanel) {
             const __m128i sign = _mm_set1_epi8(-128);
             __m128i r[kQuad];
-            for (int i = 0; i < kQuad; ++i) r[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + d)), sign);
+            for (int i = 0; i < kQuad; ++i)
+                r[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + d)), sign);
             const __m128i lo01 = _mm_unpacklo_epi8(r[0], r[1]), hi01 = _mm_unpackhi_epi8(r[0], r[1]);
             const __m128i lo23 = _mm_unpacklo_epi8(r[2], r[3]), hi23 = _mm_unpackhi_epi8(r[2], r[3]);
             auto* to = reinterpret_cast<__m128i*>(out);
@@ -110,11 +143,20 @@ class PackValuesStep final : public Step {
 
 class AttentionStep final : public Step {
   public:
-    AttentionStep(const Kernels* kernels, AttentionConfig config, int queries, int column, int keys, int values, int out)
-        : kernels_(kernels), config_(std::move(config)), shape_{config_.heads, config_.head_dim, config_.keys},
-          queries_(queries), column_(column), keys_(keys), values_(values), out_(out),
-          score_pitch_(round_up(config_.keys, 64)), code_pitch_(round_up(config_.keys, 64) + 64),
-          channel_pitch_(round_up(config_.head_dim, kPanel)), zeros_(channel_pitch_, 0) {
+    AttentionStep(const Kernels* kernels, AttentionConfig config, int queries, int column, int keys, int values,
+                  int out)
+        : kernels_(kernels),
+          config_(std::move(config)),
+          shape_{config_.heads, config_.head_dim, config_.keys},
+          queries_(queries),
+          column_(column),
+          keys_(keys),
+          values_(values),
+          out_(out),
+          score_pitch_(round_up(config_.keys, 64)),
+          code_pitch_(round_up(config_.keys, 64) + 64),
+          channel_pitch_(round_up(config_.head_dim, kPanel)),
+          zeros_(channel_pitch_, 0) {
         config_.out_shift.resize(config_.out_shift.size() + kPanel, 22);   // read in whole registers
     }
 
@@ -123,7 +165,8 @@ class AttentionStep final : public Step {
         const std::byte* values = work.row(values_, 0);
         for (int h = 0; h < shape_.heads; ++h)
             for (int row = first; row < first + count; row += kTile)
-                tile(work, h, row, std::min(kTile, first + count - row), keys + h * shape_.head_keys(), values + h * shape_.head_values());
+                tile(work, h, row, std::min(kTile, first + count - row), keys + h * shape_.head_keys(),
+                     values + h * shape_.head_values());
     }
 
     size_t scratch() const override {
@@ -205,7 +248,8 @@ class AttentionStep final : public Step {
         const int rows = (*work.buffers)[queries_].rows;
         const size_t at = (size_t(h) * rows + row) * shape_.keys;
         if (config_.scores_output >= 0)
-            std::memcpy(work.output(config_.scores_output) + at * sizeof(int32_t), s.scores, shape_.keys * sizeof(int32_t));
+            std::memcpy(work.output(config_.scores_output) + at * sizeof(int32_t), s.scores,
+                        shape_.keys * sizeof(int32_t));
         if (config_.codes_output >= 0) std::memcpy(work.output(config_.codes_output) + at, s.codes, shape_.keys);
     }
 
@@ -218,7 +262,8 @@ class AttentionStep final : public Step {
 };
 
 Shape checked(int heads, int dim, int keys) {
-    require(heads >= 1 && heads <= 1024 && dim >= 1 && dim <= 4096 && keys >= 1 && keys <= 32767, "attention of 1..1024 heads, 1..4096 channels, 1..32767 keys");
+    require(heads >= 1 && heads <= 1024 && dim >= 1 && dim <= 4096 && keys >= 1 && keys <= 32767,
+            "attention of 1..1024 heads, 1..4096 channels, 1..32767 keys");
     return {heads, dim, keys};
 }
 
@@ -226,16 +271,19 @@ void require_rows(const Buffer& b, int column, const Shape& shape, const char* m
     require(b.kind == Kind::biased8 && column >= 0 && column + shape.heads * shape.dim <= b.columns, message);
 }
 
-}  // namespace
+}   // namespace
 
 size_t packed_keys_bytes(int heads, int dim, int keys) { return heads * checked(heads, dim, keys).head_keys() + 64; }
-size_t packed_values_bytes(int heads, int dim, int keys) { return heads * checked(heads, dim, keys).head_values() + 64; }
+size_t packed_values_bytes(int heads, int dim, int keys) {
+    return heads * checked(heads, dim, keys).head_values() + 64;
+}
 
 void add_pack_keys(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
     const Shape shape = checked(heads, dim, keys);
     require_rows(plan.buffer(in), column, shape, "keys are int8 rows of all heads");
     require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every key");
-    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_keys_bytes(heads, dim, keys), "packed keys need more room");
+    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_keys_bytes(heads, dim, keys),
+            "packed keys need more room");
     plan.add_step(std::make_unique<PackKeysStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
 }
 
@@ -243,28 +291,37 @@ void add_pack_values(Plan& plan, const Nodes& nodes, int in, int column, int hea
     const Shape shape = checked(heads, dim, keys);
     require_rows(plan.buffer(in), column, shape, "values are int8 rows of all heads");
     require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every value");
-    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_values_bytes(heads, dim, keys), "packed values need more room");
+    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_values_bytes(heads, dim, keys),
+            "packed values need more room");
     plan.add_step(std::make_unique<PackValuesStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
 }
 
-void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int queries, int column, int keys, int values, int out) {
+void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int queries, int column, int keys, int values,
+                   int out) {
     const Shape shape = checked(c.heads, c.head_dim, c.keys);
     const Buffer &q = plan.buffer(queries), &y = plan.buffer(out);
     const size_t channels = size_t(c.heads) * c.head_dim;
     require_rows(q, column, shape, "queries are int8 rows of all heads");
-    require(plan.buffer(keys).kind == Kind::raw && plan.buffer(keys).pitch >= packed_keys_bytes(c.heads, c.head_dim, c.keys), "packed keys");
-    require(plan.buffer(values).kind == Kind::raw && plan.buffer(values).pitch >= packed_values_bytes(c.heads, c.head_dim, c.keys), "packed values");
-    require(y.columns == int(channels) && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16, "the output of attention has another shape");
-    require(int(c.softmax_shift.size()) == c.heads && c.out_shift.size() == channels, "attention has a shift per head and per channel");
+    require(plan.buffer(keys).kind == Kind::raw &&
+                plan.buffer(keys).pitch >= packed_keys_bytes(c.heads, c.head_dim, c.keys),
+            "packed keys");
+    require(plan.buffer(values).kind == Kind::raw &&
+                plan.buffer(values).pitch >= packed_values_bytes(c.heads, c.head_dim, c.keys),
+            "packed values");
+    require(y.columns == int(channels) && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16,
+            "the output of attention has another shape");
+    require(int(c.softmax_shift.size()) == c.heads && c.out_shift.size() == channels,
+            "attention has a shift per head and per channel");
     for (int32_t s : c.softmax_shift) require(s >= -24 && s <= 24, "a shift of softmax leaves -24..24");
     for (int32_t s : c.out_shift) require(s >= 6 && s <= 30, "a shift of attention leaves -16..8");
     require(c.guard >= 8 && c.guard <= 15, "guard leaves 8..15");
     const size_t shown = size_t(c.heads) * q.rows * c.keys;
     require(c.scores_output < int(plan.output_count()) && c.codes_output < int(plan.output_count()), "no such output");
-    require(c.scores_output < 0 || plan.output_bytes(c.scores_output) == shown * 4, "the scores' output has another size");
+    require(c.scores_output < 0 || plan.output_bytes(c.scores_output) == shown * 4,
+            "the scores' output has another size");
     require(c.codes_output < 0 || plan.output_bytes(c.codes_output) == shown, "the codes' output has another size");
-    plan.add_step(std::make_unique<AttentionStep>(plan.kernels(), std::move(c), queries, column, keys, values, out), nodes,
-                  {{queries, false}, {keys, true}, {values, true}, {out, false}});
+    plan.add_step(std::make_unique<AttentionStep>(plan.kernels(), std::move(c), queries, column, keys, values, out),
+                  nodes, {{queries, false}, {keys, true}, {values, true}, {out, false}});
 }
 
-}  // namespace p2vit
+}   // namespace p2vit

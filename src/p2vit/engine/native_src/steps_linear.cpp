@@ -16,7 +16,8 @@ namespace {
 // Cuts an image into flattened patches. x − 128 stored with its sign bit inverted is the pixel itself.
 class PatchStep final : public Step {
   public:
-    PatchStep(int out, int patch, int width, int channels) : out_(out), patch_(patch), width_(width), channels_(channels) {}
+    PatchStep(int out, int patch, int width, int channels)
+        : out_(out), patch_(patch), width_(width), channels_(channels) {}
 
     void run(const Work& work, int first, int count) const override {
         const int across = width_ / patch_;
@@ -35,13 +36,24 @@ class PatchStep final : public Step {
 class LinearStep final : public Step {
   public:
     LinearStep(const Kernels* kernels, std::shared_ptr<PackedLinear> weights, int in, int out, int out_row_offset,
-               std::optional<std::array<uint8_t, 256>> table, std::optional<Residual> residual, bool wide, size_t constant_pitch)
-        : kernels_(kernels), weights_(std::move(weights)), in_(in), out_(out), out_row_offset_(out_row_offset),
-          table_(table), residual_(std::move(residual)), residual_wide_(wide), constant_pitch_(constant_pitch) {
+               std::optional<std::array<uint8_t, 256>> table, std::optional<Residual> residual, bool wide,
+               size_t constant_pitch)
+        : kernels_(kernels),
+          weights_(std::move(weights)),
+          in_(in),
+          out_(out),
+          out_row_offset_(out_row_offset),
+          table_(table),
+          residual_(std::move(residual)),
+          residual_wide_(wide),
+          constant_pitch_(constant_pitch) {
         if (!residual_) return;
-        auto zero = [](const std::vector<int32_t>& v) { return std::all_of(v.begin(), v.end(), [](int32_t x) { return x == 0; }); };
+        auto zero = [](const std::vector<int32_t>& v) {
+            return std::all_of(v.begin(), v.end(), [](int32_t x) { return x == 0; });
+        };
         plain_ = zero(residual_->left_own) && zero(residual_->left_residual) && zero(residual_->shift);
-        for (auto* v : {&residual_->left_own, &residual_->left_residual, &residual_->shift}) v->resize(weights_->panels() * kPanel, 0);
+        for (auto* v : {&residual_->left_own, &residual_->left_residual, &residual_->shift})
+            v->resize(weights_->panels() * kPanel, 0);
     }
 
     void run(const Work& work, int first, int count) const override {
@@ -96,8 +108,9 @@ class LayerNormStep final : public Step {
     LayerNormStep(const Kernels* kernels, LayerNormConfig config, int in, int out, int channels, bool wide)
         : kernels_(kernels), config_(std::move(config)), in_(in), out_(out), channels_(channels), wide_(wide) {
         least_ = *std::min_element(config_.shift.begin(), config_.shift.end());
-        config_.shift.resize(round_up(channels, 32), least_);
-        if (std::all_of(config_.input_shift.begin(), config_.input_shift.end(), [](uint8_t s) { return s == 0; })) config_.input_shift.clear();
+        config_.shift.resize(round_up(channels, 64), least_);
+        if (std::all_of(config_.input_shift.begin(), config_.input_shift.end(), [](uint8_t s) { return s == 0; }))
+            config_.input_shift.clear();
     }
 
     void run(const Work& work, int first, int count) const override {
@@ -122,7 +135,7 @@ class LayerNormStep final : public Step {
         kernels_->layernorm(p);
     }
 
-    size_t scratch() const override { return 4 * round_up(channels_, 32) + 256; }
+    size_t scratch() const override { return 2 * sizeof(int16_t) * round_up(channels_, 64) + 256; }
 
   private:
     const Kernels* kernels_;
@@ -136,67 +149,84 @@ void require_shifts(const std::vector<int32_t>& values, size_t count, int low, i
     for (int32_t v : values) require(v >= low && v <= high, message);
 }
 
-}  // namespace
+}   // namespace
 
 void add_patches(Plan& plan, const Nodes& nodes, int out, int patch) {
     const Buffer& b = plan.buffer(out);
     require(patch >= 1 && plan.height() % patch == 0 && plan.width() % patch == 0, "patches do not divide the image");
-    require(b.kind == Kind::biased8 && b.rows == (plan.height() / patch) * (plan.width() / patch) && b.columns == patch * patch * plan.channels(),
+    require(b.kind == Kind::biased8 && b.rows == (plan.height() / patch) * (plan.width() / patch) &&
+                b.columns == patch * patch * plan.channels(),
             "the patch buffer has another shape");
     plan.add_step(std::make_unique<PatchStep>(out, patch, plan.width(), plan.channels()), nodes, {{out, false}});
 }
 
-void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> weights, int in, int out, int out_row_offset,
-                std::optional<std::array<uint8_t, 256>> table, std::optional<Residual> residual) {
+void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> weights, int in, int out,
+                int out_row_offset, std::optional<std::array<uint8_t, 256>> table, std::optional<Residual> residual) {
     require(weights != nullptr, "no weights");
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
-    require(x.kind == Kind::biased8 && x.columns == weights->inputs(), "a linear layer reads int8 rows of its weights' length");
+    require(x.kind == Kind::biased8 && x.columns == weights->inputs(),
+            "a linear layer reads int8 rows of its weights' length");
     require(weights->bits() == 32 || weights->exact(), "the layer's accumulator does not provably fit int32");
-    require(y.columns == weights->outputs() && y.kind != Kind::raw && kind_bits(y.kind) == (residual ? residual->out_bits : weights->bits()),
+    require(y.columns == weights->outputs() && y.kind != Kind::raw &&
+                kind_bits(y.kind) == (residual ? residual->out_bits : weights->bits()),
             "the output of a linear layer has another width");
-    require(out_row_offset >= 0 && out_row_offset <= y.rows && y.rows >= plan.stage_first() + plan.stage_rows() + out_row_offset, "the output of a linear layer has too few rows");
+    require(out_row_offset >= 0 && out_row_offset <= y.rows &&
+                y.rows >= plan.stage_first() + plan.stage_rows() + out_row_offset,
+            "the output of a linear layer has too few rows");
     require(!table || (weights->bits() == 8 && !residual), "a table follows 8 bits only");
     std::vector<Access> accesses{{in, false}, {out, out_row_offset != 0}};
     bool wide = true;
     size_t pitch = 0;
     if (residual) {
         const size_t n = weights->outputs();
-        require(weights->bits() != 32 && (residual->out_bits == 8 || residual->out_bits == 16), "a residual add stores 8 or 16 bits");
+        require(weights->bits() != 32 && (residual->out_bits == 8 || residual->out_bits == 16),
+                "a residual add stores 8 or 16 bits");
         require_shifts(residual->left_own, n, 0, 15, "left shift of a residual add");
         require_shifts(residual->left_residual, n, 0, 15, "left shift of a residual add");
         require_shifts(residual->shift, n, 0, 15, "right shift of a residual add");
         if (residual->buffer >= 0) {
             const Buffer& r = plan.buffer(residual->buffer);
-            require((r.kind == Kind::biased8 || r.kind == Kind::int16) && r.columns == int(n), "the residual has another shape");
+            require((r.kind == Kind::biased8 || r.kind == Kind::int16) && r.columns == int(n),
+                    "the residual has another shape");
             require(out_row_offset == 0, "a residual stands in the rows of the output");
             wide = r.kind == Kind::int16;
             accesses.push_back({residual->buffer, false});
         } else {
-            require(plan.stage_first() == 0 && residual->constant.size() == n * plan.stage_rows(), "the position embedding has another shape");
+            require(plan.stage_first() == 0 && residual->constant.size() == n * plan.stage_rows(),
+                    "the position embedding has another shape");
             pitch = round_up(n, kPanel);
             std::vector<int16_t> padded(pitch * plan.stage_rows());
-            for (int r = 0; r < plan.stage_rows(); ++r) std::copy_n(residual->constant.data() + r * n, n, padded.data() + r * pitch);
+            for (int r = 0; r < plan.stage_rows(); ++r)
+                std::copy_n(residual->constant.data() + r * n, n, padded.data() + r * pitch);
             residual->constant = std::move(padded);
         }
     }
-    plan.add_step(std::make_unique<LinearStep>(plan.kernels(), std::move(weights), in, out, out_row_offset, table, std::move(residual), wide, pitch),
+    plan.add_step(std::make_unique<LinearStep>(plan.kernels(), std::move(weights), in, out, out_row_offset, table,
+                                               std::move(residual), wide, pitch),
                   nodes, std::move(accesses));
 }
 
 void add_layernorm(Plan& plan, const Nodes& nodes, LayerNormConfig c, int in, int out) {
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
     const int n = x.columns;
-    require(n >= 2 && n <= 1 << 14 && (x.kind == Kind::biased8 || x.kind == Kind::int16), "LayerNorm reads 2..16384 channels of int8 or int16");
-    require(y.columns == n && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16, "the output of LayerNorm has another shape");
-    require(c.table.size() == 768 && std::all_of(c.table.begin(), c.table.end(), [](uint16_t v) { return v < 1 << 15; }), "the table of LayerNorm");
+    require(n >= 2 && n <= 1 << 14 && (x.kind == Kind::biased8 || x.kind == Kind::int16),
+            "LayerNorm reads 2..16384 channels of int8 or int16");
+    require(y.columns == n && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16,
+            "the output of LayerNorm has another shape");
+    require(
+        c.table.size() == 768 && std::all_of(c.table.begin(), c.table.end(), [](uint16_t v) { return v < 1 << 15; }),
+        "the table of LayerNorm");
     require_shifts(c.shift, n, -16, 30, "a shift of LayerNorm leaves -16..30");
     require(c.input_shift.empty() || int(c.input_shift.size()) == n, "the input shifts of LayerNorm");
     for (uint8_t s : c.input_shift) require(s <= 31, "an input shift of LayerNorm leaves 0..31");
-    require(c.input_bits >= 2 && c.input_bits <= 16 && c.epsilon >= 0 && c.epsilon <= 1 << 29, "input_bits or epsilon of LayerNorm");
-    require(c.epsilon_shift >= -14 && c.epsilon_shift <= 31 && c.squares_shift >= 0 && c.squares_shift <= 14, "epsilon_shift or squares_shift");
+    require(c.input_bits >= 2 && c.input_bits <= 16 && c.epsilon >= 0 && c.epsilon <= 1 << 29,
+            "input_bits or epsilon of LayerNorm");
+    require(c.epsilon_shift >= -14 && c.epsilon_shift <= 31 && c.squares_shift >= 0 && c.squares_shift <= 14,
+            "epsilon_shift or squares_shift");
     require((int64_t{n} << (2 * (14 - c.squares_shift))) <= 1 << 30, "the squares of LayerNorm do not fit");
     const bool wide = x.kind == Kind::int16;
-    plan.add_step(std::make_unique<LayerNormStep>(plan.kernels(), std::move(c), in, out, n, wide), nodes, {{in, false}, {out, false}});
+    plan.add_step(std::make_unique<LayerNormStep>(plan.kernels(), std::move(c), in, out, n, wide), nodes,
+                  {{in, false}, {out, false}});
 }
 
-}  // namespace p2vit
+}   // namespace p2vit

@@ -107,7 +107,9 @@ class PositionStep final : public Step {
 class SelectStep final : public Step {
   public:
     SelectStep(int in, int out, int index, size_t bytes) : in_(in), out_(out), index_(index), bytes_(bytes) {}
-    void run(const Work& work, int, int) const override { std::memcpy(work.row(out_, 0), work.row(in_, index_), bytes_); }
+    void run(const Work& work, int, int) const override {
+        std::memcpy(work.row(out_, 0), work.row(in_, index_), bytes_);
+    }
 
   private:
     int in_, out_, index_;
@@ -135,7 +137,8 @@ class TokenSumStep final : public Step {
 
 class ExportStep final : public Step {
   public:
-    ExportStep(int in, int column, int columns, int output) : in_(in), column_(column), columns_(columns), output_(output) {}
+    ExportStep(int in, int column, int columns, int output)
+        : in_(in), column_(column), columns_(columns), output_(output) {}
 
     void run(const Work& work, int first, int count) const override {
         const Buffer& x = (*work.buffers)[in_];
@@ -170,7 +173,7 @@ void add_map(Plan& plan, const Nodes& nodes, int in, int out, MapStep::Function 
     plan.add_step(std::make_unique<MapStep>(in, out, std::move(f)), nodes, {{in, false}, {out, false}});
 }
 
-}  // namespace
+}   // namespace
 
 void add_requantize(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> shift) {
     require_pair(plan, in, out);
@@ -181,21 +184,25 @@ void add_requantize(Plan& plan, const Nodes& nodes, int in, int out, std::vector
 
 void add_lookup(Plan& plan, const Nodes& nodes, int in, int out, std::array<uint8_t, 256> table) {
     require_pair(plan, in, out);
-    require(plan.buffer(in).kind == Kind::biased8 && plan.buffer(out).kind == Kind::biased8, "a table maps int8 to int8");
+    require(plan.buffer(in).kind == Kind::biased8 && plan.buffer(out).kind == Kind::biased8,
+            "a table maps int8 to int8");
     add_map(plan, nodes, in, out, [=](int64_t x, int) { return int64_t(table[x + 128]) - 128; });
 }
 
-void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<int32_t> left_a, std::vector<int32_t> left_b, std::vector<int32_t> shift) {
+void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<int32_t> left_a,
+             std::vector<int32_t> left_b, std::vector<int32_t> shift) {
     require_pair(plan, a, out);
     require_pair(plan, b, out);
     const int n = plan.buffer(out).columns;
-    for (const auto* v : {&left_a, &left_b, &shift}) require_shifts(*v, n, 0, 15, "a shift of a residual add leaves 0..15");
+    for (const auto* v : {&left_a, &left_b, &shift})
+        require_shifts(*v, n, 0, 15, "a shift of a residual add leaves 0..15");
     require(kind_bits(plan.buffer(out).kind) <= 16, "a residual add stores 8 or 16 bits");
     plan.add_step(std::make_unique<SumStep>(a, b, out, std::move(left_a), std::move(left_b), std::move(shift)), nodes,
                   {{a, false}, {b, false}, {out, false}});
 }
 
-void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> gain, std::vector<int32_t> bias, std::vector<int32_t> shift) {
+void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> gain, std::vector<int32_t> bias,
+                std::vector<int32_t> shift) {
     require_pair(plan, in, out);
     const int n = plan.buffer(in).columns, bits = kind_bits(plan.buffer(out).kind);
     require(int(bias.size()) == n, "the bias of an affine step");
@@ -206,37 +213,48 @@ void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int
 
 void add_constant_rows(Plan& plan, const Nodes& nodes, int out, std::vector<int16_t> rows, int count) {
     const Buffer& y = plan.buffer(out);
-    require(numeric(y) && count >= 0 && count <= y.rows && rows.size() == size_t(count) * y.columns, "constant rows have another shape");
+    require(numeric(y) && count >= 0 && count <= y.rows && rows.size() == size_t(count) * y.columns,
+            "constant rows have another shape");
     plan.add_step(std::make_unique<ConstantRowsStep>(out, std::move(rows), count, 0), nodes, {{out, true}});
 }
 
 void add_position(Plan& plan, const Nodes& nodes, int in, int out, int offset, std::vector<int16_t> position) {
     require_pair(plan, in, out);
-    require(plan.stage_first() == 0 && offset >= 0 && offset <= plan.buffer(out).rows && plan.stage_rows() + offset <= plan.buffer(out).rows, "the positions leave the output");
-    require(position.size() == size_t(plan.stage_rows()) * plan.buffer(out).columns, "the position embedding has another shape");
-    plan.add_step(std::make_unique<PositionStep>(in, out, offset, std::move(position)), nodes, {{in, false}, {out, true}});
+    require(plan.stage_first() == 0 && offset >= 0 && offset <= plan.buffer(out).rows &&
+                plan.stage_rows() + offset <= plan.buffer(out).rows,
+            "the positions leave the output");
+    require(position.size() == size_t(plan.stage_rows()) * plan.buffer(out).columns,
+            "the position embedding has another shape");
+    plan.add_step(std::make_unique<PositionStep>(in, out, offset, std::move(position)), nodes,
+                  {{in, false}, {out, true}});
 }
 
 void add_select(Plan& plan, const Nodes& nodes, int in, int out, int index) {
     require_pair(plan, in, out);
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
-    require(x.kind == y.kind && index >= 0 && index < x.rows && plan.stage_first() == 0 && plan.stage_rows() == 1, "no such token");
-    plan.add_step(std::make_unique<SelectStep>(in, out, index, size_t(x.columns) * kind_bits(x.kind) / 8), nodes, {{in, true}, {out, false}});
+    require(x.kind == y.kind && index >= 0 && index < x.rows && plan.stage_first() == 0 && plan.stage_rows() == 1,
+            "no such token");
+    plan.add_step(std::make_unique<SelectStep>(in, out, index, size_t(x.columns) * kind_bits(x.kind) / 8), nodes,
+                  {{in, true}, {out, false}});
 }
 
 void add_token_sum(Plan& plan, const Nodes& nodes, int in, int out, int first, int count, std::vector<int32_t> shift) {
     require_pair(plan, in, out);
-    require(first >= 0 && count >= 1 && count <= plan.buffer(in).rows - first && plan.stage_first() == 0 && plan.stage_rows() == 1, "tokens to sum");
+    require(first >= 0 && count >= 1 && count <= plan.buffer(in).rows - first && plan.stage_first() == 0 &&
+                plan.stage_rows() == 1,
+            "tokens to sum");
     require_shifts(shift, plan.buffer(in).columns, 0, 30, "a shift of a token sum leaves 0..30");
-    plan.add_step(std::make_unique<TokenSumStep>(in, out, first, count, std::move(shift)), nodes, {{in, true}, {out, false}});
+    plan.add_step(std::make_unique<TokenSumStep>(in, out, first, count, std::move(shift)), nodes,
+                  {{in, true}, {out, false}});
 }
 
 void add_export(Plan& plan, const Nodes& nodes, int in, int column, int columns, int output) {
     const Buffer& x = plan.buffer(in);
     require(numeric(x) && column >= 0 && columns >= 1 && column + columns <= x.columns, "the columns to export");
     require(output >= 0 && output < int(plan.output_count()), "no such output");
-    require(plan.output_bytes(output) == size_t(x.rows) * columns * kind_bits(x.kind) / 8, "the output has another size");
+    require(plan.output_bytes(output) == size_t(x.rows) * columns * kind_bits(x.kind) / 8,
+            "the output has another size");
     plan.add_step(std::make_unique<ExportStep>(in, column, columns, output), nodes, {{in, false}});
 }
 
-}  // namespace p2vit
+}   // namespace p2vit
