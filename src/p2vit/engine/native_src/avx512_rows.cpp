@@ -21,13 +21,8 @@ inline void store16(void* row, int bits, int c, __m512i value) {
     }
 }
 
-struct RowSums {
-    int32_t sum;
-    int low, high;
-};
-
 // Align the row into int16 (a plain wide row is used where it lies), and take its sum and extremes.
-inline RowSums align_row(const LayerNormRows& p, const void* x, const int16_t*& aligned) {
+inline RowSums aligned_row(const LayerNormRows& p, const void* x, const int16_t*& aligned) {
     const int n = p.channels;
     if (!p.wide || p.input_shift || p.input_bits < 16) {
         for (int c = 0; c < n; ++c) {
@@ -126,7 +121,7 @@ void layernorm(const LayerNormRows& p) {
     int16_t* normal = p.scratch + round_up(p.channels, 64);
     for (int r = 0; r < p.rows; ++r) {
         const int16_t* aligned;
-        const RowSums s = align_row(p, static_cast<const std::byte*>(p.x) + r * p.x_pitch, aligned);
+        const RowSums s = aligned_row(p, static_cast<const std::byte*>(p.x) + r * p.x_pitch, aligned);
         const int k = centred_shift(p, std::max(p.channels * s.high - s.sum, s.sum - p.channels * s.low));
         // k is at most 31 and the centred values at most 2^30: the rounding half of k = 31 does not overflow either.
         const int32_t squares =

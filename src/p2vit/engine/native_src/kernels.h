@@ -111,5 +111,8 @@ const Kernels* kernels_avx512vnni();
 
 // 2^(15 − (i + 1/2)/128), i = 0..127; handed over by the norm at start-up, never computed here.
 extern uint16_t exp2_table[128];
+// Softmax code of every distance in steps of 2^-7 octaves, made from that table.
+extern uint8_t softmax_codes[3072];
+void set_exp2_table(const uint16_t* table);
 
 }   // namespace p2vit

@@ -26,6 +26,39 @@ inline int load_quad(const uint8_t* a) {
     return value;
 }
 
+// 16 accumulators in two registers to whatever the layer stores; the rare forms go the portable way.
+inline void finish_vectors(const Epilogue& e, int row, int column, __m256i acc0, __m256i acc1) {
+    const bool usual =
+        e.bits != 32 && (!e.residual || (e.plain && e.residual_wide && e.bits == 16 && e.out_bits == 16));
+    if (!usual) {
+        alignas(32) int32_t result[kPanel];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(result), acc0);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(result + 8), acc1);
+        return finish_row(e, row, column, result);
+    }
+    const auto* shift = reinterpret_cast<const __m256i*>(e.shift + column);
+    const __m256i v0 = _mm256_srav_epi32(acc0, _mm256_loadu_si256(shift));
+    const __m256i v1 = _mm256_srav_epi32(acc1, _mm256_loadu_si256(shift + 1));
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(v0, v1), 0xD8);
+    std::byte* out = static_cast<std::byte*>(e.out) + row * e.out_pitch;
+    if (e.out_bits == 16) {
+        if (e.residual) {
+            const auto* from = static_cast<const std::byte*>(e.residual) + row * e.residual_pitch + column * 2;
+            words = _mm256_adds_epi16(words, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+        }
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + column * 2), words);
+        return;
+    }
+    const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    alignas(16) uint8_t bytes[kPanel];
+    _mm_store_si128(reinterpret_cast<__m128i*>(bytes), _mm_xor_si128(packed, _mm_set1_epi8(-128)));
+    auto* to = reinterpret_cast<uint8_t*>(out) + column;
+    if (e.table)
+        for (int c = 0; c < kPanel; ++c) to[c] = e.table[bytes[c]];
+    else
+        __builtin_memcpy(to, bytes, kPanel);
+}
+
 #if defined(P2VIT_AVXVNNI) || defined(P2VIT_VNNI256)
 constexpr int kRows = 6;
 
@@ -54,11 +87,7 @@ void tile(const Gemm& g, const int8_t* b, int row, int panel) {
             acc[i][1] = dot(acc[i][1], x, w1);
         }
     }
-    alignas(32) int32_t result[kPanel];
-    for (int i = 0; i < R; ++i) {
-        for (int j = 0; j < 2; ++j) _mm256_store_si256(reinterpret_cast<__m256i*>(result + 8 * j), acc[i][j]);
-        finish_row(g.end, row + i, panel * kPanel, result);
-    }
+    for (int i = 0; i < R; ++i) finish_vectors(g.end, row + i, panel * kPanel, acc[i][0], acc[i][1]);
 }
 #else
 constexpr int kRows = 3;
@@ -80,16 +109,14 @@ void tile(const Gemm& g, const int8_t* b, int row, int panel) {
             for (int i = 0; i < R; ++i) acc[i][j] = _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(x[i], wide));
         }
     }
-    alignas(32) int32_t result[kPanel];
     const auto* bias = reinterpret_cast<const __m256i*>(g.bias + panel * kPanel);
     for (int i = 0; i < R; ++i) {
+        __m256i sum[2];
         for (int j = 0; j < 2; ++j) {
             const __m256i pairs = _mm256_hadd_epi32(acc[i][2 * j], acc[i][2 * j + 1]);   // columns 0 1 4 5 | 2 3 6 7
-            const __m256i sum = _mm256_permute4x64_epi64(pairs, 0xD8);
-            _mm256_store_si256(reinterpret_cast<__m256i*>(result + 8 * j),
-                               _mm256_add_epi32(sum, _mm256_loadu_si256(bias + j)));
+            sum[j] = _mm256_add_epi32(_mm256_permute4x64_epi64(pairs, 0xD8), _mm256_loadu_si256(bias + j));
         }
-        finish_row(g.end, row + i, panel * kPanel, result);
+        finish_vectors(g.end, row + i, panel * kPanel, sum[0], sum[1]);
     }
 }
 #endif

@@ -228,7 +228,7 @@ NB_MODULE(_native, m) {
         "Name, whether the build holds it, whether this CPU runs it; best first.");
     m.def("set_exp2_table", [](const Array<uint16_t, 1>& table) {
         require(table.size() == 128, "the table has 128 entries");
-        std::copy_n(table.data(), 128, exp2_table);
+        p2vit::set_exp2_table(table.data());
     });
     nb::class_<Pool>(m, "Pool")
         .def("__init__",

@@ -31,6 +31,11 @@ inline int64_t requantize(int64_t x, int shift, int bits) {
                      : saturate(shift_round(x, shift), bits);
 }
 
+struct RowSums {
+    int32_t sum;
+    int low, high;
+};
+
 // Steps 2 and 4 of LayerNorm: how far the centred row is shifted, and what it is multiplied with.
 inline int centred_shift(const LayerNormRows& p, int64_t largest) {
     return std::max(bit_length(uint64_t(largest)) - 14, p.epsilon_shift);
