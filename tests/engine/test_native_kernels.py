@@ -13,7 +13,7 @@ from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 
 compiled = pytest.importorskip("p2vit.engine._native")
 ISAS = [name for name, reason in native.instruction_sets().items() if not reason]
-POOLS = {threads: compiled.Pool(threads) for threads in (1, 2)}
+POOLS = {threads: compiled.Pool(threads, 100) for threads in (1, 2)}
 examples = settings(max_examples=25, deadline=None)
 seeds, threads_used = st.integers(0, 2**32 - 1), st.sampled_from([1, 2])
 fills = st.sampled_from(["random", "low", "high", "mixed"])

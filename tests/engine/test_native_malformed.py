@@ -25,7 +25,7 @@ REFUSALS = (
     AssertionError,
     AttributeError,
 )
-POOL = compiled.Pool(2)
+POOL = compiled.Pool(2, 100)
 
 small = st.sampled_from([-1, 0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33])
 buffers = st.integers(-1, 7)

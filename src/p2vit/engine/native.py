@@ -34,6 +34,10 @@ ISA_VARIABLE = "P2VIT_ISA"
 CHUNK_ROWS = 256
 
 
+#: How often a thread looks again before it sleeps, some 20 ns each.
+SPINS = 1_000
+
+
 class NativeUnavailableError(RuntimeError):
     """The compiled engine cannot run here; the message says why and what runs instead."""
 
@@ -175,7 +179,7 @@ class NativeExecutor(Executor):
         self.isa = isa
         self.threads = available_threads() if threads is None else threads
         self._chunk_rows = chunk_rows
-        self._pool = _native.Pool(self.threads)
+        self._pool = _native.Pool(self.threads, SPINS)
         self._weights = Weights(_native, program)
         self._plans: dict[frozenset[str], tuple[Any, PlanBuilder]] = {}
         self._lock = threading.Lock()

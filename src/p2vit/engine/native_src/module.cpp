@@ -231,11 +231,14 @@ NB_MODULE(_native, m) {
         p2vit::set_exp2_table(table.data());
     });
     nb::class_<Pool>(m, "Pool")
-        .def("__init__",
-             [](Pool* self, int threads) {
-                 require(threads >= 1 && threads <= 1024, "threads must be 1..1024");
-                 new (self) Pool(threads);
-             })
+        .def(
+            "__init__",
+            [](Pool* self, int threads, int spins) {
+                require(threads >= 1 && threads <= 1024, "threads must be 1..1024");
+                require(spins >= 0, "spins must be 0 or more");
+                new (self) Pool(threads, spins);
+            },
+            "threads"_a, "spins"_a)
         .def_prop_ro("threads", &Pool::threads);
     nb::class_<PackedLinear>(m, "PackedLinear")
         .def_prop_ro("exact", &PackedLinear::exact)

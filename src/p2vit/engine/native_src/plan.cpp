@@ -201,7 +201,7 @@ void Plan::run_image(Work work, Lane& lane, Progress* progress) const {
                 if (progress->done.fetch_add(1, std::memory_order_acq_rel) == chunks - 1) progress->done.notify_all();
             }
             for (int done; (done = progress->done.load(std::memory_order_acquire)) < chunks;)
-                wait_while(progress->done, done);
+                wait_while(progress->done, done, pool_->spins());
             ++progress;
         }
         step_base += stage.steps.size();

@@ -7,8 +7,6 @@
 namespace p2vit {
 namespace {
 
-constexpr int kSpins = 4000;
-
 inline void pause() {
 #if defined(__x86_64__)
     _mm_pause();
@@ -19,15 +17,15 @@ inline void pause() {
 
 }   // namespace
 
-void wait_while(std::atomic<int>& value, int seen) {
-    for (int i = 0; i < kSpins; ++i) {
+void wait_while(std::atomic<int>& value, int seen, int spins) {
+    for (int i = 0; i < spins; ++i) {
         if (value.load(std::memory_order_acquire) != seen) return;
         pause();
     }
     while (value.load(std::memory_order_acquire) == seen) value.wait(seen, std::memory_order_acquire);
 }
 
-Pool::Pool(int threads) : threads_(threads) {
+Pool::Pool(int threads, int spins) : threads_(threads), spins_(spins) {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
 }
 
@@ -46,7 +44,7 @@ void Pool::run(const std::function<void(int)>& job) {
     generation_.notify_all();
     job(0);
     members_.fetch_or(kClosed, std::memory_order_acq_rel);
-    for (int left; (left = members_.load(std::memory_order_acquire)) != kClosed;) wait_while(members_, left);
+    for (int left; (left = members_.load(std::memory_order_acquire)) != kClosed;) wait_while(members_, left, spins_);
 }
 
 bool Pool::join() {
@@ -59,7 +57,7 @@ bool Pool::join() {
 void Pool::serve(int index) {
     int seen = 0;
     for (;;) {
-        wait_while(generation_, seen);
+        wait_while(generation_, seen, spins_);
         seen = generation_.load(std::memory_order_acquire);
         if (stop_.load()) return;
         if (!join()) continue;

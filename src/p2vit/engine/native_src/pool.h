@@ -12,17 +12,18 @@
 
 namespace p2vit {
 
-// Waits until the value is another than `seen`: spins for a moment, because steps are short; then sleeps.
-void wait_while(std::atomic<int>& value, int seen);
+// Waits until the value is another than `seen`: spins for so many turns, because steps are short; then sleeps.
+void wait_while(std::atomic<int>& value, int seen, int spins);
 
 class Pool {
   public:
-    explicit Pool(int threads);
+    Pool(int threads, int spins);
     ~Pool();
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
 
     int threads() const { return threads_; }
+    int spins() const { return spins_; }
 
     // Calls job(0) on the caller's thread and job(1) .. job(threads − 1) on those workers that come in time. When
     // job(0) returns the work must be done or claimed: returns when every worker that began has left. Calls from
@@ -39,7 +40,7 @@ class Pool {
 
     static constexpr int kClosed = 1 << 30;
 
-    const int threads_;
+    const int threads_, spins_;
     std::mutex turn_;
     const std::function<void(int)>* job_ = nullptr;
     std::atomic<int> generation_{0};
