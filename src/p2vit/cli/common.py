@@ -143,15 +143,18 @@ def write_text(path: Path, text: str) -> None:
         raise P2vitError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-def set_threads(count: int | None) -> int:
-    """Bound the threads of torch, where torch is in use, and return how many there are.
-
-    Args:
-        count: As ``--threads``.
-    """
+def thread_count(asked: int | None) -> int:
+    """How many threads to use: as ``--threads`` says, else what the machine offers, at most 8."""
     from p2vit.cli.machine import available_cpus
 
-    threads = count or min(8, available_cpus())
+    return asked or min(8, available_cpus())
+
+
+def torch_threads(count: int) -> None:
+    """Bound torch's own threads of the calling thread, where torch is in use.
+
+    Work is shared by running batches side by side, one thread each: threads inside an operator wait for each other
+    thousands of times per photo, and on a machine with other work a wait can last as long as the photo.
+    """
     if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
-    return threads
+        torch.set_num_threads(count)

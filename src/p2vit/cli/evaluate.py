@@ -13,9 +13,10 @@ from p2vit.cli.common import (
     common,
     limit_option,
     program_argument,
-    set_threads,
     strict_option,
+    thread_count,
     threads_option,
+    torch_threads,
 )
 from p2vit.cli.float_model import float_predict, has_torch, reload_float
 from p2vit.cli.quantize import skipped, warn_skipped
@@ -31,7 +32,7 @@ def run_eval(
     backend: str = "auto",
     limit: int | None = None,
     batch: int = 8,
-    workers: int = 1,
+    workers: int | None = None,
     threads: int | None = None,
     strict: bool = False,
     out: Output | None = None,
@@ -47,7 +48,7 @@ def run_eval(
         backend: Who runs the program.
         limit: At most so many photos.
         batch: Photos per batch.
-        workers: Batches side by side.
+        workers: Batches side by side; as many as threads if not given.
         threads: Bound.
         strict: Refuse photos that cannot be read.
         out: Where notes and progress go.
@@ -71,10 +72,10 @@ def run_eval(
     elif not no_float:
         reference = reload_float(loaded, model, arch)
         exact, source = float_predict(reference), reference.source
-    name, executor = open_backend(backend, loaded, threads)
-    used = set_threads(threads)
-    if workers > 1:
-        set_threads(max(1, used // workers))
+    used = thread_count(threads)
+    workers = min(workers or used, used)
+    each = used // workers
+    name, executor = open_backend(backend, loaded, used)
     has_head = loaded.output != loaded.feature
     start = time.perf_counter()
     with out.progress() as progress:
@@ -87,6 +88,7 @@ def run_eval(
             model_classes=loaded.classes,
             outputs=loaded.tensors[loaded.output].shape[-1] if has_head else 0,
             workers=workers,
+            prepare=lambda: torch_threads(each),
             progress=progress,
         )
     seconds = time.perf_counter() - start
@@ -134,7 +136,7 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("--no-float", is_flag=True, help="Do not run the float model.")
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch.")
 @click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Batches that run side by side."
+    "--workers", type=click.IntRange(1, 64), help="Batches that run side by side. Default: one per thread."
 )
 @backend_option
 @limit_option

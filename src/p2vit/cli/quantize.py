@@ -14,8 +14,8 @@ from p2vit.cli.common import (
     overwrite_option,
     plain,
     seed_option,
-    set_threads,
     strict_option,
+    thread_count,
     threads_option,
     write_text,
 )
@@ -177,7 +177,7 @@ def run_quantize(
         return plan(loaded, config, calib_images, output)
     from p2vit.quant.api import quantize as quantize_model
 
-    threads = set_threads(threads)
+    threads = thread_count(threads)
     batches = photos.calibration(calib_images, seed)
     with out.progress() as progress:
         result = quantize_model(

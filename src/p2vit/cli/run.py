@@ -13,9 +13,10 @@ from p2vit.cli.common import (
     backend_option,
     common,
     program_argument,
-    set_threads,
     strict_option,
+    thread_count,
     threads_option,
+    torch_threads,
 )
 from p2vit.cli.quantize import warn_skipped
 from p2vit.errors import DataError, some
@@ -55,7 +56,7 @@ def run_photos(
     loaded = load(program)
     files = expand(photos)
     name, executor = open_backend(backend, loaded, threads)
-    set_threads(threads)
+    torch_threads(thread_count(threads))
     outputs: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     with out.progress() as progress:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.backends import open_backend
-from p2vit.cli.common import CHECK_FAILED, Output, common, program_argument, set_threads, threads_option
+from p2vit.cli.common import CHECK_FAILED, Output, common, program_argument, thread_count, threads_option, torch_threads
 from p2vit.errors import P2vitError
 
 
@@ -56,7 +56,7 @@ def run_verify(
         executors[resolved] = executor
     if len(executors) < 2:
         raise P2vitError(f"--backends {backends!r}: these are one back-end, {next(iter(executors))}; name another")
-    set_threads(threads)
+    torch_threads(thread_count(threads))
     with out.progress() as progress:
         found = compare(
             loaded,

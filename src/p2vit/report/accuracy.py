@@ -130,6 +130,7 @@ def measure(
     model_classes: Sequence[str],
     outputs: int,
     workers: int = 1,
+    prepare: Callable[[], None] = lambda: None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Accuracy:
     """Run photos through a program and its float model and count.
@@ -143,6 +144,7 @@ def measure(
         model_classes: Names in the order of the outputs, or empty.
         outputs: Outputs of the head; 0 where there is none.
         workers: Batches that run side by side.
+        prepare: Called once in every worker's thread.
         progress: Called with ("evaluate", done, total).
 
     Returns:
@@ -161,7 +163,7 @@ def measure(
         return labels, predict(pixels), None if exact is None else exact(pixels)
 
     progress("evaluate", 0, total)
-    for labels, ours, theirs in side_by_side(work, batches, workers):
+    for labels, ours, theirs in side_by_side(work, batches, workers, prepare):
         tally.add(labels, ours, theirs)
         progress("evaluate", tally.images, max(total, tally.images))
     return summarise(tally, list(photo_classes), list(model_classes), notes)
@@ -209,21 +211,21 @@ def summarise(tally: Tally, photo_classes: list[str], model_classes: list[str], 
     )
 
 
-def side_by_side(work: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+def side_by_side(
+    work: Callable[[Any], Any], items: Iterable[Any], workers: int, prepare: Callable[[], None] = lambda: None
+) -> Iterator[Any]:
     """Results of ``work`` in order; at most ``workers`` run at once, and few items wait in memory.
 
     Args:
         work: Called in threads.
         items: Read one by one as places get free.
-        workers: 1 runs without threads.
+        workers: Threads.
+        prepare: Called once in every thread.
 
     Yields:
         One result per item.
     """
-    if workers == 1:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=prepare) as pool:
         running: deque[Future[Any]] = deque()
         try:
             for item in items:
