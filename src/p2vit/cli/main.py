@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for word in arguments if word != "--debug"]
     as_json = "--json" in words
     try:
-        code = cli.main(words, prog_name="p2vit", standalone_mode=False)
+        code = cli.main(words, prog_name="p2vit", standalone_mode=False, obj=words)
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

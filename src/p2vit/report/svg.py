@@ -6,6 +6,7 @@ from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 30, 78
+MOST_NAMES = 26
 COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0")
 STYLE = "font:12px system-ui,sans-serif;fill:#37352f"
 
@@ -26,6 +27,20 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
             break
     first, last = floor(low / step), ceil(high / step)
     return [round(index * step, 10) for index in range(first, last + 1)]
+
+
+def column_names(labels: Sequence[str]) -> list[tuple[int, str]]:
+    """Columns to name and how: all of a few; of many, the first of each block, by the block's name.
+
+    Args:
+        labels: One per column.
+    """
+    if len(labels) <= MOST_NAMES:
+        return list(enumerate(labels))
+    groups = [".".join(label.split(".")[:2]) for label in labels]
+    first = [index for index, group in enumerate(groups) if index == 0 or group != groups[index - 1]]
+    stride = ceil(len(first) / MOST_NAMES)
+    return [(index, groups[index]) for index in first[::stride]]
 
 
 class Canvas:
@@ -50,12 +65,11 @@ class Canvas:
             y = self.y(tick)
             self.parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#e3e2e0"/>')
             self.parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-        stride = ceil(len(labels) / 40)
-        for index in range(0, len(labels), stride):
+        for index, text in column_names(labels):
             x, y = self.x(index), HEIGHT - BOTTOM + 12
             self.parts.append(
-                f'<text x="{x}" y="{y}" text-anchor="end" transform="rotate(-50 {x} {y})" '
-                f'style="font-size:10px">{escape(labels[index])}</text>'
+                f'<text x="{x}" y="{y}" text-anchor="end" transform="rotate(-45 {x} {y})" '
+                f'style="font-size:10px">{escape(text)}</text>'
             )
 
     def x(self, index: int) -> float:
@@ -155,3 +169,26 @@ def sensitivity_plot(blocks: Sequence[Mapping[str, object]]) -> str:
         "SQNR, dB",
         "Signal-to-quantization-noise ratio after each block",
     )
+
+
+def ranked_bars(rows: Sequence[tuple[str, float]], unit: str, title: str) -> str:
+    """Horizontal bars with their names, in the order given.
+
+    Args:
+        rows: Names and values.
+        unit: Of the values.
+        title: Above the bars.
+    """
+    line, name_width, most = 22, 360, max([value for _, value in rows] + [1e-9])
+    height = 34 + line * len(rows)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" style="{STYLE}">',
+        f'<text x="4" y="18" style="font-weight:600">{escape(title)}</text>',
+    ]
+    for index, (name, value) in enumerate(rows):
+        y = 34 + index * line
+        width = round(max(value, 0) / most * (WIDTH - name_width - 80), 1)
+        parts.append(f'<text x="{name_width - 8}" y="{y + 13}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<rect x="{name_width}" y="{y}" width="{width}" height="{line - 6}" fill="{COLOURS[0]}"/>')
+        parts.append(f'<text x="{name_width + width + 6}" y="{y + 13}">{value:.2f} {escape(unit)}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
