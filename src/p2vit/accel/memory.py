@@ -1,0 +1,200 @@
+"""What fits on the chip, what goes to DRAM instead, and what cannot run at all and why.
+
+Weights pass the weight buffer in tiles of whole columns, double-buffered: a tile may take half of it. Activations stay
+on the chip where they fit. Where they do not, the residual stream goes to DRAM first; then rows are worked on in blocks,
+and every block fetches the weights again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from p2vit.accel.costs import columns_per_step
+from p2vit.accel.gemm import folds
+from p2vit.accel.machine import Machine
+from p2vit.accel.workload import Operation
+
+HEADS_IN_FLIGHT = 2  # one head attends while the next one's q, k and v are made
+SCORE_TILES = 2  # one is written while the other is normalised
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a mapping does not fit: a result, not a crash.
+
+    Attributes:
+        statement: What does not fit where.
+        operation: The first operation it concerns.
+        demand: What is needed.
+        bound: What there is.
+        unit: Unit of both.
+        levers: Changes of the input that would make it fit.
+    """
+
+    statement: str
+    operation: str
+    demand: float
+    bound: float
+    unit: str
+    levers: tuple[str, ...]
+
+    @property
+    def gap(self) -> float:
+        """How much is missing."""
+        return self.demand - self.bound
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How the operations of one section use memory.
+
+    Attributes:
+        passes: Weight tiles of each operation (1 where there are no weights).
+        weight_fetches: Times that each operation's weights come from DRAM.
+        spill_bytes: DRAM bytes of each operation's activations, read and written.
+        peak_activation_bytes: Peak need of the activation buffer after spilling.
+        misfits: Why it cannot run; empty if it can.
+    """
+
+    passes: tuple[int, ...]
+    weight_fetches: tuple[int, ...]
+    spill_bytes: tuple[int, ...]
+    peak_activation_bytes: int
+    misfits: tuple[Misfit, ...] = field(default=())
+
+    def dram_bytes(self, index: int, operation: Operation) -> int:
+        """All DRAM traffic of one operation."""
+        return operation.weight_bytes * self.weight_fetches[index] + self.spill_bytes[index]
+
+
+def plan_memory(
+    machine: Machine, operations: Sequence[Operation], input_bytes: int = 0, result_bytes: int = 0
+) -> MemoryPlan:
+    """Plan one section (a block, the embedding, the head).
+
+    Args:
+        machine: The machine.
+        operations: The section's operations in program order.
+        input_bytes: What the first operation reads from DRAM whatever fits (pixels, position constants).
+        result_bytes: What the last operation writes to DRAM whatever fits (logits).
+
+    Returns:
+        The plan; where it does not fit, with the reasons and the levers.
+    """
+    misfits: list[Misfit] = []
+    passes = tuple(_weight_passes(machine, op, misfits) for op in operations)
+    spill = [_score_spill(machine, op, misfits) for op in operations]
+    spill[0] += input_bytes
+    spill[-1] += result_bytes
+    peak, residual = _activation_need(machine, operations)
+    capacity = machine.buffers.activation.size_bytes
+    blocks = 1
+    if peak > capacity:
+        # Written behind one sublayer, read by the next LayerNorm and by the next add.
+        for index, op in enumerate(operations):
+            if op.kind in ("add", "tokens"):
+                spill[index] += 2 * op.elements * op.output_bits // 8
+            elif op.kind == "layernorm" and op.input_bits > 8:
+                spill[index] += op.elements * op.input_bits // 8
+        fixed = _fixed_need(machine, operations)
+        row_need = peak - residual - fixed
+        groups = max(folds(op.rows, machine.chunks.mac_array.lines) for op in operations)
+        smallest = fixed + folds(row_need, groups)
+        if smallest > capacity:
+            misfits.append(_activation_misfit(operations, smallest, capacity, machine))
+        else:
+            blocks = max(1, folds(row_need, max(1, capacity - fixed)))
+        peak = fixed + folds(row_need, blocks)
+    fetches = tuple(blocks if op.weight_bits else 1 for op in operations)
+    return MemoryPlan(passes, fetches, tuple(spill), peak, tuple(misfits))
+
+
+def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> int:
+    if not op.weight_bits:
+        return 1
+    half = machine.buffers.weight.size_bytes // 2
+    wide = columns_per_step(machine, op)
+    column_bytes = folds(op.inner * op.weight_bits, 8)
+    columns = half // column_bytes // wide * wide
+    if columns:
+        return folds(op.cols, columns)
+    need = 2 * wide * column_bytes
+    misfits.append(
+        Misfit(
+            f"two tiles of {wide} weight column{'s' if wide > 1 else ''} of {op.name} do not fit the weight buffer",
+            op.name, need, machine.buffers.weight.size_bytes, "bytes",
+            (f"buffers.weight.size_bytes of at least {need}", "4-bit weights for this layer"),
+        )
+    )  # fmt: skip
+    return op.cols
+
+
+def _score_spill(machine: Machine, op: Operation, misfits: list[Misfit]) -> int:
+    """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations."""
+    if op.kind != "scores":
+        return 0
+    size = machine.buffers.accumulator.size_bytes
+    lines = machine.chunks.mac_array.lines
+    tile = min(lines, op.rows) * op.cols * op.output_bits // 8
+    if pipelined(machine):
+        if SCORE_TILES * tile > size:
+            need = SCORE_TILES * tile
+            misfits.append(
+                Misfit(
+                    f"{SCORE_TILES} tiles of int32 scores of {op.name} do not fit the accumulator buffer",
+                    op.name, need, size, "bytes",
+                    (f"buffers.accumulator.size_bytes of at least {need}", "fewer chunks.mac_array.lines",
+                     "a smaller image or larger patches (fewer tokens)"),
+                )
+            )  # fmt: skip
+        return 0
+    one_head = op.output_bytes // op.heads
+    return 0 if one_head <= size else 2 * op.output_bytes
+
+
+def pipelined(machine: Machine) -> bool:
+    """Whether operations overlap; one engine cannot do two things at a time."""
+    return machine.pipelining.inter_layer and machine.organisation == "chunks"
+
+
+def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple[int, int]:
+    """Peak bytes of the section with everything on the chip, and how many of them are the residual stream."""
+    residual = max((op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0)
+    fixed = _fixed_need(machine, operations)
+    linears = [op for op in operations if op.kind == "linear"]
+    # A linear holds its input and its output; q, k and v of a pipelined attention live head by head in `fixed`.
+    per_head = {op.name for op in _projections(operations)}
+    live = [
+        op.rows * op.inner + (0 if op.name in per_head else op.output_bytes if op.output_bits == 8 else 0) for op in linears
+    ]
+    values = max((op.output_bytes for op in operations if op.kind == "attention_values"), default=0)
+    norm_out = max((op.rows * op.inner for op in _projections(operations)), default=0)
+    return residual + fixed + max([*live, norm_out + values]), residual
+
+
+def _fixed_need(machine: Machine, operations: Sequence[Operation]) -> int:
+    """Bytes that row blocks cannot shrink: q, k and v of the heads in flight, whole."""
+    projections = _projections(operations)
+    if not projections:
+        return 0
+    heads = next(op.heads for op in operations if op.kind == "scores")
+    in_flight = min(HEADS_IN_FLIGHT, heads) if pipelined(machine) else heads
+    return sum(op.output_bytes for op in projections) * in_flight // heads
+
+
+def _projections(operations: Sequence[Operation]) -> list[Operation]:
+    """The linears that feed attention: those in front of the scores."""
+    at = next((i for i, op in enumerate(operations) if op.kind == "scores"), 0)
+    start = at
+    while start and operations[start - 1].kind == "linear":
+        start -= 1
+    return list(operations[start:at])
+
+
+def _activation_misfit(operations: Sequence[Operation], need: int, capacity: int, machine: Machine) -> Misfit:
+    levers = [f"buffers.activation.size_bytes of at least {need}", "fewer chunks.mac_array.lines"]
+    if not machine.pipelining.inter_layer:
+        levers.append("pipelining.inter_layer: true (q, k and v of two heads instead of all)")
+    return Misfit(
+        f"one row group of {operations[0].name} and what it attends to do not fit the activation buffer",
+        operations[0].name, need, capacity, "bytes", tuple(levers),
+    )  # fmt: skip
