@@ -7,7 +7,7 @@ waits where the first row group of what comes next is not ready when the last ti
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT
 from p2vit.accel.dataflow import Part, Schedule, Section
@@ -26,6 +26,15 @@ class _Phase:
 
 @dataclass(frozen=True)
 class _SectionTime:
+    """One section on its own.
+
+    Attributes:
+        lead: Cycles from the section before's first complete rows to the first MAC tile, and what they are spent on.
+        slack: Cycles that the MAC array is still busy when the section's first rows are complete; may be negative.
+    """
+
+    lead: tuple[float, str]
+    slack: float
     phases: tuple[_Phase, ...]
     operation_cycles: tuple[float, ...]
     busy: dict[str, float]
@@ -48,20 +57,27 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
     stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
     per_operation = []
     start = _first_weights(machine, plan.sections[0])
-    total = start
+    total, slack = start, 0.0
     for index, section in enumerate(plan.sections):
         if id(section) not in known:
             known[id(section)] = _section(machine, section)
         timed = known[id(section)]
+        join = max(0.0, timed.lead[0] - slack) if index and pipelined(machine) else 0.0
+        slack = timed.slack
+        total += join
+        stalls[MAC][timed.lead[1]] += join
         for number, phase in enumerate(timed.phases):
             phases.append(PhaseTime(index, number, phase.cycles + phase.wait, phase.limited_by))
+            if not number:
+                phases[-1] = replace(phases[-1], cycles=phases[-1].cycles + join)
             total += phase.cycles + phase.wait
         for resource, cycles in timed.busy.items():
             busy[resource] += cycles
         for chunk, reasons in timed.exposed.items():
             for reason, cycles in reasons.items():
                 stalls[chunk][reason] += cycles
-        per_operation.append(timed.operation_cycles)
+        first, *others = timed.operation_cycles
+        per_operation.append((first + join, *others))
     last = plan.sections[-1]
     drain = last.costs[last.parts[-1].operation].depth_cycles if pipelined(machine) else 0
     whole = total + drain
@@ -85,7 +101,7 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
 def _first_weights(machine: Machine, section: Section) -> float:
     """Cycles until the first weight tile and its pixels are on the chip: nothing can hide them."""
     first = section.parts[0]
-    return machine.dram_latency_cycles + first.dram_bytes / first.tiles / machine.dram_bytes_per_cycle
+    return machine.dram_latency_cycles + first.fetched_bytes / first.passes / machine.dram_bytes_per_cycle
 
 
 def _section(machine: Machine, section: Section) -> _SectionTime:
@@ -111,7 +127,32 @@ def _section(machine: Machine, section: Section) -> _SectionTime:
         _stalls(section, parts, phase, loads, exposed)
         for resource, cycles in _work(machine, section, parts).items():
             busy[resource] += cycles
-    return _SectionTime(tuple(phases), tuple(operation_cycles), dict(busy), exposed)
+    lead, slack = _lead(section), _slack(section)
+    return _SectionTime(lead, slack, tuple(phases), tuple(operation_cycles), dict(busy), exposed)
+
+
+def _lead(section: Section) -> tuple[float, str]:
+    """Latency of what stands in front of the section's first MAC tile."""
+    latency, reason = 0.0, f"{MAC}: pipeline drain"
+    for part in section.parts:
+        cost = section.costs[part.operation]
+        if cost.chunk == MAC:
+            break
+        latency += _tile(section, part) + cost.depth_cycles
+        reason = f"{cost.chunk}: first row group"
+    return latency, reason
+
+
+def _slack(section: Section) -> float:
+    """What is left of the last MAC part when its first rows have passed everything behind it."""
+    latency = 0.0
+    for part in reversed(section.parts):
+        cost = section.costs[part.operation]
+        latency += cost.depth_cycles
+        if cost.chunk == MAC:
+            return (part.groups - 1) * _tile(section, part) - latency
+        latency += _tile(section, part)
+    return -latency
 
 
 def _work(machine: Machine, section: Section, parts: Sequence[Part]) -> dict[str, float]:
@@ -121,7 +162,9 @@ def _work(machine: Machine, section: Section, parts: Sequence[Part]) -> dict[str
         cost = section.costs[part.operation]
         work[cost.chunk] += cost.busy_cycles / part.share
         work[REQUANT] += cost.requant_cycles / part.share
-        work[ACTIVATION_BUFFER] += cost.activation_bytes / part.share / machine.buffers.activation.bytes_per_cycle
+        work[ACTIVATION_BUFFER] += (
+            cost.activation_bytes / part.share / machine.buffers.activation.bytes_per_cycle
+        )
         work[DRAM] += part.dram_bytes / machine.dram_bytes_per_cycle
     return work
 
@@ -146,7 +189,9 @@ def _chain(section: Section, parts: Sequence[Part]) -> float:
     for last in parts:
         chain = [last]
         while True:
-            before = next((inside[need] for need, how in chain[0].needs if how == "rows" and need in inside), None)
+            before = next(
+                (inside[need] for need, how in chain[0].needs if how == "rows" and need in inside), None
+            )
             if before is None:
                 break
             chain.insert(0, before)
@@ -155,18 +200,16 @@ def _chain(section: Section, parts: Sequence[Part]) -> float:
         times = [_tile(section, part) for part in chain]
         depths = sum(section.costs[part.operation].depth_cycles for part in chain[:-1])
         for slowest, part in enumerate(chain):
-            # A consumer starts on rows that the last weight pass of its producer has finished.
-            up = sum(
-                time * ((before.passes - 1) * before.groups + 1)
-                for time, before in zip(times[:slowest], chain[:slowest], strict=True)
-            )
-            down = sum(
-                time * ((after.passes - 1) * after.groups + 1)
-                for time, after in zip(times[slowest + 1 :], chain[slowest + 1 :], strict=True)
-            )
+            up = sum(times[i] * _until_rows(chain[i], chain[i + 1]) for i in range(slowest))
+            down = sum(times[i] * _until_rows(chain[i], chain[i]) for i in range(slowest + 1, len(chain)))
             if section.costs[part.operation].chunk != MAC:
                 longest = max(longest, up + times[slowest] * part.tiles + down + depths)
     return longest
+
+
+def _until_rows(part: Part, consumer: Part) -> int:
+    """Tiles until a part has made something that ``consumer`` can take: whole rows come with the last pass."""
+    return 1 if consumer.aligned else (part.passes - 1) * part.groups + 1
 
 
 def _wait(section: Section, parts: Sequence[Part]) -> tuple[float, str]:
@@ -181,8 +224,8 @@ def _wait(section: Section, parts: Sequence[Part]) -> tuple[float, str]:
 def _wait_of(section: Section, part: Part) -> tuple[float, str]:
     latency, reason, phase, at = 0.0, "", part.phase, part
     while True:
-        if not at.needs:
-            return latency, reason
+        if not at.needs:  # across the section's edge: `_lead` and `_slack` of the neighbours
+            return 0.0, ""
         need, how = at.needs[-1]
         before = section.parts[need]
         cost = section.costs[before.operation]

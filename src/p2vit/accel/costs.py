@@ -97,7 +97,11 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
     column_steps = groups * folds(op.cols, wide)
     step = folds(op.inner, array.lanes_per_line)
     weight_bytes_per_step = op.inner * op.weight_bits * wide // 8
-    starved = max(0, folds(weight_bytes_per_step, machine.buffers.weight.bytes_per_cycle) - step) if op.weight_bits else 0
+    starved = (
+        max(0, folds(weight_bytes_per_step, machine.buffers.weight.bytes_per_cycle) - step)
+        if op.weight_bits
+        else 0
+    )
     exposed, requant_cycles, depth = 0, 0, array.pipeline_depth_cycles
     if op.requantized:
         # All lines finish a column together; its accumulators go through the lanes in as many turns as it takes.
@@ -105,7 +109,9 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
         requant_cycles = column_steps * turn
         depth += requant.pipeline_depth_cycles
         if not machine.pipelining.intra_layer:
-            exposed = column_steps * (turn - requant.initiation_interval_cycles + requant.pipeline_depth_cycles)
+            exposed = column_steps * (
+                turn - requant.initiation_interval_cycles + requant.pipeline_depth_cycles
+            )
     # Rows that stand still are loaded once per weight tile; the operand that streams past them once per group.
     stationary = passes * op.instances * op.rows * op.inner * _stationary_bits(op) // 8
     streamed = 0 if op.weight_bits else groups * op.cols * op.inner * op.input_bits // 8

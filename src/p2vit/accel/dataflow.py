@@ -18,10 +18,12 @@ from typing import Literal
 
 from p2vit.accel.costs import Cost, cost_of
 from p2vit.accel.machine import Machine
-from p2vit.accel.memory import MemoryPlan, pipelined, plan_memory
+from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, plan_memory
 from p2vit.accel.workload import Operation, Workload
 
 Needs = Literal["rows", "all"]
+# Element by element, they need no whole rows.
+PASS_ALIGNED = ("add", "lookup")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Part:
         passes: Weight tiles.
         groups: Row groups of one pass.
         needs: (part, "rows" | "all"): rows of a group from the same rows of that part, or all of it.
-        dram_bytes: DRAM traffic, spread over its passes.
+        aligned: It takes its producer's tiles pass by pass; otherwise it waits for whole rows.
+        reuses: Parts that must be done with the buffer space it writes to (q, k, v of the head before last).
+        fetched_bytes: DRAM traffic ahead of it, spread over its passes.
+        spilled_bytes: DRAM traffic while it runs, spread over its tiles.
     """
 
     index: int
@@ -46,12 +51,20 @@ class Part:
     passes: int
     groups: int
     needs: tuple[tuple[int, Needs], ...]
-    dram_bytes: float
+    aligned: bool
+    reuses: tuple[int, ...]
+    fetched_bytes: float
+    spilled_bytes: float
 
     @property
     def tiles(self) -> int:
         """Tiles it is cut into."""
         return self.passes * self.groups
+
+    @property
+    def dram_bytes(self) -> float:
+        """All its DRAM traffic."""
+        return self.fetched_bytes + self.spilled_bytes
 
 
 @dataclass(frozen=True)
@@ -100,11 +113,15 @@ def schedule(machine: Machine, workload: Workload) -> Schedule:
     sections, names = [], []
     pieces = split_sections(workload)
     for index, operations in enumerate(pieces):
-        first = workload.input_bytes + workload.constant_bytes if index == 0 else 0
-        last = operations[-1].output_bytes if index == len(pieces) - 1 else 0
-        key = (first, last, *(_shape(op) for op in operations))
+        first, last = index == 0, index == len(pieces) - 1
+        ends = Ends(
+            workload.input_bytes if first else 0,
+            workload.constant_bytes if first else 0,
+            operations[-1].output_bytes if last else 0,
+        )
+        key = (ends, *(_shape(op) for op in operations))
         if key not in known:
-            known[key] = lay_out(machine, operations, first, last)
+            known[key] = lay_out(machine, operations, ends)
         sections.append(known[key])
         names.append(tuple(op.name for op in operations))
     return Schedule(tuple(sections), tuple(names))
@@ -131,16 +148,15 @@ def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
     return [tuple(section) for section in sections]
 
 
-def lay_out(machine: Machine, operations: Sequence[Operation], input_bytes: int = 0, result_bytes: int = 0) -> Section:
+def lay_out(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> Section:
     """Parts and phases of one section.
 
     Args:
         machine: The machine.
         operations: The section's operations.
-        input_bytes: What its first operation reads from DRAM (pixels, position constants).
-        result_bytes: What its last operation writes to DRAM.
+        ends: What it reads and writes off the chip whatever fits.
     """
-    memory = plan_memory(machine, operations, input_bytes, result_bytes)
+    memory = plan_memory(machine, operations, ends)
     costs = tuple(cost_of(machine, op, passes) for op, passes in zip(operations, memory.passes, strict=True))
     builder = _Builder(tuple(operations), costs, memory)
     if pipelined(machine):
@@ -153,12 +169,16 @@ def lay_out(machine: Machine, operations: Sequence[Operation], input_bytes: int 
 class _Builder:
     """Lays out parts one after the other."""
 
-    def __init__(self, operations: tuple[Operation, ...], costs: tuple[Cost, ...], memory: MemoryPlan) -> None:
+    def __init__(
+        self, operations: tuple[Operation, ...], costs: tuple[Cost, ...], memory: MemoryPlan
+    ) -> None:
         self.operations, self.costs, self.memory = operations, costs, memory
         self.parts: list[Part] = []
         self.phase = 0
 
-    def add(self, op: int, needs: Sequence[tuple[int, Needs]], share: int = 1) -> int:
+    def add(
+        self, op: int, needs: Sequence[tuple[int, Needs]], share: int = 1, reuses: tuple[int, ...] = ()
+    ) -> int:
         """Append a part; an operation that only passes elements on takes over its producer's weight passes."""
         operation, cost = self.operations[op], self.costs[op]
         passes = self.memory.passes[op]
@@ -167,14 +187,17 @@ class _Builder:
             groups = cost.groups
         else:
             groups = max(1, cost.groups // share)
-        if operation.kind in ("add", "lookup") and needs:
+        aligned = operation.kind in PASS_ALIGNED and bool(needs) and needs[-1][1] == "rows"
+        if aligned:
             passes = self.parts[needs[-1][0]].passes
-        dram = self.memory.dram_bytes(op, operation) / share
-        part = Part(len(self.parts), op, self.phase, share, passes, groups, tuple(needs), dram)
+        fetched, spilled = self.memory.fetched_bytes[op] / share, self.memory.spilled_bytes[op] / share
+        part = Part(len(self.parts), op, self.phase, share, passes, groups, tuple(needs), aligned, reuses, fetched, spilled)
         self.parts.append(part)
         return part.index
 
-    def chain(self, ops: Sequence[int], needs: Sequence[tuple[int, Needs]], how: Needs, share: int = 1) -> int:
+    def chain(
+        self, ops: Sequence[int], needs: Sequence[tuple[int, Needs]], how: Needs, share: int = 1
+    ) -> int:
         """Append parts that each need the one before; returns the last."""
         for op in ops:
             needs = ((self.add(op, needs, share), how),)
@@ -229,14 +252,16 @@ class _Builder:
         values = kinds.index("attention_values", scores)
         heads = self.operations[scores].heads
         made: list[list[int]] = []
-        last, before = -1, previous
+        attended: list[int] = []
+        before = previous
         for head in range(heads + 1):
             if head:
                 self.phase += 1
             if head < heads:
-                made.append([self.add(op + i, before, heads) for i in range(count)])
+                reuses = tuple(attended[head - HEADS_IN_FLIGHT : head - HEADS_IN_FLIGHT + 1])
+                made.append([self.add(op + i, before, heads, reuses) for i in range(count)])
             if head:
                 # Scores need every row of k, attention × V every row of v, of the head made one phase earlier.
-                core_needs = [(part, "all") for part in made[head - 1]]
-                last = self.chain(range(scores, values + 1), core_needs, "rows", heads)  # type: ignore[arg-type]
-        return values + 1, last
+                core_needs: list[tuple[int, Needs]] = [(part, "all") for part in made[head - 1]]
+                attended.append(self.chain(range(scores, values + 1), core_needs, "rows", heads))
+        return values + 1, attended[-1]

@@ -22,10 +22,13 @@ class MacArray(_Described):
     """Precision-scalable multiply-accumulate array."""
 
     lines: Count = Field(description="Tokens worked on at once.")
-    lanes_per_line: Count = Field(description="8×8-bit products of one line per cycle, summed into one accumulator.")
+    lanes_per_line: Count = Field(
+        description="8×8-bit products of one line per cycle, summed into one accumulator."
+    )
     pipeline_depth_cycles: Depth = Field(description="Cycles from operands to accumulator.")
     narrow_weight_rate: Literal[1, 2] = Field(
-        2, description="Output columns per step with 4-bit weights: 2 where an 8×8 multiplier splits into two 8×4."
+        2,
+        description="Output columns per step with 4-bit weights: 2 where an 8×8 multiplier splits into two 8×4.",
     )
     macs_per_dsp: Annotated[float, Field(ge=0, le=8)] = Field(
         0, description="8×8 MACs packed into one FPGA DSP per cycle; 0 on an ASIC."
@@ -41,7 +44,9 @@ class ShifterArray(_Described):
     """Shift-and-accumulate array: attention codes that are exponents, times V."""
 
     lines: Count = Field(description="Rows of attention codes worked on at once.")
-    lanes_per_line: Count = Field(description="Shifted values of one line per cycle, summed into one accumulator.")
+    lanes_per_line: Count = Field(
+        description="Shifted values of one line per cycle, summed into one accumulator."
+    )
     pipeline_depth_cycles: Depth = Field(description="Cycles from operands to accumulator.")
 
 
@@ -50,7 +55,9 @@ class RowChunk(_Described):
 
     lanes: Count = Field(description="Elements of one row per cycle.")
     passes: Annotated[int, Field(ge=1, le=8)] = Field(description="Times that each element passes the lanes.")
-    pipeline_depth_cycles: Depth = Field(description="Cycles from the last element in to the last element out.")
+    pipeline_depth_cycles: Depth = Field(
+        description="Cycles from the last element in to the last element out."
+    )
     dsps_per_lane: Dsps = Field(0, description="FPGA DSPs of one lane; 0 on an ASIC.")
 
 
@@ -68,11 +75,15 @@ RequantMethod = Literal["shift", "multiplier8", "multiplier16", "multiplier32", 
 class Requantization(_Described):
     """int32 accumulators to the next layer's integers."""
 
-    method: RequantMethod = Field(description="A shift (power-of-two scales), an integer multiplier, or float32.")
+    method: RequantMethod = Field(
+        description="A shift (power-of-two scales), an integer multiplier, or float32."
+    )
     lanes: Count = Field(description="Accumulators taken at once.")
     initiation_interval_cycles: Depth = Field(1, description="Cycles between two accumulators of one lane.")
     pipeline_depth_cycles: Depth = Field(description="Cycles from accumulator in to integer out.")
-    dsps_per_lane: Dsps = Field(0, description="FPGA DSPs of one lane (the reciprocal of the softmax row); 0 on an ASIC.")
+    dsps_per_lane: Dsps = Field(
+        0, description="FPGA DSPs of one lane (the reciprocal of the softmax row); 0 on an ASIC."
+    )
 
 
 class Chunks(_Described):
@@ -105,15 +116,21 @@ class Buffers(_Described):
     """On-chip memory."""
 
     activation: Buffer = Field(description="Residual stream, activations, q, k, v.")
-    weight: Buffer = Field(description="Weight tiles, double-buffered: half is read while the other half is filled.")
-    accumulator: Buffer = Field(description="int32 scores on their way from the MAC array to the softmax chunk.")
+    weight: Buffer = Field(
+        description="Weight tiles, double-buffered: half is read while the other half is filled."
+    )
+    accumulator: Buffer = Field(
+        description="int32 scores on their way from the MAC array to the softmax chunk."
+    )
 
 
 class Dram(_Described):
     """Off-chip memory."""
 
     kind: str = Field(description="Key of the technology table's DRAM energies.")
-    bandwidth_gbytes_per_s: Annotated[float, Field(gt=0, le=10000)] = Field(description="Sustained, 10⁹ bytes.")
+    bandwidth_gbytes_per_s: Annotated[float, Field(gt=0, le=10000)] = Field(
+        description="Sustained, 10⁹ bytes."
+    )
     latency_ns: Annotated[float, Field(ge=0, le=10000)] = Field(description="First byte after the request.")
 
 
@@ -138,9 +155,12 @@ class Machine(_Described):
     name: Annotated[str, Field(min_length=1, max_length=64)]
     summary: str
     known: tuple[str, ...] = Field((), description="Published facts that the description keeps to.")
-    assumed: tuple[str, ...] = Field((), description="What nobody published and this description chose, with the reason.")
+    assumed: tuple[str, ...] = Field(
+        (), description="What nobody published and this description chose, with the reason."
+    )
     organisation: Literal["chunks", "single_engine"] = Field(
-        "chunks", description="Own chunks side by side, or one reconfigurable engine that does one thing at a time."
+        "chunks",
+        description="Own chunks side by side, or one reconfigurable engine that does one thing at a time.",
     )
     reconfiguration_cycles: Annotated[int, Field(ge=0, le=100000)] = Field(
         0, description="Cycles that a single engine takes to turn from one operation to the next."
@@ -175,4 +195,6 @@ class Machine(_Described):
 
     def with_pipelining(self, *, inter_layer: bool, intra_layer: bool) -> "Machine":
         """The same machine with other things overlapping."""
-        return self.model_copy(update={"pipelining": Pipelining(inter_layer=inter_layer, intra_layer=intra_layer)})
+        return self.model_copy(
+            update={"pipelining": Pipelining(inter_layer=inter_layer, intra_layer=intra_layer)}
+        )

@@ -14,7 +14,9 @@ _DESCRIPTIONS = files("p2vit.accel") / "descriptions"
 
 def known_machines() -> list[str]:
     """Names of the shipped descriptions."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _DESCRIPTIONS.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in _DESCRIPTIONS.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_machine(name: str) -> Machine:
@@ -32,10 +34,14 @@ def load_machine(name: str) -> Machine:
     if not name.endswith((".yaml", ".yml")):
         if name not in known_machines():
             hint = did_you_mean(name, known_machines())
-            raise AccelError("machine", [f"no description is called {name!r}; {hint}; or give the path of a .yaml file"])
+            raise AccelError(
+                "machine", [f"no description is called {name!r}; {hint}; or give the path of a .yaml file"]
+            )
         return read_yaml(Path(str(_DESCRIPTIONS / f"{name}.yaml")), Machine)
     path = Path(name)
-    machine = read_yaml(path, Machine, next_step="docs/accelerator.md lists every key; docs/hardware holds commented examples")
+    machine = read_yaml(
+        path, Machine, next_step="docs/accelerator.md lists every key; docs/hardware holds commented examples"
+    )
     if machine.technology.endswith((".yaml", ".yml")):
         machine = machine.model_copy(update={"technology": str(path.parent / machine.technology)})
     # A bad DRAM kind or table must be refused when the file is read, not in the middle of a search.

@@ -44,47 +44,54 @@ class Misfit:
 
 
 @dataclass(frozen=True)
+class Ends:
+    """What a section moves off the chip whatever fits.
+
+    Attributes:
+        pixel_bytes: Read by its first operation.
+        constant_bytes: Position constants, read by its token assembly.
+        result_bytes: Written by its last operation.
+    """
+
+    pixel_bytes: int = 0
+    constant_bytes: int = 0
+    result_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class MemoryPlan:
     """How the operations of one section use memory.
 
     Attributes:
         passes: Weight tiles of each operation (1 where there are no weights).
-        weight_fetches: Times that each operation's weights come from DRAM.
-        spill_bytes: DRAM bytes of each operation's activations, read and written.
+        fetched_bytes: DRAM bytes of each operation that are there beforehand: weights (as often as they are fetched),
+            pixels, position constants. They can be prefetched.
+        spilled_bytes: DRAM bytes of each operation's activations, read and written while it runs.
         peak_activation_bytes: Peak need of the activation buffer after spilling.
         misfits: Why it cannot run; empty if it can.
     """
 
     passes: tuple[int, ...]
-    weight_fetches: tuple[int, ...]
-    spill_bytes: tuple[int, ...]
+    fetched_bytes: tuple[int, ...]
+    spilled_bytes: tuple[int, ...]
     peak_activation_bytes: int
     misfits: tuple[Misfit, ...] = field(default=())
 
-    def dram_bytes(self, index: int, operation: Operation) -> int:
-        """All DRAM traffic of one operation."""
-        return operation.weight_bytes * self.weight_fetches[index] + self.spill_bytes[index]
 
-
-def plan_memory(
-    machine: Machine, operations: Sequence[Operation], input_bytes: int = 0, result_bytes: int = 0
-) -> MemoryPlan:
+def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> MemoryPlan:
     """Plan one section (a block, the embedding, the head).
 
     Args:
         machine: The machine.
         operations: The section's operations in program order.
-        input_bytes: What the first operation reads from DRAM whatever fits (pixels, position constants).
-        result_bytes: What the last operation writes to DRAM whatever fits (logits).
+        ends: What the section reads and writes off the chip whatever fits.
 
     Returns:
         The plan; where it does not fit, with the reasons and the levers.
     """
     misfits: list[Misfit] = []
     passes = tuple(_weight_passes(machine, op, misfits) for op in operations)
-    spill = [_score_spill(machine, op, misfits) for op in operations]
-    spill[0] += input_bytes
-    spill[-1] += result_bytes
+    spill = _score_spill(machine, operations, misfits)
     peak, residual = _activation_need(machine, operations)
     capacity = machine.buffers.activation.size_bytes
     blocks = 1
@@ -104,8 +111,13 @@ def plan_memory(
         else:
             blocks = max(1, folds(row_need, max(1, capacity - fixed)))
         peak = fixed + folds(row_need, blocks)
-    fetches = tuple(blocks if op.weight_bits else 1 for op in operations)
-    return MemoryPlan(passes, fetches, tuple(spill), peak, tuple(misfits))
+    ends = ends or Ends()
+    fetched = [op.weight_bytes * blocks for op in operations]
+    fetched[0] += ends.pixel_bytes
+    if ends.constant_bytes:
+        fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += ends.constant_bytes
+    spill[-1] += ends.result_bytes
+    return MemoryPlan(passes, tuple(fetched), tuple(spill), peak, tuple(misfits))
 
 
 def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> int:
@@ -128,27 +140,37 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
     return op.cols
 
 
-def _score_spill(machine: Machine, op: Operation, misfits: list[Misfit]) -> int:
-    """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations."""
-    if op.kind != "scores":
-        return 0
+def _score_spill(machine: Machine, operations: Sequence[Operation], misfits: list[Misfit]) -> list[int]:
+    """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations.
+
+    One operation at a time means that a whole head's scores wait for the softmax; rows that flow need two tiles.
+    """
+    spill = [0] * len(operations)
     size = machine.buffers.accumulator.size_bytes
-    lines = machine.chunks.mac_array.lines
-    tile = min(lines, op.rows) * op.cols * op.output_bits // 8
-    if pipelined(machine):
-        if SCORE_TILES * tile > size:
-            need = SCORE_TILES * tile
-            misfits.append(
-                Misfit(
-                    f"{SCORE_TILES} tiles of int32 scores of {op.name} do not fit the accumulator buffer",
-                    op.name, need, size, "bytes",
-                    (f"buffers.accumulator.size_bytes of at least {need}", "fewer chunks.mac_array.lines",
-                     "a smaller image or larger patches (fewer tokens)"),
-                )
-            )  # fmt: skip
-        return 0
-    one_head = op.output_bytes // op.heads
-    return 0 if one_head <= size else 2 * op.output_bytes
+    for index, op in enumerate(operations):
+        if op.kind == "scores" and pipelined(machine):
+            need = SCORE_TILES * (min(machine.chunks.mac_array.lines, op.rows) * op.cols * op.output_bits // 8)
+            if need > size:
+                misfits.append(_score_misfit(op, need, size))
+        elif op.kind == "scores" and op.output_bytes // op.instances > size:
+            spill[index] = op.output_bytes
+            spill[next(i for i in range(index, len(operations)) if operations[i].kind == "softmax")] = op.output_bytes
+    return spill
+
+
+def _score_misfit(op: Operation, need: int, size: int) -> Misfit:
+    return Misfit(
+        f"{SCORE_TILES} tiles of int32 scores of {op.name} do not fit the accumulator buffer",
+        op.name,
+        need,
+        size,
+        "bytes",
+        (
+            f"buffers.accumulator.size_bytes of at least {need}",
+            "fewer chunks.mac_array.lines",
+            "a smaller image or larger patches (fewer tokens)",
+        ),
+    )
 
 
 def pipelined(machine: Machine) -> bool:
@@ -158,13 +180,16 @@ def pipelined(machine: Machine) -> bool:
 
 def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple[int, int]:
     """Peak bytes of the section with everything on the chip, and how many of them are the residual stream."""
-    residual = max((op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0)
+    residual = max(
+        (op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0
+    )
     fixed = _fixed_need(machine, operations)
     linears = [op for op in operations if op.kind == "linear"]
     # A linear holds its input and its output; q, k and v of a pipelined attention live head by head in `fixed`.
     per_head = {op.name for op in _projections(operations)}
     live = [
-        op.rows * op.inner + (0 if op.name in per_head else op.output_bytes if op.output_bits == 8 else 0) for op in linears
+        op.rows * op.inner + (0 if op.name in per_head else op.output_bytes if op.output_bits == 8 else 0)
+        for op in linears
     ]
     values = max((op.output_bytes for op in operations if op.kind == "attention_values"), default=0)
     norm_out = max((op.rows * op.inner for op in _projections(operations)), default=0)

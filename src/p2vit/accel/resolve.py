@@ -16,7 +16,9 @@ VITS = {
         ViTConfig("vit_small_patch16_224", embed_dim=384, heads=6, mlp_dim=1536),
         ViTConfig("vit_base_patch16_224", embed_dim=768, heads=12, mlp_dim=3072),
         ViTConfig("vit_large_patch16_224", embed_dim=1024, heads=16, mlp_dim=4096, depth=24),
-        ViTConfig("vit_small_patch14_dinov2", patch_size=14, embed_dim=384, heads=6, mlp_dim=1536, num_classes=0),
+        ViTConfig(
+            "vit_small_patch14_dinov2", patch_size=14, embed_dim=384, heads=6, mlp_dim=1536, num_classes=0
+        ),
     )
 }
 # Liu et al., ICCV 2021, table 7.

@@ -122,7 +122,9 @@ class Technology(_Described):
 
 def known_technologies() -> list[str]:
     """Names of the shipped tables."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _TABLES.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in _TABLES.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 @lru_cache(maxsize=32)
@@ -142,5 +144,7 @@ def load_technology(name: str) -> Technology:
         return read_yaml(Path(name), Technology)
     if name not in known_technologies():
         hint = did_you_mean(name, known_technologies())
-        raise AccelError("technology", [f"no table is called {name!r}; {hint}; or give the path of a .yaml file"])
+        raise AccelError(
+            "technology", [f"no table is called {name!r}; {hint}; or give the path of a .yaml file"]
+        )
     return read_yaml(Path(str(_TABLES / f"{name}.yaml")), Technology)

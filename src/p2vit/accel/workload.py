@@ -136,7 +136,9 @@ class Workload:
             raise ValueError(f"{self.name}: a workload needs at least one operation")
         repeated = [name for name, count in Counter(op.name for op in self.operations).items() if count > 1]
         if repeated:
-            raise ValueError(f"{self.name}: operation names must be unique; repeated: {', '.join(repeated[:5])}")
+            raise ValueError(
+                f"{self.name}: operation names must be unique; repeated: {', '.join(repeated[:5])}"
+            )
 
     @property
     def macs(self) -> int:

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from p2vit.accel.workload import Operation, Workload
-from p2vit.accel.workload_vit import RESIDUAL_BITS, AttentionShape, Precision, attention, mlp, residual_ops, tail
+from p2vit.accel.workload_vit import (
+    RESIDUAL_BITS,
+    AttentionShape,
+    Precision,
+    attention,
+    mlp,
+    residual_ops,
+    tail,
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,9 @@ def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Wor
         window = min(config.window, grid)
         shape = AttentionShape(dim, heads, (grid // window) ** 2, window * window, score_bias=True)
         for _ in range(depth):
-            operations += _block(f"block{block}.", block, grid * grid, shape, config.mlp_ratio * dim, precision)
+            operations += _block(
+                f"block{block}.", block, grid * grid, shape, config.mlp_ratio * dim, precision
+            )
             block += 1
     # Swin normalises every token, then averages; the pool reads what the norm wrote.
     norm = Operation("norm", "layernorm", "head", -1, grid * grid, dim, input_bits=RESIDUAL_BITS)
@@ -97,10 +107,25 @@ def _merging(stage: int, grid: int, dim: int, precision: Precision) -> list[Oper
     bits = precision.of(prefix + "reduction")
     return [
         Operation(
-            prefix + "gather", "move", "merge", -1, rows, 2 * dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
+            prefix + "gather",
+            "move",
+            "merge",
+            -1,
+            rows,
+            2 * dim,
+            input_bits=RESIDUAL_BITS,
+            output_bits=RESIDUAL_BITS,
         ),
         Operation(prefix + "norm", "layernorm", "merge", -1, rows, 2 * dim, input_bits=RESIDUAL_BITS),
         Operation(
-            prefix + "reduction", "linear", "merge", -1, rows, dim, 2 * dim, weight_bits=bits, output_bits=RESIDUAL_BITS
+            prefix + "reduction",
+            "linear",
+            "merge",
+            -1,
+            rows,
+            dim,
+            2 * dim,
+            weight_bits=bits,
+            output_bits=RESIDUAL_BITS,
         ),
     ]

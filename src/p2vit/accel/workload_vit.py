@@ -31,9 +31,15 @@ class Precision:
         Raises:
             AccelError: listing every bit width that no array can take.
         """
-        wrong = {name: bits for name, bits in (("weight_bits", self.weight_bits), *self.layers.items()) if bits not in (4, 8)}
+        wrong = {
+            name: bits
+            for name, bits in (("weight_bits", self.weight_bits), *self.layers.items())
+            if bits not in (4, 8)
+        }
         if wrong:
-            raise AccelError("precision", [f"{name} is {bits}; allowed: 4, 8" for name, bits in wrong.items()])
+            raise AccelError(
+                "precision", [f"{name} is {bits}; allowed: 4, 8" for name, bits in wrong.items()]
+            )
 
     def of(self, name: str) -> int:
         """Weight bits of the linear called ``name``."""
@@ -89,11 +95,26 @@ def attention(prefix: str, block: int, shape: AttentionShape, precision: Precisi
     def linear(name: str, output_bits: int = 8) -> Operation:
         bits = precision.of(prefix + name)
         return Operation(
-            prefix + name, "linear", "attention", block, rows, dim, dim, heads=1, weight_bits=bits, output_bits=output_bits
+            prefix + name,
+            "linear",
+            "attention",
+            block,
+            rows,
+            dim,
+            dim,
+            heads=1,
+            weight_bits=bits,
+            output_bits=output_bits,
         )
 
     def per_head(
-        name: str, kind: str, cols: int, inner: int, input_bits: int, output_bits: int, log2_codes: bool = False
+        name: str,
+        kind: str,
+        cols: int,
+        inner: int,
+        input_bits: int,
+        output_bits: int,
+        log2_codes: bool = False,
     ) -> Operation:
         return Operation(
             prefix + name,
@@ -114,7 +135,9 @@ def attention(prefix: str, block: int, shape: AttentionShape, precision: Precisi
     operations = [linear("q"), linear("k"), linear("v")]
     operations.append(per_head("scores", "scores", shape.tokens, head_dim, 8, ACCUMULATOR_BITS))
     if shape.score_bias:
-        operations.append(per_head("score_bias", "score_bias", shape.tokens, 0, ACCUMULATOR_BITS, ACCUMULATOR_BITS))
+        operations.append(
+            per_head("score_bias", "score_bias", shape.tokens, 0, ACCUMULATOR_BITS, ACCUMULATOR_BITS)
+        )
     operations.append(per_head("softmax", "softmax", shape.tokens, 0, ACCUMULATOR_BITS, code_bits, log2))
     operations.append(per_head("values", "attention_values", head_dim, shape.tokens, 8, 8, log2))
     operations.append(linear("proj", RESIDUAL_BITS))
@@ -136,23 +159,37 @@ def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Pr
     ]
 
 
-def residual_ops(prefix: str, block: int, rows: int, dim: int, part: Part = "attention") -> tuple[Operation, Operation]:
+def residual_ops(
+    prefix: str, block: int, rows: int, dim: int, part: Part = "attention"
+) -> tuple[Operation, Operation]:
     """The LayerNorm in front of an attention layer and the add behind it."""
     norm = Operation(prefix + "norm1", "layernorm", part, block, rows, dim, input_bits=RESIDUAL_BITS)
-    add = Operation(prefix + "add1", "add", part, block, rows, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS)
+    add = Operation(
+        prefix + "add1", "add", part, block, rows, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
+    )
     return norm, add
 
 
 def tail(rows: int, dim: int, classes: int, *, average: bool, precision: Precision) -> list[Operation]:
     """From the last residual stream to the logits: select or pool, LayerNorm, affine, head."""
     tail_ops = [
-        Operation("pool", "pool" if average else "move", "head", -1, rows if average else 1, dim, input_bits=RESIDUAL_BITS),
+        Operation(
+            "pool",
+            "pool" if average else "move",
+            "head",
+            -1,
+            rows if average else 1,
+            dim,
+            input_bits=RESIDUAL_BITS,
+        ),
         Operation("norm", "layernorm", "head", -1, 1, dim, input_bits=RESIDUAL_BITS),
         Operation("affine", "affine", "head", -1, 1, dim),
     ]
     if classes:
         bits = precision.of("head")
-        tail_ops.append(Operation("head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=32))
+        tail_ops.append(
+            Operation("head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=32)
+        )
     return tail_ops
 
 
@@ -181,7 +218,16 @@ def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workl
     ]  # fmt: skip
     if config.pre_norm:
         operations.append(
-            Operation("pre_norm", "layernorm", "embedding", -1, tokens, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS)
+            Operation(
+                "pre_norm",
+                "layernorm",
+                "embedding",
+                -1,
+                tokens,
+                dim,
+                input_bits=RESIDUAL_BITS,
+                output_bits=RESIDUAL_BITS,
+            )
         )
     shape = AttentionShape(dim, config.heads, 1, tokens)
     for block in range(config.depth):

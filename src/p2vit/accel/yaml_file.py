@@ -31,7 +31,9 @@ def read_yaml(path: Path, model: type[Model], next_step: str = "") -> Model:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise AccelError(str(path), [f"cannot be read: {getattr(error, 'strerror', None) or error}"], next_step) from None
+        raise AccelError(
+            str(path), [f"cannot be read: {getattr(error, 'strerror', None) or error}"], next_step
+        ) from None
     data = _parse(path, text, next_step)
     try:
         return model.model_validate(_plain(data))
