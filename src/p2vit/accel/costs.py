@@ -105,13 +105,14 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
     exposed, requant_cycles, depth = 0, 0, array.pipeline_depth_cycles
     if op.requantized:
         # All lines finish a column together; its accumulators go through the lanes in as many turns as it takes.
-        turn = folds(min(op.rows, array.lines) * wide, requant.lanes) * requant.initiation_interval_cycles
-        requant_cycles = column_steps * turn
+        full, rest = divmod(op.rows, array.lines)
+        turns = full * folds(array.lines * wide, requant.lanes) + folds(rest * wide, requant.lanes)
+        per_image = op.instances * folds(op.cols, wide)
+        requant_cycles = per_image * turns * requant.initiation_interval_cycles
         depth += requant.pipeline_depth_cycles
         if not machine.pipelining.intra_layer:
-            exposed = column_steps * (
-                turn - requant.initiation_interval_cycles + requant.pipeline_depth_cycles
-            )
+            tail = requant.pipeline_depth_cycles - requant.initiation_interval_cycles
+            exposed = requant_cycles + column_steps * max(0, tail)
     # Rows that stand still are loaded once per weight tile; the operand that streams past them once per group.
     stationary = passes * op.instances * op.rows * op.inner * _stationary_bits(op) // 8
     streamed = 0 if op.weight_bits else groups * op.cols * op.inner * op.input_bits // 8

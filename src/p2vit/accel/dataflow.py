@@ -92,11 +92,11 @@ class Schedule:
 
     Attributes:
         sections: Every section of the workload, repeated as often as it occurs.
-        names: Operation names of each section, since equal blocks share theirs.
+        operations: The workload's own operations of each section, since equal blocks share one section's.
     """
 
     sections: tuple[Section, ...]
-    names: tuple[tuple[str, ...], ...]
+    operations: tuple[tuple[Operation, ...], ...]
 
 
 def schedule(machine: Machine, workload: Workload) -> Schedule:
@@ -110,7 +110,7 @@ def schedule(machine: Machine, workload: Workload) -> Schedule:
         The schedule that both timing models execute.
     """
     known: dict[tuple[object, ...], Section] = {}
-    sections, names = [], []
+    sections = []
     pieces = split_sections(workload)
     for index, operations in enumerate(pieces):
         first, last = index == 0, index == len(pieces) - 1
@@ -123,8 +123,7 @@ def schedule(machine: Machine, workload: Workload) -> Schedule:
         if key not in known:
             known[key] = lay_out(machine, operations, ends)
         sections.append(known[key])
-        names.append(tuple(op.name for op in operations))
-    return Schedule(tuple(sections), tuple(names))
+    return Schedule(tuple(sections), tuple(pieces))
 
 
 def _shape(op: Operation) -> tuple[object, ...]:

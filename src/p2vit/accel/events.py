@@ -87,7 +87,7 @@ class _Run:
         unfinished = [stream for stream in self.streams if stream.done < stream.tiles]
         if unfinished:
             stuck = unfinished[0]
-            name = self.plan.names[stuck.section][stuck.operation]
+            name = self.plan.operations[stuck.section][stuck.operation].name
             raise RuntimeError(f"{name} never ran to its end: {stuck.blocked_by or 'not reached'}; this is a defect")
 
     def _happened(self, kind: int, stream: Stream) -> set[str]:

@@ -180,30 +180,35 @@ def pipelined(machine: Machine) -> bool:
 
 def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple[int, int]:
     """Peak bytes of the section with everything on the chip, and how many of them are the residual stream."""
-    residual = max(
-        (op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0
-    )
-    fixed = _fixed_need(machine, operations)
-    linears = [op for op in operations if op.kind == "linear"]
-    # A linear holds its input and its output; q, k and v of a pipelined attention live head by head in `fixed`.
-    per_head = {op.name for op in _projections(operations)}
+    residual = max((op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0)
+    # A linear holds its input and its output; q, k and v live head by head in the heads in flight.
+    projections = _projections(operations)
+    per_head = {op.name for op in projections}
     live = [
-        op.rows * op.inner + (0 if op.name in per_head else op.output_bytes if op.output_bits == 8 else 0)
-        for op in linears
+        op.rows * op.inner + (op.output_bytes if op.output_bits == 8 and op.name not in per_head else 0)
+        for op in operations
+        if op.kind == "linear"
     ]
     values = max((op.output_bytes for op in operations if op.kind == "attention_values"), default=0)
-    norm_out = max((op.rows * op.inner for op in _projections(operations)), default=0)
-    return residual + fixed + max([*live, norm_out + values]), residual
+    norm_out = max((op.rows * op.inner for op in projections), default=0)
+    in_flight = _heads_in_flight_bytes(machine, operations)
+    return residual + in_flight + max([*live, norm_out + values]), residual
 
 
-def _fixed_need(machine: Machine, operations: Sequence[Operation]) -> int:
-    """Bytes that row blocks cannot shrink: q, k and v of the heads in flight, whole."""
+def _heads_in_flight_bytes(machine: Machine, operations: Sequence[Operation]) -> int:
+    """Bytes of q, k and v of the heads that are worked on at a time, all windows."""
     projections = _projections(operations)
     if not projections:
         return 0
     heads = next(op.heads for op in operations if op.kind == "scores")
     in_flight = min(HEADS_IN_FLIGHT, heads) if pipelined(machine) else heads
     return sum(op.output_bytes for op in projections) * in_flight // heads
+
+
+def _fixed_need(machine: Machine, operations: Sequence[Operation]) -> int:
+    """Bytes that row blocks cannot shrink: what one row group attends to, which is its window (all of a plain ViT)."""
+    windows = next((op.instances // op.heads for op in operations if op.kind == "scores"), 1)
+    return folds(_heads_in_flight_bytes(machine, operations), windows)
 
 
 def _projections(operations: Sequence[Operation]) -> list[Operation]:

@@ -23,6 +23,7 @@ Kind = Literal[
 ]
 Part = Literal["embedding", "attention", "mlp", "merge", "head"]
 
+ACCUMULATOR_BITS = 32
 MATMULS = ("linear", "scores", "attention_values")
 ROW_WISE = ("layernorm", "softmax")
 
@@ -107,7 +108,7 @@ class Operation:
     @property
     def requantized(self) -> bool:
         """Whether its int32 accumulators pass the re-quantization chunk."""
-        return self.kind in ("linear", "attention_values")
+        return self.kind in ("linear", "attention_values") and self.output_bits < ACCUMULATOR_BITS
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from p2vit.accel.problems import AccelError, did_you_mean
-from p2vit.accel.workload import Operation, Part, Workload
+from p2vit.accel.workload import ACCUMULATOR_BITS, Operation, Part, Workload
 from p2vit.models.config import ViTConfig
 
 RESIDUAL_BITS = 16
-ACCUMULATOR_BITS = 32
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def tail(rows: int, dim: int, classes: int, *, average: bool, precision: Precisi
     if classes:
         bits = precision.of("head")
         tail_ops.append(
-            Operation("head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=32)
+            Operation("head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=ACCUMULATOR_BITS)
         )
     return tail_ops
 
