@@ -29,7 +29,11 @@ def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
     shifter = CODE_SHIFT_SHARE * table.shift32_um2 + table.add32_um2
     norm = 3 * table.add32_um2 + 2 * table.multiply16_um2 + table.shift32_um2
     softmax = (
-        table.compare32_um2 + 2 * table.add32_um2 + 2 * table.multiply16_um2 + table.table_um2 + table.shift32_um2
+        table.compare32_um2
+        + 2 * table.add32_um2
+        + 2 * table.multiply16_um2
+        + table.table_um2
+        + table.shift32_um2
     )
     elementwise = table.add32_um2 + table.shift32_um2 + 2 * table.compare32_um2 + table.multiply16_um2
     um2 = {

@@ -103,6 +103,10 @@ class CostModel:
             for name in weight_bits
             if name not in self.linears
         ]
-        problems += [f"{name}: weight_bits {bits}; allowed: 4, 8" for name, bits in weight_bits.items() if bits not in (4, 8)]
+        problems += [
+            f"{name}: weight_bits {bits}; allowed: 4, 8"
+            for name, bits in weight_bits.items()
+            if bits not in (4, 8)
+        ]
         if problems:
             raise AccelError(f"bits for {self.workload.name}", problems)

@@ -190,7 +190,19 @@ class _Builder:
         if aligned:
             passes = self.parts[needs[-1][0]].passes
         fetched, spilled = self.memory.fetched_bytes[op] / share, self.memory.spilled_bytes[op] / share
-        part = Part(len(self.parts), op, self.phase, share, passes, groups, tuple(needs), aligned, reuses, fetched, spilled)
+        part = Part(
+            len(self.parts),
+            op,
+            self.phase,
+            share,
+            passes,
+            groups,
+            tuple(needs),
+            aligned,
+            reuses,
+            fetched,
+            spilled,
+        )
         self.parts.append(part)
         return part.index
 

@@ -40,7 +40,10 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
     except ValidationError as error:
         raise AccelError(
             f"changes to {machine.name}",
-            [f"{'.'.join(str(s) for s in item['loc'])}: {item['msg']}, not {item['input']!r}" for item in error.errors()],
+            [
+                f"{'.'.join(str(s) for s in item['loc'])}: {item['msg']}, not {item['input']!r}"
+                for item in error.errors()
+            ],
         ) from None
 
 
@@ -55,4 +58,6 @@ def value_at(machine: Machine, path: str) -> Any:
 def _paths(node: Any, prefix: str = "") -> list[str]:
     if not isinstance(node, dict):
         return [prefix]
-    return [path for key, value in node.items() for path in _paths(value, f"{prefix}.{key}" if prefix else key)]
+    return [
+        path for key, value in node.items() for path in _paths(value, f"{prefix}.{key}" if prefix else key)
+    ]

@@ -124,7 +124,9 @@ def operation_energy(
     requantized = operation.elements if operation.requantized else 0
     requant = requantized * requant_pj(table, machine.chunks.requantization.method)
     if operation.inner:
-        lanes = (machine.chunks.shifter_array if cost.chunk == SHIFTER else machine.chunks.mac_array).lanes_per_line
+        lanes = (
+            machine.chunks.shifter_array if cost.chunk == SHIFTER else machine.chunks.mac_array
+        ).lanes_per_line
         arithmetic = operation.macs * mac_pj(table, cost.chunk, operation.weight_bits)
         registers = operation.macs * table.register_bit_pj * (8 + 32 / lanes)
         if operation.kind == "attention_values":
@@ -151,7 +153,8 @@ def operation_energy(
 def leakage_pj(machine: Machine, technology: Technology, cycles: int) -> float:
     """SRAM leakage over a run of ``cycles``."""
     buffers = machine.buffers
-    mebibytes = (buffers.activation.size_bytes + buffers.weight.size_bytes + buffers.accumulator.size_bytes) / 2**20
+    mebibytes = (
+        buffers.activation.size_bytes + buffers.weight.size_bytes + buffers.accumulator.size_bytes
+    ) / 2**20
     microseconds = cycles / machine.clock_mhz
     return technology.sram_leakage_mw_per_mib * mebibytes * microseconds * 1e3
-

@@ -79,4 +79,6 @@ def _backend(engine: str, address: str | None) -> Iterator[dict[str, Any]]:
                 yield {"backend": "dask"}
     except ModuleNotFoundError as error:
         package = {"ray": "ray", "dask": "distributed"}[engine]
-        raise AccelError("engine", [f"{engine} is not installed ({error.name}); pip install {package}"]) from None
+        raise AccelError(
+            "engine", [f"{engine} is not installed ({error.name}); pip install {package}"]
+        ) from None

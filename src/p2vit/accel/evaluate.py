@@ -45,7 +45,11 @@ def evaluate(machine: Machine, workload: Workload) -> Figures:
     area = sum(area_mm2(machine, technology).values())
     misfits = [misfit for section in plan.sections for misfit in section.memory.misfits]
     if misfits:
-        return Figures(False, max(misfit.gap / misfit.bound for misfit in misfits), {"area_mm2": area, "dsps": machine.dsps})
+        return Figures(
+            False,
+            max(misfit.gap / misfit.bound for misfit in misfits),
+            {"area_mm2": area, "dsps": machine.dsps},
+        )
     cycles = closed_form(machine, plan).cycles
     milliseconds = cycles / (machine.clock_mhz * 1e3)
     energy = run_energy(machine, technology, plan, cycles).total / 1e9

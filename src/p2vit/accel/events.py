@@ -88,7 +88,9 @@ class _Run:
         if unfinished:
             stuck = unfinished[0]
             name = self.plan.operations[stuck.section][stuck.operation].name
-            raise RuntimeError(f"{name} never ran to its end: {stuck.blocked_by or 'not reached'}; this is a defect")
+            raise RuntimeError(
+                f"{name} never ran to its end: {stuck.blocked_by or 'not reached'}; this is a defect"
+            )
 
     def _happened(self, kind: int, stream: Stream) -> set[str]:
         """Apply one event; returns the chunks that may now have something to do."""
@@ -211,7 +213,9 @@ class _Run:
         self.free_at[chunk] = free
         stream.issued += 1
         stream.blocked_by = ""
-        self.tiles.append(Tile(chunk, stream.section, stream.operation, start, free, max(waited, 0.0), reason))
+        self.tiles.append(
+            Tile(chunk, stream.section, stream.operation, start, free, max(waited, 0.0), reason)
+        )
         self._push(free, _FREE, stream)
         self._push(free + stream.depth, _DATA, stream)
 

@@ -8,7 +8,6 @@ their figures from the log instead of evaluating them.
 
 import json
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -161,7 +160,10 @@ def explore(
             seen[key_of(point)] = (point, found)
             violations = _violations(space, found)
             feasible += max(violations) <= 0
-            trial.set_user_attr("violations", violations)
+            for name, violation in zip(
+                ("fits", *space.budget.model_dump(exclude_none=True)), violations, strict=True
+            ):
+                trial.set_constraint(name, violation)
             # What does not fit has no latency; the violation keeps it behind everything that does.
             study.tell(trial, [found.values.get(name, 1e9) for name in space.objectives])
         done += len(trials)
@@ -169,7 +171,12 @@ def explore(
             progress(done, points)
     good = [(point, found) for point, found in seen.values() if max(_violations(space, found)) <= 0]
     return Exploration(
-        done, len(seen), resumed, feasible, time.perf_counter() - started, pareto_front(good, space.objectives)
+        done,
+        len(seen),
+        resumed,
+        feasible,
+        time.perf_counter() - started,
+        pareto_front(good, space.objectives),
     )
 
 
@@ -177,13 +184,7 @@ def _study(space: Space, seed: int) -> Any:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.NSGAIISampler(
-            population_size=GENERATION,
-            seed=seed,
-            constraints_func=lambda trial: trial.user_attrs["violations"],
-        )
+    sampler = optuna.samplers.NSGAIISampler(population_size=GENERATION, seed=seed)
     return optuna.create_study(directions=["minimize"] * len(space.objectives), sampler=sampler)
 
 

@@ -149,12 +149,16 @@ def _score_spill(machine: Machine, operations: Sequence[Operation], misfits: lis
     size = machine.buffers.accumulator.size_bytes
     for index, op in enumerate(operations):
         if op.kind == "scores" and pipelined(machine):
-            need = SCORE_TILES * (min(machine.chunks.mac_array.lines, op.rows) * op.cols * op.output_bits // 8)
+            need = SCORE_TILES * (
+                min(machine.chunks.mac_array.lines, op.rows) * op.cols * op.output_bits // 8
+            )
             if need > size:
                 misfits.append(_score_misfit(op, need, size))
         elif op.kind == "scores" and op.output_bytes // op.instances > size:
             spill[index] = op.output_bytes
-            spill[next(i for i in range(index, len(operations)) if operations[i].kind == "softmax")] = op.output_bytes
+            spill[next(i for i in range(index, len(operations)) if operations[i].kind == "softmax")] = (
+                op.output_bytes
+            )
     return spill
 
 
@@ -180,7 +184,9 @@ def pipelined(machine: Machine) -> bool:
 
 def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple[int, int]:
     """Peak bytes of the section with everything on the chip, and how many of them are the residual stream."""
-    residual = max((op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0)
+    residual = max(
+        (op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0
+    )
     # A linear holds its input and its output; q, k and v live head by head in the heads in flight.
     projections = _projections(operations)
     per_head = {op.name for op in projections}

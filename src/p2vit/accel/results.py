@@ -19,15 +19,21 @@ class Layer(_Result):
     chunk: str = Field(description="Where it runs.")
     macs: int = Field(description="Multiply- or shift-accumulates.")
     cycles: float = Field(description="Cycles of the run attributed to it; all layers together make the run.")
-    busy_cycles: float = Field(description="Cycles its chunk works on it; may lie behind other layers' cycles.")
+    busy_cycles: float = Field(
+        description="Cycles its chunk works on it; may lie behind other layers' cycles."
+    )
     requant_cycles: float
-    utilization: float = Field(description="Lanes that did useful work over lanes of its chunk, while it was busy.")
+    utilization: float = Field(
+        description="Lanes that did useful work over lanes of its chunk, while it was busy."
+    )
     dram_bytes: float
     activation_buffer_bytes: float
     weight_buffer_bytes: float
     accumulator_buffer_bytes: float
     energy_pj: float
-    macs_per_dram_byte: float | None = Field(description="Operational intensity; null without MACs or DRAM traffic.")
+    macs_per_dram_byte: float | None = Field(
+        description="Operational intensity; null without MACs or DRAM traffic."
+    )
 
 
 class ChunkUse(_Result):
@@ -35,7 +41,9 @@ class ChunkUse(_Result):
 
     name: str
     busy_cycles: float
-    utilization: Annotated[float, Field(ge=0, le=1.0000001)] = Field(description="Busy cycles over all cycles.")
+    utilization: Annotated[float, Field(ge=0, le=1.0000001)] = Field(
+        description="Busy cycles over all cycles."
+    )
     stalls: dict[str, float] = Field(description="Cycles it stood still, by reason.")
 
 
@@ -66,7 +74,9 @@ class Simulation(_Result):
     cycles: int | None
     latency_ms: float | None
     images_per_s: float | None
-    gops: float | None = Field(description="2 × MACs of the model per second; attention × V counts, wherever it runs.")
+    gops: float | None = Field(
+        description="2 × MACs of the model per second; attention × V counts, wherever it runs."
+    )
     dsps: float | None = Field(description="FPGA DSPs of all chunks; null on an ASIC.")
     macs_per_dsp: float | None
     gops_per_dsp: float | None

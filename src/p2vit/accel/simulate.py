@@ -60,7 +60,9 @@ def simulate(workload: Workload, machine: Machine, method: Method = "closed_form
     plan = schedule(machine, workload)
     misfits = list(dict.fromkeys(misfit for section in plan.sections for misfit in section.memory.misfits))
     if misfits:
-        return Run(workload, machine, technology, plan, None, _unfit(workload, machine, technology, method, misfits))
+        return Run(
+            workload, machine, technology, plan, None, _unfit(workload, machine, technology, method, misfits)
+        )
     timing = closed_form(machine, plan) if method == "closed_form" else simulate_events(machine, plan)
     result = _result(workload, machine, technology, plan, timing, method)
     return Run(workload, machine, technology, plan, timing, result)
@@ -131,7 +133,12 @@ def _lane_use(machine: Machine, op: Operation, cost: Cost) -> float:
 
 
 def _result(
-    workload: Workload, machine: Machine, technology: Technology, plan: Schedule, timing: Timing, method: Method
+    workload: Workload,
+    machine: Machine,
+    technology: Technology,
+    plan: Schedule,
+    timing: Timing,
+    method: Method,
 ) -> Simulation:
     seconds = timing.cycles / (machine.clock_mhz * 1e6)
     energy = run_energy(machine, technology, plan, timing.cycles)
@@ -181,7 +188,16 @@ def _unfit(
 ) -> Simulation:
     area = area_mm2(machine, technology)
     nothing = dict.fromkeys(
-        ("cycles", "latency_ms", "images_per_s", "gops", "gops_per_dsp", "utilization", "energy_mj", "power_mw")
+        (
+            "cycles",
+            "latency_ms",
+            "images_per_s",
+            "gops",
+            "gops_per_dsp",
+            "utilization",
+            "energy_mj",
+            "power_mw",
+        )
     )
     return Simulation(
         model=workload.name,

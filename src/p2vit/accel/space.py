@@ -42,7 +42,9 @@ class Space(_Described):
     parameters: dict[str, tuple[int | float, ...]] = Field(
         min_length=1, description="Values to choose from, by path in the machine description."
     )
-    weight_bits: tuple[Literal[4, 8], ...] = Field((8,), min_length=1, description="Precisions of every linear.")
+    weight_bits: tuple[Literal[4, 8], ...] = Field(
+        (8,), min_length=1, description="Precisions of every linear."
+    )
     objectives: tuple[Objective, ...] = Field(
         ("latency_ms", "energy_mj", "area_mm2"), min_length=1, description="What to make small."
     )
@@ -68,7 +70,9 @@ class Space(_Described):
                 except AccelError as error:
                     problems += error.problems
         if "dsps" in (*self.objectives, *self.budget.model_dump(exclude_none=True)) and not machine.dsps:
-            problems.append(f"dsps: {machine.name} is not counted in DSPs (chunks.mac_array.macs_per_dsp is 0)")
+            problems.append(
+                f"dsps: {machine.name} is not counted in DSPs (chunks.mac_array.macs_per_dsp is 0)"
+            )
         if problems:
             raise AccelError(where, dict.fromkeys(problems))
 
@@ -83,7 +87,9 @@ class Space(_Described):
 
 def known_spaces() -> list[str]:
     """Names of the shipped search spaces."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _SPACES.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in _SPACES.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_space(name: str) -> Space:

@@ -20,14 +20,23 @@ def perfetto_trace(run: Run) -> str:
         ValueError: if the run is a closed form, which has no tiles.
     """
     if run.timing is None or not run.timing.tiles:
-        raise ValueError("a trace needs tiles: simulate with method 'events' (and a machine that the model fits)")
+        raise ValueError(
+            "a trace needs tiles: simulate with method 'events' (and a machine that the model fits)"
+        )
     per_us = run.machine.clock_mhz
     events: list[dict[str, Any]] = [
-        {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": f"{run.workload.name} on {run.machine.name}"}}
+        {
+            "ph": "M",
+            "pid": 1,
+            "name": "process_name",
+            "args": {"name": f"{run.workload.name} on {run.machine.name}"},
+        }
     ]
     for track, chunk in enumerate(CHUNKS, start=1):
         events.append({"ph": "M", "pid": 1, "tid": track, "name": "thread_name", "args": {"name": chunk}})
-        events.append({"ph": "M", "pid": 1, "tid": track, "name": "thread_sort_index", "args": {"sort_index": track}})
+        events.append(
+            {"ph": "M", "pid": 1, "tid": track, "name": "thread_sort_index", "args": {"sort_index": track}}
+        )
     tracks = {chunk: track for track, chunk in enumerate(CHUNKS, start=1)}
     for tile in run.timing.tiles:
         operation = run.plan.operations[tile.section][tile.operation]
@@ -36,7 +45,12 @@ def perfetto_trace(run: Run) -> str:
             start = tile.start - tile.waited
             events.append(
                 common
-                | {"name": f"stall: {tile.reason}", "cat": "stall", "ts": start / per_us, "dur": tile.waited / per_us}
+                | {
+                    "name": f"stall: {tile.reason}",
+                    "cat": "stall",
+                    "ts": start / per_us,
+                    "dur": tile.waited / per_us,
+                }
             )
         events.append(
             common
@@ -45,7 +59,11 @@ def perfetto_trace(run: Run) -> str:
                 "cat": operation.part,
                 "ts": tile.start / per_us,
                 "dur": (tile.end - tile.start) / per_us,
-                "args": {"kind": operation.kind, "start_cycle": round(tile.start), "cycles": round(tile.end - tile.start)},
+                "args": {
+                    "kind": operation.kind,
+                    "start_cycle": round(tile.start),
+                    "cycles": round(tile.end - tile.start),
+                },
             }
         )
     meta = {"model": run.workload.name, "hardware": run.machine.name, "clock_mhz": per_us, "modelled": True}

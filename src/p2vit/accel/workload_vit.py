@@ -187,7 +187,9 @@ def tail(rows: int, dim: int, classes: int, *, average: bool, precision: Precisi
     if classes:
         bits = precision.of("head")
         tail_ops.append(
-            Operation("head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=ACCUMULATOR_BITS)
+            Operation(
+                "head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=ACCUMULATOR_BITS
+            )
         )
     return tail_ops
 

@@ -12,7 +12,8 @@ from p2vit.accel.machines import known_machines, load_machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.report import html_report
 from p2vit.accel.resolve import workload_of
-from p2vit.accel.simulate import Run, simulate
+from p2vit.accel.simulate import Run
+from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
 
@@ -45,21 +46,25 @@ def run_simulate(
         overwrite: Whether existing files may be replaced.
 
     Returns:
-        `Simulation` as a dictionary, with ``limiting`` and ``levers``.
+        The `Simulation` as a dictionary, with ``limiting`` and ``levers``.
 
     Raises:
         AccelError: on anything the user can put right.
     """
-    existing = [f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()]
+    existing = [
+        f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()
+    ]
     if existing and not overwrite:
         raise AccelError("output", existing)
     machine = load_machine(hardware)
     pipelining = {"inter_layer": inter_layer, "intra_layer": intra_layer}
-    chosen = machine.pipelining.model_dump() | {key: value for key, value in pipelining.items() if value is not None}
+    chosen = machine.pipelining.model_dump() | {
+        key: value for key, value in pipelining.items() if value is not None
+    }
     machine = machine.with_pipelining(**chosen)
     workload = workload_of(model, Precision(weight_bits, attention == "log2"))
     tiles = method == "events" or trace is not None or report is not None
-    run = simulate(workload, machine, "events" if tiles else "closed_form")
+    run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
         trace.write_text(perfetto_trace(run), encoding="utf-8")
     if run.timing and report:
@@ -78,17 +83,31 @@ def _answer(run: Run) -> dict[str, Any]:
 
 @click.command("simulate")
 @click.argument("model")
-@click.option("--hw", "hardware", default="paper", show_default=True, help=f"{', '.join(known_machines())} or a YAML file.")
-@click.option("--method", type=click.Choice(["closed_form", "events"]), default="closed_form", show_default=True)
-@click.option("--weight-bits", type=click.Choice(["4", "8"]), default="8", show_default=True, help="Of every linear.")
+@click.option(
+    "--hw",
+    "hardware",
+    default="paper",
+    show_default=True,
+    help=f"{', '.join(known_machines())} or a YAML file.",
+)
+@click.option(
+    "--method", type=click.Choice(["closed_form", "events"]), default="closed_form", show_default=True
+)
+@click.option(
+    "--weight-bits", type=click.Choice(["4", "8"]), default="8", show_default=True, help="Of every linear."
+)
 @click.option("--attention", type=click.Choice(["log2", "uniform8"]), default="log2", show_default=True)
-@click.option("--inter-layer/--no-inter-layer", default=None, help="Overlap operations. Default: the description's.")
-@click.option("--intra-layer/--no-intra-layer", default=None, help="Hide re-quantization. Default: the description's.")
+@click.option(
+    "--inter-layer/--no-inter-layer", default=None, help="Overlap operations. Default: the description's."
+)
+@click.option(
+    "--intra-layer/--no-intra-layer", default=None, help="Hide re-quantization. Default: the description's."
+)
 @click.option("--trace", type=click.Path(path_type=Path), help="Write a Perfetto trace (JSON).")
 @click.option("--report", type=click.Path(path_type=Path), help="Write one offline HTML file.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def simulate_command(model: str, hardware: str, weight_bits: str, as_json: bool, **options: Any) -> None:
+def simulate(model: str, hardware: str, weight_bits: str, as_json: bool, **options: Any) -> None:
     """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled."""
     try:
         answer = run_simulate(model, hardware, weight_bits=int(weight_bits), **options)
