@@ -57,10 +57,13 @@ class ViTConfig:
         for side, pixels in zip(("height", "width"), self.image_size, strict=True):
             if pixels < self.patch_size or pixels % self.patch_size:
                 raise ValueError(
-                    f"{self.name}: image {side} {pixels} is not a positive multiple of patch_size {self.patch_size}"
+                    f"{self.name}: image {side} {pixels} is not a positive multiple "
+                    f"of patch_size {self.patch_size}"
                 )
         if self.embed_dim % self.heads:
-            raise ValueError(f"{self.name}: embed_dim {self.embed_dim} does not divide into {self.heads} heads")
+            raise ValueError(
+                f"{self.name}: embed_dim {self.embed_dim} does not divide into {self.heads} heads"
+            )
         if self.pool == "token" and not self.class_token:
             raise ValueError(f"{self.name}: pool 'token' needs a class token; use pool 'avg'")
 

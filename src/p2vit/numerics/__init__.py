@@ -1,1 +1,50 @@
-"""The norm: what every integer operator computes, in pure integers, with proven widths."""
+"""The norm: what every integer operator computes, in pure integers, with proven widths.
+
+Slow, obvious and documented with bit widths (docs/numerics.md). There is no float literal and no true
+division in this package; a test keeps it so.
+"""
+
+from p2vit.numerics.attention import AttentionValues, Scores
+from p2vit.numerics.elementwise import Add, Affine, Lookup
+from p2vit.numerics.layernorm import LayerNorm
+from p2vit.numerics.linear import Linear
+from p2vit.numerics.operator import Bounds, Operator
+from p2vit.numerics.softmax import Softmax
+from p2vit.numerics.tokens import AssembleTokens, Patchify, SelectToken, SumTokens
+
+#: Every operator a program can hold, by the name its file format uses.
+OPERATORS: dict[str, type[Operator]] = {
+    cls.__name__: cls
+    for cls in (
+        Patchify,
+        Linear,
+        AssembleTokens,
+        LayerNorm,
+        Scores,
+        Softmax,
+        AttentionValues,
+        Lookup,
+        Add,
+        SelectToken,
+        SumTokens,
+        Affine,
+    )
+}
+
+__all__ = [
+    "OPERATORS",
+    "Add",
+    "Affine",
+    "AssembleTokens",
+    "AttentionValues",
+    "Bounds",
+    "LayerNorm",
+    "Linear",
+    "Lookup",
+    "Operator",
+    "Patchify",
+    "Scores",
+    "SelectToken",
+    "Softmax",
+    "SumTokens",
+]

@@ -1,0 +1,50 @@
+"""Photo sets that users name instead of pointing at a folder."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from p2vit.data.digits import digits
+from p2vit.data.elpv import elpv
+from p2vit.data.folder import ImageFolder
+from p2vit.data.noise import NoisePhotos
+from p2vit.data.source import PhotoSource
+from p2vit.data.textile import textile
+from p2vit.errors import DataError, did_you_mean
+from p2vit.program.preprocessing import Preprocessing
+
+# Name -> (what opens it, what it is).
+BENCHMARKS: dict[str, tuple[Callable[[Preprocessing], PhotoSource], str]] = {
+    "elpv": (elpv, "2,624 electroluminescence photos of solar cells, functional or defective"),
+    "textile": (textile, "2,000 photos of simulated fabric: global, local or no defect"),
+    "digits": (digits, "1,797 handwritten digits of 8 × 8 pixels"),
+    "noise": (NoisePhotos, "seeded random photos without labels"),
+}
+
+
+def open_photos(spec: str | Path, preprocessing: Preprocessing, *, strict: bool = False) -> PhotoSource:
+    """Open a named benchmark or a folder.
+
+    A benchmark's name wins over a folder of the same name; write ``./elpv`` for the folder.
+
+    Args:
+        spec: ``elpv``, ``textile``, ``digits``, ``noise``, or a folder.
+        preprocessing: The model's.
+        strict: For a folder: refuse photos that cannot be read instead of skipping them.
+
+    Returns:
+        The photos.
+
+    Raises:
+        DataError: neither a benchmark nor a folder with photos.
+        MissingPackageError: the benchmark's package is not installed.
+    """
+    name = os.fspath(spec)
+    if name in BENCHMARKS:
+        return BENCHMARKS[name][0](preprocessing)
+    if not Path(name).exists() and os.sep not in name:
+        raise DataError(
+            f"'{name}' is neither a folder nor a benchmark.{did_you_mean(name, BENCHMARKS)} "
+            f"Benchmarks: {', '.join(BENCHMARKS)}"
+        )
+    return ImageFolder(name, preprocessing, strict=strict)

@@ -1,0 +1,86 @@
+"""Photo set ``noise``: seeded random photos, for tests, timing and costing where no real photo is at hand."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from p2vit.data.source import UNLABELLED, Labels, Pixels, batched
+from p2vit.errors import DataError
+from p2vit.program.preprocessing import Preprocessing
+
+CALIBRATION, EVALUATION = 0, 1
+
+
+class NoisePhotos:
+    """A `PhotoSource` of random photos: smooth blobs of colour below fine grain, the same on every machine.
+
+    Pure pixel noise averages out inside a patch and would leave a ViT nothing to tell photos apart by.
+
+    Attributes:
+        name: ``noise``.
+        classes: Empty: there are no labels.
+        skipped: Always empty.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, count: int = 256, seed: int = 0) -> None:
+        """Set up the stream; photos are made when asked for.
+
+        Args:
+            preprocessing: The model's; only the size is used.
+            count: Photos that `evaluation` goes through.
+            seed: Of the evaluation photos.
+        """
+        self.name = "noise"
+        self.classes: tuple[str, ...] = ()
+        self.skipped: list[tuple[str, str]] = []
+        self.image_size = preprocessing.image_size
+        self.count = count
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def calibration(self, count: int, seed: int = 0, batch_size: int = 32) -> Iterator[Pixels]:
+        """Make photos that `evaluation` never shows.
+
+        Args:
+            count: Photos wanted.
+            seed: Of the photos.
+            batch_size: Photos per batch.
+
+        Yields:
+            uint8 [B, H, W, 3].
+
+        Raises:
+            DataError: ``count`` is below 1.
+        """
+        if count < 1:
+            raise DataError(f"calibration needs at least 1 photo, not {count}")
+        make = batched(range(count), lambda i: self._photo(seed, CALIBRATION, i), batch_size)
+        yield from (pixels for pixels, _ in make)
+
+    def evaluation(self, limit: int | None = None, batch_size: int = 32) -> Iterator[tuple[Pixels, Labels]]:
+        """Make the evaluation photos.
+
+        Args:
+            limit: The first so many.
+            batch_size: Photos per batch.
+
+        Yields:
+            (uint8 [B, H, W, 3], int64 [B] of -1).
+        """
+        count = self.count if limit is None else min(limit, self.count)
+        for pixels, which in batched(
+            range(count), lambda i: self._photo(self.seed, EVALUATION, i), batch_size
+        ):
+            yield pixels, np.full_like(which, UNLABELLED)
+
+    def _photo(self, seed: int, stream: int, index: int) -> Pixels:
+        """Make one photo, uint8 [H, W, 3], from its own generator: no photo depends on another."""
+        rng = np.random.default_rng((seed, stream, index))
+        height, width = self.image_size
+        blobs = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        smooth = np.asarray(blobs.resize((width, height), Image.Resampling.BILINEAR)).astype(np.int64)
+        grain = rng.integers(0, 256, (height, width, 3))
+        return ((3 * smooth + grain) // 4).astype(np.uint8)

@@ -1,0 +1,126 @@
+"""One photo to the uint8 pixels that a model takes, with Pillow alone."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from p2vit.errors import DataError
+from p2vit.program.preprocessing import Preprocessing
+
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+
+def to_pixels(image: Image.Image, pre: Preprocessing) -> NDArray[np.uint8]:
+    """Turn a photo into a model's input.
+
+    Every kind of photo has one defined meaning:
+
+    * the EXIF orientation is applied, so a photo stands as a viewer shows it;
+    * grey (1 bit, 8 bit) is repeated to three channels;
+    * 16-bit grey is scaled to 8 bit by 255/65535 and rounded, not clipped;
+    * transparency (RGBA, grey with alpha, palette with a transparent entry) is laid over white, which is what
+      a viewer shows; the colours hidden below transparent pixels never reach the model;
+    * palette, CMYK, YCbCr, LAB and HSV are converted to RGB by Pillow;
+    * float photos are refused, because their range is not known.
+
+    Args:
+        image: Any photo that Pillow opens.
+        pre: The model's preprocessing.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        DataError: when the photo's mode has no defined meaning.
+    """
+    rgb = to_rgb(ImageOps.exif_transpose(image))
+    height, width = pre.image_size
+    if pre.resize == "squash":
+        return np.array(_scaled(rgb, height, width, pre))
+    cover_height, cover_width = pre.scaled_size
+    scaled = _scaled(rgb, *_covering(rgb.height, rgb.width, cover_height, cover_width), pre)
+    top, left = round((scaled.height - height) / 2), round((scaled.width - width) / 2)
+    return np.array(scaled.crop((left, top, left + width, top + height)))
+
+
+def read_pixels(path: Path, pre: Preprocessing) -> NDArray[np.uint8]:
+    """Read one photo file.
+
+    Args:
+        path: A file that Pillow opens.
+        pre: The model's preprocessing.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        DataError: naming the file and why it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return to_pixels(image, pre)
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not a photo, or damaged beyond its header") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    # Pillow's decoders raise many types on damaged files; SyntaxError is what its PNG reader uses.
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: {error or type(error).__name__}") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring any mode to 8-bit RGB as `to_pixels` defines it.
+
+    Args:
+        image: Any photo, already upright.
+
+    Returns:
+        The same photo in mode RGB.
+
+    Raises:
+        DataError: when the mode has no defined meaning.
+    """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bit(image)
+    if image.mode == "F":
+        raise DataError("a float photo (mode F) has no defined range; convert it to 8 or 16 bit first")
+    if image.has_transparency_data:
+        upper = image.convert("RGBA")
+        white = Image.new("RGBA", upper.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, upper).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey (Pillow modes I;16*, or I) to 8 bit; 65535 = 255 · 257, so this is exact rounding."""
+    values = np.asarray(image).astype(np.int64)
+    if values.size and (values.min() < 0 or values.max() > 65535):
+        raise DataError(f"grey values {values.min()}..{values.max()} are outside 16 bit (0..65535)")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+
+
+def _covering(height: int, width: int, cover_height: int, cover_width: int) -> tuple[int, int]:
+    """Return the smallest (height, width) of the photo's shape that covers the given box; integers only."""
+    if height * cover_width <= width * cover_height:  # relatively wide: the height decides
+        return cover_height, max(cover_width, cover_height * width // height)
+    return max(cover_height, cover_width * height // width), cover_width
+
+
+def _scaled(image: Image.Image, height: int, width: int, pre: Preprocessing) -> Image.Image:
+    """Resample RGB to (height, width), antialiased; no copy of a photo that has that size already."""
+    kernel = FILTERS[pre.interpolation]
+    if image.size == (width, height):
+        return image
+    if pre.rounding == "per_pass" or pre.interpolation == "nearest":
+        return image.resize((width, height), kernel)
+    bands = [band.convert("F").resize((width, height), kernel) for band in image.split()]
+    exact = np.stack([np.asarray(band) for band in bands], axis=-1)
+    return Image.fromarray(np.rint(exact).clip(0, 255).astype(np.uint8))

@@ -1,0 +1,75 @@
+"""What every executor offers, and the walk over a program that they share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from p2vit.numerics.rounding import IntArray
+from p2vit.program.graph import PIXELS, IntegerProgram, Node
+
+
+class Executor(ABC):
+    """Runs one program; every executor returns the same integers.
+
+    Attributes:
+        program: What it runs.
+        name: What ``verify --backends`` calls it.
+    """
+
+    name: str
+
+    def __init__(self, program: IntegerProgram) -> None:
+        self.program = program
+        self._last_use: dict[str, int] = {}
+        for position, node in enumerate(program.nodes):
+            for source in node.inputs:
+                self._last_use[source] = position
+
+    @abstractmethod
+    def load(self, pixels: IntArray) -> Any:
+        """Bring uint8 pixels into the executor's own tensors."""
+
+    @abstractmethod
+    def step(self, node: Node, inputs: list[Any]) -> Any:
+        """Compute one node."""
+
+    @abstractmethod
+    def store(self, value: Any) -> IntArray:
+        """Bring a tensor back to NumPy."""
+
+    def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
+        """Run the program on a batch.
+
+        Args:
+            pixels: uint8 [B, H, W, 3].
+            keep: Names of tensors to return besides the output and the feature.
+
+        Returns:
+            Name → integers [B, ...]. A tensor that nobody reads any more is freed at once.
+
+        Raises:
+            ValueError: pixels of another shape or dtype than the program's.
+        """
+        expected = self.program.pixels.shape
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
+            raise ValueError(
+                f"pixels are {pixels.dtype} {list(pixels.shape)}; the program wants uint8 [batch, {', '.join(map(str, expected))}]"
+            )
+        wanted = {*keep, self.program.output, self.program.feature}
+        live: dict[str, Any] = {PIXELS: self.load(pixels)}
+        kept: dict[str, IntArray] = {}
+        for position, node in enumerate(self.program.nodes):
+            value = self.step(node, [live[source] for source in node.inputs])
+            if node.name in wanted:
+                kept[node.name] = self.store(value)
+            live[node.name] = value
+            for source in {*node.inputs, node.name}:
+                if self._last_use.get(source, -1) <= position:
+                    live.pop(source, None)
+        return kept
+
+    def logits(self, pixels: IntArray) -> IntArray:
+        """Integers of the output, [B, classes]."""
+        return self.run(pixels)[self.program.output].reshape(len(pixels), -1)

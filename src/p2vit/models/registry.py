@@ -1,0 +1,61 @@
+"""From what users type to a float model in canonical form."""
+
+from pathlib import Path
+
+from p2vit.errors import ModelError, did_you_mean
+from p2vit.models.architectures import ARCHITECTURES
+from p2vit.models.loaded import FloatModel
+from p2vit.models.sources import benchmark
+from p2vit.models.sources.weight_file import SUFFIXES
+
+__all__ = ["FloatModel", "load_model"]
+
+
+def load_model(
+    spec: str | Path,
+    *,
+    arch: str | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+) -> FloatModel:
+    """Load a float model.
+
+    Args:
+        spec: ``random:ARCH``, ``hf:ORG/NAME``, a benchmark's model (``dinov2-elpv``, ``dinov2-textile``,
+            ``dinov2``, ``digits``), a weight file (needs ``arch``), or a timm name.
+        arch: Architecture of a weight file.
+        image_size: Pixels, one side or (height, width), another than the model's own.
+        seed: Of random weights.
+
+    Returns:
+        The model, in eval mode.
+
+    Raises:
+        ModelError: it cannot be found, read, or brought to the canonical form.
+        MissingPackageError: an optional package is not installed.
+    """
+    name = str(spec)
+    if name.startswith("random:"):
+        from p2vit.models.sources.random import load_random
+
+        return load_random(name.removeprefix("random:"), image_size=image_size, seed=seed)
+    if name.startswith("hf:"):
+        from p2vit.models.sources.huggingface import load_huggingface
+
+        return load_huggingface(name.removeprefix("hf:"), image_size=image_size)
+    if name in benchmark.MODELS:
+        return benchmark.load_benchmark(name, image_size=image_size)
+    if Path(name).suffix in SUFFIXES or Path(name).exists():
+        from p2vit.models.sources.checkpoint import load_checkpoint
+
+        return load_checkpoint(Path(name), arch, image_size=image_size)
+    if "/" in name or ":" in name:
+        raise ModelError(
+            f"'{name}' is neither a file nor a model. A model of the Hugging Face Hub is written "
+            f"'hf:ORG/NAME', a weight file ends in {', '.join(SUFFIXES)}, random weights are 'random:ARCH'"
+        )
+    if name.split(".")[0] not in ARCHITECTURES and (near := did_you_mean(name, benchmark.MODELS)):
+        raise ModelError(f"no model '{name}'.{near}")
+    from p2vit.models.sources.timm_source import load_timm
+
+    return load_timm(name, image_size=image_size)

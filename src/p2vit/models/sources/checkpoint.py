@@ -1,0 +1,100 @@
+"""A weight file on disk, together with the name of its architecture."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from p2vit.errors import ModelError
+from p2vit.models.architectures import find, with_image_size
+from p2vit.models.config import ViTConfig
+from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_of
+from p2vit.models.sources.position import full_positions
+from p2vit.models.sources.reader import unsupported_pieces
+from p2vit.models.sources.timm_layout import canonical_from_timm, is_timm
+from p2vit.models.sources.weight_file import read_weights
+
+
+def load_checkpoint(
+    path: Path, arch: str | None, *, image_size: int | tuple[int, int] | None = None
+) -> FloatModel:
+    """Load a local ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file.
+
+    The layout (timm's, Hugging Face's, or our own) is told from the names. The number of classes is the
+    file's; everything else must be what the architecture says.
+
+    Args:
+        path: The file.
+        arch: Architecture, a name that `p2vit list` shows.
+        image_size: Pixels, another than the architecture's own; positions are resampled.
+
+    Returns:
+        The model, with the architecture's usual preprocessing.
+
+    Raises:
+        ModelError: the file or the architecture is missing, or they do not fit each other.
+    """
+    if path.is_dir():
+        raise ModelError(f"{path}: a folder, where a weight file is needed")
+    if not path.exists():
+        raise ModelError(f"{path}: no such file")
+    if arch is None:
+        raise ModelError(
+            f"{path}: a weight file does not say its architecture; "
+            "add --arch, e.g. --arch deit_tiny_patch16_224"
+        )
+    found = find(arch)
+    config, preprocessing = found.config, found.preprocessing
+    if image_size is not None:
+        config = with_image_size(config, image_size)
+        preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
+    config, state = canonical_from_any(read_weights(path), config, str(path))
+    return assemble(config, state, preprocessing, source=str(path))
+
+
+def canonical_from_any(
+    state: dict[str, Tensor], config: ViTConfig, source: str
+) -> tuple[ViTConfig, dict[str, Tensor]]:
+    """Bring a state dict of any supported layout to canonical names.
+
+    Args:
+        state: Names -> tensors.
+        config: The shape they should have; the number of classes is taken from ``state``.
+        source: Named in errors.
+
+    Returns:
+        (shape with the file's number of classes, canonical names -> tensors).
+
+    Raises:
+        ModelError: the layout is unknown, or the tensors do not fit.
+    """
+    if is_timm(state):
+        config = replace(config, num_classes=_classes(state, "head"))
+        return config, canonical_from_timm(state, config, source)
+    if family := family_of(state):
+        config = replace(config, num_classes=_classes(state, FAMILIES[family].head))
+        return config, canonical_from_hf(state, config, family, source)
+    if "blocks.0.q.weight" in state:
+        config = replace(config, num_classes=_classes(state, "head"))
+        kept = {name: value for name, value in state.items() if name not in ("mean", "std")}
+        if "position" in kept and len(kept["position"]) != config.tokens:
+            positions = kept["position"]
+            kept["position"] = full_positions(
+                positions, config.prefix_tokens, config.grid, positions.shape[-1], antialias=True
+            )
+        return config, kept
+    pieces = unsupported_pieces(state)
+    known = f"; it has {' and '.join(pieces)}" if pieces else ""
+    raise ModelError(
+        f"{source}: not a plain ViT in a known layout "
+        f"(timm, Hugging Face ViT, DeiT, DINOv2, CLIP vision){known}. "
+        f"Its first tensors: {', '.join(sorted(state)[:3])}"
+    )
+
+
+def _classes(state: dict[str, Tensor], head: str) -> int:
+    """Count the outputs of the head in the file; 0 when it has none."""
+    weight = state.get(f"{head}.weight", torch.empty(0))
+    return len(weight)

@@ -1,0 +1,183 @@
+"""State dicts in Hugging Face's layouts to canonical names. Pure functions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from p2vit.errors import ModelError
+from p2vit.models.config import ViTConfig
+from p2vit.models.sources.position import full_positions
+from p2vit.models.sources.reader import StateReader, patch_linear
+from p2vit.models.sources.timm_layout import fold_layer_scale
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where one family of models keeps its tensors, below ``prefix``.
+
+    Attributes:
+        prefix: Before every name of the encoder, empty for a bare encoder.
+        layer: Of block ``{}``.
+        norm1, norm2, q, k, v, proj, fc1, fc2: Below ``layer``.
+        norm: The last LayerNorm.
+        class_token, positions, patch: Below ``prefix``.
+        scale1, scale2: LayerScale below ``layer``, or empty.
+        head: The linear on the pooled token, with no prefix.
+        unused: Patterns of tensors that the output does not depend on.
+    """
+
+    prefix: str
+    layer: str = "encoder.layer.{}."
+    norm1: str = "layernorm_before"
+    norm2: str = "layernorm_after"
+    q: str = "attention.attention.query"
+    k: str = "attention.attention.key"
+    v: str = "attention.attention.value"
+    proj: str = "attention.output.dense"
+    fc1: str = "intermediate.dense"
+    fc2: str = "output.dense"
+    norm: str = "layernorm"
+    pre_norm: str = ""
+    class_token: str = "embeddings.cls_token"
+    positions: str = "embeddings.position_embeddings"
+    patch: str = "embeddings.patch_embeddings.projection"
+    scale1: str = ""
+    scale2: str = ""
+    head: str = "classifier"
+    unused: tuple[str, ...] = ("*embeddings.mask_token", "*pooler.dense.*")
+
+
+def _dinov2(prefix: str) -> Family:
+    """DINOv2, with or without registers."""
+    return Family(
+        prefix,
+        norm1="norm1",
+        norm2="norm2",
+        fc1="mlp.fc1",
+        fc2="mlp.fc2",
+        scale1="layer_scale1.lambda1",
+        scale2="layer_scale2.lambda1",
+    )
+
+
+# By ``model_type`` in config.json.
+FAMILIES = {
+    "vit": Family("vit."),
+    "deit": Family("deit."),
+    "dinov2": _dinov2("dinov2."),
+    "dinov2_with_registers": _dinov2("dinov2_with_registers."),
+    "clip": Family(
+        "vision_model.",
+        layer="encoder.layers.{}.",
+        norm1="layer_norm1",
+        norm2="layer_norm2",
+        q="self_attn.q_proj",
+        k="self_attn.k_proj",
+        v="self_attn.v_proj",
+        proj="self_attn.out_proj",
+        fc1="mlp.fc1",
+        fc2="mlp.fc2",
+        norm="post_layernorm",
+        pre_norm="pre_layrnorm",  # spelt like this in every released checkpoint
+        class_token="embeddings.class_embedding",
+        positions="embeddings.position_embedding.weight",
+        patch="embeddings.patch_embedding",
+        head="visual_projection",
+        unused=("text_model.*", "text_projection.*", "logit_scale", "*.position_ids"),
+    ),
+}
+FAMILIES["clip_vision_model"] = FAMILIES["clip"]
+
+
+def family_of(state: Mapping[str, Tensor]) -> str | None:
+    """Tell which family a state dict belongs to, by its names.
+
+    Args:
+        state: Any state dict.
+
+    Returns:
+        A key of `FAMILIES`, or None when it is none of them.
+    """
+    if any("self_attn.q_proj" in key and "vision_model" in key for key in state):
+        return "clip"
+    if not any("attention.attention.query" in key for key in state):
+        return None
+    if any(".layer_scale1." in key for key in state):
+        return "dinov2_with_registers" if any("register_tokens" in key for key in state) else "dinov2"
+    return "deit" if any("distillation_token" in key for key in state) else "vit"
+
+
+def canonical_from_hf(
+    state: Mapping[str, Tensor], config: ViTConfig, model_type: str, source: str
+) -> dict[str, Tensor]:
+    """Rename, fold LayerScale, and bring positions to one row per token.
+
+    A DeiT's distillation token, where its own head is not used, is one more token in front: it counts as a
+    register here.
+
+    Args:
+        state: Hugging Face's names -> tensors.
+        config: The shape they should have.
+        model_type: A key of `FAMILIES`.
+        source: Named in errors.
+
+    Returns:
+        Canonical names -> float32 tensors.
+
+    Raises:
+        ModelError: the family is unknown, or tensors are missing, superfluous, misshapen or not finite.
+    """
+    if model_type not in FAMILIES:
+        raise ModelError(f"{source}: no layout for '{model_type}'; there is one for {', '.join(FAMILIES)}")
+    family = FAMILIES[model_type]
+    read = StateReader(_without_prefix(state, family.prefix), source)
+    read.drop(*family.unused)
+    C, p = config.embed_dim, config.patch_size
+    out = {
+        "patch_embed.weight": patch_linear(read.take(f"{family.patch}.weight", (C, 3, p, p))),
+        "patch_embed.bias": read.take_or(f"{family.patch}.bias", (C,)),
+    }
+    prefix = [read.take(family.class_token, (1, C))]
+    if config.register_tokens:
+        name = "distillation_token" if model_type == "deit" else "register_tokens"
+        prefix.append(read.take(f"embeddings.{name}", (config.register_tokens, C)))
+    out["prefix"] = torch.cat(prefix)
+    positions = read.take_any(family.positions)
+    out["position"] = full_positions(positions, config.prefix_tokens, config.grid, C, antialias=False)
+    if config.pre_norm:
+        _copy(read, out, family.pre_norm, "pre_norm", (C,))
+    for index in range(config.depth):
+        _block(read, out, family, index, config)
+    _copy(read, out, family.norm, "norm", (C,))
+    if config.num_classes:
+        _copy(read, out, family.head, "head", (config.num_classes, C))
+    read.finish(config.name)
+    return out
+
+
+def _block(read: StateReader, out: dict[str, Tensor], family: Family, index: int, config: ViTConfig) -> None:
+    """One encoder block."""
+    C, hidden = config.embed_dim, config.mlp_dim
+    old, new = family.layer.format(index), f"blocks.{index}."
+    shapes = dict.fromkeys(("q", "k", "v", "proj"), (C, C))
+    shapes |= {"fc1": (hidden, C), "fc2": (C, hidden)}
+    for name in ("norm1", "norm2"):
+        _copy(read, out, old + getattr(family, name), new + name, (C,))
+    for name, shape in shapes.items():
+        _copy(read, out, old + getattr(family, name), new + name, shape)
+    for scale, linear in ((family.scale1, "proj"), (family.scale2, "fc2")):
+        if scale:
+            fold_layer_scale(out, new + linear, read.take(old + scale, (C,)))
+
+
+def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Names as a bare encoder has them; heads keep theirs."""
+    return {key.removeprefix(prefix): value for key, value in state.items()}
+
+
+def _copy(read: StateReader, out: dict[str, Tensor], old: str, new: str, shape: tuple[int, ...]) -> None:
+    """Copy weight and bias of a linear or a norm; the bias has the weight's first dimension."""
+    out[f"{new}.weight"] = read.take(f"{old}.weight", shape)
+    out[f"{new}.bias"] = read.take_or(f"{old}.bias", shape[:1])

@@ -1,0 +1,244 @@
+"""``hf:ORG/NAME``: models of the Hugging Face Hub, from their config.json and their weights alone."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from p2vit.errors import MissingPackageError, ModelError
+from p2vit.models.architectures import CLIP_MEAN, CLIP_STD, HALF, with_image_size
+from p2vit.models.config import Activation, ViTConfig
+from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
+from p2vit.models.sources.weight_file import read_weights
+from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+}
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+FILTERS = {
+    0: "nearest",
+    2: "bilinear",
+    3: "bicubic",
+}  # Pillow's numbers, as preprocessor_config.json has them
+
+
+def load_huggingface(name: str, *, image_size: int | tuple[int, int] | None = None) -> FloatModel:
+    """Load a model by its repository's name, or from a folder that holds a copy of the repository.
+
+    Args:
+        name: ``ORG/NAME``, or a folder with config.json and weights.
+        image_size: Pixels, another than the model's own; positions are resampled.
+
+    Returns:
+        The model.
+
+    Raises:
+        MissingPackageError: ``huggingface_hub`` is not installed.
+        ModelError: it cannot be had, or is not a supported ViT.
+    """
+    folder = Path(name) if Path(name).is_dir() else None
+    meta = _json(_fetch(name, folder, ("config.json",)))
+    weights = read_weights(_fetch(name, folder, WEIGHT_FILES))
+    try:
+        processor = _json(_fetch(name, folder, ("preprocessor_config.json",)))
+    except ModelError:
+        processor = {}
+    return from_huggingface(meta, weights, processor, f"hf:{name}", image_size=image_size)
+
+
+def from_huggingface(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any],
+    source: str,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+) -> FloatModel:
+    """Bring what a repository holds to the canonical form.
+
+    Args:
+        meta: config.json.
+        weights: Names -> tensors.
+        processor: preprocessor_config.json, or nothing.
+        source: Named in errors.
+        image_size: Pixels, another than the model's own.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: naming what is not supported, or tensors that do not fit.
+    """
+    config = config_from_hf(meta, weights, source)
+    # Photos are prepared for the size that the repository evaluates at, which DINOv2 states only there.
+    stated = _size(processor.get("crop_size") if _crops(processor) else processor.get("size"))
+    wanted = image_size if image_size is not None else stated
+    if wanted is not None:
+        config = with_image_size(config, wanted)
+    state = canonical_from_hf(weights, config, meta["model_type"], source)
+    labels = meta.get("id2label") or {}
+    names = (
+        tuple(str(labels[key]) for key in sorted(labels, key=int))
+        if len(labels) == config.num_classes
+        else ()
+    )
+    preprocessing = preprocessing_from_hf(processor, config, meta["model_type"], source)
+    return assemble(config, state, preprocessing, source=source, class_names=names)
+
+
+def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> ViTConfig:
+    """Read the shape from config.json.
+
+    Args:
+        meta: config.json.
+        weights: Names -> tensors; they say whether there is a head.
+        source: Named in errors.
+
+    Returns:
+        The shape.
+
+    Raises:
+        ModelError: naming what is not supported.
+    """
+    kind = meta.get("model_type", "nothing")
+    if kind not in FAMILIES:
+        raise ModelError(f"{source}: model type '{kind}' is not supported; there are {', '.join(FAMILIES)}")
+    clip = kind.startswith("clip")
+    vision = {**meta, **meta.get("vision_config", {})} if clip else meta
+    activation = vision.get("hidden_act", "quick_gelu" if clip else "gelu")
+    if activation not in ACTIVATIONS:
+        raise ModelError(
+            f"{source}: activation '{activation}' is not supported; there are {', '.join(ACTIVATIONS)}"
+        )
+    if vision.get("use_swiglu_ffn"):
+        raise ModelError(f"{source}: a gated MLP (SwiGLU, use_swiglu_ffn) is not supported")
+    if vision.get("num_channels", 3) != 3:
+        raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported; 3 are")
+    if any("distillation_classifier" in key for key in weights):
+        raise ModelError(f"{source}: a distillation token with its own head is not supported")
+    defaults = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224}
+    shape = {**defaults, "patch_size": 32 if clip else 16, **vision}
+    C = shape["hidden_size"]
+    hidden = shape.get("intermediate_size", 4 * C)
+    if kind.startswith("dinov2"):
+        hidden = int(C * shape.get("mlp_ratio", 4))
+    registers = {"deit": 1, "dinov2_with_registers": shape.get("num_register_tokens", 4)}
+    head = weights.get(f"{FAMILIES[kind].head}.weight")
+    if head is not None and head.shape[-1] != C:
+        raise ModelError(
+            f"{source}: a head on {head.shape[-1]} features is not supported; "
+            f"only one on the {C} of the class token is"
+        )
+    try:
+        return ViTConfig(
+            name=source.removeprefix("hf:"),
+            image_size=_size(shape["image_size"]) or (224, 224),
+            patch_size=shape["patch_size"],
+            embed_dim=C,
+            depth=shape["num_hidden_layers"],
+            heads=shape["num_attention_heads"],
+            mlp_dim=hidden,
+            num_classes=0 if head is None else len(head),
+            register_tokens=registers.get(kind, 0),
+            activation=ACTIVATIONS[activation],
+            pre_norm=clip,
+            norm_eps=shape.get("layer_norm_eps", 1e-5 if clip else 1e-6 if "dinov2" in kind else 1e-12),
+        )
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{source}: config.json: {error}") from None
+
+
+def preprocessing_from_hf(
+    processor: Mapping[str, Any], config: ViTConfig, kind: str, source: str
+) -> Preprocessing:
+    """Read preprocessor_config.json, or take the family's usual values where there is none.
+
+    Args:
+        processor: The file's content, or nothing.
+        config: The model's shape.
+        kind: ``model_type``.
+        source: Named in errors.
+
+    Returns:
+        The preprocessing, for the model's image size.
+
+    Raises:
+        ModelError: an interpolation that is not supported.
+    """
+    usual = {"clip": (CLIP_MEAN, CLIP_STD), "vit": (HALF, HALF)}.get(
+        kind.removesuffix("_vision_model"), (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    number = processor.get("resample", 2 if kind == "vit" else 3)
+    if number not in FILTERS:
+        raise ModelError(f"{source}: resampling filter {number} is not supported; {FILTERS} are")
+    size, crop = _size(processor.get("size")), _size(processor.get("crop_size"))
+    cropped = _crops(processor) and size is not None and crop is not None
+    made = Preprocessing(
+        image_size=config.image_size,
+        resize="crop" if cropped else "squash",
+        crop_pct=min(1.0, crop[0] / size[0]) if cropped and size and crop else 1.0,
+        mean=tuple(processor.get("image_mean", usual[0])),
+        std=tuple(processor.get("image_std", usual[1])),
+    )
+    return made.model_copy(update={"interpolation": FILTERS[number]})
+
+
+def _crops(processor: Mapping[str, Any]) -> bool:
+    """Tell whether photos are centre-cropped."""
+    return bool(processor.get("do_center_crop", False))
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    """(height, width) from any of the forms that config files have."""
+    if isinstance(value, int):
+        return value, value
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return int(value[0]), int(value[1])
+    if isinstance(value, Mapping):
+        if "height" in value:
+            return int(value["height"]), int(value["width"])
+        if "shortest_edge" in value:
+            return int(value["shortest_edge"]), int(value["shortest_edge"])
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: a JSON object is needed, not {type(content).__name__}")
+    return content
+
+
+def _fetch(name: str, folder: Path | None, candidates: tuple[str, ...]) -> Path:
+    """Find the first of some files in a folder, or download it."""
+    if folder is not None:
+        for candidate in candidates:
+            if (folder / candidate).is_file():
+                return folder / candidate
+        raise ModelError(f"{folder}: none of {', '.join(candidates)} in it")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise MissingPackageError("huggingface_hub", f"the model 'hf:{name}'", "hf") from None
+    reason = ""
+    for candidate in candidates:
+        try:
+            return Path(hf_hub_download(name, candidate))
+        except Exception as error:  # whatever the network, the cache or the Hub raises
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    raise ModelError(
+        f"hf:{name}: cannot get {' or '.join(candidates)}: {reason}. Where there is no network, download "
+        f"config.json, preprocessor_config.json and model.safetensors of {name} "
+        "and pass their folder as hf:FOLDER"
+    )

@@ -1,0 +1,155 @@
+"""Take tensors out of a foreign state dict, and know at the end what was missing and what was left."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from p2vit.errors import ModelError, some
+
+# What a leftover tensor says about the model: a piece of its name -> the piece of the model.
+PIECES = {
+    "q_norm": "normalised queries and keys (qk_norm)",
+    "k_norm": "normalised queries and keys (qk_norm)",
+    "attn_pool": "an attention pooling head",
+    "dist_token": "a distillation token with its own head",
+    "head_dist": "a distillation token with its own head",
+    "distillation": "a distillation token with its own head",
+    "fc1_g": "a gated MLP (SwiGLU)",
+    "w12": "a gated MLP (SwiGLU)",
+    "weights_in": "a gated MLP (SwiGLU)",
+    "relative_position": "relative position bias",
+    "rope": "rotary position embedding",
+    "downsample": "patch merging between stages (Swin and other hierarchical ViTs)",
+    "layers.0.blocks": "stages (Swin and other hierarchical ViTs)",
+    "running_mean": "BatchNorm, so it is not a plain ViT",
+    "conv": "convolutions, so it is not a plain ViT",
+    "head.": "a head that is not one linear layer on the pooled token",
+    "classifier": "a head that is not one linear layer on the pooled token",
+}
+
+
+class StateReader:
+    """A state dict that is emptied while it is read.
+
+    Attributes:
+        source: Named in errors.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], source: str) -> None:
+        self.source = source
+        self._left = dict(state)
+        self._missing: list[str] = []
+        self._broken: list[str] = []
+        self._wrong: list[str] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._left
+
+    def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Take a tensor that must be there.
+
+        Args:
+            name: Its key.
+            shape: Its shape; where only the number of elements agrees, it is reshaped if it differs by ones.
+
+        Returns:
+            Float32 of that shape; zeros when there is none, which `finish` will report.
+        """
+        value = self._left.pop(name, None)
+        if value is None:
+            self._missing.append(name)
+            return torch.zeros(shape)
+        if [side for side in value.shape if side != 1] != [side for side in shape if side != 1]:
+            self._wrong.append(f"{name} is {list(value.shape)}, not {list(shape)}")
+            return torch.zeros(shape)
+        return self._finite(name, value).reshape(shape)
+
+    def take_or(self, name: str, shape: tuple[int, ...], fill: float = 0.0) -> Tensor:
+        """Take a tensor that a model may lack, such as a bias.
+
+        Args:
+            name: Its key.
+            shape: Its shape.
+            fill: What it is worth when it is not there.
+
+        Returns:
+            Float32 of that shape.
+        """
+        return self.take(name, shape) if name in self._left else torch.full(shape, fill)
+
+    def take_any(self, name: str) -> Tensor | None:
+        """Take a tensor of whatever shape, or None.
+
+        Args:
+            name: Its key.
+
+        Returns:
+            Float32, or None when there is none.
+        """
+        value = self._left.pop(name, None)
+        return None if value is None else self._finite(name, value)
+
+    def drop(self, *patterns: str) -> None:
+        """Forget tensors that the output does not depend on.
+
+        Args:
+            patterns: Shell-style key patterns.
+        """
+        self._left = {k: v for k, v in self._left.items() if not any(fnmatchcase(k, p) for p in patterns)}
+
+    def finish(self, architecture: str) -> None:
+        """Check that every tensor was there, finite, of the right shape, and used.
+
+        Args:
+            architecture: What was expected, for the message.
+
+        Raises:
+            ModelError: naming the tensors, and the unsupported piece they belong to.
+        """
+        problems = []
+        if pieces := unsupported_pieces(self._left):
+            problems.append(f"it has {' and '.join(pieces)}, which is not supported")
+        if self._missing:
+            problems.append(f"missing: {some(self._missing)}")
+        if self._left:
+            problems.append(f"not part of it: {some(sorted(self._left))}")
+        if self._wrong:
+            problems.append(f"of a wrong shape: {some(self._wrong)}")
+        if self._broken:
+            problems.append(f"NaN or infinity in: {some(self._broken)}")
+        if problems:
+            raise ModelError(f"{self.source} does not fit {architecture}: {'; '.join(problems)}")
+
+    def _finite(self, name: str, value: Tensor) -> Tensor:
+        """Return it as float32 and note whether all of it is finite."""
+        value = value.detach().float()
+        if not torch.isfinite(value).all():
+            self._broken.append(name)
+        return value
+
+
+def unsupported_pieces(leftover: Iterable[str]) -> list[str]:
+    """Tell from the names of unused tensors what a model has that a plain ViT does not.
+
+    Args:
+        leftover: Keys.
+
+    Returns:
+        Descriptions for people, each once.
+    """
+    keys = list(leftover)
+    return list(dict.fromkeys(text for mark, text in PIECES.items() if any(mark in key for key in keys)))
+
+
+def patch_linear(weight: Tensor) -> Tensor:
+    """Turn a patch convolution into a linear over patches flattened in (row, column, channel) order.
+
+    Args:
+        weight: Float [C, 3, p, p].
+
+    Returns:
+        Float [C, p · p · 3].
+    """
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)

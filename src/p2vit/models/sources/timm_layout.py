@@ -1,0 +1,108 @@
+"""State dicts in timm's layout (also DeiT's and DINOv2's own releases) to canonical names. Pure functions."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from p2vit.models.config import ViTConfig
+from p2vit.models.sources.position import full_positions
+from p2vit.models.sources.reader import StateReader, patch_linear
+
+
+def is_timm(state: Mapping[str, Tensor]) -> bool:
+    """Tell whether a state dict is in this layout.
+
+    Args:
+        state: Any state dict.
+
+    Returns:
+        True when it has a fused query-key-value linear in block 0.
+    """
+    return "blocks.0.attn.qkv.weight" in state
+
+
+def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: str) -> dict[str, Tensor]:
+    """Rename, split the fused qkv, fold LayerScale, and bring positions to one row per token.
+
+    Args:
+        state: timm's names -> tensors.
+        config: The shape they should have.
+        source: Named in errors.
+
+    Returns:
+        Canonical names -> float32 tensors.
+
+    Raises:
+        ModelError: naming tensors that are missing, superfluous, of a wrong shape or not finite.
+    """
+    read = StateReader(state, source)
+    C, p = config.embed_dim, config.patch_size
+    # Masked-image training leaves its token behind; it is never part of inference.
+    read.drop("mask_token")
+    out = {
+        "patch_embed.weight": patch_linear(read.take("patch_embed.proj.weight", (C, 3, p, p))),
+        "patch_embed.bias": read.take_or("patch_embed.proj.bias", (C,)),
+        "prefix": _prefix(read, config),
+    }
+    positions = read.take_any("pos_embed")
+    out["position"] = full_positions(positions, config.prefix_tokens, config.grid, C, antialias=True)
+    if config.pre_norm:
+        _copy(read, out, "norm_pre", "pre_norm", (C,))
+    for index in range(config.depth):
+        _block(read, out, f"blocks.{index}", config)
+    last = "fc_norm" if "fc_norm.weight" in read else "norm"
+    _copy(read, out, last, "norm", (C,))
+    if config.num_classes:
+        _copy(read, out, "head", "head", (config.num_classes, C))
+    else:
+        read.drop("head.weight", "head.bias")
+    read.finish(config.name)
+    return out
+
+
+def _prefix(read: StateReader, config: ViTConfig) -> Tensor:
+    """Class token and registers, float [prefix_tokens, C]."""
+    rows = []
+    if config.class_token:
+        rows.append(read.take("cls_token", (1, config.embed_dim)))
+    if config.register_tokens:
+        name = "register_tokens" if "register_tokens" in read else "reg_token"
+        rows.append(read.take(name, (config.register_tokens, config.embed_dim)))
+    return torch.cat(rows) if rows else torch.zeros(0, config.embed_dim)
+
+
+def _block(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConfig) -> None:
+    """One encoder block; a source without biases gets zeros."""
+    C, hidden = config.embed_dim, config.mlp_dim
+    _copy(read, out, f"{name}.norm1", f"{name}.norm1", (C,))
+    _copy(read, out, f"{name}.norm2", f"{name}.norm2", (C,))
+    weights = read.take(f"{name}.attn.qkv.weight", (3 * C, C)).chunk(3)
+    biases = read.take_or(f"{name}.attn.qkv.bias", (3 * C,)).chunk(3)
+    for letter, weight, bias in zip("qkv", weights, biases, strict=True):
+        out[f"{name}.{letter}.weight"], out[f"{name}.{letter}.bias"] = weight.clone(), bias.clone()
+    _copy(read, out, f"{name}.attn.proj", f"{name}.proj", (C, C))
+    _copy(read, out, f"{name}.mlp.fc1", f"{name}.fc1", (hidden, C))
+    _copy(read, out, f"{name}.mlp.fc2", f"{name}.fc2", (C, hidden))
+    # LayerScale, under timm's name and under the one that DeiT III and BEiT release.
+    for number, linear in ((1, "proj"), (2, "fc2")):
+        for scale in (f"{name}.ls{number}.gamma", f"{name}.gamma_{number}"):
+            fold_layer_scale(out, f"{name}.{linear}", read.take_or(scale, (C,), fill=1.0))
+
+
+def fold_layer_scale(out: dict[str, Tensor], linear: str, gamma: Tensor) -> None:
+    """Multiply a linear's output channels, in place in the dict.
+
+    Args:
+        out: Canonical tensors.
+        linear: Name of the linear.
+        gamma: Float [output channels].
+    """
+    out[f"{linear}.weight"] = out[f"{linear}.weight"] * gamma[:, None]
+    out[f"{linear}.bias"] = out[f"{linear}.bias"] * gamma
+
+
+def _copy(read: StateReader, out: dict[str, Tensor], old: str, new: str, shape: tuple[int, ...]) -> None:
+    """Copy weight and bias of a linear or a norm; the bias has the weight's first dimension."""
+    out[f"{new}.weight"] = read.take(f"{old}.weight", shape)
+    out[f"{new}.bias"] = read.take_or(f"{old}.bias", shape[:1])

@@ -1,0 +1,159 @@
+"""timm's pretrained ViTs, through timm's own loading path."""
+
+from typing import Any
+
+from torch import nn
+
+from p2vit.errors import MissingPackageError, ModelError, did_you_mean
+from p2vit.models.config import Activation, ViTConfig
+from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.sources.timm_layout import canonical_from_timm
+from p2vit.program.preprocessing import Preprocessing
+
+# Class name of a timm activation -> ours.
+ACTIVATIONS: dict[str, Activation] = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu"}
+
+
+def load_timm(name: str, *, image_size: int | tuple[int, int] | None = None) -> FloatModel:
+    """Load a pretrained model by timm's name, e.g. ``deit_tiny_patch16_224.fb_in1k``.
+
+    Args:
+        name: timm's, with or without the tag of its weights.
+        image_size: Pixels, another than the model's own; timm resamples the positions.
+
+    Returns:
+        The model, with the preprocessing that timm evaluates it with.
+
+    Raises:
+        MissingPackageError: timm is not installed.
+        ModelError: there is no such model, its weights cannot be had, or it is not a plain ViT.
+    """
+    timm = _timm()
+    # timm's own models carry tags such as .augreg_in1k; only what stands before is looked up here.
+    known = timm.list_models("*") + timm.list_models("*", pretrained=True)
+    if name not in known:
+        raise ModelError(f"no model '{name}' in timm {timm.__version__}.{did_you_mean(name, known)}")
+    options = {} if image_size is None else {"img_size": image_size}
+    try:
+        model = timm.create_model(name, pretrained=True, **options)
+    except TypeError as error:
+        raise ModelError(f"timm's {name} does not take an image size ({error}); leave it out") from None
+    except Exception as error:  # whatever the network, the cache or the Hub raises
+        raise ModelError(
+            f"the weights of timm's '{name}' cannot be had: {_first_line(error)}. Where the network reaches "
+            f"the Hugging Face Hub, they come by themselves; elsewhere download model.safetensors of its "
+            f"repository timm/{name}, and pass the file with --arch {name.split('.')[0]}"
+        ) from None
+    return from_timm_model(model, name)
+
+
+def from_timm_model(model: nn.Module, name: str) -> FloatModel:
+    """Bring a timm model to the canonical form.
+
+    Args:
+        model: Any timm model; only plain ViTs pass.
+        name: timm's name for it.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: naming the piece that a plain ViT does not have.
+    """
+    timm = _timm()
+    config = config_from_timm(model, name)
+    data = timm.data.resolve_model_data_config(model)
+    if data["crop_mode"] not in ("center", "squash"):
+        raise ModelError(
+            f"timm's {name}: crop mode '{data['crop_mode']}' is not supported; center and squash are"
+        )
+    if data["interpolation"] not in ("bilinear", "bicubic", "nearest"):
+        raise ModelError(f"timm's {name}: interpolation '{data['interpolation']}' is not supported")
+    preprocessing = Preprocessing(
+        image_size=config.image_size,
+        resize="squash" if data["crop_mode"] == "squash" else "crop",
+        crop_pct=data["crop_pct"],
+        interpolation=data["interpolation"],
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+    )
+    state = canonical_from_timm(model.state_dict(), config, f"timm's {name}")
+    return assemble(config, state, preprocessing, source=name)
+
+
+def config_from_timm(model: nn.Module, name: str) -> ViTConfig:
+    """Read the shape off a timm model, and refuse what the canonical form cannot say.
+
+    What shows in the names of tensors (gated MLPs, normalised queries, pooling heads) is refused later, by
+    `canonical_from_timm`; here it is what does not.
+
+    Args:
+        model: A timm model.
+        name: timm's name for it.
+
+    Returns:
+        The shape.
+
+    Raises:
+        ModelError: naming the piece that a plain ViT does not have.
+    """
+    kind = type(model).__name__
+    if kind != "VisionTransformer":
+        raise ModelError(f"timm's {name} is a {kind}, not a plain Vision Transformer (VisionTransformer)")
+    vit: Any = model
+    if not isinstance(vit.head, nn.Linear | nn.Identity):
+        raise ModelError(f"timm's {name}: a head of type {type(vit.head).__name__} is not supported")
+    if vit.global_pool not in ("token", "avg"):
+        raise ModelError(f"timm's {name}: pooling '{vit.global_pool}' is not supported; token and avg are")
+    block = vit.blocks[0]
+    if type(block).__name__ != "Block":
+        raise ModelError(f"timm's {name}: blocks of type {type(block).__name__} are not supported")
+    activation = type(block.mlp.act).__name__
+    if activation == "GELU" and getattr(block.mlp.act, "approximate", "none") == "tanh":
+        activation = "GELUTanh"
+    if activation not in ACTIVATIONS:
+        raise ModelError(
+            f"timm's {name}: activation {activation} is not supported; there are {', '.join(ACTIVATIONS)}"
+        )
+    before = isinstance(vit.norm, nn.Identity)
+    last = vit.fc_norm if before else vit.norm
+    if not isinstance(last, nn.LayerNorm) or not isinstance(block.norm1, nn.LayerNorm):
+        odd = block.norm1 if isinstance(last, nn.LayerNorm) else last
+        raise ModelError(f"timm's {name}: {type(odd).__name__} where a LayerNorm is needed")
+    if not before and not isinstance(vit.fc_norm, nn.Identity):
+        raise ModelError(f"timm's {name}: two norms before the head are not supported")
+    height, width = vit.patch_embed.img_size
+    return ViTConfig(
+        name=name,
+        image_size=(height, width),
+        patch_size=vit.patch_embed.patch_size[0],
+        embed_dim=vit.embed_dim,
+        depth=len(vit.blocks),
+        heads=block.attn.num_heads,
+        mlp_dim=block.mlp.fc1.out_features,
+        num_classes=vit.head.out_features if isinstance(vit.head, nn.Linear) else 0,
+        class_token=vit.cls_token is not None,
+        register_tokens=vit.num_prefix_tokens - int(vit.cls_token is not None),
+        activation=ACTIVATIONS[activation],
+        pool=vit.global_pool,
+        pre_norm=not isinstance(vit.norm_pre, nn.Identity),
+        pool_before_norm=before and vit.global_pool == "avg",
+        norm_eps=block.norm1.eps,
+    )
+
+
+def _timm() -> Any:
+    """Import timm, or say what is wrong with it."""
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise MissingPackageError("timm", "a model by timm's name", "timm") from None
+    except Exception as error:  # a torchvision built for another torch raises RuntimeError
+        raise ModelError(f"timm is installed but cannot be imported: {_first_line(error)}") from None
+    return timm
+
+
+def _first_line(error: Exception) -> str:
+    """First line of an error's text, or its type."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

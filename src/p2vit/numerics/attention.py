@@ -1,0 +1,208 @@
+"""The two matrix products of attention: scores, and codes × values with the division after it."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from p2vit.numerics.linear import integer_matmul
+from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
+from p2vit.numerics.rounding import (
+    IntArray,
+    Range,
+    bit_length,
+    clamp_range,
+    requantize,
+    shift_range,
+    shift_round,
+)
+
+#: Fraction bits of codes × values ÷ sum, before the output's own shift: 8 below the values' step, 14 of the
+#: reciprocal.
+QUOTIENT_FRACTION = 22
+
+
+def split_heads(x: IntArray, heads: int) -> IntArray:
+    """[B, N, H·D] → [B, H, N, D]."""
+    batch, tokens, channels = x.shape
+    return x.reshape(batch, tokens, heads, channels // heads).transpose(0, 2, 1, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(Operator):
+    """``s = q · kᵀ`` per head, the int32 accumulator itself.
+
+    1/√d is an exponent for d = 64 (and 16, 256), and folded into Wq otherwise. Exact.
+
+    Attributes:
+        heads: H.
+        head_dim: D.
+        scale_exponent: The part of 1/√d that is a power of two and left to the exponent: −3 for d = 64.
+            Nothing is computed with it; the scores' exponent is the queries' + the keys' + this.
+    """
+
+    arity: ClassVar[int] = 2
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, True), (8, True))
+
+    heads: int
+    head_dim: int
+    scale_exponent: int = 0
+
+    def validate(self) -> None:
+        """Check the sizes.
+
+        Raises:
+            ValueError: naming the parameter, its value and what is allowed.
+        """
+        expect(self.heads >= 1, f"heads is {self.heads}; allowed are 1 and more")
+        expect(self.head_dim >= 1, f"head_dim is {self.head_dim}; allowed are 1 and more")
+        expect(
+            -16 <= self.scale_exponent <= 0, f"scale_exponent is {self.scale_exponent}; allowed are −16 to 0"
+        )
+
+    def compute(self, *inputs: IntArray) -> IntArray:
+        """q, k: int8 [B, N, H·D] → int32 [B, H, N, N]."""
+        q, k = (split_heads(x, self.heads) for x in inputs)
+        return integer_matmul(q, k.swapaxes(-1, -2)).astype(np.int32)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """[N, H·D], [M, H·D] → [H, N, M]."""
+        q, k = shapes
+        channels = self.heads * self.head_dim
+        for name, shape in (("queries", q), ("keys", k)):
+            expect(
+                len(shape) == 2 and shape[1] == channels,
+                f"{name} have shape {list(shape)}; expected [tokens, {channels}]",
+            )
+        return (self.heads, q[0], k[0])
+
+    def output_format(self) -> tuple[int, bool]:
+        """int32."""
+        return 32, True
+
+    def bounds(self, *ranges: Range) -> Bounds:
+        """D products of the extremes."""
+        products = [a * b for a in ranges[0] for b in ranges[1]]
+        reach = (self.head_dim * min(*products, 0), self.head_dim * max(*products, 0))
+        return Bounds(reach, {"accumulator": reach})
+
+    @property
+    def macs_per_output(self) -> int:
+        """D."""
+        return self.head_dim
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionValues(Operator):
+    """``o = requantize(Σ_m p_m · v_m / Σ_m p_m)`` per head: the division comes after the product.
+
+    1. ``acc = Σ p·v`` and ``sum = Σ p`` (``log2`` codes: p = 2^(guard − code), a shift and an add each);
+       int32.
+    2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15.
+    3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15.
+    4. ``o = requantize(a · r, 22 + shift)``: |a · r| ≤ 2^29 + 2^15; int32.
+
+    Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r >
+    2^14) steps of v; then half an output step.
+
+    Attributes:
+        heads: H.
+        shift: int8 [H·D], per channel: exponent of the output − exponent of v.
+        form: ``linear`` or ``log2``, as the softmax before it.
+        guard: ``log2`` only: code c stands for 2^(guard − c), and for 0 where c > guard; 8 to 15.
+        output_bits: 8 or 16.
+    """
+
+    arity: ClassVar[int] = 2
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, False), (8, True))
+
+    heads: int
+    shift: IntArray = field(metadata=INT8)
+    form: Literal["linear", "log2"] = "linear"
+    guard: int = 15
+    output_bits: int = 8
+
+    def validate(self) -> None:
+        """Check shapes and ranges.
+
+        Raises:
+            ValueError: naming the parameter, its value and what is allowed.
+        """
+        expect(self.form in ("linear", "log2"), f"form is {self.form!r}; allowed are 'linear' and 'log2'")
+        expect(8 <= self.guard <= 15, f"guard is {self.guard}; allowed are 8 to 15")
+        expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
+        expect(self.heads >= 1, f"heads is {self.heads}; allowed are 1 and more")
+        expect(
+            self.shift.ndim == 1 and self.shift.size > 0 and self.shift.size % self.heads == 0,
+            f"shift has shape {self.shift.shape}; expected one per channel of {self.heads} heads",
+        )
+        wide = self.shift.astype(np.int64)
+        expect(bool(((wide >= -16) & (wide <= 8)).all()), "shift leaves −16..8")
+
+    def weights_of(self, codes: IntArray) -> IntArray:
+        """The integer that each code stands for; int64, the shape of ``codes``."""
+        wide = codes.astype(np.int64)
+        if self.form == "linear":
+            return wide
+        return np.where(wide <= self.guard, np.int64(1) << np.maximum(self.guard - wide, 0), 0)
+
+    def compute(self, *inputs: IntArray) -> IntArray:
+        """codes: uint8 [B, H, N, M], v: int8 [B, M, H·D] → int8 [B, N, H·D]."""
+        codes, v = inputs
+        weights = self.weights_of(codes)
+        accumulator = integer_matmul(weights, split_heads(v, self.heads)).astype(np.int64)
+        total = weights.sum(axis=-1, keepdims=True)
+        n = bit_length(total)
+        reciprocal = (np.int64(1) << (n + 14)) // total
+        reduced = shift_round(accumulator, n - 8)
+        merged = (reduced * reciprocal).transpose(0, 2, 1, 3).reshape(v.shape[0], codes.shape[2], -1)
+        return requantize(merged, QUOTIENT_FRACTION + self.shift.astype(np.int64), self.output_bits)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """[H, N, M], [M, H·D] → [N, H·D]."""
+        codes, v = shapes
+        expect(
+            len(codes) == 3
+            and len(v) == 2
+            and codes[2] == v[0]
+            and codes[0] == self.heads
+            and v[1] == self.shift.size,
+            f"codes have shape {list(codes)} and values {list(v)}; "
+            f"expected [{self.heads}, queries, keys] and [keys, {self.shift.size}]",
+        )
+        return (codes[1], v[1])
+
+    def output_format(self) -> tuple[int, bool]:
+        """Signed, ``output_bits`` wide."""
+        return self.output_bits, True
+
+    def bounds_for(self, keys: int, *ranges: Range) -> Bounds:
+        """Worst case over ``keys`` summed products; their number is the graph's, not the operator's."""
+        most = 255 if self.form == "linear" else 1 << self.guard
+        low, high = ranges[1]
+        accumulator = (keys * most * min(low, 0), keys * most * max(high, 0))
+        # The quotient is a mean of v, so it stays in v's range; step 3 rounds a by half, times r ≤ 2^15.
+        slack = 1 << 14
+        product = (
+            min(low, 0) * (1 << QUOTIENT_FRACTION) - slack,
+            max(high, 0) * (1 << QUOTIENT_FRACTION) + slack,
+        )
+        reach = shift_range(product, QUOTIENT_FRACTION + self.shift.astype(np.int64))
+        half = 1 << (int(self.shift.max()) + QUOTIENT_FRACTION - 1)
+        return Bounds(
+            clamp_range(reach, self.output_bits),
+            {
+                "accumulator": accumulator,
+                "sum": (0, keys * most),
+                "product": (product[0], product[1] + half),
+            },
+        )
+
+    def bounds(self, *ranges: Range) -> Bounds:
+        """As :meth:`bounds_for` with the largest number of keys that fits int32."""
+        most = 255 if self.form == "linear" else 1 << self.guard
+        return self.bounds_for((1 << 31) // (128 * most) - 1, *ranges)
+
+    def macs_per_row(self, keys: int) -> int:
+        """Multiply-accumulates (shift-and-adds for ``log2``) of one output number."""
+        return keys

@@ -1,0 +1,198 @@
+"""The audit: proves that a program is what this project claims of it.
+
+Integers only (one image is run and every number looked at), scales that are powers of two and shifts that
+follow from them, and accumulators that fit int32 whatever the photo.
+"""
+
+from collections import Counter
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from p2vit.numerics import Linear
+from p2vit.numerics.rounding import IntArray, signed_bits
+from p2vit.program.check import structure_problems
+from p2vit.program.exponents import fractional_exponents, scale_problems
+from p2vit.program.format import program_sha256
+from p2vit.program.graph import PIXELS, IntegerProgram, Node
+from p2vit.program.ranges import NodeRanges, proven_ranges
+
+#: Width that every register must fit.
+REGISTER_BITS = 32
+
+
+class LayerAudit(BaseModel):
+    """What one node can reach, proved from its weights and the ranges of what it reads."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(description="name of the node")
+    kind: str = Field(description="operator")
+    weight_bits: int | None = Field(description="width of the weights; null where there are none")
+    accumulator_low: int = Field(description="lowest accumulator that any photo can reach")
+    accumulator_high: int = Field(description="highest, with the half that rounding adds")
+    accumulator_bits: int = Field(description="two's complement width of that range")
+    widest: str = Field(description="the widest register of the node")
+    widest_bits: int = Field(description="its two's complement width")
+    output_low: int = Field(description="lowest output that any photo can reach")
+    output_high: int = Field(description="highest")
+
+
+class AuditReport(BaseModel):
+    """Result of :func:`audit`; the program passes where ``problems`` is empty."""
+
+    model_config = ConfigDict(frozen=True)
+
+    program_sha256: str = Field(description="hash of what was audited")
+    ops: dict[str, int] = Field(description="operators in the program, per kind")
+    float_ops: int = Field(
+        description="operands, results and parameters that are not integers, over one image"
+    )
+    non_pot_scales: int = Field(
+        description="exponents that are no integers + shifts that exponents do not imply"
+    )
+    max_accumulator_bits: int = Field(description="two's complement width of the widest accumulator")
+    max_register_bits: int = Field(description="the same over every register: squares and products too")
+    layers: list[LayerAudit] = Field(description="one row per node, in order")
+    problems: list[str] = Field(description="everything that does not hold, in words")
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything holds."""
+        return not self.problems
+
+
+def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditReport:
+    """Prove a program, or say what does not hold.
+
+    Args:
+        program: Any program, loaded or just made.
+        pixels: uint8 [1, H, W, 3] to run; by default an image with every kind of pixel in it. What is proved
+            about ranges and scales does not depend on it.
+
+    Returns:
+        The report. A program with problems is reported, not refused.
+    """
+    structure = structure_problems(program)
+    if structure:
+        # Nothing can be proved about a graph that does not fit together.
+        return AuditReport(
+            program_sha256=program_sha256(program),
+            ops=kinds(program),
+            float_ops=sum(float_parameters(node) for node in program.nodes),
+            non_pot_scales=sum(each.count for each in fractional_exponents(program)),
+            max_accumulator_bits=0,
+            max_register_bits=0,
+            layers=[],
+            problems=structure,
+        )
+    scales = scale_problems(program)
+    ranges = proven_ranges(program)
+    problems = [f"{each.node}: {each.message}" for each in scales]
+    for name, reach in ranges.items():
+        for register in reach.overflows:
+            low, high = reach.registers[register]
+            problems.append(
+                f"{name}: its {register} can reach {low}..{high}, which {REGISTER_BITS} bits do not hold; "
+                "use fewer weight bits, fewer inputs or a coarser exponent"
+            )
+    float_ops = 0
+    if not any(reach.overflows for reach in ranges.values()):
+        # Running what overflows would only measure the wrap-around.
+        float_ops, seen = float_operations(
+            program, sample_pixels(program) if pixels is None else pixels, ranges
+        )
+        problems += seen
+    else:
+        float_ops = sum(float_parameters(node) for node in program.nodes)
+    layers = [layer_audit(node, ranges[node.name]) for node in program.nodes]
+    return AuditReport(
+        program_sha256=program_sha256(program),
+        ops=kinds(program),
+        float_ops=float_ops,
+        non_pot_scales=sum(each.count for each in scales),
+        max_accumulator_bits=max(layer.accumulator_bits for layer in layers),
+        max_register_bits=max(layer.widest_bits for layer in layers),
+        layers=layers,
+        problems=problems,
+    )
+
+
+def kinds(program: IntegerProgram) -> dict[str, int]:
+    """Operators per kind, by name."""
+    return dict(sorted(Counter(type(node.operator).__name__ for node in program.nodes).items()))
+
+
+def layer_audit(node: Node, reach: NodeRanges) -> LayerAudit:
+    """The row of one node."""
+    name, bits = reach.widest
+    return LayerAudit(
+        name=node.name,
+        kind=type(node.operator).__name__,
+        weight_bits=node.operator.weight_bits if isinstance(node.operator, Linear) else None,
+        accumulator_low=reach.accumulator[0],
+        accumulator_high=reach.accumulator[1],
+        accumulator_bits=signed_bits(*reach.accumulator),
+        widest=name,
+        widest_bits=bits,
+        output_low=reach.output[0],
+        output_high=reach.output[1],
+    )
+
+
+def sample_pixels(program: IntegerProgram) -> IntArray:
+    """A fixed image: noise with a black and a white corner; uint8 [1, H, W, 3]."""
+    height, width, channels = program.pixels.shape
+    pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, channels), dtype=np.uint8)
+    pixels[:, : height // 4, : width // 4] = 0
+    pixels[:, -(height // 4) :, -(width // 4) :] = 255
+    return pixels
+
+
+def is_integer(value: object) -> bool:
+    """Whether a number or an array holds integers."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+
+
+def float_parameters(node: Node) -> int:
+    """How many array parameters of a node are not integers."""
+    return sum(not is_integer(getattr(node.operator, name)) for name in node.operator.array_fields())
+
+
+def float_operations(
+    program: IntegerProgram, pixels: IntArray, ranges: dict[str, NodeRanges]
+) -> tuple[int, list[str]]:
+    """Run one image through the norm and look at every operand, parameter and result.
+
+    Args:
+        program: What to run.
+        pixels: uint8 [1, H, W, 3].
+        ranges: What was proved; the run must stay inside.
+
+    Returns:
+        How many of them are not integers, and what else was seen: a dtype other than recorded, or a number
+        outside its proven range (which would be a defect of the proof).
+    """
+    count, problems = 0, []
+    live: dict[str, IntArray] = {PIXELS: pixels}
+    last_use = {source: position for position, node in enumerate(program.nodes) for source in node.inputs}
+    for position, node in enumerate(program.nodes):
+        operands = [live[name] for name in node.inputs]
+        result = node.operator.compute(*operands)
+        floats = sum(not is_integer(value) for value in (*operands, result)) + float_parameters(node)
+        if floats:
+            count += floats
+            problems.append(f"{node.name}: {floats} of its operands, parameters and results are not integers")
+        spec = program.tensors[node.name]
+        if is_integer(result) and result.dtype != spec.dtype:
+            problems.append(f"{node.name}: writes {result.dtype}; recorded is {spec.dtype}")
+        low, high = ranges[node.name].output
+        if result.size and not (low <= int(result.min()) and int(result.max()) <= high):
+            problems.append(
+                f"{node.name}: reached {result.min()}..{result.max()}, outside the proven {low}..{high}"
+            )
+        live[node.name] = result
+        for name in {*node.inputs, node.name}:
+            if last_use.get(name, -1) <= position:
+                live.pop(name, None)
+    return count, problems

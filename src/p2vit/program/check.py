@@ -1,0 +1,116 @@
+"""What makes a graph of operators a program: names, order, and shapes and widths that follow."""
+
+import re
+from math import prod
+
+import numpy as np
+
+from p2vit.numerics import AttentionValues, Softmax
+from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec, output_spec, width_name
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
+#: Far above any vision transformer, and low enough that a damaged size cannot fill a machine's memory.
+MAX_NAME, MAX_NODES, MAX_SIDE, MAX_ELEMENTS = 200, 1 << 16, 1 << 14, 1 << 31
+
+
+def structure_problems(program: IntegerProgram) -> list[str]:
+    """Everything that keeps a graph from being a program, in words; empty if all is well."""
+    if PIXELS not in program.tensors:
+        return [f"there is no tensor {PIXELS!r}; a program starts from its pixels"]
+    if not program.nodes or len(program.nodes) > MAX_NODES:
+        return [f"there are {len(program.nodes)} nodes; allowed are 1 to {MAX_NODES}"]
+    problems = pixel_problems(program)
+    known: dict[str, TensorSpec] = {PIXELS: program.pixels}
+    kinds: dict[str, Node] = {}
+    for node in program.nodes:
+        problems += node_problems(node, known, program.tensors.get(node.name), kinds)
+        if node.name not in program.tensors or any(name not in known for name in node.inputs):
+            return problems  # what follows would only repeat it
+        known[node.name] = program.tensors[node.name]
+        kinds[node.name] = node
+    spare = sorted(set(program.tensors) - set(known))
+    if spare:
+        problems.append(f"tensors {spare[:5]} are written by no node")
+    for role, name in (("output", program.output), ("feature", program.feature)):
+        if name not in kinds:
+            problems.append(f"the {role} is {name!r}, which no node writes")
+    if not problems and program.classes:
+        logits = prod(program.tensors[program.output].shape)
+        if len(program.classes) != logits:
+            problems.append(f"there are {len(program.classes)} classes; the output has {logits} numbers")
+    return problems
+
+
+def pixel_problems(program: IntegerProgram) -> list[str]:
+    """What is wrong with the input: uint8 [H, W, 3] of the size that preprocessing makes."""
+    spec = program.pixels
+    shape = list(spec.shape)
+    if len(shape) != 3 or shape[2] != 3 or not all(1 <= side <= MAX_SIDE for side in shape[:2]):
+        return [f"the pixels have shape {shape}; allowed is [height, width, 3] with sides of 1 to {MAX_SIDE}"]
+    problems = []
+    if (spec.bits, spec.signed) != (8, False):
+        problems.append(f"the pixels are {width_name(spec.bits, spec.signed)}; expected uint8")
+    if tuple(program.preprocessing.image_size) != spec.shape[:2]:
+        problems.append(
+            f"preprocessing makes images of {list(program.preprocessing.image_size)}; "
+            f"the program takes {shape[:2]}"
+        )
+    return problems
+
+
+def node_problems(
+    node: Node, known: dict[str, TensorSpec], recorded: TensorSpec | None, earlier: dict[str, Node]
+) -> list[str]:
+    """What is wrong with one node, given everything before it."""
+    if len(node.name) > MAX_NAME or not NAME.match(node.name):
+        return [
+            f"node {node.name[:MAX_NAME]!r}: a name has 1 to {MAX_NAME} letters, digits, '_', '-' and '.', "
+            "and starts with none of the last two"
+        ]
+    if node.name in known:
+        return [f"node {node.name}: the name is taken"]
+    if recorded is None:
+        return [f"node {node.name}: no tensor of that name is recorded"]
+    for source in node.inputs:
+        if source not in known:
+            return [f"node {node.name}: reads {source!r}, which no earlier node writes"]
+    try:
+        spec = output_spec(node, known, recorded.exponent, recorded.offset)
+    except ValueError as error:
+        return [str(error)]
+    problems = []
+    if (spec.shape, spec.bits, spec.signed) != (recorded.shape, recorded.bits, recorded.signed):
+        problems.append(
+            f"node {node.name}: writes {width_name(spec.bits, spec.signed)} {list(spec.shape)}; "
+            f"recorded is {width_name(recorded.bits, recorded.signed)} {list(recorded.shape)}"
+        )
+    if not 1 <= prod(spec.shape) <= MAX_ELEMENTS:
+        problems.append(
+            f"node {node.name}: writes {list(spec.shape)} numbers; allowed are 1 to {MAX_ELEMENTS}"
+        )
+    if abs(recorded.offset) > 1 << 15:
+        problems.append(f"node {node.name}: offset is {recorded.offset}; allowed are −32768 to 32768")
+    if isinstance(node.operator, AttentionValues):
+        # The sum it divides by is above 0 because a softmax gives each row's maximum the largest code.
+        softmax = earlier.get(node.inputs[0])
+        if (
+            softmax is None
+            or not isinstance(softmax.operator, Softmax)
+            or softmax.operator.form != node.operator.form
+        ):
+            problems.append(
+                f"node {node.name}: its codes come from {node.inputs[0]!r}; "
+                f"expected a Softmax of form {node.operator.form!r}"
+            )
+    return problems
+
+
+def specs_equal(a: TensorSpec, b: TensorSpec) -> bool:
+    """Whether two specs say the same of their tensors."""
+    return (a.name, a.shape, a.bits, a.signed, a.offset) == (
+        b.name,
+        b.shape,
+        b.bits,
+        b.signed,
+        b.offset,
+    ) and bool(np.array_equal(a.exponent, b.exponent))

@@ -1,0 +1,254 @@
+"""``program.json``: the pydantic models of its content, and the translation from and to a program."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from p2vit.numerics import OPERATORS, Linear, Operator
+from p2vit.numerics.rounding import IntArray
+from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec
+from p2vit.program.packing import PACKED_BITS, pack_nibbles, unpack_nibbles
+from p2vit.program.preprocessing import Preprocessing
+
+FORMAT: Literal["p2vit-integer-program"] = "p2vit-integer-program"
+VERSION: Literal[1] = 1
+
+Side = Annotated[int, Field(ge=0, le=1 << 31)]
+Small = Annotated[int, Field(ge=-(1 << 31), le=1 << 31)]
+Name = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Record(BaseModel):
+    """A part of the document: nothing that is not listed, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ArrayRecord(Record):
+    """An array in ``tensors.safetensors``; ``int4`` is packed, see :mod:`p2vit.program.packing`."""
+
+    dtype: Literal["int4", "int8", "uint8", "int16", "uint16", "int32"]
+    shape: Annotated[list[Side], Field(max_length=3)]
+
+
+class TensorRecord(Record):
+    """What a node writes. An exponent that is no single number is an array of its own."""
+
+    shape: Annotated[list[Side], Field(max_length=4)]
+    bits: Annotated[int, Field(ge=1, le=32)]
+    signed: bool
+    exponent: Annotated[int, Field(ge=-127, le=127)] | ArrayRecord
+    offset: Small = 0
+
+
+class NodeRecord(Record):
+    """One node. Its arrays have the keys ``<node>/<parameter>`` in ``tensors.safetensors``."""
+
+    name: Name
+    operator: Name
+    inputs: Annotated[list[Name], Field(max_length=4)]
+    scalars: dict[str, Small | Annotated[str, Field(max_length=100)]]
+    arrays: dict[str, ArrayRecord]
+    output: TensorRecord
+
+
+class Document(Record):
+    """The whole of ``program.json``."""
+
+    format: Literal["p2vit-integer-program"] = FORMAT
+    version: Literal[1] = VERSION
+    tensors_sha256: Digest
+    pixels: TensorRecord
+    nodes: Annotated[list[NodeRecord], Field(min_length=1)]
+    output: Name
+    feature: Name
+    preprocessing: Preprocessing
+    classes: list[str]
+    provenance: dict[str, Any]
+    sha256: Digest
+
+
+def canonical_json(value: Any) -> bytes:
+    """One spelling for equal values: sorted keys, no spaces, ASCII.
+
+    Raises:
+        ValueError: a NaN or an infinity, which JSON does not have.
+        TypeError: something that is no JSON value.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    ).encode()
+
+
+def array_key(node: str, parameter: str) -> str:
+    """Key of an array in ``tensors.safetensors``."""
+    return f"{node}/{parameter}"
+
+
+def describe(program: IntegerProgram) -> tuple[dict[str, Any], dict[str, IntArray]]:
+    """A program as JSON values and stored arrays, without hashes.
+
+    Returns:
+        The content of ``program.json`` but for the hashes; key → array as it is stored.
+    """
+    arrays: dict[str, IntArray] = {}
+    nodes = [describe_node(node, program.tensors[node.name], arrays) for node in program.nodes]
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "pixels": describe_tensor(program.pixels, arrays),
+        "nodes": nodes,
+        "output": program.output,
+        "feature": program.feature,
+        "preprocessing": program.preprocessing.model_dump(mode="json"),
+        "classes": list(program.classes),
+        "provenance": program.provenance,
+    }
+    return document, arrays
+
+
+def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
+    """One node as JSON values; its arrays are added to ``arrays``."""
+    operator = node.operator
+    records = {}
+    for name in operator.array_fields():
+        value: IntArray = getattr(operator, name)
+        packed = isinstance(operator, Linear) and name == "weight" and operator.weight_bits <= PACKED_BITS
+        records[name] = {"dtype": "int4" if packed else str(value.dtype), "shape": list(value.shape)}
+        arrays[array_key(node.name, name)] = pack_nibbles(value) if packed else value
+    return {
+        "name": node.name,
+        "operator": type(operator).__name__,
+        "inputs": list(node.inputs),
+        "scalars": {name: getattr(operator, name) for name in operator.scalar_fields()},
+        "arrays": records,
+        "output": describe_tensor(spec, arrays),
+    }
+
+
+def describe_tensor(spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
+    """A tensor's spec as JSON values; an exponent per channel or head is added to ``arrays``."""
+    exponent: Any = int(spec.exponent) if spec.exponent.ndim == 0 else None
+    if exponent is None:
+        exponent = {"dtype": "int8", "shape": list(spec.exponent.shape)}
+        arrays[array_key(spec.name, "exponent")] = spec.exponent
+    return {
+        "shape": list(spec.shape),
+        "bits": spec.bits,
+        "signed": spec.signed,
+        "exponent": exponent,
+        "offset": spec.offset,
+    }
+
+
+class Rebuilder:
+    """Makes a program from a document and its arrays, and counts which arrays were used."""
+
+    def __init__(self, arrays: dict[str, IntArray]) -> None:
+        self.arrays = arrays
+        self.unused = set(arrays)
+
+    def program(self, document: Document) -> IntegerProgram:
+        """The program; its structure and exponents are not checked here.
+
+        Raises:
+            ValueError: naming the node and what is wrong with it.
+        """
+        tensors = {PIXELS: self.tensor(PIXELS, document.pixels)}
+        nodes = []
+        for record in document.nodes:
+            node = Node(record.name, self.operator(record), tuple(record.inputs))
+            if node.name in tensors:
+                raise ValueError(f"node {node.name}: the name is taken")
+            tensors[node.name] = self.tensor(node.name, record.output)
+            nodes.append(node)
+        if self.unused:
+            raise ValueError(f"arrays {sorted(self.unused)[:5]} belong to no node")
+        return IntegerProgram(
+            tuple(nodes),
+            tensors,
+            document.output,
+            document.feature,
+            document.preprocessing,
+            tuple(document.classes),
+            document.provenance,
+        )
+
+    def operator(self, record: NodeRecord) -> Operator:
+        """The operator of a node.
+
+        Raises:
+            ValueError: an unknown operator, parameters that are missing or too many, or that it refuses.
+        """
+        where = f"node {record.name}"
+        if record.operator not in OPERATORS:
+            raise ValueError(
+                f"{where}: operator {record.operator!r} is unknown; known are {', '.join(OPERATORS)}"
+            )
+        kind = OPERATORS[record.operator]
+        for what, given, wanted in (
+            ("scalars", set(record.scalars), set(kind.scalar_fields())),
+            ("arrays", set(record.arrays), set(kind.array_fields())),
+        ):
+            if given != wanted:
+                raise ValueError(
+                    f"{where}: its {what} are {sorted(given)}; {record.operator} has {sorted(wanted)}"
+                )
+        parameters: dict[str, Any] = dict(record.scalars)
+        for name, array in record.arrays.items():
+            dtype = kind.array_fields()[name]
+            allowed = {dtype} if dtype else {"int8", "int16"}
+            if kind is Linear and name == "weight":
+                packed = (
+                    isinstance(parameters["weight_bits"], int) and parameters["weight_bits"] <= PACKED_BITS
+                )
+                allowed = {"int4" if packed else "int8"}
+            if array.dtype not in allowed:
+                raise ValueError(f"{where}: {name} is {array.dtype}; expected {' or '.join(sorted(allowed))}")
+            parameters[name] = self.array(array_key(record.name, name), array)
+        try:
+            return kind(**parameters)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise ValueError(f"{where}: {error}") from None
+
+    def tensor(self, name: str, record: TensorRecord) -> TensorSpec:
+        """The spec of a tensor.
+
+        Raises:
+            ValueError: exponents that do not fit its shape.
+        """
+        if isinstance(record.exponent, int):
+            exponent: IntArray = np.array(record.exponent, dtype=np.int8)
+        elif record.exponent.dtype != "int8":
+            raise ValueError(f"tensor {name}: its exponents are {record.exponent.dtype}; expected int8")
+        else:
+            exponent = self.array(array_key(name, "exponent"), record.exponent)
+        return TensorSpec(name, tuple(record.shape), record.bits, record.signed, exponent, record.offset)
+
+    def array(self, key: str, record: ArrayRecord) -> IntArray:
+        """A stored array, unpacked, of exactly the recorded dtype and shape.
+
+        Raises:
+            ValueError: it is missing, or not what is recorded.
+        """
+        if key not in self.arrays:
+            raise ValueError(f"array {key!r} is missing")
+        self.unused.discard(key)
+        stored = self.arrays[key]
+        if record.dtype == "int4":
+            if len(record.shape) != 2:
+                raise ValueError(
+                    f"array {key!r}: recorded shape is {record.shape}; packed weights have two sides"
+                )
+            try:
+                stored = unpack_nibbles(stored, record.shape[1])
+            except ValueError as error:
+                raise ValueError(f"array {key!r}: {error}") from None
+        elif str(stored.dtype) != record.dtype:
+            raise ValueError(f"array {key!r}: is {stored.dtype}; recorded is {record.dtype}")
+        if list(stored.shape) != record.shape:
+            raise ValueError(f"array {key!r}: has shape {list(stored.shape)}; recorded is {record.shape}")
+        return stored

@@ -1,0 +1,278 @@
+"""What every shift must be: the proof that scales are powers of two and that shifts follow from them.
+
+A stored integer q stands for ``(q + offset) · 2^e``. A shift re-quantizes from one exponent to another, so
+each shift of an operator is a difference of the exponents around it; :func:`relations` states which.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+
+from p2vit.numerics import (
+    Add,
+    Affine,
+    AssembleTokens,
+    AttentionValues,
+    LayerNorm,
+    Linear,
+    Lookup,
+    Operator,
+    Patchify,
+    Scores,
+    SelectToken,
+    Softmax,
+    SumTokens,
+)
+from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.numerics.rounding import IntArray
+from p2vit.numerics.softmax import DISTANCE_EXPONENT
+from p2vit.program.graph import IntegerProgram, Node, TensorSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """One equality between integers that must hold in a program.
+
+    Attributes:
+        what: The parameter or exponent that is checked, in words.
+        actual: What the program holds; any shape.
+        expected: What the exponents imply; broadcastable against ``actual``.
+    """
+
+    what: str
+    actual: IntArray
+    expected: IntArray
+
+    @property
+    def violations(self) -> int:
+        """How many numbers differ; all of them where the shapes do not even broadcast."""
+        try:
+            return int((np.asarray(self.actual) != np.asarray(self.expected)).sum())
+        except ValueError:
+            return max(np.size(self.actual), np.size(self.expected), 1)
+
+    def describe(self) -> str:
+        """The first difference, in words."""
+        actual, expected = np.asarray(self.actual), np.asarray(self.expected)
+        try:
+            actual, expected = np.broadcast_arrays(actual, expected)
+        except ValueError:
+            return f"{self.what} has shape {list(actual.shape)}; expected {list(expected.shape)}"
+        places = np.argwhere(actual != expected)
+        if not len(places):
+            return f"{self.what} holds"
+        first = tuple(int(i) for i in places[0])
+        at = f" at {list(first)}" if first else ""
+        more = f" ({len(places)} of {actual.size} differ)" if actual.size > 1 else ""
+        return f"{self.what}{at} is {int(actual[first])}; the exponents imply {int(expected[first])}{more}"
+
+
+def channel_exponents(spec: TensorSpec) -> IntArray:
+    """Exponent of each channel of a tensor [..., C] that has none per head: int64 [C]."""
+    return np.broadcast_to(spec.exponent.astype(np.int64).reshape(-1), spec.shape[-1:])
+
+
+def head_exponents(spec: TensorSpec) -> IntArray:
+    """Exponent of each head of a tensor [H, N, M] that has none per key: int64 [H]."""
+    return np.broadcast_to(spec.exponent.astype(np.int64).reshape(-1), spec.shape[:1])
+
+
+def uniform(what: str, values: IntArray) -> Relation:
+    """All of the values equal the first."""
+    return Relation(what, values, values.reshape(-1)[:1])
+
+
+def layout(spec: TensorSpec) -> Relation:
+    """Exponents per head where the last axis is keys, per channel where it is channels."""
+    rank = spec.exponent.ndim if spec.exponent.size > 1 else 0
+    wanted = 3 if len(spec.shape) == 3 else 1
+    return Relation("number of axes of the exponents", np.asarray(rank), np.asarray(wanted if rank else 0))
+
+
+@singledispatch
+def relations(operator: Operator, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    """Every equality that one node must satisfy.
+
+    Args:
+        operator: The node's operator.
+        inputs: Specs of what it reads; their layouts hold.
+        output: Spec of what it writes; its layout holds.
+    """
+    raise NotImplementedError(f"no exponent rule for {type(operator).__name__}")
+
+
+def no_offset(*specs: TensorSpec) -> Iterator[Relation]:
+    """The operator works on plain values: nothing in it accounts for an offset."""
+    for spec in specs:
+        yield Relation(f"offset of {spec.name}", np.asarray(spec.offset), np.asarray(0))
+
+
+def same(what: str, output: TensorSpec, source: TensorSpec) -> Relation:
+    """The output keeps the exponents of an input."""
+    return Relation(what, channel_exponents(output), channel_exponents(source))
+
+
+@relations.register
+def _(operator: Patchify, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    yield uniform("exponent of the pixels", inputs[0].exponent)
+    yield Relation("exponent of the patches", output.exponent, inputs[0].exponent.reshape(-1)[:1])
+    yield Relation(
+        "offset of the patches, from which 128 was taken",
+        np.asarray(output.offset),
+        np.asarray(inputs[0].offset + 128),
+    )
+
+
+@relations.register
+def _(operator: Linear, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    # The input's exponents and offset are in the weights and the bias, before their rounding.
+    yield from known(operator.accumulator_exponent, output)
+    if operator.accumulator_exponent.size:
+        expected = channel_exponents(output) - operator.accumulator_exponent.astype(np.int64)
+        yield Relation("shift", operator.shift.astype(np.int64), expected)
+
+
+@relations.register
+def _(operator: Affine, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    yield from known(operator.accumulator_exponent, output)
+    if operator.accumulator_exponent.size:
+        expected = channel_exponents(output) - operator.accumulator_exponent.astype(np.int64)
+        yield Relation("shift", operator.shift.astype(np.int64), expected)
+
+
+def known(accumulator_exponent: IntArray, output: TensorSpec) -> Iterator[Relation]:
+    """The accumulator's exponents are recorded, one per channel."""
+    yield Relation(
+        "number of accumulator exponents", np.asarray(accumulator_exponent.size), np.asarray(output.shape[-1])
+    )
+
+
+@relations.register
+def _(operator: AssembleTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    yield same("exponent of the tokens", output, inputs[0])
+    yield from no_offset(inputs[0], output)
+
+
+@relations.register
+def _(operator: LayerNorm, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    aligned = channel_exponents(inputs[0]) - operator.input_shift.astype(np.int64)
+    yield uniform("exponent after input_shift", aligned)
+    table, fraction = rsqrt_table(operator.channels)
+    yield Relation("inverse square root table", operator.table.astype(np.int64), table.astype(np.int64))
+    expected = fraction + squares_shift(operator.channels) + channel_exponents(output)
+    yield Relation("shift", operator.shift.astype(np.int64), expected)
+    yield from no_offset(inputs[0], output)
+
+
+@relations.register
+def _(operator: Scores, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    q, k = (channel_exponents(spec).reshape(operator.heads, operator.head_dim) for spec in inputs)
+    # One finer channel in q may meet one coarser in k; what is summed must be at one exponent.
+    products = q + k
+    yield Relation("exponent of the products q · k within a head", products, products[:, :1])
+    yield Relation(
+        "exponent of the scores", head_exponents(output), products[:, 0] + np.int64(operator.scale_exponent)
+    )
+    yield from no_offset(*inputs, output)
+
+
+@relations.register
+def _(operator: Softmax, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    yield Relation("shift", operator.shift.astype(np.int64), DISTANCE_EXPONENT - head_exponents(inputs[0]))
+    yield from no_offset(inputs[0], output)
+
+
+@relations.register
+def _(operator: AttentionValues, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    expected = channel_exponents(output) - channel_exponents(inputs[1])
+    yield Relation("shift", operator.shift.astype(np.int64), expected)
+    yield from no_offset(*inputs, output)
+
+
+@relations.register
+def _(operator: Lookup, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    # One table serves every channel. Its entries may well leave an offset out.
+    yield uniform("exponent of the input", inputs[0].exponent)
+    yield uniform("exponent of the output", output.exponent)
+
+
+@relations.register
+def _(operator: Add, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    a, b = (
+        channel_exponents(spec) - left.astype(np.int64)
+        for spec, left in zip(inputs, (operator.left_a, operator.left_b), strict=True)
+    )
+    yield Relation("exponent of the second operand after left_b", b, a)
+    yield Relation("shift", np.broadcast_to(operator.shift, a.shape), channel_exponents(output) - a)
+    yield from no_offset(*inputs, output)
+
+
+@relations.register
+def _(operator: SelectToken, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    yield same("exponent of the token", output, inputs[0])
+    yield Relation("offset of the token", np.asarray(output.offset), np.asarray(inputs[0].offset))
+
+
+@relations.register
+def _(operator: SumTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    expected = channel_exponents(output) - channel_exponents(inputs[0])
+    yield Relation("shift", np.broadcast_to(operator.shift, expected.shape), expected)
+    yield from no_offset(inputs[0], output)
+
+
+def node_relations(node: Node, tensors: dict[str, TensorSpec]) -> list[Relation]:
+    """The relations of one node; only the layouts where one of those fails already."""
+    specs = [*(tensors[name] for name in node.inputs), tensors[node.name]]
+    layouts = [layout(spec) for spec in specs]
+    if any(each.violations for each in layouts):
+        return layouts
+    return list(relations(node.operator, specs[:-1], specs[-1]))
+
+
+@dataclass(frozen=True)
+class ScaleProblem:
+    """A shift or exponent that does not follow from the others.
+
+    Attributes:
+        node: Which node.
+        count: How many numbers are wrong.
+        message: The first of them, in words.
+    """
+
+    node: str
+    count: int
+    message: str
+
+
+def fractional_exponents(program: IntegerProgram) -> list[ScaleProblem]:
+    """Exponents that are no integers: scales that are no powers of two."""
+    found = []
+    for name, spec in program.tensors.items():
+        if spec.exponent.dtype.kind not in "iu":
+            found.append(
+                ScaleProblem(name, spec.exponent.size, f"exponents are {spec.exponent.dtype}, not integers")
+            )
+    return found
+
+
+def scale_problems(program: IntegerProgram) -> list[ScaleProblem]:
+    """Everything about a program's scales that is not a power of two, or not consistent; empty if all is
+    well.
+
+    The input's scale is 1 by definition: an exponent of 0.
+    """
+    found = fractional_exponents(program)
+    pixels = program.pixels
+    for relation in (
+        Relation("exponent of the pixels", pixels.exponent, np.asarray(0)),
+        Relation("offset of the pixels", np.asarray(pixels.offset), np.asarray(0)),
+    ):
+        if relation.violations:
+            found.append(ScaleProblem(pixels.name, relation.violations, relation.describe()))
+    for node in program.nodes:
+        for relation in node_relations(node, program.tensors):
+            if relation.violations:
+                found.append(ScaleProblem(node.name, relation.violations, relation.describe()))
+    return found

@@ -1,0 +1,255 @@
+"""The on-disk form of a program: one folder with ``program.json`` and ``tensors.safetensors``.
+
+``program.json`` holds the graph, the tensor specs, scalars, preprocessing, classes and provenance, the hash
+of the tensor file, and a hash of itself; ``tensors.safetensors`` holds integer arrays only. Equal programs
+give equal bytes. :func:`load` believes nothing: whatever is not exactly right is a :class:`ProgramError` that
+names the file and item.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from pydantic import ValidationError
+
+from p2vit.errors import ProgramError
+from p2vit.numerics.rounding import IntArray
+from p2vit.program.check import structure_problems
+from p2vit.program.document import FORMAT, VERSION, Document, Rebuilder, canonical_json, describe
+from p2vit.program.exponents import scale_problems
+from p2vit.program.graph import IntegerProgram
+
+GRAPH_FILE, TENSOR_FILE = "program.json", "tensors.safetensors"
+MAX_GRAPH_BYTES, MAX_TENSOR_BYTES = 64 << 20, 8 << 30
+#: What the hash of a program leaves out: where it came from does not change what it computes. Seconds, dates,
+#: versions and machines stand in there.
+UNHASHED = ("provenance",)
+
+
+def program_sha256(program: IntegerProgram) -> str:
+    """Hash of what a program computes and how its photos are prepared; 64 hexadecimal digits.
+
+    Counted are the graph, every integer, the preprocessing and the classes. Provenance is not: the same
+    integers found twice are the same program, whoever found them, when, where and in how many seconds.
+
+    Raises:
+        ProgramError: something in the program cannot be written as JSON.
+    """
+    document, arrays = describe(program)
+    digest = hashlib.sha256(_canonical({k: v for k, v in document.items() if k not in UNHASHED}))
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key]).astype(arrays[key].dtype.newbyteorder("<"), copy=False)
+        digest.update(_canonical([key, str(arrays[key].dtype), list(array.shape)]))
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def save(program: IntegerProgram, folder: Path | str, overwrite: bool = False) -> None:
+    """Write a program; the folder appears whole or not at all.
+
+    It is written beside its place under a temporary name and then renamed, so a save that is killed leaves
+    nothing half-written. An existing program is moved aside first and deleted last.
+
+    Args:
+        program: What to write. It is read back from the bytes before anything appears: what cannot be loaded
+            is not saved.
+        folder: Where; its parents are made.
+        overwrite: Replace a folder that holds a program (all of it), or an empty one.
+
+    Raises:
+        ProgramError: the folder exists, or holds something else than a program; the program is not sound; the
+            disk refuses.
+    """
+    folder = Path(folder)
+    _check_place(folder, overwrite)
+    graph, tensors = encode(program)
+    decode(graph, tensors, str(folder))
+    mark = secrets.token_hex(4)
+    fresh, old = (folder.with_name(f".{folder.name}.{mark}.{role}") for role in ("new", "old"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh.mkdir()
+        for name, content in ((TENSOR_FILE, tensors), (GRAPH_FILE, graph)):
+            with (fresh / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise ProgramError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: Path | str) -> IntegerProgram:
+    """Read a program and check all of it.
+
+    Args:
+        folder: What :func:`save` wrote.
+
+    Raises:
+        ProgramError: naming the file and the item: a missing, foreign, truncated or damaged file, another
+            version, a hash that differs, an unknown operator or key, a dtype, shape, range, order or exponent
+            that does not fit.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        kind = "is not a folder" if folder.exists() else "does not exist"
+        raise ProgramError(
+            f"{folder}: {kind}; a program is a folder that holds {GRAPH_FILE} and {TENSOR_FILE}"
+        )
+    graph = _read(folder / GRAPH_FILE, MAX_GRAPH_BYTES)
+    tensors = _read(folder / TENSOR_FILE, MAX_TENSOR_BYTES)
+    return decode(graph, tensors, str(folder))
+
+
+def encode(program: IntegerProgram) -> tuple[bytes, bytes]:
+    """The two files of a program.
+
+    Raises:
+        ProgramError: something in the program cannot be written as JSON.
+    """
+    document, arrays = describe(program)
+    tensors = safetensors.numpy.save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+    document["tensors_sha256"] = hashlib.sha256(tensors).hexdigest()
+    document["sha256"] = hashlib.sha256(_canonical(document)).hexdigest()
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode(), tensors
+
+
+def decode(graph: bytes, tensors: bytes, where: str) -> IntegerProgram:
+    """The program that two files hold.
+
+    Args:
+        graph: Content of ``program.json``.
+        tensors: Content of ``tensors.safetensors``.
+        where: Folder, for messages.
+
+    Raises:
+        ProgramError: as :func:`load`.
+    """
+    at_graph, at_tensors = f"{where}/{GRAPH_FILE}", f"{where}/{TENSOR_FILE}"
+    document = _parse_document(graph, at_graph)
+    if hashlib.sha256(tensors).hexdigest() != document.tensors_sha256:
+        raise ProgramError(
+            f"{at_tensors}: its sha256 is not the one that {GRAPH_FILE} records; "
+            "the file is damaged, incomplete or another program's: copy or make it again"
+        )
+    arrays = _parse_tensors(tensors, at_tensors)
+    try:
+        program = Rebuilder(arrays).program(document)
+    except ValueError as error:
+        raise ProgramError(f"{at_graph}: {error}") from None
+    problems = structure_problems(program) or [f"node {p.node}: {p.message}" for p in scale_problems(program)]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ProgramError(f"{at_graph}: {problems[0]}{more}")
+    return program
+
+
+def _parse_document(graph: bytes, where: str) -> Document:
+    """``program.json``, its keys, types, version and own hash checked."""
+    try:
+        raw = json.loads(graph, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ProgramError(
+            f"{where}: is not JSON ({error}); the file is damaged, incomplete or foreign"
+        ) from None
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise ProgramError(f'{where}: is not an integer program: its "format" is not {FORMAT!r}')
+    version = raw.get("version")
+    if version != VERSION or isinstance(version, bool):
+        raise ProgramError(
+            f"{where}: has version {version!r}; this release reads version {VERSION}: "
+            "update it, or quantize again"
+        )
+    recorded = raw.pop("sha256", None)
+    if hashlib.sha256(_canonical(raw)).hexdigest() != recorded:
+        raise ProgramError(
+            f"{where}: its sha256 is not the one it records; "
+            "the file was damaged or edited: copy or make it again"
+        )
+    try:
+        return Document.model_validate_json(graph)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        item = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ProgramError(f"{where}: {item}: {first['msg']}") from None
+
+
+def _parse_tensors(tensors: bytes, where: str) -> dict[str, IntArray]:
+    """Every array of ``tensors.safetensors``; integers only."""
+    try:
+        arrays = safetensors.numpy.load(tensors)
+    except (
+        Exception
+    ) as error:  # the parser raises types of its own, KeyError for dtypes that NumPy lacks among them
+        raise ProgramError(f"{where}: is not a safetensors file ({error})") from None
+    for key, array in arrays.items():
+        if array.dtype.kind not in "iu":
+            raise ProgramError(f"{where}: array {key!r} is {array.dtype}; a program holds integers only")
+    return arrays
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The whole of a plain file.
+
+    Raises:
+        ProgramError: it is missing, no plain file, unreadable or absurdly large.
+    """
+    try:
+        if not path.is_file():
+            raise ProgramError(
+                f"{path}: is missing or not a plain file; a program is {GRAPH_FILE} and {TENSOR_FILE}"
+            )
+        size = path.stat().st_size
+        if size > limit:
+            raise ProgramError(f"{path}: has {size} bytes; allowed are up to {limit}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse to write over anything but a program that may be replaced."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ProgramError(f"{folder}: exists and is no folder; choose another place")
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise ProgramError(
+            f"{folder}: exists already; choose another place, or allow overwriting (--overwrite)"
+        )
+    if any(folder.iterdir()) and not (folder / GRAPH_FILE).is_file():
+        raise ProgramError(f"{folder}: holds no {GRAPH_FILE}, so it is not a program and is not overwritten")
+
+
+def _canonical(value: Any) -> bytes:
+    """As :func:`canonical_json`, with a clear error."""
+    try:
+        return canonical_json(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ProgramError(f"the program's description cannot be written as JSON: {error}") from None
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ: with two alike, readers would disagree on which counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    """NaN and infinities are no JSON."""
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,224 @@
+"""The integer program: a typed graph of integer operators, from uint8 pixels to logits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from p2vit.numerics import AttentionValues, Operator
+from p2vit.numerics.operator import Shape
+from p2vit.numerics.rounding import IntArray, int_range, storage_dtype
+from p2vit.program.preprocessing import Preprocessing
+
+#: Name of the program's input tensor.
+PIXELS = "pixels"
+
+
+@dataclass(frozen=True, eq=False)
+class TensorSpec:
+    """What a tensor of the program is: ``value = (stored + offset) · 2^exponent``.
+
+    Attributes:
+        name: Unique in the program; the node that writes it has the same name.
+        shape: Without the batch axis.
+        bits: Width of the stored integers.
+        signed: Two's complement if true.
+        exponent: int8, broadcastable to ``shape``: one number, one per channel [C], or one per head [H, 1,
+            1].
+        offset: Constant that the stored integer leaves out; the next weights' bias has absorbed it.
+    """
+
+    name: str
+    shape: Shape
+    bits: int
+    signed: bool
+    exponent: IntArray
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        """Normalise the exponent to a frozen int8 array.
+
+        Raises:
+            ValueError: an exponent that is no integer, leaves int8, or is given per anything but channel or
+                head.
+        """
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        exponent = np.asarray(self.exponent)
+        if exponent.dtype.kind not in "iu" or (
+            exponent.size and np.abs(exponent.astype(np.int64)).max() > 127
+        ):
+            raise ValueError(
+                f"tensor {self.name}: exponents must be integers in −127..127, "
+                f"not {exponent.dtype} {exponent}"
+            )
+        exponent = exponent.astype(np.int8)
+        allowed = {(), (1,), self.shape[-1:]}
+        if len(self.shape) == 3:
+            allowed.add((self.shape[0], 1, 1))
+        if exponent.shape not in allowed:
+            raise ValueError(
+                f"tensor {self.name}: exponents have shape {exponent.shape}; a tensor of shape "
+                f"{list(self.shape)} takes one of {sorted(allowed)}: "
+                "one number, one per channel, or one per head"
+            )
+        exponent.flags.writeable = False
+        object.__setattr__(self, "exponent", exponent)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """NumPy dtype of the stored integers."""
+        return storage_dtype(self.bits, self.signed)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest stored integer of the width."""
+        return int_range(self.bits, self.signed)
+
+    def real(self, stored: IntArray) -> np.ndarray:
+        """The real numbers that stored integers stand for: float64, for reports and comparisons only."""
+        return np.ldexp(stored.astype(np.float64) + self.offset, self.exponent.astype(np.int32))
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One step of the program.
+
+    Attributes:
+        name: Name of the step and of the tensor it writes, e.g. ``blocks.3.attn.q``.
+        operator: The integer operator with its parameters.
+        inputs: Names of the tensors it reads, in the operator's order.
+    """
+
+    name: str
+    operator: Operator
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerProgram:
+    """What a quantized model computes, with integers only.
+
+    Attributes:
+        nodes: In execution order.
+        tensors: Name → spec: the pixels and every node's output.
+        output: Name of the logits (or of the feature, where there is no head).
+        feature: Name of the feature: what the head reads; compared with the float model's by SQNR.
+        preprocessing: How a photo becomes the pixels.
+        classes: Label of each logit; empty if unknown.
+        provenance: Source model, method, seed, calibration, versions: plain JSON values.
+    """
+
+    nodes: tuple[Node, ...]
+    tensors: dict[str, TensorSpec]
+    output: str
+    feature: str
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def node(self, name: str) -> Node:
+        """The node of that name.
+
+        Raises:
+            KeyError: no such node.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def of_kind(self, kind: type[Operator]) -> Iterator[Node]:
+        """The nodes whose operator is of a class, in order."""
+        return (node for node in self.nodes if isinstance(node.operator, kind))
+
+    @property
+    def pixels(self) -> TensorSpec:
+        """The input: uint8 [H, W, 3]."""
+        return self.tensors[PIXELS]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image, all matrix products."""
+        return sum(node_macs(node, self.tensors) for node in self.nodes)
+
+
+def width_name(bits: int, signed: bool) -> str:
+    """For messages and listings: ``int8``, ``uint4``."""
+    return f"{'' if signed else 'u'}int{bits}"
+
+
+def node_macs(node: Node, tensors: dict[str, TensorSpec]) -> int:
+    """Multiply-accumulates of one node for one image."""
+    outputs = int(np.prod(tensors[node.name].shape))
+    if isinstance(node.operator, AttentionValues):
+        return outputs * tensors[node.inputs[0]].shape[-1]
+    return outputs * node.operator.macs_per_output
+
+
+class ProgramBuilder:
+    """Appends nodes one by one; shapes, widths and dtypes follow from the operators.
+
+    >>> builder = ProgramBuilder((8, 8, 3))
+    >>> builder.add("patches", Patchify(2), [PIXELS], exponent=0)
+    """
+
+    def __init__(self, pixel_shape: Shape) -> None:
+        self.nodes: list[Node] = []
+        self.tensors: dict[str, TensorSpec] = {
+            PIXELS: TensorSpec(PIXELS, pixel_shape, 8, False, np.zeros((), np.int8))
+        }
+
+    def add(
+        self, name: str, operator: Operator, inputs: list[str], exponent: IntArray | int, offset: int = 0
+    ) -> TensorSpec:
+        """Append a node and return the spec of what it writes.
+
+        Args:
+            name: New and unique.
+            operator: The operator with its parameters.
+            inputs: Tensors written before.
+            exponent: Of the output: what a stored 1 stands for.
+            offset: See :class:`TensorSpec`.
+
+        Raises:
+            ValueError: naming the node: an unknown input, a name taken, shapes that do not fit.
+        """
+        if name in self.tensors:
+            raise ValueError(f"node {name}: the name is taken")
+        for source in inputs:
+            if source not in self.tensors:
+                raise ValueError(f"node {name}: reads {source!r}, which no earlier node writes")
+        node = Node(name, operator, tuple(inputs))
+        spec = output_spec(node, self.tensors, exponent, offset)
+        self.nodes.append(node)
+        self.tensors[name] = spec
+        return spec
+
+
+def output_spec(
+    node: Node, tensors: dict[str, TensorSpec], exponent: IntArray | int, offset: int
+) -> TensorSpec:
+    """Spec of what a node writes, from the specs of what it reads.
+
+    Raises:
+        ValueError: naming the node: a wrong number of inputs, or widths or shapes that do not fit.
+    """
+    sources = [tensors[name] for name in node.inputs]
+    if len(sources) != node.operator.arity:
+        kind = type(node.operator).__name__
+        raise ValueError(f"node {node.name}: {kind} reads {node.operator.arity} tensors, not {len(sources)}")
+    for source, (bits, signed) in zip(sources, node.operator.accepts, strict=True):
+        if source.bits > bits or source.signed != signed:
+            raise ValueError(
+                f"node {node.name}: reads {source.name}, {width_name(source.bits, source.signed)}; "
+                f"{type(node.operator).__name__} takes up to {width_name(bits, signed)} there"
+            )
+    try:
+        shape = node.operator.output_shape(*(source.shape for source in sources))
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"node {node.name}: {error}") from None
+    bits, signed = node.operator.output_format()
+    if bits == 0:
+        bits, signed = sources[0].bits, sources[0].signed
+    return TensorSpec(node.name, shape, bits, signed, np.asarray(exponent), offset)

@@ -1,0 +1,25 @@
+"""What all tests share."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def timm():
+    """timm, importable also beside a torch that no torchvision was built for."""
+    torch = pytest.importorskip("torch")
+    # A torchvision without its compiled operators registers fakes for them all the same, which fails unless
+    # they are defined. No test calls them.
+    fragment = torch.library.Library("torchvision", "FRAGMENT")
+    for _ in range(8):
+        try:
+            return pytest.importorskip("timm")
+        except RuntimeError as error:
+            missing = str(error).partition("torchvision::")[2].split()
+            if not missing:
+                pytest.skip(f"timm cannot be imported: {error}")
+            fragment.define(f"{missing[0]}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            for name in [n for n in sys.modules if n.split(".")[0] in ("torchvision", "timm")]:
+                del sys.modules[name]  # half imported: the next try starts anew
+    pytest.skip("timm cannot be imported")
