@@ -1,8 +1,9 @@
 """Closed-form timing: one sum over phases, milliseconds per model.
 
-A phase lasts as long as its busiest resource: a chunk, the re-quantization lanes, the activation buffer's ports, DRAM,
-or the chain of row groups through its chunks (first tiles, the slowest stage, last tiles). Between phases the MAC array
-waits where the first row group of what comes next is not ready when the last tile of what came before is done.
+A phase lasts as long as its busiest resource: a chunk, the re-quantization lanes, the activation buffer's
+ports, DRAM, or the chain of row groups through its chunks (first tiles, the slowest stage, last tiles).
+Between phases the MAC array waits where the first row group of what comes next is not ready when the last
+tile of what came before is done.
 """
 
 from collections import defaultdict
@@ -29,8 +30,10 @@ class _SectionTime:
     """One section on its own.
 
     Attributes:
-        lead: Cycles from the section before's first complete rows to the first MAC tile, and what they are spent on.
-        slack: Cycles that the MAC array is still busy when the section's first rows are complete; may be negative.
+        lead: Cycles from the section before's first complete rows to the first MAC tile, and what they are
+            spent on.
+        slack: Cycles that the MAC array is still busy when the section's first rows are complete; may be
+            negative.
     """
 
     lead: tuple[float, str]
@@ -82,7 +85,8 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
     drain = last.costs[last.parts[-1].operation].depth_cycles if pipelined(machine) else 0
     whole = total + drain
     cycles = -int(-whole // 1)
-    # What no phase accounts for (first weights, the last drain, rounding up) goes to the first and last operation.
+    # What no phase accounts for (first weights, the last drain, rounding up) goes to the first and last
+    # operation.
     per_operation[0] = (per_operation[0][0] + start, *per_operation[0][1:])
     per_operation[-1] = (*per_operation[-1][:-1], per_operation[-1][-1] + cycles - total)
     for chunk in CHUNKS:
@@ -99,9 +103,16 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
 
 
 def _first_weights(machine: Machine, section: Section) -> float:
-    """Cycles until the first weight tile and its pixels are on the chip: nothing can hide them."""
-    first = section.parts[0]
-    return machine.dram_latency_cycles + first.fetched_bytes / first.passes / machine.dram_bytes_per_cycle
+    """Cycles until pixels and the first weight tile are on the chip and the array can begin."""
+    fetched, prepared = 0.0, 0.0
+    for part in section.parts:
+        cost = section.costs[part.operation]
+        fetched += part.fetched_bytes / part.passes
+        if cost.chunk == MAC:
+            break
+        # What prepares the first row group runs beside the loading of the weights.
+        prepared = fetched / machine.dram_bytes_per_cycle + _tile(section, part) + cost.depth_cycles
+    return machine.dram_latency_cycles + max(prepared, fetched / machine.dram_bytes_per_cycle)
 
 
 def _section(machine: Machine, section: Section) -> _SectionTime:
@@ -170,7 +181,9 @@ def _work(machine: Machine, section: Section, parts: Sequence[Part]) -> dict[str
 
 
 def _loads(machine: Machine, section: Section, parts: Sequence[Part]) -> dict[str, float]:
-    """Cycles per resource with the waits that occupy it: starved ports, re-quantization that is not hidden."""
+    """Cycles per resource with the waits that occupy it: starved ports, re-quantization that is not
+    hidden.
+    """
     loads = dict(_work(machine, section, parts))
     for part in parts:
         cost = section.costs[part.operation]
@@ -208,7 +221,9 @@ def _chain(section: Section, parts: Sequence[Part]) -> float:
 
 
 def _until_rows(part: Part, consumer: Part) -> int:
-    """Tiles until a part has made something that ``consumer`` can take: whole rows come with the last pass."""
+    """Tiles until a part has made something that ``consumer`` can take: whole rows come with the last
+    pass.
+    """
     return 1 if consumer.aligned else (part.passes - 1) * part.groups + 1
 
 
@@ -243,7 +258,9 @@ def _wait_of(section: Section, part: Part) -> tuple[float, str]:
 
 
 def _serial_wait(machine: Machine, section: Section, parts: Sequence[Part]) -> tuple[float, str]:
-    """Without overlap every operation is waited for, down to the last stage, and one engine has to be turned over."""
+    """Without overlap every operation is waited for, down to the last stage, and one engine has to be turned
+    over.
+    """
     depth = sum(section.costs[part.operation].depth_cycles for part in parts)
     turn = machine.reconfiguration_cycles if machine.organisation == "single_engine" else 0
     return float(depth + turn), "pipeline drain and reconfiguration" if turn else "pipeline drain"

@@ -1,7 +1,7 @@
 """The paper's own comparisons, regenerated on modelled machines, with the paper's figures beside them.
 
-What the paper's set-up does not tell (array size, clock, node, which model a row belongs to) is said in the notes of each
-table, not filled in.
+What the paper's set-up does not tell (array size, clock, node, which model a row belongs to) is said in the
+notes of each table, not filled in.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ PAPER_ABLATION = {
     (False, True): (1.34, 1.15, 1.37),
     (True, True): (1.00, 1.00, 1.00),
 }
-# GOPS/DSP at W8A8: DeiT-T and the first DeiT-S from the paper's table IX, the second DeiT-S and DeiT-B from table VII.
+# GOPS/DSP at W8A8: DeiT-T and the first DeiT-S from the paper's table IX, the second DeiT-S and DeiT-B from
+# table VII.
 PAPER_GOPS_PER_DSP = {
     "deit_tiny_patch16_224": (0.890,),
     "deit_small_patch16_224": (0.923, 0.623),
@@ -162,8 +163,8 @@ def gops_per_dsp(
         match = tuple(machine.clock_mhz * figure / result.gops_per_dsp for figure in paper)
         rows.append(
             DspRow(
-                model, result.gops_per_dsp, machine.clock_mhz, result.macs_per_dsp, result.utilization, paper, match,
-                OTHERS_GOPS_PER_DSP[model],
+                model, result.gops_per_dsp, machine.clock_mhz, result.macs_per_dsp, result.utilization,
+                paper, match, OTHERS_GOPS_PER_DSP[model],
             )
         )  # fmt: skip
     return rows

@@ -54,7 +54,7 @@ class CostModel:
         """Cost of one linear by itself.
 
         Args:
-            name: Operation name, e.g. ``block0.fc1``.
+            name: Operation name, e.g. ``blocks.0.mlp.fc1``.
             weight_bits: 4 or 8.
 
         Returns:

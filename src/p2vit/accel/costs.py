@@ -79,7 +79,8 @@ def cost_of(machine: Machine, operation: Operation, passes: int = 1) -> Cost:
         passes: Weight tiles; the stationary rows are loaded once for each.
 
     Returns:
-        Its cost. Cycles of matrix products are exact for the row-stationary mapping: groups × columns × steps.
+        Its cost. Cycles of matrix products are exact for the row-stationary mapping: groups × columns ×
+        steps.
     """
     if operation.inner:
         return _matmul(machine, operation, passes)
@@ -104,7 +105,8 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
     )
     exposed, requant_cycles, depth = 0, 0, array.pipeline_depth_cycles
     if op.requantized:
-        # All lines finish a column together; its accumulators go through the lanes in as many turns as it takes.
+        # All lines finish a column together; its accumulators go through the lanes in as many turns as it
+        # takes.
         full, rest = divmod(op.rows, array.lines)
         turns = full * folds(array.lines * wide, requant.lanes) + folds(rest * wide, requant.lanes)
         per_image = op.instances * folds(op.cols, wide)
@@ -113,7 +115,8 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
         if not machine.pipelining.intra_layer:
             tail = requant.pipeline_depth_cycles - requant.initiation_interval_cycles
             exposed = requant_cycles + column_steps * max(0, tail)
-    # Rows that stand still are loaded once per weight tile; the operand that streams past them once per group.
+    # Rows that stand still are loaded once per weight tile; the operand that streams past them once per
+    # group.
     stationary = passes * op.instances * op.rows * op.inner * _stationary_bits(op) // 8
     streamed = 0 if op.weight_bits else groups * op.cols * op.inner * op.input_bits // 8
     written = 0 if op.kind == "scores" else op.output_bytes

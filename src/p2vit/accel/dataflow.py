@@ -1,15 +1,18 @@
-"""The tailored row-stationary dataflow: which parts of which operations run side by side, and what waits for what.
+"""The tailored row-stationary dataflow: which parts of which operations run side by side, and what waits for
+what.
 
-A *part* is an even share of one operation (all of it, or one head's) cut into tiles: weight passes × row groups, pass by
-pass. Parts of one *phase* are issued interleaved, so that their row groups flow from chunk to chunk:
+A *part* is an even share of one operation (all of it, or one head's) cut into tiles: weight passes × row
+groups, pass by pass. Parts of one *phase* are issued interleaved, so that their row groups flow from chunk to
+chunk:
 
 - phase 0 of a block: LayerNorm -> q, k, v of head 0
 - phase h: q, k, v of head h, interleaved with scores -> softmax -> attention × V of head h − 1
 - last attention phase: scores -> softmax -> attention × V of the last head -> output projection -> add
 - then LayerNorm -> FC1 -> GELU, then FC2 -> add.
 
-The MAC array thus works on the next head's projections while softmax and shifters finish the last head's rows. With
-inter-layer pipelining off, every operation is a phase of its own and waits for all of the one before.
+The MAC array thus works on the next head's projections while softmax and shifters finish the last head's
+rows. With inter-layer pipelining off, every operation is a phase of its own and waits for all of the one
+before.
 """
 
 from collections.abc import Sequence
@@ -178,7 +181,9 @@ class _Builder:
     def add(
         self, op: int, needs: Sequence[tuple[int, Needs]], share: int = 1, reuses: tuple[int, ...] = ()
     ) -> int:
-        """Append a part; an operation that only passes elements on takes over its producer's weight passes."""
+        """Append a part; an operation that only passes elements on takes over its producer's weight
+        passes.
+        """
         operation, cost = self.operations[op], self.costs[op]
         passes = self.memory.passes[op]
         if share > 1 and operation.kind == "linear":
@@ -272,7 +277,8 @@ class _Builder:
                 reuses = tuple(attended[head - HEADS_IN_FLIGHT : head - HEADS_IN_FLIGHT + 1])
                 made.append([self.add(op + i, before, heads, reuses) for i in range(count)])
             if head:
-                # Scores need every row of k, attention × V every row of v, of the head made one phase earlier.
+                # Scores need every row of k, attention × V every row of v, of the head made one phase
+                # earlier.
                 core_needs: list[tuple[int, Needs]] = [(part, "all") for part in made[head - 1]]
                 attended.append(self.chain(range(scores, values + 1), core_needs, "rows", heads))
         return values + 1, attended[-1]

@@ -1,7 +1,7 @@
 """Energy of one image, operation by operation, from a technology table. Modelled, never measured.
 
-Counted: arithmetic, the PE array's operand and accumulator registers, every byte through every buffer, DRAM, SRAM
-leakage. Not counted: clock tree, controller, wires between chunks, leakage of logic.
+Counted: arithmetic, the PE array's operand and accumulator registers, every byte through every buffer, DRAM,
+SRAM leakage. Not counted: clock tree, controller, wires between chunks, leakage of logic.
 """
 
 from dataclasses import dataclass, fields
@@ -11,7 +11,8 @@ from p2vit.accel.machine import Buffer, Machine, RequantMethod
 from p2vit.accel.technology import Energies, Technology
 from p2vit.accel.workload import Operation
 
-# An 8-bit value moved by 0..15 places needs 9 + 11 + 15 + 23 = 58 two-way multiplexers; a 32-bit barrel shifter 5 × 32.
+# An 8-bit value moved by 0..15 places needs 9 + 11 + 15 + 23 = 58 two-way multiplexers; a 32-bit barrel
+# shifter 5 × 32.
 CODE_SHIFT_SHARE = 58 / 160
 
 
@@ -51,7 +52,9 @@ class EnergyBreakdown:
 
 
 def requant_pj(table: Energies, method: RequantMethod) -> float:
-    """Energy of re-quantizing one accumulator: multiply or convert if need be, then shift, round, saturate."""
+    """Energy of re-quantizing one accumulator: multiply or convert if need be, then shift, round,
+    saturate.
+    """
     shift = table.shift32_pj + table.add32_pj + 2 * table.compare32_pj
     if method == "shift":
         return shift

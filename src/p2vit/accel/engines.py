@@ -1,4 +1,6 @@
-"""Where points are evaluated: in this process, on this machine's cores, or on a Ray or Dask cluster through joblib."""
+"""Where points are evaluated: in this process, on this machine's cores, or on a Ray or Dask cluster through
+joblib.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -46,16 +48,19 @@ def evaluator(
         return
     import joblib
 
-    with _backend(engine, address) as settings, joblib.parallel_config(n_jobs=workers, **settings):
-        with joblib.Parallel() as pool:
+    with (
+        _backend(engine, address) as settings,
+        joblib.parallel_config(n_jobs=workers, **settings),
+        joblib.Parallel() as pool,
+    ):
 
-            def spread(points: Sequence[dict[str, float]]) -> list[Figures]:
-                size = -(-len(points) // workers)
-                batches = [points[start : start + size] for start in range(0, len(points), size)]
-                found = pool(joblib.delayed(evaluate_points)(machine, workloads, batch) for batch in batches)
-                return [figures for batch in found for figures in batch]
+        def spread(points: Sequence[dict[str, float]]) -> list[Figures]:
+            size = -(-len(points) // workers)
+            batches = [points[start : start + size] for start in range(0, len(points), size)]
+            found = pool(joblib.delayed(evaluate_points)(machine, workloads, batch) for batch in batches)
+            return [figures for batch in found for figures in batch]
 
-            yield spread
+        yield spread
 
 
 @contextmanager

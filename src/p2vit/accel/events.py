@@ -1,12 +1,13 @@
-"""Event-driven timing at tile granularity: every chunk, buffer and memory port takes one tile after the other.
+"""Event-driven timing at tile granularity: every chunk, buffer and memory port takes one tile after the
+other.
 
-It executes the same schedule as the closed form but knows none of its sums. A chunk begins a tile when the tile's
-operands are complete, its weights have arrived, the buffer it writes to has room and the chunk is free; of the tiles in
-the chunk's current phase that may begin, the one that is furthest behind goes first. Whenever a chunk stands still, what
-its next tile was waiting for is written down.
+It executes the same schedule as the closed form but knows none of its sums. A chunk begins a tile when the
+tile's operands are complete, its weights have arrived, the buffer it writes to has room and the chunk is
+free; of the tiles in the chunk's current phase that may begin, the one that is furthest behind goes first.
+Whenever a chunk stands still, what its next tile was waiting for is written down.
 
-The re-quantization lanes and the ports of the activation buffer are shared by chunks; they serve tiles in order of
-arrival, and a chunk is held until what its tile asked of them is served.
+The re-quantization lanes and the ports of the activation buffer are shared by chunks; they serve tiles in
+order of arrival, and a chunk is held until what its tile asked of them is served.
 """
 
 import heapq
@@ -236,7 +237,9 @@ class _Run:
         )
 
     def _operation_cycles(self, tiles: list[Tile], cycles: int) -> tuple[tuple[float, ...], ...]:
-        """Cut the run at the ends of MAC tiles and give each piece to the tile that ends it; the rest to the last."""
+        """Cut the run at the ends of MAC tiles and give each piece to the tile that ends it; the rest to the
+        last.
+        """
         per_section = [[0.0] * len(section.operations) for section in self.plan.sections]
         at = 0.0
         last = tiles[-1]

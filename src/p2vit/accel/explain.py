@@ -1,4 +1,6 @@
-"""Why a run takes as long as it takes: roofline, limiting resource, and what doubling each part would gain."""
+"""Why a run takes as long as it takes: roofline, limiting resource, and what doubling each part would
+gain.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +12,8 @@ from p2vit.accel.simulate import Run
 from p2vit.accel.timing import Timing
 from p2vit.accel.workload import Workload
 
-# What an architect can make larger, and by which path of the description. All of them are tried at twice the size.
+# What an architect can make larger, and by which path of the description. All of them are tried at twice the
+# size.
 LEVERS = {
     "MAC lines": "chunks.mac_array.lines",
     "MAC lanes per line": "chunks.mac_array.lanes_per_line",

@@ -1,9 +1,10 @@
-"""Design-space exploration: NSGA-II (Optuna) over machines, to a Pareto front. Resumable; same result on any engine.
+"""Design-space exploration: NSGA-II (Optuna) over machines, to a Pareto front. Resumable; same result on any
+engine.
 
-Points are proposed and judged a generation at a time, in one process and in order; only their evaluation is spread over
-workers. Hence the result depends on the seed and the number of points, never on how many workers there were. Every
-evaluated point is appended to a log; a search that starts on an existing log proposes the same points again and takes
-their figures from the log instead of evaluating them.
+Points are proposed and judged a generation at a time, in one process and in order; only their evaluation is
+spread over workers. Hence the result depends on the seed and the number of points, never on how many workers
+there were. Every evaluated point is appended to a log; a search that starts on an existing log proposes the
+same points again and takes their figures from the log instead of evaluating them.
 """
 
 import json
@@ -46,7 +47,8 @@ class Exploration:
         resumed: Figures taken from the log instead of being evaluated.
         feasible: Points that fit and keep the budget.
         seconds: Wall time.
-        pareto: No other feasible point is as good in every objective and better in one; by the first objective.
+        pareto: No other feasible point is as good in every objective and better in one; by the first
+            objective.
     """
 
     points: int

@@ -1,8 +1,8 @@
 """Cycles of one matrix product on one array, in closed form.
 
-The systolic forms reproduce the compute cycles of SCALE-Sim 3.0 (no prefetch), which models the simplest array: each
-fold loads its weights, streams and drains before the next begins. They are kept as regression anchors and as
-counter-designs; the accelerator itself is row-stationary.
+The systolic forms reproduce the compute cycles of SCALE-Sim 3.0 (no prefetch), which models the simplest
+array: each fold loads its weights, streams and drains before the next begins. They are kept as regression
+anchors and as counter-designs; the accelerator itself is row-stationary.
 """
 
 
@@ -14,7 +14,8 @@ def folds(size: int, tile: int) -> int:
 def weight_stationary_cycles(rows: int, cols: int, inner: int, array_rows: int, array_cols: int) -> int:
     """Cycles of (rows × inner) · (inner × cols) on a weight-stationary systolic array.
 
-    Each of ceil(K/R)·ceil(N/C) folds loads R rows of weights, streams M activations and drains: M + 2R + C − 2 cycles.
+    Each of ceil(K/R)·ceil(N/C) folds loads R rows of weights, streams M activations and drains: M + 2R + C −
+    2 cycles.
 
     Returns:
         Cycles, counted from 0 as SCALE-Sim does.
@@ -38,7 +39,8 @@ def output_stationary_cycles(rows: int, cols: int, inner: int, array_rows: int, 
 def row_stationary_cycles(rows: int, cols: int, inner: int, lines: int, lanes: int) -> int:
     """Cycles of (rows × inner) · (inner × cols) on ``lines`` dot-product lines of ``lanes`` terms.
 
-    A group of ``lines`` rows stays while the columns stream past: ceil(K/lanes) cycles per column, no skew, because
-    the weight is broadcast to all lines. Pipeline fill is the caller's: it is paid once per dependency, not per fold.
+    A group of ``lines`` rows stays while the columns stream past: ceil(K/lanes) cycles per column, no skew,
+    because the weight is broadcast to all lines. Pipeline fill is the caller's: it is paid once per
+    dependency, not per fold.
     """
     return folds(rows, lines) * cols * folds(inner, lanes)

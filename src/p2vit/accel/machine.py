@@ -1,17 +1,17 @@
 """The machine description: chunks, buffers, memory, clock. Units stand in the names.
 
-The PE array is row-stationary. A *line* holds one token's row (or a slice of it) still while weights stream past all
-lines at once; its lanes form one dot product of ``lanes_per_line`` terms a cycle. One output column of as many tokens
-as there are lines therefore takes ceil(inner / lanes_per_line) cycles.
+The PE array is row-stationary. A *line* holds one token's row (or a slice of it) still while weights stream
+past all lines at once; its lanes form one dot product of ``lanes_per_line`` terms a cycle. One output column
+of as many tokens as there are lines therefore takes ceil(inner / lanes_per_line) cycles.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Count = Annotated[int, Field(ge=1, le=65536)]
-Depth = Annotated[int, Field(ge=1, le=256)]
-Dsps = Annotated[float, Field(ge=0, le=64)]
+Count = Annotated[int, Field(ge=1, le=65536, strict=True)]
+Depth = Annotated[int, Field(ge=1, le=256, strict=True)]
+Dsps = Annotated[float, Field(ge=0, le=64, strict=True)]
 
 
 class _Described(BaseModel):
@@ -28,7 +28,7 @@ class MacArray(_Described):
     pipeline_depth_cycles: Depth = Field(description="Cycles from operands to accumulator.")
     narrow_weight_rate: Literal[1, 2] = Field(
         2,
-        description="Output columns per step with 4-bit weights: 2 where an 8×8 multiplier splits into two 8×4.",
+        description="Output columns per step with 4-bit weights: 2 where an 8×8 splits into two 8×4.",
     )
     macs_per_dsp: Annotated[float, Field(ge=0, le=8)] = Field(
         0, description="8×8 MACs packed into one FPGA DSP per cycle; 0 on an ASIC."
@@ -101,7 +101,7 @@ class Chunks(_Described):
 class Buffer(_Described):
     """One on-chip buffer."""
 
-    size_bytes: Annotated[int, Field(ge=1024, le=2**30)]
+    size_bytes: Annotated[int, Field(ge=1024, le=2**30, strict=True)]
     banks: Annotated[int, Field(ge=1, le=1024)]
     ports_per_bank: Annotated[int, Field(ge=1, le=2)] = 1
     bytes_per_port_per_cycle: Annotated[int, Field(ge=1, le=1024)]
@@ -128,10 +128,12 @@ class Dram(_Described):
     """Off-chip memory."""
 
     kind: str = Field(description="Key of the technology table's DRAM energies.")
-    bandwidth_gbytes_per_s: Annotated[float, Field(gt=0, le=10000)] = Field(
+    bandwidth_gbytes_per_s: Annotated[float, Field(gt=0, le=10000, strict=True)] = Field(
         description="Sustained, 10⁹ bytes."
     )
-    latency_ns: Annotated[float, Field(ge=0, le=10000)] = Field(description="First byte after the request.")
+    latency_ns: Annotated[float, Field(ge=0, le=10000, strict=True)] = Field(
+        description="First byte after the request."
+    )
 
 
 class Pipelining(_Described):
@@ -139,12 +141,12 @@ class Pipelining(_Described):
 
     inter_layer: bool = Field(
         True,
-        description="LayerNorm into the projections, scores into softmax into attention × V head by head, FC1 into GELU: "
-        "row groups flow from chunk to chunk. Off: one operation at a time.",
+        description="Row groups flow from chunk to chunk: LayerNorm into projections, scores into softmax "
+        "into attention × V, FC1 into GELU. Off: one operation at a time.",
     )
     intra_layer: bool = Field(
         True,
-        description="Re-quantization of one output column behind the MACs of the next. Off: the line waits for it.",
+        description="Re-quantize a column behind the MACs of the next. Off: the line waits.",
     )
 
 
@@ -160,17 +162,17 @@ class Machine(_Described):
     )
     organisation: Literal["chunks", "single_engine"] = Field(
         "chunks",
-        description="Own chunks side by side, or one reconfigurable engine that does one thing at a time.",
+        description="Own chunks side by side, or one reconfigurable engine: one thing at a time.",
     )
     reconfiguration_cycles: Annotated[int, Field(ge=0, le=100000)] = Field(
         0, description="Cycles that a single engine takes to turn from one operation to the next."
     )
-    clock_mhz: Annotated[float, Field(gt=0, le=5000)]
+    clock_mhz: Annotated[float, Field(gt=0, le=5000, strict=True)]
     technology: str = Field(description="Name of a shipped table or path of a YAML file.")
     chunks: Chunks
     buffers: Buffers
     dram: Dram
-    pipelining: Pipelining = Pipelining()
+    pipelining: Pipelining = Pipelining(inter_layer=True, intra_layer=True)
 
     @property
     def dram_bytes_per_cycle(self) -> float:

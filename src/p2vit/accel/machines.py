@@ -23,7 +23,8 @@ def load_machine(name: str) -> Machine:
     """A shipped description by name, or one's own by path.
 
     Args:
-        name: Name, or path ending in ``.yaml``; a relative technology path in the file is taken from the file's folder.
+        name: Name, or path ending in ``.yaml``; a relative technology path in the file is taken from the
+            file's folder.
 
     Returns:
         The checked machine.

@@ -1,8 +1,8 @@
 """What fits on the chip, what goes to DRAM instead, and what cannot run at all and why.
 
-Weights pass the weight buffer in tiles of whole columns, double-buffered: a tile may take half of it. Activations stay
-on the chip where they fit. Where they do not, the residual stream goes to DRAM first; then rows are worked on in blocks,
-and every block fetches the weights again.
+Weights pass the weight buffer in tiles of whole columns, double-buffered: a tile may take half of it.
+Activations stay on the chip where they fit. Where they do not, the residual stream goes to DRAM first; then
+rows are worked on in blocks, and every block fetches the weights again.
 """
 
 from collections.abc import Sequence
@@ -64,8 +64,8 @@ class MemoryPlan:
 
     Attributes:
         passes: Weight tiles of each operation (1 where there are no weights).
-        fetched_bytes: DRAM bytes of each operation that are there beforehand: weights (as often as they are fetched),
-            pixels, position constants. They can be prefetched.
+        fetched_bytes: DRAM bytes of each operation that are there beforehand: weights (as often as they are
+            fetched), pixels, position constants. They can be prefetched.
         spilled_bytes: DRAM bytes of each operation's activations, read and written while it runs.
         peak_activation_bytes: Peak need of the activation buffer after spilling.
         misfits: Why it cannot run; empty if it can.
@@ -132,7 +132,7 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
     need = 2 * wide * column_bytes
     misfits.append(
         Misfit(
-            f"two tiles of {wide} weight column{'s' if wide > 1 else ''} of {op.name} do not fit the weight buffer",
+            f"two tiles of {wide} weight column(s) of {op.name} do not fit the weight buffer",
             op.name, need, machine.buffers.weight.size_bytes, "bytes",
             (f"buffers.weight.size_bytes of at least {need}", "4-bit weights for this layer"),
         )
@@ -143,7 +143,8 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
 def _score_spill(machine: Machine, operations: Sequence[Operation], misfits: list[Misfit]) -> list[int]:
     """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations.
 
-    One operation at a time means that a whole head's scores wait for the softmax; rows that flow need two tiles.
+    One operation at a time means that a whole head's scores wait for the softmax; rows that flow need two
+    tiles.
     """
     spill = [0] * len(operations)
     size = machine.buffers.accumulator.size_bytes
@@ -212,7 +213,9 @@ def _heads_in_flight_bytes(machine: Machine, operations: Sequence[Operation]) ->
 
 
 def _fixed_need(machine: Machine, operations: Sequence[Operation]) -> int:
-    """Bytes that row blocks cannot shrink: what one row group attends to, which is its window (all of a plain ViT)."""
+    """Bytes that row blocks cannot shrink: what one row group attends to, which is its window (all of a plain
+    ViT).
+    """
     windows = next((op.instances // op.heads for op in operations if op.kind == "scores"), 1)
     return folds(_heads_in_flight_bytes(machine, operations), windows)
 

@@ -31,7 +31,8 @@ def _svg(width: int, height: int, body: Sequence[str], label: str) -> str:
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 12, fill: str = _INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{fill}">{escape(words)}</text>'
+    look = f'text-anchor="{anchor}" font-size="{size}" fill="{fill}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {look}>{escape(words)}</text>'
 
 
 def _rect(

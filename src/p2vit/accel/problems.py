@@ -3,8 +3,10 @@
 import difflib
 from collections.abc import Iterable
 
+from p2vit.errors import P2vitError
 
-class AccelError(ValueError):
+
+class AccelError(P2vitError, ValueError):
     """Input that the simulator cannot take.
 
     Attributes:

@@ -1,4 +1,6 @@
-"""One offline HTML file about one run: figures, plots, stalls, layers, what would help. No scripts, no network."""
+"""One offline HTML file about one run: figures, plots, stalls, layers, what would help. No scripts, no
+network.
+"""
 
 from collections import defaultdict
 from typing import Any

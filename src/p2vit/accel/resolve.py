@@ -1,26 +1,15 @@
 """From what people type to a workload."""
 
+from pathlib import Path
+
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.workload import Workload
+from p2vit.accel.workload_program import program_workload
 from p2vit.accel.workload_swin import SwinConfig, swin_workload
 from p2vit.accel.workload_vit import Precision, vit_workload
-from p2vit.models.config import ViTConfig
+from p2vit.models.architectures import ARCHITECTURES
+from p2vit.program.format import load
 
-# Widths from the DeiT (Touvron et al., 2021, table 1), ViT (Dosovitskiy et al., 2021, table 1) and DINOv2 papers.
-VITS = {
-    config.name: config
-    for config in (
-        ViTConfig("deit_tiny_patch16_224", embed_dim=192, heads=3, mlp_dim=768),
-        ViTConfig("deit_small_patch16_224", embed_dim=384, heads=6, mlp_dim=1536),
-        ViTConfig("deit_base_patch16_224", embed_dim=768, heads=12, mlp_dim=3072),
-        ViTConfig("vit_small_patch16_224", embed_dim=384, heads=6, mlp_dim=1536),
-        ViTConfig("vit_base_patch16_224", embed_dim=768, heads=12, mlp_dim=3072),
-        ViTConfig("vit_large_patch16_224", embed_dim=1024, heads=16, mlp_dim=4096, depth=24),
-        ViTConfig(
-            "vit_small_patch14_dinov2", patch_size=14, embed_dim=384, heads=6, mlp_dim=1536, num_classes=0
-        ),
-    )
-}
 # Liu et al., ICCV 2021, table 7.
 SWINS = {
     config.name: config
@@ -33,26 +22,31 @@ SWINS = {
 
 
 def known_models() -> list[str]:
-    """Names that `workload_of` takes."""
-    return [*VITS, *SWINS]
+    """Names that `workload_of` takes; a folder that holds an integer program is taken too."""
+    return sorted([*ARCHITECTURES, *SWINS])
 
 
 def workload_of(model: str, precision: Precision | None = None) -> Workload:
-    """The workload of an architecture name; no weights are needed.
+    """The workload of an architecture name (no weights are needed) or of a saved integer program.
 
     Args:
-        model: A timm name, or ``random:NAME`` (the weights do not matter here).
-        precision: Bits; default 8-bit weights and log2 attention.
+        model: A timm name, ``random:NAME`` (weights do not matter here), or a program's folder.
+        precision: Bits of an architecture; default 8-bit weights and log2 attention. A program has its own.
 
     Returns:
         Every operation on one image.
 
     Raises:
-        AccelError: if the name is unknown; the nearest known one is suggested.
+        AccelError: if the name is unknown; the nearest known one is suggested. Bits given for a program.
+        ProgramError: if the folder does not hold a sound program.
     """
-    name = model.removeprefix("random:")
-    if name in VITS:
-        return vit_workload(VITS[name], precision)
+    if Path(model).is_dir():
+        if precision and precision != Precision():
+            raise AccelError(model, ["a program has its own bits; quantize again for others"])
+        return program_workload(Path(model).name, load(model))
+    name = model.removeprefix("random:").split(".")[0]
+    if name in ARCHITECTURES:
+        return vit_workload(ARCHITECTURES[name].config, precision)
     if name in SWINS:
         return swin_workload(SWINS[name], precision)
     raise AccelError("model", [f"unknown architecture {model!r}; {did_you_mean(name, known_models())}"])

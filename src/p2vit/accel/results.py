@@ -81,7 +81,7 @@ class Simulation(_Result):
     macs_per_dsp: float | None
     gops_per_dsp: float | None
     utilization: float | None = Field(
-        description="Useful MACs of the MAC array over its peak, over every cycle of the run; 4-bit MACs count half."
+        description="Useful MACs of the MAC array over its peak, all cycles; 4-bit MACs count half."
     )
     energy_mj: float | None
     energy_breakdown_mj: dict[str, float]

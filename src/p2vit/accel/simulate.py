@@ -187,18 +187,6 @@ def _unfit(
     workload: Workload, machine: Machine, technology: Technology, method: Method, misfits: list[Misfit]
 ) -> Simulation:
     area = area_mm2(machine, technology)
-    nothing = dict.fromkeys(
-        (
-            "cycles",
-            "latency_ms",
-            "images_per_s",
-            "gops",
-            "gops_per_dsp",
-            "utilization",
-            "energy_mj",
-            "power_mw",
-        )
-    )
     return Simulation(
         model=workload.name,
         hardware=machine.name,
@@ -216,5 +204,12 @@ def _unfit(
         dram_bytes=0.0,
         chunks=(),
         layers=(),
-        **nothing,
+        cycles=None,
+        latency_ms=None,
+        images_per_s=None,
+        gops=None,
+        gops_per_dsp=None,
+        utilization=None,
+        energy_mj=None,
+        power_mw=None,
     )

@@ -78,8 +78,8 @@ class Technology(_Described):
     def sram_point(self, size_bytes: float) -> tuple[float, float, float]:
         """Read and write energy per byte and area of one SRAM bank.
 
-        Between two sizes of the table the figures are interpolated, outside it extrapolated, as powers of the size
-        (energy of an access grows about as its square root, area about linearly).
+        Between two sizes of the table the figures are interpolated, outside it extrapolated, as powers of the
+        size (energy of an access grows about as its square root, area about linearly).
 
         Args:
             size_bytes: Size of one bank.

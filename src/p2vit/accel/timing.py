@@ -1,4 +1,6 @@
-"""What a timing model says about a run: the same record from the closed form and from the event-driven simulation."""
+"""What a timing model says about a run: the same record from the closed form and from the event-driven
+simulation.
+"""
 
 from dataclasses import dataclass
 
@@ -51,7 +53,8 @@ class Timing:
         cycles: From the first DRAM request to the last result.
         busy: Cycles of work per resource (chunks, re-quantization, activation buffer, DRAM).
         stalls: Cycles that each chunk stands still, by reason; busy + stalls = cycles for every chunk.
-        operation_cycles: Cycles of the run attributed to each operation, per section; they add up to ``cycles``.
+        operation_cycles: Cycles of the run attributed to each operation, per section; they add up to
+            ``cycles``.
         phases: Every phase in order; empty from the event-driven simulation.
         tiles: Every tile in order of its start; empty from the closed form.
     """

@@ -10,7 +10,7 @@ from typing import Literal
 Kind = Literal[
     "linear",  # activations × stored weights -> int32 accumulators -> requantized
     "scores",  # q · kᵀ of one head, int32, not requantized: softmax takes the accumulators
-    "attention_values",  # softmax codes × v of one head, then one multiply by the row's reciprocal and a shift
+    "attention_values",  # softmax codes × v of one head, then × the row's reciprocal and a shift
     "layernorm",
     "softmax",
     "lookup",  # 256-entry table: GELU
@@ -32,11 +32,11 @@ ROW_WISE = ("layernorm", "softmax")
 class Operation:
     """One operation of the integer program.
 
-    A matrix product is ``instances`` independent products (rows × inner) · (inner × cols); any other operation
-    works on ``instances`` matrices of rows × cols and leaves ``inner`` at 0.
+    A matrix product is ``instances`` independent products (rows × inner) · (inner × cols); any other
+    operation works on ``instances`` matrices of rows × cols and leaves ``inner`` at 0.
 
     Attributes:
-        name: Unique in the workload, e.g. ``block3.fc1``.
+        name: Unique in the workload, e.g. ``blocks.3.mlp.fc1``.
         kind: What it computes.
         part: The part of the network it is counted under.
         block: Encoder block, -1 outside the blocks.

@@ -1,121 +1,108 @@
-"""The workload of an integer program: the same operations, with the bits that quantization chose.
-
-A program is read by duck typing, through `ProgramNode`: this package needs the shapes and bits of a program's operators, not
-their integers. Operators that only rename or slice rows cost what moving those rows costs.
-"""
-
-from collections.abc import Sequence
-from typing import Protocol
+"""The workload of an integer program: the same operations, with the bits that quantization chose."""
 
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.workload import Kind, Operation, Part, Workload
+from p2vit.numerics import AttentionValues, Linear, Scores
+from p2vit.program.graph import IntegerProgram, Node
 
-# Operator class names of the integer program and what they are here.
+# Operators of the integer program and what they cost like. Patchify and SelectToken only move rows.
 KINDS: dict[str, Kind] = {
+    "Patchify": "move",
     "Linear": "linear",
+    "AssembleTokens": "tokens",
+    "LayerNorm": "layernorm",
     "Scores": "scores",
     "Softmax": "softmax",
     "AttentionValues": "attention_values",
-    "LayerNorm": "layernorm",
     "Lookup": "lookup",
     "Add": "add",
-    "Tokens": "tokens",
     "SelectToken": "move",
-    "Pool": "pool",
+    "SumTokens": "pool",
     "Affine": "affine",
 }
 
 
-class ProgramNode(Protocol):
-    """What is asked of one node.
-
-    Attributes:
-        name: Unique, with ``blockN.`` in front inside block N.
-        operator: Class name of its operator.
-        rows: Rows of its output, per instance.
-        cols: Columns of its output, per instance.
-        inner: Length of the reduction; 0 where it is not a matrix product.
-        heads: Independent instances; 1 outside attention.
-        input_bits: Bits of an input element.
-        weight_bits: Bits of a stored weight; 0 without weights.
-        output_bits: Bits of an output element.
-        log2_codes: Whether softmax codes are exponents.
-    """
-
-    name: str
-    operator: str
-    rows: int
-    cols: int
-    inner: int
-    heads: int
-    input_bits: int
-    weight_bits: int
-    output_bits: int
-    log2_codes: bool
-
-
-def program_workload(
-    name: str, nodes: Sequence[ProgramNode], *, input_bytes: int, constant_bytes: int = 0
-) -> Workload:
+def program_workload(name: str, program: IntegerProgram) -> Workload:
     """Every operation of an integer program on one image.
 
     Args:
         name: What the workload is called.
-        nodes: The program's nodes in order of execution.
-        input_bytes: Bytes of one image's pixels.
-        constant_bytes: Bytes of position constants and tokens.
+        program: Any program.
 
     Returns:
-        Operations in program order.
+        Operations in program order, named as the program's nodes.
 
     Raises:
         AccelError: listing every node whose operator has no cost here.
     """
     unknown = [
-        f"{node.name}: operator {node.operator!r} has no cost; {did_you_mean(node.operator, KINDS)}"
-        for node in nodes
-        if node.operator not in KINDS
+        f"{node.name}: operator {_class(node)} has no cost; {did_you_mean(_class(node), KINDS)}"
+        for node in program.nodes
+        if _class(node) not in KINDS
     ]
     if unknown:
         raise AccelError(f"program {name}", unknown)
-    operations = []
+    operations: list[Operation] = []
     part: Part = "embedding"
-    for node in nodes:
-        kind, block = KINDS[node.operator], _block(node.name)
-        part = _part(
-            part,
-            kind,
-            block,
-            after_attention=any(op.block == block and op.kind == "add" for op in operations),
-        )
-        operations.append(
-            Operation(
-                node.name,
-                kind,
-                part,
-                block,
-                node.rows,
-                node.cols,
-                node.inner,
-                node.heads,
-                node.heads,
-                node.input_bits,
-                node.weight_bits,
-                node.output_bits,
-                node.log2_codes,
-            )
-        )
-    return Workload(name, tuple(operations), input_bytes, constant_bytes)
+    for node in program.nodes:
+        block = _block(node.name)
+        if block >= 0:
+            added = any(op.block == block and op.kind == "add" for op in operations)
+            last = operations[-1].part if operations and operations[-1].block == block else "attention"
+            # Attention ends with the block's first add.
+            part = "mlp" if last == "mlp" or (added and operations[-1].kind == "add") else "attention"
+        elif part in ("attention", "mlp"):
+            part = "head"
+        operations.append(_operation(program, node, part, block))
+    pixels = program.pixels.shape
+    tokens = next((op for op in operations if op.kind == "tokens"), None)
+    constants = tokens.output_bytes if tokens else 0
+    return Workload(name, tuple(operations), pixels[0] * pixels[1] * pixels[2], constants)
+
+
+def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> Operation:
+    """One node; shapes are the output's, without the batch."""
+    operator, output = node.operator, program.tensors[node.name]
+    first = program.tensors[node.inputs[0]]
+    kind = KINDS[_class(node)]
+    rows, cols = (1, *output.shape)[-2:]
+    inner = heads = weight_bits = 0
+    log2_codes = False
+    if isinstance(operator, Linear):
+        inner, weight_bits = operator.weight.shape[1], operator.weight_bits
+    elif isinstance(operator, Scores):
+        inner, heads = operator.head_dim, operator.heads
+    elif isinstance(operator, AttentionValues):
+        inner, heads, cols = first.shape[-1], operator.heads, cols // operator.heads
+        log2_codes = operator.form == "log2"
+    elif kind == "softmax":
+        heads, log2_codes = output.shape[0], output.bits == 4
+    elif kind == "pool":
+        rows = first.shape[0]
+    return Operation(
+        node.name,
+        kind,
+        part,
+        block,
+        rows,
+        cols,
+        inner,
+        instances=heads or 1,
+        heads=heads or 1,
+        # Attention × V streams v, its second input, past the codes.
+        input_bits=program.tensors[node.inputs[-1]].bits if heads else first.bits,
+        weight_bits=weight_bits,
+        output_bits=output.bits,
+        log2_codes=log2_codes,
+    )
+
+
+def _class(node: Node) -> str:
+    return type(node.operator).__name__
 
 
 def _block(name: str) -> int:
-    head = name.split(".", 1)[0]
-    digits = head.removeprefix("block")
-    return int(digits) if head.startswith("block") and digits.isdigit() else -1
-
-
-def _part(before: Part, kind: Kind, block: int, *, after_attention: bool) -> Part:
-    """Part of the network: attention ends with a block's first add; outside the blocks, what comes last is the head."""
-    if block >= 0:
-        return "mlp" if after_attention else "attention"
-    return "embedding" if before == "embedding" else "head"
+    """Block of a node called ``blocks.N.…``, else -1."""
+    head, _, rest = name.partition(".")
+    number = rest.partition(".")[0]
+    return int(number) if head == "blocks" and number.isdigit() else -1

@@ -57,6 +57,7 @@ def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Wor
     precision = precision or Precision()
     grid, dim = config.image_size // config.patch_size, config.embed_dim
     operations = [
+        Operation("patches", "move", "embedding", -1, grid * grid, config.patch_size**2 * 3),
         Operation(
             "patch_embed", "linear", "embedding", -1, grid * grid, dim, config.patch_size**2 * 3,
             weight_bits=precision.of("patch_embed"), output_bits=RESIDUAL_BITS,
@@ -75,7 +76,7 @@ def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Wor
         shape = AttentionShape(dim, heads, (grid // window) ** 2, window * window, score_bias=True)
         for _ in range(depth):
             operations += _block(
-                f"block{block}.", block, grid * grid, shape, config.mlp_ratio * dim, precision
+                f"blocks.{block}.", block, grid * grid, shape, config.mlp_ratio * dim, precision
             )
             block += 1
     # Swin normalises every token, then averages; the pool reads what the norm wrote.
@@ -92,9 +93,9 @@ def _block(
     prefix: str, block: int, rows: int, shape: AttentionShape, hidden: int, precision: Precision
 ) -> list[Operation]:
     norm, add = residual_ops(prefix, block, rows, shape.dim)
-    into_windows = Operation(prefix + "partition", "move", "attention", block, rows, shape.dim)
+    into_windows = Operation(prefix + "attn.partition", "move", "attention", block, rows, shape.dim)
     back = Operation(
-        prefix + "reverse", "move", "attention", block, rows, shape.dim,
+        prefix + "attn.reverse", "move", "attention", block, rows, shape.dim,
         input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS,
     )  # fmt: skip
     heart = attention(prefix, block, shape, precision)
@@ -102,7 +103,9 @@ def _block(
 
 
 def _merging(stage: int, grid: int, dim: int, precision: Precision) -> list[Operation]:
-    """2×2 neighbours side by side (4C), LayerNorm, linear to 2C; ``grid`` and ``dim`` are those after merging."""
+    """2×2 neighbours side by side (4C), LayerNorm, linear to 2C; ``grid`` and ``dim`` are those after
+    merging.
+    """
     prefix, rows = f"merge{stage}.", grid * grid
     bits = precision.of(prefix + "reduction")
     return [

@@ -16,8 +16,9 @@ class Precision:
 
     Attributes:
         weight_bits: 8 or 4, for every linear that ``layers`` does not name.
-        log2_attention: Softmax as 4-bit log2 codes (attention × V on shifters); else unsigned 8-bit codes (on MACs).
-        layers: Weight bits of single linears by operation name, e.g. ``{"block0.fc1": 4}``.
+        log2_attention: Softmax as 4-bit log2 codes (attention × V on shifters); else unsigned 8-bit codes (on
+            MACs).
+        layers: Weight bits of single linears by operation name, e.g. ``{"blocks.0.mlp.fc1": 4}``.
     """
 
     weight_bits: int = 8
@@ -131,15 +132,15 @@ def attention(prefix: str, block: int, shape: AttentionShape, precision: Precisi
         )
 
     log2 = precision.log2_attention
-    operations = [linear("q"), linear("k"), linear("v")]
-    operations.append(per_head("scores", "scores", shape.tokens, head_dim, 8, ACCUMULATOR_BITS))
+    operations = [linear("attn.q"), linear("attn.k"), linear("attn.v")]
+    operations.append(per_head("attn.scores", "scores", shape.tokens, head_dim, 8, ACCUMULATOR_BITS))
     if shape.score_bias:
         operations.append(
-            per_head("score_bias", "score_bias", shape.tokens, 0, ACCUMULATOR_BITS, ACCUMULATOR_BITS)
+            per_head("attn.score_bias", "score_bias", shape.tokens, 0, ACCUMULATOR_BITS, ACCUMULATOR_BITS)
         )
-    operations.append(per_head("softmax", "softmax", shape.tokens, 0, ACCUMULATOR_BITS, code_bits, log2))
-    operations.append(per_head("values", "attention_values", head_dim, shape.tokens, 8, 8, log2))
-    operations.append(linear("proj", RESIDUAL_BITS))
+    operations.append(per_head("attn.softmax", "softmax", shape.tokens, 0, ACCUMULATOR_BITS, code_bits, log2))
+    operations.append(per_head("attn.values", "attention_values", head_dim, shape.tokens, 8, 8, log2))
+    operations.append(linear("attn.proj", RESIDUAL_BITS))
     return operations
 
 
@@ -151,9 +152,16 @@ def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Pr
 
     return [
         op("norm2", "layernorm", dim, input_bits=RESIDUAL_BITS),
-        op("fc1", "linear", hidden, dim, weight_bits=precision.of(prefix + "fc1")),
-        op("gelu", "lookup", hidden),
-        op("fc2", "linear", dim, hidden, weight_bits=precision.of(prefix + "fc2"), output_bits=RESIDUAL_BITS),
+        op("mlp.fc1", "linear", hidden, dim, weight_bits=precision.of(prefix + "mlp.fc1")),
+        op("mlp.gelu", "lookup", hidden),
+        op(
+            "mlp.fc2",
+            "linear",
+            dim,
+            hidden,
+            weight_bits=precision.of(prefix + "mlp.fc2"),
+            output_bits=RESIDUAL_BITS,
+        ),
         op("add2", "add", dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS),
     ]
 
@@ -180,9 +188,12 @@ def tail(rows: int, dim: int, classes: int, *, average: bool, precision: Precisi
             rows if average else 1,
             dim,
             input_bits=RESIDUAL_BITS,
+            output_bits=RESIDUAL_BITS,
         ),
-        Operation("norm", "layernorm", "head", -1, 1, dim, input_bits=RESIDUAL_BITS),
-        Operation("affine", "affine", "head", -1, 1, dim),
+        Operation(
+            "norm", "layernorm", "head", -1, 1, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
+        ),
+        Operation("feature", "affine", "head", -1, 1, dim, input_bits=RESIDUAL_BITS),
     ]
     if classes:
         bits = precision.of("head")
@@ -211,11 +222,15 @@ def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workl
     tokens, dim = config.tokens, config.embed_dim
     patches = config.grid[0] * config.grid[1]
     operations = [
+        Operation("patches", "move", "embedding", -1, patches, config.patch_dim),
         Operation(
             "patch_embed", "linear", "embedding", -1, patches, dim, config.patch_dim,
             weight_bits=precision.of("patch_embed"), output_bits=RESIDUAL_BITS,
         ),
-        Operation("tokens", "tokens", "embedding", -1, tokens, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS),
+        Operation(
+            "tokens", "tokens", "embedding", -1, tokens, dim,
+            input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS,
+        ),
     ]  # fmt: skip
     if config.pre_norm:
         operations.append(
@@ -232,7 +247,7 @@ def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workl
         )
     shape = AttentionShape(dim, config.heads, 1, tokens)
     for block in range(config.depth):
-        prefix = f"block{block}."
+        prefix = f"blocks.{block}."
         norm, add = residual_ops(prefix, block, tokens, dim)
         operations += [norm, *attention(prefix, block, shape, precision), add]
         operations += mlp(prefix, block, tokens, dim, config.mlp_dim, precision)

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedBase
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -26,7 +25,8 @@ def read_yaml(path: Path, model: type[Model], next_step: str = "") -> Model:
         The checked model.
 
     Raises:
-        AccelError: naming the file and, for each problem, the line, the key, what is wrong and what is allowed.
+        AccelError: naming the file and, for each problem, the line, the key, what is wrong and what is
+            allowed.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -87,12 +87,12 @@ def _problem(data: Any, model: type[BaseModel], error: dict[str, Any]) -> str:
 
 def _line(data: Any, location: tuple[Any, ...]) -> int | None:
     """Line of the key at ``location``, or of the nearest thing around it."""
-    line, node = None, data
+    line: int | None = None
+    node: Any = data
     for step in location:
-        if not isinstance(node, CommentedBase):
-            break
         try:
-            mark = node.lc.key(step) if isinstance(node, dict) else node.lc.item(step)
+            marks = getattr(node, "lc")  # noqa: B009 - ruamel adds it to dict and list
+            mark = marks.key(step) if isinstance(node, dict) else marks.item(step)
             line, node = mark[0] + 1, node[step]
         except (KeyError, IndexError, TypeError, AttributeError):
             break

@@ -15,6 +15,7 @@ from p2vit.accel.machines import load_machine
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
+from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
 
 
@@ -60,7 +61,9 @@ def run_explore(
     machine = load_machine(hardware)
     chosen = _with_options(load_space(space), budget, objectives)
     chosen.check(machine, space)
-    workloads = {bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))}
+    workloads: dict[int, Workload] = {
+        bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))
+    }
     with evaluator(machine, workloads, engine=engine, workers=workers, address=address) as evaluate:
         found = search(
             chosen, machine, workloads, evaluate, points=points, seed=seed, log=log, progress=progress
@@ -115,7 +118,7 @@ def _with_options(space: Space, budget: tuple[str, ...], objectives: tuple[str, 
     "hardware",
     default="paper",
     show_default=True,
-    help="Description to start from: a name or a YAML file.",
+    help="Starting point: a name or a YAML file.",
 )
 @click.option("--space", default="chunks", show_default=True, help="What may change: a name or a YAML file.")
 @click.option(
@@ -155,7 +158,8 @@ def summary(answer: dict[str, Any]) -> str:
     """What people read: the front's ends and middle."""
     front, names = answer["pareto"], answer["objectives"]
     lines = [
-        f"{answer['model']} from {answer['hardware']}: {answer['points']:,} points ({answer['distinct']:,} different) in"
+        f"{answer['model']} from {answer['hardware']}: {answer['points']:,} points"
+        f" ({answer['distinct']:,} different) in"
         f" {answer['seconds']:.1f} s, {answer['feasible']:,} feasible, {len(front)} on the front (modelled)"
     ]
     if not front:

@@ -121,10 +121,12 @@ def simulate(model: str, hardware: str, weight_bits: str, as_json: bool, **optio
 
 def summary(answer: dict[str, Any]) -> str:
     """What people read: a dozen lines."""
-    head = f"{answer['model']} on {answer['hardware']} ({answer['method']}, table {answer['technology']}; modelled)"
+    how = f"{answer['method']}, table {answer['technology']}; modelled"
+    head = f"{answer['model']} on {answer['hardware']} ({how})"
     if not answer["fits"]:
         reasons = [
-            f"  does not fit: {item['statement']}: needs {item['demand']:,.0f} {item['unit']}, has {item['bound']:,.0f}\n"
+            f"  does not fit: {item['statement']}:"
+            f" needs {item['demand']:,.0f} {item['unit']}, has {item['bound']:,.0f}\n"
             + "\n".join(f"    would fit with: {lever}" for lever in item["levers"])
             for item in answer["infeasible"]
         ]
