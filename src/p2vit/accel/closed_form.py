@@ -103,7 +103,13 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
 
 
 def _first_weights(machine: Machine, section: Section) -> float:
-    """Cycles until pixels and the first weight tile are on the chip and the array can begin."""
+    """Cycles until pixels and the first weight tile are on the chip and the array can begin.
+
+    Without overlap, what stands in front of the array has a phase of its own, and the weights load behind it.
+    """
+    if not pipelined(machine):
+        first = section.parts[0]
+        return machine.dram_latency_cycles + first.fetched_bytes / first.passes / machine.dram_bytes_per_cycle
     fetched, prepared = 0.0, 0.0
     for part in section.parts:
         cost = section.costs[part.operation]
@@ -124,6 +130,8 @@ def _section(machine: Machine, section: Section) -> _SectionTime:
     busy: dict[str, float] = defaultdict(float)
     exposed: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
     overlapped = pipelined(machine)
+    # A phase may last longer than its MACs: its tiles are then further apart than they are long.
+    stretch: list[float] = []
     for parts in by_phase:
         loads = _loads(machine, section, parts)
         chain = _chain(section, parts) if overlapped else 0.0
@@ -131,14 +139,15 @@ def _section(machine: Machine, section: Section) -> _SectionTime:
         longest = loads[limited_by]
         if chain > longest:
             longest, limited_by = chain, "chain of row groups"
-        wait, waits_for = _wait(section, parts) if overlapped else _serial_wait(machine, section, parts)
+        stretch.append(longest / loads[MAC] if loads.get(MAC) else 1.0)
+        wait, waits_for = _wait(section, parts, stretch) if overlapped else _serial_wait(machine, section, parts)
         phase = _Phase(longest, wait, limited_by, waits_for)
         phases.append(phase)
         _attribute(section, parts, phase, operation_cycles)
         _stalls(section, parts, phase, loads, exposed)
         for resource, cycles in _work(machine, section, parts).items():
             busy[resource] += cycles
-    lead, slack = _lead(section), _slack(section)
+    lead, slack = _lead(section), _slack(section, stretch)
     return _SectionTime(lead, slack, tuple(phases), tuple(operation_cycles), dict(busy), exposed)
 
 
@@ -154,14 +163,14 @@ def _lead(section: Section) -> tuple[float, str]:
     return latency, reason
 
 
-def _slack(section: Section) -> float:
+def _slack(section: Section, stretch: Sequence[float]) -> float:
     """What is left of the last MAC part when its first rows have passed everything behind it."""
     latency = 0.0
     for part in reversed(section.parts):
         cost = section.costs[part.operation]
         latency += cost.depth_cycles
         if cost.chunk == MAC:
-            return (part.groups - 1) * _tile(section, part) - latency
+            return (part.groups - 1) * _tile(section, part) * stretch[part.phase] - latency
         latency += _tile(section, part)
     return -latency
 
@@ -227,16 +236,16 @@ def _until_rows(part: Part, consumer: Part) -> int:
     return 1 if consumer.aligned else (part.passes - 1) * part.groups + 1
 
 
-def _wait(section: Section, parts: Sequence[Part]) -> tuple[float, str]:
+def _wait(section: Section, parts: Sequence[Part], stretch: Sequence[float]) -> tuple[float, str]:
     """Cycles between phases in which no part of the MAC array can start."""
     arrays = [part for part in parts if section.costs[part.operation].chunk == MAC]
     if not arrays:
         return 0.0, ""
-    waits = [_wait_of(section, part) for part in arrays]
+    waits = [_wait_of(section, part, stretch) for part in arrays]
     return min(waits, key=lambda wait: wait[0])
 
 
-def _wait_of(section: Section, part: Part) -> tuple[float, str]:
+def _wait_of(section: Section, part: Part, stretch: Sequence[float]) -> tuple[float, str]:
     latency, reason, phase, at = 0.0, "", part.phase, part
     while True:
         if not at.needs:  # across the section's edge: `_lead` and `_slack` of the neighbours
@@ -248,7 +257,8 @@ def _wait_of(section: Section, part: Part) -> tuple[float, str]:
         if cost.chunk == MAC:
             if before.phase < phase - 1:
                 return 0.0, ""
-            hidden = (before.groups - 1) * _tile(section, before) if how == "rows" else 0.0
+            apart = _tile(section, before) * stretch[before.phase]
+            hidden = (before.groups - 1) * apart if how == "rows" else 0.0
             return max(0.0, latency - hidden), reason or f"{MAC}: pipeline drain"
         if before.phase < phase - 1:
             return 0.0, ""

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from p2vit.accel.closed_form import closed_form
 from p2vit.accel.costs import cost_of
-from p2vit.accel.dataflow import schedule
 from p2vit.accel.energy import operation_energy
 from p2vit.accel.machine import Machine
+from p2vit.accel.mapping import map_workload
 from p2vit.accel.memory import plan_memory
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.simulate import run_energy
@@ -89,12 +88,12 @@ class CostModel:
             replace(op, weight_bits=weight_bits[op.name]) if op.name in weight_bits else op
             for op in self.workload.operations
         )
-        plan = schedule(self.machine, replace(self.workload, operations=operations))
-        misfits = [misfit.statement for section in plan.sections for misfit in section.memory.misfits]
-        if misfits:
-            raise AccelError(f"{self.workload.name} on {self.machine.name}", dict.fromkeys(misfits))
-        cycles = closed_form(self.machine, plan).cycles
-        energy = run_energy(self.machine, load_technology(self.machine.technology), plan, cycles)
+        mapping = map_workload(self.machine, replace(self.workload, operations=operations))
+        if mapping.timing is None:
+            where = f"{self.workload.name} on {self.machine.name}"
+            raise AccelError(where, [misfit.statement for misfit in mapping.misfits])
+        cycles = mapping.timing.cycles
+        energy = run_energy(self.machine, load_technology(self.machine.technology), mapping.plan, cycles)
         return LayerCost(cycles, cycles / (self.machine.clock_mhz * 1e3), energy.total / 1e9)
 
     def _check(self, weight_bits: Mapping[str, int]) -> None:

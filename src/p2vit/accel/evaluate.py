@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from p2vit.accel.area import area_mm2
-from p2vit.accel.closed_form import closed_form
-from p2vit.accel.dataflow import schedule
 from p2vit.accel.edit import edit_machine
 from p2vit.accel.machine import Machine
+from p2vit.accel.mapping import map_workload
 from p2vit.accel.simulate import mac_utilization, run_energy
 from p2vit.accel.technology import load_technology
 from p2vit.accel.workload import Workload
@@ -41,16 +40,15 @@ def evaluate(machine: Machine, workload: Workload) -> Figures:
         Its figures.
     """
     technology = load_technology(machine.technology)
-    plan = schedule(machine, workload)
+    mapping = map_workload(machine, workload)
     area = sum(area_mm2(machine, technology).values())
-    misfits = [misfit for section in plan.sections for misfit in section.memory.misfits]
-    if misfits:
+    if mapping.timing is None:
         return Figures(
             False,
-            max(misfit.gap / misfit.bound for misfit in misfits),
+            max(misfit.gap / misfit.bound for misfit in mapping.misfits),
             {"area_mm2": area, "dsps": machine.dsps},
         )
-    cycles = closed_form(machine, plan).cycles
+    plan, cycles = mapping.plan, mapping.timing.cycles
     milliseconds = cycles / (machine.clock_mhz * 1e3)
     energy = run_energy(machine, technology, plan, cycles).total / 1e9
     values = {

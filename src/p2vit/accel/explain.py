@@ -4,12 +4,10 @@ gain.
 
 from dataclasses import dataclass
 
-from p2vit.accel.closed_form import closed_form
-from p2vit.accel.dataflow import schedule
 from p2vit.accel.edit import edit_machine, value_at
 from p2vit.accel.machine import Machine
+from p2vit.accel.mapping import map_workload
 from p2vit.accel.simulate import Run
-from p2vit.accel.timing import Timing
 from p2vit.accel.workload import Workload
 
 # What an architect can make larger, and by which path of the description. All of them are tried at twice the
@@ -80,7 +78,7 @@ def what_would_help(workload: Workload, machine: Machine) -> list[Lever]:
     Returns:
         Levers by falling gain. Equal gains keep the order of the table above.
     """
-    now = _timing(machine, workload)
+    now = map_workload(machine, workload).timing
     levers = []
     for name, path in LEVERS.items():
         before = value_at(machine, path)
@@ -88,15 +86,10 @@ def what_would_help(workload: Workload, machine: Machine) -> list[Lever]:
             tried = edit_machine(machine, {path: before * 2})
         except ValueError:  # already as large as a description may say
             continue
-        then = _timing(tried, workload)
+        then = map_workload(tried, workload).timing
         gain = now.cycles / then.cycles if now and then else 1.0
         levers.append(Lever(name, path, before, before * 2, then.cycles if then else None, gain))
     return sorted(levers, key=lambda lever: -lever.gain)
-
-
-def _timing(machine: Machine, workload: Workload) -> Timing | None:
-    plan = schedule(machine, workload)
-    return None if any(section.memory.misfits for section in plan.sections) else closed_form(machine, plan)
 
 
 def roofline(run: Run) -> list[RooflinePoint]:

@@ -70,6 +70,7 @@ class Simulation(_Result):
     fits: bool
     infeasible: tuple[Infeasible, ...]
     clock_mhz: float
+    active_lines: int | None = Field(description="Lines of the MAC array that the mapping uses.")
     macs: int
     cycles: int | None
     latency_ms: float | None

@@ -1,15 +1,16 @@
 """One model on one machine: cycles, energy, area, utilisation, or why it does not fit."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from p2vit.accel.area import area_mm2
-from p2vit.accel.closed_form import closed_form
 from p2vit.accel.costs import CHUNKS, MAC, RESOURCES, SHIFTER, Cost, columns_per_step
-from p2vit.accel.dataflow import Schedule, schedule
+from p2vit.accel.dataflow import Schedule
 from p2vit.accel.energy import EnergyBreakdown, leakage_pj, operation_energy
 from p2vit.accel.events import simulate_events
 from p2vit.accel.machine import Machine
+from p2vit.accel.mapping import Mapping, map_workload
 from p2vit.accel.memory import Misfit
 from p2vit.accel.results import ChunkUse, Infeasible, Layer, Simulation
 from p2vit.accel.technology import Technology, load_technology
@@ -57,14 +58,14 @@ def simulate(workload: Workload, machine: Machine, method: Method = "closed_form
     """
     technology = load_technology(machine.technology)
     technology.dram_energy(machine.dram.kind)
-    plan = schedule(machine, workload)
-    misfits = list(dict.fromkeys(misfit for section in plan.sections for misfit in section.memory.misfits))
-    if misfits:
-        return Run(
-            workload, machine, technology, plan, None, _unfit(workload, machine, technology, method, misfits)
-        )
-    timing = closed_form(machine, plan) if method == "closed_form" else simulate_events(machine, plan)
-    result = _result(workload, machine, technology, plan, timing, method)
+    mapping = map_workload(machine, workload)
+    plan, timing = mapping.plan, mapping.timing
+    if timing is None:
+        result = _unfit(workload, machine, technology, method, mapping.misfits)
+        return Run(workload, machine, technology, plan, None, result)
+    if method == "events":
+        timing = simulate_events(machine, plan)
+    result = _result(workload, machine, technology, mapping, timing, method)
     return Run(workload, machine, technology, plan, timing, result)
 
 
@@ -136,10 +137,11 @@ def _result(
     workload: Workload,
     machine: Machine,
     technology: Technology,
-    plan: Schedule,
+    mapping: Mapping,
     timing: Timing,
     method: Method,
 ) -> Simulation:
+    plan = mapping.plan
     seconds = timing.cycles / (machine.clock_mhz * 1e6)
     energy = run_energy(machine, technology, plan, timing.cycles)
     area = area_mm2(machine, technology)
@@ -163,6 +165,7 @@ def _result(
         fits=True,
         infeasible=(),
         clock_mhz=machine.clock_mhz,
+        active_lines=mapping.active_lines,
         macs=workload.macs,
         cycles=timing.cycles,
         latency_ms=seconds * 1e3,
@@ -184,7 +187,7 @@ def _result(
 
 
 def _unfit(
-    workload: Workload, machine: Machine, technology: Technology, method: Method, misfits: list[Misfit]
+    workload: Workload, machine: Machine, technology: Technology, method: Method, misfits: Sequence[Misfit]
 ) -> Simulation:
     area = area_mm2(machine, technology)
     return Simulation(
@@ -195,6 +198,7 @@ def _unfit(
         fits=False,
         infeasible=tuple(Infeasible(**asdict(misfit), gap=misfit.gap) for misfit in misfits),
         clock_mhz=machine.clock_mhz,
+        active_lines=None,
         macs=workload.macs,
         dsps=machine.dsps or None,
         macs_per_dsp=machine.chunks.mac_array.macs_per_dsp or None,
