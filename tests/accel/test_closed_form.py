@@ -6,7 +6,7 @@ from p2vit.accel.costs import CHUNKS, RESOURCES
 from p2vit.accel.dataflow import schedule
 from p2vit.accel.machines import load_machine
 from p2vit.accel.resolve import workload_of
-from tests.accel.machines_and_models import machines, workloads
+from accel.machines_and_models import machines, workloads
 
 relaxed = settings(deadline=None, max_examples=60)
 

@@ -6,6 +6,7 @@ Between phases the MAC array waits where the first row group of what comes next 
 tile of what came before is done.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -255,6 +256,8 @@ def _wait_of(section: Section, part: Part, stretch: Sequence[float]) -> tuple[fl
         cost = section.costs[before.operation]
         latency += cost.depth_cycles
         if cost.chunk == MAC:
+            if before.phase == phase:  # another part of the array opens the phase
+                return math.inf, ""
             if before.phase < phase - 1:
                 return 0.0, ""
             apart = _tile(section, before) * stretch[before.phase]

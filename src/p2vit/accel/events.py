@@ -173,7 +173,7 @@ class _Run:
             stream.blocked_by = f"{DRAM}: weights not there yet"
             return False
         if stream.score_bytes > 0 and self.score_room + 1e-6 < stream.score_bytes:
-            stream.blocked_by = "accumulator buffer: full of scores"
+            stream.blocked_by = "softmax: its scores fill the accumulator buffer"
             return False
         return True
 

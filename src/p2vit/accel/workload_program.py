@@ -2,7 +2,7 @@
 
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.workload import Kind, Operation, Part, Workload
-from p2vit.numerics import AttentionValues, Linear, Scores
+from p2vit.numerics import AttentionValues, Linear, Scores, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
 
 # Operators of the integer program and what they cost like. Patchify and SelectToken only move rows.
@@ -77,8 +77,8 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
         log2_codes = operator.form == "log2"
     elif kind == "softmax":
         heads, log2_codes = output.shape[0], output.bits == 4
-    elif kind == "pool":
-        rows = first.shape[0]
+    elif isinstance(operator, SumTokens):
+        rows = operator.count
     return Operation(
         node.name,
         kind,

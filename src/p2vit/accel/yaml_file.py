@@ -1,7 +1,7 @@
 """YAML files into checked models; every problem of a file reported at once, with its line."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -103,7 +103,9 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     """Names allowed at a place in the model."""
     current: Any = model
     for step in location:
-        if isinstance(step, str) and isinstance(current, type) and issubclass(current, BaseModel):
+        if isinstance(step, int):  # an item of a list or tuple
+            current = next(iter(get_args(current)), None)
+        elif isinstance(current, type) and issubclass(current, BaseModel):
             field = current.model_fields.get(step)
             current = field.annotation if field else None
     return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
