@@ -1,12 +1,12 @@
 import pytest
 from hypothesis import given, settings
 
+from accel.machines_and_models import machines, workloads
 from p2vit.accel.closed_form import closed_form
 from p2vit.accel.costs import CHUNKS, RESOURCES
 from p2vit.accel.dataflow import schedule
 from p2vit.accel.machines import load_machine
 from p2vit.accel.resolve import workload_of
-from accel.machines_and_models import machines, workloads
 
 relaxed = settings(deadline=None, max_examples=60)
 

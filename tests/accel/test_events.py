@@ -1,9 +1,9 @@
 import time
 
 import pytest
-from accel.machines_and_models import machines, workloads
 from hypothesis import given, settings
 
+from accel.machines_and_models import machines, workloads
 from p2vit.accel.costs import CHUNKS, MAC, RESOURCES
 from p2vit.accel.edit import edit_machine
 from p2vit.accel.events import simulate_events

@@ -88,7 +88,9 @@ def test_technology_beside_the_file(description, tmp_path):
 
     table = (files("p2vit.accel") / "technology_tables" / "cacti28.yaml").read_text()
     (tmp_path / "own.yaml").write_text(table.replace("name: cacti28", "name: own"))
-    assert load_machine(description(("technology: cacti28", "technology: own.yaml"))).technology.endswith("own.yaml")
+    assert load_machine(description(("technology: cacti28", "technology: own.yaml"))).technology.endswith(
+        "own.yaml"
+    )
 
 
 def test_schema_is_valid_json_and_forbids_unknown_keys():

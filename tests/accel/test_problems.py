@@ -14,5 +14,8 @@ def test_all_at_once():
 
 
 def test_suggestion_or_listing():
-    assert did_you_mean("latency", ["latency_ms", "area"]) == "did you mean 'latency_ms'? (allowed: area, latency_ms)"
+    assert (
+        did_you_mean("latency", ["latency_ms", "area"])
+        == "did you mean 'latency_ms'? (allowed: area, latency_ms)"
+    )
     assert did_you_mean("x", ["b", "a"]) == "allowed: a, b"

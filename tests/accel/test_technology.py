@@ -13,7 +13,12 @@ def test_tables_load_and_name_their_sources(name):
 
 def test_horowitz_figures():
     energy = load_technology("horowitz45").energy
-    assert (energy.add32_pj, energy.multiply8_pj, energy.multiply32_pj, energy.float32_multiply_pj) == (0.1, 0.2, 3.1, 3.7)
+    assert (energy.add32_pj, energy.multiply8_pj, energy.multiply32_pj, energy.float32_multiply_pj) == (
+        0.1,
+        0.2,
+        3.1,
+        3.7,
+    )
 
 
 def test_scaled_table_is_stillmaker_baas_times_horowitz():

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-from programs import random_program
 
 from p2vit.accel.machines import load_machine
 from p2vit.accel.problems import AccelError
@@ -9,6 +8,7 @@ from p2vit.accel.simulate import simulate
 from p2vit.accel.workload_program import program_workload
 from p2vit.accel.workload_vit import Precision, vit_workload
 from p2vit.models.config import ViTConfig
+from programs import random_program
 
 CONFIG = ViTConfig("vit", (8, 12), 4, 48, 2, 3, 80, 5)
 

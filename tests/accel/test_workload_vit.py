@@ -6,7 +6,9 @@ from p2vit.accel.workload_vit import Precision, vit_workload
 from p2vit.models.architectures import ARCHITECTURES, macs
 
 
-@pytest.mark.parametrize("name", ["deit_tiny_patch16_224", "vit_large_patch16_224", "vit_small_patch14_dinov2_224"])
+@pytest.mark.parametrize(
+    "name", ["deit_tiny_patch16_224", "vit_large_patch16_224", "vit_small_patch14_dinov2_224"]
+)
 def test_macs_equal_the_architecture_table(name):
     assert workload_of(name).macs == macs(ARCHITECTURES[name].config)
 
@@ -30,14 +32,18 @@ def test_four_bit_weights_halve():
 
 def test_single_layers_have_their_own_bits():
     workload = workload_of("deit_tiny_patch16_224", Precision(layers={"blocks.3.mlp.fc1": 4}))
-    assert {op.name: op.weight_bits for op in workload.operations if op.weight_bits == 4} == {"blocks.3.mlp.fc1": 4}
+    assert {op.name: op.weight_bits for op in workload.operations if op.weight_bits == 4} == {
+        "blocks.3.mlp.fc1": 4
+    }
 
 
 def test_wrong_precision_is_refused_all_at_once():
     with pytest.raises(AccelError, match=r"(?s)weight_bits is 5.*a is 3; allowed: 4, 8"):
         Precision(5, layers={"a": 3})
     config = ARCHITECTURES["deit_tiny_patch16_224"].config
-    with pytest.raises(AccelError, match="no linear is called 'blocks.0.fc1'; did you mean 'blocks.0.mlp.fc1'"):
+    with pytest.raises(
+        AccelError, match="no linear is called 'blocks.0.fc1'; did you mean 'blocks.0.mlp.fc1'"
+    ):
         vit_workload(config, Precision(layers={"blocks.0.fc1": 4}))
 
 

@@ -141,7 +141,9 @@ def _section(machine: Machine, section: Section) -> _SectionTime:
         if chain > longest:
             longest, limited_by = chain, "chain of row groups"
         stretch.append(longest / loads[MAC] if loads.get(MAC) else 1.0)
-        wait, waits_for = _wait(section, parts, stretch) if overlapped else _serial_wait(machine, section, parts)
+        wait, waits_for = (
+            _wait(section, parts, stretch) if overlapped else _serial_wait(machine, section, parts)
+        )
         phase = _Phase(longest, wait, limited_by, waits_for)
         phases.append(phase)
         _attribute(section, parts, phase, operation_cycles)

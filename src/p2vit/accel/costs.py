@@ -3,6 +3,7 @@
 The row-stationary mapping is here. The dataflow (what overlaps) and the two timing models read these figures.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -105,12 +106,13 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
     )
     exposed, requant_cycles, depth = 0, 0, array.pipeline_depth_cycles
     if op.requantized:
-        # All lines finish a column together; its accumulators go through the lanes in as many turns as it
-        # takes.
+        # All lines finish a column together. Its accumulators go through the lanes one turn after the other;
+        # what a column leaves of its last turn the next column takes, but none goes in less than one turn.
         full, rest = divmod(op.rows, array.lines)
-        turns = full * folds(array.lines * wide, requant.lanes) + folds(rest * wide, requant.lanes)
-        per_image = op.instances * folds(op.cols, wide)
-        requant_cycles = per_image * turns * requant.initiation_interval_cycles
+        turns = full * max(1.0, array.lines * wide / requant.lanes)
+        turns += max(1.0, rest * wide / requant.lanes) if rest else 0.0
+        per_group = op.instances * folds(op.cols, wide) * requant.initiation_interval_cycles
+        requant_cycles = math.ceil(per_group * turns)
         depth += requant.pipeline_depth_cycles
         if not machine.pipelining.intra_layer:
             tail = requant.pipeline_depth_cycles - requant.initiation_interval_cycles
