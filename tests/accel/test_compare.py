@@ -61,5 +61,5 @@ def test_against_a_gpu(tmp_path):
 def test_wrong_gpu_file(tmp_path):
     path = tmp_path / "gpu.yaml"
     path.write_text(GPU.replace("power_w: 70", "power_w: 0"))
-    with pytest.raises(AccelError, match="line 8: models.deit_small_patch16_224.power_w"):
+    with pytest.raises(AccelError, match=r"line 8: models\.deit_small_patch16_224\.power_w"):
         against_gpu(load_machine("paper"), path)

@@ -79,7 +79,7 @@ def test_missing_file(tmp_path):
 
 
 def test_unknown_memory_is_refused_when_the_file_is_read(description):
-    with pytest.raises(AccelError, match="dram.kind 'lpddr6' is not in the table; did you mean 'lpddr"):
+    with pytest.raises(AccelError, match=r"dram\.kind 'lpddr6' is not in the table; did you mean 'lpddr"):
         load_machine(description(("kind: lpddr4", "kind: lpddr6")))
 
 

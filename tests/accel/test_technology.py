@@ -40,5 +40,5 @@ def test_sram_between_and_at_the_points_of_the_table():
 def test_unknown_table_and_unknown_memory():
     with pytest.raises(AccelError, match="no table is called 'cacti22'; did you mean 'cacti28'"):
         load_technology("cacti22")
-    with pytest.raises(AccelError, match="dram.kind 'hbm' is not in the table"):
+    with pytest.raises(AccelError, match=r"dram\.kind 'hbm' is not in the table"):
         load_technology("cacti28").dram_energy("hbm")

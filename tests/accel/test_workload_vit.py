@@ -16,7 +16,8 @@ def test_macs_equal_the_architecture_table(name):
 def test_no_kind_of_operation_is_left_out():
     kinds = {op.kind for op in workload_of("deit_tiny_patch16_224").operations}
     assert kinds == {
-        "move", "linear", "tokens", "layernorm", "scores", "softmax", "attention_values", "lookup", "add", "affine",
+        "move", "linear", "tokens", "layernorm", "scores", "softmax", "attention_values",
+        "lookup", "add", "affine",
     }  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def test_wrong_precision_is_refused_all_at_once():
         Precision(5, layers={"a": 3})
     config = ARCHITECTURES["deit_tiny_patch16_224"].config
     with pytest.raises(
-        AccelError, match="no linear is called 'blocks.0.fc1'; did you mean 'blocks.0.mlp.fc1'"
+        AccelError, match=r"no linear is called 'blocks\.0\.fc1'; did you mean 'blocks\.0\.mlp\.fc1'"
     ):
         vit_workload(config, Precision(layers={"blocks.0.fc1": 4}))
 

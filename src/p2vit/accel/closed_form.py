@@ -131,8 +131,7 @@ def _section(machine: Machine, section: Section) -> _SectionTime:
     busy: dict[str, float] = defaultdict(float)
     exposed: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
     overlapped = pipelined(machine)
-    # A phase may last longer than its MACs: its tiles are then further apart than they are long.
-    stretch: list[float] = []
+    lasted: list[float] = []
     for parts in by_phase:
         loads = _loads(machine, section, parts)
         chain = _chain(section, parts) if overlapped else 0.0
@@ -140,9 +139,9 @@ def _section(machine: Machine, section: Section) -> _SectionTime:
         longest = loads[limited_by]
         if chain > longest:
             longest, limited_by = chain, "chain of row groups"
-        stretch.append(longest / loads[MAC] if loads.get(MAC) else 1.0)
+        lasted.append(longest)
         wait, waits_for = (
-            _wait(section, parts, stretch) if overlapped else _serial_wait(machine, section, parts)
+            _wait(section, parts, lasted) if overlapped else _serial_wait(machine, section, parts)
         )
         phase = _Phase(longest, wait, limited_by, waits_for)
         phases.append(phase)
@@ -150,7 +149,7 @@ def _section(machine: Machine, section: Section) -> _SectionTime:
         _stalls(section, parts, phase, loads, exposed)
         for resource, cycles in _work(machine, section, parts).items():
             busy[resource] += cycles
-    lead, slack = _lead(section), _slack(section, stretch)
+    lead, slack = _lead(section), _slack(section, lasted)
     return _SectionTime(lead, slack, tuple(phases), tuple(operation_cycles), dict(busy), exposed)
 
 
@@ -166,14 +165,14 @@ def _lead(section: Section) -> tuple[float, str]:
     return latency, reason
 
 
-def _slack(section: Section, stretch: Sequence[float]) -> float:
+def _slack(section: Section, lasted: Sequence[float]) -> float:
     """What is left of the last MAC part when its first rows have passed everything behind it."""
     latency = 0.0
     for part in reversed(section.parts):
         cost = section.costs[part.operation]
         latency += cost.depth_cycles
         if cost.chunk == MAC:
-            return (part.groups - 1) * _tile(section, part) * stretch[part.phase] - latency
+            return (part.groups - 1) * lasted[part.phase] / part.tiles - latency
         latency += _tile(section, part)
     return -latency
 
@@ -239,16 +238,16 @@ def _until_rows(part: Part, consumer: Part) -> int:
     return 1 if consumer.aligned else (part.passes - 1) * part.groups + 1
 
 
-def _wait(section: Section, parts: Sequence[Part], stretch: Sequence[float]) -> tuple[float, str]:
+def _wait(section: Section, parts: Sequence[Part], lasted: Sequence[float]) -> tuple[float, str]:
     """Cycles between phases in which no part of the MAC array can start."""
     arrays = [part for part in parts if section.costs[part.operation].chunk == MAC]
     if not arrays:
         return 0.0, ""
-    waits = [_wait_of(section, part, stretch) for part in arrays]
+    waits = [_wait_of(section, part, lasted) for part in arrays]
     return min(waits, key=lambda wait: wait[0])
 
 
-def _wait_of(section: Section, part: Part, stretch: Sequence[float]) -> tuple[float, str]:
+def _wait_of(section: Section, part: Part, lasted: Sequence[float]) -> tuple[float, str]:
     latency, reason, phase, at = 0.0, "", part.phase, part
     while True:
         if not at.needs:  # across the section's edge: `_lead` and `_slack` of the neighbours
@@ -262,7 +261,8 @@ def _wait_of(section: Section, part: Part, stretch: Sequence[float]) -> tuple[fl
                 return math.inf, ""
             if before.phase < phase - 1:
                 return 0.0, ""
-            apart = _tile(section, before) * stretch[before.phase]
+            # Tiles of a phase's parts take turns: each part's are spread over the whole phase.
+            apart = lasted[before.phase] / before.tiles
             hidden = (before.groups - 1) * apart if how == "rows" else 0.0
             return max(0.0, latency - hidden), reason or f"{MAC}: pipeline drain"
         if before.phase < phase - 1:
