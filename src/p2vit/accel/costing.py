@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from p2vit.accel.costs import cost_of
-from p2vit.accel.energy import operation_energy
+from p2vit.accel.energy import memory_rates, operation_energy
 from p2vit.accel.machine import Machine
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.memory import plan_memory
@@ -68,7 +68,9 @@ class CostModel:
         cost = cost_of(self.machine, op, memory.passes[0])
         dram = memory.fetched_bytes[0] + memory.spilled_bytes[0]
         cycles = max(cost.occupied_cycles, cost.requant_cycles, dram / self.machine.dram_bytes_per_cycle)
-        energy = operation_energy(self.machine, load_technology(self.machine.technology), op, cost, dram)
+        technology = load_technology(self.machine.technology)
+        rates = memory_rates(self.machine, technology)
+        energy = operation_energy(self.machine, technology, rates, op, cost, dram)
         return LayerCost(cycles, cycles / (self.machine.clock_mhz * 1e3), energy.total / 1e9)
 
     def total(self, weight_bits: Mapping[str, int]) -> LayerCost:

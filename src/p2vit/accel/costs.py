@@ -3,9 +3,7 @@
 The row-stationary mapping is here. The dataflow (what overlaps) and the two timing models read these figures.
 """
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 from p2vit.accel.gemm import folds
 from p2vit.accel.machine import Machine
@@ -56,7 +54,6 @@ class Cost:
         return self.busy_cycles + self.starved_cycles + self.exposed_requant_cycles
 
 
-@lru_cache(maxsize=4096)
 def chunk_of(machine: Machine, kind: str, log2_codes: bool) -> str:
     """Chunk that runs an operation; log2 codes go to the shifters, 8-bit codes to the MACs."""
     if kind == "attention_values":
@@ -106,17 +103,14 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
     )
     exposed, requant_cycles, depth = 0, 0, array.pipeline_depth_cycles
     if op.requantized:
-        # All lines finish a column together. Its accumulators go through the lanes one turn after the other;
-        # what a column leaves of its last turn the next column takes, but none goes in less than one turn.
-        full, rest = divmod(op.rows, array.lines)
-        turns = full * max(1.0, array.lines * wide / requant.lanes)
-        turns += max(1.0, rest * wide / requant.lanes) if rest else 0.0
-        per_group = op.instances * folds(op.cols, wide) * requant.initiation_interval_cycles
-        requant_cycles = math.ceil(per_group * turns)
+        # A small queue in front of the lanes evens out that all lines finish a column together.
+        interval = requant.initiation_interval_cycles
+        requant_cycles = folds(op.elements * interval, requant.lanes)
         depth += requant.pipeline_depth_cycles
         if not machine.pipelining.intra_layer:
-            tail = requant.pipeline_depth_cycles - requant.initiation_interval_cycles
-            exposed = requant_cycles + column_steps * max(0, tail)
+            # Unhidden, every column is waited for: until its last accumulator went in, and then came out.
+            after = max(0, requant.pipeline_depth_cycles - interval)
+            exposed = max(requant_cycles, column_steps * interval) + column_steps * after
     # Rows that stand still are loaded once per weight tile; the operand that streams past them once per
     # group.
     stationary = passes * op.instances * op.rows * op.inner * _stationary_bits(op) // 8

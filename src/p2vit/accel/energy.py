@@ -108,14 +108,40 @@ def buffer_pj(technology: Technology, buffer: Buffer) -> tuple[float, float, flo
     return read, write, area * buffer.banks
 
 
+@dataclass(frozen=True)
+class MemoryRates:
+    """Picojoules per byte of each memory: (read, written) of a buffer, either way of DRAM."""
+
+    activation: tuple[float, float]
+    weight: tuple[float, float]
+    accumulator: tuple[float, float]
+    dram: float
+
+
+def memory_rates(machine: Machine, technology: Technology) -> MemoryRates:
+    """Energy of a byte in every memory of the machine."""
+    buffers = machine.buffers
+    activation, weight, accumulator = (
+        buffer_pj(technology, buffer)[:2]
+        for buffer in (buffers.activation, buffers.weight, buffers.accumulator)
+    )
+    return MemoryRates(activation, weight, accumulator, 8 * technology.dram_energy(machine.dram.kind))
+
+
 def operation_energy(
-    machine: Machine, technology: Technology, operation: Operation, cost: Cost, dram_bytes: float
+    machine: Machine,
+    technology: Technology,
+    rates: MemoryRates,
+    operation: Operation,
+    cost: Cost,
+    dram_bytes: float,
 ) -> EnergyBreakdown:
     """Energy of one operation without leakage.
 
     Args:
         machine: The machine.
         technology: The table.
+        rates: Energy of a byte in each memory.
         operation: The operation.
         cost: What it asks of the machine.
         dram_bytes: Its DRAM traffic.
@@ -123,13 +149,12 @@ def operation_energy(
     Returns:
         pJ; reads and writes of a buffer are taken as half of its traffic each where they are not known apart.
     """
-    table, buffers = technology.energy, machine.buffers
+    table = technology.energy
     requantized = operation.elements if operation.requantized else 0
     requant = requantized * requant_pj(table, machine.chunks.requantization.method)
     if operation.inner:
-        lanes = (
-            machine.chunks.shifter_array if cost.chunk == SHIFTER else machine.chunks.mac_array
-        ).lanes_per_line
+        chunks = machine.chunks
+        lanes = (chunks.shifter_array if cost.chunk == SHIFTER else chunks.mac_array).lanes_per_line
         arithmetic = operation.macs * mac_pj(table, cost.chunk, operation.weight_bits)
         registers = operation.macs * table.register_bit_pj * (8 + 32 / lanes)
         if operation.kind == "attention_values":
@@ -138,18 +163,15 @@ def operation_energy(
         rows = operation.instances * operation.rows
         per_element, per_row = element_pj(table, operation.kind), row_pj(table, operation.kind)
         arithmetic, registers = operation.elements * per_element + rows * per_row, 0.0
-    activation, weight, accumulator = (
-        buffer_pj(technology, buffer) for buffer in (buffers.activation, buffers.weight, buffers.accumulator)
-    )
     return EnergyBreakdown(
         arithmetic=arithmetic,
         requantization=requant,
         registers=registers,
-        activation_buffer=cost.activation_bytes * (activation[0] + activation[1]) / 2,
-        weight_buffer=cost.weight_read_bytes * weight[0]
-        + (operation.weight_bytes * weight[1] if operation.weight_bits else 0.0),
-        accumulator_buffer=cost.accumulator_bytes * (accumulator[0] + accumulator[1]) / 2,
-        dram=dram_bytes * 8 * technology.dram_energy(machine.dram.kind),
+        activation_buffer=cost.activation_bytes * sum(rates.activation) / 2,
+        weight_buffer=cost.weight_read_bytes * rates.weight[0]
+        + (operation.weight_bytes * rates.weight[1] if operation.weight_bits else 0.0),
+        accumulator_buffer=cost.accumulator_bytes * sum(rates.accumulator) / 2,
+        dram=dram_bytes * rates.dram,
     )
 
 

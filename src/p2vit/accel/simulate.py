@@ -7,7 +7,7 @@ from typing import Literal
 from p2vit.accel.area import area_mm2
 from p2vit.accel.costs import CHUNKS, MAC, RESOURCES, SHIFTER, Cost, columns_per_step
 from p2vit.accel.dataflow import Schedule
-from p2vit.accel.energy import EnergyBreakdown, leakage_pj, operation_energy
+from p2vit.accel.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
 from p2vit.accel.events import simulate_events
 from p2vit.accel.machine import Machine
 from p2vit.accel.mapping import Mapping, map_workload
@@ -72,13 +72,14 @@ def simulate(workload: Workload, machine: Machine, method: Method = "closed_form
 def run_energy(machine: Machine, technology: Technology, plan: Schedule, cycles: int) -> EnergyBreakdown:
     """Energy of one image, pJ; equal sections are counted once and added as often as they occur."""
     known: dict[int, EnergyBreakdown] = {}
+    rates = memory_rates(machine, technology)
     total = EnergyBreakdown(leakage=leakage_pj(machine, technology, cycles))
     for section in plan.sections:
         if id(section) not in known:
             subtotal = EnergyBreakdown()
             for index, (op, cost) in enumerate(zip(section.operations, section.costs, strict=True)):
                 dram = section.memory.fetched_bytes[index] + section.memory.spilled_bytes[index]
-                subtotal = subtotal + operation_energy(machine, technology, op, cost, dram)
+                subtotal = subtotal + operation_energy(machine, technology, rates, op, cost, dram)
             known[id(section)] = subtotal
         total = total + known[id(section)]
     return total
@@ -96,10 +97,11 @@ def mac_utilization(machine: Machine, plan: Schedule, cycles: int) -> float:
 
 def _layers(machine: Machine, technology: Technology, plan: Schedule, timing: Timing) -> tuple[Layer, ...]:
     layers = []
+    rates = memory_rates(machine, technology)
     for number, (section, own) in enumerate(zip(plan.sections, plan.operations, strict=True)):
         for index, (op, cost) in enumerate(zip(own, section.costs, strict=True)):
             dram = section.memory.fetched_bytes[index] + section.memory.spilled_bytes[index]
-            energy = operation_energy(machine, technology, op, cost, dram)
+            energy = operation_energy(machine, technology, rates, op, cost, dram)
             layers.append(
                 Layer(
                     name=op.name,
