@@ -150,9 +150,13 @@ def collect() -> dict[str, Any]:
             for name, shape in SCALE_SIM.items()
         },
         "ablation": [asdict(row) for row in pipelining_ablation(paper, DEITS, "events")],
-        "ablation_by_width": [asdict(row) for row in ablation_by_width(paper, (192, 256, 384, 512, 768, 1024))],
+        "ablation_by_width": [
+            asdict(row) for row in ablation_by_width(paper, (192, 256, 384, 512, 768, 1024))
+        ],
         "ablation_deit_small_without_score_spill": ablation_without_spill(),
-        "exposures": {model: [asdict(row) for row in exposures(paper, workload_of(model))] for model in DEITS},
+        "exposures": {
+            model: [asdict(row) for row in exposures(paper, workload_of(model))] for model in DEITS
+        },
         "paper_intra_only_overall_possible": possible_overall((False, True)),
         "gops_per_dsp": [asdict(row) for row in gops_per_dsp(load_machine("fpga"))],
         "every_model": every_model(),
@@ -166,7 +170,11 @@ def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
     lines = ["| " + " | ".join(columns.values()) + " |", "|" + "---|" * len(columns)]
     for row in rows:
         cells = [row[key] for key in columns]
-        lines.append("| " + " | ".join(f"{cell:,.4g}" if isinstance(cell, float) else str(cell) for cell in cells) + " |")
+        lines.append(
+            "| "
+            + " | ".join(f"{cell:,.4g}" if isinstance(cell, float) else str(cell) for cell in cells)
+            + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -210,7 +218,12 @@ def markdown(figures: dict[str, Any]) -> str:
             "## The same by width of the model (heads of 64, 12 blocks)\n",
             table(
                 figures["ablation_by_width"],
-                {"dim": "channels", "neither": "neither", "inter_only": "inter only", "intra_only": "intra only"},
+                {
+                    "dim": "channels",
+                    "neither": "neither",
+                    "inter_only": "inter only",
+                    "intra_only": "intra only",
+                },
             ),
             "## GOPS per DSP on `fpga` (event-driven)\n",
             table(

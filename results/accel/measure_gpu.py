@@ -22,7 +22,13 @@ class PowerMeter(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        command = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "--loop-ms=20", "--id=0"]
+        command = [
+            "nvidia-smi",
+            "--query-gpu=power.draw",
+            "--format=csv,noheader,nounits",
+            "--loop-ms=20",
+            "--id=0",
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.samples: list[tuple[float, float]] = []
 
