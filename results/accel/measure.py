@@ -2,8 +2,8 @@
 
     python results/accel/measure.py
 
-Writes `figures.json` (everything) and `figures.md` (the same as tables). Times are this machine's; cycles, energy and area are
-modelled and the same everywhere.
+Writes `figures.json` (everything) and `figures.md` (the same as tables). Times are this machine's; cycles,
+energy and area are modelled and the same everywhere.
 """
 
 import json
@@ -180,8 +180,10 @@ def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
 
 def markdown(figures: dict[str, Any]) -> str:
     """The figures as tables."""
+    onoff = {True: "on", False: "off"}
     ablation = [
-        row | {"setting": f"inter {'on' if row['inter_layer'] else 'off'}, intra {'on' if row['intra_layer'] else 'off'}"}
+        row
+        | {"setting": f"inter {onoff[row['inter_layer']]}, intra {onoff[row['intra_layer']]}"}
         | {"paper_overall": row["paper"][2], "off": f"{row['deviation']:+.1%}"}
         for row in figures["ablation"]
     ]  # fmt: skip
@@ -201,7 +203,8 @@ def markdown(figures: dict[str, Any]) -> str:
     return "\n".join(
         [
             "# Figures of the accelerator model\n",
-            f"Made by `{figures['command']}`. Cycles, energy and area are modelled; seconds are one machine's.\n",
+            f"Made by `{figures['command']}`. Cycles, energy and area are modelled;"
+            " seconds are one machine's.\n",
             "## Pipelining ablation on `paper`, normalised latency (event-driven)\n",
             table(
                 ablation,

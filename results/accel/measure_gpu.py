@@ -1,10 +1,10 @@
-"""Measure throughput and board power of the GPU at hand, into the small file that `p2vit.accel.compare` reads.
+"""Measure throughput and board power of the GPU at hand, into the file that `p2vit.accel.compare` reads.
 
     python results/accel/measure_gpu.py --precision float16 --batch 8 -o gpu.yaml
 
-Needs a CUDA build of torch, timm, and nvidia-smi. Random weights: speed and power of these models do not depend on them.
-Power is the mean of the driver's board power, sampled every 20 ms while the model runs; it includes the GPU's memory and
-idle power and excludes the host.
+Needs a CUDA build of torch, timm, and nvidia-smi. Random weights: speed and power of these models do not
+depend on them. Power is the mean of the driver's board power, sampled every 20 ms while the model runs; it
+includes the GPU's memory and idle power and excludes the host.
 """
 
 import argparse
@@ -49,6 +49,7 @@ class PowerMeter(threading.Thread):
 
 
 def main() -> None:
+    """Measure every model and write the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], default="float16")
     parser.add_argument("--batch", type=int, default=8)
@@ -93,7 +94,8 @@ def main() -> None:
         f"name: {torch.cuda.get_device_name(0)}\n"
         f"precision: {options.precision}\n"
         f"software: torch {torch.__version__}, timm {timm.__version__}, eager\n"
-        f"measured_with: measure_gpu.py --precision {options.precision} --batch {options.batch} --seconds {options.seconds:g}\n"
+        f"measured_with: measure_gpu.py --precision {options.precision} --batch {options.batch}"
+        f" --seconds {options.seconds:g}\n"
         "models:\n" + "".join(rows)
     )
 

@@ -125,7 +125,8 @@ def _matmul(machine: Machine, op: Operation, passes: int) -> Cost:
         stationary + streamed + written,
         column_steps * weight_bytes_per_step,
         op.output_bytes if op.kind == "scores" else 0,
-        groups,
+        # Rows flow in the MAC array's rhythm, whatever the shifters' own groups are.
+        op.instances * folds(op.rows, machine.chunks.mac_array.lines),
         op.macs,
         depth,
     )

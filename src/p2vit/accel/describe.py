@@ -36,8 +36,8 @@ def counter_design_page(machines: Sequence[Machine]) -> str:
     lines = [
         "# Counter-designs",
         "",
-        "What the paper argues against, as descriptions that run. All start from [`paper`](paper.md); only what is"
-        " named here differs.",
+        "What the paper argues against, as descriptions that run. All start from [`paper`](paper.md);"
+        " only what is named here differs.",
     ]
     for machine in machines:
         intra = "on" if machine.pipelining.intra_layer else "off"
