@@ -110,11 +110,13 @@ def speed() -> dict[str, Any]:
     machine, workload = load_machine("paper"), workload_of("deit_base_patch16_224")
     workloads = {bits: workload_of("deit_small_patch16_224", Precision(bits)) for bits in (4, 8)}
     space = load_space("chunks")
-    rates = {}
-    fronts = {}
+    load = os.getloadavg()[0]
+    rates, fronts, cpu = {}, {}, {}
     for workers in (1, 2):
         with evaluator(machine, workloads, workers=workers) as evaluate:
+            started = time.process_time()
             found = explore(space, machine, workloads, evaluate, points=5000)
+            cpu[workers] = time.process_time() - started
         rates[workers] = found.points / found.seconds * 60
         fronts[workers] = found.pareto
     return {
@@ -123,6 +125,8 @@ def speed() -> dict[str, Any]:
         "simulate_events_deit_base_ms": milliseconds(lambda: simulate(workload, machine, "events"), 5),
         "explore_points_per_minute_1_worker": rates[1],
         "explore_points_per_minute_2_workers": rates[2],
+        "explore_points_per_cpu_minute_1_worker": 5000 / cpu[1] * 60,
+        "load_average_before": load,
         "explore_same_front": fronts[1] == fronts[2],
         "explore_points_on_front": len(fronts[1]),
         "cpu": platform.processor() or platform.machine(),

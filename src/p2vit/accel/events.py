@@ -3,8 +3,8 @@ other.
 
 It executes the same schedule as the closed form but knows none of its sums. A chunk begins a tile when the
 tile's operands are complete, its weights have arrived, the buffer it writes to has room and the chunk is
-free; of the tiles in the chunk's current phase that may begin, the one that is furthest behind goes first.
-Whenever a chunk stands still, what its next tile was waiting for is written down.
+free; of the tiles in the chunk's current phase that may begin, those that others follow go first, then the one
+that is furthest behind. Whenever a chunk stands still, what its next tile was waiting for is written down.
 
 The re-quantization lanes and the ports of the activation buffer are shared by chunks; they serve tiles in
 order of arrival, and a chunk is held until what its tile asked of them is served.
@@ -138,7 +138,7 @@ class _Run:
                     self._begin(stream)
 
     def _next(self, chunk: str) -> Stream | None:
-        """The stream of the chunk's current phase that is furthest behind and may begin a tile."""
+        """The stream whose tile begins next: of the current phase, what others follow, then what lags."""
         queue, head = self.queues[chunk], self.heads[chunk]
         while head < len(queue) and queue[head].issued == queue[head].tiles:
             head += 1
@@ -147,15 +147,15 @@ class _Run:
             return None
         window = queue[head].window
         best: Stream | None = None
-        least = 2.0
+        least = (math.inf, math.inf)
         for position in range(head, len(queue)):
             stream = queue[position]
             if stream.window != window:
                 break
             if stream.issued < stream.tiles:
-                progress = stream.issued / stream.tiles
-                if progress < least and self._ready(stream):
-                    best, least = stream, progress
+                urgency = (stream.behind, stream.issued / stream.tiles)
+                if urgency < least and self._ready(stream):
+                    best, least = stream, urgency
         return best
 
     def _ready(self, stream: Stream) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from p2vit.accel.costs import SOFTMAX
+from p2vit.accel.costs import MAC, SOFTMAX
 from p2vit.accel.dataflow import Part, Schedule, Section
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import pipelined
@@ -32,6 +32,8 @@ class Stream:
         weight_bytes: Weight-buffer bytes of one pass.
         spilled: DRAM cycles of activations that one tile reads or writes.
         score_bytes: Accumulator-buffer bytes that one tile takes (scores) or gives back (softmax, negative).
+        behind: Array parts of the same phase that it follows, directly or not: those have to run ahead of it.
+        readers: Streams that need it.
         issued: Tiles begun.
         done: Tiles whose results may be read.
         loaded: Passes whose weights are on the chip.
@@ -57,6 +59,7 @@ class Stream:
     weight_bytes: float
     spilled: float
     score_bytes: float
+    behind: int = 0
     readers: list[int] = field(default_factory=list)
     issued: int = 0
     done: int = 0
@@ -92,7 +95,10 @@ def streams_of(machine: Machine, plan: Schedule) -> list[Stream]:
             stream = _stream(machine, section, part, number, base, len(streams))
             stream.needs = tuple((need, how, part.aligned) for need, how in needs)
             for need, _, _ in stream.needs:
-                streams[need].readers.append(stream.index)
+                producer = streams[need]
+                producer.readers.append(stream.index)
+                if producer.window == stream.window:
+                    stream.behind = max(stream.behind, producer.behind + (producer.chunk == MAC))
             streams.append(stream)
     return streams
 
