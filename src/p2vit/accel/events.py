@@ -3,8 +3,9 @@ other.
 
 It executes the same schedule as the closed form but knows none of its sums. A chunk begins a tile when the
 tile's operands are complete, its weights have arrived, the buffer it writes to has room and the chunk is
-free; of the tiles in the chunk's current phase that may begin, those that others follow go first, then the
-one that is furthest behind. Whenever a chunk stands still, what its next tile was waiting for is written down.
+free. Of the tiles in the chunk's current phase that may begin, those that others follow go first, then the
+one that is furthest behind. Whenever a chunk stands still, what its next tile was waiting for is written
+down.
 
 The re-quantization lanes and the ports of the activation buffer are shared by chunks; they serve tiles in
 order of arrival, and a chunk is held until what its tile asked of them is served.
