@@ -36,7 +36,11 @@ def exact(operator, x):
 
 
 @given(
-    st.integers(1, 6), st.integers(1, 40), st.integers(2, 8), st.sampled_from([8, 16, 32]), st.integers(0, 2**32 - 1)
+    st.integers(1, 6),
+    st.integers(1, 40),
+    st.integers(2, 8),
+    st.sampled_from([8, 16, 32]),
+    st.integers(0, 2**32 - 1),
 )
 def test_equals_exact_arithmetic(outputs, inputs, weight_bits, output_bits, seed):
     rng = np.random.default_rng(seed)
@@ -58,7 +62,9 @@ def test_extremes_are_exact_and_inside_the_bounds(value, weight):
     assert low <= out.item() <= high
 
 
-@given(st.integers(1, 30), st.integers(0, 2**32 - 1), st.sampled_from([(-128, 127), (0, 127), (-9, -3), (5, 9)]))
+@given(
+    st.integers(1, 30), st.integers(0, 2**32 - 1), st.sampled_from([(-128, 127), (0, 127), (-9, -3), (5, 9)])
+)
 def test_bounds_are_reached_and_contain_every_partial_sum(inputs, seed, limits):
     rng = np.random.default_rng(seed)
     operator = random_linear(rng, 3, inputs)
@@ -111,7 +117,10 @@ def test_an_offset_that_does_not_fit_is_refused():
         ({"bias": np.zeros(3, int)}, r"bias has shape \(3,\); expected \(2,\)"),
         ({"shift": np.zeros(3, int)}, r"shift has shape \(3,\); expected \(2,\)"),
         ({"shift": np.array([0, 32])}, "shift leaves −31..31"),
-        ({"accumulator_exponent": np.zeros(1, int)}, r"accumulator_exponent has shape \(1,\); expected \(2,\)"),
+        (
+            {"accumulator_exponent": np.zeros(1, int)},
+            r"accumulator_exponent has shape \(1,\); expected \(2,\)",
+        ),
     ],
 )
 def test_shapes_are_checked(changes, message):

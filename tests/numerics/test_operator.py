@@ -8,7 +8,11 @@ from p2vit.numerics.operator import expect
 
 
 def linear(**changes):
-    parameters = {"weight": np.zeros((2, 3), np.int8), "bias": np.zeros(2, np.int32), "shift": np.zeros(2, np.int8)}
+    parameters = {
+        "weight": np.zeros((2, 3), np.int8),
+        "bias": np.zeros(2, np.int32),
+        "shift": np.zeros(2, np.int8),
+    }
     return Linear(**{**parameters, **changes})
 
 
@@ -58,7 +62,9 @@ def test_fields_are_known():
     assert Linear.scalar_fields() == ("weight_bits", "output_bits")
     assert AssembleTokens.array_fields() == {"prefix": "", "position": ""}
     for kind in OPERATORS.values():
-        assert set(kind.array_fields()) | set(kind.scalar_fields()) == {f.name for f in dataclasses.fields(kind)}
+        assert set(kind.array_fields()) | set(kind.scalar_fields()) == {
+            f.name for f in dataclasses.fields(kind)
+        }
         assert len(kind.accepts) == kind.arity
         # The key of a tensor's exponents in the file must not be that of a parameter.
         assert "exponent" not in kind.array_fields()

@@ -55,7 +55,8 @@ class Executor(ABC):
         expected = self.program.pixels.shape
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
             raise ValueError(
-                f"pixels are {pixels.dtype} {list(pixels.shape)}; the program wants uint8 [batch, {', '.join(map(str, expected))}]"
+                f"pixels are {pixels.dtype} {list(pixels.shape)}; "
+                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
             )
         wanted = {*keep, self.program.output, self.program.feature}
         live: dict[str, Any] = {PIXELS: self.load(pixels)}

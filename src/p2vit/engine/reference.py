@@ -1,4 +1,4 @@
-"""The reference executor: calls each operator's own ``compute``. Slow, obvious, and the norm for the others."""
+"""The reference executor: each operator's own ``compute``. Slow, obvious, and the norm for the others."""
 
 from p2vit.engine.executor import Executor
 from p2vit.numerics.rounding import IntArray

@@ -1,7 +1,7 @@
 """Integer operators on torch tensors: the same integers as ``numerics``, fast enough for whole photo sets.
 
-Matrix products go through ``torch._int_mm`` where a self-test shows it exact, otherwise through float32 products of
-slices short enough that every partial sum is an integer below 2^24, which float32 holds exactly.
+Matrix products go through ``torch._int_mm`` where a self-test shows it exact, otherwise through float32
+products of slices short enough that every partial sum is an integer below 2^24, which float32 holds exactly.
 """
 
 from functools import cache, singledispatch
@@ -140,7 +140,9 @@ def _(operator: Linear, inputs: list[Tensor], parameters: Parameters) -> Tensor:
     else:
         shift = parameters.int32("shift")
         if bool(parameters.made("all right", lambda: bool((shift > 0).all()))):
-            rounding = parameters.made("rounding", lambda: parameters.int32("bias") + (torch.ones_like(shift) << (shift - 1)))
+            rounding = parameters.made(
+                "rounding", lambda: parameters.int32("bias") + (torch.ones_like(shift) << (shift - 1))
+            )
             accumulator.add_(rounding).bitwise_right_shift_(shift)
         else:
             accumulator = shift_round(accumulator.add_(parameters.int32("bias")), shift)
@@ -169,7 +171,9 @@ def _(operator: LayerNorm, inputs: list[Tensor], parameters: Parameters) -> Tens
     t = squares_shift(operator.channels)
     reduced = (normal + ((1 << t) >> 1)) >> t
     squares = (reduced * reduced).sum(dim=-1, keepdim=True, dtype=torch.int32)
-    epsilon = shift_round(torch.full_like(squares, operator.epsilon), (2 * (k - operator.epsilon_shift)).clamp(max=31))
+    epsilon = shift_round(
+        torch.full_like(squares, operator.epsilon), (2 * (k - operator.epsilon_shift)).clamp(max=31)
+    )
     total = (squares + epsilon).clamp_(min=1)
     j = (bit_length(total) - 29) >> 1
     mantissa = (total >> (2 * j).clamp(min=0)) << (-2 * j).clamp(min=0)
@@ -227,7 +231,9 @@ def _(operator: AttentionValues, inputs: list[Tensor], parameters: Parameters) -
         accumulator = parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0, dtype=torch.int32)
         total = codes.sum(dim=-1, keepdim=True, dtype=torch.int32)
     n = bit_length(total)
-    reciprocal = torch.div(torch.ones_like(total, dtype=torch.int64) << (n + 14), total, rounding_mode="floor").to(torch.int32)
+    reciprocal = torch.div(
+        torch.ones_like(total, dtype=torch.int64) << (n + 14), total, rounding_mode="floor"
+    ).to(torch.int32)
     product = shift_round(accumulator, n - 8) * reciprocal
     merged = product.transpose(1, 2).reshape(v.shape[0], codes.shape[2], -1)
     return narrow(shift_round(merged, parameters.int32("shift") + QUOTIENT_FRACTION), operator.output_bits)

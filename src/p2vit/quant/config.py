@@ -55,6 +55,8 @@ class QuantConfig:
     gelu_offset: bool = True
     softmax: Softmax = "linear"
     head_bits: int = 8
+    class_share: float = 0.05
+    last_share: float = 0.9
 
     @property
     def integer(self) -> bool:

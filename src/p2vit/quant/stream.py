@@ -1,45 +1,46 @@
-"""Activations of all calibration photos on disk, so that memory does not grow with their number."""
+"""Arrays of all calibration photos on disk, so that memory does not grow with their number."""
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+#: Photos that one task computes with; fixed, so that results do not depend on the number of workers.
+BATCH = 4
 
 
 class Stream:
-    """A float32 array [photos, ...] in a temporary file, read and written in batches of fixed size.
+    """An array [photos, ...] in a file, read and written in batches of fixed size.
 
     Args:
-        folder: Where the file goes; deleted with it.
-        name: File name.
-        photos: First axis.
-        shape: The other axes.
-        batch: Photos per batch.
+        data: The file's array.
     """
 
-    def __init__(self, folder: Path, name: str, photos: int, shape: tuple[int, ...], batch: int) -> None:
-        self._data = np.memmap(folder / name, dtype=np.float32, mode="w+", shape=(photos, *shape))
-        self.batch = batch
-        self.batches = range(-(-photos // batch))
+    def __init__(self, data: np.memmap) -> None:
+        self._data = data
+        self.batches = range(-(-len(data) // BATCH))
+
+    def __len__(self) -> int:
+        """Photos."""
+        return len(self._data)
 
     def __getitem__(self, index: int) -> Tensor:
         """Batch ``index``, a copy."""
-        return torch.from_numpy(np.array(self._data[index * self.batch : (index + 1) * self.batch]))
+        return torch.from_numpy(np.array(self._data[index * BATCH : (index + 1) * BATCH]))
 
     def __setitem__(self, index: int, value: Tensor) -> None:
         """Replace batch ``index``."""
-        self._data[index * self.batch : (index + 1) * self.batch] = value.numpy()
+        self._data[index * BATCH : (index + 1) * BATCH] = value.numpy()
 
 
-class Streams:
+class Spool:
     """The streams of one quantization; a context manager that removes their files."""
 
-    def __init__(self, photos: int, batch: int) -> None:
-        self.photos, self.batch = photos, batch
-
-    def __enter__(self) -> "Streams":
+    def __enter__(self) -> "Spool":
         """Make the folder."""
         self._folder = tempfile.TemporaryDirectory(prefix="p2vit-")
         return self
@@ -49,5 +50,26 @@ class Streams:
         self._folder.cleanup()
 
     def new(self, name: str, shape: tuple[int, ...]) -> Stream:
-        """A stream of that name; an older one of the same name is overwritten."""
-        return Stream(Path(self._folder.name), name, self.photos, shape, self.batch)
+        """A float32 stream of that name and shape [photos, ...]."""
+        return Stream(np.memmap(Path(self._folder.name) / name, dtype=np.float32, mode="w+", shape=shape))
+
+    def pixels(self, batches: Iterable[NDArray[np.uint8]], shape: tuple[int, ...]) -> Stream:
+        """Write photos as they come and return them as a stream.
+
+        Args:
+            batches: uint8 [B, H, W, 3].
+            shape: [H, W, 3] that each photo must have.
+
+        Raises:
+            ValueError: no photo came, or one of another shape or dtype.
+        """
+        path, count = Path(self._folder.name) / "pixels", 0
+        with path.open("wb") as file:
+            for batch in batches:
+                if batch.dtype != np.uint8 or batch.shape[1:] != shape:
+                    raise ValueError(f"calibration photos are {batch.dtype} {list(batch.shape)}; expected uint8 [B, {shape}]")
+                file.write(np.ascontiguousarray(batch).tobytes())
+                count += len(batch)
+        if not count:
+            raise ValueError("no calibration photo came; at least one is needed")
+        return Stream(np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape)))

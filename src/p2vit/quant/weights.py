@@ -27,24 +27,28 @@ class InputStatistics:
     """What a layer's stored inputs looked like, summed over tokens.
 
     Attributes:
-        hessian: float64 [K, K], Σ x·xᵀ of ``stored + offset``.
-        total: float64 [K], Σ (stored + offset).
-        exact: float64 [K], Σ of the values before they were quantized, in units of the grid.
-        count: Tokens.
+        hessian: float64 [K, K], Σ x·xᵀ of ``stored + offset``, tokens weighted by their importance.
+        total: float64 [K], Σ (stored + offset), weighted.
+        exact: float64 [K], Σ of the values before they were quantized, in units of the grid, weighted.
+        count: Sum of the weights.
     """
 
     hessian: Tensor
     total: Tensor
     exact: Tensor
-    count: int
+    count: float
 
     @staticmethod
-    def of(value: Tensor, grid: Grid) -> "InputStatistics":
-        """Statistics of one batch: value float [..., K] and the grid that quantizes it."""
-        flat = value.reshape(-1, value.shape[-1])
-        stored = grid.stored(flat) + grid.offset
+    def of(value: Tensor, grid: Grid, importance: Tensor) -> "InputStatistics":
+        """Statistics of one batch: value float [B, N, K], the grid that quantizes it, and a weight per token [N]."""
+        weight = importance.unsqueeze(-1)
+        stored = grid.stored(value) + grid.offset
+        scaled = (stored * weight.sqrt()).flatten(0, -2)
         return InputStatistics(
-            (stored.T @ stored).double(), stored.double().sum(0), (flat / grid.scale).double().sum(0), len(flat)
+            (scaled.T @ scaled).double(),
+            (stored * weight).double().flatten(0, -2).sum(0),
+            (value / grid.scale * weight).double().flatten(0, -2).sum(0),
+            len(value) * float(importance.sum()),
         )
 
     @staticmethod
@@ -147,7 +151,14 @@ def weight_scales(weight: Tensor, hessian: Tensor, bits: int, config: QuantConfi
 
 
 def quantize_linear(
-    weight: Tensor, bias: Tensor, inputs: Grid, seen: InputStatistics, bits: int, config: QuantConfig, workers: Workers
+    weight: Tensor,
+    bias: Tensor,
+    inputs: Grid,
+    seen: InputStatistics,
+    bits: int,
+    config: QuantConfig,
+    workers: Workers,
+    wanted_mean: Tensor | None = None,
 ) -> QuantizedLinear:
     """Round one layer.
 
@@ -159,6 +170,8 @@ def quantize_linear(
         bits: Width of the weights.
         config: Which rounding, scales and correction.
         workers: Who shares the rows.
+        wanted_mean: float64 [N], mean output that bias correction aims at; by default the float layer's own on the
+            values that the input stands for.
     """
     effective = weight * inputs.scale
     log2_scale = weight_scales(effective, seen.hessian, bits, config)
@@ -175,8 +188,9 @@ def quantize_linear(
     step = torch.exp2(log2_scale)
     exact_bias = bias.double() / step
     if config.bias_correction:
-        wanted = (effective.double() @ seen.exact) / step
-        exact_bias = exact_bias + (wanted - stored.double() @ seen.total) / seen.count
+        if wanted_mean is None:
+            wanted_mean = bias.double() + effective.double() @ seen.exact / seen.count
+        exact_bias = wanted_mean / step - stored.double() @ seen.total / seen.count
     exact_bias = exact_bias + inputs.offset * stored.double().sum(dim=1)
     limit = float(np.iinfo(np.int32).max)
     return QuantizedLinear(stored, torch.floor(exact_bias + 0.5).clamp_(-limit, limit), log2_scale, bits)

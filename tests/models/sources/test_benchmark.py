@@ -42,7 +42,7 @@ def test_probes_have_an_output_per_class():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "top1"), [("elpv", 85.90), ("textile", 75.80)])
+@pytest.mark.parametrize(("name", "top1"), [("elpv", 85.75), ("textile", 75.50)])
 def test_float_accuracy(name, top1):
     model = load_model(f"dinov2-{name}")
     photos = open_photos(name, model.preprocessing)
@@ -51,4 +51,6 @@ def test_float_accuracy(name, top1):
             int((model.module(torch.from_numpy(p)).argmax(1).numpy() == y).sum())
             for p, y in photos.evaluation()
         )
-    assert 100 * right / len(photos) == pytest.approx(top1, abs=0.2)
+    assert 100 * right / len(photos) == pytest.approx(
+        top1, abs=0.16
+    )  # at most one or two photos: float sums differ between machines

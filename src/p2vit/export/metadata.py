@@ -1,0 +1,53 @@
+"""What an exported model says about itself, inside the file."""
+
+import json
+from typing import Any
+
+from p2vit import __version__
+from p2vit.program.graph import IntegerProgram
+
+
+def model_metadata(
+    program: IntegerProgram, export_format: str, program_sha256: str | None = None
+) -> dict[str, str]:
+    """Key → text for the model's ``metadata_props``.
+
+    Args:
+        program: What is exported.
+        export_format: ``onnx-integer`` or ``onnx-qdq``.
+        program_sha256: Hash of the program file, if it has one.
+
+    Returns:
+        ``p2vit.format``, ``p2vit.version``, ``p2vit.preprocessing``, ``p2vit.classes``,
+        ``p2vit.provenance`` and ``p2vit.logits`` (JSON except for the first two), plus ``p2vit.source``
+        and ``p2vit.program_sha256`` where known.
+    """
+    logits = program.tensors[program.output]
+    entries = {
+        "p2vit.format": export_format,
+        "p2vit.version": __version__,
+        "p2vit.preprocessing": program.preprocessing.model_dump_json(),
+        "p2vit.classes": _json(list(program.classes)),
+        "p2vit.provenance": _json(program.provenance),
+        "p2vit.logits": _json({"exponent": logits.exponent.tolist(), "offset": logits.offset}),
+    }
+    if "source" in program.provenance:
+        entries["p2vit.source"] = str(program.provenance["source"])
+    if program_sha256 is not None:
+        entries["p2vit.program_sha256"] = program_sha256
+    return entries
+
+
+def attach_metadata(model: Any, entries: dict[str, str]) -> None:
+    """Write the entries into a ``ModelProto``, sorted by key."""
+    for key in sorted(entries):
+        model.metadata_props.add(key=key, value=entries[key])
+
+
+def read_metadata(model: Any) -> dict[str, str]:
+    """The entries of a ``ModelProto``."""
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,157 @@
+"""One call for every export format: build, check, write, and run both sides on the same images."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from p2vit.engine.executor import Executor
+from p2vit.engine.reference import ReferenceExecutor
+from p2vit.errors import P2vitError
+from p2vit.export.check import check_model, expect_integers_only, inspect_model
+from p2vit.export.matmul import ProductForm
+from p2vit.export.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model, without_constants
+from p2vit.export.onnx_integer import LOGITS, build_onnx_integer
+from p2vit.export.onnx_qdq import build_onnx_qdq
+from p2vit.export.optional import onnx
+from p2vit.export.qdq.values import Activations
+from p2vit.export.run_onnx import exact_products, open_session
+from p2vit.export.vectors import Encoding, write_vectors
+from p2vit.numerics.rounding import IntArray
+from p2vit.program.graph import PIXELS, IntegerProgram
+
+ExportFormat = Literal["onnx-integer", "onnx-qdq", "vectors"]
+FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+#: Constants that type inference may look into: shapes, axes; not weights.
+LARGEST_INFERRED_CONSTANT = 1 << 16
+
+
+def noise_pixels(program: IntegerProgram, images: int, seed: int = 0) -> IntArray:
+    """Seeded random photos, uint8 [images, H, W, 3]."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (images, *program.pixels.shape), dtype=np.uint8)
+
+
+def run_export(
+    program: IntegerProgram,
+    export_format: str,
+    file: Path,
+    *,
+    pixels: IntArray | None = None,
+    images: int = 2,
+    seed: int = 0,
+    products: ProductForm = "portable",
+    expose: Iterable[str] = (),
+    quantize_probabilities: bool = False,
+    activations: Activations = "int8",
+    encoding: Encoding = "npy",
+    executor: Executor | None = None,
+    program_sha256: str | None = None,
+    overwrite: bool = False,
+    largest: int = LARGEST_SINGLE_FILE,
+) -> dict[str, Any]:
+    """Export a program, then run the written file and the program on the same images.
+
+    Args:
+        program: What to export.
+        export_format: ``onnx-integer``, ``onnx-qdq`` or ``vectors``.
+        file: ``*.onnx``; a folder for ``vectors``.
+        pixels: uint8 [B, H, W, 3] to compare on; noise if not given.
+        images: How many photos of noise.
+        seed: Of the noise.
+        products: ``onnx-integer`` only: how matrix products are written.
+        expose: ``onnx-integer`` only: program tensors that become outputs.
+        quantize_probabilities: ``onnx-qdq`` only: quantize the softmax's output too.
+        activations: ``onnx-qdq`` only: ``int8`` or ``uint8``.
+        encoding: ``vectors`` only: ``npy`` or ``hex``.
+        executor: Who runs the program; the reference executor if not given.
+        program_sha256: Recorded in what is written.
+        overwrite: Replace what is there.
+        largest: Bytes of constants above which a model's weights go into a file beside it.
+
+    Returns:
+        ``file``, ``format``, ``files`` (all written), ``opset``, ``images``, ``max_abs_diff``: the
+        largest difference of the logits; of the integers for ``onnx-integer``, of real values for
+        ``onnx-qdq``; and, for ONNX, ``operators`` (type → count) and ``float_tensors``. ``vectors`` have
+        opset and max_abs_diff None.
+
+    Raises:
+        P2vitError: an unknown format, a file that exists, a program that the format cannot hold.
+    """
+    if export_format not in FORMATS:
+        raise P2vitError(f"format is {export_format!r}; allowed are {', '.join(FORMATS)}")
+    if pixels is None:
+        pixels = noise_pixels(program, images, seed)
+    executor = executor or ReferenceExecutor(program)
+    report: dict[str, Any] = {"file": str(file), "format": export_format, "images": len(pixels)}
+    if export_format == "vectors":
+        write_vectors(
+            program,
+            pixels,
+            file,
+            encoding=encoding,
+            executor=executor,
+            program_sha256=program_sha256,
+            overwrite=overwrite,
+        )
+        return report | {"files": [str(file)], "opset": None, "max_abs_diff": None}
+    if export_format == "onnx-integer":
+        model = build_onnx_integer(program, expose=expose, products=products, program_sha256=program_sha256)
+    else:
+        model = build_onnx_qdq(
+            program,
+            quantize_probabilities=quantize_probabilities,
+            activations=activations,
+            program_sha256=program_sha256,
+        )
+    inspected = inspect_model(structure_only(model))
+    if export_format == "onnx-integer":
+        expect_integers_only(inspected)
+        exact_products(products)
+    files = save_checked(model, file, overwrite=overwrite, largest=largest)
+    return report | {
+        "files": [str(path) for path in files],
+        "opset": inspected.opset,
+        "max_abs_diff": largest_difference(program, file, pixels, executor, export_format),
+        "operators": inspected.operators,
+        "float_tensors": len(inspected.float_tensors),
+    }
+
+
+def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> list[Path]:
+    """Write a model that the ONNX checker passes; one with external data is checked where it lies."""
+    if constant_bytes(model) <= largest:
+        check_model(model)
+        return save_model(model, file, overwrite=overwrite, largest=largest)
+    files = save_model(model, file, overwrite=overwrite, largest=largest)
+    check_model(file)
+    return files
+
+
+def structure_only(model: Any) -> Any:
+    """A copy whose large constants are graph inputs: small enough for type inference in any case."""
+    copy = without_constants(model)
+    for constant in model.graph.initializer:
+        if len(constant.raw_data) > LARGEST_INFERRED_CONSTANT:
+            shape = list(constant.dims)
+            copy.graph.input.append(
+                onnx().helper.make_tensor_value_info(constant.name, constant.data_type, shape)
+            )
+        else:
+            copy.graph.initializer.append(constant)
+    return copy
+
+
+def largest_difference(
+    program: IntegerProgram, file: Path, pixels: IntArray, executor: Executor, export_format: str
+) -> int | float:
+    """Largest difference of the logits between a written model and the program, over some images."""
+    (exported,) = open_session(file).run([LOGITS], {PIXELS: np.ascontiguousarray(pixels)})
+    integers = executor.run(pixels)[program.output]
+    if export_format == "onnx-integer":
+        return int(
+            np.abs(exported.astype(np.int64) - integers.reshape(exported.shape).astype(np.int64)).max()
+        )
+    real = program.tensors[program.output].real(integers).reshape(exported.shape)
+    return float(np.abs(exported - real).max())

@@ -1,0 +1,115 @@
+"""The one call: a float model and photos in, an integer program and its report out."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2vit import __version__
+from p2vit.errors import DataError, ModelError
+from p2vit.models.loaded import FloatModel
+from p2vit.program.graph import IntegerProgram
+from p2vit.quant.config import OURS, QuantConfig
+from p2vit.quant.lower import lower
+from p2vit.quant.pipeline import Progress, quantize_model, silent
+from p2vit.quant.sensitivity import BlockError, block_errors
+from p2vit.quant.simulated import QuantizedViT
+
+#: Photos of the sensitivity report.
+REPORT_PHOTOS = 4
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """What quantizing gives.
+
+    Attributes:
+        program: The integer program.
+        seconds: Wall time from the first photo to the program.
+        photos: Calibration photos seen.
+        blocks: Local and cumulative error of each block on the first calibration photos.
+    """
+
+    program: IntegerProgram
+    seconds: float
+    photos: int
+    blocks: list[BlockError]
+
+
+def quantize(
+    model: FloatModel,
+    photos: Iterable[NDArray[np.uint8]],
+    config: QuantConfig = OURS,
+    *,
+    threads: int | None = None,
+    progress: Progress = silent,
+    seed: int = 0,
+    calibration: str = "",
+) -> QuantizeResult:
+    """Quantize a model to an integer program.
+
+    The same model, photos and configuration give the same program, whatever ``threads`` is.
+
+    Args:
+        model: Float, in canonical form.
+        photos: Calibration photos in batches, uint8 [B, H, W, 3].
+        config: The method.
+        threads: Workers; by default what the machine has.
+        progress: Called with (stage, done, total).
+        seed: Recorded: what drew the photos.
+        calibration: Recorded: where the photos came from.
+
+    Raises:
+        DataError: no photo came.
+        ModelError: the method is only simulated.
+    """
+    if not config.integer:
+        raise ModelError(
+            f"scales {config.scales!r} with softmax {config.softmax!r} have no integer program; they are a baseline "
+            "for `p2vit ablate`. Choose a method with power-of-two scales, e.g. --method p2vit"
+        )
+    start = time.perf_counter()
+    quantized, count, first = _quantized(model, photos, config, threads, progress)
+    provenance = {
+        "source": model.source,
+        "weights_sha256": model.sha256,
+        "architecture": model.config.name,
+        "method": {**asdict(config), "layer_bits": dict(config.layer_bits)},
+        "calibration": {"photos": count, "source": calibration, "seed": seed},
+        "p2vit": __version__,
+    }
+    program = lower(quantized, model.preprocessing, model.class_names, provenance)
+    seconds = time.perf_counter() - start
+    return QuantizeResult(program, seconds, count, block_errors(model.module, quantized, first, threads))
+
+
+def simulated(
+    model: FloatModel,
+    photos: Iterable[NDArray[np.uint8]],
+    config: QuantConfig,
+    *,
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> QuantizedViT:
+    """Quantize a model for simulation in float arithmetic: any method, also those without an integer program.
+
+    Run it with :func:`p2vit.quant.pipeline.simulate`.
+
+    Raises:
+        DataError: no photo came.
+    """
+    return _quantized(model, photos, config, threads, progress)[0]
+
+
+def _quantized(
+    model: FloatModel, photos: Iterable[NDArray[np.uint8]], config: QuantConfig, threads: int | None, progress: Progress
+) -> tuple[QuantizedViT, int, NDArray[np.uint8]]:
+    stream: Iterator[NDArray[np.uint8]] = iter(photos)
+    head = next(stream, None)
+    if head is None or not len(head):
+        raise DataError("no calibration photo could be read; at least one is needed")
+    quantized, count = quantize_model(model.module, chain([head], stream), config, threads, progress)
+    return quantized, count, head[:REPORT_PHOTOS]

@@ -1,0 +1,258 @@
+"""Quantizes one encoder block, layer by layer, on what the already quantized part before it puts out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from p2vit.models.canonical import activate
+from p2vit.quant.config import QuantConfig
+from p2vit.quant.fold import FoldedBlock, normalise
+from p2vit.quant.grid import Grid, range_grid
+from p2vit.quant.simulated import QuantizedBlock, attend
+from p2vit.quant.sites import (
+    FLAT_BELOW,
+    Ranges,
+    choose,
+    gelu_grids,
+    norm_grid,
+    query_key_grids,
+    tensor_candidates,
+)
+from p2vit.quant.stream import Stream
+from p2vit.quant.weights import InputStatistics, QuantizedLinear, quantize_linear
+from p2vit.quant.workers import Workers
+
+#: Batches of calibration photos on which a block's verdict is taken.
+PROBE_BATCHES = 1
+#: The paper's smoothing exponents.
+ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
+
+
+@dataclass
+class BlockQuantizer:
+    """Quantizes one block and moves the stream of the quantized model through it.
+
+    Attributes:
+        name: ``blocks.3``.
+        folded: Float layers with everything foldable folded.
+        block: Heads, epsilon, activation, and the residual grids ``branch1``, ``add1``, ``branch2``, ``add2`` set.
+        config: The method.
+        importance: float32 [N], weight of each token in statistics and verdicts.
+        wanted: float64 [2, C], weighted mean of the float model's stream after the block's two adds.
+        stream: The quantized model's residual stream, float32 [photos, N, C]; updated in place.
+        scratch: A stream of the same shape for what lies between two passes.
+        workers: Who shares the work.
+    """
+
+    name: str
+    folded: FoldedBlock
+    block: QuantizedBlock
+    config: QuantConfig
+    importance: Tensor
+    wanted: Tensor
+    stream: Stream
+    scratch: Stream
+    workers: Workers
+
+    def run(self) -> QuantizedBlock:
+        """Quantize both halves."""
+        self.attention()
+        self.mlp()
+        return self.block
+
+    def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
+        """Run a task for every batch."""
+        return self.workers.map(work, self.stream.batches)
+
+    def statistics(self, value: Callable[[int], Tensor], grid: Grid) -> InputStatistics:
+        """Statistics of a layer's input over all batches."""
+        parts = self.workers.map(lambda i: InputStatistics.of(value(i), grid, self.importance), self.stream.batches)
+        return InputStatistics.merge(parts)
+
+    def normal(self, index: int) -> Tensor:
+        """Normalised stream of a batch."""
+        return normalise(self.stream[index], self.block.epsilon)
+
+    def wanted_branch(self, half: int) -> Tensor:
+        """Mean that a branch must add, for the stream's mean to come out as the float model's: float64 [C]."""
+        parts = self.workers.map(lambda i: weighted_sum(self.stream[i], self.importance), self.stream.batches)
+        return self.wanted[half] - torch.stack(parts).sum(0) / (len(self.stream) * float(self.importance.sum()))
+
+    def layer(
+        self, name: str, full_name: str, inputs: Grid, seen: InputStatistics, wanted: Tensor | None = None
+    ) -> QuantizedLinear:
+        """Round one layer."""
+        source = self.folded.layers[name]
+        bits = self.config.bits_of(f"{self.name}.{full_name}")
+        layer = quantize_linear(source.weight, source.bias, inputs, seen, bits, self.config, self.workers, wanted)
+        self.block.layers[name] = layer
+        return layer
+
+    def attention(self) -> None:
+        """Quantize LayerNorm 1, q, k, v, the attention output and proj."""
+        block, config, layers = self.block, self.config, self.folded.layers
+        edges = [layers[name] for name in "qkv"]
+        seen = Ranges.merge(self.each(lambda i: Ranges.of(self.normal(i))))
+        block.grids["norm1"] = norm_grid(seen, edges, config, ALPHA_ATTENTION)
+        block.grids.update(self.qkv_grids())
+        if config.scales == "pot" and config.criterion != "range":
+            self.settle_attention()
+        inputs = block.grids["norm1"]
+        statistics = self.statistics(self.normal, inputs)
+        for name in "qkv":
+            self.layer(name, f"attn.{name}", inputs, statistics)
+
+        def attend_batch(index: int) -> Ranges:
+            self.scratch[index] = block.values(self.stream[index])
+            return Ranges.of(self.scratch[index])
+
+        values = Ranges.merge(self.each(attend_batch))
+        block.grids["values"] = self.values_grid(values)
+        statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"])
+        self.layer("proj", "attn.proj", block.grids["values"], statistics, self.wanted_branch(0))
+
+        def advance(index: int) -> None:
+            self.stream[index] = block.add_attention(self.stream[index], self.scratch[index])
+
+        self.each(advance)
+
+    def values_grid(self, seen: Ranges) -> Grid:
+        """Grid of the attention output; its shift against v stays within the operator's −16..8."""
+        grid = range_grid(seen.magnitude, self.config.scales, per_channel=self.config.channel_exponents)
+        if self.config.scales == "pot" and self.config.criterion == "tensor":
+            probe = torch.cat([self.scratch[i] for i in list(self.stream.batches)[:PROBE_BATCHES]])
+            grid = tensor_candidates(grid, probe)[-1]
+        v = self.block.grids["v"].log2_scale
+        return Grid(torch.minimum(torch.maximum(grid.log2_scale, v - 16), v + 8), grid.bits)
+
+    def qkv_grids(self) -> dict[str, Grid]:
+        """Grids of q, k and v from the ranges of the float layers on the quantized model's stream."""
+        layers, config = self.folded.layers, self.config
+
+        def ranges(index: int) -> tuple[Ranges, ...]:
+            normal = self.normal(index)
+            return tuple(Ranges.of(F.linear(normal, layers[n].weight, layers[n].bias)) for n in "qkv")
+
+        parts = self.workers.map(ranges, self.stream.batches)
+        q, k, v = (Ranges.merge(list(column)) for column in zip(*parts, strict=True))
+        if not config.separate_qkv:
+            magnitude = torch.cat([seen.magnitude for seen in (q, k, v)])
+            shared = range_grid(magnitude, config.scales, per_channel=False)
+            return {"q": shared, "k": shared, "v": shared}
+        grid_q, grid_k = query_key_grids(q, k, self.block.heads, config)
+        return {"q": grid_q, "k": grid_k, "v": range_grid(v.magnitude, config.scales, per_channel=config.channel_exponents)}
+
+    def settle_attention(self) -> None:
+        """Adaptive power-of-two rounding of ``norm1``, ``q``, ``k`` and ``v``: by the half block's output, or by the
+        tensor's own error (the paper's criterion).
+        """
+        layers, block, grids = self.folded.layers, self.block, self.block.grids
+        normals = [self.normal(i) for i in list(self.stream.batches)[:PROBE_BATCHES]]
+        probe = torch.cat(normals)
+        exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
+        candidates = {
+            "norm1": tensor_candidates(grids["norm1"], probe),
+            "v": tensor_candidates(grids["v"], exact["v"]),
+        }
+        if self.config.criterion == "tensor":
+            for name in ("norm1", "v"):
+                grids[name] = candidates[name][-1]
+            if self.config.separate_qkv and not self.config.channel_exponents:
+                for name in "qk":
+                    grids[name] = tensor_candidates(grids[name], exact[name])[-1]
+            return
+
+        def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
+            hidden = x if trial is None else trial["norm1"].fake(x)
+            out = {n: F.linear(hidden, layers[n].weight, layers[n].bias) for n in "qkv"}
+            if trial is not None:
+                out = {n: trial[n].fake(out[n]) for n in "qkv"}
+            form = None if trial is None else self.config.softmax
+            mixed = attend(out["q"], out["k"], out["v"], block.heads, block.score_exponent, form)
+            return F.linear(mixed, layers["proj"].weight)
+
+        error = self.output_error(output, list(probe.split(1)))
+        trials = [{"norm1": grid} for grid in candidates["norm1"]]
+        grids.update(choose([{**grids, **trial} for trial in trials], error))
+        finer = [{}, {"q": grids["q"].moved(-1)}, {"k": grids["k"].moved(-1)}]
+        grids.update(choose([{**grids, **trial} for trial in finer], error))
+        grids.update(choose([{**grids, "v": grid} for grid in candidates["v"]], error))
+
+    def output_error(
+        self, output: Callable[[dict[str, Grid] | None, Tensor], Tensor], probes: list[Tensor]
+    ) -> Callable[[dict[str, Grid]], float]:
+        """Error of a trial: squared distance of the half block's output from the one without activation rounding."""
+        targets = self.workers.map(lambda x: output(None, x), probes)
+
+        def error(trial: dict[str, Grid]) -> float:
+            pairs = list(zip(probes, targets, strict=True))
+            weight = self.importance.unsqueeze(-1)
+
+            def distance(pair: tuple[Tensor, Tensor]) -> float:
+                return float(((output(trial, pair[0]) - pair[1]).double() ** 2 * weight).sum())
+
+            return sum(self.workers.map(distance, pairs))
+
+        return error
+
+    def mlp(self) -> None:
+        """Quantize LayerNorm 2, fc1, the activation's table and fc2."""
+        block, config, layers = self.block, self.config, self.folded.layers
+
+        def ranges(index: int) -> tuple[Ranges, Ranges]:
+            normal = self.normal(index)
+            return Ranges.of(normal), Ranges.of(F.linear(normal, layers["fc1"].weight, layers["fc1"].bias))
+
+        parts = self.workers.map(ranges, self.stream.batches)
+        normal, hidden = (Ranges.merge(list(column)) for column in zip(*parts, strict=True))
+        block.grids["norm2"] = norm_grid(normal, [layers["fc1"]], config, ALPHA_MLP)
+        block.grids["fc1"], block.grids["gelu"] = gelu_grids(hidden, block.activation, FLAT_BELOW[0], config)
+        if config.scales == "pot" and config.criterion != "range":
+            self.settle_mlp(hidden)
+        statistics = self.statistics(self.normal, block.grids["norm2"])
+        self.layer("fc1", "mlp.fc1", block.grids["norm2"], statistics)
+        statistics = self.statistics(lambda i: block.hidden(self.stream[i]), block.grids["gelu"])
+        self.layer("fc2", "mlp.fc2", block.grids["gelu"], statistics, self.wanted_branch(1))
+
+        def advance(index: int) -> None:
+            x = self.stream[index]
+            self.stream[index] = block.add_mlp(x, block.hidden(x))
+
+        self.each(advance)
+
+    def settle_mlp(self, hidden: Ranges) -> None:
+        """Adaptive power-of-two rounding of ``norm2``, the activation's input and its output."""
+        layers, block, grids = self.folded.layers, self.block, self.block.grids
+        probe = torch.cat([self.normal(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
+        norms = tensor_candidates(grids["norm2"], probe)
+        pairs = [gelu_grids(hidden, block.activation, low, self.config) for low in FLAT_BELOW]
+        if self.config.criterion == "tensor":
+            exact = F.linear(probe, layers["fc1"].weight, layers["fc1"].bias)
+            grids["norm2"] = norms[-1]
+            grids["fc1"] = tensor_candidates(grids["fc1"], exact)[-1]
+            grids["gelu"] = tensor_candidates(grids["gelu"], activate(exact, block.activation))[-1]
+            return
+
+        def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
+            before = F.linear(x if trial is None else trial["norm2"].fake(x), layers["fc1"].weight, layers["fc1"].bias)
+            after = activate(before if trial is None else trial["fc1"].fake(before), block.activation)
+            return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
+
+        error = self.output_error(output, list(probe.split(1)))
+        grids.update(choose([{**grids, "norm2": grid} for grid in norms], error))
+        options = [{"fc1": inputs, "gelu": outputs} for inputs, outputs in pairs]
+        grids.update(choose([{**grids, **option} for option in options], error))
+        finer = Grid(grids["gelu"].log2_scale - 1, 8, 0.0)
+        if self.config.gelu_offset:
+            # One step finer, still from the activation's lowest value: what is above the middle of the range saturates.
+            lowest = (grids["gelu"].offset - 128) * float(grids["gelu"].scale)
+            finer = Grid(finer.log2_scale, 8, float(torch.floor(torch.tensor(lowest) / finer.scale + 0.5)) + 128)
+        grids.update(choose([dict(grids), {**grids, "gelu": finer}], error))
+
+
+def weighted_sum(x: Tensor, importance: Tensor) -> Tensor:
+    """Sum over photos and tokens, tokens weighted: float32 [B, N, C] → float64 [C]."""
+    return (x * importance.unsqueeze(-1)).double().sum(dim=(0, 1))

@@ -1,0 +1,80 @@
+"""Integer parameters of LayerNorm and of the affine map behind it."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from p2vit.numerics import Affine, LayerNorm
+from p2vit.numerics.layernorm import CENTRED_BITS, EPSILON_BITS, rsqrt_table, squares_shift
+from p2vit.quant.grid import Grid
+
+#: Magnitudes of an affine's gain and bias: the product with a 16-bit input and the bias both fit 2^29.
+GAIN_BITS, BIAS_BITS = 13, 29
+
+
+def normal_exponent(channels: int) -> int:
+    """Exponent at which any normalised value, at most √C, fits 16 bits."""
+    return math.ceil(math.log2(math.sqrt(channels) / 32767))
+
+
+def epsilon_parameters(epsilon: float, channels: int, exponent: int) -> tuple[int, int]:
+    """ε as an integer and the shift at which it counts.
+
+    In the units of the sum of squares (``LayerNorm``, step 3) after a shift by k, ε is
+    ``ε · C³ · 2^(−2·exponent − 2·(k + t))``; k is the least one for which that is at most 2^29.
+
+    Args:
+        epsilon: Of the float layer, in real units squared.
+        channels: C.
+        exponent: Of the aligned input.
+    """
+    if epsilon <= 0:
+        return 0, -CENTRED_BITS
+    log2 = math.log2(epsilon) + 3 * math.log2(channels) - 2 * exponent - 2 * squares_shift(channels)
+    shift = max(-CENTRED_BITS, math.ceil((log2 - EPSILON_BITS) / 2))
+    return round(2.0 ** (log2 - 2 * shift)), shift
+
+
+def layer_norm(channels: int, inputs: Grid, exponents: NDArray | int, epsilon: float, bits: int) -> LayerNorm:
+    """LayerNorm from a grid of the stream to given output exponents."""
+    source = np.broadcast_to(inputs.exponents().astype(np.int64), (channels,))
+    least = int(source.min())
+    entries, fraction = rsqrt_table(channels)
+    shift = np.broadcast_to(fraction + squares_shift(channels) + np.asarray(exponents, np.int64), (channels,))
+    value, at = epsilon_parameters(epsilon, channels, least)
+    return LayerNorm(
+        channels,
+        (source - least).astype(np.int8),
+        entries,
+        shift.astype(np.int8),
+        value,
+        at,
+        input_bits=16,
+        output_bits=bits,
+    )
+
+
+def affine(gain: Tensor, bias: Tensor, exponent: int, outputs: Grid) -> Affine:
+    """Gain and bias per channel, from normalised values at ``exponent`` to a grid."""
+    goal = outputs.log2_scale.expand(len(gain))
+    gain, bias = gain.double(), bias.double()
+    tiny = 2.0**-60
+    finest = torch.stack(
+        [
+            torch.ceil(torch.log2(gain.abs().clamp(min=tiny)) - GAIN_BITS),
+            torch.ceil(torch.log2(bias.abs().clamp(min=tiny)) - BIAS_BITS) - exponent,
+            goal - exponent - 30,
+        ]
+    ).amax(dim=0)
+    accumulator = finest + exponent
+    step = torch.exp2(accumulator)
+    return Affine(
+        torch.floor(gain / torch.exp2(finest) + 0.5).numpy().astype(np.int16),
+        torch.floor(bias / step + 0.5).numpy().astype(np.int32),
+        (goal - accumulator).numpy().astype(np.int8),
+        outputs.bits,
+        accumulator_exponent=accumulator.numpy().astype(np.int8),
+    )

@@ -1,0 +1,113 @@
+"""Grids of the activations of one block: starting points from ranges, candidates, and the block's verdict."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from p2vit.models.canonical import activate
+from p2vit.models.config import Activation
+from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.quant.config import QuantConfig
+from p2vit.quant.fold import Affine
+from p2vit.quant.grid import Grid, log2_scale_for, offset_grid, range_grid, tensor_mse_grid
+
+#: Shifts of the integer LayerNorm's last step, and of attention × values.
+SHIFT_LEAST, SHIFT_MOST = 14, 30
+#: The GELU and its kin are flat below this; a finer grid may saturate there.
+FLAT_BELOW = (-2.5, -3.0, -4.0)
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Per-channel ranges of a tensor over all calibration photos.
+
+    Attributes:
+        low: float32 [C].
+        high: float32 [C].
+    """
+
+    low: Tensor
+    high: Tensor
+
+    @staticmethod
+    def of(x: Tensor) -> "Ranges":
+        """Of one batch [..., C]."""
+        flat = x.reshape(-1, x.shape[-1])
+        return Ranges(flat.amin(dim=0), flat.amax(dim=0))
+
+    @staticmethod
+    def merge(parts: list["Ranges"]) -> "Ranges":
+        """Over batches."""
+        return Ranges(
+            torch.stack([part.low for part in parts]).amin(dim=0), torch.stack([part.high for part in parts]).amax(dim=0)
+        )
+
+    @property
+    def magnitude(self) -> Tensor:
+        """Largest absolute value of each channel."""
+        return torch.maximum(-self.low, self.high).clamp(min=0)
+
+
+def norm_grid(seen: Ranges, weights: list[Affine], config: QuantConfig, alpha: float) -> Grid:
+    """Grid of a LayerNorm output, by the smoothing of the configuration.
+
+    Args:
+        seen: Of the bare normalised values.
+        weights: Of the layers that read it; the paper's factors weigh them against the activations.
+        config: Says which smoothing.
+        alpha: The paper's exponent: 0.35 before q, k, v and 0.5 before fc1.
+    """
+    if config.smoothing != "alpha":
+        per_channel = config.smoothing == "channel"
+        return within_shifter(range_grid(seen.magnitude, config.scales, per_channel=per_channel), len(seen.low))
+    strongest = torch.stack([layer.weight.abs().amax(dim=0) for layer in weights]).amax(dim=0).double().clamp(min=1e-12)
+    magnitude = seen.magnitude.double().clamp(min=1e-12)
+    factor = torch.log2(magnitude) * alpha - torch.log2(strongest) * (1 - alpha)
+    if config.scales != "float":
+        factor = factor.round()
+    common = log2_scale_for((magnitude / torch.exp2(factor)).max(), 8, config.scales)
+    return within_shifter(Grid(common + factor, 8), len(seen.low))
+
+
+def within_shifter(grid: Grid, channels: int) -> Grid:
+    """Keep exponents to those that the integer LayerNorm's shifter reaches; only silent channels come near."""
+    base = rsqrt_table(channels)[1] + squares_shift(channels)
+    return Grid(grid.log2_scale.clamp(SHIFT_LEAST - base, SHIFT_MOST - base), grid.bits)
+
+
+def query_key_grids(q: Ranges, k: Ranges, heads: int, config: QuantConfig) -> tuple[Grid, Grid]:
+    """Grids of queries and keys: per channel, with one sum of exponents in each head, so that scores can be summed."""
+    if not config.channel_exponents:
+        return tuple(range_grid(seen.magnitude, config.scales, per_channel=False) for seen in (q, k))  # type: ignore[return-value]
+    start_q, start_k = (log2_scale_for(seen.magnitude, 8, config.scales) for seen in (q, k))
+    total = (start_q + start_k).view(heads, -1).amax(dim=1).repeat_interleave(len(start_q) // heads)
+    slack = (total - start_q - start_k) / 2
+    log2_q = start_q + (slack if config.scales == "float" else slack.floor())
+    return Grid(log2_q), Grid(total - log2_q)
+
+
+def gelu_grids(seen: Ranges, activation: Activation, low: float, config: QuantConfig) -> tuple[Grid, Grid]:
+    """Grids of the activation's input and output for a lowest input that is still told apart."""
+    high = float(seen.high.max().clamp(min=2.0**-10))
+    if not config.gelu_offset:
+        magnitude = seen.magnitude.max()
+        return range_grid(magnitude.view(1), config.scales, per_channel=False), range_grid(
+            activate(torch.tensor([high]), activation), config.scales, per_channel=False
+        )
+    inputs = offset_grid(max(low, float(seen.low.min())), high, config.scales)
+    reach = (torch.arange(-128.0, 128.0) + inputs.offset) * inputs.scale
+    outputs = activate(reach.clamp(max=high), activation)
+    return inputs, offset_grid(float(outputs.min()), float(outputs.max()), config.scales)
+
+
+def tensor_candidates(start: Grid, probe: Tensor) -> list[Grid]:
+    """What the block may choose between: the range, one step finer everywhere, and the tensor's own optimum."""
+    return [start, start.moved(-1), tensor_mse_grid(probe, start, (-1, 0))]
+
+
+def choose(candidates: list[dict[str, Grid]], error: Callable[[dict[str, Grid]], float]) -> dict[str, Grid]:
+    """The candidate with the least error; the first one wins ties."""
+    errors = [error(candidate) for candidate in candidates]
+    return candidates[min(range(len(errors)), key=errors.__getitem__)]

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from p2vit.engine.reference import ReferenceExecutor
+from programs import random_pixels, random_program
+
+
+class Counting(ReferenceExecutor):
+    """Counts how many tensors are alive at once."""
+
+    def __init__(self, program):
+        super().__init__(program)
+        self.stored = []
+
+    def store(self, value):
+        self.stored.append(value)
+        return value
+
+
+def test_only_what_is_asked_for_is_kept():
+    program = random_program()
+    executor = Counting(program)
+    kept = executor.run(random_pixels(program, 2), ["blocks.0.attn.q"])
+    assert set(kept) == {"blocks.0.attn.q", "feature", "head"}
+    assert len(executor.stored) == 3
+
+
+def test_logits():
+    program = random_program()
+    pixels = random_pixels(program, 3)
+    logits = ReferenceExecutor(program).logits(pixels)
+    assert logits.shape == (3, 5)
+    assert logits.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 12, 3)), np.zeros((8, 12, 3), np.uint8)]
+)
+def test_other_pixels_are_refused(pixels):
+    with pytest.raises(ValueError, match=r"the program wants uint8 \[batch, 8, 12, 3\]"):
+        ReferenceExecutor(random_program()).run(pixels)

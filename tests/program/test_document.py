@@ -1,0 +1,31 @@
+import json
+
+import pytest
+
+from p2vit.numerics import OPERATORS
+from p2vit.program.document import Document, canonical_json, describe
+from programs import random_program
+
+
+def test_canonical_json_has_one_spelling():
+    assert canonical_json({"b": [1, 2.5], "a": "é"}) == b'{"a":"\\u00e9","b":[1,2.5]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(float("inf"))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        canonical_json(object())
+
+
+def test_every_operator_of_the_norm_is_written_by_some_program():
+    kinds = set()
+    for pool in ("token", "mean"):
+        document, arrays = describe(random_program(pool=pool))
+        kinds |= {node["operator"] for node in document["nodes"]}
+        assert all(array.dtype.kind in "iu" for array in arrays.values())
+    assert kinds == set(OPERATORS)
+
+
+def test_the_document_is_plain_json():
+    document, _ = describe(random_program())
+    json.dumps(document, allow_nan=False)
+    digest = "0" * 64
+    Document.model_validate_json(json.dumps({**document, "tensors_sha256": digest, "sha256": digest}))
