@@ -55,8 +55,10 @@ def test_files_are_written_and_not_overwritten(tmp_path):
         (("deit_tini_patch16_224",), "did you mean 'deit_tiny_patch16_224'"),
         ((TINY, "--hw", "papr"), "did you mean 'paper'"),
         ((TINY, "--hw", "none.yaml"), "none.yaml: 1 problem"),
+        (("digits", "--trace", "no/such/folder/t.json"), "cannot be written: No such file or directory"),
+        (("src",), "src"),
     ],
-    ids=["model", "machine", "file"],
+    ids=["model", "machine", "file", "output", "no program"],
 )
 def test_bad_input_is_one_message_and_2(arguments, message):
     result = run(*arguments)

@@ -41,7 +41,9 @@ def test_resumes_where_it_was_cut_off(tmp_path):
     rest = search(points=250, log=log)
     assert rest.pareto == whole.pareto
     assert rest.resumed > 100
-    assert search(points=250, log=log).pareto == whole.pareto
+    again = search(points=250, log=log)
+    assert again.pareto == whole.pareto
+    assert again.resumed == again.distinct
 
 
 def test_a_log_of_another_search_is_refused(tmp_path):

@@ -209,7 +209,7 @@ class _Run:
             self.dram_free = max(self.dram_free, start) + stream.spilled
             self.busy[DRAM] += stream.spilled
             if self.dram_free > free:
-                self.stalls[chunk][f"{DRAM}: activations that do not fit"] += self.dram_free - free
+                self.stalls[chunk][f"{DRAM}: what leaves the chip"] += self.dram_free - free
                 free = self.dram_free
         self.running[chunk] = True
         self.free_at[chunk] = free

@@ -85,10 +85,13 @@ class _Log:
                 ["the log belongs to another search (model, machine, space or budget differ)"],
                 "give another file, or delete this one",
             )
-        for line in lines:
+        for number, line in enumerate(lines):
             try:
                 entry = json.loads(line)
-            except ValueError:  # cut off in the middle of a write: that point is evaluated again
+            except ValueError:  # cut off in the middle of a write: drop it, that point is evaluated again
+                self.path.write_text(
+                    "".join(kept + "\n" for kept in (first, *lines[:number])), encoding="utf-8"
+                )
                 break
             self.known[key_of(entry["point"])] = Figures(**entry["figures"])
 

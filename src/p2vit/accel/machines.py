@@ -41,7 +41,7 @@ def load_machine(name: str) -> Machine:
         return read_yaml(Path(str(_DESCRIPTIONS / f"{name}.yaml")), Machine)
     path = Path(name)
     machine = read_yaml(
-        path, Machine, next_step="docs/accelerator.md lists every key; docs/hardware holds commented examples"
+        path, Machine, next_step="docs/accelerator.md explains the keys; machine.schema.json lists them"
     )
     if machine.technology.endswith((".yaml", ".yml")):
         machine = machine.model_copy(update={"technology": str(path.parent / machine.technology)})

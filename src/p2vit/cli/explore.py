@@ -17,6 +17,7 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.errors import P2vitError
 
 
 def run_explore(
@@ -142,7 +143,7 @@ def explore(model: str, hardware: str, as_json: bool, **options: Any) -> None:
     """Search machines for MODEL, to a Pareto front. Every figure is modelled."""
     try:
         answer = run_explore(model, hardware, progress=_progress if sys.stderr.isatty() else None, **options)
-    except AccelError as error:
+    except P2vitError as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from None
     click.echo(json.dumps(answer) if as_json else summary(answer))

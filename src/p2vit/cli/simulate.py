@@ -16,6 +16,7 @@ from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
+from p2vit.errors import P2vitError
 
 
 def run_simulate(
@@ -66,10 +67,17 @@ def run_simulate(
     tiles = method == "events" or trace is not None or report is not None
     run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
-        trace.write_text(perfetto_trace(run), encoding="utf-8")
+        _write(trace, perfetto_trace(run))
     if run.timing and report:
-        report.write_text(html_report(run), encoding="utf-8")
+        _write(report, html_report(run))
     return _answer(run)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AccelError("output", [f"{path} cannot be written: {error.strerror}"]) from None
 
 
 def _answer(run: Run) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def simulate(model: str, hardware: str, weight_bits: str, as_json: bool, **optio
     """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled."""
     try:
         answer = run_simulate(model, hardware, weight_bits=int(weight_bits), **options)
-    except AccelError as error:
+    except P2vitError as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from None
     click.echo(json.dumps(answer) if as_json else summary(answer))
