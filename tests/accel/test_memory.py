@@ -20,7 +20,7 @@ def test_a_block_of_deit_base_stays_on_the_chip():
 
 def test_half_of_the_weight_buffer_holds_a_tile():
     fc2 = next(i for i, op in enumerate(BLOCK) if op.name.endswith("fc2"))
-    assert plan_memory(PAPER, BLOCK).passes[fc2] == -(-768 // (524288 // 2 // 3072))
+    assert plan_memory(PAPER, BLOCK).passes[fc2] == -(-768 // (524288 // 2 // (3072 + 4)))
 
 
 def test_what_does_not_fit_goes_to_dram():
@@ -28,7 +28,9 @@ def test_what_does_not_fit_goes_to_dram():
     plan = plan_memory(small, BLOCK)
     assert not plan.misfits
     assert sum(plan.spilled_bytes) > 0
-    assert sum(plan.fetched_bytes) > sum(op.weight_bytes for op in BLOCK)
+    fc1 = next(i for i, op in enumerate(BLOCK) if op.name.endswith("fc1"))
+    # Every further row block fetches the weights again.
+    assert plan.spilled_bytes[fc1] % BLOCK[fc1].weight_bytes == 0 < plan.spilled_bytes[fc1]
     assert plan.peak_activation_bytes <= 262144
 
 

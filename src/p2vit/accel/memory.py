@@ -14,6 +14,7 @@ from p2vit.accel.machine import Machine
 from p2vit.accel.workload import Operation
 
 HEADS_IN_FLIGHT = 2  # one head attends while the next one's q, k and v are made
+BIAS_BYTES = 4  # of one column, beside its weights
 SCORE_TILES = 2  # one is written while the other is normalised
 
 
@@ -64,9 +65,10 @@ class MemoryPlan:
 
     Attributes:
         passes: Weight tiles of each operation (1 where there are no weights).
-        fetched_bytes: DRAM bytes of each operation that are there beforehand: weights (as often as they are
-            fetched), pixels, position constants. They can be prefetched.
-        spilled_bytes: DRAM bytes of each operation's activations, read and written while it runs.
+        fetched_bytes: DRAM bytes of each operation that can be prefetched: weights, pixels, position
+        constants.
+        spilled_bytes: DRAM bytes that move while each operation runs: activations, results, and weights that
+            further row blocks fetch again.
         peak_activation_bytes: Peak need of the activation buffer after spilling.
         misfits: Why it cannot run; empty if it can.
     """
@@ -112,7 +114,9 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
             blocks = max(1, folds(row_need, max(1, capacity - fixed)))
         peak = fixed + folds(row_need, blocks)
     ends = ends or Ends()
-    fetched = [op.weight_bytes * blocks for op in operations]
+    fetched = [op.weight_bytes for op in operations]
+    for index, op in enumerate(operations):
+        spill[index] += op.weight_bytes * (blocks - 1)
     fetched[0] += ends.pixel_bytes
     if ends.constant_bytes:
         fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += ends.constant_bytes
@@ -125,7 +129,7 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
         return 1
     half = machine.buffers.weight.size_bytes // 2
     wide = columns_per_step(machine, op)
-    column_bytes = folds(op.inner * op.weight_bits, 8)
+    column_bytes = folds(op.inner * op.weight_bits, 8) + BIAS_BYTES
     columns = half // column_bytes // wide * wide
     if columns:
         return folds(op.cols, columns)
