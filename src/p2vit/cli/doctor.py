@@ -79,7 +79,7 @@ def check_backends() -> list[dict[str, Any]]:
 
 def tiny_program() -> Any:
     """A program of two linears and a norm: enough to meet int8 products at their extremes."""
-    from p2vit.numerics import Linear, Patchify, SelectToken
+    from p2vit.numerics import Linear, Patchify
     from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
     from p2vit.program.preprocessing import Preprocessing
 
@@ -96,7 +96,6 @@ def tiny_program() -> Any:
         layer = Linear(weight, np.zeros(outputs, np.int32), shift, 8, bits, accumulator)
         builder.add(name, layer, [source], exponent)
         source, width = name, outputs
-    builder.add("logits", SelectToken(0), ["head"], 0)
     return IntegerProgram(
         tuple(builder.nodes), builder.tensors, "head", "hidden", Preprocessing(image_size=(16, 16)), provenance={}
     )

@@ -6,7 +6,15 @@ from typing import Any
 import click
 
 from p2vit.cli.backends import open_backend
-from p2vit.cli.common import CHECK_FAILED, Output, common, program_argument, thread_count, threads_option, torch_threads
+from p2vit.cli.common import (
+    CHECK_FAILED,
+    Output,
+    common,
+    program_argument,
+    thread_count,
+    threads_option,
+    torch_threads,
+)
 from p2vit.errors import P2vitError
 
 

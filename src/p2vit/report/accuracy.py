@@ -1,8 +1,8 @@
 """How good a program is: top-1, top-5, agreement with the float model, and SQNR of the feature."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 

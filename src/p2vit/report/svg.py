@@ -38,8 +38,13 @@ def column_names(labels: Sequence[str]) -> list[tuple[int, str]]:
     if len(labels) <= MOST_NAMES:
         return list(enumerate(labels))
     groups = [".".join(label.split(".")[:2]) for label in labels]
-    first = [index for index, group in enumerate(groups) if index == 0 or group != groups[index - 1]]
-    stride = ceil(len(first) / MOST_NAMES)
+    # A column that is no block stands so near to the next one that their names would overlap.
+    first = [
+        index
+        for index, group in enumerate(groups)
+        if (index == 0 or group != groups[index - 1]) and groups.count(group) > 1
+    ]
+    stride = max(1, ceil(len(first) / MOST_NAMES))
     return [(index, groups[index]) for index in first[::stride]]
 
 
