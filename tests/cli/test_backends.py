@@ -13,11 +13,14 @@ PROGRAM = random_program(**SMALL)
 
 @pytest.mark.parametrize("name", backends.BACKENDS)
 def test_every_back_end_runs_or_says_what_it_needs(name):
+    if backends.unavailable(name):
+        with pytest.raises(BackendError, match="cannot run here"):
+            open_backend(name, PROGRAM)
+        return
     try:
         resolved, executor = open_backend(name, PROGRAM, threads=2)
     except BackendError as error:
-        assert "It needs: " in str(error) or "cannot run here" in str(error)
-        return
+        pytest.skip(str(error))  # its module is there, and what the module needs is not
     assert resolved == name
     pixels = random_pixels(PROGRAM, 2)
     expected = open_backend("reference", PROGRAM)[1].run(pixels)
@@ -32,7 +35,9 @@ def test_auto_takes_the_first_that_works(monkeypatch):
 
 def test_a_missing_back_end_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "p2vit.engine.torch_executor", None)
-    with pytest.raises(BackendError, match=r"'torch' cannot run here .*pip install 'p2vit\[quant\]'.*Others: native"):
+    with pytest.raises(
+        BackendError, match=r"'torch' cannot run here .*pip install 'p2vit\[quant\]'.*Others: native"
+    ):
         open_backend("torch", PROGRAM)
     assert backends.unavailable("torch")
     assert not backends.unavailable("reference")

@@ -45,7 +45,14 @@ def photos(folder, count=4, side=8):
 
 def test_empty_folder(refused, tmp_path):
     (tmp_path / "none").mkdir()
-    refused(*QUANTIZE, "--data", tmp_path / "none", "-o", tmp_path / "p", match=r"none: no photos here\. Photos end in")
+    refused(
+        *QUANTIZE,
+        "--data",
+        tmp_path / "none",
+        "-o",
+        tmp_path / "p",
+        match=r"none: no photos here\. Photos end in",
+    )
     assert not (tmp_path / "p").exists()
 
 
@@ -74,7 +81,9 @@ def test_a_folder_that_cannot_be_read(refused, tmp_path, monkeypatch):
         return true(self)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    refused(*QUANTIZE, "--data", folder, "-o", tmp_path / "p", match="locked: cannot be read: Permission denied")
+    refused(
+        *QUANTIZE, "--data", folder, "-o", tmp_path / "p", match="locked: cannot be read: Permission denied"
+    )
 
 
 # Photos.
@@ -91,7 +100,10 @@ def test_a_corrupt_photo_among_good_ones_is_skipped_and_named(p2vit, digits_prog
     ):
         answer = p2vit(*arguments, "--json")
         assert answer.code == 0
-        assert sorted(row["file"] for row in answer.json["skipped"]) == [str(folder / "1.png"), str(folder / "zz.jpg")]
+        assert sorted(row["file"] for row in answer.json["skipped"]) == [
+            str(folder / "1.png"),
+            str(folder / "zz.jpg"),
+        ]
         assert f"warning: skipped {folder / '1.png'}: " in answer.err
         assert f"warning: skipped {folder / 'zz.jpg'}: not a photo" in answer.err
     assert p2vit("eval", digits_program, "--data", folder, "--json").json["images"] == 3
@@ -149,7 +161,9 @@ def test_run_on_a_photo_that_is_not_there(refused, digits_program, tmp_path):
 
 
 def test_one_calibration_image_works_with_a_warning(p2vit, tmp_path):
-    answer = p2vit("quantize", "digits", "--data", "digits", "-o", tmp_path / "p", "--calib-images", 1, "--json")
+    answer = p2vit(
+        "quantize", "digits", "--data", "digits", "-o", tmp_path / "p", "--calib-images", 1, "--json"
+    )
     assert (answer.code, answer.json["calibration_images"]) == (0, 1)
     assert "warning: calibrated on 1 photo(s)" in answer.err
     assert p2vit("audit", tmp_path / "p").code == 0
@@ -157,7 +171,9 @@ def test_one_calibration_image_works_with_a_warning(p2vit, tmp_path):
 
 def test_fewer_photos_than_asked_for(p2vit, tmp_path):
     folder = photos(tmp_path / "few", count=3)
-    answer = p2vit("quantize", "digits", "--data", folder, "-o", tmp_path / "p", "--calib-images", 9, "--json")
+    answer = p2vit(
+        "quantize", "digits", "--data", folder, "-o", tmp_path / "p", "--calib-images", 9, "--json"
+    )
     assert answer.json["calibration_images"] == 3
     assert "3 photos could be had to calibrate on, not 9" in answer.err
 
@@ -196,7 +212,17 @@ def test_verify_needs_two_backends(refused, digits_program):
 
 
 def test_unknown_ablation_row(refused, tmp_path):
-    refused("ablate", "digits", "--data", "digits", "-o", tmp_path, "--row", "xyz", match="no such row. Rows: p2vit;")
+    refused(
+        "ablate",
+        "digits",
+        "--data",
+        "digits",
+        "-o",
+        tmp_path,
+        "--row",
+        "xyz",
+        match="no such row. Rows: p2vit;",
+    )
 
 
 # Models.
@@ -218,7 +244,10 @@ def state():
     ("change", "match"),
     [
         (lambda torch, s: s.pop("blocks.1.fc1.bias"), r"missing: blocks\.1\.fc1\.bias"),
-        (lambda torch, s: s.update({"blocks.0.gate": torch.ones(2)}), r"not part of a plain ViT: blocks\.0\.gate"),
+        (
+            lambda torch, s: s.update({"blocks.0.gate": torch.ones(2)}),
+            r"not part of a plain ViT: blocks\.0\.gate",
+        ),
         (lambda torch, s: s["norm.weight"].__setitem__(3, torch.nan), r"NaN or infinity in norm\.weight"),
         (lambda torch, s: s.update({"norm.bias": torch.ones(63)}), r"norm\.bias is \[63\], not \[64\]"),
     ],
@@ -234,14 +263,25 @@ def test_checkpoints_that_do_not_fit(refused, tmp_path, change, match):
 def test_unsupported_layers_are_named(refused, tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"layers.0.blocks.0.attn.relative_position_bias_table": torch.ones(3)}, tmp_path / "swin.pth")
-    arguments = ("quantize", tmp_path / "swin.pth", "--arch", "digits", "--data", "digits", "-o", tmp_path / "p")
+    arguments = (
+        "quantize",
+        tmp_path / "swin.pth",
+        "--arch",
+        "digits",
+        "--data",
+        "digits",
+        "-o",
+        tmp_path / "p",
+    )
     refused(*arguments, match="not a plain ViT in a known layout.*relative position bias")
 
 
 def test_a_weight_file_needs_its_architecture(refused, tmp_path):
     torch, weights = state()
     torch.save(weights, tmp_path / "w.pth")
-    refused("quantize", tmp_path / "w.pth", "--data", "digits", "-o", tmp_path / "p", match="add --arch, e.g.")
+    refused(
+        "quantize", tmp_path / "w.pth", "--data", "digits", "-o", tmp_path / "p", match="add --arch, e.g."
+    )
 
 
 def test_a_checkpoint_of_our_own_works(p2vit, tmp_path):
@@ -268,7 +308,9 @@ def test_torch_is_missing(refused, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("verb", ["audit", "inspect", "verify", "eval", "run", "report"])
 def test_damaged_programs(refused, digits_program, tmp_path, verb):
-    more = {"eval": ("--data", "digits"), "run": (__file__,), "report": ("-o", tmp_path / "r.html")}.get(verb, ())
+    more = {"eval": ("--data", "digits"), "run": (__file__,), "report": ("-o", tmp_path / "r.html")}.get(
+        verb, ()
+    )
     refused(verb, tmp_path / "nowhere", *more, match="nowhere: does not exist; a program is a folder")
     broken = tmp_path / "broken"
     shutil.copytree(digits_program, broken)
@@ -307,7 +349,9 @@ def test_a_folder_that_is_no_program_is_never_overwritten(refused, tmp_path):
 
 
 def test_dry_run_writes_nothing(p2vit, tmp_path):
-    answer = p2vit(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run", "--bits", "w4a8", "--json")
+    answer = p2vit(
+        *QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run", "--bits", "w4a8", "--json"
+    )
     found = answer.json
     assert not (tmp_path / "p").exists()
     bits = {layer["name"]: layer["bits"] for layer in found["layers"]}
@@ -323,13 +367,16 @@ def test_reports_are_kept_and_their_input_is_checked(refused, digits_program, tm
     refused("report", digits_program, "-o", page, match="exists already")
     refused("report", digits_program, "-o", tmp_path / "r.json", match="the report is an HTML file")
     other = tmp_path / "other"
-    refused("report", digits_program, "-o", other, "--eval", tmp_path / "no.json", match=r"no\.json: no such file")
+    refused(
+        "report", digits_program, "-o", other, "--eval", tmp_path / "no.json", match=r"no\.json: no such file"
+    )
     (tmp_path / "e.json").write_text(json.dumps({"images": 1}))
     refused("report", digits_program, "-o", other, "--eval", tmp_path / "e.json", match="e.json: lacks ")
 
 
 def test_a_program_without_its_float_model(refused, p2vit, tmp_path):
     save(random_program(**SMALL), tmp_path / "p")
-    refused("eval", tmp_path / "p", "--data", "noise", match="the float model 'random integers' cannot be loaded: .*--no-float")
-    refused("eval", tmp_path / "p", "--data", "noise", "--model", "digits", match="not a multiple|image size|channels")
-    assert p2vit("eval", tmp_path / "p", "--data", "noise", "--no-float", "--limit", 2, "--json").code == 0
+    arguments = ("eval", tmp_path / "p", "--data", "noise")
+    refused(*arguments, match="the float model 'random integers' cannot be loaded: .*--no-float")
+    refused(*arguments, "--model", "digits", match="not a multiple|image size|channels")
+    assert p2vit(*arguments, "--no-float", "--limit", 2, "--json").code == 0

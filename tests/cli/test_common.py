@@ -14,7 +14,9 @@ class Model(BaseModel):
 
 
 def test_json_is_json():
-    found = json.loads(to_json({"a": math.inf, "b": [math.nan, (1, 2)], "c": Path("x"), "d": Model(value=1.5), 3: "é"}))
+    found = json.loads(
+        to_json({"a": math.inf, "b": [math.nan, (1, 2)], "c": Path("x"), "d": Model(value=1.5), 3: "é"})
+    )
     assert found == {"a": None, "b": [None, [1, 2]], "c": "x", "d": {"value": 1.5}, "3": "é"}
 
 

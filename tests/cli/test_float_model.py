@@ -29,5 +29,5 @@ def test_no_source_is_an_error(digits_program):
 
 
 def test_another_shape_is_an_error(digits_program):
-    with pytest.raises(ModelError, match="multiple of patch_size|channels"):
+    with pytest.raises(ModelError, match=r"multiple of patch_size|channels"):
         reload_float(load(digits_program), "random:deit_tiny_patch16_224")

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -16,20 +15,15 @@ def python(code: str) -> str:
 
 
 def test_importing_the_command_line_is_fast_and_takes_no_torch():
+    # Processor time: a busy machine does not make it longer.
     code = (
-        "import sys, time; start = time.perf_counter(); import p2vit, p2vit.cli.main; "
-        "p2vit.cli.main.run(['--help']); seconds = time.perf_counter() - start; "
+        "import sys, time; start = time.process_time(); import p2vit, p2vit.cli.main; "
+        "p2vit.cli.main.run(['--help']); seconds = time.process_time() - start; "
         "print('\\n', 'torch' in sys.modules, 'numpy' in sys.modules, seconds)"
     )
-    best = 10.0
-    for _ in range(3):
-        torch, numpy, seconds = python(code).splitlines()[-1].split()
-        assert (torch, numpy) == ("False", "False")
-        best = min(best, float(seconds))
-        if best < 0.3:
-            break
-        time.sleep(1)  # another process may have had the processor
-    assert best < 0.3
+    torch, numpy, seconds = python(code).splitlines()[-1].split()
+    assert (torch, numpy) == ("False", "False")
+    assert float(seconds) < 0.3
 
 
 def test_running_a_program_takes_no_torch():
@@ -43,7 +37,19 @@ def test_running_a_program_takes_no_torch():
 def test_help_names_every_verb(p2vit):
     answer = p2vit("--help")
     assert answer.code == 0
-    for verb in ("quantize", "eval", "audit", "inspect", "verify", "run", "report", "ablate", "list", "doctor", "demo"):
+    for verb in (
+        "quantize",
+        "eval",
+        "audit",
+        "inspect",
+        "verify",
+        "run",
+        "report",
+        "ablate",
+        "list",
+        "doctor",
+        "demo",
+    ):
         assert f"\n  {verb} " in answer.out
 
 

@@ -14,7 +14,9 @@ KEYS = {
 
 
 def test_quantize(p2vit, digits_program, tmp_path):
-    answer = p2vit("quantize", "digits", "--data", "digits", "-o", tmp_path / "p", "--calib-images", 16, "--json")
+    answer = p2vit(
+        "quantize", "digits", "--data", "digits", "-o", tmp_path / "p", "--calib-images", 16, "--json"
+    )
     assert answer.code == 0
     assert KEYS["quantize"] <= set(answer.json)
     assert answer.json["calibration_images"] == 16
@@ -29,7 +31,9 @@ def test_the_same_seed_gives_the_same_program_with_other_threads(p2vit, tmp_path
     for place, threads in enumerate((1, 3, 1)):
         folder = tmp_path / str(place)
         arguments = ("--calib-images", 16, "--seed", 5, "--threads", threads, "--json")
-        hashes.add(p2vit("quantize", "digits", "--data", "digits", "-o", folder, *arguments).json["program_sha256"])
+        hashes.add(
+            p2vit("quantize", "digits", "--data", "digits", "-o", folder, *arguments).json["program_sha256"]
+        )
         files.add(hashlib.sha256((folder / "tensors.safetensors").read_bytes()).hexdigest())
     assert len(hashes) == len(files) == 1
 
@@ -152,7 +156,10 @@ def test_run(p2vit, digits_program, photo_folder):
     photo = photo_folder / "3" / "0.png"
     answer = p2vit("run", digits_program, photo, photo_folder / "4", "--json")
     rows = answer.json["outputs"]
-    assert [row["file"] for row in rows] == [str(photo), *(str(photo_folder / "4" / f"{i}.png") for i in range(2))]
+    assert [row["file"] for row in rows] == [
+        str(photo),
+        *(str(photo_folder / "4" / f"{i}.png") for i in range(2)),
+    ]
     for row in rows:
         assert len(row["logits"]) == 10
         assert all(isinstance(value, int) for value in row["logits"])
@@ -196,7 +203,9 @@ def test_demo(p2vit, tmp_path):
 
 def test_ablate(p2vit, tmp_path):
     arguments = ("--data", "digits", "-o", tmp_path, "--limit", 50, "--calib-images", 8, "--json")
-    answer = p2vit("ablate", "digits", *arguments, "--row", "p2vit-log2", "--row", "naive-", "--row", "offsets")
+    answer = p2vit(
+        "ablate", "digits", *arguments, "--row", "p2vit-log2", "--row", "naive-", "--row", "offsets"
+    )
     rows = {row["name"]: row for row in answer.json["rows"]}
     assert list(rows) == [
         "p2vit-log2", "naive-ceil", "naive-floor", "naive-nearest", "naive-float", "without GELU offsets",

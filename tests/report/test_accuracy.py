@@ -24,7 +24,13 @@ def lookup(logits, features):
 
 
 def measured(labels=(0, 1, 2, 1), exact=None, **more):
-    options = {"total": 4, "photo_classes": ("a", "b", "c"), "model_classes": ("a", "b", "c"), "outputs": 3, **more}
+    options = {
+        "total": 4,
+        "photo_classes": ("a", "b", "c"),
+        "model_classes": ("a", "b", "c"),
+        "outputs": 3,
+        **more,
+    }
     return measure(lookup(LOGITS, FEATURES), exact, batches(labels), **options)
 
 
@@ -32,7 +38,11 @@ def test_top1_and_confusion():
     found = measured()
     assert (found.images, found.top1, found.top5) == (4, 75.0, None)  # equal logits: the first class
     assert found.confusion == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
-    assert [(row.name, row.images, row.top1) for row in found.per_class] == [("a", 1, 100), ("b", 2, 50), ("c", 1, 100)]
+    assert [(row.name, row.images, row.top1) for row in found.per_class] == [
+        ("a", 1, 100),
+        ("b", 2, 50),
+        ("c", 1, 100),
+    ]
     assert found.notes == ["no float model: no float accuracy, agreement or SQNR"]
 
 

@@ -28,7 +28,14 @@ def page(**parts):
 
 def test_the_page_shows_everything():
     text = page(quantize=QUANTIZE, evaluation=EVALUATION)
-    for expected in ("85.90 %", "99.00 %", "25.10 dB", "float operations", "Where the error arises", "a note", "20.0 s"):
+    for expected in (
+        "85.90 %",
+        "99.00 %",
+        "25.10 dB",
+        "float operations",
+        "Where the error arises",
+        "a note",
+    ):
         assert expected in text
     assert "x.png: damaged" in text
 

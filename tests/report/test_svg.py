@@ -5,7 +5,8 @@ import pytest
 from p2vit.report.svg import bar_chart, column_names, line_chart, nice_ticks, ranked_bars, sensitivity_plot
 
 BLOCKS = [
-    {"name": f"blocks.{index}", "local_sqnr_db": 30.0 + index, "cumulative_sqnr_db": 25.0 - index} for index in range(4)
+    {"name": f"blocks.{index}", "local_sqnr_db": 30.0 + index, "cumulative_sqnr_db": 25.0 - index}
+    for index in range(4)
 ]
 
 

@@ -56,7 +56,10 @@ BACKENDS: dict[str, Backend] = {
         "torch on integer tensors",
     ),
     "reference": Backend(
-        "p2vit.engine.reference", "ReferenceExecutor", "pip install p2vit", "NumPy, slow and obvious: the norm"
+        "p2vit.engine.reference",
+        "ReferenceExecutor",
+        "pip install p2vit",
+        "NumPy, slow and obvious: the norm",
     ),
     "onnx": Backend(
         "p2vit.export.run_onnx",

@@ -28,7 +28,12 @@ PACKAGES = {
     "elpv-dataset": "the benchmark elpv",
     "conformal-clip-data": "the benchmark textile",
 }
-TOOLS = {"c++": "building the native back-end", "verilator": "simulating RTL", "iverilog": "simulating RTL", "yosys": "synthesis"}
+TOOLS = {
+    "c++": "building the native back-end",
+    "verilator": "simulating RTL",
+    "iverilog": "simulating RTL",
+    "yosys": "synthesis",
+}
 
 
 def run_doctor() -> dict[str, Any]:
@@ -62,7 +67,13 @@ def check_backends() -> list[dict[str, Any]]:
     _, reference = open_backend("reference", program)
     rows = []
     for name, entry in BACKENDS.items():
-        row: dict[str, Any] = {"name": name, "about": entry.about, "available": False, "identical": None, "reason": ""}
+        row: dict[str, Any] = {
+            "name": name,
+            "about": entry.about,
+            "available": False,
+            "identical": None,
+            "reason": "",
+        }
         try:
             _, executor = open_backend(name, program)
             found = compare(program, {"reference": reference, f"{name} ": executor}, [pixels], 3)
@@ -97,7 +108,12 @@ def tiny_program() -> Any:
         builder.add(name, layer, [source], exponent)
         source, width = name, outputs
     return IntegerProgram(
-        tuple(builder.nodes), builder.tensors, "head", "hidden", Preprocessing(image_size=(16, 16)), provenance={}
+        tuple(builder.nodes),
+        builder.tensors,
+        "head",
+        "hidden",
+        Preprocessing(image_size=(16, 16)),
+        provenance={},
     )
 
 
@@ -110,10 +126,14 @@ def describe(result: dict[str, Any]) -> str:
         "Back-ends:",
     ]
     for row in result["backends"]:
-        state = "identical to the reference" if row["identical"] else "WRONG" if row["available"] else "not here"
+        state = (
+            "identical to the reference" if row["identical"] else "WRONG" if row["available"] else "not here"
+        )
         lines.append(f"  {row['name']:<20} {state}{': ' + row['reason'] if row['reason'] else ''}")
     lines.append("Packages:")
-    lines += [f"  {name:<20} {version or '-':<14} {PACKAGES[name]}" for name, version in result["packages"].items()]
+    lines += [
+        f"  {name:<20} {version or '-':<14} {PACKAGES[name]}" for name, version in result["packages"].items()
+    ]
     lines.append("Tools:")
     lines += [f"  {name:<20} {path or '-':<14} {TOOLS[name]}" for name, path in result["tools"].items()]
     return "\n".join(lines)
