@@ -244,18 +244,21 @@ def describe(result: dict[str, Any]) -> str:
         ]
         lines += [
             f"weights: {result['weight_bytes'] / 1e6:.2f} MB (float {result['float_weight_bytes'] / 1e6:.2f} MB)",
-            f"memory: about {result['memory_bytes'] / 1e6:.0f} MB, temporary files {result['temporary_bytes'] / 1e6:.0f} MB",
+            f"memory: about {result['memory_bytes'] / 1e6:.0f} MB",
+            f"temporary files: {result['temporary_bytes'] / 1e6:.0f} MB",
             "would write: " + ", ".join(result["files"]),
         ]
         return "\n".join(lines)
+    photos = f"{result['calibration_images']} photos of {result['data']}"
     return "\n".join(
         [
             f"{result['model']} -> {result['output']}  ({result['bits']}, method {result['method']})",
-            f"  {result['seconds']:.1f} s, {result['calibration_images']} photos of {result['data']}, seed {result['seed']}",
+            f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
             f"  weights {result['weight_bytes'] / 1e6:.2f} MB, {result['macs'] / 1e9:.3f} GMAC per photo",
             f"  program_sha256 {result['program_sha256']}",
             *(
-                f"  {block['name']:<12} local {block['local_sqnr_db']:6.2f} dB  cumulative {block['cumulative_sqnr_db']:6.2f} dB"
+                f"  {block['name']:<12} local {block['local_sqnr_db']:6.2f} dB"
+                f"  cumulative {block['cumulative_sqnr_db']:6.2f} dB"
                 for block in result["blocks"]
             ),
             f"next: p2vit eval {result['output']} --data {result['data']}",
