@@ -1,7 +1,8 @@
 """Fit the linear probes of the benchmarks ``elpv`` and ``textile`` on the frozen DINOv2 backbone.
 
 Run: ``python scripts/fit_probes.py [elpv] [textile]``. It writes
-``src/p2vit/models/weights/probe_*.safetensors`` and prints the float accuracy on the held-out half. Only the training half is ever seen while fitting.
+``src/p2vit/models/weights/probe_*.safetensors`` and prints the float accuracy on the held-out half. Only the
+training half is ever seen while fitting.
 
 The standardisation is folded into the linear layer, which has one output per class. A logistic regression
 on two classes has a single logit z; it becomes the pair (−z/2, +z/2): same argmax and same softmax as
