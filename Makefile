@@ -6,7 +6,7 @@ COMMA  := ,
 LOG    := $(VENV)/install.log
 # What pip says goes to a file; it is shown when an installation fails.
 define install
-	@echo "  pip install $(1)"
+	@echo '  pip install $(subst ",,$(1))'
 	@$(BIN)/python -m pip install --disable-pip-version-check $(1) >>$(LOG) 2>&1 || { tail -n 30 $(LOG); exit 1; }
 endef
 # Test workers; each computes with one thread.
