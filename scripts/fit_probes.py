@@ -24,17 +24,16 @@ from p2vit.data.elpv import elpv
 from p2vit.data.source import Labels, Pixels
 from p2vit.data.textile import textile
 from p2vit.models.registry import load_model
+from p2vit.quant.workers import Workers
 
 WEIGHTS = Path(__file__).parent.parent / "src" / "p2vit" / "models" / "weights"
 
 
 def features(module: torch.nn.Module, batches: Iterable[tuple[Pixels, Labels]]) -> tuple[NDArray, Labels]:
-    found, labels = [], []
-    with torch.inference_mode():
-        for pixels, batch_labels in batches:
-            found.append(module.features(torch.from_numpy(pixels)).numpy())
-            labels.append(batch_labels)
-    return np.concatenate(found), np.concatenate(labels)
+    # Whole batches side by side, one thread each: the features do not depend on how many there are.
+    with Workers() as workers:
+        parts = workers.map(lambda part: (module.features(torch.from_numpy(part[0])).numpy(), part[1]), batches)
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def fold(scaler: StandardScaler, regression: LogisticRegression) -> dict[str, NDArray[np.float32]]:
@@ -42,11 +41,11 @@ def fold(scaler: StandardScaler, regression: LogisticRegression) -> dict[str, ND
     bias = regression.intercept_ - weight @ scaler.mean_
     if len(weight) == 1:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    return {"weight": weight.astype(np.float32), "bias": bias.astype(np.float32)}
+    # In C order: a file of safetensors is the raw bytes, and scikit-learn hands out columns first.
+    return {"weight": np.ascontiguousarray(weight, np.float32), "bias": np.ascontiguousarray(bias, np.float32)}
 
 
 def main() -> None:
-    torch.set_num_threads(2)
     model = load_model("dinov2")
     openers = {"elpv": elpv, "textile": textile}
     for name in sys.argv[1:] or openers:
