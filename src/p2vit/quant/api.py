@@ -105,7 +105,11 @@ def simulated(
 
 
 def _quantized(
-    model: FloatModel, photos: Iterable[NDArray[np.uint8]], config: QuantConfig, threads: int | None, progress: Progress
+    model: FloatModel,
+    photos: Iterable[NDArray[np.uint8]],
+    config: QuantConfig,
+    threads: int | None,
+    progress: Progress,
 ) -> tuple[QuantizedViT, int, NDArray[np.uint8]]:
     stream: Iterator[NDArray[np.uint8]] = iter(photos)
     head = next(stream, None)

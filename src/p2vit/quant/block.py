@@ -114,7 +114,9 @@ class BlockQuantizer:
     def wanted_branch(self, half: int) -> Tensor:
         """Mean that a branch must add, for the stream's mean to come out as the float model's: float64 [C]."""
         parts = self.workers.map(lambda i: weighted_sum(self.stream[i], self.importance), self.stream.batches)
-        return self.wanted[half] - torch.stack(parts).sum(0) / (len(self.stream) * float(self.importance.sum()))
+        return self.wanted[half] - torch.stack(parts).sum(0) / (
+            len(self.stream) * float(self.importance.sum())
+        )
 
     def exact_normal(self) -> Callable[[int], Tensor] | None:
         """What the float model's LayerNorm gives here, by batch."""
@@ -208,7 +210,11 @@ class BlockQuantizer:
             shared = range_grid(magnitude, config.scales, per_channel=False)
             return {"q": shared, "k": shared, "v": shared}
         grid_q, grid_k = query_key_grids(q, k, self.block.heads, config)
-        return {"q": grid_q, "k": grid_k, "v": range_grid(v.magnitude, config.scales, per_channel=config.channel_exponents)}
+        return {
+            "q": grid_q,
+            "k": grid_k,
+            "v": range_grid(v.magnitude, config.scales, per_channel=config.channel_exponents),
+        }
 
     def settle_attention(self) -> None:
         """Adaptive power-of-two rounding of ``norm1``, ``q``, ``k`` and ``v``: by the half block's output, or by the
@@ -249,17 +255,22 @@ class BlockQuantizer:
     def output_error(
         self, output: Callable[[dict[str, Grid] | None, Tensor], Tensor], probes: list[Tensor]
     ) -> Callable[[dict[str, Grid]], float]:
-        """Error of a trial: squared distance of the half block's output from the one without activation rounding."""
+        """Error of a trial: squared distance of the half block's output from the one without activation rounding.
+
+        The mean error of each channel is left out: bias correction takes it away.
+        """
         targets = self.workers.map(lambda x: output(None, x), probes)
+        weight = self.importance.unsqueeze(-1).double()
+        total = len(probes) * float(self.importance.sum())
 
         def error(trial: dict[str, Grid]) -> float:
-            pairs = list(zip(probes, targets, strict=True))
-            weight = self.importance.unsqueeze(-1)
+            def moments(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+                distance = (output(trial, pair[0]) - pair[1]).double()
+                return (distance * weight).sum(dim=(0, 1)), (distance**2 * weight).sum(dim=(0, 1))
 
-            def distance(pair: tuple[Tensor, Tensor]) -> float:
-                return float(((output(trial, pair[0]) - pair[1]).double() ** 2 * weight).sum())
-
-            return sum(self.workers.map(distance, pairs))
+            parts = self.workers.map(moments, list(zip(probes, targets, strict=True)))
+            first, second = (torch.stack(list(column)).sum(dim=0) for column in zip(*parts, strict=True))
+            return float((second - first**2 / total).sum() if self.config.bias_correction else second.sum())
 
         return error
 
@@ -303,7 +314,9 @@ class BlockQuantizer:
             return
 
         def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
-            before = F.linear(x if trial is None else trial["norm2"].fake(x), layers["fc1"].weight, layers["fc1"].bias)
+            before = F.linear(
+                x if trial is None else trial["norm2"].fake(x), layers["fc1"].weight, layers["fc1"].bias
+            )
             after = activate(before if trial is None else trial["fc1"].fake(before), block.activation)
             return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
 
@@ -315,7 +328,9 @@ class BlockQuantizer:
         if self.config.gelu_offset:
             # One step finer, still from the activation's lowest value: what is above the middle of the range saturates.
             lowest = (grids["gelu"].offset - 128) * float(grids["gelu"].scale)
-            finer = Grid(finer.log2_scale, 8, float(torch.floor(torch.tensor(lowest) / finer.scale + 0.5)) + 128)
+            finer = Grid(
+                finer.log2_scale, 8, float(torch.floor(torch.tensor(lowest) / finer.scale + 0.5)) + 128
+            )
         grids.update(choose([dict(grids), {**grids, "gelu": finer}], error))
 
 

@@ -98,7 +98,12 @@ PAPER = QuantConfig(
     residual_bits=8,
 )
 _NAIVE = replace(
-    PAPER, criterion="range", smoothing="none", softmax="uniform-probability", weight_channels=True, separate_qkv=True
+    PAPER,
+    criterion="range",
+    smoothing="none",
+    softmax="uniform-probability",
+    weight_channels=True,
+    separate_qkv=True,
 )
 
 #: Methods by the name that ``--method`` takes.
@@ -150,6 +155,11 @@ def parse_bits(text: str) -> int:
         P2vitError: anything else; activations have 8 bits.
     """
     lowered = text.lower()
-    if lowered.startswith("w") and lowered.endswith("a8") and lowered[1:-2].isdigit() and 2 <= int(lowered[1:-2]) <= 8:
+    if (
+        lowered.startswith("w")
+        and lowered.endswith("a8")
+        and lowered[1:-2].isdigit()
+        and 2 <= int(lowered[1:-2]) <= 8
+    ):
         return int(lowered[1:-2])
     raise P2vitError(f"--bits {text!r} is not understood; allowed are w2a8 to w8a8 (activations have 8 bits)")

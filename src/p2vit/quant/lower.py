@@ -50,7 +50,12 @@ def linear(layer: QuantizedLinear, grid: Grid | None) -> Linear:
         # The offset that the output leaves out is taken from the bias.
         bias = bias - torch.floor(grid.offset * torch.exp2(grid.log2_scale - layer.log2_scale) + 0.5)
     return Linear(
-        whole(layer.weight, "int8"), whole(bias, "int32"), shift, layer.bits, bits, accumulator_exponent=accumulator
+        whole(layer.weight, "int8"),
+        whole(bias, "int32"),
+        shift,
+        layer.bits,
+        bits,
+        accumulator_exponent=accumulator,
     )
 
 
@@ -103,8 +108,8 @@ class Lowering:
         self.builder.add("patches", Patchify(config.patch_size), [PIXELS], 0, offset=128)
         self.add("patch_embed", linear(ends.patch_embed, ends.patch_grid), ["patches"], ends.patch_grid)
         dtype = str(storage_dtype(stream.bits, signed=True))
-        constants = [whole(stream.stored(part), dtype) for part in (ends.prefix, ends.position)]
-        name = self.add("tokens", AssembleTokens(*constants, stream.bits), ["patch_embed"], stream)
+        prefix, position = (whole(stream.stored(part), dtype) for part in (ends.prefix, ends.position))
+        name = self.add("tokens", AssembleTokens(prefix, position, stream.bits), ["patch_embed"], stream)
         if ends.pre_norm is not None:
             normal = normal_exponent(config.embed_dim)
             norm = layer_norm(config.embed_dim, stream, normal, config.norm_eps, 16)
@@ -119,9 +124,13 @@ class Lowering:
         norm = layer_norm(channels, before, grids["norm1"].exponents(), block.epsilon, 8)
         self.add(f"{at}.norm1", norm, [stream], grids["norm1"])
         for name in "qkv":
-            self.add(f"{at}.attn.{name}", linear(block.layers[name], grids[name]), [f"{at}.norm1"], grids[name])
+            self.add(
+                f"{at}.attn.{name}", linear(block.layers[name], grids[name]), [f"{at}.norm1"], grids[name]
+            )
         values = self.attention(at, block)
-        self.add(f"{at}.attn.proj", linear(block.layers["proj"], grids["branch1"]), [values], grids["branch1"])
+        self.add(
+            f"{at}.attn.proj", linear(block.layers["proj"], grids["branch1"]), [values], grids["branch1"]
+        )
         add = residual_add(before, grids["branch1"], grids["add1"])
         middle = self.add(f"{at}.add1", add, [stream, f"{at}.attn.proj"], grids["add1"])
         norm = layer_norm(channels, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
@@ -129,7 +138,12 @@ class Lowering:
         self.add(f"{at}.mlp.fc1", linear(block.layers["fc1"], grids["fc1"]), [f"{at}.norm2"], grids["fc1"])
         lookup = table(grids["fc1"], grids["gelu"], block.activation)
         self.add(f"{at}.mlp.gelu", lookup, [f"{at}.mlp.fc1"], grids["gelu"])
-        self.add(f"{at}.mlp.fc2", linear(block.layers["fc2"], grids["branch2"]), [f"{at}.mlp.gelu"], grids["branch2"])
+        self.add(
+            f"{at}.mlp.fc2",
+            linear(block.layers["fc2"], grids["branch2"]),
+            [f"{at}.mlp.gelu"],
+            grids["branch2"],
+        )
         add = residual_add(grids["add1"], grids["branch2"], grids["add2"])
         return self.add(f"{at}.add2", add, [middle, f"{at}.mlp.fc2"], grids["add2"]), grids["add2"]
 
@@ -138,9 +152,16 @@ class Lowering:
         grids, heads = block.grids, block.heads
         head_dim = self.model.config.head_dim
         names = [f"{at}.attn.{name}" for name in "qkv"]
-        exponents = [np.broadcast_to(grids[n].exponents(), (heads * head_dim,)).reshape(heads, -1) for n in "qk"]
+        exponents = [
+            np.broadcast_to(grids[n].exponents(), (heads * head_dim,)).reshape(heads, -1) for n in "qk"
+        ]
         scores = exponents[0][:, 0] + exponents[1][:, 0] + np.int8(block.score_exponent)
-        self.add(f"{at}.attn.scores", Scores(heads, head_dim, block.score_exponent), names[:2], scores.reshape(heads, 1, 1))
+        self.add(
+            f"{at}.attn.scores",
+            Scores(heads, head_dim, block.score_exponent),
+            names[:2],
+            scores.reshape(heads, 1, 1),
+        )
         form = block.softmax
         assert form in ("linear", "log2")
         softmax = Softmax((DISTANCE_EXPONENT - scores.astype(np.int16)).astype(np.int8), form)
@@ -173,14 +194,21 @@ class Lowering:
             last, exponent = self.add("pool", summed, ["norm"], normal + halvings), normal + halvings
             gain = gain / patches
         assert ends.feature is not None
-        feature = self.add("feature", affine(gain, ends.norm.bias, exponent, ends.feature), [last], ends.feature)
+        feature = self.add(
+            "feature", affine(gain, ends.norm.bias, exponent, ends.feature), [last], ends.feature
+        )
         if ends.head is None:
             return feature, feature
-        return self.add("head", linear(ends.head, None), [feature], whole(ends.head.log2_scale, "int8")), feature
+        return self.add(
+            "head", linear(ends.head, None), [feature], whole(ends.head.log2_scale, "int8")
+        ), feature
 
 
 def lower(
-    model: QuantizedViT, preprocessing: Preprocessing, classes: tuple[str, ...] = (), provenance: dict[str, Any] | None = None
+    model: QuantizedViT,
+    preprocessing: Preprocessing,
+    classes: tuple[str, ...] = (),
+    provenance: dict[str, Any] | None = None,
 ) -> IntegerProgram:
     """Make the integer program of a quantized model.
 
@@ -195,5 +223,11 @@ def lower(
     """
     builder, output, feature = Lowering(model).run()
     return IntegerProgram(
-        tuple(builder.nodes), builder.tensors, output, feature, preprocessing, tuple(classes), dict(provenance or {})
+        tuple(builder.nodes),
+        builder.tensors,
+        output,
+        feature,
+        preprocessing,
+        tuple(classes),
+        dict(provenance or {}),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -113,7 +114,7 @@ def quantize_model(
                 stream=streams[0],
                 scratch=streams[1],
                 workers=workers,
-                twin=exact and FloatTwin(block, exact),  # type: ignore[arg-type]
+                twin=None if exact is None else FloatTwin(block, exact),  # type: ignore[arg-type]
                 menu=menu,
             )
             result.blocks.append(quantizer.run())
@@ -130,8 +131,8 @@ def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: W
         x = model.embed(pixels[index])
         seen, sums = [Ranges.of(x)], []
         for block, weight in zip(model.blocks, weights, strict=True):
-            for half in (lambda x: block.attention(block.norm1(x)), lambda x: block.mlp(block.norm2(x))):  # noqa: B023
-                x = x + half(x)
+            for norm, half in ((block.norm1, block.attention), (block.norm2, block.mlp)):
+                x = x + half(norm(x))  # type: ignore[operator]
                 seen.append(Ranges.of(x))
                 sums.append(weighted_sum(x, weight))
         return seen, sums, model.pool(x)
@@ -175,7 +176,7 @@ def residual_grids(ranges: FloatStream, config: QuantConfig) -> list[Grid]:
 def residual_sites(grids: list[Grid]) -> dict[str, Grid]:
     """Grids of one block's two adds and of the branches that feed them, which are as fine as both neighbours."""
     sites = {}
-    for half, (before, after) in enumerate(zip(grids, grids[1:], strict=False), start=1):
+    for half, (before, after) in enumerate(pairwise(grids), start=1):
         sites[f"add{half}"] = after
         sites[f"branch{half}"] = Grid(torch.minimum(before.log2_scale, after.log2_scale), 16)
     return sites
@@ -189,7 +190,9 @@ def quantize_embedding(
     grid = Grid(torch.zeros((), dtype=torch.float64))
     patch = model.config.patch_size
     even = torch.ones(model.config.tokens - model.config.prefix_tokens)
-    parts = workers.map(lambda i: InputStatistics.of(centred_patches(pixels[i], patch), grid, even), pixels.batches)
+    parts = workers.map(
+        lambda i: InputStatistics.of(centred_patches(pixels[i], patch), grid, even), pixels.batches
+    )
     layer = quantize_linear(
         source.weight, source.bias, grid, InputStatistics.merge(parts), config.head_bits, config, workers
     )
@@ -208,7 +211,12 @@ def quantize_embedding(
 
 
 def quantize_head(
-    model: CanonicalViT, result: QuantizedViT, stream: Stream, features: Tensor, config: QuantConfig, workers: Workers
+    model: CanonicalViT,
+    result: QuantizedViT,
+    stream: Stream,
+    features: Tensor,
+    config: QuantConfig,
+    workers: Workers,
 ) -> None:
     """Choose the feature's grid and round the head; all logits share one exponent, so that they compare."""
     pooled = torch.cat(workers.map(lambda i: result.pool(stream[i]), stream.batches))
@@ -220,14 +228,18 @@ def quantize_head(
     if model.head is None:
         return
     head = model.head
-    plain = QuantConfig(scales=config.scales, criterion="range", weight_channels=False, weight_rounding="nearest")
+    plain = QuantConfig(
+        scales=config.scales, criterion="range", weight_channels=False, weight_rounding="nearest"
+    )
     seen = InputStatistics.of(pooled.unsqueeze(1), result.ends.feature, torch.ones(1))
     result.ends.head = quantize_linear(
         head.weight, head.bias, result.ends.feature, seen, config.head_bits, plain, workers
     )
 
 
-def simulate(model: QuantizedViT, pixels: NDArray[np.uint8], threads: int | None = None) -> tuple[Tensor, Tensor]:
+def simulate(
+    model: QuantizedViT, pixels: NDArray[np.uint8], threads: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Logits and features of the simulated model over photos uint8 [B, H, W, 3]."""
     with Workers(threads) as workers:
         batches = torch.from_numpy(pixels).split(4)

@@ -30,7 +30,9 @@ def sqnr_db(exact: Tensor | NDArray, approximate: Tensor | NDArray) -> float:
     return float("inf") if noise == 0 else float(10 * np.log10((a**2).sum() / noise))
 
 
-def block_errors(model: CanonicalViT, quantized: QuantizedViT, pixels: NDArray[np.uint8], threads: int | None) -> list[BlockError]:
+def block_errors(
+    model: CanonicalViT, quantized: QuantizedViT, pixels: NDArray[np.uint8], threads: int | None
+) -> list[BlockError]:
     """Local and cumulative error of the embedding and every block on a few photos.
 
     Args:
@@ -53,7 +55,9 @@ def block_errors(model: CanonicalViT, quantized: QuantizedViT, pixels: NDArray[n
         totals = np.array(workers.map(run, list(torch.from_numpy(pixels).split(1)))).sum(axis=0)
     decibels = 10 * np.log10(totals[:, ::2] / np.maximum(totals[:, 1::2], 1e-300))
     return [
-        BlockError(name=name, local_sqnr_db=round(float(row[0]), 2), cumulative_sqnr_db=round(float(row[1]), 2))
+        BlockError(
+            name=name, local_sqnr_db=round(float(row[0]), 2), cumulative_sqnr_db=round(float(row[1]), 2)
+        )
         for name, row in zip(names, decibels, strict=True)
     ]
 

@@ -157,11 +157,15 @@ class QuantizedViT:
     def embed(self, pixels: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] → residual stream, float32 [B, N, C]."""
         ends = self.ends
-        patches = ends.patch_grid.fake(ends.patch_embed.apply(centred_patches(pixels, self.config.patch_size)))
+        patches = ends.patch_grid.fake(
+            ends.patch_embed.apply(centred_patches(pixels, self.config.patch_size))
+        )
         tokens = ends.stream.fake(patches + ends.position)
         x = torch.cat([ends.prefix.expand(len(tokens), -1, -1), tokens], dim=1)
         if ends.pre_norm is not None:
-            x = ends.stream.fake(normalise(x, self.config.norm_eps) * ends.pre_norm.weight + ends.pre_norm.bias)
+            x = ends.stream.fake(
+                normalise(x, self.config.norm_eps) * ends.pre_norm.weight + ends.pre_norm.bias
+            )
         return x
 
     def pool(self, x: Tensor) -> Tensor:

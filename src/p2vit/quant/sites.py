@@ -41,7 +41,8 @@ class Ranges:
     def merge(parts: list["Ranges"]) -> "Ranges":
         """Over batches."""
         return Ranges(
-            torch.stack([part.low for part in parts]).amin(dim=0), torch.stack([part.high for part in parts]).amax(dim=0)
+            torch.stack([part.low for part in parts]).amin(dim=0),
+            torch.stack([part.high for part in parts]).amax(dim=0),
         )
 
     @property
@@ -61,8 +62,15 @@ def norm_grid(seen: Ranges, weights: list[Affine], config: QuantConfig, alpha: f
     """
     if config.smoothing != "alpha":
         per_channel = config.smoothing == "channel"
-        return within_shifter(range_grid(seen.magnitude, config.scales, per_channel=per_channel), len(seen.low))
-    strongest = torch.stack([layer.weight.abs().amax(dim=0) for layer in weights]).amax(dim=0).double().clamp(min=1e-12)
+        return within_shifter(
+            range_grid(seen.magnitude, config.scales, per_channel=per_channel), len(seen.low)
+        )
+    strongest = (
+        torch.stack([layer.weight.abs().amax(dim=0) for layer in weights])
+        .amax(dim=0)
+        .double()
+        .clamp(min=1e-12)
+    )
     magnitude = seen.magnitude.double().clamp(min=1e-12)
     factor = torch.log2(magnitude) * alpha - torch.log2(strongest) * (1 - alpha)
     if config.scales != "float":

@@ -67,7 +67,9 @@ class Spool:
         with path.open("wb") as file:
             for batch in batches:
                 if batch.dtype != np.uint8 or batch.shape[1:] != shape:
-                    raise ValueError(f"calibration photos are {batch.dtype} {list(batch.shape)}; expected uint8 [B, {shape}]")
+                    raise ValueError(
+                        f"calibration photos are {batch.dtype} {list(batch.shape)}; expected uint8 [B, {shape}]"
+                    )
                 file.write(np.ascontiguousarray(batch).tobytes())
                 count += len(batch)
         if not count:

@@ -24,7 +24,9 @@ class Workers:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self.count = count or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        self.count = count or min(
+            8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
 
     def __enter__(self) -> "Workers":
         """Start the threads, and keep torch from starting its own."""

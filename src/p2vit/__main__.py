@@ -1,0 +1,5 @@
+"""``python -m p2vit``."""
+
+from p2vit.cli.main import main
+
+main()

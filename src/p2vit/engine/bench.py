@@ -1,0 +1,166 @@
+"""Speed side by side: every entrant takes its turn in every round of one run, so that a busy machine is
+unfair to all alike.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p2vit.engine.bench_models import shape_of
+from p2vit.engine.bench_peers import ALIASES, PEERS, Runner
+from p2vit.engine.native import NativeExecutor, peak_gmacs
+from p2vit.engine.native_graph import Graph
+from p2vit.program.graph import IntegerProgram, node_macs
+
+
+def resolve(names: Sequence[str]) -> list[str]:
+    """Full names of peers.
+
+    Raises:
+        ValueError: an unknown name; the message lists the known ones.
+    """
+    full = [ALIASES.get(name, name) for name in names]
+    for name in full:
+        if name not in PEERS:
+            raise ValueError(f"unknown peer {name!r}; allowed are {', '.join([*ALIASES, *PEERS])}")
+    return full
+
+
+def take_turns(entrants: dict[str, Runner], rounds: int, calls: int) -> dict[str, list[float]]:
+    """Seconds of every timed call.
+
+    In each round each entrant runs once untimed (caches and threads are its own again), then ``calls``
+    times. The
+    order is rotated from round to round.
+    """
+    names = list(entrants)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(rounds):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            run = entrants[name]
+            time.sleep(0.002)  # the threads of the one before stop spinning
+            run()
+            for _ in range(calls):
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def executed_macs(program: IntegerProgram) -> int:
+    """Multiply-accumulates that the engine carries out: rows that nobody reads are left out."""
+    graph = Graph(program, frozenset({program.output, program.feature}))
+    total = 0
+    for node in program.nodes:
+        if node.name in graph.rows:
+            rows, (_, needed) = graph.all_rows(node.name)[1], graph.rows[node.name]
+            total += node_macs(node, program.tensors) * needed // rows
+    return total
+
+
+def profile_of(executor: NativeExecutor, pixels: np.ndarray, runs: int = 10) -> list[dict[str, Any]]:
+    """Where the time of one image goes, by operator of a block; the largest share first."""
+    executor.run(pixels)
+    executor.set_profiling()
+    for _ in range(runs):
+        executor.run(pixels)
+    sums: dict[str, float] = {}
+    for name, ns in executor.profile().items():
+        short = name.split(".", 2)[-1] if name.startswith("blocks.") else name
+        sums[short] = sums.get(short, 0) + ns / runs / len(pixels) / 1e6
+    executor.set_profiling(False)
+    total = sum(sums.values())
+    ordered = sorted(sums.items(), key=lambda item: -item[1])
+    return [
+        {"operator": name, "ms": round(ms, 4), "share": round(ms / total, 4)}
+        for name, ms in ordered
+        if ms > 0
+    ]
+
+
+def run_bench(
+    program: IntegerProgram,
+    against: Sequence[str] = ("openvino", "onnxruntime"),
+    batches: Sequence[int] = (1, 8),
+    threads: int = 2,
+    rounds: int = 20,
+    cache: Path = Path("out/bench"),
+    isa: str | None = None,
+    profile: bool = False,
+) -> dict[str, Any]:
+    """Compare the native engine with other runtimes on a ViT of the program's shape.
+
+    Args:
+        program: What to run.
+        against: Peers, by the names of :data:`p2vit.engine.bench_peers.PEERS` or their short forms.
+        batches: Images per call.
+        threads: Bound for everybody.
+        rounds: Turns of each entrant per batch size.
+        cache: Folder for the peers' models.
+        isa: Instruction set of the native engine; the best one if None.
+        profile: Whether to add where our time goes.
+
+    Returns:
+        ``rows``: per batch and entrant ``name``, ``batch``, ``median_ms`` and its quartiles per image,
+            ``ratio``: the
+        peer's median over ours, and ``note``; for ours also ``gmacs`` (carried out, see
+        :func:`executed_macs`) and
+        ``peak_share``: the share of the dot-product instruction's rate, which was measured in the same
+            rounds.
+        ``profile``, if asked for: milliseconds of thread time per image and operator.
+
+    Raises:
+        ValueError: an unknown peer, or a program that is no plain ViT.
+    """
+    names, shape = resolve(against), shape_of(program)
+    ours = NativeExecutor(program, threads=threads, isa=isa)
+    executed = executed_macs(program)
+    rows = []
+    for batch in batches:
+        pixels = np.random.default_rng(0).integers(0, 256, (batch, *program.pixels.shape), dtype=np.uint8)
+        entrants: dict[str, Runner] = {"p2vit": lambda pixels=pixels: ours.run(pixels)}  # type: ignore[misc]
+        notes = {"p2vit": f"native, {ours.isa}"}
+        for name in names:
+            entrants[name], notes[name] = PEERS[name](shape, batch, threads, cache)
+        peaks: list[float] = []
+        if peak_gmacs(ours.isa, threads):
+            entrants["peak"] = lambda peaks=peaks: peaks.append(peak_gmacs(ours.isa, threads))  # type: ignore[misc]
+        seconds = take_turns(entrants, rounds, calls=3 if batch == 1 else 1)
+        mine = statistics.median(seconds["p2vit"])
+        for name in ("p2vit", *names):
+            low, middle, high = (1000 * q / batch for q in quartiles(seconds[name]))
+            row: dict[str, Any] = {
+                "name": name,
+                "batch": batch,
+                "median_ms": round(middle, 3),
+                "quartiles_ms": [round(low, 3), round(high, 3)],
+                "ratio": round(statistics.median(seconds[name]) / mine, 3),
+                "note": notes[name],
+            }
+            if name == "p2vit":
+                row["gmacs"] = round(executed * batch / mine / 1e9, 1)
+                if peaks:
+                    row["peak_gmacs"] = round(statistics.median(peaks), 1)
+                    row["peak_share"] = round(row["gmacs"] / row["peak_gmacs"], 3)
+            rows.append(row)
+    report: dict[str, Any] = {
+        "rows": rows,
+        "threads": threads,
+        "rounds": rounds,
+        "shape": shape.key,
+        "macs": program.macs,
+        "executed_macs": executed,
+    }
+    if profile:
+        report["profile"] = profile_of(ours, pixels)
+    return report

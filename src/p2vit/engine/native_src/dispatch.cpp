@@ -1,0 +1,64 @@
+#include "dispatch.h"
+
+#include <stdexcept>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace p2vit {
+
+#if !defined(P2VIT_X86)
+const Kernels* kernels_avx2() { return nullptr; }
+const Kernels* kernels_avxvnni() { return nullptr; }
+const Kernels* kernels_vnni256() { return nullptr; }
+const Kernels* kernels_avx512vnni() { return nullptr; }
+#endif
+
+namespace {
+
+#if defined(__x86_64__)
+bool has_avx_vnni() {
+    unsigned eax, ebx, ecx, edx;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 4 & 1);
+}
+
+bool has_vnni256() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+}
+
+bool has_avx512() {
+    return has_vnni256() && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+bool has_avx2() { return __builtin_cpu_supports("avx2"); }
+#else
+bool has_avx_vnni() { return false; }
+bool has_vnni256() { return false; }
+bool has_avx512() { return false; }
+bool has_avx2() { return false; }
+#endif
+
+}   // namespace
+
+std::vector<IsaEntry> instruction_sets() {
+    return {{"avx512vnni", kernels_avx512vnni(), has_avx512()},
+            {"vnni256", kernels_vnni256(), has_vnni256()},
+            {"avxvnni", kernels_avxvnni(), has_avx_vnni()},
+            {"avx2", kernels_avx2(), has_avx2()},
+            {"scalar", kernels_scalar(), true}};
+}
+
+const Kernels* kernels_named(const std::string& name) {
+    for (const IsaEntry& entry : instruction_sets()) {
+        if (entry.name != name) continue;
+        if (!entry.kernels) throw std::invalid_argument("this build has no kernels for " + name);
+        if (!entry.supported) throw std::invalid_argument("this CPU does not run " + name);
+        return entry.kernels;
+    }
+    throw std::invalid_argument("unknown instruction set " + name);
+}
+
+}   // namespace p2vit

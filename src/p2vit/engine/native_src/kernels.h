@@ -1,0 +1,118 @@
+// What a kernel set offers: the four inner loops of a ViT on integers. One set per instruction set, chosen at run time.
+//
+// Storage inside the engine: an int8 tensor is kept as the byte x XOR 128 ("biased"), because the dot-product
+// instruction multiplies unsigned by signed bytes. What the bias adds, 128 · Σw, is taken off the layer's bias at load.
+// Weights are packed [N/16][K/4][16][4] for every instruction set. Rows are padded, so that kernels need no masks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace p2vit {
+
+constexpr int kPanel = 16;      // output columns that are packed together
+constexpr int kQuad = 4;        // products summed by one lane of a dot-product instruction
+constexpr int kRowAlign = 64;   // bytes; every row of a buffer starts on one and may be written up to the next
+
+constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
+constexpr size_t round_up(size_t a, size_t b) { return (a + b - 1) / b * b; }
+
+// What happens to an accumulator before it is stored. Shifts are right shifts of 0..31, the rounding half is in the
+// bias already: whoever builds a layer has proved that neither overflows.
+struct Epilogue {
+    int bits = 32;                       // 8, 16: re-quantize to that width; 32: store the accumulator
+    const int32_t* shift = nullptr;      // [columns]
+    const uint8_t* table = nullptr;      // [256] biased → biased, after re-quantizing to 8 bits
+    const void* residual = nullptr;      // first row, first column; null: no residual add
+    ptrdiff_t residual_pitch = 0;        // bytes
+    bool residual_wide = true;           // int16 rather than biased bytes
+    bool plain = true;                   // the residual add needs no shifts
+    const int32_t* left_own = nullptr;   // [columns] left shift of the layer's result
+    const int32_t* left_residual = nullptr;
+    const int32_t* add_shift = nullptr;   // right shift of the sum
+    int out_bits = 32;                    // width of what is stored
+    void* out = nullptr;                  // first row, first column
+    ptrdiff_t out_pitch = 0;              // bytes
+};
+
+struct Gemm {
+    const uint8_t* a = nullptr;   // biased or plain unsigned bytes
+    ptrdiff_t a_pitch = 0;
+    int rows = 0;
+    const int8_t* b = nullptr;   // packed; or two 4-bit weights per byte
+    bool nibbles = false;
+    int quads = 0;                   // ceil(K / 4)
+    int panels = 0;                  // ceil(N / 16)
+    const int32_t* bias = nullptr;   // [panels · 16]
+    std::byte* scratch = nullptr;    // gemm_scratch(quads) bytes
+    Epilogue end;
+};
+
+// Unpacked nibbles of four panels, and eight rows widened to 16 bits.
+constexpr size_t gemm_scratch(int quads) { return size_t(quads) * (4 * kPanel * kQuad + 8 * kQuad * 2) + 256; }
+
+struct LayerNormRows {
+    const void* x = nullptr;
+    ptrdiff_t x_pitch = 0;
+    bool wide = true;   // int16 rather than biased bytes
+    int rows = 0;
+    int channels = 0;
+    const uint8_t* input_shift = nullptr;   // null: none
+    int input_bits = 16;
+    const uint16_t* table = nullptr;   // [768]
+    const int32_t* shift = nullptr;    // [channels padded to 64]
+    int least_shift = 0;               // smallest of shift
+    int epsilon = 0;
+    int epsilon_shift = 0;
+    int squares_shift = 0;
+    int out_bits = 8;
+    void* out = nullptr;
+    ptrdiff_t out_pitch = 0;
+    int16_t* scratch = nullptr;   // [2 · channels, each padded to 64]
+};
+
+struct SoftmaxRow {
+    const int32_t* scores = nullptr;
+    int count = 0;
+    int shift = 0;
+    bool log2 = false;
+    int guard = 15;
+    uint8_t* codes = nullptr;   // zero up to the next multiple of 64
+    uint8_t* high = nullptr;    // log2 only: upper and lower byte of 2^(guard − code)
+    uint8_t* low = nullptr;
+};
+
+struct QuotientRow {
+    const int32_t* accumulator = nullptr;   // codes × values, or its upper byte's part for log2
+    const int32_t* low = nullptr;           // log2 only: accumulator = 256 · upper + low
+    int channels = 0;
+    const int32_t* shift = nullptr;   // 22 + the operator's, 6..30
+    uint32_t total = 0;
+    int out_bits = 8;
+    void* out = nullptr;
+};
+
+struct Kernels {
+    const char* name;
+    void (*gemm)(const Gemm&);
+    void (*layernorm)(const LayerNormRows&);
+    uint32_t (*softmax)(const SoftmaxRow&);   // returns the sum of what the codes stand for
+    void (*quotient)(const QuotientRow&);
+    int64_t (
+        *probe)();   // keeps the dot-product unit busy for some microseconds; returns the products summed. May be null
+};
+
+// Null where the build left it out.
+const Kernels* kernels_scalar();
+const Kernels* kernels_avx2();
+const Kernels* kernels_avxvnni();
+const Kernels* kernels_vnni256();
+const Kernels* kernels_avx512vnni();
+
+// 2^(15 − (i + 1/2)/128), i = 0..127; handed over by the norm at start-up, never computed here.
+extern uint16_t exp2_table[128];
+// Softmax code of every distance in steps of 2^-7 octaves, made from that table.
+extern uint8_t softmax_codes[3072];
+void set_exp2_table(const uint16_t* table);
+
+}   // namespace p2vit

@@ -1,0 +1,85 @@
+// The kernel set that every CPU has: plain loops, whatever the compiler makes of them, but for the inner product on
+// x86-64, whose SSE2 every such CPU has and no compiler finds by itself.
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels.h"
+#include "row_math.h"
+
+namespace p2vit {
+
+uint16_t exp2_table[128];
+uint8_t softmax_codes[3072];
+
+void set_exp2_table(const uint16_t* table) {
+    std::copy_n(table, 128, exp2_table);
+    for (int i = 0; i < 3072; ++i)
+        softmax_codes[i] = uint8_t(std::min(((exp2_table[i & 127] >> (6 + (i >> 7))) + 1) >> 1, 255));
+}
+
+namespace {
+#include "portable.inc"
+
+// One row × one panel.
+#if defined(__SSE2__)
+inline void accumulate(const uint8_t* a, const int8_t* b, int quads, const int32_t* bias, int32_t* result) {
+    // Each 32-bit lane sums two of a column's four products; neighbours are joined at the end.
+    __m128i acc[8] = {};
+    const __m128i zero = _mm_setzero_si128();
+    for (int q = 0; q < quads; ++q) {
+        int quad;
+        std::memcpy(&quad, a + q * kQuad, sizeof quad);
+        const __m128i half = _mm_unpacklo_epi8(_mm_cvtsi32_si128(quad), zero), x = _mm_unpacklo_epi64(half, half);
+        const auto* w = reinterpret_cast<const __m128i*>(b + q * kPanel * kQuad);
+        for (int j = 0; j < 4; ++j) {
+            const __m128i bytes = _mm_loadu_si128(w + j);
+            const __m128i low = _mm_srai_epi16(_mm_unpacklo_epi8(zero, bytes), 8);
+            const __m128i high = _mm_srai_epi16(_mm_unpackhi_epi8(zero, bytes), 8);
+            acc[2 * j] = _mm_add_epi32(acc[2 * j], _mm_madd_epi16(x, low));
+            acc[2 * j + 1] = _mm_add_epi32(acc[2 * j + 1], _mm_madd_epi16(x, high));
+        }
+    }
+    for (int c = 0; c < kPanel; ++c) {
+        alignas(16) uint32_t lanes[4];
+        _mm_store_si128(reinterpret_cast<__m128i*>(lanes), acc[c / 2]);
+        result[c] = int32_t(uint32_t(bias[c]) + lanes[2 * (c % 2)] + lanes[2 * (c % 2) + 1]);
+    }
+}
+#else
+inline void accumulate(const uint8_t* a, const int8_t* b, int quads, const int32_t* bias, int32_t* result) {
+    uint32_t acc[kPanel];
+    for (int c = 0; c < kPanel; ++c) acc[c] = uint32_t(bias[c]);
+    for (int q = 0; q < quads; ++q, a += kQuad, b += kPanel * kQuad)
+        for (int c = 0; c < kPanel; ++c)
+            acc[c] += uint32_t(a[0] * b[4 * c] + a[1] * b[4 * c + 1] + a[2] * b[4 * c + 2] + a[3] * b[4 * c + 3]);
+    for (int c = 0; c < kPanel; ++c) result[c] = int32_t(acc[c]);
+}
+#endif
+
+void gemm(const Gemm& g) {
+    const size_t stride = size_t(g.quads) * kPanel * kQuad;
+    auto* unpacked = reinterpret_cast<int8_t*>(g.scratch);
+    for (int panel = 0; panel < g.panels; ++panel) {
+        const int8_t* b = g.b + panel * stride;
+        if (g.nibbles) {
+            unpack_nibbles(reinterpret_cast<const uint8_t*>(g.b) + panel * stride / 2, g.quads, unpacked);
+            b = unpacked;
+        }
+        for (int row = 0; row < g.rows; ++row) {
+            int32_t result[kPanel];
+            accumulate(g.a + row * g.a_pitch, b, g.quads, g.bias + panel * kPanel, result);
+            finish_row(g.end, row, panel * kPanel, result);
+        }
+    }
+}
+
+constexpr Kernels table{"scalar", gemm, portable_layernorm, portable_softmax, portable_quotient, nullptr};
+}   // namespace
+
+const Kernels* kernels_scalar() { return &table; }
+
+}   // namespace p2vit

@@ -1,0 +1,327 @@
+// Attention: keys and values are packed like weights, then every row tile goes through scores, softmax and values.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "steps.h"
+
+namespace p2vit {
+namespace {
+
+constexpr int kTile = 16;   // query rows whose scores are alive at once: they stay in the first cache
+
+int64_t now() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+struct Shape {
+    int heads, dim, keys;
+
+    int key_panels() const { return ceil_div(keys, kPanel); }
+    int dim_quads() const { return ceil_div(dim, kQuad); }
+    int dim_panels() const { return ceil_div(dim, kPanel); }
+    int key_quads() const { return ceil_div(keys, kQuad); }
+    // Of one head: the packed keys, and −128 · Σk of each key, which takes the bias of the queries off again.
+    size_t key_bytes() const { return size_t(key_panels()) * dim_quads() * 64; }
+    size_t key_sums() const { return size_t(key_panels()) * kPanel; }
+    size_t head_keys() const { return key_bytes() + key_sums() * sizeof(int32_t); }
+    size_t head_values() const { return size_t(dim_panels()) * key_quads() * 64; }
+};
+
+class PackKeysStep final : public Step {
+  public:
+    PackKeysStep(Shape shape, int in, int column, int out) : shape_(shape), in_(in), column_(column), out_(out) {}
+
+    void run(const Work& work, int first, int count) const override {
+        for (int m = first; m < first + count; m += kQuad) {
+            const int rows = std::min(kQuad, first + count - m);
+            for (int h = 0; h < shape_.heads; ++h) pack(work, m, rows, h);
+        }
+    }
+
+  private:
+    // Up to four keys of one head: they lie beside each other in a panel, because m is a multiple of four.
+    void pack(const Work& work, int m, int rows, int h) const {
+        std::byte* head = work.row(out_, 0) + h * shape_.head_keys();
+        auto* out = reinterpret_cast<uint32_t*>(head + size_t(m / kPanel) * shape_.dim_quads() * 64) + m % kPanel;
+        auto* sums = reinterpret_cast<int32_t*>(head + shape_.key_bytes()) + m;
+        const uint8_t* source[kQuad];
+        for (int i = 0; i < rows; ++i)
+            source[i] = reinterpret_cast<const uint8_t*>(work.row(in_, m + i)) + column_ + h * shape_.dim;
+        int d = 0, sum[kQuad] = {};
+#if defined(__SSE2__)
+        if (rows == kQuad) {
+            const __m128i sign = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
+            __m128i total[kQuad] = {};
+            for (; d + 16 <= shape_.dim; d += 16) {   // four quads of four keys: a transpose of 4 × 4 words
+                __m128i r[kQuad];
+                for (int i = 0; i < kQuad; ++i) {
+                    r[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source[i] + d));
+                    total[i] = _mm_add_epi32(total[i], _mm_sad_epu8(r[i], zero));
+                    r[i] = _mm_xor_si128(r[i], sign);
+                }
+                const __m128i lo01 = _mm_unpacklo_epi32(r[0], r[1]), hi01 = _mm_unpackhi_epi32(r[0], r[1]);
+                const __m128i lo23 = _mm_unpacklo_epi32(r[2], r[3]), hi23 = _mm_unpackhi_epi32(r[2], r[3]);
+                uint32_t* to = out + d / kQuad * kPanel;
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi64(lo01, lo23));
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + kPanel), _mm_unpackhi_epi64(lo01, lo23));
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 2 * kPanel), _mm_unpacklo_epi64(hi01, hi23));
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 3 * kPanel), _mm_unpackhi_epi64(hi01, hi23));
+            }
+            for (int i = 0; i < kQuad; ++i)
+                sum[i] = _mm_cvtsi128_si32(total[i]) + _mm_cvtsi128_si32(_mm_srli_si128(total[i], 8));
+        }
+#endif
+        for (int i = 0; i < rows; ++i) {
+            for (int q = d; q < shape_.dim; q += kQuad) {
+                uint8_t quad[kQuad] = {};   // what follows the last channel is the next head's
+                for (int k = q; k < std::min(q + kQuad, shape_.dim); ++k) {
+                    quad[k - q] = source[i][k] ^ 0x80;
+                    sum[i] += source[i][k];
+                }
+                std::memcpy(out + q / kQuad * kPanel + i, quad, sizeof quad);
+            }
+            sums[i] = -128 * (sum[i] - 128 * shape_.dim);
+        }
+    }
+
+    Shape shape_;
+    int in_, column_, out_;
+};
+
+class PackValuesStep final : public Step {
+  public:
+    PackValuesStep(Shape shape, int in, int column, int out) : shape_(shape), in_(in), column_(column), out_(out) {}
+
+    void run(const Work& work, int first, int count) const override {
+        std::byte* base = work.row(out_, 0);
+        const size_t panel = size_t(shape_.key_quads()) * 64;
+        for (int m = first; m < first + count; m += kQuad) {
+            const uint8_t* rows[kQuad];
+            for (int i = 0; i < kQuad; ++i)   // the codes of keys beyond the last are 0: any row will do for them
+                rows[i] = reinterpret_cast<const uint8_t*>(work.row(in_, std::min(m + i, first + count - 1))) + column_;
+            for (int h = 0; h < shape_.heads; ++h) {
+                std::byte* out = base + h * shape_.head_values() + size_t(m / kQuad) * 64;
+                for (int d = 0; d < shape_.dim; d += kPanel, out += panel)
+                    interleave(rows, h * shape_.dim + d, std::min(kPanel, shape_.dim - d),
+                               reinterpret_cast<uint8_t*>(out));
+            }
+        }
+    }
+
+  private:
+    // Four rows of up to 16 channels → 16 groups of four.
+    static void interleave(const uint8_t* const rows[kQuad], int d, int count, uint8_t* out) {
+#if defined(__SSE2__)
+        if (count == kPanel) {
+            const __m128i sign = _mm_set1_epi8(-128);
+            __m128i r[kQuad];
+            for (int i = 0; i < kQuad; ++i)
+                r[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + d)), sign);
+            const __m128i lo01 = _mm_unpacklo_epi8(r[0], r[1]), hi01 = _mm_unpackhi_epi8(r[0], r[1]);
+            const __m128i lo23 = _mm_unpacklo_epi8(r[2], r[3]), hi23 = _mm_unpackhi_epi8(r[2], r[3]);
+            auto* to = reinterpret_cast<__m128i*>(out);
+            _mm_storeu_si128(to, _mm_unpacklo_epi16(lo01, lo23));
+            _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(lo01, lo23));
+            _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(hi01, hi23));
+            _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(hi01, hi23));
+            return;
+        }
+#endif
+        for (int c = 0; c < count; ++c)
+            for (int i = 0; i < kQuad; ++i) out[c * kQuad + i] = rows[i][d + c] ^ 0x80;
+    }
+
+    Shape shape_;
+    int in_, column_, out_;
+};
+
+class AttentionStep final : public Step {
+  public:
+    AttentionStep(const Kernels* kernels, AttentionConfig config, int queries, int column, int keys, int values,
+                  int out)
+        : kernels_(kernels),
+          config_(std::move(config)),
+          shape_{config_.heads, config_.head_dim, config_.keys},
+          queries_(queries),
+          column_(column),
+          keys_(keys),
+          values_(values),
+          out_(out),
+          score_pitch_(round_up(config_.keys, 64)),
+          code_pitch_(round_up(config_.keys, 64) + 64),
+          channel_pitch_(round_up(config_.head_dim, kPanel)),
+          zeros_(channel_pitch_, 0) {
+        config_.out_shift.resize(config_.out_shift.size() + kPanel, 22);   // read in whole registers
+    }
+
+    void run(const Work& work, int first, int count) const override {
+        const std::byte* keys = work.row(keys_, 0);
+        const std::byte* values = work.row(values_, 0);
+        for (int h = 0; h < shape_.heads; ++h)
+            for (int row = first; row < first + count; row += kTile)
+                tile(work, h, row, std::min(kTile, first + count - row), keys + h * shape_.head_keys(),
+                     values + h * shape_.head_values());
+    }
+
+    size_t scratch() const override {
+        return kTile * (score_pitch_ * 4 + 3 * code_pitch_ + 2 * channel_pitch_ * 4) + 1024;
+    }
+
+  private:
+    void tile(const Work& work, int h, int row, int rows, const std::byte* keys, const std::byte* values) const {
+        auto* scores = reinterpret_cast<int32_t*>(work.scratch);
+        auto* codes = reinterpret_cast<uint8_t*>(scores + kTile * score_pitch_);
+        uint8_t *high = codes + kTile * code_pitch_, *low = high + kTile * code_pitch_;
+        auto* sums = reinterpret_cast<int32_t*>(low + kTile * code_pitch_);
+        int32_t* low_sums = sums + kTile * channel_pitch_;
+        uint32_t totals[kTile];
+
+        Gemm g;
+        g.a = reinterpret_cast<const uint8_t*>(work.row(queries_, row)) + column_ + h * shape_.dim;
+        g.a_pitch = work.pitch(queries_);
+        g.rows = rows;
+        g.b = reinterpret_cast<const int8_t*>(keys);
+        g.quads = shape_.dim_quads();
+        g.panels = shape_.key_panels();
+        g.bias = reinterpret_cast<const int32_t*>(keys + shape_.key_bytes());
+        g.end.out = scores;
+        g.end.out_pitch = ptrdiff_t(score_pitch_ * sizeof(int32_t));
+        kernels_->gemm(g);
+
+        const int64_t before = work.parts_ns ? now() : 0;
+        SoftmaxRow s;
+        s.count = shape_.keys;
+        s.shift = config_.softmax_shift[h];
+        s.log2 = config_.log2;
+        s.guard = config_.guard;
+        for (int i = 0; i < rows; ++i) {
+            s.scores = scores + i * score_pitch_;
+            s.codes = codes + i * code_pitch_;
+            if (config_.log2) {
+                s.high = high + i * code_pitch_;
+                s.low = low + i * code_pitch_;
+            }
+            totals[i] = kernels_->softmax(s);
+            show(work, h, row + i, s);
+        }
+        const int64_t between = work.parts_ns ? now() : 0;
+
+        g.a = config_.log2 ? high : codes;
+        g.a_pitch = ptrdiff_t(code_pitch_);
+        g.b = reinterpret_cast<const int8_t*>(values);
+        g.quads = shape_.key_quads();
+        g.panels = shape_.dim_panels();
+        g.bias = zeros_.data();
+        g.end.out = sums;
+        g.end.out_pitch = ptrdiff_t(channel_pitch_ * sizeof(int32_t));
+        kernels_->gemm(g);
+        if (config_.log2) {
+            g.a = low;
+            g.end.out = low_sums;
+            kernels_->gemm(g);
+        }
+        QuotientRow q;
+        q.channels = shape_.dim;
+        q.shift = config_.out_shift.data() + h * shape_.dim;
+        q.out_bits = config_.out_bits;
+        for (int i = 0; i < rows; ++i) {
+            q.accumulator = sums + i * channel_pitch_;
+            q.low = config_.log2 ? low_sums + i * channel_pitch_ : nullptr;
+            q.total = totals[i];
+            q.out = work.row(out_, row + i) + h * shape_.dim * config_.out_bits / 8;
+            kernels_->quotient(q);
+        }
+        if (work.parts_ns) {
+            work.parts_ns[1] += between - before;
+            work.parts_ns[2] += now() - between;
+        }
+    }
+
+    // Inner tensors are written only where somebody asked for them.
+    void show(const Work& work, int h, int row, const SoftmaxRow& s) const {
+        const int rows = (*work.buffers)[queries_].rows;
+        const size_t at = (size_t(h) * rows + row) * shape_.keys;
+        if (config_.scores_output >= 0)
+            std::memcpy(work.output(config_.scores_output) + at * sizeof(int32_t), s.scores,
+                        shape_.keys * sizeof(int32_t));
+        if (config_.codes_output >= 0) std::memcpy(work.output(config_.codes_output) + at, s.codes, shape_.keys);
+    }
+
+    const Kernels* kernels_;
+    AttentionConfig config_;
+    Shape shape_;
+    int queries_, column_, keys_, values_, out_;
+    size_t score_pitch_, code_pitch_, channel_pitch_;
+    std::vector<int32_t> zeros_;
+};
+
+Shape checked(int heads, int dim, int keys) {
+    require(heads >= 1 && heads <= 1024 && dim >= 1 && dim <= 4096 && keys >= 1 && keys <= 32767,
+            "attention of 1..1024 heads, 1..4096 channels, 1..32767 keys");
+    return {heads, dim, keys};
+}
+
+void require_rows(const Buffer& b, int column, const Shape& shape, const char* message) {
+    require(b.kind == Kind::biased8 && column >= 0 && column + shape.heads * shape.dim <= b.columns, message);
+}
+
+}   // namespace
+
+size_t packed_keys_bytes(int heads, int dim, int keys) { return heads * checked(heads, dim, keys).head_keys() + 64; }
+size_t packed_values_bytes(int heads, int dim, int keys) {
+    return heads * checked(heads, dim, keys).head_values() + 64;
+}
+
+void add_pack_keys(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
+    const Shape shape = checked(heads, dim, keys);
+    require_rows(plan.buffer(in), column, shape, "keys are int8 rows of all heads");
+    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every key");
+    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_keys_bytes(heads, dim, keys),
+            "packed keys need more room");
+    plan.add_step(std::make_unique<PackKeysStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
+}
+
+void add_pack_values(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
+    const Shape shape = checked(heads, dim, keys);
+    require_rows(plan.buffer(in), column, shape, "values are int8 rows of all heads");
+    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every value");
+    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_values_bytes(heads, dim, keys),
+            "packed values need more room");
+    plan.add_step(std::make_unique<PackValuesStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
+}
+
+void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int queries, int column, int keys, int values,
+                   int out) {
+    const Shape shape = checked(c.heads, c.head_dim, c.keys);
+    const Buffer &q = plan.buffer(queries), &y = plan.buffer(out);
+    const size_t channels = size_t(c.heads) * c.head_dim;
+    require_rows(q, column, shape, "queries are int8 rows of all heads");
+    require(plan.buffer(keys).kind == Kind::raw &&
+                plan.buffer(keys).pitch >= packed_keys_bytes(c.heads, c.head_dim, c.keys),
+            "packed keys");
+    require(plan.buffer(values).kind == Kind::raw &&
+                plan.buffer(values).pitch >= packed_values_bytes(c.heads, c.head_dim, c.keys),
+            "packed values");
+    require(y.columns == int(channels) && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16,
+            "the output of attention has another shape");
+    require(int(c.softmax_shift.size()) == c.heads && c.out_shift.size() == channels,
+            "attention has a shift per head and per channel");
+    for (int32_t s : c.softmax_shift) require(s >= -24 && s <= 24, "a shift of softmax leaves -24..24");
+    for (int32_t s : c.out_shift) require(s >= 6 && s <= 30, "a shift of attention leaves -16..8");
+    require(c.guard >= 8 && c.guard <= 15, "guard leaves 8..15");
+    const size_t shown = size_t(c.heads) * q.rows * c.keys;
+    require(c.scores_output < int(plan.output_count()) && c.codes_output < int(plan.output_count()), "no such output");
+    require(c.scores_output < 0 || plan.output_bytes(c.scores_output) == shown * 4,
+            "the scores' output has another size");
+    require(c.codes_output < 0 || plan.output_bytes(c.codes_output) == shown, "the codes' output has another size");
+    plan.add_step(std::make_unique<AttentionStep>(plan.kernels(), std::move(c), queries, column, keys, values, out),
+                  nodes, {{queries, false}, {keys, true}, {values, true}, {out, false}});
+}
+
+}   // namespace p2vit

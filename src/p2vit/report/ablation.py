@@ -1,0 +1,89 @@
+"""The ablation table: every method, and ours with one piece taken away, on the same photos."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2vit.report.accuracy import Predict
+
+COLUMNS = ("name", "integer", "top1", "agreement", "sqnr_db", "seconds")
+
+
+class Remembered:
+    """The float model's outputs on fixed photos, computed once for all rows of the table.
+
+    Args:
+        batches: (uint8 [B, H, W, 3], int64 [B]) that every row is measured on.
+        predict: The float model.
+    """
+
+    def __init__(self, batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]], predict: Predict) -> None:
+        self.batches = list(batches)
+        self._predict = predict
+        self._known: dict[int, Any] = {}
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Any:
+        """What the float model says of one of the batches."""
+        key = id(pixels)  # the batches live as long as this object, so identities are unique
+        if key not in self._known:
+            self._known[key] = self._predict(pixels)
+        return self._known[key]
+
+
+def choose_rows(methods: Sequence[str], pieces: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Names of the rows to measure, in the table's order.
+
+    Args:
+        methods: All methods.
+        pieces: All variants with one piece taken away.
+        wanted: Parts of names, any case; empty for all.
+    """
+    names = [*methods, *pieces]
+    if not wanted:
+        return names
+    return [name for name in names if name in wanted or any(part.lower() in name.lower() for part in wanted)]
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table as Markdown, with the command that made it.
+
+    Args:
+        result: Of ``p2vit ablate``.
+    """
+
+    def show(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}"
+
+    lines = [
+        f"# Ablation: {result['model']} on {result['data']}, {result['bits']}",
+        "",
+        f"{result['images']} photos, {result['calibration_images']} calibration photos, seed {result['seed']}. "
+        f"Float top-1 {show(result['top1_float'])} %. *simulated*: the method has no integer program, so it was run in "
+        "float arithmetic on its grids.",
+        "",
+        "| method | runs as | top-1 % | agreement % | SQNR dB | quantize s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        kind = "integers" if row["integer"] else "simulated"
+        lines.append(
+            f"| {row['name']} | {kind} | {show(row['top1'])} | {show(row['agreement'])} | {show(row['sqnr_db'])} | "
+            f"{row['seconds']:.1f} |"
+        )
+    return "\n".join([*lines, "", f"Made by `{result['command']}`.", ""])
+
+
+def plot(result: dict[str, Any]) -> str:
+    """SQNR of every row as an SVG chart.
+
+    Args:
+        result: Of ``p2vit ablate``.
+    """
+    from p2vit.report.svg import ranked_bars
+
+    rows = [(row["name"], row["sqnr_db"] or 0.0) for row in result["rows"]]
+    return ranked_bars(rows, "dB", f"SQNR of the feature: {result['model']} on {result['data']}, {result['bits']}")
+
+

@@ -1,0 +1,162 @@
+"""The report about a program: its data as one JSON object, and the same as one HTML file without any link out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from p2vit import __version__
+from p2vit.numerics import Linear
+from p2vit.program.audit import AuditReport, audit
+from p2vit.program.graph import IntegerProgram
+from p2vit.program.inspect import ProgramSummary, summarize
+from p2vit.report.peers import LABEL, PEERS
+from p2vit.report.svg import bar_chart, sensitivity_plot
+
+#: Tensors of one block share a pattern: more bars than this are not readable.
+REGISTER = 32
+
+
+def report_data(
+    program: IntegerProgram,
+    *,
+    quantize: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    proof: AuditReport | None = None,
+) -> dict[str, Any]:
+    """Collect everything that the page shows.
+
+    Args:
+        program: What the report is about.
+        quantize: Result of ``p2vit quantize``, or its ``sensitivity.json``.
+        evaluation: Result of ``p2vit eval``.
+        proof: The audit, where it was made already.
+
+    Returns:
+        One object of plain values.
+    """
+    proof = proof or audit(program)
+    summary = summarize(program)
+    quantize, evaluation = dict(quantize or {}), dict(evaluation or {})
+    return {
+        "p2vit": __version__,
+        "program_sha256": proof.program_sha256,
+        "source": program.provenance.get("source", "unknown"),
+        "bits": quantize.get("bits"),
+        "method": quantize.get("method"),
+        "seconds": quantize.get("seconds"),
+        "calibration_images": quantize.get("calibration_images"),
+        "evaluation": evaluation or None,
+        "audit": {**proof.model_dump(exclude={"layers"}), "passed": proof.passed},
+        "accumulators": accumulators(proof),
+        "registers": registers(proof),
+        "exponents": exponents(program),
+        "sizes": sizes(summary),
+        "blocks": [dict(row) for row in quantize.get("blocks", [])],
+        "peers": {"label": LABEL, "rows": PEERS.get(str(evaluation.get("data")), [])},
+    }
+
+
+def accumulators(proof: AuditReport) -> list[dict[str, Any]]:
+    """Proven accumulator width of every layer with weights."""
+    return [
+        {"name": layer.name, "bits": layer.accumulator_bits, "weight_bits": layer.weight_bits}
+        for layer in proof.layers
+        if layer.weight_bits is not None
+    ]
+
+
+def registers(proof: AuditReport) -> list[dict[str, Any]]:
+    """Widest register of each kind of operator, and the node that has it."""
+    widest: dict[str, Any] = {}
+    for layer in proof.layers:
+        if layer.kind not in widest or layer.widest_bits > widest[layer.kind].widest_bits:
+            widest[layer.kind] = layer
+    return [
+        {"kind": kind, "node": layer.name, "register": layer.widest, "bits": layer.widest_bits}
+        for kind, layer in widest.items()
+    ]
+
+
+def exponents(program: IntegerProgram) -> list[dict[str, Any]]:
+    """Exponents of every tensor, and of the accumulators of layers with weights."""
+    rows = []
+    for node in program.nodes:
+        spec = program.tensors[node.name]
+        row: dict[str, Any] = {
+            "name": node.name,
+            "low": int(spec.exponent.min()),
+            "high": int(spec.exponent.max()),
+            "count": int(spec.exponent.size),
+        }
+        if isinstance(node.operator, Linear) and node.operator.accumulator_exponent.size:
+            row["accumulator_low"] = int(node.operator.accumulator_exponent.min())
+            row["accumulator_high"] = int(node.operator.accumulator_exponent.max())
+        rows.append(row)
+    return rows
+
+
+def sizes(summary: ProgramSummary) -> dict[str, int]:
+    """Bytes and work."""
+    return {
+        "weight_bytes": summary.weight_bytes,
+        "parameter_bytes": summary.parameter_bytes,
+        "peak_activation_bytes": summary.peak_activation_bytes,
+        "macs": summary.macs,
+        "nodes": len(summary.layers),
+    }
+
+
+def charts(data: Mapping[str, Any]) -> dict[str, str]:
+    """SVG texts by name; only of what there is data for."""
+    found = {}
+    if data["blocks"]:
+        found["sensitivity"] = sensitivity_plot(data["blocks"])
+    rows = data["accumulators"]
+    if rows:
+        bits = [row["bits"] for row in rows]
+        found["accumulators"] = bar_chart(
+            [row["name"] for row in rows],
+            [0] * len(rows),
+            bits,
+            "bits",
+            "Proven accumulator width of each layer",
+            limit=(REGISTER, "int32"),
+        )
+    for key, low, high, title in (
+        ("activations", "low", "high", "Exponents of each tensor"),
+        ("products", "accumulator_low", "accumulator_high", "Exponents of each accumulator"),
+    ):
+        chosen = [row for row in data["exponents"] if low in row]
+        if chosen:
+            lows, highs = ([row[edge] for row in chosen] for edge in (low, high))
+            found[key] = bar_chart([row["name"] for row in chosen], lows, highs, "log2 of the scale", title)
+    return found
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The page.
+
+    Args:
+        data: Of `report_data`.
+
+    Returns:
+        HTML with everything in it: no script, no font, no picture is loaded from anywhere.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("p2vit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template("report.html.j2").render(data=data, charts=charts(data))
+
+
+def number(value: float | None, digits: int = 2, unit: str = "") -> str:
+    """A measured number for people; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:,.{digits}f}"
+    return f"{text} {unit}" if unit else text

@@ -1,0 +1,57 @@
+"""Figures of other tools on the benchmarks, to print beside ours: quoted, with where they were measured."""
+
+from typing import Any
+
+#: How every row below came about; printed with them.
+LABEL = "measured for this project on another machine (2 CPU cores, AVX512-VNNI); not measured in this run"
+FLOAT_PARTS = "LayerNorm, softmax, GELU, adds, scales"
+
+#: Benchmark → rows: tool, top-1 %, agreement %, SQNR dB, seconds to quantize, what stays float.
+PEERS: dict[str, list[dict[str, Any]]] = {
+    "elpv": [
+        {"name": "float32", "top1": 85.90, "agreement": None, "sqnr_db": None, "seconds": None, "floats": "everything"},
+        {
+            "name": "NNCF 3.4 → OpenVINO int8, 300 images",
+            "top1": 85.82,
+            "agreement": 97.5,
+            "sqnr_db": 22.5,
+            "seconds": 29.5,
+            "floats": FLOAT_PARTS,
+        },
+        {
+            "name": "ONNX Runtime 1.32 static QDQ, 32 images",
+            "top1": 78.66,
+            "agreement": 84.2,
+            "sqnr_db": 13.1,
+            "seconds": 6.0,
+            "floats": FLOAT_PARTS,
+        },
+        {
+            "name": "released P²-ViT code, 16 images (on 328 photos; float there 88.1 %)",
+            "top1": 67.4,
+            "agreement": 77.4,
+            "sqnr_db": None,
+            "seconds": 229.0,
+            "floats": "residual scales, GELU, LayerNorm statistics, biases",
+        },
+    ],
+    "textile": [
+        {"name": "float32", "top1": 75.80, "agreement": None, "sqnr_db": None, "seconds": None, "floats": "everything"},
+        {
+            "name": "NNCF → OpenVINO int8",
+            "top1": 74.80,
+            "agreement": 95.8,
+            "sqnr_db": 26.1,
+            "seconds": None,
+            "floats": FLOAT_PARTS,
+        },
+        {
+            "name": "ONNX Runtime int8",
+            "top1": 51.1,
+            "agreement": 36.5,
+            "sqnr_db": 10.3,
+            "seconds": None,
+            "floats": FLOAT_PARTS,
+        },
+    ],
+}
