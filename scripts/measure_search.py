@@ -1,0 +1,251 @@
+"""Measure four-bit weights and the search for mixed widths, into results/search/.
+
+    python scripts/measure_search.py final elpv --bits w4a8           # integer program, held-out photos
+    python scripts/measure_search.py prepare elpv                     # round all layers at all widths, once
+    python scripts/measure_search.py front elpv                       # budgets: searched, uniform, random
+    python scripts/measure_search.py ablation elpv                    # coarse, fine, both; Hessian, direct
+    python scripts/measure_search.py final elpv --mix front:6         # the front's mix at 6 bits, as a program
+    python scripts/measure_search.py summary                          # front plot and tables from the JSON files
+
+Everything but ``final`` sees calibration photos only; ``final`` is run once nothing is left to choose.
+"""
+
+import argparse
+import json
+import pickle
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p2vit.cli.audit import run_audit
+from p2vit.cli.evaluate import run_eval
+from p2vit.data.benchmarks import open_photos
+from p2vit.models.registry import load_model
+from p2vit.program.format import save
+from p2vit.quant.api import quantize
+from p2vit.quant.config import OURS, parse_bits
+from p2vit.quant.search.cost import Budget, parse_budget
+from p2vit.quant.search.fine import Evolution, Space
+from p2vit.quant.search.run import Prepared, SearchConfig, prepare, search
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, OUT = ROOT / "results" / "search", ROOT / "out" / "search"
+BUDGETS = (4.25, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 7.75)
+WIDTHS = (4, 5, 6, 8)
+PHOTOS, LIBRARY_PHOTOS, HELD_OUT, RANDOM_MIXES = 96, 48, 8, 6
+EVOLUTION = Evolution(population=10, generations=3, crossovers=6, mutations=6)
+
+
+def write(name: str, value: Any) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(value, indent=1) + "\n")
+    print("wrote", RESULTS / f"{name}.json", flush=True)
+
+
+def read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def calibration(data: str, model: Any, count: int) -> np.ndarray:
+    return np.concatenate(list(open_photos(data, model.preprocessing).calibration(count, 0)))
+
+
+def final(data: str, bits: str, mix: str | None, photos: int, threads: int) -> None:
+    model = load_model(f"dinov2-{data}")
+    config, name, row = replace(OURS, weight_bits=parse_bits(bits)), f"{data}-{bits}", {}
+    if mix:
+        front, limit = mix.split(":")
+        row = next(row for row in read(f"{front}-{data}")["rows"] if row["budget"] == float(limit))
+        config, name = replace(OURS, layer_bits=row["bits_per_layer"]), f"{data}-mix{limit}"
+    cpu = time.process_time()
+    result = quantize(model, [calibration(data, model, photos)], config, threads=threads, calibration=data)
+    cpu = time.process_time() - cpu
+    folder = OUT / name
+    save(result.program, folder, overwrite=True)
+    print(f"quantized in {result.seconds:.0f} s ({cpu:.0f} s of one core)", flush=True)
+    audit = run_audit(folder)
+    accuracy = run_eval(folder, data, backend="torch", threads=threads)
+    keys = ("images", "top1", "top1_float", "agreement", "sqnr_db")
+    numbers = {key: accuracy[key] for key in keys}
+    proved = {key: audit[key] for key in ("float_ops", "non_pot_scales", "max_accumulator_bits")}
+    note = {"seconds": round(result.seconds, 1), "core_seconds": round(cpu, 1), "calibration_images": photos}
+    cost = {"average_bits": row.get("cost", float(parse_bits(bits)))}
+    write(f"final-{name}", {"program": name, **numbers, **proved, **note, **cost})
+
+
+def prepared_file(data: str) -> Path:
+    return OUT / f"prepared-{data}.pickle"
+
+
+def prepare_all(data: str, threads: int) -> None:
+    model = load_model(f"dinov2-{data}")
+    photos = calibration(data, model, PHOTOS + HELD_OUT)
+    ready = prepare(model, photos[:LIBRARY_PHOTOS], photos[PHOTOS:], OURS, WIDTHS, threads=threads)
+    for measure in ("direct", "hessian"):
+        ready.sensitivity(measure, threads)  # type: ignore[arg-type]
+    OUT.mkdir(parents=True, exist_ok=True)
+    prepared_file(data).write_bytes(pickle.dumps(ready))
+    print({key: round(value, 1) for key, value in ready.seconds.items()}, flush=True)
+
+
+def narrowed(ready: Prepared, widths: tuple[int, ...]) -> Prepared:
+    """The same preparation with fewer widths to choose from."""
+    scorer = replace(ready.scorer, library=replace(ready.scorer.library, widths=widths))
+    tables = {
+        measure: {layer: {w: row[w] for w in widths} for layer, row in table.items()}
+        for measure, table in ready._tables.items()
+    }
+    return Prepared(ready.model, scorer, ready.seed, {}, tables)
+
+
+def average(limit: float, ready: Prepared) -> Budget:
+    return parse_budget(f"average-bits={limit}", ready.scorer.library.layers)
+
+
+def front(data: str, threads: int) -> None:
+    ready = pickle.loads(prepared_file(data).read_bytes())
+    two, scorer = narrowed(ready, (4, 8)), ready.scorer
+    uniform = {
+        width: scorer.score({x.name: width for x in scorer.library.layers}, threads) for width in WIDTHS
+    }
+    print("uniform", uniform, flush=True)
+    rows = []
+    for limit in BUDGETS:
+        row: dict[str, Any] = {"budget": limit}
+        start = time.perf_counter()
+        for name, source in (("", two), ("_any_width", ready)):
+            found = search(source, average(limit, source), SearchConfig(evolution=EVOLUTION), threads=threads)
+            coarse = search(source, average(limit, source), SearchConfig(fine=False), threads=threads)
+            row |= {
+                f"searched{name}": found.sqnr_db,
+                f"coarse{name}": coarse.sqnr_db,
+                f"cost{name}": found.cost,
+                f"bits_per_layer{name}": found.bits_per_layer,
+            }
+        space = Space(two.scorer.library.layers, (4, 8), average(limit, two))
+        random = np.random.default_rng(int(limit * 100))
+        mixes = [scorer.score(space.bits(space.random(random)), threads) for _ in range(RANDOM_MIXES)]
+        width = max(width for width in WIDTHS if width <= limit)
+        row |= {"random_mean": statistics.mean(mixes), "random_best": max(mixes)}
+        row |= {"uniform": uniform[width], "uniform_bits": width, "uniform_4_8": uniform[4]}
+        row["seconds"] = round(time.perf_counter() - start, 1)
+        print({key: value for key, value in row.items() if not key.startswith("bits_per")}, flush=True)
+        rows.append(row)
+    write(f"front-{data}", {"uniform": uniform, "held_out_images": HELD_OUT, "rows": rows})
+
+
+def ablation(data: str, threads: int) -> None:
+    ready = pickle.loads(prepared_file(data).read_bytes())
+    two, rows = narrowed(ready, (4, 8)), []
+    cases = {
+        "coarse only, direct": {"fine": False},
+        "coarse only, Hessian": {"fine": False, "measure": "hessian"},
+        "fine only": {"coarse": False},
+        "both, direct": {},
+        "both, Hessian": {"measure": "hessian"},
+    }
+    for limit in (4.5, 6.0):
+        for name, changes in cases.items():
+            start = time.perf_counter()
+            settings = SearchConfig(evolution=EVOLUTION, **changes)  # type: ignore[arg-type]
+            found = search(two, average(limit, two), settings, threads=threads)
+            minutes = (time.perf_counter() - start) / 60
+            if settings.coarse:
+                minutes += ready.seconds[settings.measure] / 60
+            row = {"budget": limit, "case": name, "sqnr_db": found.sqnr_db, "candidates": found.candidates}
+            rows.append({**row, "minutes": round(minutes, 2)})
+            print(rows[-1], flush=True)
+    write(f"ablation-{data}", {"library_minutes": round(ready.seconds["library"] / 60, 2), "rows": rows})
+
+
+def summary() -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    lines = ["# Measured by scripts/measure_search.py", "", "## Integer programs on held-out photos", ""]
+    lines += ["| program | bits | top-1 | float | agreement | SQNR dB | s (core s) | accumulator bits |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("final-*.json")):
+        r = json.loads(path.read_text())
+        lines.append(
+            f"| {r['program']} | {r['average_bits']:.2f} | {r['top1']:.2f} | {r['top1_float']:.2f} "
+            f"| {r['agreement']:.2f} | {r['sqnr_db']:.2f} | {r['seconds']:.0f} ({r['core_seconds']:.0f}) | {r['max_accumulator_bits']} |"
+        )
+    for path in sorted(RESULTS.glob("front-*.json")):
+        data, value = path.stem.removeprefix("front-"), json.loads(path.read_text())
+        rows = value["rows"]
+        lines += [
+            "",
+            f"## Front on {data}: feature SQNR (dB) on {value['held_out_images']} held-out calibration photos",
+            "",
+        ]
+        lines += [
+            "| budget | 4/8 searched | coarse | 4/5/6/8 searched | uniform (width) | random mean | best of 6 |"
+        ]
+        lines += ["|---|---|---|---|---|---|---|"]
+        lines += [
+            f"| {r['budget']} | {r['searched']:.2f} | {r['coarse']:.2f} | {r['searched_any_width']:.2f} "
+            f"| {r['uniform']:.2f} ({r['uniform_bits']}) | {r['random_mean']:.2f} | {r['random_best']:.2f} |"
+            for r in rows
+        ]
+        figure, axes = pyplot.subplots(figsize=(7, 4.5))
+        budgets = [r["budget"] for r in rows]
+        axes.plot(budgets, [r["searched"] for r in rows], "o-", label="searched, 4 or 8 bits")
+        axes.plot(budgets, [r["searched_any_width"] for r in rows], "s-", label="searched, 4, 5, 6 or 8 bits")
+        axes.plot(budgets, [r["random_mean"] for r in rows], "x--", label="random 4/8 mix, mean of 6")
+        widths = [int(width) for width in value["uniform"]]
+        axes.step(
+            widths, list(value["uniform"].values()), where="post", label="uniform", color="grey", marker="d"
+        )
+        axes.set(
+            xlabel="average bits of a weight", ylabel="feature SQNR, dB", title=f"DINOv2 ViT-S/14, {data}"
+        )
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.tight_layout()
+        figure.savefig(RESULTS / f"front-{data}.png", dpi=120, metadata={"Software": None})
+    for path in sorted(RESULTS.glob("ablation-*.json")):
+        value = json.loads(path.read_text())
+        lines += [
+            "",
+            f"## Ablation on {path.stem.removeprefix('ablation-')} (library: {value['library_minutes']} min)",
+            "",
+        ]
+        lines += ["| budget | search | SQNR dB | candidates | minutes |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {r['budget']} | {r['case']} | {r['sqnr_db']:.2f} | {r['candidates']} | {r['minutes']} |"
+            for r in value["rows"]
+        ]
+    (RESULTS / "summary.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("final", "prepare", "front", "ablation", "summary"))
+    parser.add_argument("data", nargs="?", default="elpv", choices=("elpv", "textile"))
+    parser.add_argument("--bits", default="w4a8")
+    parser.add_argument("--mix", metavar="front:BUDGET")
+    parser.add_argument("--photos", type=int, default=PHOTOS)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    if arguments.what == "final":
+        final(arguments.data, arguments.bits, arguments.mix, arguments.photos, arguments.threads)
+    elif arguments.what == "summary":
+        summary()
+    else:
+        {"prepare": prepare_all, "front": front, "ablation": ablation}[arguments.what](
+            arguments.data, arguments.threads
+        )
+
+
+if __name__ == "__main__":
+    main()
