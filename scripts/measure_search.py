@@ -1,10 +1,12 @@
 """Measure four-bit weights and the search for mixed widths, into results/search/.
 
-    python scripts/measure_search.py final elpv --bits w4a8           # integer program, held-out photos
+    python scripts/measure_search.py quantize elpv --bits w4a8        # an integer program
     python scripts/measure_search.py prepare elpv                     # round all layers at all widths, once
     python scripts/measure_search.py front elpv                       # budgets: searched, uniform, random
     python scripts/measure_search.py ablation elpv                    # coarse, fine, both; Hessian, direct
-    python scripts/measure_search.py final elpv --mix front:6         # the front's mix at 6 bits, as a program
+    python scripts/measure_search.py quantize elpv --mix 6            # the front's mix at 6 bits, as a program
+    python scripts/measure_search.py final elpv --bits w4a8           # programs on the held-out photos
+    python scripts/measure_search.py final elpv --mix 6
     python scripts/measure_search.py summary                          # front plot and tables from the JSON files
 
 Everything but ``final`` sees calibration photos only; ``final`` is run once nothing is left to choose.
@@ -36,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS, OUT = ROOT / "results" / "search", ROOT / "out" / "search"
 BUDGETS = (4.25, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 7.75)
 WIDTHS = (4, 5, 6, 8)
-PHOTOS, LIBRARY_PHOTOS, HELD_OUT, RANDOM_MIXES = 96, 48, 8, 6
-EVOLUTION = Evolution(population=10, generations=3, crossovers=6, mutations=6)
+PHOTOS, LIBRARY_PHOTOS, HELD_OUT, RANDOM_MIXES = 96, 32, 8, 6
+EVOLUTION = Evolution(population=8, generations=3, crossovers=4, mutations=4)
 
 
 def write(name: str, value: Any) -> None:
@@ -54,27 +56,37 @@ def calibration(data: str, model: Any, count: int) -> np.ndarray:
     return np.concatenate(list(open_photos(data, model.preprocessing).calibration(count, 0)))
 
 
-def final(data: str, bits: str, mix: str | None, photos: int, threads: int) -> None:
-    model = load_model(f"dinov2-{data}")
-    config, name, row = replace(OURS, weight_bits=parse_bits(bits)), f"{data}-{bits}", {}
+def program_folder(data: str, bits: str, mix: str | None) -> Path:
+    return OUT / (f"{data}-mix{mix}" if mix else f"{data}-{bits}")
+
+
+def make_program(data: str, bits: str, mix: str | None, photos: int, threads: int) -> None:
+    model, average = load_model(f"dinov2-{data}"), float(parse_bits(bits))
+    config = replace(OURS, weight_bits=parse_bits(bits))
     if mix:
-        front, limit = mix.split(":")
-        row = next(row for row in read(f"{front}-{data}")["rows"] if row["budget"] == float(limit))
-        config, name = replace(OURS, layer_bits=row["bits_per_layer"]), f"{data}-mix{limit}"
+        row = next(row for row in read(f"front-{data}")["rows"] if row["budget"] == float(mix))
+        config, average = replace(OURS, layer_bits=row["bits_per_layer"]), row["cost"]
     cpu = time.process_time()
     result = quantize(model, [calibration(data, model, photos)], config, threads=threads, calibration=data)
-    cpu = time.process_time() - cpu
-    folder = OUT / name
+    cpu, folder = time.process_time() - cpu, program_folder(data, bits, mix)
     save(result.program, folder, overwrite=True)
-    print(f"quantized in {result.seconds:.0f} s ({cpu:.0f} s of one core)", flush=True)
-    audit = run_audit(folder)
+    note = {"seconds": round(result.seconds, 1), "core_seconds": round(cpu, 1), "threads": threads}
+    note |= {"calibration_images": photos, "average_bits": average}
+    (folder / "measured.json").write_text(json.dumps(note))
+    print(f"quantized: {note}", flush=True)
+
+
+def final(data: str, bits: str, mix: str | None, threads: int) -> None:
+    folder = program_folder(data, bits, mix)
+    audit, note = run_audit(folder), json.loads((folder / "measured.json").read_text())
     accuracy = run_eval(folder, data, backend="torch", threads=threads)
-    keys = ("images", "top1", "top1_float", "agreement", "sqnr_db")
-    numbers = {key: accuracy[key] for key in keys}
-    proved = {key: audit[key] for key in ("float_ops", "non_pot_scales", "max_accumulator_bits")}
-    note = {"seconds": round(result.seconds, 1), "core_seconds": round(cpu, 1), "calibration_images": photos}
-    cost = {"average_bits": row.get("cost", float(parse_bits(bits)))}
-    write(f"final-{name}", {"program": name, **numbers, **proved, **note, **cost})
+    numbers = {key: accuracy[key] for key in ("images", "top1", "top1_float", "agreement", "sqnr_db")}
+    proved = {
+        key: audit[key]
+        for key in ("float_ops", "non_pot_scales", "max_accumulator_bits", "passed")
+        if key in audit
+    }
+    write(f"final-{folder.name}", {"program": folder.name, **numbers, **proved, **note})
 
 
 def prepared_file(data: str) -> Path:
@@ -117,15 +129,11 @@ def front(data: str, threads: int) -> None:
     for limit in BUDGETS:
         row: dict[str, Any] = {"budget": limit}
         start = time.perf_counter()
-        for name, source in (("", two), ("_any_width", ready)):
-            found = search(source, average(limit, source), SearchConfig(evolution=EVOLUTION), threads=threads)
-            coarse = search(source, average(limit, source), SearchConfig(fine=False), threads=threads)
-            row |= {
-                f"searched{name}": found.sqnr_db,
-                f"coarse{name}": coarse.sqnr_db,
-                f"cost{name}": found.cost,
-                f"bits_per_layer{name}": found.bits_per_layer,
-            }
+        found = search(two, average(limit, two), SearchConfig(evolution=EVOLUTION), threads=threads)
+        coarse = search(two, average(limit, two), SearchConfig(fine=False), threads=threads)
+        any_width = search(ready, average(limit, ready), SearchConfig(fine=False), threads=threads)
+        row |= {"searched": found.sqnr_db, "coarse": coarse.sqnr_db, "any_width": any_width.sqnr_db}
+        row |= {"cost": found.cost, "bits_per_layer": found.bits_per_layer}
         space = Space(two.scorer.library.layers, (4, 8), average(limit, two))
         random = np.random.default_rng(int(limit * 100))
         mixes = [scorer.score(space.bits(space.random(random)), threads) for _ in range(RANDOM_MIXES)]
@@ -175,7 +183,8 @@ def summary() -> None:
         r = json.loads(path.read_text())
         lines.append(
             f"| {r['program']} | {r['average_bits']:.2f} | {r['top1']:.2f} | {r['top1_float']:.2f} "
-            f"| {r['agreement']:.2f} | {r['sqnr_db']:.2f} | {r['seconds']:.0f} ({r['core_seconds']:.0f}) | {r['max_accumulator_bits']} |"
+            f"| {r['agreement']:.2f} | {r['sqnr_db']:.2f} | {r['seconds']:.0f} ({r['core_seconds']:.0f}) "
+            f"| {r['max_accumulator_bits']} |"
         )
     for path in sorted(RESULTS.glob("front-*.json")):
         data, value = path.stem.removeprefix("front-"), json.loads(path.read_text())
@@ -186,18 +195,18 @@ def summary() -> None:
             "",
         ]
         lines += [
-            "| budget | 4/8 searched | coarse | 4/5/6/8 searched | uniform (width) | random mean | best of 6 |"
+            "| budget | 4/8 searched | coarse | 4/5/6/8 coarse | uniform (width) | random mean | best of 6 |"
         ]
         lines += ["|---|---|---|---|---|---|---|"]
         lines += [
-            f"| {r['budget']} | {r['searched']:.2f} | {r['coarse']:.2f} | {r['searched_any_width']:.2f} "
+            f"| {r['budget']} | {r['searched']:.2f} | {r['coarse']:.2f} | {r['any_width']:.2f} "
             f"| {r['uniform']:.2f} ({r['uniform_bits']}) | {r['random_mean']:.2f} | {r['random_best']:.2f} |"
             for r in rows
         ]
         figure, axes = pyplot.subplots(figsize=(7, 4.5))
         budgets = [r["budget"] for r in rows]
         axes.plot(budgets, [r["searched"] for r in rows], "o-", label="searched, 4 or 8 bits")
-        axes.plot(budgets, [r["searched_any_width"] for r in rows], "s-", label="searched, 4, 5, 6 or 8 bits")
+        axes.plot(budgets, [r["any_width"] for r in rows], "s-", label="coarse only, 4, 5, 6 or 8 bits")
         axes.plot(budgets, [r["random_mean"] for r in rows], "x--", label="random 4/8 mix, mean of 6")
         widths = [int(width) for width in value["uniform"]]
         axes.step(
@@ -230,15 +239,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("final", "prepare", "front", "ablation", "summary"))
+    parser.add_argument("what", choices=("quantize", "final", "prepare", "front", "ablation", "summary"))
     parser.add_argument("data", nargs="?", default="elpv", choices=("elpv", "textile"))
     parser.add_argument("--bits", default="w4a8")
-    parser.add_argument("--mix", metavar="front:BUDGET")
+    parser.add_argument("--mix", metavar="BUDGET")
     parser.add_argument("--photos", type=int, default=PHOTOS)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    if arguments.what == "final":
-        final(arguments.data, arguments.bits, arguments.mix, arguments.photos, arguments.threads)
+    if arguments.what == "quantize":
+        make_program(arguments.data, arguments.bits, arguments.mix, arguments.photos, arguments.threads)
+    elif arguments.what == "final":
+        final(arguments.data, arguments.bits, arguments.mix, arguments.threads)
     elif arguments.what == "summary":
         summary()
     else:
