@@ -4,8 +4,7 @@ instruction sets.
 python scripts/bench_native.py peers results/native/peers.json       # openvino, onnxruntime: int8
 python scripts/bench_native.py float results/native/float_peers.json # their float models, and torch
 python scripts/bench_native.py own results/native/own.json           # instruction sets, 4-bit weights,
-threads
-python scripts/bench_native.py profile results/native/profile.json
+threads python scripts/bench_native.py profile results/native/profile.json
 """
 
 import argparse
@@ -21,7 +20,7 @@ from p2vit.engine.bench import executed_macs, profile_of, run_bench, take_turns
 from p2vit.engine.native import NativeExecutor, instruction_sets, peak_gmacs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from programs import random_pixels, random_program  # noqa: E402
+from programs import random_pixels, random_program
 
 MODELS = {
     "DeiT-T": {"dim": 192, "heads": 3, "mlp": 768, "patch": 16},
@@ -104,8 +103,9 @@ def main() -> None:
             rows = profile()
         case kind:
             rows = peers(kind, options.rounds, options.cache)
+    arguments = f"{options.kind} {options.target} --rounds {options.rounds}"
     report = {
-        "command": f"python scripts/bench_native.py {options.kind} {options.target} --rounds {options.rounds}",
+        "command": f"python scripts/bench_native.py {arguments}",
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, shared",
         "load": f"{os.getloadavg()[0]:.1f} at the end",
         "rows": rows,

@@ -108,9 +108,8 @@ def status() -> dict[str, Any]:
 
     Returns:
         ``available``; ``isa`` that is used (or None); ``reason`` why it is unavailable; ``self_test``:
-        instruction set →
-        ``passed``, what failed, or why it cannot be used; ``threads``: CPUs that it uses unless told
-        otherwise.
+        instruction set → ``passed``, what failed, or why it cannot be used; ``threads``: CPUs that it uses
+        unless told otherwise.
     """
     tests = {
         name: reason or (f"failed: {failure}" if (failure := self_test(name)) else "passed")
@@ -237,8 +236,7 @@ class NativeExecutor(Executor):
         """Nanoseconds per node since profiling was switched on, summed over images and threads.
 
         A fused step's time stands with its first node and 0 with the others; attention's is split into
-        scores,
-        softmax and values. Packing keys and values counts as scores and values.
+        scores, softmax and values. Packing keys and values counts as scores and values.
         """
         times = {node.name: 0 for node in self.program.nodes}
         plan, _ = self._plan(frozenset())

@@ -2,8 +2,8 @@
 anybody reads.
 
 A unit is what one step (with its companions) of the compiled plan computes: a linear layer with the table,
-residual
-add or position embedding behind it; the linear layers of q, k and v; scores, softmax and values together.
+residual add or position embedding behind it; the linear layers of q, k and v; scores, softmax and values
+together.
 """
 
 from dataclasses import dataclass

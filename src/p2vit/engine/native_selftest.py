@@ -2,8 +2,7 @@
 kernel.
 
 Some int8 instructions saturate inside where others do not, some virtual machines emulate them wrongly; a
-tiny program
-run against the norm tells.
+tiny program run against the norm tells.
 """
 
 from collections.abc import Iterator

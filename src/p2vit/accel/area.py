@@ -1,0 +1,56 @@
+"""Area of a machine from a technology table: datapaths and SRAM macros. Modelled, pre-layout.
+
+Not counted: controller, wires between chunks, clock tree, padding of the floor plan, I/O.
+"""
+
+from p2vit.accel.energy import CODE_SHIFT_SHARE, buffer_pj
+from p2vit.accel.machine import Machine
+from p2vit.accel.technology import Technology
+
+
+def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
+    """Area by chunk and buffer.
+
+    Args:
+        machine: The machine.
+        technology: The table.
+
+    Returns:
+        mm² by name; the sum is the modelled area.
+    """
+    table, chunks, buffers = technology.area, machine.chunks, machine.buffers
+    requant = {
+        "shift": table.requant_shift_um2,
+        "multiplier8": table.requant_multiplier8_um2,
+        "multiplier16": table.requant_multiplier16_um2,
+        "multiplier32": table.requant_multiplier32_um2,
+        "float32": table.requant_float32_um2,
+    }
+    shifter = CODE_SHIFT_SHARE * table.shift32_um2 + table.add32_um2
+    norm = 3 * table.add32_um2 + 2 * table.multiply16_um2 + table.shift32_um2
+    softmax = (
+        table.compare32_um2
+        + 2 * table.add32_um2
+        + 2 * table.multiply16_um2
+        + table.table_um2
+        + table.shift32_um2
+    )
+    elementwise = table.add32_um2 + table.shift32_um2 + 2 * table.compare32_um2 + table.multiply16_um2
+    um2 = {
+        "mac_array": chunks.mac_array.macs_per_cycle * table.mac8_um2,
+        "shifter_array": chunks.shifter_array.lines * chunks.shifter_array.lanes_per_line * shifter,
+        "layernorm": chunks.layernorm.lanes * norm,
+        "softmax": chunks.softmax.lanes * softmax,
+        # every lane can also multiply by a softmax row's reciprocal
+        "requantization": chunks.requantization.lanes
+        * (requant[chunks.requantization.method] + 2 * table.multiply16_um2),
+        "gelu": chunks.gelu.lanes * table.table_um2,
+        "elementwise": chunks.elementwise.lanes * elementwise,
+    }
+    if machine.organisation == "single_engine":
+        # The engine's own lanes do everything; attention x V runs on the multipliers.
+        um2["shifter_array"] = 0.0
+    area = {name: value / 1e6 for name, value in um2.items()}
+    for name in ("activation", "weight", "accumulator"):
+        area[f"{name}_buffer"] = buffer_pj(technology, getattr(buffers, name))[2]
+    return area

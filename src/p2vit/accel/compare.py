@@ -1,0 +1,240 @@
+"""The paper's own comparisons, regenerated on modelled machines, with the paper's figures beside them.
+
+What the paper's set-up does not tell (array size, clock, node, which model a row belongs to) is said in the
+notes of each table, not filled in.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from p2vit.accel.machine import Machine
+from p2vit.accel.resolve import workload_of
+from p2vit.accel.simulate import Method, simulate
+from p2vit.accel.workload import Part, Workload
+from p2vit.accel.yaml_file import read_yaml
+
+DEITS = ("deit_tiny_patch16_224", "deit_small_patch16_224", "deit_base_patch16_224")
+# Pipelining ablation: (inter-layer, intra-layer) -> normalised latency of attention, MLP, overall.
+PAPER_ABLATION = {
+    (False, False): (1.79, 1.15, 1.57),
+    (True, False): (1.45, 1.00, 1.32),
+    (False, True): (1.34, 1.15, 1.37),
+    (True, True): (1.00, 1.00, 1.00),
+}
+# GOPS/DSP at W8A8: DeiT-T and the first DeiT-S from the paper's table IX, the second DeiT-S and DeiT-B from
+# table VII.
+PAPER_GOPS_PER_DSP = {
+    "deit_tiny_patch16_224": (0.890,),
+    "deit_small_patch16_224": (0.923, 0.623),
+    "deit_base_patch16_224": (0.799,),
+}
+OTHERS_GOPS_PER_DSP = {
+    "deit_tiny_patch16_224": {"HeatViT": 0.160, "integer-only systolic (TCAS-I 2023)": 0.486},
+    "deit_small_patch16_224": {
+        "HeatViT": 0.174,
+        "integer-only systolic (TCAS-I 2023)": 0.601,
+        "Auto-ViT-Acc fixed": 0.367,
+        "Auto-ViT-Acc fixed + PoT": 0.585,
+    },
+    "deit_base_patch16_224": {"Auto-ViT-Acc fixed": 0.435, "Auto-ViT-Acc fixed + PoT": 0.759},
+}
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """Normalised latency of one setting of the two switches.
+
+    Attributes:
+        model: Architecture.
+        inter_layer: Whether operations overlap.
+        intra_layer: Whether re-quantization is hidden.
+        attention: Latency of attention over that with both switches on.
+        mlp: The same of the MLP.
+        overall: The same of the whole model.
+        paper: The paper's (attention, MLP, overall).
+        deviation: ``overall`` over the paper's overall, less 1.
+    """
+
+    model: str
+    inter_layer: bool
+    intra_layer: bool
+    attention: float
+    mlp: float
+    overall: float
+    paper: tuple[float, float, float]
+    deviation: float
+
+
+def pipelining_ablation(
+    machine: Machine, models: tuple[str, ...] = DEITS, method: Method = "closed_form"
+) -> list[AblationRow]:
+    """Latency with each kind of pipelining switched off.
+
+    Args:
+        machine: The machine.
+        models: Architectures.
+        method: Timing model.
+
+    Returns:
+        Four rows per model, none to both.
+    """
+    rows = []
+    for model in models:
+        workload = workload_of(model)
+        cycles = {
+            setting: _part_cycles(
+                workload, machine.with_pipelining(inter_layer=setting[0], intra_layer=setting[1]), method
+            )
+            for setting in PAPER_ABLATION
+        }
+        both = cycles[(True, True)]
+        for setting, paper in PAPER_ABLATION.items():
+            attention, mlp, overall = (now / then for now, then in zip(cycles[setting], both, strict=True))
+            rows.append(AblationRow(model, *setting, attention, mlp, overall, paper, overall / paper[2] - 1))
+    return rows
+
+
+def _part_cycles(workload: Workload, machine: Machine, method: Method) -> tuple[float, float, float]:
+    """Cycles of attention, of the MLP and of everything."""
+    result = simulate(workload, machine, method).result
+    if result.cycles is None:
+        raise ValueError(f"{workload.name} does not fit {machine.name}: {result.infeasible[0].statement}")
+
+    def part(name: Part) -> float:
+        return sum(layer.cycles for layer in result.layers if layer.part == name)
+
+    return part("attention"), part("mlp"), float(result.cycles)
+
+
+@dataclass(frozen=True)
+class DspRow:
+    """GOPS per DSP of one model.
+
+    Attributes:
+        model: Architecture.
+        gops_per_dsp: Modelled, all DSPs counted.
+        clock_mhz: Clock of the description.
+        macs_per_dsp: MACs packed into one DSP of the MAC array.
+        utilization: Of the MAC array.
+        paper: The paper's figures for this model.
+        clock_to_match_mhz: Clock at which the model would give the paper's figures.
+        others: Other accelerators' figures as the paper reports them.
+    """
+
+    model: str
+    gops_per_dsp: float
+    clock_mhz: float
+    macs_per_dsp: float
+    utilization: float
+    paper: tuple[float, ...]
+    clock_to_match_mhz: tuple[float, ...]
+    others: dict[str, float]
+
+
+def gops_per_dsp(
+    machine: Machine, models: tuple[str, ...] = DEITS, method: Method = "events"
+) -> list[DspRow]:
+    """GOPS per DSP beside the paper's tables VII and IX.
+
+    Args:
+        machine: A description counted in DSPs.
+        models: DeiT architectures.
+        method: Timing model.
+
+    Returns:
+        One row per model.
+
+    Raises:
+        ValueError: if the machine is not counted in DSPs.
+    """
+    if not machine.dsps:
+        raise ValueError(
+            f"{machine.name} is not counted in DSPs: chunks.mac_array.macs_per_dsp is 0; try 'fpga'"
+        )
+    rows = []
+    for model in models:
+        result = simulate(workload_of(model), machine, method).result
+        if result.gops_per_dsp is None or result.utilization is None or result.macs_per_dsp is None:
+            raise ValueError(f"{model} does not fit {machine.name}: {result.infeasible[0].statement}")
+        paper = PAPER_GOPS_PER_DSP[model]
+        match = tuple(machine.clock_mhz * figure / result.gops_per_dsp for figure in paper)
+        rows.append(
+            DspRow(
+                model, result.gops_per_dsp, machine.clock_mhz, result.macs_per_dsp, result.utilization,
+                paper, match, OTHERS_GOPS_PER_DSP[model],
+            )
+        )  # fmt: skip
+    return rows
+
+
+class GpuModel(BaseModel):
+    """One model on the GPU."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    batch: Annotated[int, Field(ge=1)]
+    images_per_s: Annotated[float, Field(gt=0)]
+    power_w: Annotated[float, Field(gt=0)] = Field(
+        description="Board power while running, as the driver reports it."
+    )
+
+
+class GpuFile(BaseModel):
+    """Measured throughput and power of a GPU, written by the measuring script."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: Annotated[int, Field(ge=1, le=1)] = 1
+    name: str
+    precision: str = Field(description="What ran, e.g. float16 or int8.")
+    software: str = Field(description="Framework and version.")
+    measured_with: str = Field(description="Command that made the file.")
+    models: dict[str, GpuModel]
+
+
+@dataclass(frozen=True)
+class GpuRow:
+    """A modelled accelerator against a measured GPU.
+
+    Attributes:
+        model: Architecture.
+        batch: On the GPU; the accelerator takes one image at a time.
+        gpu_images_per_s: Measured.
+        gpu_mj_per_image: Measured power over measured throughput.
+        speedup: Modelled images/s over the GPU's.
+        energy_saving: GPU energy over modelled energy.
+    """
+
+    model: str
+    batch: int
+    gpu_images_per_s: float
+    gpu_mj_per_image: float
+    speedup: float
+    energy_saving: float
+
+
+def against_gpu(machine: Machine, gpu_file: Path) -> tuple[GpuFile, list[GpuRow]]:
+    """Speed and energy beside a GPU's.
+
+    Args:
+        machine: The accelerator.
+        gpu_file: Measured figures.
+
+    Returns:
+        The file's contents and one row per model in it.
+
+    Raises:
+        AccelError: if the file is not what it must be or names an unknown model.
+    """
+    gpu = read_yaml(gpu_file, GpuFile)
+    rows = []
+    for model, measured in gpu.models.items():
+        result = simulate(workload_of(model), machine).result
+        if result.images_per_s is None or result.energy_mj is None:
+            continue
+        energy = measured.power_w / measured.images_per_s * 1e3
+        speedup = result.images_per_s / measured.images_per_s
+        saving = energy / result.energy_mj
+        rows.append(GpuRow(model, measured.batch, measured.images_per_s, energy, speedup, saving))
+    return gpu, rows

@@ -1,0 +1,284 @@
+"""The tailored row-stationary dataflow: which parts of which operations run side by side, and what waits for
+what.
+
+A *part* is an even share of one operation (all of it, or one head's) cut into tiles: weight passes × row
+groups, pass by pass. Parts of one *phase* are issued interleaved, so that their row groups flow from chunk to
+chunk:
+
+- phase 0 of a block: LayerNorm -> q, k, v of head 0
+- phase h: q, k, v of head h, interleaved with scores -> softmax -> attention × V of head h − 1
+- last attention phase: scores -> softmax -> attention × V of the last head -> output projection -> add
+- then LayerNorm -> FC1 -> GELU, then FC2 -> add.
+
+The MAC array thus works on the next head's projections while softmax and shifters finish the last head's
+rows. With inter-layer pipelining off, every operation is a phase of its own and waits for all of the one
+before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from p2vit.accel.costs import Cost, cost_of
+from p2vit.accel.machine import Machine
+from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, plan_memory
+from p2vit.accel.workload import Operation, Workload
+
+Needs = Literal["rows", "all"]
+# Element by element, they need no whole rows.
+PASS_ALIGNED = ("add", "lookup")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of one operation.
+
+    Attributes:
+        index: Position in the section.
+        operation: Position of its operation in the section.
+        phase: Phase it belongs to.
+        share: It is one of this many equal shares of the operation.
+        passes: Weight tiles.
+        groups: Row groups of one pass.
+        needs: (part, "rows" | "all"): rows of a group from the same rows of that part, or all of it.
+        aligned: It takes its producer's tiles pass by pass; otherwise it waits for whole rows.
+        reuses: Parts that must be done with the buffer space it writes to (q, k, v of the head before last).
+        fetched_bytes: DRAM traffic ahead of it, spread over its passes.
+        spilled_bytes: DRAM traffic while it runs, spread over its tiles.
+    """
+
+    index: int
+    operation: int
+    phase: int
+    share: int
+    passes: int
+    groups: int
+    needs: tuple[tuple[int, Needs], ...]
+    aligned: bool
+    reuses: tuple[int, ...]
+    fetched_bytes: float
+    spilled_bytes: float
+
+    @property
+    def tiles(self) -> int:
+        """Tiles it is cut into."""
+        return self.passes * self.groups
+
+    @property
+    def dram_bytes(self) -> float:
+        """All its DRAM traffic."""
+        return self.fetched_bytes + self.spilled_bytes
+
+
+@dataclass(frozen=True)
+class Section:
+    """A block, the embedding or the head, scheduled.
+
+    Attributes:
+        operations: Program order.
+        costs: Demands of each operation.
+        memory: How it uses memory.
+        parts: In the order of issue of their first tiles.
+        phases: Number of phases.
+    """
+
+    operations: tuple[Operation, ...]
+    costs: tuple[Cost, ...]
+    memory: MemoryPlan
+    parts: tuple[Part, ...]
+    phases: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Sections in order; equal blocks share one `Section` object.
+
+    Attributes:
+        sections: Every section of the workload, repeated as often as it occurs.
+        operations: The workload's own operations of each section, since equal blocks share one section's.
+    """
+
+    sections: tuple[Section, ...]
+    operations: tuple[tuple[Operation, ...], ...]
+
+
+def schedule(machine: Machine, workload: Workload) -> Schedule:
+    """Cut a workload into sections and lay out their parts.
+
+    Args:
+        machine: The machine.
+        workload: What to run.
+
+    Returns:
+        The schedule that both timing models execute.
+    """
+    known: dict[tuple[object, ...], Section] = {}
+    sections = []
+    pieces = split_sections(workload)
+    for index, operations in enumerate(pieces):
+        first, last = index == 0, index == len(pieces) - 1
+        ends = Ends(
+            workload.input_bytes if first else 0,
+            workload.constant_bytes if first else 0,
+            operations[-1].output_bytes if last else 0,
+        )
+        key = (ends, *(_shape(op) for op in operations))
+        if key not in known:
+            known[key] = lay_out(machine, operations, ends)
+        sections.append(known[key])
+    return Schedule(tuple(sections), tuple(pieces))
+
+
+def _shape(op: Operation) -> tuple[object, ...]:
+    """All that matters for cost: everything but the name and the block."""
+    return (
+        op.kind, op.part, op.rows, op.cols, op.inner, op.instances, op.heads,
+        op.input_bits, op.weight_bits, op.output_bits, op.log2_codes,
+    )  # fmt: skip
+
+
+def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
+    """Runs of operations of the same block, or of the same part outside the blocks."""
+    sections: list[list[Operation]] = []
+    last: object = None
+    for op in workload.operations:
+        key = op.block if op.block >= 0 else op.part
+        if key != last:
+            sections.append([])
+        sections[-1].append(op)
+        last = key
+    return [tuple(section) for section in sections]
+
+
+def lay_out(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> Section:
+    """Parts and phases of one section.
+
+    Args:
+        machine: The machine.
+        operations: The section's operations.
+        ends: What it reads and writes off the chip whatever fits.
+    """
+    memory = plan_memory(machine, operations, ends)
+    costs = tuple(cost_of(machine, op, passes) for op, passes in zip(operations, memory.passes, strict=True))
+    builder = _Builder(tuple(operations), costs, memory)
+    if pipelined(machine):
+        builder.pipelined()
+    else:
+        builder.serial()
+    return Section(tuple(operations), costs, memory, tuple(builder.parts), builder.phase + 1)
+
+
+class _Builder:
+    """Lays out parts one after the other."""
+
+    def __init__(
+        self, operations: tuple[Operation, ...], costs: tuple[Cost, ...], memory: MemoryPlan
+    ) -> None:
+        self.operations, self.costs, self.memory = operations, costs, memory
+        self.parts: list[Part] = []
+        self.phase = 0
+
+    def add(
+        self, op: int, needs: Sequence[tuple[int, Needs]], share: int = 1, reuses: tuple[int, ...] = ()
+    ) -> int:
+        """Append a part; an operation that only passes elements on takes over its producer's weight
+        passes.
+        """
+        operation, cost = self.operations[op], self.costs[op]
+        passes = self.memory.passes[op]
+        if share > 1 and operation.kind == "linear":
+            passes = -(-passes // share)
+            groups = cost.groups
+        else:
+            groups = max(1, cost.groups // share)
+        aligned = operation.kind in PASS_ALIGNED and bool(needs) and needs[-1][1] == "rows"
+        if aligned:
+            passes = self.parts[needs[-1][0]].passes
+        fetched, spilled = self.memory.fetched_bytes[op] / share, self.memory.spilled_bytes[op] / share
+        part = Part(
+            len(self.parts),
+            op,
+            self.phase,
+            share,
+            passes,
+            groups,
+            tuple(needs),
+            aligned,
+            reuses,
+            fetched,
+            spilled,
+        )
+        self.parts.append(part)
+        return part.index
+
+    def chain(
+        self, ops: Sequence[int], needs: Sequence[tuple[int, Needs]], how: Needs, share: int = 1
+    ) -> int:
+        """Append parts that each need the one before; returns the last."""
+        for op in ops:
+            needs = ((self.add(op, needs, share), how),)
+        return needs[0][0]
+
+    def serial(self) -> None:
+        """One operation at a time; q, k and v all read the LayerNorm, which stands before them anyway."""
+        previous: tuple[tuple[int, Needs], ...] = ()
+        for op in range(len(self.operations)):
+            self.phase = op
+            previous = ((self.add(op, previous), "all"),)
+
+    def pipelined(self) -> None:
+        """Phases begin at linears; attention goes head by head."""
+        kinds = [op.kind for op in self.operations]
+        previous: tuple[tuple[int, Needs], ...] = ()
+        op, seen_linear = 0, False
+        while op < len(kinds):
+            projections = self._projections_at(op, kinds)
+            if projections:
+                if seen_linear:
+                    self.phase += 1
+                op, last = self._attention(op, projections, previous)
+                previous, seen_linear = ((last, "rows"),), True
+                # The output projection follows the last head's rows inside the same phase.
+                if op < len(kinds) and kinds[op] == "linear":
+                    previous = ((self.add(op, previous), "rows"),)
+                    op += 1
+                continue
+            # What prepares the next linear (LayerNorm, a move) opens that linear's phase.
+            if seen_linear and kinds[op] in ("layernorm", "linear", "pool") and not self._opened(op, kinds):
+                self.phase += 1
+            seen_linear = seen_linear or kinds[op] == "linear"
+            previous = ((self.add(op, previous), "rows"),)
+            op += 1
+
+    def _opened(self, op: int, kinds: Sequence[str]) -> bool:
+        """Whether the phase of the linear at ``op`` was opened by the operation in front of it."""
+        return kinds[op] == "linear" and op > 0 and kinds[op - 1] in ("layernorm", "move", "affine", "pool")
+
+    def _projections_at(self, op: int, kinds: Sequence[str]) -> int:
+        """Number of linears from ``op`` on that stand right in front of scores; 0 if there are none."""
+        count = 0
+        while op + count < len(kinds) and kinds[op + count] == "linear":
+            count += 1
+        return count if op + count < len(kinds) and kinds[op + count] == "scores" else 0
+
+    def _attention(self, op: int, count: int, previous: tuple[tuple[int, Needs], ...]) -> tuple[int, int]:
+        """Lay out attention head by head; returns the next operation and the last attention × V part."""
+        kinds = [operation.kind for operation in self.operations]
+        scores = op + count
+        values = kinds.index("attention_values", scores)
+        heads = self.operations[scores].heads
+        made: list[list[int]] = []
+        attended: list[int] = []
+        before = previous
+        for head in range(heads + 1):
+            if head:
+                self.phase += 1
+            if head < heads:
+                reuses = tuple(attended[head - HEADS_IN_FLIGHT : head - HEADS_IN_FLIGHT + 1])
+                made.append([self.add(op + i, before, heads, reuses) for i in range(count)])
+            if head:
+                # Scores need every row of k, attention × V every row of v, of the head made one phase
+                # earlier.
+                core_needs: list[tuple[int, Needs]] = [(part, "all") for part in made[head - 1]]
+                attended.append(self.chain(range(scores, values + 1), core_needs, "rows", heads))
+        return values + 1, attended[-1]

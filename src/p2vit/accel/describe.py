@@ -1,0 +1,75 @@
+"""A machine description as a page of Markdown: the pages in docs/hardware are made from the shipped files."""
+
+from collections.abc import Sequence
+
+from p2vit.accel.area import area_mm2
+from p2vit.accel.machine import Machine
+from p2vit.accel.technology import load_technology
+
+
+def machine_page(machine: Machine) -> str:
+    """What a machine consists of, what of it is known and what is assumed.
+
+    Args:
+        machine: The machine.
+
+    Returns:
+        Markdown text.
+    """
+    lines = [f"# `{machine.name}`", "", f"{machine.summary}.", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in _rows(machine)]
+    for title, facts in (("Known", machine.known), ("Assumed", machine.assumed)):
+        if facts:
+            lines += ["", f"## {title}", "", *(f"- {fact}" for fact in facts)]
+    return "\n".join(lines) + "\n"
+
+
+def counter_design_page(machines: Sequence[Machine]) -> str:
+    """Several machines that differ from ``paper`` in one thing, on one page.
+
+    Args:
+        machines: The machines.
+
+    Returns:
+        Markdown text.
+    """
+    lines = [
+        "# Counter-designs",
+        "",
+        "What the paper argues against, as descriptions that run. All start from [`paper`](paper.md);"
+        " only what is named here differs.",
+    ]
+    for machine in machines:
+        intra = "on" if machine.pipelining.intra_layer else "off"
+        lines += ["", f"## `{machine.name}`", ""]
+        lines += [f"{machine.summary}. {_requantization(machine)}; intra-layer pipelining {intra}.", ""]
+        lines += [f"- {fact}" for fact in machine.assumed]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(machine: Machine) -> list[tuple[str, str]]:
+    chunks, buffers, dram = machine.chunks, machine.buffers, machine.dram
+    array = f"{chunks.mac_array.lines} lines × {chunks.mac_array.lanes_per_line} lanes"
+    if machine.dsps:
+        array += f", {chunks.mac_array.macs_per_dsp:g} MACs per DSP, {machine.dsps:.0f} DSPs in all"
+    lanes = (chunks.layernorm, chunks.softmax, chunks.gelu, chunks.elementwise)
+    sizes = (buffers.activation, buffers.weight, buffers.accumulator)
+    rows = [
+        ("clock", f"{machine.clock_mhz:g} MHz"),
+        ("MAC array", array),
+        ("shifter array", f"{chunks.shifter_array.lines} × {chunks.shifter_array.lanes_per_line}"),
+        ("LayerNorm, softmax, GELU, elementwise lanes", ", ".join(str(chunk.lanes) for chunk in lanes)),
+        ("re-quantization", _requantization(machine)),
+        ("activation, weight, score buffer", ", ".join(f"{size.size_bytes // 1024} KiB" for size in sizes)),
+        ("DRAM", f"{dram.kind}, {dram.bandwidth_gbytes_per_s:g} GB/s, {dram.latency_ns:g} ns"),
+    ]
+    if not machine.dsps:
+        technology = load_technology(machine.technology)
+        area = sum(area_mm2(machine, technology).values())
+        rows.append(("area, modelled", f"{area:.2f} mm² ({technology.name}; datapaths and SRAM only)"))
+    return rows
+
+
+def _requantization(machine: Machine) -> str:
+    chunk = machine.chunks.requantization
+    return f"{chunk.method}, {chunk.lanes} lanes, {chunk.pipeline_depth_cycles} stages"

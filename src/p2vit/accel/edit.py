@@ -1,0 +1,63 @@
+"""A machine with some of its figures changed, for exploration and for asking what would help."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from p2vit.accel.machine import Machine
+from p2vit.accel.problems import AccelError, did_you_mean
+
+
+def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
+    """Change figures by their path in the description.
+
+    Args:
+        machine: The machine to start from.
+        changes: New values by dotted path, e.g. ``{"chunks.mac_array.lines": 40}``.
+
+    Returns:
+        A checked machine.
+
+    Raises:
+        AccelError: listing every path that does not exist and every value that is not allowed.
+    """
+    data = machine.model_dump()
+    problems = []
+    for path, value in changes.items():
+        *outer, last = path.split(".")
+        node = data
+        for step in outer:
+            node = node.get(step, {}) if isinstance(node, dict) else {}
+        if last not in node:
+            problems.append(f"{path}: no such key; {did_you_mean(path, _paths(machine.model_dump()))}")
+        else:
+            node[last] = value
+    if problems:
+        raise AccelError(f"changes to {machine.name}", problems)
+    try:
+        return Machine.model_validate(data)
+    except ValidationError as error:
+        raise AccelError(
+            f"changes to {machine.name}",
+            [
+                f"{'.'.join(str(s) for s in item['loc'])}: {item['msg']}, not {item['input']!r}"
+                for item in error.errors()
+            ],
+        ) from None
+
+
+def value_at(machine: Machine, path: str) -> Any:
+    """The figure at a dotted path."""
+    node: Any = machine
+    for step in path.split("."):
+        node = getattr(node, step)
+    return node
+
+
+def _paths(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return [prefix]
+    return [
+        path for key, value in node.items() for path in _paths(value, f"{prefix}.{key}" if prefix else key)
+    ]

@@ -1,0 +1,185 @@
+"""Energy of one image, operation by operation, from a technology table. Modelled, never measured.
+
+Counted: arithmetic, the PE array's operand and accumulator registers, every byte through every buffer, DRAM,
+SRAM leakage. Not counted: clock tree, controller, wires between chunks, leakage of logic.
+"""
+
+from dataclasses import dataclass, fields
+
+from p2vit.accel.costs import SHIFTER, Cost
+from p2vit.accel.machine import Buffer, Machine, RequantMethod
+from p2vit.accel.technology import Energies, Technology
+from p2vit.accel.workload import Operation
+
+# An 8-bit value moved by 0..15 places needs 9 + 11 + 15 + 23 = 58 two-way multiplexers; a 32-bit barrel
+# shifter 5 × 32.
+CODE_SHIFT_SHARE = 58 / 160
+
+
+@dataclass(frozen=True)
+class EnergyBreakdown:
+    """Picojoules by where they go.
+
+    Attributes:
+        arithmetic: Multipliers, adders, shifters, comparators, tables of every chunk but re-quantization.
+        requantization: int32 accumulators to integers.
+        registers: Operands that stand still and accumulators of the PE array.
+        activation_buffer: Reads and writes.
+        weight_buffer: Fills and reads.
+        accumulator_buffer: Scores in and out.
+        dram: All traffic.
+        leakage: SRAM leakage over the run.
+    """
+
+    arithmetic: float = 0.0
+    requantization: float = 0.0
+    registers: float = 0.0
+    activation_buffer: float = 0.0
+    weight_buffer: float = 0.0
+    accumulator_buffer: float = 0.0
+    dram: float = 0.0
+    leakage: float = 0.0
+
+    def __add__(self, other: "EnergyBreakdown") -> "EnergyBreakdown":
+        return EnergyBreakdown(
+            *(getattr(self, field.name) + getattr(other, field.name) for field in fields(EnergyBreakdown))
+        )
+
+    @property
+    def total(self) -> float:
+        """Sum, pJ."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+def requant_pj(table: Energies, method: RequantMethod) -> float:
+    """Energy of re-quantizing one accumulator: multiply or convert if need be, then shift, round,
+    saturate.
+    """
+    shift = table.shift32_pj + table.add32_pj + 2 * table.compare32_pj
+    if method == "shift":
+        return shift
+    if method == "float32":  # int32 -> float32 and back are adds with normalisation
+        return table.float32_multiply_pj + 2 * table.float32_add_pj + 2 * table.compare32_pj
+    multiply = {
+        "multiplier8": 4 * table.multiply8_pj,
+        "multiplier16": 2 * table.multiply16_pj,
+        "multiplier32": table.multiply32_pj,
+    }
+    return multiply[method] + shift
+
+
+def element_pj(table: Energies, kind: str) -> float:
+    """Energy of one element of an operation that is not a matrix product, both passes."""
+    recipes = {
+        # sum and sum of squares; then subtract the mean, multiply by the inverse root, shift
+        "layernorm": 3 * table.add32_pj + 2 * table.multiply16_pj + table.shift32_pj,
+        # maximum; then difference, 32 x 16 constant multiply, table, shift, running sum
+        "softmax": table.compare32_pj
+        + 2 * table.add32_pj
+        + 2 * table.multiply16_pj
+        + table.table_read_pj
+        + table.shift32_pj,
+        "lookup": table.table_read_pj,
+        "add": table.add32_pj + table.shift32_pj + 2 * table.compare32_pj,
+        "score_bias": table.add32_pj,
+        "tokens": table.add32_pj + 2 * table.compare32_pj,
+        "move": 0.0,
+        "pool": table.add32_pj,
+        "affine": table.multiply16_pj + table.add32_pj + table.shift32_pj,
+    }
+    return recipes[kind]
+
+
+def row_pj(table: Energies, kind: str) -> float:
+    """Energy paid once per row: inverse square root or reciprocal (table, one refinement)."""
+    return table.table_read_pj + 2 * table.multiply32_pj if kind in ("layernorm", "softmax") else 0.0
+
+
+def mac_pj(table: Energies, chunk: str, weight_bits: int) -> float:
+    """Energy of one multiply-accumulate, or of one shift-accumulate on the shifter array."""
+    if chunk == SHIFTER:
+        return CODE_SHIFT_SHARE * table.shift32_pj + table.add32_pj
+    return table.multiply8_pj * (0.5 if 0 < weight_bits <= 4 else 1.0) + table.add32_pj
+
+
+def buffer_pj(technology: Technology, buffer: Buffer) -> tuple[float, float, float]:
+    """(pJ per byte read, pJ per byte written, mm²) of a whole buffer."""
+    read, write, area = technology.sram_point(buffer.size_bytes / buffer.banks)
+    return read, write, area * buffer.banks
+
+
+@dataclass(frozen=True)
+class MemoryRates:
+    """Picojoules per byte of each memory: (read, written) of a buffer, either way of DRAM."""
+
+    activation: tuple[float, float]
+    weight: tuple[float, float]
+    accumulator: tuple[float, float]
+    dram: float
+
+
+def memory_rates(machine: Machine, technology: Technology) -> MemoryRates:
+    """Energy of a byte in every memory of the machine."""
+    buffers = machine.buffers
+    activation, weight, accumulator = (
+        buffer_pj(technology, buffer)[:2]
+        for buffer in (buffers.activation, buffers.weight, buffers.accumulator)
+    )
+    return MemoryRates(activation, weight, accumulator, 8 * technology.dram_energy(machine.dram.kind))
+
+
+def operation_energy(
+    machine: Machine,
+    technology: Technology,
+    rates: MemoryRates,
+    operation: Operation,
+    cost: Cost,
+    dram_bytes: float,
+) -> EnergyBreakdown:
+    """Energy of one operation without leakage.
+
+    Args:
+        machine: The machine.
+        technology: The table.
+        rates: Energy of a byte in each memory.
+        operation: The operation.
+        cost: What it asks of the machine.
+        dram_bytes: Its DRAM traffic.
+
+    Returns:
+        pJ; reads and writes of a buffer are taken as half of its traffic each where they are not known apart.
+    """
+    table = technology.energy
+    requantized = operation.elements if operation.requantized else 0
+    requant = requantized * requant_pj(table, machine.chunks.requantization.method)
+    if operation.inner:
+        chunks = machine.chunks
+        lanes = (chunks.shifter_array if cost.chunk == SHIFTER else chunks.mac_array).lanes_per_line
+        arithmetic = operation.macs * mac_pj(table, cost.chunk, operation.weight_bits)
+        registers = operation.macs * table.register_bit_pj * (8 + 32 / lanes)
+        if operation.kind == "attention_values":
+            requant += requantized * 2 * table.multiply16_pj  # the row's reciprocal
+    else:
+        rows = operation.instances * operation.rows
+        per_element, per_row = element_pj(table, operation.kind), row_pj(table, operation.kind)
+        arithmetic, registers = operation.elements * per_element + rows * per_row, 0.0
+    return EnergyBreakdown(
+        arithmetic=arithmetic,
+        requantization=requant,
+        registers=registers,
+        activation_buffer=cost.activation_bytes * sum(rates.activation) / 2,
+        weight_buffer=cost.weight_read_bytes * rates.weight[0]
+        + (operation.weight_bytes * rates.weight[1] if operation.weight_bits else 0.0),
+        accumulator_buffer=cost.accumulator_bytes * sum(rates.accumulator) / 2,
+        dram=dram_bytes * rates.dram,
+    )
+
+
+def leakage_pj(machine: Machine, technology: Technology, cycles: int) -> float:
+    """SRAM leakage over a run of ``cycles``."""
+    buffers = machine.buffers
+    mebibytes = (
+        buffers.activation.size_bytes + buffers.weight.size_bytes + buffers.accumulator.size_bytes
+    ) / 2**20
+    microseconds = cycles / machine.clock_mhz
+    return technology.sram_leakage_mw_per_mib * mebibytes * microseconds * 1e3

@@ -1,0 +1,228 @@
+"""Design-space exploration: NSGA-II (Optuna) over machines, to a Pareto front. Resumable; same result on any
+engine.
+
+Points are proposed and judged a generation at a time, in one process and in order; only their evaluation is
+spread over workers. Hence the result depends on the seed and the number of points, never on how many workers
+there were. Every evaluated point is appended to a log; a search that starts on an existing log proposes the
+same points again and takes their figures from the log instead of evaluating them.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from p2vit.accel.evaluate import WEIGHT_BITS, Figures
+from p2vit.accel.machine import Machine
+from p2vit.accel.problems import AccelError
+from p2vit.accel.space import Space
+from p2vit.accel.workload import Workload
+
+Evaluator = Callable[[Sequence[dict[str, float]]], list[Figures]]
+GENERATION = 100
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the front.
+
+    Attributes:
+        parameters: Values by path, and ``weight_bits``.
+        figures: latency_ms, energy_mj, area_mm2, power_mw, dsps, utilization.
+    """
+
+    parameters: dict[str, float]
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What a search found.
+
+    Attributes:
+        points: Points proposed (and told to the optimiser).
+        distinct: Different ones among them.
+        resumed: Figures taken from the log instead of being evaluated.
+        feasible: Points that fit and keep the budget.
+        seconds: Wall time.
+        pareto: No other feasible point is as good in every objective and better in one; by the first
+            objective.
+    """
+
+    points: int
+    distinct: int
+    resumed: int
+    feasible: int
+    seconds: float
+    pareto: tuple[Point, ...]
+
+
+@dataclass
+class _Log:
+    """Evaluated points on disk, in the order of their proposal; the first line says what they belong to."""
+
+    path: Path | None
+    header: dict[str, Any]
+    known: dict[str, Figures] = field(default_factory=dict)
+
+    def open(self) -> None:
+        if self.path is None:
+            return
+        if not self.path.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self.header) + "\n", encoding="utf-8")
+            return
+        first, *lines = self.path.read_text(encoding="utf-8").splitlines() or [""]
+        try:
+            header = json.loads(first)
+        except ValueError:
+            header = None
+        if header != self.header:
+            raise AccelError(
+                str(self.path),
+                ["the log belongs to another search (model, machine, space or budget differ)"],
+                "give another file, or delete this one",
+            )
+        for number, line in enumerate(lines):
+            try:
+                entry = json.loads(line)
+            except ValueError:  # cut off in the middle of a write: drop it, that point is evaluated again
+                self.path.write_text(
+                    "".join(kept + "\n" for kept in (first, *lines[:number])), encoding="utf-8"
+                )
+                break
+            self.known[key_of(entry["point"])] = Figures(**entry["figures"])
+
+    def add(self, points: Sequence[dict[str, float]], figures: Sequence[Figures]) -> None:
+        for point, found in zip(points, figures, strict=True):
+            self.known[key_of(point)] = found
+        if self.path is not None and points:
+            entries = [
+                json.dumps({"point": point, "figures": asdict(found)})
+                for point, found in zip(points, figures, strict=True)
+            ]
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("".join(entry + "\n" for entry in entries))
+
+
+def key_of(point: dict[str, float]) -> str:
+    """A point as text: equal points have equal keys."""
+    return json.dumps(point, sort_keys=True)
+
+
+def explore(
+    space: Space,
+    machine: Machine,
+    workloads: dict[int, Workload],
+    evaluator: Evaluator,
+    *,
+    points: int,
+    seed: int = 0,
+    log: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exploration:
+    """Search a space.
+
+    Args:
+        space: What may change, already checked against ``machine``.
+        machine: The machine that is changed.
+        workloads: The model by weight bits.
+        evaluator: Evaluates a batch of points; see `p2vit.accel.engines`.
+        points: Points to propose.
+        seed: Of the optimiser.
+        log: JSON-lines file to append to and to resume from.
+        progress: Called with points done and points in all.
+
+    Returns:
+        The front.
+
+    Raises:
+        AccelError: if ``log`` belongs to another search.
+    """
+    started = time.perf_counter()
+    header = {
+        "machine": machine.model_dump(mode="json"),
+        "space": space.model_dump(mode="json"),
+        "model": sorted((bits, workload.name, workload.macs) for bits, workload in workloads.items()),
+        "seed": seed,
+    }
+    record = _Log(log, json.loads(json.dumps(header)))
+    record.open()
+    study = _study(space, seed)
+    seen: dict[str, tuple[dict[str, float], Figures]] = {}
+    resumed = done = feasible = 0
+    while done < points:
+        trials = [study.ask() for _ in range(min(GENERATION, points - done))]
+        proposed = [_propose(space, trial) for trial in trials]
+        new = {key_of(point): point for point in proposed if key_of(point) not in record.known}
+        record_before = len(new)
+        record.add(list(new.values()), evaluator(list(new.values())) if new else [])
+        resumed += len({key_of(point) for point in proposed} - set(seen)) - record_before
+        for trial, point in zip(trials, proposed, strict=True):
+            found = record.known[key_of(point)]
+            seen[key_of(point)] = (point, found)
+            violations = _violations(space, found)
+            feasible += max(violations) <= 0
+            for name, violation in zip(
+                ("fits", *space.budget.model_dump(exclude_none=True)), violations, strict=True
+            ):
+                trial.set_constraint(name, violation)
+            # What does not fit has no latency; the violation keeps it behind everything that does.
+            study.tell(trial, [found.values.get(name, 1e9) for name in space.objectives])
+        done += len(trials)
+        if progress:
+            progress(done, points)
+    good = [(point, found) for point, found in seen.values() if max(_violations(space, found)) <= 0]
+    return Exploration(
+        done,
+        len(seen),
+        resumed,
+        feasible,
+        time.perf_counter() - started,
+        pareto_front(good, space.objectives),
+    )
+
+
+def _study(space: Space, seed: int) -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.NSGAIISampler(population_size=GENERATION, seed=seed)
+    return optuna.create_study(directions=["minimize"] * len(space.objectives), sampler=sampler)
+
+
+def _propose(space: Space, trial: Any) -> dict[str, float]:
+    point = {path: trial.suggest_categorical(path, list(values)) for path, values in space.parameters.items()}
+    point[WEIGHT_BITS] = trial.suggest_categorical(WEIGHT_BITS, list(space.weight_bits))
+    return point
+
+
+def _violations(space: Space, found: Figures) -> list[float]:
+    """Not positive where the point fits and keeps the budget."""
+    if not found.fits:
+        return [found.misfit, *([1.0] * len(space.budget.model_dump(exclude_none=True)))]
+    return [0.0, *space.budget.excess(found.values)]
+
+
+def pareto_front(
+    points: Sequence[tuple[dict[str, float], Figures]], objectives: Sequence[str]
+) -> tuple[Point, ...]:
+    """Points that no other point dominates.
+
+    Args:
+        points: Feasible points with their figures.
+        objectives: What is made small.
+
+    Returns:
+        The front in the order of the first objective; of points with equal objectives, the first proposed.
+    """
+    ordered = sorted(points, key=lambda item: [item[1].values[name] for name in objectives])
+    front: list[tuple[list[float], Point]] = []
+    for point, found in ordered:
+        own = [found.values[name] for name in objectives]
+        # What comes later in this order cannot dominate what came earlier.
+        if not any(all(a <= b for a, b in zip(other, own, strict=True)) for other, _ in front):
+            front.append((own, Point(point, found.values)))
+    return tuple(point for _, point in front)

@@ -1,0 +1,55 @@
+"""Shipped machine descriptions, and one's own from a file."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from p2vit.accel.machine import Machine
+from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.technology import load_technology
+from p2vit.accel.yaml_file import read_yaml
+
+_DESCRIPTIONS = files("p2vit.accel") / "descriptions"
+
+
+def known_machines() -> list[str]:
+    """Names of the shipped descriptions."""
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in _DESCRIPTIONS.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_machine(name: str) -> Machine:
+    """A shipped description by name, or one's own by path.
+
+    Args:
+        name: Name, or path ending in ``.yaml``; a relative technology path in the file is taken from the
+            file's folder.
+
+    Returns:
+        The checked machine.
+
+    Raises:
+        AccelError: listing every problem of the file with its line.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        if name not in known_machines():
+            hint = did_you_mean(name, known_machines())
+            raise AccelError(
+                "machine", [f"no description is called {name!r}; {hint}; or give the path of a .yaml file"]
+            )
+        return read_yaml(Path(str(_DESCRIPTIONS / f"{name}.yaml")), Machine)
+    path = Path(name)
+    machine = read_yaml(
+        path, Machine, next_step="docs/accelerator.md explains the keys; machine.schema.json lists them"
+    )
+    if machine.technology.endswith((".yaml", ".yml")):
+        machine = machine.model_copy(update={"technology": str(path.parent / machine.technology)})
+    # A bad DRAM kind or table must be refused when the file is read, not in the middle of a search.
+    load_technology(machine.technology).dram_energy(machine.dram.kind)
+    return machine
+
+
+def machine_schema() -> str:
+    """The published JSON Schema of a machine description, as text."""
+    return json.dumps(Machine.model_json_schema(), indent=2, ensure_ascii=False) + "\n"

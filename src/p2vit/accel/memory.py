@@ -1,0 +1,243 @@
+"""What fits on the chip, what goes to DRAM instead, and what cannot run at all and why.
+
+Weights pass the weight buffer in tiles of whole columns, double-buffered: a tile may take half of it.
+Activations stay on the chip where they fit. Where they do not, the residual stream goes to DRAM first; then
+rows are worked on in blocks, and every block fetches the weights again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from p2vit.accel.costs import columns_per_step
+from p2vit.accel.gemm import folds
+from p2vit.accel.machine import Machine
+from p2vit.accel.workload import Operation
+
+HEADS_IN_FLIGHT = 2  # one head attends while the next one's q, k and v are made
+BIAS_BYTES = 4  # of one column, beside its weights
+SCORE_TILES = 2  # one is written while the other is normalised
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Why a mapping does not fit: a result, not a crash.
+
+    Attributes:
+        statement: What does not fit where.
+        operation: The first operation it concerns.
+        demand: What is needed.
+        bound: What there is.
+        unit: Unit of both.
+        levers: Changes of the input that would make it fit.
+    """
+
+    statement: str
+    operation: str
+    demand: float
+    bound: float
+    unit: str
+    levers: tuple[str, ...]
+
+    @property
+    def gap(self) -> float:
+        """How much is missing."""
+        return self.demand - self.bound
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What a section moves off the chip whatever fits.
+
+    Attributes:
+        pixel_bytes: Read by its first operation.
+        constant_bytes: Position constants, read by its token assembly.
+        result_bytes: Written by its last operation.
+    """
+
+    pixel_bytes: int = 0
+    constant_bytes: int = 0
+    result_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How the operations of one section use memory.
+
+    Attributes:
+        passes: Weight tiles of each operation (1 where there are no weights).
+        fetched_bytes: DRAM bytes of each operation that can be prefetched: weights, pixels, position
+        constants.
+        spilled_bytes: DRAM bytes that move while each operation runs: activations, results, and weights that
+            further row blocks fetch again.
+        peak_activation_bytes: Peak need of the activation buffer after spilling.
+        misfits: Why it cannot run; empty if it can.
+    """
+
+    passes: tuple[int, ...]
+    fetched_bytes: tuple[int, ...]
+    spilled_bytes: tuple[int, ...]
+    peak_activation_bytes: int
+    misfits: tuple[Misfit, ...] = field(default=())
+
+
+def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> MemoryPlan:
+    """Plan one section (a block, the embedding, the head).
+
+    Args:
+        machine: The machine.
+        operations: The section's operations in program order.
+        ends: What the section reads and writes off the chip whatever fits.
+
+    Returns:
+        The plan; where it does not fit, with the reasons and the levers.
+    """
+    misfits: list[Misfit] = []
+    passes = tuple(_weight_passes(machine, op, misfits) for op in operations)
+    spill = _score_spill(machine, operations, misfits)
+    peak, residual = _activation_need(machine, operations)
+    capacity = machine.buffers.activation.size_bytes
+    blocks = 1
+    if peak > capacity:
+        # Written behind one sublayer, read by the next LayerNorm and by the next add.
+        for index, op in enumerate(operations):
+            if op.kind in ("add", "tokens"):
+                spill[index] += 2 * op.elements * op.output_bits // 8
+            elif op.kind == "layernorm" and op.input_bits > 8:
+                spill[index] += op.elements * op.input_bits // 8
+        fixed = _fixed_need(machine, operations)
+        row_need = peak - residual - fixed
+        groups = max(folds(op.rows, machine.chunks.mac_array.lines) for op in operations)
+        smallest = fixed + folds(row_need, groups)
+        if smallest > capacity:
+            misfits.append(_activation_misfit(operations, smallest, capacity, machine))
+        else:
+            blocks = max(1, folds(row_need, max(1, capacity - fixed)))
+        peak = fixed + folds(row_need, blocks)
+    ends = ends or Ends()
+    fetched = [op.weight_bytes for op in operations]
+    for index, op in enumerate(operations):
+        spill[index] += op.weight_bytes * (blocks - 1)
+    fetched[0] += ends.pixel_bytes
+    if ends.constant_bytes:
+        fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += ends.constant_bytes
+    spill[-1] += ends.result_bytes
+    return MemoryPlan(passes, tuple(fetched), tuple(spill), peak, tuple(misfits))
+
+
+def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> int:
+    if not op.weight_bits:
+        return 1
+    half = machine.buffers.weight.size_bytes // 2
+    wide = columns_per_step(machine, op)
+    column_bytes = folds(op.inner * op.weight_bits, 8) + BIAS_BYTES
+    columns = half // column_bytes // wide * wide
+    if columns:
+        return folds(op.cols, columns)
+    need = 2 * wide * column_bytes
+    misfits.append(
+        Misfit(
+            f"two tiles of {wide} weight column(s) of {op.name} do not fit the weight buffer",
+            op.name, need, machine.buffers.weight.size_bytes, "bytes",
+            (f"buffers.weight.size_bytes of at least {need}", "4-bit weights for this layer"),
+        )
+    )  # fmt: skip
+    return op.cols
+
+
+def _score_spill(machine: Machine, operations: Sequence[Operation], misfits: list[Misfit]) -> list[int]:
+    """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations.
+
+    One operation at a time means that a whole head's scores wait for the softmax; rows that flow need two
+    tiles.
+    """
+    spill = [0] * len(operations)
+    size = machine.buffers.accumulator.size_bytes
+    for index, op in enumerate(operations):
+        if op.kind == "scores" and pipelined(machine):
+            need = SCORE_TILES * (
+                min(machine.chunks.mac_array.lines, op.rows) * op.cols * op.output_bits // 8
+            )
+            if need > size:
+                misfits.append(_score_misfit(op, need, size))
+        elif op.kind == "scores" and op.output_bytes // op.instances > size:
+            spill[index] = op.output_bytes
+            spill[next(i for i in range(index, len(operations)) if operations[i].kind == "softmax")] = (
+                op.output_bytes
+            )
+    return spill
+
+
+def _score_misfit(op: Operation, need: int, size: int) -> Misfit:
+    return Misfit(
+        f"{SCORE_TILES} tiles of int32 scores of {op.name} do not fit the accumulator buffer",
+        op.name,
+        need,
+        size,
+        "bytes",
+        (
+            f"buffers.accumulator.size_bytes of at least {need}",
+            "fewer chunks.mac_array.lines",
+            "a smaller image or larger patches (fewer tokens)",
+        ),
+    )
+
+
+def pipelined(machine: Machine) -> bool:
+    """Whether operations overlap; one engine cannot do two things at a time."""
+    return machine.pipelining.inter_layer and machine.organisation == "chunks"
+
+
+def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple[int, int]:
+    """Peak bytes of the section with everything on the chip, and how many of them are the residual stream."""
+    residual = max(
+        (op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0
+    )
+    # A linear holds its input and its output; q, k and v live head by head in the heads in flight.
+    projections = _projections(operations)
+    per_head = {op.name for op in projections}
+    live = [
+        op.rows * op.inner + (op.output_bytes if op.output_bits == 8 and op.name not in per_head else 0)
+        for op in operations
+        if op.kind == "linear"
+    ]
+    values = max((op.output_bytes for op in operations if op.kind == "attention_values"), default=0)
+    norm_out = max((op.rows * op.inner for op in projections), default=0)
+    in_flight = _heads_in_flight_bytes(machine, operations)
+    return residual + in_flight + max([*live, norm_out + values]), residual
+
+
+def _heads_in_flight_bytes(machine: Machine, operations: Sequence[Operation]) -> int:
+    """Bytes of q, k and v of the heads that are worked on at a time, all windows."""
+    projections = _projections(operations)
+    if not projections:
+        return 0
+    heads = next(op.heads for op in operations if op.kind == "scores")
+    in_flight = min(HEADS_IN_FLIGHT, heads) if pipelined(machine) else heads
+    return sum(op.output_bytes for op in projections) * in_flight // heads
+
+
+def _fixed_need(machine: Machine, operations: Sequence[Operation]) -> int:
+    """Bytes that row blocks cannot shrink: what one row group attends to, which is its window (all of a plain
+    ViT).
+    """
+    windows = next((op.instances // op.heads for op in operations if op.kind == "scores"), 1)
+    return folds(_heads_in_flight_bytes(machine, operations), windows)
+
+
+def _projections(operations: Sequence[Operation]) -> list[Operation]:
+    """The linears that feed attention: those in front of the scores."""
+    at = next((i for i, op in enumerate(operations) if op.kind == "scores"), 0)
+    start = at
+    while start and operations[start - 1].kind == "linear":
+        start -= 1
+    return list(operations[start:at])
+
+
+def _activation_misfit(operations: Sequence[Operation], need: int, capacity: int, machine: Machine) -> Misfit:
+    levers = [f"buffers.activation.size_bytes of at least {need}", "fewer chunks.mac_array.lines"]
+    if not machine.pipelining.inter_layer:
+        levers.append("pipelining.inter_layer: true (q, k and v of two heads instead of all)")
+    return Misfit(
+        f"one row group of {operations[0].name} and what it attends to do not fit the activation buffer",
+        operations[0].name, need, capacity, "bytes", tuple(levers),
+    )  # fmt: skip

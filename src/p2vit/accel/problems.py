@@ -1,0 +1,39 @@
+"""Refusals that say everything at once: what is wrong, where, what is allowed and what to do next."""
+
+import difflib
+from collections.abc import Iterable
+
+from p2vit.errors import P2vitError
+
+
+class AccelError(P2vitError, ValueError):
+    """Input that the simulator cannot take.
+
+    Attributes:
+        problems: One complete sentence per thing that is wrong, in the order of the file.
+    """
+
+    def __init__(self, where: str, problems: Iterable[str], next_step: str = "") -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        lines = [f"{where}: {len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"]
+        lines += [f"  - {problem}" for problem in self.problems]
+        if next_step:
+            lines.append(f"  {next_step}")
+        super().__init__("\n".join(lines))
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Suggest the nearest allowed word, or list what is allowed.
+
+    Args:
+        word: What was typed.
+        allowed: Every word that would have been taken.
+
+    Returns:
+        A clause to append to an error.
+    """
+    names = sorted(allowed)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    listing = "allowed: " + ", ".join(names)
+    return f"did you mean {near[0]!r}? ({listing})" if near else listing

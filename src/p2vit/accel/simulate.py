@@ -1,0 +1,221 @@
+"""One model on one machine: cycles, energy, area, utilisation, or why it does not fit."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from p2vit.accel.area import area_mm2
+from p2vit.accel.costs import CHUNKS, MAC, RESOURCES, SHIFTER, Cost, columns_per_step
+from p2vit.accel.dataflow import Schedule
+from p2vit.accel.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
+from p2vit.accel.events import simulate_events
+from p2vit.accel.machine import Machine
+from p2vit.accel.mapping import Mapping, map_workload
+from p2vit.accel.memory import Misfit
+from p2vit.accel.results import ChunkUse, Infeasible, Layer, Simulation
+from p2vit.accel.technology import Technology, load_technology
+from p2vit.accel.timing import Timing
+from p2vit.accel.workload import Operation, Workload
+
+Method = Literal["closed_form", "events"]
+_PJ_PER_MJ = 1e9
+
+
+@dataclass(frozen=True)
+class Run:
+    """A simulation with what it was made from, for explanations, traces and reports.
+
+    Attributes:
+        workload: What ran.
+        machine: What it ran on.
+        technology: Energy and area table.
+        plan: The schedule.
+        timing: Cycles; None where it does not fit.
+        result: What `simulate` gives back.
+    """
+
+    workload: Workload
+    machine: Machine
+    technology: Technology
+    plan: Schedule
+    timing: Timing | None
+    result: Simulation
+
+
+def simulate(workload: Workload, machine: Machine, method: Method = "closed_form") -> Run:
+    """Simulate one image.
+
+    Args:
+        workload: Every operation of the model.
+        machine: The machine.
+        method: ``closed_form`` (milliseconds) or ``events`` (tile by tile, with every stall's reason).
+
+    Returns:
+        The run. A mapping that does not fit is a result with ``fits`` false and the levers, not an error.
+
+    Raises:
+        AccelError: if the machine names a technology or a DRAM kind that does not exist.
+    """
+    technology = load_technology(machine.technology)
+    technology.dram_energy(machine.dram.kind)
+    mapping = map_workload(machine, workload)
+    plan, timing = mapping.plan, mapping.timing
+    if timing is None:
+        result = _unfit(workload, machine, technology, method, mapping.misfits)
+        return Run(workload, machine, technology, plan, None, result)
+    if method == "events":
+        timing = simulate_events(machine, plan)
+    result = _result(workload, machine, technology, mapping, timing, method)
+    return Run(workload, machine, technology, plan, timing, result)
+
+
+def run_energy(machine: Machine, technology: Technology, plan: Schedule, cycles: int) -> EnergyBreakdown:
+    """Energy of one image, pJ; equal sections are counted once and added as often as they occur."""
+    known: dict[int, EnergyBreakdown] = {}
+    rates = memory_rates(machine, technology)
+    total = EnergyBreakdown(leakage=leakage_pj(machine, technology, cycles))
+    for section in plan.sections:
+        if id(section) not in known:
+            subtotal = EnergyBreakdown()
+            for index, (op, cost) in enumerate(zip(section.operations, section.costs, strict=True)):
+                dram = section.memory.fetched_bytes[index] + section.memory.spilled_bytes[index]
+                subtotal = subtotal + operation_energy(machine, technology, rates, op, cost, dram)
+            known[id(section)] = subtotal
+        total = total + known[id(section)]
+    return total
+
+
+def mac_utilization(machine: Machine, plan: Schedule, cycles: int) -> float:
+    """Useful work of the MAC array over its peak over the whole run; a 4-bit MAC takes half a slot."""
+    slots = 0.0
+    for section in plan.sections:
+        for op, cost in zip(section.operations, section.costs, strict=True):
+            if cost.chunk == MAC and op.inner:
+                slots += op.macs / columns_per_step(machine, op)
+    return slots / (machine.chunks.mac_array.macs_per_cycle * cycles)
+
+
+def _layers(machine: Machine, technology: Technology, plan: Schedule, timing: Timing) -> tuple[Layer, ...]:
+    layers = []
+    rates = memory_rates(machine, technology)
+    for number, (section, own) in enumerate(zip(plan.sections, plan.operations, strict=True)):
+        for index, (op, cost) in enumerate(zip(own, section.costs, strict=True)):
+            dram = section.memory.fetched_bytes[index] + section.memory.spilled_bytes[index]
+            energy = operation_energy(machine, technology, rates, op, cost, dram)
+            layers.append(
+                Layer(
+                    name=op.name,
+                    kind=op.kind,
+                    part=op.part,
+                    block=op.block,
+                    chunk=cost.chunk,
+                    macs=op.macs,
+                    cycles=timing.operation_cycles[number][index],
+                    busy_cycles=cost.busy_cycles,
+                    requant_cycles=cost.requant_cycles,
+                    utilization=_lane_use(machine, op, cost),
+                    dram_bytes=dram,
+                    activation_buffer_bytes=cost.activation_bytes,
+                    weight_buffer_bytes=cost.weight_read_bytes,
+                    accumulator_buffer_bytes=cost.accumulator_bytes,
+                    energy_pj=energy.total,
+                    macs_per_dram_byte=op.macs / dram if op.macs and dram else None,
+                )
+            )
+    return tuple(layers)
+
+
+def _lane_use(machine: Machine, op: Operation, cost: Cost) -> float:
+    chunks = machine.chunks
+    if op.inner:
+        array = chunks.shifter_array if cost.chunk == SHIFTER else chunks.mac_array
+        peak = array.lines * array.lanes_per_line * columns_per_step(machine, op)
+        return op.macs / (peak * cost.busy_cycles)
+    unit = getattr(chunks, cost.chunk)
+    return op.elements * getattr(unit, "passes", 1) / (unit.lanes * cost.busy_cycles)
+
+
+def _result(
+    workload: Workload,
+    machine: Machine,
+    technology: Technology,
+    mapping: Mapping,
+    timing: Timing,
+    method: Method,
+) -> Simulation:
+    plan = mapping.plan
+    seconds = timing.cycles / (machine.clock_mhz * 1e6)
+    energy = run_energy(machine, technology, plan, timing.cycles)
+    area = area_mm2(machine, technology)
+    gops = 2 * workload.macs / seconds / 1e9
+    dsps = machine.dsps or None
+    layers = _layers(machine, technology, plan, timing)
+    chunks = tuple(
+        ChunkUse(
+            name=name,
+            busy_cycles=timing.busy.get(name, 0.0),
+            utilization=timing.busy.get(name, 0.0) / timing.cycles,
+            stalls=timing.stalls.get(name, {}) if name in CHUNKS else {},
+        )
+        for name in RESOURCES
+    )
+    return Simulation(
+        model=workload.name,
+        hardware=machine.name,
+        technology=technology.name,
+        method=method,
+        fits=True,
+        infeasible=(),
+        clock_mhz=machine.clock_mhz,
+        active_lines=mapping.active_lines,
+        macs=workload.macs,
+        cycles=timing.cycles,
+        latency_ms=seconds * 1e3,
+        images_per_s=1 / seconds,
+        gops=gops,
+        dsps=dsps,
+        macs_per_dsp=machine.chunks.mac_array.macs_per_dsp or None,
+        gops_per_dsp=gops / dsps if dsps else None,
+        utilization=mac_utilization(machine, plan, timing.cycles),
+        energy_mj=energy.total / _PJ_PER_MJ,
+        energy_breakdown_mj={name: value / _PJ_PER_MJ for name, value in asdict(energy).items()},
+        power_mw=energy.total / _PJ_PER_MJ / seconds,
+        area_mm2=sum(area.values()),
+        area_breakdown_mm2=area,
+        dram_bytes=sum(layer.dram_bytes for layer in layers),
+        chunks=chunks,
+        layers=layers,
+    )
+
+
+def _unfit(
+    workload: Workload, machine: Machine, technology: Technology, method: Method, misfits: Sequence[Misfit]
+) -> Simulation:
+    area = area_mm2(machine, technology)
+    return Simulation(
+        model=workload.name,
+        hardware=machine.name,
+        technology=technology.name,
+        method=method,
+        fits=False,
+        infeasible=tuple(Infeasible(**asdict(misfit), gap=misfit.gap) for misfit in misfits),
+        clock_mhz=machine.clock_mhz,
+        active_lines=None,
+        macs=workload.macs,
+        dsps=machine.dsps or None,
+        macs_per_dsp=machine.chunks.mac_array.macs_per_dsp or None,
+        energy_breakdown_mj={},
+        area_mm2=sum(area.values()),
+        area_breakdown_mm2=area,
+        dram_bytes=0.0,
+        chunks=(),
+        layers=(),
+        cycles=None,
+        latency_ms=None,
+        images_per_s=None,
+        gops=None,
+        gops_per_dsp=None,
+        utilization=None,
+        energy_mj=None,
+        power_mw=None,
+    )

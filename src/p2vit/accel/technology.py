@@ -1,0 +1,150 @@
+"""Energy and area tables: where every figure comes from, and how it is scaled to another node.
+
+All of it is modelled. Nothing here was measured on silicon.
+"""
+
+import math
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.yaml_file import read_yaml
+
+Positive = Annotated[float, Field(gt=0)]
+_TABLES = files("p2vit.accel") / "technology_tables"
+
+
+class _Described(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SramPoint(_Described):
+    """One SRAM macro of the table."""
+
+    size_bytes: Annotated[int, Field(ge=256)]
+    access_bits: Annotated[int, Field(ge=8)]
+    read_pj: Positive = Field(description="One access.")
+    write_pj: Positive = Field(description="One access.")
+    area_mm2: Positive
+
+
+class Energies(_Described):
+    """Picojoules of one operation."""
+
+    add32_pj: Positive
+    multiply8_pj: Positive
+    multiply16_pj: Positive
+    multiply32_pj: Positive
+    shift32_pj: Positive
+    compare32_pj: Positive
+    table_read_pj: Positive = Field(description="One byte out of a 256-byte table.")
+    float32_multiply_pj: Positive
+    float32_add_pj: Positive
+    register_bit_pj: Positive
+
+
+class Areas(_Described):
+    """Square micrometres of one unit."""
+
+    mac8_um2: Positive = Field(description="8×8 multiplier with its share of adder tree and accumulator.")
+    add32_um2: Positive
+    multiply16_um2: Positive
+    shift32_um2: Positive
+    compare32_um2: Positive
+    table_um2: Positive = Field(description="256-byte table.")
+    requant_shift_um2: Positive
+    requant_multiplier8_um2: Positive
+    requant_multiplier16_um2: Positive
+    requant_multiplier32_um2: Positive
+    requant_float32_um2: Positive
+
+
+class Technology(_Described):
+    """One table."""
+
+    name: str
+    node_nm: Positive
+    sources: tuple[str, ...] = Field(min_length=1, description="Where each group of figures comes from.")
+    energy: Energies
+    area: Areas
+    sram: tuple[SramPoint, ...] = Field(min_length=2, description="By growing size.")
+    sram_leakage_mw_per_mib: Annotated[float, Field(ge=0)]
+    dram_pj_per_bit: dict[str, Positive]
+
+    def sram_point(self, size_bytes: float) -> tuple[float, float, float]:
+        """Read and write energy per byte and area of one SRAM bank.
+
+        Between two sizes of the table the figures are interpolated, outside it extrapolated, as powers of the
+        size (energy of an access grows about as its square root, area about linearly).
+
+        Args:
+            size_bytes: Size of one bank.
+
+        Returns:
+            (pJ per byte read, pJ per byte written, mm²).
+        """
+        points = self.sram
+        upper = next((i for i, point in enumerate(points) if point.size_bytes >= size_bytes), len(points) - 1)
+        low, high = points[max(upper, 1) - 1], points[max(upper, 1)]
+        position = math.log(size_bytes / low.size_bytes) / math.log(high.size_bytes / low.size_bytes)
+
+        def between(a: float, b: float) -> float:
+            return a * (b / a) ** position
+
+        per_byte = 8 / low.access_bits, 8 / high.access_bits
+        return (
+            between(low.read_pj * per_byte[0], high.read_pj * per_byte[1]),
+            between(low.write_pj * per_byte[0], high.write_pj * per_byte[1]),
+            between(low.area_mm2, high.area_mm2),
+        )
+
+    def dram_energy(self, kind: str) -> float:
+        """Energy of one DRAM bit.
+
+        Args:
+            kind: Key of ``dram_pj_per_bit``.
+
+        Returns:
+            pJ per bit.
+
+        Raises:
+            AccelError: if the table does not have that kind.
+        """
+        if kind not in self.dram_pj_per_bit:
+            hint = did_you_mean(kind, self.dram_pj_per_bit)
+            raise AccelError(f"technology {self.name}", [f"dram.kind {kind!r} is not in the table; {hint}"])
+        return self.dram_pj_per_bit[kind]
+
+
+def known_technologies() -> list[str]:
+    """Names of the shipped tables."""
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in _TABLES.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+@lru_cache(maxsize=32)
+def load_technology(name: str) -> Technology:
+    """A shipped table by name, or a table of one's own by path (for instance from a synthesis run).
+
+    Args:
+        name: Name or path ending in ``.yaml``.
+
+    Returns:
+        The checked table.
+
+    Raises:
+        AccelError: if there is no such table or it does not hold what a table must.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_yaml(Path(name), Technology)
+    if name not in known_technologies():
+        hint = did_you_mean(name, known_technologies())
+        raise AccelError(
+            "technology", [f"no table is called {name!r}; {hint}; or give the path of a .yaml file"]
+        )
+    return read_yaml(Path(str(_TABLES / f"{name}.yaml")), Technology)

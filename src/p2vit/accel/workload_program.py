@@ -1,0 +1,108 @@
+"""The workload of an integer program: the same operations, with the bits that quantization chose."""
+
+from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.workload import Kind, Operation, Part, Workload
+from p2vit.numerics import AttentionValues, Linear, Scores, SumTokens
+from p2vit.program.graph import IntegerProgram, Node
+
+# Operators of the integer program and what they cost like. Patchify and SelectToken only move rows.
+KINDS: dict[str, Kind] = {
+    "Patchify": "move",
+    "Linear": "linear",
+    "AssembleTokens": "tokens",
+    "LayerNorm": "layernorm",
+    "Scores": "scores",
+    "Softmax": "softmax",
+    "AttentionValues": "attention_values",
+    "Lookup": "lookup",
+    "Add": "add",
+    "SelectToken": "move",
+    "SumTokens": "pool",
+    "Affine": "affine",
+}
+
+
+def program_workload(name: str, program: IntegerProgram) -> Workload:
+    """Every operation of an integer program on one image.
+
+    Args:
+        name: What the workload is called.
+        program: Any program.
+
+    Returns:
+        Operations in program order, named as the program's nodes.
+
+    Raises:
+        AccelError: listing every node whose operator has no cost here.
+    """
+    unknown = [
+        f"{node.name}: operator {_class(node)} has no cost; {did_you_mean(_class(node), KINDS)}"
+        for node in program.nodes
+        if _class(node) not in KINDS
+    ]
+    if unknown:
+        raise AccelError(f"program {name}", unknown)
+    operations: list[Operation] = []
+    part: Part = "embedding"
+    for node in program.nodes:
+        block = _block(node.name)
+        if block >= 0:
+            added = any(op.block == block and op.kind == "add" for op in operations)
+            last = operations[-1].part if operations and operations[-1].block == block else "attention"
+            # Attention ends with the block's first add.
+            part = "mlp" if last == "mlp" or (added and operations[-1].kind == "add") else "attention"
+        elif part in ("attention", "mlp"):
+            part = "head"
+        operations.append(_operation(program, node, part, block))
+    pixels = program.pixels.shape
+    tokens = next((op for op in operations if op.kind == "tokens"), None)
+    constants = tokens.output_bytes if tokens else 0
+    return Workload(name, tuple(operations), pixels[0] * pixels[1] * pixels[2], constants)
+
+
+def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> Operation:
+    """One node; shapes are the output's, without the batch."""
+    operator, output = node.operator, program.tensors[node.name]
+    first = program.tensors[node.inputs[0]]
+    kind = KINDS[_class(node)]
+    rows, cols = (1, *output.shape)[-2:]
+    inner = heads = weight_bits = 0
+    log2_codes = False
+    if isinstance(operator, Linear):
+        inner, weight_bits = operator.weight.shape[1], operator.weight_bits
+    elif isinstance(operator, Scores):
+        inner, heads = operator.head_dim, operator.heads
+    elif isinstance(operator, AttentionValues):
+        inner, heads, cols = first.shape[-1], operator.heads, cols // operator.heads
+        log2_codes = operator.form == "log2"
+    elif kind == "softmax":
+        heads, log2_codes = output.shape[0], output.bits == 4
+    elif isinstance(operator, SumTokens):
+        rows = operator.count
+    return Operation(
+        node.name,
+        kind,
+        part,
+        block,
+        rows,
+        cols,
+        inner,
+        instances=heads or 1,
+        heads=heads or 1,
+        # Attention × V streams v, its second input, past the codes.
+        input_bits=program.tensors[node.inputs[-1]].bits if heads else first.bits,
+        weight_bits=weight_bits,
+        output_bits=output.bits,
+        log2_codes=log2_codes,
+    )
+
+
+def _class(node: Node) -> str:
+    return type(node.operator).__name__
+
+
+def _block(name: str) -> int:
+    """Block of a node called ``blocks.N.…``, else -1."""
+    head, _, rest = name.partition(".")
+    number = rest.partition(".")[0]
+    return int(number) if head == "blocks" and number.isdigit() else -1

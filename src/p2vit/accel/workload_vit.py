@@ -1,0 +1,258 @@
+"""The workload of a plain ViT, from its shape alone: no weights needed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.workload import ACCUMULATOR_BITS, Operation, Part, Workload
+from p2vit.models.config import ViTConfig
+
+RESIDUAL_BITS = 16
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bits that a workload is costed at.
+
+    Attributes:
+        weight_bits: 8 or 4, for every linear that ``layers`` does not name.
+        log2_attention: Softmax as 4-bit log2 codes (attention × V on shifters); else unsigned 8-bit codes (on
+            MACs).
+        layers: Weight bits of single linears by operation name, e.g. ``{"blocks.0.mlp.fc1": 4}``.
+    """
+
+    weight_bits: int = 8
+    log2_attention: bool = True
+    layers: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the bits.
+
+        Raises:
+            AccelError: listing every bit width that no array can take.
+        """
+        wrong = {
+            name: bits
+            for name, bits in (("weight_bits", self.weight_bits), *self.layers.items())
+            if bits not in (4, 8)
+        }
+        if wrong:
+            raise AccelError(
+                "precision", [f"{name} is {bits}; allowed: 4, 8" for name, bits in wrong.items()]
+            )
+
+    def of(self, name: str) -> int:
+        """Weight bits of the linear called ``name``."""
+        return self.layers.get(name, self.weight_bits)
+
+    def check_names(self, workload: Workload) -> None:
+        """Refuse bits for layers that do not exist.
+
+        Raises:
+            AccelError: listing each unknown name with the nearest known one.
+        """
+        linears = {op.name for op in workload.operations if op.kind == "linear"}
+        unknown = [name for name in self.layers if name not in linears]
+        if unknown:
+            raise AccelError(
+                f"precision for {workload.name}",
+                [f"no linear is called {name!r}; {did_you_mean(name, linears)}" for name in unknown],
+            )
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """Shape of one attention layer: ``windows`` × ``heads`` independent products over ``tokens`` rows.
+
+    Attributes:
+        dim: Channels of the residual stream.
+        heads: Heads per window.
+        windows: Windows; 1 for a plain ViT.
+        tokens: Tokens of one window.
+        score_bias: Whether a bias is added to the scores (Swin).
+    """
+
+    dim: int
+    heads: int
+    windows: int
+    tokens: int
+    score_bias: bool = False
+
+
+def attention(prefix: str, block: int, shape: AttentionShape, precision: Precision) -> list[Operation]:
+    """Operations from the three projections to the output projection, LayerNorm and add excluded.
+
+    Args:
+        prefix: Name prefix, ending in a dot.
+        block: Encoder block.
+        shape: What attends to what.
+        precision: Bits.
+    """
+    rows, dim, head_dim = shape.windows * shape.tokens, shape.dim, shape.dim // shape.heads
+    instances = shape.windows * shape.heads
+    code_bits = 4 if precision.log2_attention else 8
+
+    def linear(name: str, output_bits: int = 8) -> Operation:
+        bits = precision.of(prefix + name)
+        return Operation(
+            prefix + name,
+            "linear",
+            "attention",
+            block,
+            rows,
+            dim,
+            dim,
+            heads=1,
+            weight_bits=bits,
+            output_bits=output_bits,
+        )
+
+    def per_head(
+        name: str,
+        kind: str,
+        cols: int,
+        inner: int,
+        input_bits: int,
+        output_bits: int,
+        log2_codes: bool = False,
+    ) -> Operation:
+        return Operation(
+            prefix + name,
+            kind,  # type: ignore[arg-type]
+            "attention",
+            block,
+            shape.tokens,
+            cols,
+            inner,
+            instances,
+            shape.heads,
+            input_bits=input_bits,
+            output_bits=output_bits,
+            log2_codes=log2_codes,
+        )
+
+    log2 = precision.log2_attention
+    operations = [linear("attn.q"), linear("attn.k"), linear("attn.v")]
+    operations.append(per_head("attn.scores", "scores", shape.tokens, head_dim, 8, ACCUMULATOR_BITS))
+    if shape.score_bias:
+        operations.append(
+            per_head("attn.score_bias", "score_bias", shape.tokens, 0, ACCUMULATOR_BITS, ACCUMULATOR_BITS)
+        )
+    operations.append(per_head("attn.softmax", "softmax", shape.tokens, 0, ACCUMULATOR_BITS, code_bits, log2))
+    operations.append(per_head("attn.values", "attention_values", head_dim, shape.tokens, 8, 8, log2))
+    operations.append(linear("attn.proj", RESIDUAL_BITS))
+    return operations
+
+
+def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Precision) -> list[Operation]:
+    """Second half of a block: LayerNorm, FC1, GELU table, FC2, add."""
+
+    def op(name: str, kind: str, cols: int, inner: int = 0, **bits: int) -> Operation:
+        return Operation(prefix + name, kind, "mlp", block, rows, cols, inner, **bits)  # type: ignore[arg-type]
+
+    return [
+        op("norm2", "layernorm", dim, input_bits=RESIDUAL_BITS),
+        op("mlp.fc1", "linear", hidden, dim, weight_bits=precision.of(prefix + "mlp.fc1")),
+        op("mlp.gelu", "lookup", hidden),
+        op(
+            "mlp.fc2",
+            "linear",
+            dim,
+            hidden,
+            weight_bits=precision.of(prefix + "mlp.fc2"),
+            output_bits=RESIDUAL_BITS,
+        ),
+        op("add2", "add", dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS),
+    ]
+
+
+def residual_ops(
+    prefix: str, block: int, rows: int, dim: int, part: Part = "attention"
+) -> tuple[Operation, Operation]:
+    """The LayerNorm in front of an attention layer and the add behind it."""
+    norm = Operation(prefix + "norm1", "layernorm", part, block, rows, dim, input_bits=RESIDUAL_BITS)
+    add = Operation(
+        prefix + "add1", "add", part, block, rows, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
+    )
+    return norm, add
+
+
+def tail(rows: int, dim: int, classes: int, *, average: bool, precision: Precision) -> list[Operation]:
+    """From the last residual stream to the logits: select or pool, LayerNorm, affine, head."""
+    tail_ops = [
+        Operation(
+            "pool",
+            "pool" if average else "move",
+            "head",
+            -1,
+            rows if average else 1,
+            dim,
+            input_bits=RESIDUAL_BITS,
+            output_bits=RESIDUAL_BITS,
+        ),
+        Operation(
+            "norm", "layernorm", "head", -1, 1, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
+        ),
+        Operation("feature", "affine", "head", -1, 1, dim, input_bits=RESIDUAL_BITS),
+    ]
+    if classes:
+        bits = precision.of("head")
+        tail_ops.append(
+            Operation(
+                "head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=ACCUMULATOR_BITS
+            )
+        )
+    return tail_ops
+
+
+def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workload:
+    """Every operation of a plain ViT on one image.
+
+    Args:
+        config: The shape.
+        precision: Bits; default 8-bit weights and log2 attention.
+
+    Returns:
+        Operations in program order.
+
+    Raises:
+        AccelError: if ``precision`` names a layer that the model does not have.
+    """
+    precision = precision or Precision()
+    tokens, dim = config.tokens, config.embed_dim
+    patches = config.grid[0] * config.grid[1]
+    operations = [
+        Operation("patches", "move", "embedding", -1, patches, config.patch_dim),
+        Operation(
+            "patch_embed", "linear", "embedding", -1, patches, dim, config.patch_dim,
+            weight_bits=precision.of("patch_embed"), output_bits=RESIDUAL_BITS,
+        ),
+        Operation(
+            "tokens", "tokens", "embedding", -1, tokens, dim,
+            input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS,
+        ),
+    ]  # fmt: skip
+    if config.pre_norm:
+        operations.append(
+            Operation(
+                "pre_norm",
+                "layernorm",
+                "embedding",
+                -1,
+                tokens,
+                dim,
+                input_bits=RESIDUAL_BITS,
+                output_bits=RESIDUAL_BITS,
+            )
+        )
+    shape = AttentionShape(dim, config.heads, 1, tokens)
+    for block in range(config.depth):
+        prefix = f"blocks.{block}."
+        norm, add = residual_ops(prefix, block, tokens, dim)
+        operations += [norm, *attention(prefix, block, shape, precision), add]
+        operations += mlp(prefix, block, tokens, dim, config.mlp_dim, precision)
+    operations += tail(patches, dim, config.num_classes, average=config.pool == "avg", precision=precision)
+    height, width = config.image_size
+    workload = Workload(config.name, tuple(operations), height * width * 3, tokens * dim * RESIDUAL_BITS // 8)
+    precision.check_names(workload)
+    return workload

@@ -1,0 +1,106 @@
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from p2vit.accel.machine import Machine
+from p2vit.accel.machines import known_machines, load_machine, machine_schema
+from p2vit.accel.problems import AccelError
+
+
+@pytest.mark.parametrize("name", known_machines())
+def test_shipped_descriptions_load_and_say_what_they_assume(name):
+    machine = load_machine(name)
+    assert machine.name == name
+    assert machine.assumed
+
+
+def test_unknown_name_suggests():
+    with pytest.raises(AccelError, match=r"no description is called 'papr'; did you mean 'paper'\?"):
+        load_machine("papr")
+
+
+@pytest.fixture
+def description(tmp_path):
+    """Writes an edited copy of a description."""
+
+    def write(*edits):
+        from importlib.resources import files
+
+        text = (files("p2vit.accel") / "descriptions" / "edge.yaml").read_text()
+        for old, new in edits:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_every_problem_at_once_with_lines(description):
+    path = description(
+        ("clock_mhz: 250", "clock_mhz: -1"),
+        ("lanes_per_line: 32", "lanes_per_lin: 32"),
+        ("banks: 8", "banks: lots"),
+    )
+    with pytest.raises(AccelError) as caught:
+        load_machine(path)
+    text = str(caught.value)
+    assert "mine.yaml: 4 problems" in text
+    assert "line 8: clock_mhz: Input should be greater than 0, not -1" in text
+    assert "did you mean 'lanes_per_line'?" in text
+    assert "chunks.mac_array.lanes_per_line: missing" in text
+    assert "buffers.activation.banks" in text
+
+
+def test_duplicate_keys_are_refused(description):
+    path = description(("clock_mhz: 250", "clock_mhz: 250\nclock_mhz: 500"))
+    with pytest.raises(AccelError, match=r"line 9: found duplicate key \"clock_mhz\"; write each key once"):
+        load_machine(path)
+
+
+def test_numbers_in_quotes_are_refused(description):
+    with pytest.raises(AccelError, match="clock_mhz: Input should be a valid number, not '250'"):
+        load_machine(description(("clock_mhz: 250", "clock_mhz: '250'")))
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "\x00"], ids=["empty", "list", "cut off", "binary"])
+def test_what_is_not_a_description(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(AccelError, match=r"mine\.yaml: 1 problem"):
+        load_machine(str(path))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(AccelError, match="cannot be read: No such file"):
+        load_machine(str(tmp_path / "none.yaml"))
+
+
+def test_unknown_memory_is_refused_when_the_file_is_read(description):
+    with pytest.raises(AccelError, match=r"dram\.kind 'lpddr6' is not in the table; did you mean 'lpddr"):
+        load_machine(description(("kind: lpddr4", "kind: lpddr6")))
+
+
+def test_technology_beside_the_file(description, tmp_path):
+    from importlib.resources import files
+
+    table = (files("p2vit.accel") / "technology_tables" / "cacti28.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(table.replace("name: cacti28", "name: own"))
+    assert load_machine(description(("technology: cacti28", "technology: own.yaml"))).technology.endswith(
+        "own.yaml"
+    )
+
+
+def test_schema_is_valid_json_and_forbids_unknown_keys():
+    schema = json.loads(machine_schema())
+    assert schema["additionalProperties"] is False
+    assert "clock_mhz" in schema["required"]
+
+
+def test_a_machine_cannot_be_changed():
+    machine = load_machine("paper")
+    with pytest.raises(ValidationError):
+        machine.clock_mhz = 1
+    assert isinstance(machine, Machine)

@@ -1,0 +1,41 @@
+from dataclasses import replace
+
+import pytest
+
+from p2vit.accel.machines import load_machine
+from p2vit.accel.problems import AccelError
+from p2vit.accel.simulate import simulate
+from p2vit.accel.workload_program import program_workload
+from p2vit.accel.workload_vit import Precision, vit_workload
+from p2vit.models.config import ViTConfig
+from programs import random_program
+
+CONFIG = ViTConfig("vit", (8, 12), 4, 48, 2, 3, 80, 5)
+
+
+@pytest.mark.parametrize("form", ["linear", "log2"])
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_a_program_and_its_architecture_cost_the_same(form, bits, pool):
+    program = random_program(form=form, weight_bits=bits, pool=pool)
+    config = replace(CONFIG, pool=pool)
+    assert program_workload("vit", program) == vit_workload(config, Precision(bits, form == "log2"))
+
+
+def test_macs_are_the_programs():
+    program = random_program()
+    assert program_workload("p", program).macs == program.macs
+
+
+def test_a_program_runs_on_the_machine():
+    assert simulate(program_workload("p", random_program(form="log2")), load_machine("edge")).result.fits
+
+
+def test_an_operator_without_cost_is_refused():
+    class Twist:
+        pass
+
+    program = random_program()
+    nodes = (replace(program.nodes[0], operator=Twist()), *program.nodes[1:])
+    with pytest.raises(AccelError, match="patches: operator Twist has no cost"):
+        program_workload("p", replace(program, nodes=nodes))
