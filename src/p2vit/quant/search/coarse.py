@@ -7,6 +7,8 @@ import numpy as np
 from p2vit.errors import MissingPackageError, P2vitError
 from p2vit.quant.search.cost import Bits, Budget, BudgetError
 
+#: The solver forgives a millionth; where that goes over the budget it is asked again with that much less.
+SLACKS = (-1e-12, 2e-6, 2e-5)
 #: Layer name → width → harm done by that width.
 Sensitivity = Mapping[str, Mapping[int, float]]
 
@@ -39,21 +41,22 @@ def solve(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
     rows, columns = [row[layer] for layer, _ in choices], np.arange(len(choices))
     one_each = csr_array((np.ones(len(choices)), (rows, columns)), shape=(len(row), len(choices)))
     # Scaled to about one: HiGHS works with absolute tolerances.
-    constraints = [
-        LinearConstraint(one_each, 1, 1),
-        LinearConstraint(price[np.newaxis] / budget.limit, -np.inf, 1 + 1e-12),
-    ]
     largest = max(float(np.abs(harm).max()), 1e-300)
-    answer = milp(
-        harm / largest,
-        integrality=np.ones(len(choices)),
-        bounds=Bounds(0, 1),
-        constraints=constraints,
-        options={"mip_rel_gap": 0.0},
-    )
-    if not answer.success:
-        raise P2vitError(f"the solver found no mix for {budget.name}={budget.limit:.6g}: {answer.message}")
-    return {layer: width for (layer, width), taken in zip(choices, answer.x, strict=True) if taken > 0.5}
+    for slack in SLACKS:
+        limit = LinearConstraint(price[np.newaxis] / budget.limit, -np.inf, 1 - slack)
+        answer = milp(
+            harm / largest,
+            integrality=np.ones(len(choices)),
+            bounds=Bounds(0, 1),
+            constraints=[LinearConstraint(one_each, 1, 1), limit],
+            options={"mip_rel_gap": 0.0},
+        )
+        if not answer.success:
+            break
+        taken = [choice for choice, value in zip(choices, answer.x, strict=True) if value > 0.5]
+        if budget.holds(bits := dict(taken)):
+            return bits
+    raise P2vitError(f"the solver found no mix for {budget.name}={budget.limit:.6g}: {answer.message}")
 
 
 def check(sensitivity: Sensitivity, budget: Budget) -> None:

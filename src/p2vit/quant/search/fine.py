@@ -1,7 +1,8 @@
 """Fine step: evolution (population, crossover, mutation) that starts from the coarse solution."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,8 +12,6 @@ from p2vit.quant.search.cost import Budget
 from p2vit.quant.search.journal import Genome, Journal
 from p2vit.quant.search.layers import Layer
 
-#: Scores of candidates, in their order.
-EvaluateAll = Callable[[Sequence[Genome]], "Sequence[float] | object"]
 #: Draws before a generation is taken to be exhausted.
 PATIENCE = 50
 
@@ -52,6 +51,11 @@ class Space:
     widths: tuple[int, ...]
     budget: Budget
 
+    @cached_property
+    def _prices(self) -> list[list[float]]:
+        """Of each layer at each width."""
+        return [[self.budget.price.cost(layer.name, width) for width in self.widths] for layer in self.layers]
+
     def bits(self, genome: Genome) -> dict[str, int]:
         """The genome as names and widths."""
         return {layer.name: width for layer, width in zip(self.layers, genome, strict=True)}
@@ -70,9 +74,7 @@ class Space:
         Lowering goes by what a layer costs, so it always ends within a feasible budget.
         """
         genes, count = list(genome), len(self.layers)
-        prices = [
-            [self.budget.price.cost(layer.name, width) for width in self.widths] for layer in self.layers
-        ]
+        prices = self._prices
         levels = [self.widths.index(width) for width in genes]
         total = sum(row[level] for row, level in zip(prices, levels, strict=True))
         limit = self.budget.limit * (1 + 1e-12)
@@ -104,7 +106,7 @@ class Space:
 def evolve(
     space: Space,
     starts: Sequence[Genome],
-    evaluate: Callable[[Sequence[Genome]], "object"],
+    evaluate: Callable[[Sequence[Genome]], Iterable[float]],
     journal: Journal,
     settings: Evolution,
     progress: Progress = silent,
@@ -137,7 +139,7 @@ def evolve(
     def run(candidates: list[Genome], generation: int) -> None:
         nonlocal done
         unknown = [genome for genome in candidates if genome not in journal.scores]
-        scores = iter(evaluate(unknown))  # type: ignore[call-overload]
+        scores = iter(evaluate(unknown))
         for genome in candidates:
             if genome not in journal.scores:
                 journal.add(genome, next(scores), generation, space.cost(genome))

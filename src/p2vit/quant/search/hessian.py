@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from p2vit.models.canonical import CanonicalViT
 from p2vit.quant.fold import fold_block
 from p2vit.quant.pipeline import Progress, silent
+from p2vit.quant.search.layers import SITES
 from p2vit.quant.search.library import Library
 
 #: Grid of the layer's input, by site.
@@ -36,7 +37,7 @@ def hessian_traces(
     weights = {
         f"blocks.{i}.{path}": getattr(block, path.split(".")[1]).weight
         for i, block in enumerate(model.blocks)
-        for path in _paths()
+        for path in SITES
     }
     traces = dict.fromkeys(weights, 0.0)
     threads = torch.get_num_threads()
@@ -95,9 +96,3 @@ def hessian_sensitivity(
             error = (weight - folded.weight) / gain
             table[layer.name][width] = traces[layer.name] * float((error**2).sum())
     return table
-
-
-def _paths() -> tuple[str, ...]:
-    from p2vit.quant.search.layers import SITES
-
-    return SITES
