@@ -53,7 +53,7 @@ def run_search(
     budget: str,
     widths: str = "4,8",
     method: str = "p2vit",
-    calib_images: int = 64,
+    calib_images: int = 96,
     held_out: int = 16,
     measure: str = "direct",
     coarse: bool = True,
@@ -227,7 +227,7 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--widths", default="4,8", show_default=True, help="Widths that a layer may have.")
 @click.option(
-    "--calib-images", default=64, show_default=True, type=click.IntRange(1), help="To calibrate on."
+    "--calib-images", default=96, show_default=True, type=click.IntRange(1), help="To calibrate on."
 )
 @click.option(
     "--held-out",
