@@ -3,6 +3,7 @@
     python scripts/measure_search.py quantize elpv --bits w4a8        # an integer program
     python scripts/measure_search.py prepare elpv                     # round all layers at all widths, once
     python scripts/measure_search.py front elpv                       # budgets: searched, uniform, random
+    python scripts/measure_search.py confirm elpv                     # the front again, on other photos
     python scripts/measure_search.py ablation elpv                    # coarse, fine, both; Hessian, direct
     python scripts/measure_search.py quantize elpv --mix 6            # the front's mix at 6 bits, as a program
     python scripts/measure_search.py final elpv --bits w4a8           # programs on the held-out photos
@@ -14,6 +15,7 @@ Everything but ``final`` sees calibration photos only; ``final`` is run once not
 
 import argparse
 import json
+import math
 import pickle
 import statistics
 import time
@@ -33,6 +35,7 @@ from p2vit.quant.config import OURS, parse_bits
 from p2vit.quant.search.cost import Budget, parse_budget
 from p2vit.quant.search.fine import Evolution, Space
 from p2vit.quant.search.run import Prepared, SearchConfig, prepare, search
+from p2vit.quant.search.score import Scorer
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, OUT = ROOT / "results" / "search", ROOT / "out" / "search"
@@ -147,6 +150,19 @@ def front(data: str, threads: int) -> None:
         write(f"front-{data}", {"uniform": uniform, "held_out_images": HELD_OUT, "rows": rows})
 
 
+def confirm(data: str, threads: int) -> None:
+    """Score the front's mixes again, on calibration photos that took no part in choosing them."""
+    ready, value = pickle.loads(prepared_file(data).read_bytes()), read(f"front-{data}")
+    photos = calibration(data, ready.model, PHOTOS + 2 * HELD_OUT)[-HELD_OUT:]
+    scorer = Scorer.of(ready.model.module, ready.scorer.library, photos, threads)
+    layers = scorer.library.layers
+    value["uniform_confirmed"] = {w: scorer.score({x.name: w for x in layers}, threads) for w in WIDTHS}
+    for row in value["rows"]:
+        row["searched_confirmed"] = scorer.score(row["bits_per_layer"], threads)
+        print(row["budget"], row["searched"], row["searched_confirmed"], flush=True)
+    write(f"front-{data}", value)
+
+
 def ablation(data: str, threads: int) -> None:
     ready = pickle.loads(prepared_file(data).read_bytes())
     two, rows = narrowed(ready, (4, 8)), []
@@ -196,14 +212,24 @@ def summary() -> None:
             "",
         ]
         lines += [
-            "| budget | 4/8 searched | coarse | 4/5/6/8 coarse | uniform (width) | random mean | best |"
+            "| budget | 4/8 searched | coarse | 4/5/6/8 coarse | uniform (width) | random mean | random best "
+            "| other photos: searched | uniform |"
         ]
-        lines += ["|---|---|---|---|---|---|---|"]
-        lines += [
-            f"| {r['budget']} | {r['searched']:.2f} | {r['coarse']:.2f} | {r['any_width']:.2f} "
-            f"| {r['uniform']:.2f} ({r['uniform_bits']}) | {r['random_mean']:.2f} | {r['random_best']:.2f} |"
-            for r in rows
-        ]
+        lines += ["|---|---|---|---|---|---|---|---|---|"]
+        again = value.get("uniform_confirmed", {})
+        for r in rows:
+            other = [r.get("searched_confirmed", math.nan), again.get(str(r["uniform_bits"]), math.nan)]
+            numbers = [
+                r["searched"],
+                r["coarse"],
+                r["any_width"],
+                r["uniform"],
+                r["random_mean"],
+                r["random_best"],
+            ]
+            cells = [f"{number:.2f}" for number in [*numbers, *other]]
+            cells[3] += f" ({r['uniform_bits']})"
+            lines.append(f"| {r['budget']} | {' | '.join(cells)} |")
         figure, axes = pyplot.subplots(figsize=(7, 4.5))
         budgets = [r["budget"] for r in rows]
         axes.plot(budgets, [r["searched"] for r in rows], "o-", label="searched, 4 or 8 bits")
@@ -240,7 +266,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("quantize", "final", "prepare", "front", "ablation", "summary"))
+    parser.add_argument(
+        "what", choices=("quantize", "final", "prepare", "front", "confirm", "ablation", "summary")
+    )
     parser.add_argument("data", nargs="?", default="elpv", choices=("elpv", "textile"))
     parser.add_argument("--bits", default="w4a8")
     parser.add_argument("--mix", metavar="BUDGET")
@@ -257,7 +285,7 @@ def main() -> None:
     elif arguments.what == "summary":
         summary()
     else:
-        {"prepare": prepare_all, "front": front, "ablation": ablation}[arguments.what](
+        {"prepare": prepare_all, "front": front, "confirm": confirm, "ablation": ablation}[arguments.what](
             arguments.data, arguments.threads
         )
 
