@@ -2,7 +2,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+COMMA  := ,
+LOG    := $(VENV)/install.log
+# What pip says goes to a file; it is shown when an installation fails.
+define install
+	@echo '  pip install $(subst ",,$(1))'
+	@$(BIN)/python -m pip install --disable-pip-version-check $(1) >>$(LOG) 2>&1 || { tail -n 30 $(LOG); exit 1; }
+endef
 # Test workers; each computes with one thread.
 JOBS   ?= 2
 # A file changes hands when the package's build or its dependencies do.
@@ -22,16 +28,17 @@ $(BIN)/python:
 
 # What the demo needs. torch comes first: it must not be replaced by what another package asks for.
 $(VENV)/.demo: $(SETUP) | $(BIN)/python
-	@echo "installing into $(VENV) (some minutes the first time)"
-	$(PIP) install $(TORCH)
-	$(PIP) install --no-deps $(DATA)
-	$(PIP) install -e . "scikit-learn>=1.4" "onnx>=1.16" "scipy>=1.11"
+	@echo "installing into $(VENV); this takes a minute or two, once"
+	$(call install,$(TORCH))
+	$(call install,--no-deps $(DATA))
+	$(call install,-e . "scikit-learn>=1.4" "onnx>=1.16" "scipy>=1.11")
 	@touch $@
 
 # What tests and linters need besides.
 $(VENV)/.dev: $(VENV)/.demo
-	$(PIP) install -e ".[dev,onnx,explore]"
-	$(PIP) install --no-deps "timm>=1.0.9" "torchvision==0.28.0" && $(PIP) install pyyaml huggingface_hub
+	$(call install,-e ".[dev$(COMMA)onnx$(COMMA)explore]")
+	$(call install,--no-deps "timm>=1.0.9" "torchvision==0.28.0")
+	$(call install,pyyaml huggingface_hub)
 	@touch $@
 
 setup: $(VENV)/.demo ## make .venv with the p2vit command in it

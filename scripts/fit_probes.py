@@ -1,13 +1,15 @@
 """Fit the linear probes of the benchmarks ``elpv`` and ``textile`` on the frozen DINOv2 backbone.
 
-Run: ``python scripts/fit_probes.py``. It writes ``src/p2vit/models/weights/probe_*.safetensors`` and prints
-the float accuracy on the held-out half. Only the training half is ever seen while fitting.
+Run: ``python scripts/fit_probes.py [elpv] [textile]``. It writes
+``src/p2vit/models/weights/probe_*.safetensors`` and prints the float accuracy on the held-out half. Only the
+training half is ever seen while fitting.
 
 The standardisation is folded into the linear layer, which has one output per class. A logistic regression
 on two classes has a single logit z; it becomes the pair (−z/2, +z/2): same argmax and same softmax as
 (0, z), and no row of zeros, for which no scale could be chosen when the layer is quantized.
 """
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,7 +48,9 @@ def fold(scaler: StandardScaler, regression: LogisticRegression) -> dict[str, ND
 def main() -> None:
     torch.set_num_threads(2)
     model = load_model("dinov2")
-    for name, opener in (("elpv", elpv), ("textile", textile)):
+    openers = {"elpv": elpv, "textile": textile}
+    for name in sys.argv[1:] or openers:
+        opener = openers[name]
         photos = opener(model.preprocessing)
         seen, labels = features(model.module, photos.training())
         scaler = StandardScaler().fit(seen)

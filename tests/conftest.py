@@ -3,6 +3,11 @@
 import sys
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("p2vit", deadline=None)
+settings.load_profile("p2vit")
 
 
 @pytest.fixture(scope="session")

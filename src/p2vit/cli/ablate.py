@@ -154,11 +154,24 @@ def prepare(
 
 @click.command("ablate")
 @click.argument("model", default="dinov2-elpv")
-@click.option("--data", default="elpv", show_default=True, metavar="DIR", help="A benchmark or a folder with classes.")
-@click.option("-o", "--output", default="out/ablation", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "--data", default="elpv", show_default=True, metavar="DIR", help="A benchmark or a folder with classes."
+)
+@click.option(
+    "-o",
+    "--output",
+    default="out/ablation",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder.",
+)
 @click.option("--bits", default="w8a8", show_default=True, help="w2a8 to w8a8: width of the weights.")
-@click.option("--row", "rows", multiple=True, metavar="NAME", help="Only rows with this in their name; repeatable.")
-@click.option("--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on.")
+@click.option(
+    "--row", "rows", multiple=True, metavar="NAME", help="Only rows with this in their name; repeatable."
+)
+@click.option(
+    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+)
 @limit_option
 @overwrite_option
 @seed_option
@@ -171,4 +184,6 @@ def ablate(out: Output, model: str, data: str, **options: Any) -> None:
     """
     words = click.get_current_context().obj or []
     result = run_ablate(model, data, out=out, command=shlex.join(["p2vit", *words]), **options)
-    out.result(result, json.dumps(result["files"]) if out.quiet else Path(result["files"][1]).read_text("utf-8"))
+    out.result(
+        result, json.dumps(result["files"]) if out.quiet else Path(result["files"][1]).read_text("utf-8")
+    )

@@ -33,7 +33,8 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{'passed' if result['passed'] else 'FAILED'}: program_sha256 {result['program_sha256']}",
-            "  operators             " + ", ".join(f"{count} {kind}" for kind, count in result["ops"].items()),
+            "  operators             "
+            + ", ".join(f"{count} {kind}" for kind, count in result["ops"].items()),
             f"  float operations      {result['float_ops']}",
             f"  scales that are no powers of two  {result['non_pot_scales']}",
             f"  widest accumulator    {result['max_accumulator_bits']} bits of 32",

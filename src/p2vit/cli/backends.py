@@ -56,7 +56,10 @@ BACKENDS: dict[str, Backend] = {
         "torch on integer tensors",
     ),
     "reference": Backend(
-        "p2vit.engine.reference", "ReferenceExecutor", "pip install p2vit", "NumPy, slow and obvious: the norm"
+        "p2vit.engine.reference",
+        "ReferenceExecutor",
+        "pip install p2vit",
+        "NumPy, slow and obvious: the norm",
     ),
     "onnx": Backend(
         "p2vit.export.run_onnx",
@@ -117,7 +120,10 @@ def _open(name: str, program: IntegerProgram, threads: int | None) -> Any:
         return kind(program, threads=threads) if backend.takes_threads and threads else kind(program)
     except P2vitError as error:
         raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from error
-    except (ImportError, AttributeError, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError) as error:
+        # The back-end itself says why it cannot run and what would help.
+        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from error
+    except (ImportError, AttributeError) as error:
         raise BackendError(
             f"back-end '{name}' cannot run here ({_first_line(error)}). It needs: {backend.needs}. "
             f"Others: {', '.join(other for other in BACKENDS if other != name)}"

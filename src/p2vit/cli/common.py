@@ -81,9 +81,13 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 program_argument = click.argument("program", metavar="OUT", type=click.Path(path_type=Path))
-seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of every draw.")
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of every draw."
+)
 threads_option = click.option(
-    "--threads", type=click.IntRange(1, 1024), help="CPU threads. Default: what the machine offers, at most 8."
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="CPU threads. Default: what the machine offers, at most 8.",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 strict_option = click.option(

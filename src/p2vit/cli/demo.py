@@ -125,10 +125,14 @@ def describe(result: dict[str, Any]) -> str:
 
 
 @click.command("demo")
-@click.option("-o", "--output", default="out/demo", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option(
+    "-o", "--output", default="out/demo", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
 @click.option("--benchmark", type=click.Choice(list(MODELS)), default="elpv", show_default=True)
 @click.option("--bits", default="w8a8", show_default=True, help="w2a8 to w8a8: width of the weights.")
-@click.option("--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on.")
+@click.option(
+    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier demo.")
 @limit_option
 @seed_option

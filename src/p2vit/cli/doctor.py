@@ -28,7 +28,12 @@ PACKAGES = {
     "elpv-dataset": "the benchmark elpv",
     "conformal-clip-data": "the benchmark textile",
 }
-TOOLS = {"c++": "building the native back-end", "verilator": "simulating RTL", "iverilog": "simulating RTL", "yosys": "synthesis"}
+TOOLS = {
+    "c++": "building the native back-end",
+    "verilator": "simulating RTL",
+    "iverilog": "simulating RTL",
+    "yosys": "synthesis",
+}
 
 
 def run_doctor() -> dict[str, Any]:
@@ -62,7 +67,13 @@ def check_backends() -> list[dict[str, Any]]:
     _, reference = open_backend("reference", program)
     rows = []
     for name, entry in BACKENDS.items():
-        row: dict[str, Any] = {"name": name, "about": entry.about, "available": False, "identical": None, "reason": ""}
+        row: dict[str, Any] = {
+            "name": name,
+            "about": entry.about,
+            "available": False,
+            "identical": None,
+            "reason": "",
+        }
         try:
             _, executor = open_backend(name, program)
             found = compare(program, {"reference": reference, f"{name} ": executor}, [pixels], 3)
@@ -79,7 +90,7 @@ def check_backends() -> list[dict[str, Any]]:
 
 def tiny_program() -> Any:
     """A program of two linears and a norm: enough to meet int8 products at their extremes."""
-    from p2vit.numerics import Linear, Patchify, SelectToken
+    from p2vit.numerics import Linear, Patchify
     from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
     from p2vit.program.preprocessing import Preprocessing
 
@@ -96,9 +107,13 @@ def tiny_program() -> Any:
         layer = Linear(weight, np.zeros(outputs, np.int32), shift, 8, bits, accumulator)
         builder.add(name, layer, [source], exponent)
         source, width = name, outputs
-    builder.add("logits", SelectToken(0), ["head"], 0)
     return IntegerProgram(
-        tuple(builder.nodes), builder.tensors, "head", "hidden", Preprocessing(image_size=(16, 16)), provenance={}
+        tuple(builder.nodes),
+        builder.tensors,
+        "head",
+        "hidden",
+        Preprocessing(image_size=(16, 16)),
+        provenance={},
     )
 
 
@@ -111,10 +126,14 @@ def describe(result: dict[str, Any]) -> str:
         "Back-ends:",
     ]
     for row in result["backends"]:
-        state = "identical to the reference" if row["identical"] else "WRONG" if row["available"] else "not here"
+        state = (
+            "identical to the reference" if row["identical"] else "WRONG" if row["available"] else "not here"
+        )
         lines.append(f"  {row['name']:<20} {state}{': ' + row['reason'] if row['reason'] else ''}")
     lines.append("Packages:")
-    lines += [f"  {name:<20} {version or '-':<14} {PACKAGES[name]}" for name, version in result["packages"].items()]
+    lines += [
+        f"  {name:<20} {version or '-':<14} {PACKAGES[name]}" for name, version in result["packages"].items()
+    ]
     lines.append("Tools:")
     lines += [f"  {name:<20} {path or '-':<14} {TOOLS[name]}" for name, path in result["tools"].items()]
     return "\n".join(lines)

@@ -130,7 +130,9 @@ def describe(result: dict[str, Any]) -> str:
 
 @click.command("eval")
 @program_argument
-@click.option("--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise.")
+@click.option(
+    "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
+)
 @click.option("--model", help="Float model to compare with. Default: the one that was quantized.")
 @click.option("--arch", help="Architecture of a weight file.")
 @click.option("--no-float", is_flag=True, help="Do not run the float model.")

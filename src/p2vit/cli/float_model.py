@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p2vit.errors import ModelError
+from p2vit.errors import ModelError, P2vitError
 from p2vit.program.graph import IntegerProgram
 
 if TYPE_CHECKING:
@@ -42,7 +42,13 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
         arch = provenance.get("architecture")
     seed = int(provenance.get("calibration", {}).get("seed", 0))
     wanted = program.preprocessing.image_size
-    loaded = load_model(str(source), arch=arch, seed=seed)
+    try:
+        loaded = load_model(str(source), arch=arch, seed=seed)
+    except P2vitError as error:
+        raise ModelError(
+            f"the float model '{source}' cannot be loaded: {error}. Name it with --model, or leave it out "
+            "with --no-float"
+        ) from error
     if loaded.config.image_size != wanted:
         loaded = load_model(str(source), arch=arch, seed=seed, image_size=wanted)
     recorded = provenance.get("weights_sha256")

@@ -54,7 +54,9 @@ def run_list(pattern: str = "*") -> dict[str, Any]:
     present = {name: importlib.util.find_spec(entry.module) is not None for name, entry in BACKENDS.items()}
     return {
         "model_forms": FORMS,
-        "benchmark_models": {name: text for name, text in BENCHMARK_MODELS.items() if fnmatchcase(name, pattern)},
+        "benchmark_models": {
+            name: text for name, text in BENCHMARK_MODELS.items() if fnmatchcase(name, pattern)
+        },
         "architectures": architectures,
         "photo_sets": {name: about for name, (_, about) in BENCHMARKS.items()},
         "methods": {name: {"integer": config.integer} for name, config in METHODS.items()},

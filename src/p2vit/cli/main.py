@@ -70,7 +70,9 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="p2vit")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error; works before and after the verb.")
+@click.option(
+    "--debug", is_flag=True, help="Show the traceback of an error; works before and after the verb."
+)
 def cli(debug: bool) -> None:
     """Vision Transformers on integers alone: quantize, run, export, cost and build.
 
@@ -98,7 +100,11 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        where = f"\nSee: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        where = (
+            f"\nSee: {error.ctx.command_path} --help"
+            if isinstance(error, click.UsageError) and error.ctx
+            else ""
+        )
         return _fail(error, error.format_message() + where, debug, as_json)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
@@ -132,7 +138,9 @@ def _defect(error: BaseException, debug: bool, as_json: bool) -> int:
     """Print what no user has caused."""
     first = (str(error).strip().splitlines() or [""])[0]
     hint = "" if debug else "; --debug shows where"
-    message = f"this is a defect of p2vit {__version__}, please report it ({type(error).__name__}: {first}){hint}"
+    message = (
+        f"this is a defect of p2vit {__version__}, please report it ({type(error).__name__}: {first}){hint}"
+    )
     return _fail(error, message, debug, as_json, DEFECT)
 
 

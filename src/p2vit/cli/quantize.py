@@ -37,7 +37,9 @@ class ImageSize(click.ParamType):
 
     name = "N|HxW"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
         """Two numbers above 0."""
         parts = str(value).lower().split("x")
         if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
@@ -66,7 +68,9 @@ def check_place(folder: Path, overwrite: bool) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise P2vitError(f"{folder}: exists and is no folder; choose another place")
     if folder.exists() and not overwrite:
-        raise P2vitError(f"{folder}: exists already; choose another place, or allow overwriting (--overwrite)")
+        raise P2vitError(
+            f"{folder}: exists already; choose another place, or allow overwriting (--overwrite)"
+        )
     if folder.exists() and any(folder.iterdir()) and not (folder / GRAPH_FILE).is_file():
         raise P2vitError(f"{folder}: holds no {GRAPH_FILE}, so it is not a program and is not overwritten")
     make_folder(folder.parent)
@@ -105,9 +109,17 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         inner = f"{block}.{'mlp' if part.startswith('fc') else 'attn'}.{part}" if block else name
         bits = config.bits_of(inner) if block else config.head_bits
         layers.append(
-            {"name": inner, "shape": list(weight.shape), "bits": bits, "bytes": -(-weight.numel() * bits // 8)}
+            {
+                "name": inner,
+                "shape": list(weight.shape),
+                "bits": bits,
+                "bytes": -(-weight.numel() * bits // 8),
+            }
         )
-    spool = images * shape.tokens * shape.embed_dim * 4 * 2 + images * shape.image_size[0] * shape.image_size[1] * 3
+    spool = (
+        images * shape.tokens * shape.embed_dim * 4 * 2
+        + images * shape.image_size[0] * shape.image_size[1] * 3
+    )
     weights = sum(parameter.numel() for parameter in model.module.parameters()) * 4
     return {
         "dry_run": True,
@@ -227,21 +239,26 @@ def warn_skipped(out: Output, result: dict[str, Any]) -> None:
 def describe(result: dict[str, Any]) -> str:
     """The result for people."""
     if result.get("dry_run"):
-        lines = [f"{layer['name']:<28} {layer['shape']!s:<14} {layer['bits']} bits" for layer in result["layers"]]
+        lines = [
+            f"{layer['name']:<28} {layer['shape']!s:<14} {layer['bits']} bits" for layer in result["layers"]
+        ]
         lines += [
             f"weights: {result['weight_bytes'] / 1e6:.2f} MB (float {result['float_weight_bytes'] / 1e6:.2f} MB)",
-            f"memory: about {result['memory_bytes'] / 1e6:.0f} MB, temporary files {result['temporary_bytes'] / 1e6:.0f} MB",
+            f"memory: about {result['memory_bytes'] / 1e6:.0f} MB",
+            f"temporary files: {result['temporary_bytes'] / 1e6:.0f} MB",
             "would write: " + ", ".join(result["files"]),
         ]
         return "\n".join(lines)
+    photos = f"{result['calibration_images']} photos of {result['data']}"
     return "\n".join(
         [
             f"{result['model']} -> {result['output']}  ({result['bits']}, method {result['method']})",
-            f"  {result['seconds']:.1f} s, {result['calibration_images']} photos of {result['data']}, seed {result['seed']}",
+            f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
             f"  weights {result['weight_bytes'] / 1e6:.2f} MB, {result['macs'] / 1e9:.3f} GMAC per photo",
             f"  program_sha256 {result['program_sha256']}",
             *(
-                f"  {block['name']:<12} local {block['local_sqnr_db']:6.2f} dB  cumulative {block['cumulative_sqnr_db']:6.2f} dB"
+                f"  {block['name']:<12} local {block['local_sqnr_db']:6.2f} dB"
+                f"  cumulative {block['cumulative_sqnr_db']:6.2f} dB"
                 for block in result["blocks"]
             ),
             f"next: p2vit eval {result['output']} --data {result['data']}",
@@ -251,10 +268,16 @@ def describe(result: dict[str, Any]) -> str:
 
 @click.command("quantize")
 @click.argument("model")
-@click.option("--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program.")
+@click.option(
+    "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program."
+)
 @click.option("--bits", default="w8a8", show_default=True, help="w2a8 to w8a8: width of the weights.")
-@click.option("--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on.")
+@click.option(
+    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+)
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
 @click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
 @click.option("--image-size", type=ImageSize(), help="Another than the model's own.")

@@ -100,7 +100,9 @@ def run_report(
 @program_argument
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The HTML file.")
 @click.option("--data", metavar="DIR", help="Measure accuracy on these photos: a folder or a benchmark.")
-@click.option("--eval", "evaluation", type=click.Path(path_type=Path), help="What 'p2vit eval --json' printed.")
+@click.option(
+    "--eval", "evaluation", type=click.Path(path_type=Path), help="What 'p2vit eval --json' printed."
+)
 @limit_option
 @threads_option
 @overwrite_option

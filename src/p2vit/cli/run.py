@@ -81,7 +81,9 @@ def run_photos(
     exponent = loaded.tensors[loaded.output].exponent
     return {
         "outputs": outputs,
-        "logit_exponent": int(exponent.reshape(-1)[0]) if len(set(exponent.reshape(-1).tolist())) == 1 else None,
+        "logit_exponent": int(exponent.reshape(-1)[0])
+        if len(set(exponent.reshape(-1).tolist())) == 1
+        else None,
         "backend": name,
         "program": str(program),
         "program_sha256": program_sha256(loaded),
@@ -107,7 +109,9 @@ def expand(photos: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for photo in photos:
         if photo.is_dir():
-            found = sorted(path for path in photo.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+            found = sorted(
+                path for path in photo.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()
+            )
             if not found:
                 raise DataError(f"{photo}: no photos here. Photos end in {', '.join(EXTENSIONS)}")
             files += found

@@ -6,7 +6,15 @@ from typing import Any
 import click
 
 from p2vit.cli.backends import open_backend
-from p2vit.cli.common import CHECK_FAILED, Output, common, program_argument, thread_count, threads_option, torch_threads
+from p2vit.cli.common import (
+    CHECK_FAILED,
+    Output,
+    common,
+    program_argument,
+    thread_count,
+    threads_option,
+    torch_threads,
+)
 from p2vit.errors import P2vitError
 
 
@@ -55,7 +63,9 @@ def run_verify(
         resolved, executor = open_backend(name, loaded, threads)
         executors[resolved] = executor
     if len(executors) < 2:
-        raise P2vitError(f"--backends {backends!r}: these are one back-end, {next(iter(executors))}; name another")
+        raise P2vitError(
+            f"--backends {backends!r}: these are one back-end, {next(iter(executors))}; name another"
+        )
     torch_threads(thread_count(threads))
     with out.progress() as progress:
         found = compare(
@@ -65,7 +75,12 @@ def run_verify(
             total=min(images, len(photos)),
             progress=progress,
         )
-    return {**found.model_dump(), "data": data, "program": str(program), "program_sha256": program_sha256(loaded)}
+    return {
+        **found.model_dump(),
+        "data": data,
+        "program": str(program),
+        "program_sha256": program_sha256(loaded),
+    }
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -94,7 +109,9 @@ def describe(result: dict[str, Any]) -> str:
     help="native, torch, reference, onnx; all are compared with the first.",
 )
 @click.option("--images", default=8, show_default=True, type=click.IntRange(1), help="Photos.")
-@click.option("--data", default="noise", show_default=True, metavar="DIR", help="Photos: a folder or a benchmark.")
+@click.option(
+    "--data", default="noise", show_default=True, metavar="DIR", help="Photos: a folder or a benchmark."
+)
 @click.option("--batch", default=2, show_default=True, type=click.IntRange(1), help="Photos per batch.")
 @threads_option
 @common

@@ -19,7 +19,9 @@ class Remembered:
         predict: The float model.
     """
 
-    def __init__(self, batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]], predict: Predict) -> None:
+    def __init__(
+        self, batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]], predict: Predict
+    ) -> None:
         self.batches = list(batches)
         self._predict = predict
         self._known: dict[int, Any] = {}
@@ -84,6 +86,6 @@ def plot(result: dict[str, Any]) -> str:
     from p2vit.report.svg import ranked_bars
 
     rows = [(row["name"], row["sqnr_db"] or 0.0) for row in result["rows"]]
-    return ranked_bars(rows, "dB", f"SQNR of the feature: {result['model']} on {result['data']}, {result['bits']}")
-
-
+    return ranked_bars(
+        rows, "dB", f"SQNR of the feature: {result['model']} on {result['data']}, {result['bits']}"
+    )

@@ -1,8 +1,8 @@
 """How good a program is: top-1, top-5, agreement with the float model, and SQNR of the feature."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -114,7 +114,9 @@ def executor_predict(program: IntegerProgram, executor: Any) -> Predict:
 
     def predict(pixels: Pixels) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         tensors = executor.run(pixels)
-        logits, feature = (program.tensors[name].real(tensors[name]) for name in (program.output, program.feature))
+        logits, feature = (
+            program.tensors[name].real(tensors[name]) for name in (program.output, program.feature)
+        )
         return logits.reshape(len(pixels), -1), feature.reshape(len(pixels), -1)
 
     return predict
@@ -191,7 +193,9 @@ def summarise(tally: Tally, photo_classes: list[str], model_classes: list[str], 
                 if mine.any():
                     theirs = None if ranked_float is None else percent(ranked_float[mine, 0] == output)
                     share = percent(ranked[mine, 0] == output) or 0.0
-                    rows.append(ClassAccuracy(name=name, images=int(mine.sum()), top1=share, top1_float=theirs))
+                    rows.append(
+                        ClassAccuracy(name=name, images=int(mine.sum()), top1=share, top1_float=theirs)
+                    )
             if tally.outputs <= MOST_CONFUSION:
                 counts = np.zeros((tally.outputs, tally.outputs), dtype=np.int64)
                 np.add.at(counts, (truth[labelled], ranked[labelled, 0]), 1)

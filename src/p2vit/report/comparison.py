@@ -110,7 +110,12 @@ def first_difference(
     if actual.dtype.kind not in "iu" or expected.shape != actual.shape:
         wanted, got = (f"{value.dtype} {list(value.shape)}" for value in (expected, actual))
         return Mismatch(
-            tensor=tensor, backend=backend, index=[], expected=wanted, actual=got, differing=int(expected.size)
+            tensor=tensor,
+            backend=backend,
+            index=[],
+            expected=wanted,
+            actual=got,
+            differing=int(expected.size),
         )
     different = expected.astype(np.int64) != actual.astype(np.int64)
     count = int(different.sum())

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def label_map(photo_classes: Sequence[str], model_classes: Sequence[str], outputs: int) -> tuple[NDArray[np.int64] | None, str]:
+def label_map(
+    photo_classes: Sequence[str], model_classes: Sequence[str], outputs: int
+) -> tuple[NDArray[np.int64] | None, str]:
     """Find the model's output for each class of the photos.
 
     By name where the model has all the names; by position where the numbers agree; otherwise not at all, because

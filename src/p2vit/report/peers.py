@@ -9,7 +9,14 @@ FLOAT_PARTS = "LayerNorm, softmax, GELU, adds, scales"
 #: Benchmark → rows: tool, top-1 %, agreement %, SQNR dB, seconds to quantize, what stays float.
 PEERS: dict[str, list[dict[str, Any]]] = {
     "elpv": [
-        {"name": "float32", "top1": 85.90, "agreement": None, "sqnr_db": None, "seconds": None, "floats": "everything"},
+        {
+            "name": "float32",
+            "top1": 85.90,
+            "agreement": None,
+            "sqnr_db": None,
+            "seconds": None,
+            "floats": "everything",
+        },
         {
             "name": "NNCF 3.4 → OpenVINO int8, 300 images",
             "top1": 85.82,
@@ -36,7 +43,14 @@ PEERS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "textile": [
-        {"name": "float32", "top1": 75.80, "agreement": None, "sqnr_db": None, "seconds": None, "floats": "everything"},
+        {
+            "name": "float32",
+            "top1": 75.80,
+            "agreement": None,
+            "sqnr_db": None,
+            "seconds": None,
+            "floats": "everything",
+        },
         {
             "name": "NNCF → OpenVINO int8",
             "top1": 74.80,

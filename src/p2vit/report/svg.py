@@ -38,8 +38,13 @@ def column_names(labels: Sequence[str]) -> list[tuple[int, str]]:
     if len(labels) <= MOST_NAMES:
         return list(enumerate(labels))
     groups = [".".join(label.split(".")[:2]) for label in labels]
-    first = [index for index, group in enumerate(groups) if index == 0 or group != groups[index - 1]]
-    stride = ceil(len(first) / MOST_NAMES)
+    # A column that is no block stands so near to the next one that their names would overlap.
+    first = [
+        index
+        for index, group in enumerate(groups)
+        if (index == 0 or group != groups[index - 1]) and groups.count(group) > 1
+    ]
+    stride = max(1, ceil(len(first) / MOST_NAMES))
     return [(index, groups[index]) for index in first[::stride]]
 
 
@@ -95,7 +100,9 @@ class Canvas:
         return "\n".join([*self.parts, "</svg>"]) + "\n"
 
 
-def line_chart(labels: Sequence[str], series: Mapping[str, Sequence[float | None]], unit: str, title: str) -> str:
+def line_chart(
+    labels: Sequence[str], series: Mapping[str, Sequence[float | None]], unit: str, title: str
+) -> str:
     """Lines over labelled columns.
 
     Args:
@@ -134,7 +141,9 @@ def bar_chart(
         limit: A value with a line of its own, and what it is.
     """
     edge = [limit[0]] if limit else []
-    canvas = Canvas(labels, nice_ticks(min([*lows, *highs, *edge, 0]), max([*lows, *highs, *edge, 0])), unit, title)
+    canvas = Canvas(
+        labels, nice_ticks(min([*lows, *highs, *edge, 0]), max([*lows, *highs, *edge, 0])), unit, title
+    )
     width = round(max(canvas.step * 0.7, 1.5), 1)
     for index, (low, high) in enumerate(zip(lows, highs, strict=True)):
         top, bottom = canvas.y(high), canvas.y(low)
@@ -146,7 +155,9 @@ def bar_chart(
         )
     if limit:
         y = canvas.y(limit[0])
-        canvas.parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#e03e3e" stroke-width="2"/>')
+        canvas.parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#e03e3e" stroke-width="2"/>'
+        )
         canvas.parts.append(
             f'<text x="{WIDTH - RIGHT}" y="{y - 5}" text-anchor="end" fill="#e03e3e">{escape(limit[1])}</text>'
         )
@@ -189,6 +200,8 @@ def ranked_bars(rows: Sequence[tuple[str, float]], unit: str, title: str) -> str
         y = 34 + index * line
         width = round(max(value, 0) / most * (WIDTH - name_width - 80), 1)
         parts.append(f'<text x="{name_width - 8}" y="{y + 13}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<rect x="{name_width}" y="{y}" width="{width}" height="{line - 6}" fill="{COLOURS[0]}"/>')
+        parts.append(
+            f'<rect x="{name_width}" y="{y}" width="{width}" height="{line - 6}" fill="{COLOURS[0]}"/>'
+        )
         parts.append(f'<text x="{name_width + width + 6}" y="{y + 13}">{value:.2f} {escape(unit)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"

@@ -110,9 +110,10 @@ def lower_float(at: FloatLowering) -> FloatValue:
     if at.spec.offset and kind not in (Patchify, Lookup, Linear, SelectToken):
         raise at.error(f"its output has offset {at.spec.offset}; {kind.__name__} writes tensors without one")
     for source in at.inputs:
-        if source.spec.offset and kind not in (Linear, SelectToken):
+        if source.spec.offset and kind not in (Linear, Lookup, SelectToken):
             raise at.error(
-                f"{source.spec.name} has offset {source.spec.offset}, which only a linear layer can absorb"
+                f"{source.spec.name} has offset {source.spec.offset}, "
+                "which only a linear layer or a table can absorb"
             )
     with at.graph.scope(at.node.name):
         return FLOAT_LOWERINGS[kind](at.node.operator, at)

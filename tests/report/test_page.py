@@ -1,0 +1,76 @@
+import json
+import re
+
+import pytest
+
+from p2vit.cli.common import to_json
+from p2vit.program.audit import audit
+from p2vit.report.page import number, render, report_data
+from p2vit.report.peers import PEERS
+from programs import random_program
+
+PROGRAM = random_program()
+EVALUATION = {
+    "images": 10, "top1": 85.9, "top1_float": 86.0, "agreement": 99.0, "sqnr_db": 25.1, "data": "elpv",
+    "per_class": [{"name": "<b>", "images": 4, "top1": 50.0, "top1_float": None}],
+    "confusion": [[3, 1], [0, 6]], "classes": ["<b>", "good"], "notes": ["a note"],
+    "skipped": [{"file": "x.png", "reason": "x.png: damaged"}],
+}  # fmt: skip
+QUANTIZE = {
+    "bits": "w8a8", "method": "p2vit", "seconds": 20.0, "calibration_images": 32,
+    "blocks": [{"name": "blocks.0", "local_sqnr_db": 30.0, "cumulative_sqnr_db": 29.0}],
+}  # fmt: skip
+
+
+def page(**parts):
+    return render(json.loads(to_json(report_data(PROGRAM, **parts))))
+
+
+def test_the_page_shows_everything():
+    text = page(quantize=QUANTIZE, evaluation=EVALUATION)
+    for expected in (
+        "85.90 %",
+        "99.00 %",
+        "25.10 dB",
+        "float operations",
+        "Where the error arises",
+        "a note",
+    ):
+        assert expected in text
+    assert "x.png: damaged" in text
+
+
+def test_names_are_escaped():
+    assert "<b>" not in page(evaluation=EVALUATION).replace("<b>85", "").replace('<div class="tile"><b>', "")
+
+
+def test_nothing_is_loaded_from_anywhere():
+    text = page(quantize=QUANTIZE, evaluation=EVALUATION)
+    assert not re.search(r"(src|href)\s*=|@import|url\(|<script|<img", text)
+    assert set(re.findall(r"https?://[^\"'<> ]*", text)) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_peers_are_labelled():
+    text = page(evaluation=EVALUATION)
+    assert "not measured in this run" in text
+    for row in PEERS["elpv"]:
+        assert row["name"] in text
+
+
+def test_a_program_alone_is_enough():
+    text = page()
+    assert "No accuracy was measured" in text
+    assert "Where the error arises" not in text
+
+
+def test_problems_come_first():
+    proof = audit(PROGRAM).model_copy(update={"problems": ["head: overflows"], "float_ops": 2})
+    text = render(json.loads(to_json(report_data(PROGRAM, proof=proof))))
+    assert "What does not hold" in text
+    assert "head: overflows" in text
+    assert "Nothing, from the pixels" not in text
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (1234.5, "1,234.50"), (0, "0.00")])
+def test_numbers(value, text):
+    assert number(value) == text
