@@ -32,6 +32,7 @@ from p2vit.models.registry import load_model
 from p2vit.program.format import save
 from p2vit.quant.api import quantize
 from p2vit.quant.config import OURS, parse_bits
+from p2vit.quant.search.coarse import solve
 from p2vit.quant.search.cost import Budget, parse_budget
 from p2vit.quant.search.fine import Evolution, Space
 from p2vit.quant.search.run import Prepared, SearchConfig, prepare, search
@@ -158,8 +159,14 @@ def confirm(data: str, threads: int) -> None:
     layers = scorer.library.layers
     value["uniform_confirmed"] = {w: scorer.score({x.name: w for x in layers}, threads) for w in WIDTHS}
     for row in value["rows"]:
+        limit, random = row["budget"], np.random.default_rng(int(row["budget"] * 100))
+        space = Space(layers, (4, 8), average(limit, ready))
+        mixes = [scorer.score(space.bits(space.random(random)), threads) for _ in range(RANDOM_MIXES // 2)]
+        any_width = solve(ready.sensitivity("direct"), average(limit, ready))
         row["searched_confirmed"] = scorer.score(row["bits_per_layer"], threads)
-        print(row["budget"], row["searched"], row["searched_confirmed"], flush=True)
+        row["any_width_confirmed"] = scorer.score(any_width, threads)
+        row["random_confirmed"] = statistics.mean(mixes)
+        print({key: number for key, number in row.items() if key.endswith("confirmed")}, flush=True)
     write(f"front-{data}", value)
 
 
@@ -213,12 +220,13 @@ def summary() -> None:
         ]
         lines += [
             "| budget | 4/8 searched | coarse | 4/5/6/8 coarse | uniform (width) | random mean | random best "
-            "| other photos: searched | uniform |"
+            "| other photos: 4/8 | 4/5/6/8 | random | uniform |"
         ]
-        lines += ["|---|---|---|---|---|---|---|---|---|"]
+        lines += ["|---|---|---|---|---|---|---|---|---|---|---|"]
         again = value.get("uniform_confirmed", {})
         for r in rows:
-            other = [r.get("searched_confirmed", math.nan), again.get(str(r["uniform_bits"]), math.nan)]
+            other = [r.get(f"{key}_confirmed", math.nan) for key in ("searched", "any_width", "random")]
+            other.append(again.get(str(r["uniform_bits"]), math.nan))
             numbers = [
                 r["searched"],
                 r["coarse"],

@@ -111,6 +111,12 @@ def test_coarse_and_fine_are_no_worse_than_coarse(prepared):
     assert both.sqnr_db >= coarse.sqnr_db
 
 
+def test_it_is_no_worse_than_one_width_for_all(prepared):
+    result = search(prepared, budget_for(prepared, 4.1), CONFIG, threads=2)
+    layers = prepared.scorer.library.layers
+    assert result.sqnr_db >= prepared.scorer.score({layer.name: 4 for layer in layers})
+
+
 def test_a_log_of_another_budget_is_refused(prepared, tmp_path):
     log = tmp_path / "log.jsonl"
     config = SearchConfig(fine=False)

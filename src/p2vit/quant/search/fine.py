@@ -68,6 +68,10 @@ class Space:
         """Of a whole genome."""
         return self.budget.total(self.bits(genome))
 
+    def holds(self, genome: Genome) -> bool:
+        """Whether it is within the budget."""
+        return self.budget.holds(self.bits(genome))
+
     def repaired(self, genome: Genome, random: np.random.Generator) -> Genome:
         """Brought within the budget, and up to it: widths are lowered, then raised, at random layers.
 
@@ -151,13 +155,10 @@ def evolve(
 
     random = np.random.default_rng([settings.seed, 0])
     first = _distinct(
-        [
-            space.repaired(start, random) if not space.budget.holds(space.bits(start)) else start
-            for start in starts
-        ],
+        [start if space.holds(start) else space.repaired(start, random) for start in starts],
         seen,
     )
-    # Half of the first generation are mutants of the starts, the rest random.
+    # Half of what is left of the first generation are mutants of the starts, the rest random.
     near = (settings.population - len(first)) // 2 if first else 0
     first += _draw(
         near,

@@ -196,6 +196,9 @@ def search(
         sensitivity = prepared.sensitivity(config.measure, threads, progress)
         with prepared.timed("coarse"):
             starts.append(space.genome(solve(sensitivity, budget)))
+        # A sum of sensitivities may be mistaken; so no result is worse than the widest width for all that fits.
+        flat = [genome for width in library.widths if space.holds(genome := (width,) * len(library.layers))]
+        starts += [genome for genome in flat[-1:] if genome not in starts]
     journal = Journal(log, _settings(prepared, budget, config), overwrite)
     evaluate = _Evaluate(scorer, space, 1 if config.backend != "serial" else threads)
 
