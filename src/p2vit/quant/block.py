@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import activate
+from p2vit.models.canonical import Block, activate
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
@@ -31,6 +31,32 @@ PROBE_BATCHES = 1
 ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
 
 
+@dataclass(frozen=True)
+class Menu:
+    """Asks for every layer at several widths, beside the one that the model gets.
+
+    Attributes:
+        widths: Which.
+        keep: Called with (name, width, layer) for each.
+    """
+
+    widths: tuple[int, ...]
+    keep: Callable[[str, int, QuantizedLinear], None]
+
+
+@dataclass(frozen=True)
+class FloatTwin:
+    """The float model's own block and residual stream, which rounding of narrow weights aims at.
+
+    Attributes:
+        block: The float block.
+        stream: Float32 [photos, N, C], moved along with the quantized model's; updated in place.
+    """
+
+    block: Block
+    stream: Stream
+
+
 @dataclass
 class BlockQuantizer:
     """Quantizes one block and moves the stream of the quantized model through it.
@@ -45,6 +71,8 @@ class BlockQuantizer:
         stream: The quantized model's residual stream, float32 [photos, N, C]; updated in place.
         scratch: A stream of the same shape for what lies between two passes.
         workers: Who shares the work.
+        twin: The float model here; None where layers only have to reproduce themselves.
+        menu: Other widths that are wanted.
     """
 
     name: str
@@ -56,6 +84,8 @@ class BlockQuantizer:
     stream: Stream
     scratch: Stream
     workers: Workers
+    twin: FloatTwin | None = None
+    menu: Menu | None = None
 
     def run(self) -> QuantizedBlock:
         """Quantize both halves."""
@@ -67,12 +97,15 @@ class BlockQuantizer:
         """Run a task for every batch."""
         return self.workers.map(work, self.stream.batches)
 
-    def statistics(self, value: Callable[[int], Tensor], grid: Grid) -> InputStatistics:
-        """Statistics of a layer's input over all batches."""
-        parts = self.workers.map(
-            lambda i: InputStatistics.of(value(i), grid, self.importance), self.stream.batches
-        )
-        return InputStatistics.merge(parts)
+    def statistics(
+        self, value: Callable[[int], Tensor], grid: Grid, source: Callable[[int], Tensor] | None
+    ) -> InputStatistics:
+        """Statistics of a layer's input over all batches, and against what the float model has there."""
+
+        def of(index: int) -> InputStatistics:
+            return InputStatistics.of(value(index), grid, self.importance, source and source(index))
+
+        return InputStatistics.merge(self.workers.map(of, self.stream.batches))
 
     def normal(self, index: int) -> Tensor:
         """Normalised stream of a batch."""
@@ -85,16 +118,43 @@ class BlockQuantizer:
             len(self.stream) * float(self.importance.sum())
         )
 
+    def exact_normal(self) -> Callable[[int], Tensor] | None:
+        """What the float model's LayerNorm gives here, by batch."""
+        twin = self.twin
+        return None if twin is None else lambda i: normalise(twin.stream[i], self.block.epsilon)
+
+    def advance_twin(self, half: Callable[[Block, Tensor], Tensor]) -> Callable[[int], Tensor] | None:
+        """Move the float stream through half a block; what a branch has to add to get there from the quantized one."""
+        twin = self.twin
+        if twin is None:
+            return None
+
+        def advance(index: int) -> None:
+            x = twin.stream[index]
+            twin.stream[index] = x + half(twin.block, x)
+
+        self.each(advance)
+        return lambda i: twin.stream[i] - self.stream[i]
+
     def layer(
-        self, name: str, full_name: str, inputs: Grid, seen: InputStatistics, wanted: Tensor | None = None
+        self, path: str, inputs: Grid, seen: InputStatistics, wanted: Tensor | None = None
     ) -> QuantizedLinear:
-        """Round one layer."""
-        source = self.folded.layers[name]
-        bits = self.config.bits_of(f"{self.name}.{full_name}")
-        layer = quantize_linear(
-            source.weight, source.bias, inputs, seen, bits, self.config, self.workers, wanted
-        )
-        self.block.layers[name] = layer
+        """Round one layer, and what the menu asks for; ``wanted`` is given for layers that feed the stream."""
+        site = path.split(".")[1]
+        source = self.folded.layers[site]
+        full_name = f"{self.name}.{path}"
+        readout = source.weight if wanted is None else torch.eye(len(source.weight))
+
+        def rounded(bits: int) -> QuantizedLinear:
+            return quantize_linear(
+                source.weight, source.bias, inputs, seen, bits, self.config, self.workers, wanted, readout
+            )
+
+        own = self.config.bits_of(full_name)
+        layer = rounded(own)
+        self.block.layers[site] = layer
+        for width in self.menu.widths if self.menu else ():
+            self.menu.keep(full_name, width, layer if width == own else rounded(width))  # type: ignore[union-attr]
         return layer
 
     def attention(self) -> None:
@@ -107,9 +167,9 @@ class BlockQuantizer:
         if config.scales == "pot" and config.criterion != "range":
             self.settle_attention()
         inputs = block.grids["norm1"]
-        statistics = self.statistics(self.normal, inputs)
+        statistics = self.statistics(self.normal, inputs, self.exact_normal())
         for name in "qkv":
-            self.layer(name, f"attn.{name}", inputs, statistics)
+            self.layer(f"attn.{name}", inputs, statistics)
 
         def attend_batch(index: int) -> Ranges:
             self.scratch[index] = block.values(self.stream[index])
@@ -117,8 +177,9 @@ class BlockQuantizer:
 
         values = Ranges.merge(self.each(attend_batch))
         block.grids["values"] = self.values_grid(values)
-        statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"])
-        self.layer("proj", "attn.proj", block.grids["values"], statistics, self.wanted_branch(0))
+        missing = self.advance_twin(lambda twin, x: twin.attention(twin.norm1(x)))
+        statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], missing)
+        self.layer("attn.proj", block.grids["values"], statistics, self.wanted_branch(0))
 
         def advance(index: int) -> None:
             self.stream[index] = block.add_attention(self.stream[index], self.scratch[index])
@@ -227,10 +288,11 @@ class BlockQuantizer:
         block.grids["fc1"], block.grids["gelu"] = gelu_grids(hidden, block.activation, FLAT_BELOW[0], config)
         if config.scales == "pot" and config.criterion != "range":
             self.settle_mlp(hidden)
-        statistics = self.statistics(self.normal, block.grids["norm2"])
-        self.layer("fc1", "mlp.fc1", block.grids["norm2"], statistics)
-        statistics = self.statistics(lambda i: block.hidden(self.stream[i]), block.grids["gelu"])
-        self.layer("fc2", "mlp.fc2", block.grids["gelu"], statistics, self.wanted_branch(1))
+        statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
+        self.layer("mlp.fc1", block.grids["norm2"], statistics)
+        missing = self.advance_twin(lambda twin, x: twin.mlp(twin.norm2(x)))
+        statistics = self.statistics(lambda i: block.hidden(self.stream[i]), block.grids["gelu"], missing)
+        self.layer("mlp.fc2", block.grids["gelu"], statistics, self.wanted_branch(1))
 
         def advance(index: int) -> None:
             x = self.stream[index]

@@ -11,6 +11,8 @@ Scales = Literal["pot", "ceil", "floor", "nearest", "float"]
 Criterion = Literal["block", "tensor", "range"]
 Smoothing = Literal["channel", "alpha", "none"]
 Softmax = Literal["linear", "log2", "log2-probability", "uniform-probability"]
+#: Up to this width a weight's rounding is what a model's error consists of.
+NARROW_BITS = 6
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class QuantConfig:
         separate_qkv: An exponent each for q, k and v instead of one for all.
         weight_channels: An exponent per output channel instead of one per layer.
         weight_rounding: ``gptq`` compensates each weight's rounding error in those not yet rounded; ``nearest``.
+        weight_target: What GPTQ rounds towards: the layer's own output on the quantized model's inputs (``own``), or
+            what the float model has at the same place, so that a layer also makes good what those before it got
+            wrong (``float``); ``auto`` is ``float`` where some layer has at most 6 bits: there is much to make good,
+            and at 8 bits the calibration photos' own chance would weigh more.
         bias_correction: Give the mean error of a layer's output back to its bias.
         gelu_offset: Ranges of the GELU's input and output need not be symmetric; biases absorb the offsets.
         softmax: ``linear`` 8-bit or ``log2`` 4-bit codes relative to the row's maximum; the two ``-probability`` forms
@@ -51,6 +57,7 @@ class QuantConfig:
     separate_qkv: bool = True
     weight_channels: bool = True
     weight_rounding: Literal["gptq", "nearest"] = "gptq"
+    weight_target: Literal["auto", "own", "float"] = "auto"
     bias_correction: bool = True
     gelu_offset: bool = True
     softmax: Softmax = "linear"
@@ -62,6 +69,15 @@ class QuantConfig:
     def integer(self) -> bool:
         """Whether an integer program can come of it."""
         return self.scales != "float" and self.softmax in ("linear", "log2")
+
+    @property
+    def aims_at_float(self) -> bool:
+        """Whether rounding needs the float model's stream beside the quantized model's."""
+        if self.weight_rounding != "gptq" or not self.bias_correction:
+            return False
+        if self.weight_target == "auto":
+            return min([self.weight_bits, *self.layer_bits.values()]) <= NARROW_BITS
+        return self.weight_target == "float"
 
     def bits_of(self, layer: str) -> int:
         """Weight width of a layer."""

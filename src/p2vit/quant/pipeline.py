@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.models.canonical import CanonicalViT
-from p2vit.quant.block import BlockQuantizer, weighted_sum
+from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
@@ -56,6 +56,7 @@ def quantize_model(
     config: QuantConfig,
     threads: int | None = None,
     progress: Progress = silent,
+    menu: Menu | None = None,
 ) -> tuple[QuantizedViT, int]:
     """Quantize a model.
 
@@ -68,6 +69,7 @@ def quantize_model(
         config: The method.
         threads: Workers; by default what the machine has.
         progress: Called with (stage, done, total).
+        menu: Widths at which every layer is wanted beside the one that the model gets.
 
     Returns:
         The quantized model and the number of photos seen.
@@ -77,6 +79,7 @@ def quantize_model(
         progress("calibrate", 0, 1)
         shape = (len(pixels), model.config.tokens, model.config.embed_dim)
         streams = [spool.new(name, shape) for name in ("stream", "scratch")]
+        exact = spool.new("exact", shape) if config.aims_at_float else None
         float_stream = observe(model, pixels, config, workers)
         progress("calibrate", 1, 1)
         grids = residual_grids(float_stream, config)
@@ -85,6 +88,8 @@ def quantize_model(
 
         def start(index: int) -> None:
             streams[0][index] = result.embed(pixels[index])
+            if exact is not None:
+                exact[index] = model.embed(pixels[index])
 
         workers.map(start, pixels.batches)
         depth = len(model.blocks)
@@ -100,15 +105,17 @@ def quantize_model(
                 residual_sites(grids[2 * index : 2 * index + 3]),
             )
             quantizer = BlockQuantizer(
-                f"blocks.{index}",
-                folded,
-                quantized,
-                config,
-                token_importance(model, index, config),
-                float_stream.means[2 * index : 2 * index + 2],
-                streams[0],
-                streams[1],
-                workers,
+                name=f"blocks.{index}",
+                folded=folded,
+                block=quantized,
+                config=config,
+                importance=token_importance(model, index, config),
+                wanted=float_stream.means[2 * index : 2 * index + 2],
+                stream=streams[0],
+                scratch=streams[1],
+                workers=workers,
+                twin=None if exact is None else FloatTwin(block, exact),  # type: ignore[arg-type]
+                menu=menu,
             )
             result.blocks.append(quantizer.run())
         progress("blocks", depth, depth)

@@ -1,7 +1,8 @@
-"""Rounding of weights: exponents per output channel, and error compensation in the order of the inputs' energy.
+"""Rounding of weights: exponents per output channel, and error compensation in the order of the inputs'
+energy.
 
-A layer is treated in the domain of its stored inputs: with ``x = (stored + offset)·2^e_k`` the map to round is
-``W_nk·2^e_k``, so inputs with an exponent per channel cost nothing.
+A layer is treated in the domain of its stored inputs: with ``x = (stored + offset)·2^e_k`` the map to round
+is ``W_nk·2^e_k``, so inputs with an exponent per channel cost nothing.
 """
 
 from dataclasses import dataclass
@@ -10,16 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from p2vit.quant.config import QuantConfig
+from p2vit.quant.compensation import aim, code_range, compensate, damped, descend, inverse_factor, row_losses
+from p2vit.quant.config import NARROW_BITS, QuantConfig
 from p2vit.quant.grid import Grid, log2_scale_for
 from p2vit.quant.workers import Workers
 
 #: Output rows that one task rounds; fixed, so that results do not depend on the number of workers.
 ROWS = 192
-#: Columns between two updates of the columns still to come (GPTQ's lazy batches).
-COLUMNS = 96
-#: Share of the mean diagonal added to the Hessian.
-DAMPING = 0.01
+#: Passes of the descent after compensation, for narrow weights.
+SWEEPS = 3
 
 
 @dataclass
@@ -31,24 +31,42 @@ class InputStatistics:
         total: float64 [K], Σ (stored + offset), weighted.
         exact: float64 [K], Σ of the values before they were quantized, in units of the grid, weighted.
         count: Sum of the weights.
+        cross: float64 [K, M], Σ (stored + offset)·sᵀ, weighted, with s what the float model has at the same
+            place (see :func:`quantize_linear`); None where the layer only has to reproduce itself.
+        source: float64 [M], Σ s, weighted; or None.
     """
 
     hessian: Tensor
     total: Tensor
     exact: Tensor
     count: float
+    cross: Tensor | None = None
+    source: Tensor | None = None
 
     @staticmethod
-    def of(value: Tensor, grid: Grid, importance: Tensor) -> "InputStatistics":
-        """Statistics of one batch: value float [B, N, K], the grid that quantizes it, and a weight per token [N]."""
+    def of(value: Tensor, grid: Grid, importance: Tensor, source: Tensor | None = None) -> "InputStatistics":
+        """Statistics of one batch.
+
+        Args:
+            value: float32 [B, N, K].
+            grid: That quantizes it.
+            importance: float32 [N], weight of each token.
+            source: float32 [B, N, M], or None.
+        """
         weight = importance.unsqueeze(-1)
         stored = grid.stored(value) + grid.offset
         scaled = (stored * weight.sqrt()).flatten(0, -2)
+        cross = total = None
+        if source is not None:
+            weighted = (source * weight).flatten(0, -2)
+            cross, total = (stored.flatten(0, -2).T @ weighted).double(), weighted.double().sum(0)
         return InputStatistics(
             (scaled.T @ scaled).double(),
             (stored * weight).double().flatten(0, -2).sum(0),
             (value / grid.scale * weight).double().flatten(0, -2).sum(0),
             len(value) * float(importance.sum()),
+            cross,
+            total,
         )
 
     @staticmethod
@@ -60,6 +78,10 @@ class InputStatistics:
             first.total += part.total
             first.exact += part.exact
             first.count += part.count
+            if first.cross is not None and part.cross is not None:
+                first.cross += part.cross
+            if first.source is not None and part.source is not None:
+                first.source += part.source
         return first
 
 
@@ -84,76 +106,92 @@ class QuantizedLinear:
         return (stored @ self.weight.T + self.bias.float()) * torch.exp2(self.log2_scale).float()
 
 
-def compensate(weight: Tensor, factor: Tensor, bits: int) -> Tensor:
-    """Round columns one after the other, giving each column's error to those that follow (GPTQ, arXiv 2210.17323).
-
-    Args:
-        weight: float32 [R, K], in units of each row's scale; columns in the order to round them.
-        factor: float32 [K, K], upper Cholesky factor of the inverse Hessian in the same order.
-        bits: Width.
-
-    Returns:
-        float32 [R, K] of whole numbers.
-    """
-    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    rest, rounded = weight.clone(), torch.empty_like(weight)
-    for start in range(0, weight.shape[1], COLUMNS):
-        stop = min(start + COLUMNS, weight.shape[1])
-        part, errors = rest[:, start:stop].T.contiguous(), torch.empty(stop - start, len(weight))
-        local = factor[start:stop, start:stop]
-        for j in range(stop - start):
-            q = torch.floor(part[j] + 0.5).clamp_(low, high)
-            rounded[:, start + j] = q
-            errors[j] = (part[j] - q) / local[j, j]
-            if j + 1 < stop - start:
-                part[j + 1 :].addr_(local[j, j + 1 :], errors[j], alpha=-1)
-        if stop < weight.shape[1]:
-            rest[:, stop:] -= errors.T @ factor[start:stop, stop:]
-    return rounded
+def scale_steps(bits: int, config: QuantConfig) -> tuple[float, ...]:
+    """Steps below the scale that covers the largest weight, which a channel may choose between."""
+    if bits > NARROW_BITS or config.criterion == "range":
+        return (0.0,)
+    return (0.0, -0.25, -0.5) if config.scales == "float" else (0.0, -1.0, -2.0)
 
 
-def inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:
-    """Upper Cholesky factor of the damped inverse, most energetic inputs first, and that order.
-
-    Args:
-        hessian: float64 [K, K].
-
-    Returns:
-        float32 [K, K] and int64 [K].
-    """
-    diagonal = hessian.diagonal()
-    order = torch.argsort(diagonal, descending=True, stable=True)
-    damped = hessian[order][:, order].clone()
-    damped.diagonal().add_(DAMPING * diagonal.mean().clamp(min=1.0))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    return torch.linalg.cholesky(inverse, upper=True).float(), order
-
-
-def weight_scales(weight: Tensor, hessian: Tensor, bits: int, config: QuantConfig) -> Tensor:
-    """Scale of each output channel, float64 [N].
-
-    Covers the largest weight; below 7 bits clipping it may cost less than the finer step gains, which plain rounding
-    against the Hessian decides.
-    """
-    magnitude = weight.abs().amax(dim=1)
+def covering_scales(goal: Tensor, bits: int, config: QuantConfig) -> Tensor:
+    """log2 of the scale of each output channel that covers its largest weight, float64 [N]."""
+    magnitude = goal.abs().amax(dim=1)
     if not config.weight_channels:
         magnitude = magnitude.max().expand_as(magnitude)
-    start = log2_scale_for(magnitude, bits, config.scales)
-    steps = (
-        (0.0,)
-        if bits > 6 or config.criterion == "range"
-        else (0.0, -1.0)
-        if config.scales != "float"
-        else (0.0, -0.25, -0.5)
-    )
+    return log2_scale_for(magnitude, bits, config.scales)
+
+
+def choose_scales(losses: Tensor, config: QuantConfig) -> Tensor:
+    """Index of the least of losses [steps, N] for each row, or one for all: int64 [N]."""
+    if not config.weight_channels:
+        losses = losses.sum(dim=1, keepdim=True).expand_as(losses)
+    return losses.argmin(dim=0)
+
+
+def in_units(goal: Tensor, log2_scale: Tensor) -> Tensor:
+    """Rows in units of their scale, float32."""
+    return (goal / torch.exp2(log2_scale).unsqueeze(1)).float()
+
+
+def round_nearest(goal: Tensor, hessian: Tensor, bits: int, config: QuantConfig) -> tuple[Tensor, Tensor]:
+    """Plain rounding: codes float32 [N, K] and log2 scales float64 [N]."""
+    start = covering_scales(goal, bits, config)
+    steps = torch.tensor(scale_steps(bits, config), dtype=torch.float64)
     losses = []
     for step in steps:
-        grid = Grid((start + step).unsqueeze(1), bits)
-        error = (grid.fake(weight) - weight).double()
+        error = Grid((start + step).unsqueeze(1), bits).fake(goal.float()).double() - goal
         losses.append(((error @ hessian) * error).sum(dim=1))
-    if not config.weight_channels:
-        losses = [loss.sum().expand_as(loss) for loss in losses]
-    return start + torch.tensor(steps, dtype=torch.float64)[torch.stack(losses).argmin(dim=0)]
+    log2_scale = start + steps[choose_scales(torch.stack(losses), config)]
+    return torch.floor(in_units(goal, log2_scale) + 0.5).clamp_(*code_range(bits)), log2_scale
+
+
+def round_compensated(
+    goal: Tensor, hessian: Tensor, bits: int, config: QuantConfig, workers: Workers
+) -> tuple[Tensor, Tensor]:
+    """Second-order rounding; each channel has the scale at which it really comes out best.
+
+    Plain rounding is a poor guide to that: compensation undoes most of what clipping costs, so finer steps
+    pay more often than it says.
+
+    Args:
+        goal: float64 [N, K], what to round.
+        hessian: float64 [K, K].
+        bits: Width.
+        config: Scales and how to choose them.
+        workers: Who shares the rows.
+
+    Returns:
+        Codes float32 [N, K] and log2 scales float64 [N].
+    """
+    start = covering_scales(goal, bits, config)
+    steps = torch.tensor(scale_steps(bits, config), dtype=torch.float64)
+    factor, order = inverse_factor(hessian)
+    ordered = damped(hessian)[order][:, order].float()
+    goal = goal[:, order]
+    chunks = [slice(first, min(first + ROWS, len(goal))) for first in range(0, len(goal), ROWS)]
+
+    def attempt(task: tuple[Tensor, slice]) -> tuple[Tensor, Tensor]:
+        step, rows = task
+        units = in_units(goal[rows], start[rows] + step)
+        codes = compensate(units, factor, bits)
+        return codes, row_losses(units, codes, ordered) * 4.0 ** (start[rows] + step)
+
+    attempts = []
+    for step in steps:
+        parts = workers.map(attempt, [(step, rows) for rows in chunks])
+        attempts.append([torch.cat(column) for column in zip(*parts, strict=True)])
+    chosen = choose_scales(torch.stack([losses for _, losses in attempts]), config)
+    log2_scale = start + steps[chosen]
+    codes = torch.stack([codes for codes, _ in attempts])[chosen, torch.arange(len(goal))]
+    if bits <= NARROW_BITS:
+        units = in_units(goal, log2_scale)
+        start_codes = codes
+        codes = torch.cat(
+            workers.map(lambda rows: descend(units[rows], start_codes[rows], ordered, bits, SWEEPS), chunks)
+        )
+    stored = torch.empty_like(codes)
+    stored[:, order] = codes
+    return stored, log2_scale
 
 
 def quantize_linear(
@@ -165,6 +203,7 @@ def quantize_linear(
     config: QuantConfig,
     workers: Workers,
     wanted_mean: Tensor | None = None,
+    readout: Tensor | None = None,
 ) -> QuantizedLinear:
     """Round one layer.
 
@@ -176,26 +215,27 @@ def quantize_linear(
         bits: Width of the weights.
         config: Which rounding, scales and correction.
         workers: Who shares the rows.
-        wanted_mean: float64 [N], mean output that bias correction aims at; by default the float layer's own on the
-            values that the input stands for.
+        wanted_mean: float64 [N], mean output that bias correction aims at; by default the float layer's own
+            on the values that the input stands for.
+        readout: float32 [N, M]: ``readout·s`` is what the layer should put out where ``seen.source`` has s;
+            None: its own output on the values that the input stands for.
     """
-    effective = weight * inputs.scale
-    log2_scale = weight_scales(effective, seen.hessian, bits, config)
-    units = (effective.double() / torch.exp2(log2_scale).unsqueeze(1)).float()
+    effective = (weight * inputs.scale).double()
+    hessian, goal = seen.hessian, effective
     if config.weight_rounding == "gptq":
-        factor, order = inverse_factor(seen.hessian)
-        parts = [units[start : start + ROWS, order] for start in range(0, len(units), ROWS)]
-        rounded = torch.cat(workers.map(lambda part: compensate(part, factor, bits), parts))
-        stored = torch.empty_like(rounded)
-        stored[:, order] = rounded
+        if readout is not None and seen.cross is not None and seen.source is not None:
+            mean = seen.total / seen.count
+            # Centred: means are the bias's affair.
+            hessian = hessian - seen.count * torch.outer(mean, mean)
+            goal = aim(effective, hessian, (seen.cross - torch.outer(mean, seen.source)) @ readout.double().T)
+        stored, log2_scale = round_compensated(goal, hessian, bits, config, workers)
     else:
-        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-        stored = torch.floor(units + 0.5).clamp_(low, high)
+        stored, log2_scale = round_nearest(goal, hessian, bits, config)
     step = torch.exp2(log2_scale)
     exact_bias = bias.double() / step
     if config.bias_correction:
         if wanted_mean is None:
-            wanted_mean = bias.double() + effective.double() @ seen.exact / seen.count
+            wanted_mean = bias.double() + effective @ seen.exact / seen.count
         exact_bias = wanted_mean / step - stored.double() @ seen.total / seen.count
     exact_bias = exact_bias + inputs.offset * stored.double().sum(dim=1)
     limit = float(np.iinfo(np.int32).max)

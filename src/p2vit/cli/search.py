@@ -1,0 +1,276 @@
+"""``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from p2vit.cli.common import (
+    Output,
+    common,
+    make_folder,
+    overwrite_option,
+    plain,
+    seed_option,
+    strict_option,
+    thread_count,
+    threads_option,
+    write_text,
+)
+from p2vit.cli.quantize import check_place, load
+from p2vit.errors import DataError, P2vitError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from p2vit.models.loaded import FloatModel
+    from p2vit.program.graph import IntegerProgram
+
+#: Written into the program's folder, and beside it while the search runs.
+RESULT_FILE, LOG_SUFFIX = "search.json", ".search.jsonl"
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Widths from ``4,8``.
+
+    Raises:
+        P2vitError: anything but whole numbers from 2 to 8.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and 2 <= int(part) <= 8 for part in parts):
+        raise P2vitError(f"--widths {text!r} is not understood; write widths from 2 to 8, e.g. 4,8")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def run_search(
+    model: str,
+    data: str,
+    output: Path,
+    *,
+    budget: str,
+    widths: str = "4,8",
+    method: str = "p2vit",
+    calib_images: int = 96,
+    held_out: int = 16,
+    measure: str = "direct",
+    coarse: bool = True,
+    fine: bool = True,
+    population: int = 25,
+    generations: int = 8,
+    backend: str = "serial",
+    jobs: int = 2,
+    arch: str | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    out: Output | None = None,
+) -> dict[str, Any]:
+    """Search a mix of widths, quantize with it and save the program.
+
+    Args:
+        model: As users type it.
+        data: A folder or a benchmark's name; only photos that may be calibrated on are used.
+        output: The program's folder; the log of candidates is ``OUTPUT.search.jsonl``.
+        budget: ``average-bits=6``, ``bytes=16M`` or ``bitops=300G``.
+        widths: That a layer may have.
+        method: A name in ``METHODS``.
+        calib_images: Photos to calibrate on.
+        held_out: Further calibration photos to score candidates on.
+        measure: Sensitivity of the coarse step, ``direct`` or ``hessian``.
+        coarse: Start from the exact solution for that sensitivity.
+        fine: Refine by evolution.
+        population: Candidates that survive a generation.
+        generations: Of the evolution.
+        backend: Who scores candidates.
+        jobs: Processes of such a backend.
+        arch: Architecture of a weight file.
+        seed: Of every draw.
+        threads: Bound; the result does not depend on it.
+        strict: Refuse photos that cannot be read.
+        overwrite: Replace a program that is there, and start the log anew.
+        out: Where notes and progress go.
+
+    Returns:
+        The keys of ``p2vit search --json``.
+
+    Raises:
+        P2vitError: whatever users can mend.
+    """
+    out = out or Output(quiet=True)
+    chosen = parse_widths(widths)
+    check_place(output, overwrite)
+    loaded = load(model, arch, None, seed)
+    from p2vit.program.format import program_sha256, save
+    from p2vit.quant.api import quantize
+    from p2vit.quant.config import method as named
+    from p2vit.quant.search.coarse import check
+    from p2vit.quant.search.cost import parse_budget
+    from p2vit.quant.search.fine import Evolution
+    from p2vit.quant.search.layers import searchable
+    from p2vit.quant.search.run import SearchConfig, prepare, search
+
+    layers = searchable(loaded.config)
+    limit = parse_budget(budget, layers)
+    # Before any photo is read: an impossible budget is known at once.
+    check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
+    config = replace(named(method), weight_bits=chosen[-1])
+    photos = draw(data, loaded, calib_images + held_out, seed, strict)
+    if len(photos) < calib_images + held_out:
+        held_out = max(1, len(photos) * held_out // (calib_images + held_out))
+        out.warn(f"{data}: only {len(photos)} photos could be had; {held_out} of them are held out")
+    calibration, rest = photos[:-held_out], photos[-held_out:]
+    threads = thread_count(threads)
+    make_folder(output.parent)
+    log = output.with_name(output.name + LOG_SUFFIX)
+    with out.progress() as progress:
+        prepared = prepare(
+            loaded, calibration, rest, config, chosen, seed=seed, threads=threads, progress=progress
+        )
+        settings = SearchConfig(
+            widths=chosen,
+            measure=measure,  # type: ignore[arg-type]
+            coarse=coarse,
+            fine=fine,
+            evolution=Evolution(population=population, generations=generations, seed=seed),
+            backend=backend,
+            jobs=jobs,
+        )
+        found = search(
+            prepared, limit, settings, log=log, overwrite=overwrite, threads=threads, progress=progress
+        )
+        final = replace(config, layer_bits=found.bits_per_layer)
+        result = quantize(
+            loaded, [calibration], final, threads=threads, progress=progress, seed=seed, calibration=data
+        )
+    save(result.program, output, overwrite=overwrite)
+    report = {
+        "bits_per_layer": found.bits_per_layer,
+        "budget": {"name": limit.name, "limit": limit.limit},
+        "cost": found.cost,
+        "sqnr_db": program_sqnr(loaded, result.program, rest),
+        "searched_sqnr_db": found.sqnr_db,
+        "candidates": found.candidates,
+        "program_sha256": program_sha256(result.program),
+        "calibration_images": len(calibration),
+        "held_out_images": len(rest),
+        "seed": seed,
+    }
+    write_text(output / RESULT_FILE, json.dumps(plain(report), indent=1) + "\n")
+    return {
+        **report,
+        "file": str(output),
+        "log": str(log),
+        "seconds": found.seconds | {"final": result.seconds},
+    }
+
+
+def draw(data: str, model: "FloatModel", count: int, seed: int, strict: bool) -> "NDArray[np.uint8]":
+    """Calibration photos, uint8 [P, H, W, 3].
+
+    Raises:
+        DataError: fewer than two could be had.
+    """
+    from p2vit.data.benchmarks import open_photos
+
+    source = open_photos(data, model.preprocessing, strict=strict)
+    batches = list(source.calibration(count, seed))
+    if sum(map(len, batches)) < 2:
+        raise DataError(f"{data}: a search needs at least 2 photos, one of them to score on")
+    return np.concatenate(batches)
+
+
+def program_sqnr(model: "FloatModel", program: "IntegerProgram", photos: "NDArray[np.uint8]") -> float:
+    """Feature SQNR of the integer program itself, in dB."""
+    import torch
+
+    from p2vit.engine.torch_executor import TorchExecutor
+    from p2vit.quant.sensitivity import sqnr_db
+
+    executor, exact, ours = TorchExecutor(program), [], []
+    spec = program.tensors[program.feature]
+    with torch.inference_mode():
+        for start in range(0, len(photos), 4):
+            part = photos[start : start + 4]
+            exact.append(model.module.features(torch.from_numpy(part)).numpy())
+            ours.append(spec.real(executor.run(part)[program.feature]).reshape(len(part), -1))
+    return sqnr_db(np.concatenate(exact), np.concatenate(ours))
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    counts: dict[int, int] = {}
+    for width in result["bits_per_layer"].values():
+        counts[width] = counts.get(width, 0) + 1
+    mix = ", ".join(f"{counts[width]} layers at {width} bits" for width in sorted(counts))
+    budget = result["budget"]
+    return (
+        f"{result['file']}: {mix}\n"
+        f"  {budget['name']} {result['cost']:.6g} of {budget['limit']:.6g}\n"
+        f"  feature SQNR on held-out calibration photos {result['sqnr_db']:.2f} dB (searched "
+        f"{result['searched_sqnr_db']:.2f} dB, {result['candidates']} candidates)\n"
+        f"  every candidate: {result['log']}"
+    )
+
+
+@click.command("search")
+@click.argument("model")
+@click.option(
+    "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
+)
+@click.option("--budget", required=True, help="average-bits=6, bytes=16M or bitops=300G.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program."
+)
+@click.option("--widths", default="4,8", show_default=True, help="Widths that a layer may have.")
+@click.option(
+    "--calib-images", default=96, show_default=True, type=click.IntRange(1), help="To calibrate on."
+)
+@click.option(
+    "--held-out",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Further calibration photos, to score candidates on.",
+)
+@click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
+@click.option(
+    "--measure",
+    type=click.Choice(["direct", "hessian"]),
+    default="direct",
+    show_default=True,
+    help="Sensitivity of the coarse step: output error of each layer alone, or Hessian trace x perturbation.",
+)
+@click.option(
+    "--coarse/--no-coarse", default=True, help="Start from the exact solution for that sensitivity."
+)
+@click.option("--fine/--no-fine", default=True, help="Refine by evolution.")
+@click.option("--population", default=25, show_default=True, type=click.IntRange(1), help="Survivors.")
+@click.option("--generations", default=8, show_default=True, type=click.IntRange(0), help="Of the evolution.")
+@click.option(
+    "--backend",
+    default="serial",
+    show_default=True,
+    metavar="NAME",
+    help="Who scores candidates: serial, loky, ray, or another joblib backend; the result is the same.",
+)
+@click.option(
+    "--jobs", default=2, show_default=True, type=click.IntRange(1), help="Processes of such a backend."
+)
+@click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
+@strict_option
+@overwrite_option
+@seed_option
+@threads_option
+@common
+def search(out: Output, model: str, data: str, **options: Any) -> None:
+    """Give each layer of MODEL a width, within a budget, and quantize it so.
+
+    Photos that the model is judged on are never used. A search that was killed continues from its log when the
+    same command runs again.
+    """
+    result = run_search(model, data, out=out, **options)
+    out.result(result, describe(result))
