@@ -90,7 +90,8 @@ def test_a_layer_makes_good_what_came_before_it():
 
 
 def test_statistics_of_the_float_side_are_merged():
-    x, s = torch.randn(2, 3, 4), torch.randn(2, 3, 5)
+    generator = torch.Generator().manual_seed(5)
+    x, s = torch.randn(2, 3, 4, generator=generator) * 20, torch.randn(2, 3, 5, generator=generator)
     even = torch.ones(3)
     whole = InputStatistics.of(x, Grid(ONE), even, s)
     parts = InputStatistics.merge(
@@ -98,8 +99,8 @@ def test_statistics_of_the_float_side_are_merged():
     )
     assert whole.cross is not None
     assert parts.cross is not None
-    torch.testing.assert_close(parts.cross, whole.cross)
-    torch.testing.assert_close(parts.source, whole.source)
+    torch.testing.assert_close(parts.cross, whole.cross, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(parts.source, whole.source, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ def test_bytes_and_bit_operations():
     assert Budget("bitops", BitOps(LAYERS), 1).total(ALL8) == weights * config().tokens * 64
 
 
+def test_bytes_are_those_of_the_file():
+    cost, layer = WeightBytes(LAYERS), LAYERS[0]
+    assert [cost.cost(layer.name, bits) for bits in (3, 4, 5, 8)] == [288, 288, 576, 576]
+
+
 def test_a_table_prices_layers():
     cost = TableCost({"a": {4: 1.5}})
     assert isinstance(cost, LayerCost)

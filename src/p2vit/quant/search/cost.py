@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from p2vit.errors import P2vitError, did_you_mean, some
+from p2vit.program.packing import PACKED_BITS
 from p2vit.quant.search.layers import ACTIVATION_BITS, Layer
 
 #: Layer name → width.
@@ -26,8 +27,9 @@ class LayerCost(Protocol):
 
 @dataclass(frozen=True)
 class WeightBytes:
-    """Bytes of the layers' weights, packed; biases and exponents do not depend on the widths and are left
-    out.
+    """Bytes of the layers' weights in the program's file, where those of up to 4 bits lie two to a byte.
+
+    Biases and exponents do not depend on the widths and are left out.
 
     Attributes:
         layers: All that are searched.
@@ -36,8 +38,9 @@ class WeightBytes:
     layers: tuple[Layer, ...]
 
     def cost(self, layer_name: str, bits: int) -> float:
-        """Weights · bits / 8."""
-        return _find(self.layers, layer_name).weights * bits / 8
+        """Half a byte or a byte per weight; rows are padded to whole bytes."""
+        layer = _find(self.layers, layer_name)
+        return float(layer.outputs * (-(-layer.inputs // 2) if bits <= PACKED_BITS else layer.inputs))
 
 
 @dataclass(frozen=True)
