@@ -1,0 +1,1 @@
+"""The accelerator's top: load, array, vector and store engines behind a descriptor stream."""

@@ -1,0 +1,284 @@
+"""The load engine: reads the external memory in program order and hands every word, with its place, to the buffers."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from p2vit.rtl.top.bits import field
+from p2vit.rtl.top.bus import SLOTTED, loaded_signature, queue_signature
+from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind
+from p2vit.rtl.top.machine import RtlMachine
+
+#: Loads whose answers may be outstanding at once.
+IN_FLIGHT = 8
+
+
+class LoadEngine(wiring.Component):
+    """One request per cycle, one load after the other; a load begins the cycle after the last request before it.
+
+    A load waits for its buffer slot (``open``) and for the stores that it reads (``after``). Answers may take any time.
+    A gather asks for one byte per request and puts the bytes of all lines together: how pixels become patches.
+
+    Args:
+        machine: Sizes.
+    """
+
+    def __init__(self, machine: RtlMachine) -> None:
+        self.machine = machine
+        super().__init__(
+            {
+                "queue": In(queue_signature()),
+                "loaded": Out(loaded_signature(machine)),
+                "read_valid": Out(1),
+                "read_ready": In(1),
+                "read_address": Out(32),
+                "answer_valid": In(1),
+                "answer_data": In(8 * machine.lines),
+                "stores_done": In(24),
+                "free": In(8),
+                "open": Out(8),
+                "close": Out(8),
+                "done": Out(1),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Requests, then answers."""
+        m = Module()
+        machine = self.machine
+        word = self.queue.word
+
+        def take(name: str) -> Signal:
+            return field(word, Kind.LOAD, name)
+
+        # --- requests
+        m.submodules.flight = flight = SyncFIFO(width=DESCRIPTOR_BITS, depth=IN_FLIGHT)
+        active = Signal()
+        gather = Signal()
+        address, base, stride = Signal(32), Signal(32), Signal(32)
+        inner, inner_left, outer_left = Signal(16), Signal(16), Signal(16)
+        is_end = take("kind") == Kind.END
+        free = Array(self.free[i] for i in range(8))[take("dest")]
+        ready = (self.stores_done >= take("after")) & ~active
+        start = Signal()
+        m.d.comb += [
+            # The answers of a gather are walked through by a state of their own: it begins when none is outstanding.
+            start.eq(
+                self.queue.valid
+                & ~is_end
+                & ready
+                & (free | ~take("open"))
+                & flight.w_rdy
+                & (~take("gather") | ~flight.r_rdy)
+            ),
+            self.queue.ready.eq(start | (self.queue.valid & is_end & ready)),
+            flight.w_data.eq(word),
+            flight.w_en.eq(start),
+            self.idle.eq(~active),
+        ]
+        for dest in SLOTTED:
+            m.d.comb += self.open[dest].eq(start & take("open") & (take("dest") == dest))
+        with m.If(self.queue.valid & is_end & ready):
+            m.d.sync += self.done.eq(1)
+        m.submodules.walk = walk = GatherWalk(machine.lines)
+        m.d.comb += [walk.word.eq(word), walk.start.eq(start)]
+        last = Signal()
+        m.d.comb += [
+            last.eq(Mux(gather, walk.last, (inner_left == 1) & (outer_left == 1))),
+            self.read_valid.eq(active),
+            self.read_address.eq(Mux(gather, walk.address, address)),
+            walk.advance.eq(active & self.read_ready),
+        ]
+        with m.If(start):
+            m.d.sync += [
+                active.eq(1),
+                gather.eq(take("gather")),
+                address.eq(take("address")),
+                base.eq(take("address")),
+                stride.eq(take("stride")),
+                inner.eq(take("inner")),
+                inner_left.eq(take("inner")),
+                outer_left.eq(take("outer")),
+            ]
+        with m.Elif(active & self.read_ready):
+            m.d.sync += [address.eq(address + 1), inner_left.eq(inner_left - 1)]
+            with m.If(inner_left == 1):
+                m.d.sync += [
+                    inner_left.eq(inner),
+                    outer_left.eq(outer_left - 1),
+                    address.eq(base + stride),
+                    base.eq(base + stride),
+                ]
+            with m.If(last):
+                m.d.sync += active.eq(0)
+
+        # --- answers: the load at the head of those in flight says where they go
+        head = flight.r_data
+
+        def of(name: str) -> Signal:
+            return field(head, Kind.LOAD, name)
+
+        row, part, inner_at, outer_at = Signal(16), Signal(8), Signal(16), Signal(16)
+        slots = [Signal(name=f"slot_{dest.name.lower()}") for dest in Dest]
+        dest = of("dest")
+        matrix = (dest == Dest.ROWS) | (dest == Dest.WEIGHTS)
+        parameters = (dest == Dest.COLUMN_PARAMETERS) | (dest == Dest.VECTOR_PARAMETERS)
+        parts = Signal(8)
+        with m.If(matrix):
+            m.d.comb += parts.eq(machine.lanes)
+        with m.Elif(parameters):
+            m.d.comb += parts.eq(machine.parameter_words)
+        with m.Elif(dest == Dest.VECTOR):
+            m.d.comb += parts.eq(of("planes"))
+        with m.Else():
+            m.d.comb += parts.eq(1)
+        step = Mux(of("nibbles"), 2, 1)
+        m.submodules.answer_walk = answers = GatherWalk(machine.lines)
+        fresh = Signal(init=1)
+        arrived = Signal()
+        whole = Signal()
+        m.d.comb += [
+            answers.word.eq(head),
+            answers.start.eq(fresh & flight.r_rdy),
+            arrived.eq(self.answer_valid & flight.r_rdy),
+            answers.advance.eq(arrived),
+        ]
+        # Bytes of a gathered column come one by one; lines that have no patch keep zero.
+        assembled = Signal(8 * machine.lines)
+        merged = Signal(8 * machine.lines)
+        picked = Signal(8)
+        m.d.comb += picked.eq(self.answer_data.word_select(answers.byte, 8))
+        m.d.comb += merged.eq(
+            Cat(
+                Mux(answers.line == line, picked, assembled[8 * line : 8 * line + 8])
+                for line in range(machine.lines)
+            )
+        )
+        with m.If(fresh & flight.r_rdy & ~arrived):
+            m.d.sync += [fresh.eq(0), assembled.eq(0)]
+        with m.Elif(arrived):
+            m.d.sync += assembled.eq(merged)
+        m.d.comb += whole.eq(arrived & (~of("gather") | answers.last_line))
+        inner_last, outer_last = inner_at == of("inner") - 1, outer_at == of("outer") - 1
+        finished = Signal()
+        m.d.comb += [
+            finished.eq(whole & inner_last & outer_last),
+            flight.r_en.eq(finished),
+            self.loaded.valid.eq(whole),
+            self.loaded.dest.eq(dest),
+            self.loaded.slot.eq(
+                Array(slots)[Mux(dest == Dest.LINE_PARAMETERS, Dest.ROWS, dest)]
+            ),
+            self.loaded.row.eq(row),
+            self.loaded.part.eq(Mux(dest == Dest.VECTOR, part + of("plane"), part)),
+            self.loaded.nibbles.eq(of("nibbles")),
+            self.loaded.data.eq(Mux(of("gather"), merged, self.answer_data)),
+        ]
+        with m.If(whole):
+            m.d.sync += [part.eq(part + step), inner_at.eq(inner_at + 1)]
+            with m.If(inner_last):
+                m.d.sync += [inner_at.eq(0), outer_at.eq(outer_at + 1)]
+            with m.If((part + step >= parts) | (matrix & inner_last)):
+                m.d.sync += [part.eq(0), row.eq(row + 1)]
+        closing = Mux(dest == Dest.LINE_PARAMETERS, Dest.ROWS, dest)
+        for kind in Dest:
+            m.d.comb += self.close[kind].eq(finished & of("close") & (closing == kind))
+        with m.If(finished):
+            m.d.sync += [row.eq(0), part.eq(0), inner_at.eq(0), outer_at.eq(0), fresh.eq(1)]
+            for kind in SLOTTED:
+                if kind != Dest.TABLE:
+                    with m.If(of("close") & (closing == kind)):
+                        m.d.sync += slots[kind].eq(~slots[kind])
+        return m
+
+
+class GatherWalk(wiring.Component):
+    """Addresses of a gather: for every pixel row of a patch, every byte of it, every line's patch.
+
+    An address is a word and a byte in it; steps are added with a carry at ``lines`` bytes.
+    """
+
+    def __init__(self, lines: int) -> None:
+        self.lines = lines
+        super().__init__(
+            {
+                "word": In(DESCRIPTOR_BITS),
+                "start": In(1),
+                "advance": In(1),
+                "address": Out(32),
+                "byte": Out(8),
+                "line": Out(8),
+                "last_line": Out(1),
+                "last": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Three nested loops, each with the address it starts from."""
+        m = Module()
+        names = ("line_first", "line_end", "grid_column", "grid_width", "pitch_word", "pitch_byte", "wrap_word")
+        names += ("wrap_byte", "row_byte", "stride", "inner", "outer")
+        values = {name: field(self.word, Kind.LOAD, name) for name in names}
+        held = {name: Signal(len(value), name=f"held_{name}") for name, value in values.items()}
+        column = Signal(12)
+        inner_at, outer_at = Signal(16), Signal(16)
+        starts = {name: (Signal(32, name=f"{name}_word"), Signal(8, name=f"{name}_byte")) for name in ("row", "column")}
+
+        def add(m: Module, word: Signal, byte: Signal, more_words: Signal, more_bytes: Signal, name: str) -> tuple:
+            total = Signal(9, name=f"{name}_total")
+            m.d.comb += total.eq(byte + more_bytes)
+            over = total >= self.lines
+            return word + more_words + over, Mux(over, total - self.lines, total)
+
+        wraps = column == held["grid_width"] - 1
+        next_line = add(
+            m,
+            self.address,
+            self.byte,
+            Mux(wraps, held["wrap_word"], held["pitch_word"]),
+            Mux(wraps, held["wrap_byte"], held["pitch_byte"]),
+            "line",
+        )
+        next_byte = add(m, *starts["column"], 0, 1, "next_byte")
+        next_row = add(m, *starts["row"], held["stride"], held["row_byte"], "next_row")
+        m.d.comb += [
+            self.last_line.eq(self.line == held["line_end"] - 1),
+            self.last.eq(
+                self.last_line & (inner_at == held["inner"] - 1) & (outer_at == held["outer"] - 1)
+            ),
+        ]
+        with m.If(self.start):
+            m.d.sync += [held[name].eq(value) for name, value in values.items()]
+            first = (field(self.word, Kind.LOAD, "address"), field(self.word, Kind.LOAD, "byte"))
+            for place in ((self.address, self.byte), *starts.values()):
+                m.d.sync += [place[0].eq(first[0]), place[1].eq(first[1])]
+            m.d.sync += [
+                self.line.eq(values["line_first"]),
+                column.eq(values["grid_column"]),
+                inner_at.eq(0),
+                outer_at.eq(0),
+            ]
+        with m.Elif(self.advance):
+            m.d.sync += [
+                self.line.eq(self.line + 1),
+                column.eq(Mux(wraps, 0, column + 1)),
+                self.address.eq(next_line[0]),
+                self.byte.eq(next_line[1]),
+            ]
+            with m.If(self.last_line):
+                m.d.sync += [
+                    self.line.eq(held["line_first"]),
+                    column.eq(held["grid_column"]),
+                    inner_at.eq(inner_at + 1),
+                    self.address.eq(next_byte[0]),
+                    self.byte.eq(next_byte[1]),
+                    starts["column"][0].eq(next_byte[0]),
+                    starts["column"][1].eq(next_byte[1]),
+                ]
+                with m.If(inner_at == held["inner"] - 1):
+                    m.d.sync += [inner_at.eq(0), outer_at.eq(outer_at + 1)]
+                    for place in ((self.address, self.byte), *starts.values()):
+                        m.d.sync += [place[0].eq(next_row[0]), place[1].eq(next_row[1])]
+        return m

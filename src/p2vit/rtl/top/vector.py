@@ -1,0 +1,362 @@
+"""The vector engine: LayerNorm, softmax, table, add, affine, sums and moves, all lines at once, a column per cycle."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from p2vit.numerics.layernorm import TABLE_FIRST
+from p2vit.rtl.top.bits import field, requantized
+from p2vit.rtl.top.bus import buffer, instance, loaded_signature, output_signature, place, queue_signature
+from p2vit.rtl.top.descriptor import Dest, Kind, VectorOp
+from p2vit.rtl.top.line import tree
+from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, NORM_TABLE_ENTRIES, RtlMachine
+from p2vit.rtl.top.vector_lane import LANE_LATENCY, VectorLane
+
+#: From a counter's value to the last word of its pass: memory, lane, output.
+VECTOR_DRAIN = LANE_LATENCY + 2
+#: Scalar steps of a LayerNorm between its first and second pass.
+SHIFT_STEPS = 6
+#: And after the second, before the factors are read one line per cycle.
+TOTAL_STEPS = 3
+#: Bytes of the row sum behind the codes.
+SUM_BYTES = 4
+
+
+class VectorEngine(wiring.Component):
+    """Passes over the columns of one group of tokens.
+
+    One pass takes ``count`` cycles and ``VECTOR_DRAIN`` to run dry. Table, add, affine, copy and sum take one pass,
+    softmax two and its sum's four bytes, LayerNorm three with its scalars between.
+
+    Args:
+        machine: Sizes.
+    """
+
+    def __init__(self, machine: RtlMachine) -> None:
+        self.machine = machine
+        super().__init__(
+            {
+                "queue": In(queue_signature()),
+                "loaded": In(loaded_signature(machine)),
+                "output": In(output_signature(machine, 2)),
+                "vector_full": In(1),
+                "parameters_full": In(1),
+                "output_free": In(1),
+                "take_vector": Out(1),
+                "take_parameters": Out(1),
+                "take_output": Out(1),
+                "release_vector": Out(1),
+                "release_parameters": Out(1),
+                "release_table": Out(1),
+                "finish": Out(1),
+                "idle": Out(1),
+                "busy": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Control, buffers, lanes, output buffer."""
+        m = Module()
+        machine = self.machine
+        lines, word, depth = machine.lines, 8 * machine.lines, machine.vector_columns
+        loaded = self.loaded
+
+        def take(name: str) -> Signal:
+            return field(self.queue.word, Kind.VECTOR, name)
+
+        names = ("op", "count", "emit", "planes", "line_first", "line_end", "group_columns", "softmax_shift", "log2")
+        names += ("guard", "limit", "epsilon", "epsilon_shift", "squares_shift", "first", "flip")
+        run = {name: Signal(len(take(name)), name=f"run_{name}") for name in names}
+        release = {name: Signal(name=f"run_release_{name}") for name in ("vector", "parameters", "table")}
+        slots = {name: Signal(name=f"{name}_slot") for name in ("vector", "parameters", "output")}
+        at, phase, wait = Signal(16), Signal(2), Signal(range(max(VECTOR_DRAIN, lines, SHIFT_STEPS) + 2))
+        group, in_group = Signal(range(max(machine.table_groups, 2))), Signal(16)
+        issue, start, final, clear = Signal(), Signal(), Signal(), Signal()
+        strobes = {
+            name: Signal(name=name)
+            for name in ("step_most", "step_least", "step_shift", "step_total", "step_exponent", "step_index")
+        }
+        factor_at, reading_factors = Signal(range(lines)), Signal()
+        sum_byte, sum_valid = Signal(2), Signal()
+        m.d.comb += [
+            self.queue.ready.eq(start),
+            self.take_vector.eq(start & take("take")),
+            self.take_parameters.eq(start & take("take_parameters")),
+            self.take_output.eq(start & take("emit")),
+            clear.eq(start),
+            self.busy.eq(~self.idle),
+        ]
+        ready = (
+            (~take("take") | self.vector_full)
+            & (~take("take_parameters") | self.parameters_full)
+            & (~take("emit") | self.output_free)
+        )
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += [start.eq(self.queue.valid & ready), self.idle.eq(1)]
+                with m.If(start):
+                    m.d.sync += [run[name].eq(take(name)) for name in names]
+                    m.d.sync += [
+                        release["vector"].eq(take("release")),
+                        release["parameters"].eq(take("release_parameters")),
+                        release["table"].eq(take("release_table")),
+                        at.eq(0),
+                        phase.eq(0),
+                        group.eq(0),
+                        in_group.eq(0),
+                    ]
+                    m.next = "PASS"
+            with m.State("PASS"):
+                m.d.comb += issue.eq(1)
+                m.d.sync += [at.eq(at + 1), wait.eq(VECTOR_DRAIN - 1), in_group.eq(in_group + 1)]
+                with m.If(in_group == run["group_columns"] - 1):
+                    m.d.sync += [in_group.eq(0), group.eq(group + 1)]
+                with m.If(at == run["count"] - 1):
+                    m.next = "DRAIN"
+            with m.State("DRAIN"):
+                m.d.sync += wait.eq(wait - 1)
+                with m.If(wait == 0):
+                    m.d.sync += [at.eq(0), wait.eq(0)]
+                    with m.If((run["op"] == VectorOp.LAYERNORM) & (phase == 0)):
+                        m.next = "SHIFT"
+                    with m.Elif((run["op"] == VectorOp.LAYERNORM) & (phase == 1)):
+                        m.next = "TOTAL"
+                    with m.Elif((run["op"] == VectorOp.SOFTMAX) & (phase == 0)):
+                        m.d.sync += phase.eq(1)
+                        m.next = "PASS"
+                    with m.Elif((run["op"] == VectorOp.SOFTMAX) & (phase == 1)):
+                        m.d.sync += sum_byte.eq(0)
+                        m.next = "SUM"
+                    with m.Else():
+                        m.d.comb += final.eq(1)
+                        m.next = "IDLE"
+            with m.State("SHIFT"):
+                m.d.sync += wait.eq(wait + 1)
+                m.d.comb += [
+                    strobes["step_most"].eq(wait == 0),
+                    strobes["step_least"].eq(wait == 1),
+                    strobes["step_shift"].eq(wait == SHIFT_STEPS - 1),
+                ]
+                with m.If(wait == SHIFT_STEPS - 1):
+                    m.d.sync += phase.eq(1)
+                    m.next = "PASS"
+            with m.State("TOTAL"):
+                m.d.sync += [wait.eq(wait + 1), factor_at.eq(0)]
+                m.d.comb += [
+                    strobes["step_total"].eq(wait == 0),
+                    strobes["step_exponent"].eq(wait == 1),
+                    strobes["step_index"].eq(wait == 2),
+                ]
+                with m.If(wait == TOTAL_STEPS - 1):
+                    m.next = "FACTORS"
+            with m.State("FACTORS"):
+                m.d.comb += reading_factors.eq(1)
+                m.d.sync += factor_at.eq(factor_at + 1)
+                with m.If(factor_at == lines - 1):
+                    m.d.sync += [phase.eq(2), factor_at.eq(0)]
+                    m.next = "SETTLE"
+            with m.State("SETTLE"):
+                m.next = "PASS"
+            with m.State("SUM"):
+                m.d.comb += sum_valid.eq(1)
+                m.d.sync += sum_byte.eq(sum_byte + 1)
+                with m.If(sum_byte == SUM_BYTES - 1):
+                    m.d.comb += final.eq(1)
+                    m.next = "IDLE"
+        m.d.comb += [
+            self.finish.eq(final & run["emit"]),
+            self.release_vector.eq(final & release["vector"]),
+            self.release_parameters.eq(final & release["parameters"]),
+            self.release_table.eq(final & release["table"]),
+        ]
+        with m.If(final):
+            with m.If(run["emit"]):
+                m.d.sync += slots["output"].eq(~slots["output"])
+            for name in ("vector", "parameters"):
+                with m.If(release[name]):
+                    m.d.sync += slots[name].eq(~slots[name])
+
+        def delayed(value: Signal, cycles: int, name: str) -> Signal:
+            for step in range(cycles):
+                following = Signal(value.shape(), name=f"{name}_{step}")
+                m.d.sync += following.eq(value)
+                value = following
+            return value
+
+        # --- buffers
+        write_address, read_address = Signal(range(2 * depth)), Signal(range(2 * depth))
+        m.d.comb += [
+            write_address.eq(place(loaded.slot, loaded.row, depth)),
+            read_address.eq(place(slots["vector"], at, depth)),
+        ]
+        inputs = []
+        for plane in range(4):
+            memory = buffer(m, f"vector_{plane}", word, 2 * depth)
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.addr.eq(write_address),
+                write.data.eq(loaded.data),
+                write.en.eq(loaded.valid & (loaded.dest == Dest.VECTOR) & (loaded.part == plane)),
+                read.addr.eq(read_address),
+                read.en.eq(issue),
+            ]
+            inputs.append(read.data)
+        width = min(word, 8 * COLUMN_PARAMETER_BYTES)
+        parts = []
+        parameter_read = Signal(range(2 * depth))
+        m.d.comb += parameter_read.eq(place(slots["parameters"], at, depth))
+        for part in range(machine.parameter_words):
+            memory = buffer(m, f"parameters_{part}", width, 2 * depth)
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.addr.eq(write_address),
+                write.data.eq(loaded.data[:width]),
+                write.en.eq(loaded.valid & (loaded.dest == Dest.VECTOR_PARAMETERS) & (loaded.part == part)),
+                read.addr.eq(parameter_read),
+                read.en.eq(issue),
+            ]
+            parts.append(read.data)
+        parameter = Signal(64)
+        m.d.comb += parameter.eq(Cat(*parts))
+        # The reciprocal roots: read one line per cycle, so one port is enough.
+        roots = buffer(m, "roots", 15, NORM_TABLE_ENTRIES)
+        root_write, root_read = roots.write_port(), roots.read_port()
+        indices = Array([Signal(10, name=f"index_{line}") for line in range(lines)])
+        m.d.comb += [
+            root_write.addr.eq(loaded.row),
+            root_write.data.eq(loaded.data[:15]),
+            root_write.en.eq(loaded.valid & (loaded.dest == Dest.NORM_TABLE)),
+            root_read.addr.eq(indices[factor_at] - TABLE_FIRST),
+            root_read.en.eq(reading_factors),
+        ]
+        factor_line, factor_valid = delayed(factor_at, 1, "factor_line"), delayed(reading_factors, 1, "factor_valid")
+        # The lookup's tables: every line has a read port.
+        tables = buffer(m, "tables", 8, 256 * machine.table_groups)
+        table_write = tables.write_port()
+        m.d.comb += [
+            table_write.addr.eq(loaded.row),
+            table_write.data.eq(loaded.data[:8]),
+            table_write.en.eq(loaded.valid & (loaded.dest == Dest.TABLE)),
+        ]
+
+        # --- lanes
+        valid_1 = delayed(issue, 1, "valid")
+        group_5 = delayed(group, LANE_LATENCY, "group")
+        lane_results, sums, looked_up, aligned = [], [], [], []
+        prototype = VectorLane()
+        for line in range(lines):
+            inside = Signal(name=f"inside_{line}")
+            m.d.comb += inside.eq((run["line_first"] <= line) & (line < run["line_end"]))
+            signals = {
+                "aligned": Signal(17, name=f"aligned_{line}"),
+                "index": indices[line],
+                "row_sum": Signal(32, name=f"row_sum_{line}"),
+                "lookup": Signal(8, name=f"lookup_{line}"),
+                "result": Signal(16, name=f"result_{line}"),
+            }
+            m.submodules[f"lane_{line}"] = instance(
+                prototype,
+                "p2vit_vector_lane",
+                value=Cat(plane[8 * line : 8 * line + 8] for plane in inputs),
+                parameter=parameter,
+                valid=valid_1,
+                inside=inside,
+                clear=clear,
+                phase=phase,
+                channels=run["count"],
+                factor_write=factor_valid & (factor_line == line),
+                factor=root_read.data,
+                **{
+                    name: run[name]
+                    for name in (
+                        *("op", "planes", "limit", "epsilon", "epsilon_shift", "squares_shift", "softmax_shift"),
+                        *("log2", "guard", "flip"),
+                    )
+                },
+                **strobes,
+                **signals,
+            )
+            read = tables.read_port()
+            m.d.comb += [
+                read.addr.eq(Cat(signals["lookup"], group_5)),
+                read.en.eq(run["op"] == VectorOp.LOOKUP),
+            ]
+            lane_results.append(signals["result"])
+            sums.append(signals["row_sum"])
+            looked_up.append(read.data)
+            aligned.append(signals["aligned"].as_signed())
+
+        # --- sum over tokens: a tree over the lines, an accumulator per column
+        over_lines = Signal(32)
+        m.d.sync += over_lines.eq(tree(list(aligned)))
+        column_3 = delayed(at, 3, "column")
+        valid_3 = delayed(valid_1, 2, "sum_valid")
+        memory = buffer(m, "column_sums", 32, depth)
+        read, write = memory.read_port(domain="comb"), memory.write_port()
+        column_total = Signal(32)
+        m.d.comb += [
+            read.addr.eq(column_3),
+            column_total.eq(over_lines + Mux(run["first"], 0, read.data)),
+            write.addr.eq(column_3),
+            write.data.eq(column_total),
+            write.en.eq(valid_3 & (run["op"] == VectorOp.SUM)),
+        ]
+        kept = Signal(32)
+        m.d.sync += kept.eq(column_total)
+        shift_4 = delayed(parameter[48:54], 3, "sum_shift")
+        sum_shift = Signal(6)
+        m.d.comb += sum_shift.eq(shift_4)
+        column_result, column_result_late = Signal(16), Signal(16)
+        m.d.sync += [
+            column_result.eq(requantized(m, kept.as_signed(), sum_shift.as_signed(), run["planes"], "sum")),
+            column_result_late.eq(column_result),
+        ]
+
+        # --- output buffer
+        last_phase = Signal()
+        m.d.comb += last_phase.eq(
+            Mux(
+                run["op"] == VectorOp.LAYERNORM,
+                phase == 2,
+                Mux(run["op"] == VectorOp.SOFTMAX, phase == 1, run["emit"]),
+            )
+        )
+        done = Signal()
+        m.d.comb += done.eq(delayed(valid_1, LANE_LATENCY, "done") & last_phase)
+        written = Signal(16)
+        with m.If(start):
+            m.d.sync += written.eq(0)
+        with m.Elif(done | sum_valid):
+            m.d.sync += written.eq(written + 1)
+        out_write, out_read = Signal(range(2 * depth)), Signal(range(2 * depth))
+        m.d.comb += [
+            out_write.eq(place(slots["output"], written, depth)),
+            out_read.eq(place(self.output.slot, self.output.column, depth)),
+        ]
+        planes = []
+        for plane in range(2):
+            memory = buffer(m, f"output_{plane}", word, 2 * depth)
+            write, read = memory.write_port(), memory.read_port()
+            bytes_out = []
+            for line in range(lines):
+                chosen = lane_results[line][8 * plane : 8 * plane + 8]
+                summed = column_result_late[8 * plane : 8 * plane + 8]
+                normal = Mux(run["op"] == VectorOp.SUM, summed, chosen)
+                if plane == 0:
+                    normal = Mux(run["op"] == VectorOp.LOOKUP, looked_up[line], normal)
+                    normal = Mux(sum_valid, sums[line].word_select(sum_byte, 8), normal)
+                bytes_out.append(normal)
+            used = Const(1) if plane == 0 else run["planes"][1]
+            m.d.comb += [
+                write.addr.eq(out_write),
+                write.data.eq(Cat(*bytes_out)),
+                write.en.eq((done & used) | (sum_valid & (plane == 0))),
+                read.addr.eq(out_read),
+                read.en.eq(self.output.enable),
+            ]
+            planes.append(read.data)
+        plane_at = Signal()
+        with m.If(self.output.enable):
+            m.d.sync += plane_at.eq(self.output.plane[0])
+        m.d.comb += self.output.data.eq(Array(planes)[plane_at])
+        return m
