@@ -145,6 +145,8 @@ class ArrayEngine(wiring.Component):
         m.d.comb += fetch.eq(issue & (column == 0))
         fetched = {"rows": [], "weights": []}
         loaded = self.loaded
+        low = Cat(sign_extend(loaded.data[8 * i : 8 * i + 4]) for i in range(lines))
+        high = Cat(sign_extend(loaded.data[8 * i + 4 : 8 * i + 8]) for i in range(lines))
         for dest, name, depth, address in (
             (Dest.ROWS, "rows", machine.row_rows, chunk),
             (Dest.WEIGHTS, "weights", machine.weight_rows, weight_row),
@@ -160,14 +162,11 @@ class ArrayEngine(wiring.Component):
                 memory = buffer(m, f"{name}_{lane}", word, 2 * depth)
                 write, read = memory.write_port(), memory.read_port()
                 data, enable = loaded.data, here & (loaded.part == lane)
-                if dest == Dest.WEIGHTS:
-                    low = Cat(sign_extend(loaded.data[8 * i : 8 * i + 4]) for i in range(lines))
-                    high = Cat(sign_extend(loaded.data[8 * i + 4 : 8 * i + 8]) for i in range(lines))
-                    if lane % 2:
-                        enable |= here & loaded.nibbles & (loaded.part == lane - 1)
-                        data = Mux(loaded.nibbles, high, loaded.data)
-                    else:
-                        data = Mux(loaded.nibbles, low, loaded.data)
+                if lane % 2:
+                    enable |= here & loaded.nibbles & (loaded.part == lane - 1)
+                    data = Mux(loaded.nibbles, high, loaded.data)
+                else:
+                    data = Mux(loaded.nibbles, low, loaded.data)
                 m.d.comb += [
                     write.addr.eq(write_address),
                     write.data.eq(data),
@@ -233,11 +232,10 @@ class ArrayEngine(wiring.Component):
         # --- lines
         results = []
         line_write = loaded.valid & (loaded.dest == Dest.LINE_PARAMETERS)
-        prototype = Line(lanes, lines, machine.shifters)
         for line in range(lines):
             result = Signal(32, name=f"result_{line}")
             m.submodules[f"line_{line}"] = instance(
-                prototype,
+                Line.ports(lanes, lines),
                 "p2vit_line",
                 rows=Cat(fetched["rows"][lane][8 * line : 8 * line + 8] for lane in range(lanes)),
                 load_rows=fetch_at,

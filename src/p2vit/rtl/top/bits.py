@@ -44,10 +44,6 @@ def saturated(x: Value, planes: Value) -> Value:
     return Mux(planes[2], x[:32].as_signed(), Mux(planes[1], clamp(x, 16), clamp(x, 8)))
 
 
-#: Largest left shift of the re-quantizer.
-MAX_LEFT_SHIFT = 7
-
-
 def requantized(m: Module, x: Value, shift: Value, planes: Value, name: str) -> Value:
     """Shift, round half up and saturate.
 

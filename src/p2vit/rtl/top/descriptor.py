@@ -28,9 +28,9 @@ class Dest(IntEnum):
 
 
 class Mode(IntEnum):
-    """What stands behind the array: bias and shift per column, per line, or the division by the row sum."""
+    """What stands behind the array: bias and shift per column, per line, the division by the row sum, or nothing."""
 
-    COLUMN, LINE, QUOTIENT = range(3)
+    COLUMN, LINE, QUOTIENT, RAW = range(4)
 
 
 class VectorOp(IntEnum):
@@ -118,6 +118,8 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
         ("squares_shift", 4),
         ("first", 1),
         ("flip", 1),
+        ("narrow_a", 1),
+        ("narrow_b", 1),
     ),
     Kind.STORE: (*_KIND, ("source", 1), ("address", 32), ("columns", 16), ("planes", 3)),
     Kind.END: (*_KIND, ("_unused", 108), ("after", 24)),

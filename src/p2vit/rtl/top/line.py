@@ -29,8 +29,12 @@ class Line(wiring.Component):
 
     def __init__(self, lanes: int, columns: int, shifters: bool) -> None:
         self.lanes, self.columns, self.shifters = lanes, columns, shifters
-        super().__init__(
-            {
+        super().__init__(self.ports(lanes, columns))
+
+    @staticmethod
+    def ports(lanes: int, columns: int) -> dict[str, wiring.Member]:
+        """Ports of a line of that size."""
+        return {
                 "rows": In(8 * lanes),
                 "load_rows": In(1),
                 "weights": In(8 * lanes),
@@ -51,8 +55,7 @@ class Line(wiring.Component):
                 "slot": In(1),
                 "divide": In(1),
                 "result": Out(32),
-            }
-        )
+        }
 
     def elaborate(self, platform: object) -> Module:
         """Two product stages, accumulator, three output stages; the divider beside them."""
@@ -121,15 +124,15 @@ class Line(wiring.Component):
         quotient = self.mode == Mode.QUOTIENT
         biased, reduced = Signal(signed(33)), Signal(signed(18))
         scaled = Signal(signed(34))
-        by_line = self.mode == Mode.LINE
+        by_line, by_column = self.mode == Mode.LINE, self.mode == Mode.COLUMN
         m.d.sync += [
-            biased.eq(result + Mux(by_line, own_bias, Mux(quotient, 0, self.column_bias))),
+            biased.eq(result + Mux(by_line, own_bias, Mux(by_column, self.column_bias, 0))),
             reduced.eq(round_right(result, down, 18)),
             scaled.eq(Mux(quotient, reduced * reciprocal, biased)),
         ]
         shifts = delayed(self.column_shift, 2, "column_shift")
         amount = Signal(signed(6))
-        m.d.comb += amount.eq(Mux(by_line, own_shift, shifts))
+        m.d.comb += amount.eq(Mux(by_line, own_shift, Mux(self.mode == Mode.RAW, 0, shifts)))
         m.d.sync += self.result.eq(requantized(m, scaled, amount, self.planes, "out"))
         return m
 

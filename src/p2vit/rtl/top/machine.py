@@ -8,6 +8,10 @@ from p2vit.errors import P2vitError
 LINE_PARAMETER_WORDS = 5
 #: Bytes of one column's parameters: bias 32, gain 16, shift 6, two left shifts of 4 bits, 2 spare.
 COLUMN_PARAMETER_BYTES = 8
+#: Largest left shift of the re-quantizer, and of a softmax' distance.
+MAX_LEFT_SHIFT, MAX_DISTANCE_SHIFT = 7, 15
+#: Bytes of the row sum behind the codes of a softmax.
+SUM_BYTES = 4
 #: Entries of the reciprocal-square-root table.
 NORM_TABLE_ENTRIES = 768
 

@@ -9,7 +9,7 @@ from p2vit.rtl.top.bits import field, requantized
 from p2vit.rtl.top.bus import buffer, instance, loaded_signature, output_signature, place, queue_signature
 from p2vit.rtl.top.descriptor import Dest, Kind, VectorOp
 from p2vit.rtl.top.line import tree
-from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, NORM_TABLE_ENTRIES, RtlMachine
+from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, NORM_TABLE_ENTRIES, SUM_BYTES, RtlMachine
 from p2vit.rtl.top.vector_lane import LANE_LATENCY, VectorLane
 
 #: From a counter's value to the last word of its pass: memory, lane, output.
@@ -18,8 +18,6 @@ VECTOR_DRAIN = LANE_LATENCY + 2
 SHIFT_STEPS = 6
 #: And after the second, before the factors are read one line per cycle.
 TOTAL_STEPS = 3
-#: Bytes of the row sum behind the codes.
-SUM_BYTES = 4
 
 
 class VectorEngine(wiring.Component):
@@ -66,6 +64,7 @@ class VectorEngine(wiring.Component):
 
         names = ("op", "count", "emit", "planes", "line_first", "line_end", "group_columns", "softmax_shift", "log2")
         names += ("guard", "limit", "epsilon", "epsilon_shift", "squares_shift", "first", "flip")
+        names += ("narrow_a", "narrow_b")
         run = {name: Signal(len(take(name)), name=f"run_{name}") for name in names}
         release = {name: Signal(name=f"run_release_{name}") for name in ("vector", "parameters", "table")}
         slots = {name: Signal(name=f"{name}_slot") for name in ("vector", "parameters", "output")}
@@ -243,7 +242,6 @@ class VectorEngine(wiring.Component):
         valid_1 = delayed(issue, 1, "valid")
         group_5 = delayed(group, LANE_LATENCY, "group")
         lane_results, sums, looked_up, aligned = [], [], [], []
-        prototype = VectorLane()
         for line in range(lines):
             inside = Signal(name=f"inside_{line}")
             m.d.comb += inside.eq((run["line_first"] <= line) & (line < run["line_end"]))
@@ -255,7 +253,7 @@ class VectorEngine(wiring.Component):
                 "result": Signal(16, name=f"result_{line}"),
             }
             m.submodules[f"lane_{line}"] = instance(
-                prototype,
+                VectorLane.ports(),
                 "p2vit_vector_lane",
                 value=Cat(plane[8 * line : 8 * line + 8] for plane in inputs),
                 parameter=parameter,
@@ -270,7 +268,7 @@ class VectorEngine(wiring.Component):
                     name: run[name]
                     for name in (
                         *("op", "planes", "limit", "epsilon", "epsilon_shift", "squares_shift", "softmax_shift"),
-                        *("log2", "guard", "flip"),
+                        *("log2", "guard", "flip", "narrow_a", "narrow_b"),
                     )
                 },
                 **strobes,

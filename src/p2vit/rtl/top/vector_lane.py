@@ -23,8 +23,12 @@ class VectorLane(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__(
-            {
+        super().__init__(self.ports())
+
+    @staticmethod
+    def ports() -> dict[str, wiring.Member]:
+        """Ports of a lane."""
+        return {
                 "value": In(32),
                 "parameter": In(64),
                 "valid": In(1),
@@ -42,6 +46,8 @@ class VectorLane(wiring.Component):
                 "log2": In(1),
                 "guard": In(4),
                 "flip": In(1),
+                "narrow_a": In(1),
+                "narrow_b": In(1),
                 # Scalar steps between passes, one strobe each.
                 "step_most": In(1),
                 "step_least": In(1),
@@ -56,8 +62,7 @@ class VectorLane(wiring.Component):
                 "row_sum": Out(32),
                 "lookup": Out(8),
                 "result": Out(16),
-            }
-        )
+        }
 
     def elaborate(self, platform: object) -> Module:
         """The stages in order, then the scalars."""
@@ -80,8 +85,9 @@ class VectorLane(wiring.Component):
             valid.append(following)
 
         # 1: align.
-        low, high = self.value[:16].as_signed(), self.value[16:].as_signed()
-        byte = self.value[:8].as_signed()
+        byte, other = self.value[:8].as_signed(), self.value[16:24].as_signed()
+        low = Mux(self.narrow_a, byte, self.value[:16].as_signed())
+        high = Mux(self.narrow_b, other, self.value[16:].as_signed())
         narrow = Mux(self.inside, low, 0)
         left = self.parameter[54:58]
         limit = Signal(signed(17))

@@ -1,0 +1,147 @@
+"""Integer program + machine → descriptors, memory image, addresses."""
+
+from p2vit.numerics import (
+    Add,
+    Affine,
+    AssembleTokens,
+    AttentionValues,
+    LayerNorm,
+    Linear,
+    Lookup,
+    Patchify,
+    Scores,
+    SelectToken,
+    Softmax,
+    SumTokens,
+)
+from p2vit.program.graph import PIXELS, IntegerProgram, Node
+from p2vit.rtl.compile.compiled import CompiledProgram
+from p2vit.rtl.compile.elementwise import VectorEmitter
+from p2vit.rtl.compile.emitter import Emitter
+from p2vit.rtl.compile.errors import require, unfit
+from p2vit.rtl.compile.layout import Place
+from p2vit.rtl.compile.matrix import MatrixEmitter
+from p2vit.rtl.compile.plan import Plan, make_plan
+from p2vit.rtl.top.machine import LINE_PARAMETER_WORDS, RtlMachine
+
+#: Addresses have 32 bits, but a simulated memory must fit a computer.
+MAX_WORDS = 1 << 28
+
+
+def compile_program(program: IntegerProgram, machine: RtlMachine) -> CompiledProgram:
+    """Compile.
+
+    Args:
+        program: Its operators are all executed by the accelerator; none is left to a host.
+        machine: The accelerator's size.
+
+    Returns:
+        Descriptors and image; the same inputs give the same.
+
+    Raises:
+        UnfitProgramError: the machine cannot hold it; the message names layer, limit and lever.
+    """
+    return _Compiler(program, machine).run()
+
+
+class _Compiler:
+    def __init__(self, program: IntegerProgram, machine: RtlMachine) -> None:
+        self.program, self.machine = program, machine
+        self.emit = Emitter(machine)
+        self.matrix, self.vector = MatrixEmitter(self.emit), VectorEmitter(self.emit)
+
+    def run(self) -> CompiledProgram:
+        """Place everything, then emit node by node."""
+        plan = make_plan(self.program)
+        shape = self.program.pixels.shape
+        size = shape[0] * shape[1] * shape[2]
+        pixels = self.emit.memory.room(-(-size // self.machine.lines))
+        for node in self.program.nodes:
+            self.emit.places[node.name] = self.place(plan, node)
+        for node in self.program.nodes:
+            self.emit.node = node.name
+            self.node(plan, node, pixels)
+        self.emit.end()
+        memory = self.emit.memory
+        require(
+            memory.words <= MAX_WORDS,
+            "memory",
+            f"the tensors and constants take {memory.words} words; at most {MAX_WORDS} are addressed",
+            "use a smaller image",
+        )
+        return CompiledProgram(
+            self.program,
+            self.machine,
+            tuple(self.emit.descriptors),
+            memory.image(),
+            memory.constant_words,
+            pixels,
+            dict(self.emit.places),
+        )
+
+    def place(self, plan: Plan, node: Node) -> Place:
+        """Room for a node's output."""
+        spec = self.program.tensors[node.name]
+        lines, size = self.machine.lines, spec.dtype.itemsize
+        if len(spec.shape) == 3:
+            heads, rows, columns = spec.shape
+            extra = LINE_PARAMETER_WORDS if isinstance(node.operator, Softmax) else 0
+            place = Place(0, rows, columns, size, lines, stack=heads, extra=extra)
+        elif node.name in plan.values_of:
+            heads = plan.values_of[node.name].operator.heads  # type: ignore[attr-defined]
+            tokens, channels = spec.shape
+            place = Place(0, channels // heads, tokens, size, lines, stack=heads, transposed=True)
+        else:
+            require(
+                len(spec.shape) == 2,
+                node.name,
+                f"it has shape {list(spec.shape)}",
+                "the accelerator holds rows of tokens, and one matrix per head",
+            )
+            rows, columns = spec.shape
+            place = Place(0, rows, columns, size, lines, first_row=plan.first_rows[node.name])
+        base = self.emit.memory.room(place.words)
+        return Place(**{**place.__dict__, "base": base})
+
+    def node(self, plan: Plan, node: Node, pixels: int) -> None:
+        """Emit one node.
+
+        Raises:
+            UnfitProgramError: an operator that no engine executes.
+        """
+        place = self.emit.places[node.name]
+        sources = [self.emit.places[name] for name in node.inputs if name != PIXELS]
+        matrix, vector = self.matrix, self.vector
+        match node.operator:
+            case Patchify():
+                vector.patchify(node, pixels, self.program.pixels.shape, place)
+            case Linear() if node.name in plan.values_of:
+                heads = plan.values_of[node.name].operator.heads  # type: ignore[attr-defined]
+                matrix.values(node, heads, sources[0], place)
+            case Linear():
+                matrix.linear(node, sources[0], place)
+            case Scores():
+                matrix.scores(node, sources, place)
+            case Softmax():
+                guard = plan.values_after[node.name].operator.guard  # type: ignore[attr-defined]
+                vector.softmax(node, guard, sources[0], place)
+            case AttentionValues():
+                matrix.attention(node, sources, place)
+            case LayerNorm():
+                vector.layer_norm(node, sources[0], place)
+            case Lookup():
+                vector.lookup(node, sources[0], place)
+            case Add():
+                vector.add(node, sources, place)
+            case Affine():
+                vector.affine(node, sources[0], place)
+            case AssembleTokens():
+                vector.assemble(node, sources[0], place)
+            case SelectToken() | SumTokens():
+                vector.sum_tokens(node, sources[0], place)
+            case operator:
+                raise unfit(
+                    node.name,
+                    f"no engine of the accelerator executes {type(operator).__name__}",
+                    "run this program on another back-end",
+                )

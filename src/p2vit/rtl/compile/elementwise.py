@@ -1,0 +1,309 @@
+"""What the vector chunk does: patches, tables, adds, affine, sums, LayerNorm, softmax."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from p2vit.numerics import (
+    Add,
+    Affine,
+    AssembleTokens,
+    LayerNorm,
+    Lookup,
+    Patchify,
+    SelectToken,
+    Softmax,
+    SumTokens,
+)
+from p2vit.numerics.layernorm import squares_shift
+from p2vit.program.graph import Node
+from p2vit.rtl.compile.emitter import Emitter
+from p2vit.rtl.compile.errors import require
+from p2vit.rtl.compile.layout import Place, column_parameters
+from p2vit.rtl.top.descriptor import Dest, Source, VectorOp
+from p2vit.rtl.top.machine import MAX_DISTANCE_SHIFT, MAX_LEFT_SHIFT, SUM_BYTES
+
+
+class VectorEmitter:
+    """Emits the nodes that the vector chunk executes.
+
+    Args:
+        emit: Where descriptors go.
+    """
+
+    def __init__(self, emit: Emitter) -> None:
+        self.emit = emit
+        self.machine = emit.machine
+        self.norm_channels = 0
+
+    # --- pixels
+
+    def patchify(self, node: Node, pixels: int, shape: tuple[int, ...], place: Place) -> None:
+        """Gather the bytes of as many patches as there are lines, centred by an inverted bit."""
+        emit, machine, operator = self.emit, self.machine, node.operator
+        assert isinstance(operator, Patchify)
+        size, lines = operator.patch_size, machine.lines
+        _, width, channels = shape
+        grid, run, pixel_row = width // size, size * channels, width * channels
+        require(
+            run <= machine.vector_columns,
+            node.name,
+            f"one row of a patch has {run} bytes; vector_columns is {machine.vector_columns}",
+            f"raise vector_columns to {run} or more",
+        )
+        rows_at_once = min(size, machine.vector_columns // run)
+        pitch, wrap = run, size * pixel_row - (grid - 1) * run
+        fits = pitch // lines < 256 and wrap // lines < 1 << 16 and grid < 1 << 12
+        require(fits, node.name, f"images are {width} pixels wide", "the gather's steps are at most 2^16 words")
+        for group in range(place.first_row // lines, place.groups):
+            first = max(0, place.first_row - group * lines)
+            end = min(lines, place.first_row + place.rows - group * lines)
+            patch = group * lines + first - place.first_row
+            for top in range(0, size, rows_at_once):
+                count = min(rows_at_once, size - top)
+                at = (patch // grid * size + top) * pixel_row + patch % grid * run
+                emit.load(
+                    dest=Dest.VECTOR, open=1, close=1, gather=1, planes=1, address=pixels + at // lines, byte=at % lines,
+                    inner=run, outer=count, line_first=first, line_end=end, grid_column=patch % grid, grid_width=grid,
+                    pitch_word=pitch // lines, pitch_byte=pitch % lines, wrap_word=wrap // lines,
+                    wrap_byte=wrap % lines, stride=pixel_row // lines, row_byte=pixel_row % lines,
+                )  # fmt: skip
+                self.run(op=VectorOp.COPY, count=count * run, flip=1, planes=1)
+                self.store(node.name, place, group, top * run, count * run)
+
+    # --- one number at a time
+
+    def lookup(self, node: Node, source: Place, place: Place) -> None:
+        """One table for all columns, or one for every group of columns."""
+        emit, machine, operator = self.emit, self.machine, node.operator
+        assert isinstance(operator, Lookup)
+        tables = np.atleast_2d(operator.table)
+        width = place.columns // len(tables)
+        words = np.zeros((tables.size, machine.lines), np.uint8)
+        words[:, 0] = tables.reshape(-1).view(np.uint8)
+        base = emit.memory.constant(words)
+        if len(tables) == 1:
+            most = machine.vector_columns
+        else:
+            require(
+                width <= machine.vector_columns,
+                node.name,
+                f"a table serves {width} columns; vector_columns is {machine.vector_columns}",
+                f"raise vector_columns to {width} or more",
+            )
+            most = min(machine.vector_columns // width, machine.table_groups) * width
+        for first, columns, groups in self.tiles(place, most):
+            used = range(0, 1) if len(tables) == 1 else range(first // width, (first + columns) // width)
+            emit.load(
+                dest=Dest.TABLE, open=1, close=1, inner=256 * len(used), address=base + 256 * used[0]
+            )
+            for group in groups:
+                self.fetch(node.inputs[0], source, group, first, columns)
+                self.run(
+                    op=VectorOp.LOOKUP, count=columns, planes=1, release_table=int(group == groups[-1]),
+                    group_columns=width if len(tables) > 1 else 0,
+                )  # fmt: skip
+                self.store(node.name, place, group, first, columns)
+
+    def add(self, node: Node, sources: list[Place], place: Place) -> None:
+        """Both operands in one buffer slot."""
+        operator = node.operator
+        assert isinstance(operator, Add)
+        fields = {"left_a": operator.left_a, "left_b": operator.left_b, "shift": operator.shift}
+        fields = {key: np.broadcast_to(value, (place.columns,)) for key, value in fields.items()}
+        keys = (node.inputs[0], node.inputs[1])
+        self.sum_of_two(node.name, keys, sources, place, fields, 0)
+
+    def assemble(self, node: Node, source: Place, place: Place) -> None:
+        """The prefix and the positions are the second operand; the first is 0 in the prefix' rows."""
+        operator = node.operator
+        assert isinstance(operator, AssembleTokens)
+        constants = np.concatenate([operator.prefix, operator.position])
+        form = Place(0, len(constants), place.columns, place.bytes_each, self.machine.lines)
+        base = self.emit.memory.constant(form.encode(constants[None]))
+        second = Place(base, form.rows, form.columns, form.bytes_each, form.lines)
+        fields = {"shift": np.zeros(place.columns, np.int64)}
+        self.sum_of_two(
+            node.name, (node.inputs[0], ""), [source, second], place, fields, len(operator.prefix)
+        )
+
+    def sum_of_two(
+        self, name: str, keys: tuple[str, str], sources: list[Place], place: Place, fields: dict, prefix: int
+    ) -> None:
+        """Add two tensors, the first without its first ``prefix`` rows."""
+        a, b = sources
+        lines = self.machine.lines
+        parameters = self.emit.memory.constant(column_parameters(lines, **fields))
+        for first, columns, groups in self.tiles(place):
+            self.parameters(parameters, first, columns)
+            for group in groups:
+                self.fetch(keys[0], a, group, first, columns, close=0)
+                self.fetch(keys[1], b, group, first, columns, plane=2, open=0)
+                self.run(
+                    op=VectorOp.ADD, count=columns, planes=place.bytes_each, **self.once(group, groups),
+                    line_first=min(lines, max(0, prefix - group * lines)),
+                    narrow_a=int(a.bytes_each == 1), narrow_b=int(b.bytes_each == 1),
+                )  # fmt: skip
+                self.store(name, place, group, first, columns)
+
+    def affine(self, node: Node, source: Place, place: Place) -> None:
+        """Gain, bias and shift of each column."""
+        operator = node.operator
+        assert isinstance(operator, Affine)
+        least = int(operator.shift.min())
+        require(
+            least >= -MAX_LEFT_SHIFT,
+            node.name,
+            f"it shifts left by {-least} bits; the re-quantizer does at most {MAX_LEFT_SHIFT}",
+            "give its gain a finer exponent",
+        )
+        parameters = self.emit.memory.constant(
+            column_parameters(self.machine.lines, gain=operator.gain, bias=operator.bias, shift=operator.shift)
+        )
+        for first, columns, groups in self.tiles(place):
+            self.parameters(parameters, first, columns)
+            for group in groups:
+                self.fetch(node.inputs[0], source, group, first, columns)
+                self.run(
+                    op=VectorOp.AFFINE, count=columns, planes=place.bytes_each, **self.once(group, groups),
+                    narrow_a=int(source.bytes_each == 1),
+                )  # fmt: skip
+                self.store(node.name, place, group, first, columns)
+
+    def sum_tokens(self, node: Node, source: Place, place: Place) -> None:
+        """A sum over lines and groups; taking one token is the sum of that token alone."""
+        operator, lines = node.operator, self.machine.lines
+        if isinstance(operator, SelectToken):
+            start, count, shift = operator.index, 1, np.zeros(1, np.int8)
+        else:
+            assert isinstance(operator, SumTokens)
+            start, count, shift = operator.first, operator.count, operator.shift
+        start += source.first_row
+        end = start + count
+        parameters = self.emit.memory.constant(
+            column_parameters(lines, shift=np.broadcast_to(shift, (place.columns,)))
+        )
+        groups = range(start // lines, -(-end // lines))
+        for first, columns, _ in self.tiles(place):
+            self.parameters(parameters, first, columns)
+            for group in groups:
+                last = group == groups[-1]
+                self.fetch(node.inputs[0], source, group, first, columns)
+                self.run(
+                    op=VectorOp.SUM, count=columns, planes=place.bytes_each, **self.once(group, groups),
+                    line_first=max(0, start - group * lines), line_end=min(lines, end - group * lines),
+                    first=int(group == groups[0]), emit=int(last), narrow_a=int(source.bytes_each == 1),
+                )  # fmt: skip
+            self.store(node.name, place, 0, first, columns)
+
+    # --- whole rows
+
+    def layer_norm(self, node: Node, source: Place, place: Place) -> None:
+        """Three passes over a group's channels."""
+        emit, machine, operator = self.emit, self.machine, node.operator
+        assert isinstance(operator, LayerNorm)
+        channels = operator.channels
+        require(
+            channels <= machine.vector_columns,
+            node.name,
+            f"it normalises {channels} channels; vector_columns is {machine.vector_columns}",
+            f"raise vector_columns to {channels} or more",
+        )
+        require(
+            self.norm_channels in (0, channels),
+            node.name,
+            f"it normalises {channels} channels, an earlier one {self.norm_channels}",
+            "the machine holds one table of reciprocal roots: all LayerNorms must be equally wide",
+        )
+        if not self.norm_channels:
+            words = np.zeros((operator.table.size, machine.lines), np.uint8)
+            words[:, :2] = operator.table.astype("<u2").view(np.uint8).reshape(-1, 2)
+            emit.load(dest=Dest.NORM_TABLE, inner=len(words), address=emit.memory.constant(words))
+            self.norm_channels = channels
+        parameters = emit.memory.constant(
+            column_parameters(machine.lines, left_a=operator.input_shift, shift=operator.shift)
+        )
+        groups = range(place.first_row // machine.lines, place.groups)
+        self.parameters(parameters, 0, channels)
+        for group in groups:
+            self.fetch(node.inputs[0], source, group, 0, channels)
+            self.run(
+                op=VectorOp.LAYERNORM, count=channels, planes=place.bytes_each, **self.once(group, groups),
+                limit=(1 << (operator.input_bits - 1)) - 1, epsilon=operator.epsilon,
+                epsilon_shift=operator.epsilon_shift, squares_shift=squares_shift(channels),
+                narrow_a=int(source.bytes_each == 1),
+            )  # fmt: skip
+            self.store(node.name, place, group, 0, channels)
+
+    def softmax(self, node: Node, guard: int, source: Place, place: Place) -> None:
+        """Two passes over a group's keys; the row sum follows the codes."""
+        machine, operator = self.machine, node.operator
+        assert isinstance(operator, Softmax)
+        keys = place.columns
+        require(
+            keys + SUM_BYTES <= machine.vector_columns,
+            node.name,
+            f"rows have {keys} keys and a sum of {SUM_BYTES} bytes; vector_columns is {machine.vector_columns}",
+            f"raise vector_columns to {keys + SUM_BYTES} or more",
+        )
+        least = int(operator.shift.min())
+        require(
+            least >= -MAX_DISTANCE_SHIFT,
+            node.name,
+            f"a head shifts distances left by {-least} bits; the softmax does at most {MAX_DISTANCE_SHIFT}",
+            "its scores are too coarse: use wider weights for q and k",
+        )
+        for head in range(place.stack):
+            for group in range(place.groups):
+                self.fetch(node.inputs[0], source, group, 0, keys, head=head)
+                self.run(
+                    op=VectorOp.SOFTMAX, count=keys, planes=1, softmax_shift=int(operator.shift[head]),
+                    log2=int(operator.form == "log2"), guard=guard,
+                )  # fmt: skip
+                self.store(node.name, place, group, 0, keys + SUM_BYTES, head)
+
+    # --- shared
+
+    def tiles(self, place: Place, most: int | None = None) -> Iterator[tuple[int, int, range]]:
+        """Column tiles: first column, columns, and the groups."""
+        most = most or self.machine.vector_columns
+        groups = range(place.first_row // self.machine.lines, place.groups)
+        for first in range(0, place.columns, most):
+            yield first, min(most, place.columns - first), groups
+
+    def parameters(self, base: int, first: int, columns: int) -> None:
+        """Load the parameters of columns."""
+        each = self.machine.parameter_words
+        self.emit.load(
+            dest=Dest.VECTOR_PARAMETERS, open=1, close=1, inner=columns * each, address=base + first * each
+        )
+
+    def once(self, group: int, groups: range) -> dict[str, int]:
+        """Take the parameters with the first group and release them with the last."""
+        return {
+            "take_parameters": int(group == groups[0]),
+            "release_parameters": int(group == groups[-1]),
+        }
+
+    def fetch(
+        self, name: str, source: Place, group: int, first: int, columns: int,
+        *, head: int = 0, plane: int = 0, open: int = 1, close: int = 1,
+    ) -> None:  # fmt: skip
+        """Load a group's columns into the vector buffer."""
+        self.emit.load(
+            [(name, head, group)],
+            dest=Dest.VECTOR, open=open, close=close, plane=plane, planes=source.bytes_each,
+            inner=columns * source.bytes_each, address=source.at(group, first, head),
+        )  # fmt: skip
+
+    def run(self, **values: int) -> None:
+        """One run of the vector chunk on one buffer slot."""
+        defaults = {"take": 1, "release": 1, "emit": 1, "line_end": self.machine.lines}
+        self.emit.vector(**{**defaults, **values})
+
+    def store(self, name: str, place: Place, group: int, first: int, columns: int, head: int = 0) -> None:
+        """Store a run's columns."""
+        self.emit.store(
+            (name, head, group),
+            source=Source.VECTOR, address=place.at(group, first, head), columns=columns, planes=place.bytes_each,
+        )  # fmt: skip

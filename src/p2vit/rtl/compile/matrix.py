@@ -1,0 +1,244 @@
+"""Matrix products: linear layers, scores, codes × values, as loads, array runs and stores."""
+
+import numpy as np
+
+from p2vit.numerics import AttentionValues, Linear, Scores
+from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.program.graph import Node
+from p2vit.rtl.compile.emitter import Emitter
+from p2vit.rtl.compile.errors import require
+from p2vit.rtl.compile.layout import Place, column_parameters, pack_nibbles
+from p2vit.rtl.top.descriptor import Dest, Mode, Source
+from p2vit.rtl.top.machine import LINE_PARAMETER_WORDS, MAX_LEFT_SHIFT
+
+
+class MatrixEmitter:
+    """Emits the nodes whose work is a matrix product.
+
+    Args:
+        emit: Where descriptors go.
+    """
+
+    def __init__(self, emit: Emitter) -> None:
+        self.emit = emit
+        self.machine = emit.machine
+
+    def terms(self, node: str, terms: int) -> dict[str, int]:
+        """Chunks of a row of terms.
+
+        Raises:
+            UnfitProgramError: a row longer than the row buffer.
+        """
+        machine = self.machine
+        chunks = -(-terms // machine.lanes)
+        require(
+            chunks <= machine.row_rows,
+            node,
+            f"rows have {terms} terms; a line holds row_rows × lanes = {machine.longest_row}",
+            f"raise row_rows to {chunks} or more",
+        )
+        require(
+            chunks <= machine.weight_rows,
+            node,
+            f"{machine.lines} columns of {terms} terms take {chunks} rows of the weight buffer; "
+            f"it has {machine.weight_rows}",
+            f"raise weight_rows to {chunks} or more",
+        )
+        return {"chunks": chunks, "tail": terms - (chunks - 1) * machine.lanes}
+
+    def tile(self, chunks: int, columns: int) -> int:
+        """Columns per tile: whole column groups that fit the weight buffer, the output and the parameter buffers."""
+        machine = self.machine
+        most = min(machine.weight_rows // chunks * machine.lines, machine.columns // machine.lines * machine.lines)
+        if most == 0:
+            most = machine.columns  # an output buffer narrower than a column group
+        return min(columns, most)
+
+    def linear(self, node: Node, source: Place, place: Place) -> None:
+        """Rows of tokens stand still, the layer's outputs are the columns."""
+        emit, operator, name = self.emit, node.operator, node.name
+        assert isinstance(operator, Linear)
+        self.check_shift(node, operator)
+        outputs, inputs = operator.weight.shape
+        shape = self.terms(name, inputs)
+        narrow = operator.weight_bits <= 4
+        words = -(-inputs // 2) if narrow else inputs
+        weights = emit.memory.constant(self.rows_of(operator.weight, narrow))
+        parameters = emit.memory.constant(
+            column_parameters(self.machine.lines, bias=operator.bias, shift=operator.shift)
+        )
+        tile = self.tile(shape["chunks"], outputs)
+        groups = range(source.first_row // self.machine.lines, source.groups)
+        for first in range(0, outputs, tile):
+            columns = min(tile, outputs - first)
+            column_groups = -(-columns // self.machine.lines)
+            emit.load(
+                dest=Dest.WEIGHTS, open=1, close=1, nibbles=int(narrow), inner=words, outer=column_groups,
+                stride=words, address=weights + first // self.machine.lines * words,
+            )  # fmt: skip
+            self.column_parameters(parameters, first, columns)
+            for group in groups:
+                emit.load(
+                    [(node.inputs[0], 0, group)],
+                    dest=Dest.ROWS, open=1, close=1, inner=inputs, address=source.at(group),
+                )  # fmt: skip
+                emit.array(
+                    columns=columns, **shape, signed_rows=1, take_rows=1, release_rows=1, mode=Mode.COLUMN,
+                    planes=place.bytes_each, **self.once(group, groups, "weights", "parameters"),
+                )  # fmt: skip
+                self.store(name, place, group, first, columns)
+
+    def values(self, node: Node, heads: int, source: Place, place: Place) -> None:
+        """The layer's channels stand still, the tokens are the columns: so values come out channel by channel."""
+        emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
+        assert isinstance(operator, Linear)
+        self.check_shift(node, operator)
+        outputs, inputs = operator.weight.shape
+        shape = self.terms(name, inputs)
+        narrow = operator.weight_bits <= 4
+        words = -(-inputs // 2) if narrow else inputs
+        channels, per_head = outputs // heads, place.groups
+        # Every head begins a group; the line's bias and shift follow its weights.
+        block = words + LINE_PARAMETER_WORDS
+        rows = np.zeros((heads, per_head * machine.lines, inputs), np.int8)
+        rows[:, :channels] = operator.weight.reshape(heads, channels, inputs)
+        body = self.rows_of(rows.reshape(-1, inputs), narrow).reshape(heads * per_head, words, machine.lines)
+        tail = np.zeros((heads, per_head * machine.lines, LINE_PARAMETER_WORDS), np.uint8)
+        bias = operator.bias.astype("<i4").view(np.uint8).reshape(heads, channels, 4)
+        tail[:, :channels, :4] = bias
+        tail[:, :channels, 4] = operator.shift.view(np.uint8).reshape(heads, channels)
+        tail = tail.reshape(heads * per_head, machine.lines, LINE_PARAMETER_WORDS).swapaxes(1, 2)
+        weights = emit.memory.constant(np.concatenate([body, tail], axis=1).reshape(-1, machine.lines))
+        tile = self.tile(shape["chunks"], place.columns)
+        for first in range(0, place.columns, tile):
+            columns = min(tile, place.columns - first)
+            token_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
+            emit.load(
+                [(node.inputs[0], 0, group) for group in token_groups],
+                dest=Dest.WEIGHTS, open=1, close=1, inner=inputs, outer=len(token_groups),
+                stride=source.stride, address=source.at(token_groups[0]),
+            )  # fmt: skip
+            every = range(heads * per_head)
+            for group in every:
+                at = weights + group * block
+                emit.load(dest=Dest.ROWS, open=1, nibbles=int(narrow), inner=words, address=at)
+                emit.load(dest=Dest.LINE_PARAMETERS, close=1, inner=LINE_PARAMETER_WORDS, address=at + words)
+                emit.array(
+                    columns=columns, **shape, signed_rows=1, take_rows=1, release_rows=1, mode=Mode.LINE,
+                    planes=place.bytes_each, **self.once(group, every, "weights"),
+                )  # fmt: skip
+                head, inside = divmod(group, per_head)
+                self.store(name, place, inside, first, columns, head)
+
+    def scores(self, node: Node, sources: list[Place], place: Place) -> None:
+        """Queries stand still, keys are the columns; one product per head."""
+        emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
+        assert isinstance(operator, Scores)
+        queries, keys = sources
+        depth = operator.head_dim
+        shape = self.terms(name, depth)
+        tile = self.tile(shape["chunks"], place.columns)
+        for head in range(operator.heads):
+            for first in range(0, place.columns, tile):
+                columns = min(tile, place.columns - first)
+                key_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
+                emit.load(
+                    [(node.inputs[1], 0, group) for group in key_groups],
+                    dest=Dest.WEIGHTS, open=1, close=1, inner=depth, outer=len(key_groups), stride=keys.stride,
+                    address=keys.at(key_groups[0], head * depth),
+                )  # fmt: skip
+                groups = range(queries.groups)
+                for group in groups:
+                    emit.load(
+                        [(node.inputs[0], 0, group)],
+                        dest=Dest.ROWS, open=1, close=1, inner=depth, address=queries.at(group, head * depth),
+                    )  # fmt: skip
+                    emit.array(
+                        columns=columns, **shape, signed_rows=1, take_rows=1, release_rows=1, mode=Mode.RAW,
+                        planes=4, **self.once(group, groups, "weights"),
+                    )  # fmt: skip
+                    self.store(name, place, group, first, columns, head)
+
+    def attention(self, node: Node, sources: list[Place], place: Place) -> None:
+        """Codes stand still with their row sums, the values' channels are the columns."""
+        emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
+        assert isinstance(operator, AttentionValues)
+        codes, values = sources
+        keys = codes.columns
+        shape = self.terms(name, keys)
+        log2 = operator.form == "log2"
+        require(
+            machine.shifters or not log2,
+            name,
+            "its codes are log2, and the machine has no shifters",
+            "set shifters, or quantize with a linear softmax",
+        )
+        channels = operator.shift.size // operator.heads
+        parameters = emit.memory.constant(
+            column_parameters(machine.lines, shift=operator.shift.astype(np.int64) + QUOTIENT_FRACTION)
+        )
+        tile = self.tile(shape["chunks"], channels)
+        for head in range(operator.heads):
+            for first in range(0, channels, tile):
+                columns = min(tile, channels - first)
+                channel_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
+                emit.load(
+                    [(node.inputs[1], head, group) for group in channel_groups],
+                    dest=Dest.WEIGHTS, open=1, close=1, inner=keys, outer=len(channel_groups),
+                    stride=values.stride, address=values.at(channel_groups[0], head=head),
+                )  # fmt: skip
+                self.column_parameters(parameters, head * channels + first, columns)
+                groups = range(codes.groups)
+                for group in groups:
+                    ready = [(node.inputs[0], head, group)]
+                    at = codes.at(group, head=head)
+                    emit.load(ready, dest=Dest.ROWS, open=1, inner=keys, address=at)
+                    emit.load(
+                        ready, dest=Dest.LINE_PARAMETERS, close=1, inner=LINE_PARAMETER_WORDS, address=at + keys
+                    )
+                    emit.array(
+                        columns=columns, **shape, take_rows=1, release_rows=1, mode=Mode.QUOTIENT,
+                        planes=place.bytes_each, log2=int(log2), guard=operator.guard,
+                        **self.once(group, groups, "weights", "parameters"),
+                    )  # fmt: skip
+                    self.store(name, place, group, head * channels + first, columns)
+
+    # --- shared
+
+    def rows_of(self, weight: np.ndarray, narrow: bool) -> np.ndarray:
+        """A weight matrix [outputs, terms] as words, output rows in groups."""
+        matrix = pack_nibbles(weight) if narrow else weight
+        return Place(0, len(matrix), matrix.shape[1], 1, self.machine.lines).encode(matrix[None])
+
+    def column_parameters(self, base: int, first: int, columns: int) -> None:
+        """Load the parameters of a tile's columns."""
+        each = self.machine.parameter_words
+        self.emit.load(
+            dest=Dest.COLUMN_PARAMETERS, open=1, close=1, inner=columns * each, address=base + first * each
+        )
+
+    def once(self, group: int, groups: range, *buffers: str) -> dict[str, int]:
+        """Take buffers with the first group and release them with the last."""
+        flags = {f"take_{name}": int(group == groups[0]) for name in buffers}
+        return flags | {f"release_{name}": int(group == groups[-1]) for name in buffers}
+
+    def store(self, name: str, place: Place, group: int, first: int, columns: int, head: int = 0) -> None:
+        """Store a run's columns."""
+        self.emit.store(
+            (name, head, group),
+            source=Source.ARRAY, address=place.at(group, first, head), columns=columns, planes=place.bytes_each,
+        )  # fmt: skip
+
+    def check_shift(self, node: Node, operator: Linear) -> None:
+        """The re-quantizer shifts left by a few bits only.
+
+        Raises:
+            UnfitProgramError: a layer whose accumulator is much coarser than its output.
+        """
+        least = int(operator.shift.min())
+        require(
+            least >= -MAX_LEFT_SHIFT,
+            node.name,
+            f"it shifts left by {-least} bits; the re-quantizer does at most {MAX_LEFT_SHIFT}",
+            "use wider weights for this layer",
+        )

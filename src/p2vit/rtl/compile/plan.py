@@ -1,0 +1,97 @@
+"""Which form every tensor takes, found before anything is placed."""
+
+from dataclasses import dataclass
+
+from p2vit.numerics import AssembleTokens, AttentionValues, Linear, Lookup, Patchify, Scores, Softmax
+from p2vit.program.graph import PIXELS, IntegerProgram, Node
+from p2vit.rtl.compile.errors import require, unfit
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Forms that differ from plain rows of tokens.
+
+    Attributes:
+        program: What is compiled.
+        first_rows: Tensor → rows left free before its first: patches leave room for the prefix tokens, so that tokens
+            are assembled without moving between lines.
+        values_of: Tensor of values → the attention that reads it; it is written channel by channel.
+        values_after: Softmax → the attention that reads its codes.
+    """
+
+    program: IntegerProgram
+    first_rows: dict[str, int]
+    values_of: dict[str, Node]
+    values_after: dict[str, Node]
+
+
+def readers(program: IntegerProgram) -> dict[str, list[Node]]:
+    """Tensor → nodes that read it."""
+    found: dict[str, list[Node]] = {name: [] for name in program.tensors}
+    for node in program.nodes:
+        for source in node.inputs:
+            found[source].append(node)
+    return found
+
+
+def make_plan(program: IntegerProgram) -> Plan:
+    """Find the forms.
+
+    Raises:
+        UnfitProgramError: a graph that the accelerator has no form for.
+    """
+    by_name = {node.name: node for node in program.nodes}
+    reads = readers(program)
+    first_rows = dict.fromkeys(program.tensors, 0)
+    values_of: dict[str, Node] = {}
+    values_after: dict[str, Node] = {}
+    for node in reversed(program.nodes):
+        operator = node.operator
+        if isinstance(operator, AssembleTokens):
+            source = node.inputs[0]
+            while source != PIXELS:
+                maker = by_name[source]
+                require(
+                    len(reads[source]) == 1 and isinstance(maker.operator, Linear | Patchify | Lookup),
+                    node.name,
+                    f"its rows come from {source}, which cannot leave room for the prefix tokens",
+                    "only patches through linear layers, read by nobody else, can be assembled",
+                )
+                first_rows[source] = len(operator.prefix)
+                source = maker.inputs[0]
+        elif isinstance(operator, AttentionValues):
+            codes, values = node.inputs
+            maker = by_name[values]
+            require(
+                isinstance(maker.operator, Linear) and len(reads[values]) == 1,
+                node.name,
+                f"its values are {values}, which is not a linear layer's output that it alone reads",
+                "values are written channel by channel, which only a linear layer does",
+            )
+            require(
+                isinstance(by_name[codes].operator, Softmax) and len(reads[codes]) == 1,
+                node.name,
+                f"its codes are {codes}, which is not a softmax that it alone reads",
+                "row sums come with the softmax",
+            )
+            values_of[values], values_after[codes] = node, node
+        elif isinstance(operator, Softmax):
+            scores = node.inputs[0]
+            require(
+                isinstance(by_name[scores].operator, Scores) and len(reads[scores]) == 1,
+                node.name,
+                f"it reads {scores}",
+                "a softmax reads scores that nobody else reads",
+            )
+        elif isinstance(operator, Scores):
+            for source in node.inputs:
+                require(
+                    source not in values_of,
+                    node.name,
+                    f"{source} is read both as a query or key and as values",
+                    "give them linear layers of their own",
+                )
+    for name, node in values_of.items():
+        if reads[name] != [node]:
+            raise unfit(name, "values are read by more than their attention", "copy the layer")
+    return Plan(program, first_rows, values_of, values_after)

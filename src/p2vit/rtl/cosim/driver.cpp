@@ -1,0 +1,118 @@
+// Runs the Verilated accelerator with an external memory and a descriptor source. One call per photo: the loop over
+// cycles stays here, because a call per cycle from Python would cost more than the simulation.
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <memory>
+
+namespace {
+
+struct Options {
+  uint64_t max_cycles;
+  uint32_t latency;         // cycles from a request to its answer, 1 or more
+  uint32_t read_stall;      // of 1024: how often a request is refused
+  uint32_t answer_stall;    // of 1024: how often an answer that is due waits
+  uint32_t write_stall;     // of 1024: how often a write is refused
+  uint32_t descriptor_stall;
+  uint64_t seed;
+};
+
+struct Counts {
+  uint64_t cycles, array_busy, vector_busy, reads, writes, descriptors, bad_address;
+};
+
+// xorshift64*: small, and the same everywhere.
+struct Random {
+  uint64_t state;
+  bool happens(uint32_t of_1024) {
+    if (!of_1024) return false;
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return ((state * 0x2545F4914F6CDD1DULL) >> 54) < of_1024;
+  }
+};
+
+}  // namespace
+
+enum { DONE = 0, OUT_OF_TIME = 1, BAD_ADDRESS = 2 };
+
+extern "C" int p2vit_run(uint8_t* memory, uint64_t words, const uint8_t* stream, uint64_t descriptors,
+                         const Options* options, uint64_t* store_cycles, uint64_t stores, Counts* counts) {
+  VerilatedContext context;
+  auto top = std::make_unique<Vp2vit_accelerator>(&context);
+  Random random{options->seed * 2 + 1};
+  struct Answer {
+    uint64_t due;
+    uint8_t bytes[LINES];
+  };
+  std::deque<Answer> answers;
+  std::memset(counts, 0, sizeof *counts);
+  uint64_t next_descriptor = 0, stores_seen = 0;
+  auto posedge = [&] {
+    top->clk = 1;
+    top->eval();
+    top->clk = 0;
+  };
+  top->clk = 0;
+  top->rst = 1;
+  top->eval();
+  posedge();
+  top->eval();
+  posedge();
+  top->rst = 0;
+  for (uint64_t cycle = 0; cycle < options->max_cycles; ++cycle) {
+    const bool offered = next_descriptor < descriptors && !random.happens(options->descriptor_stall);
+    top->descriptor_valid = offered;
+    if (offered) std::memcpy(&top->descriptor_data, stream + 32 * next_descriptor, 32);
+    top->memory___05Fread_ready = !random.happens(options->read_stall);
+    top->memory___05Fwrite_ready = !random.happens(options->write_stall);
+    const bool answered =
+        !answers.empty() && answers.front().due <= cycle && !random.happens(options->answer_stall);
+    top->memory___05Fanswer_valid = answered;
+    if (answered) {
+      std::memcpy(&top->memory___05Fanswer_data, answers.front().bytes, LINES);
+      answers.pop_front();
+    }
+    top->eval();
+    if (top->stores_done != stores_seen) {
+      if (stores_seen < stores) store_cycles[stores_seen] = cycle;
+      stores_seen = top->stores_done;
+    }
+    counts->array_busy += top->array_busy;
+    counts->vector_busy += top->vector_busy;
+    counts->cycles = cycle;
+    if (top->done) {
+      top->final();
+      return DONE;
+    }
+    if (offered && top->descriptor_ready) {
+      ++next_descriptor;
+      ++counts->descriptors;
+    }
+    // A read sees every write that was done in an earlier cycle.
+    if (top->memory___05Fread_valid && top->memory___05Fread_ready) {
+      const uint64_t at = top->memory___05Fread_address;
+      if (at >= words) {
+        counts->bad_address = at;
+        return BAD_ADDRESS;
+      }
+      Answer answer;
+      answer.due = cycle + options->latency;
+      std::memcpy(answer.bytes, memory + at * LINES, LINES);
+      answers.push_back(answer);
+      ++counts->reads;
+    }
+    if (top->memory___05Fwrite_valid && top->memory___05Fwrite_ready) {
+      const uint64_t at = top->memory___05Fwrite_address;
+      if (at >= words) {
+        counts->bad_address = at;
+        return BAD_ADDRESS;
+      }
+      std::memcpy(memory + at * LINES, &top->memory___05Fwrite_data, LINES);
+      ++counts->writes;
+    }
+    posedge();
+  }
+  return OUT_OF_TIME;
+}

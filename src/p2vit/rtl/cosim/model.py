@@ -1,0 +1,170 @@
+"""The accelerator as a compiled model: one call runs one photo and leaves every tensor in its memory."""
+
+import ctypes
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+
+from p2vit.numerics.rounding import IntArray
+from p2vit.rtl.compile.compiled import CompiledProgram
+from p2vit.rtl.tools.missing import RtlError
+from p2vit.rtl.tools.verilator import build_shared
+from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.verilog import TOP, accelerator_verilog
+
+#: Cycles from a read request to its answer, where nothing else is asked for.
+MEMORY_LATENCY = 8
+
+
+@dataclass(frozen=True)
+class MemoryBehaviour:
+    """How the external memory behaves.
+
+    Attributes:
+        latency: Cycles from a request to its answer, 1 or more.
+        read_stall: Share of cycles in which a request is refused, 0 to 0.99.
+        answer_stall: Share of cycles in which an answer that is due waits.
+        write_stall: Share of cycles in which a write is refused.
+        descriptor_stall: Share of cycles in which no descriptor is offered.
+        seed: Of the stalls.
+    """
+
+    latency: int = MEMORY_LATENCY
+    read_stall: float = 0.0
+    answer_stall: float = 0.0
+    write_stall: float = 0.0
+    descriptor_stall: float = 0.0
+    seed: int = 0
+
+
+class _Options(ctypes.Structure):
+    _fields_ = (
+        ("max_cycles", ctypes.c_uint64),
+        ("latency", ctypes.c_uint32),
+        ("read_stall", ctypes.c_uint32),
+        ("answer_stall", ctypes.c_uint32),
+        ("write_stall", ctypes.c_uint32),
+        ("descriptor_stall", ctypes.c_uint32),
+        ("seed", ctypes.c_uint64),
+    )
+
+
+class _Counts(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in ("cycles", "array_busy", "vector_busy", "reads", "writes", "descriptors", "bad_address")
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RtlRun:
+    """What one photo left.
+
+    Attributes:
+        memory: uint8 [words, lines] after the run.
+        cycles: From the first descriptor to ``done``.
+        store_cycles: Cycle at which each store was done.
+        array_busy: Cycles in which the array multiplied.
+        vector_busy: Cycles in which the vector chunk was at work.
+        reads: Words read.
+        writes: Words written.
+    """
+
+    memory: IntArray
+    cycles: int
+    store_cycles: IntArray
+    array_busy: int
+    vector_busy: int
+    reads: int
+    writes: int
+
+
+class RtlModel:
+    """The Verilated accelerator of one machine.
+
+    Args:
+        machine: Sizes.
+        optimization: ``fast`` compiles longer and runs faster; ``quick`` the other way round.
+
+    Raises:
+        MissingPackageError: Amaranth, pyosys or Verilator is not installed.
+        RtlError: no C++ compiler.
+    """
+
+    def __init__(self, machine: RtlMachine, optimization: str = "fast") -> None:
+        self.machine = machine
+        driver = resources.files("p2vit.rtl.cosim").joinpath("driver.cpp").read_text(encoding="utf-8")
+        path = build_shared(
+            accelerator_verilog(machine),
+            TOP,
+            f"#define LINES {machine.lines}\n{driver}",
+            optimization=optimization,
+        )
+        self._run = ctypes.CDLL(str(path)).p2vit_run
+        self._run.restype = ctypes.c_int
+
+    def run(
+        self,
+        compiled: CompiledProgram,
+        pixels: IntArray,
+        behaviour: MemoryBehaviour | None = None,
+        max_cycles: int = 1 << 40,
+    ) -> RtlRun:
+        """Run one photo from reset.
+
+        Args:
+            compiled: For this machine.
+            pixels: uint8 [H, W, 3].
+            behaviour: Of the memory; by default nothing stalls.
+            max_cycles: The run is given up after as many.
+
+        Raises:
+            RtlError: no end within ``max_cycles``, or an address outside the memory; a defect of compiler or RTL.
+        """
+        behaviour = behaviour or MemoryBehaviour()
+        memory = compiled.memory_for(pixels)
+        stream = np.frombuffer(compiled.stream, np.uint8)
+        stores = np.zeros(len(compiled.stores), np.uint64)
+        stalls = (
+            min(1023, int(1024 * share))
+            for share in (
+                behaviour.read_stall,
+                behaviour.answer_stall,
+                behaviour.write_stall,
+                behaviour.descriptor_stall,
+            )
+        )
+        options = _Options(max_cycles, max(1, behaviour.latency), *stalls, behaviour.seed)
+        counts = _Counts()
+        status = self._run(
+            memory.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_uint64(len(memory)),
+            stream.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_uint64(len(compiled.descriptors)),
+            ctypes.byref(options),
+            stores.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_uint64(len(stores)),
+            ctypes.byref(counts),
+        )
+        if status:
+            done = int(np.count_nonzero(stores))
+            where = compiled.stores[done] if done < len(stores) else "the end"
+            what = (
+                f"did not end within {max_cycles} cycles"
+                if status == 1
+                else f"asked for word {counts.bad_address} of {len(memory)}"
+            )
+            raise RtlError(
+                f"the RTL {what}; {done} of {len(stores)} stores were done, the next belongs to {where}. "
+                "This is a defect of p2vit"
+            )
+        return RtlRun(
+            memory,
+            int(counts.cycles),
+            stores.astype(np.int64),
+            int(counts.array_busy),
+            int(counts.vector_busy),
+            int(counts.reads),
+            int(counts.writes),
+        )
