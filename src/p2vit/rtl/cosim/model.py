@@ -16,6 +16,14 @@ from p2vit.rtl.top.verilog import TOP, accelerator_verilog
 #: Cycles from a read request to its answer, where nothing else is asked for.
 MEMORY_LATENCY = 8
 
+#: Modules that stand many times in the design stay functions that all share: inlined, their code would be many times
+#: larger than a processor's caches.
+REPEATED = "\n".join(
+    ["`verilator_config"]
+    + [f'no_inline -module "{name}"' for name in ("p2vit_line", "p2vit_vector_lane", "p2vit_weight_bank")]
+    + [""]
+)
+
 
 @dataclass(frozen=True)
 class MemoryBehaviour:
@@ -96,7 +104,7 @@ class RtlModel:
         self.machine = machine
         driver = resources.files("p2vit.rtl.cosim").joinpath("driver.cpp").read_text(encoding="utf-8")
         path = build_shared(
-            accelerator_verilog(machine),
+            {**accelerator_verilog(machine), "repeated.vlt": REPEATED},
             TOP,
             f"#define LINES {machine.lines}\n{driver}",
             optimization=optimization,

@@ -1,14 +1,16 @@
 """The array engine: row and weight buffers, the lines, and the output buffer behind their re-quantizers."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.bits import field
-from p2vit.rtl.top.bus import buffer, instance, loaded_signature, output_signature, place, queue_signature
+from p2vit.rtl.top.bus import delayed, instance, loaded_signature, output_signature, place, queue_signature
 from p2vit.rtl.top.descriptor import Dest, Kind, Mode
 from p2vit.rtl.top.line import DIVIDE_CYCLES, LINE_LATENCY, Line
 from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
+from p2vit.rtl.top.memories import ram
+from p2vit.rtl.top.weight_bank import WeightBank
 
 #: From a counter's value to its operands in the lines' registers: address, memory, selection.
 OPERAND_LATENCY = 2
@@ -34,7 +36,7 @@ class ArrayEngine(wiring.Component):
             {
                 "queue": In(queue_signature()),
                 "loaded": In(loaded_signature(machine)),
-                "output": In(output_signature(machine, 4)),
+                "output": In(output_signature(machine)),
                 "rows_full": In(1),
                 "weights_full": In(1),
                 "parameters_full": In(1),
@@ -57,7 +59,6 @@ class ArrayEngine(wiring.Component):
         m = Module()
         machine = self.machine
         lines, lanes = machine.lines, machine.lanes
-        word = 8 * lines
 
         def take(name: str, is_signed: bool = False) -> Signal:
             return field(self.queue.word, Kind.ARRAY, name, is_signed=is_signed)
@@ -140,105 +141,100 @@ class ArrayEngine(wiring.Component):
                 with m.If(release[name]):
                     m.d.sync += slots[name].eq(~slots[name])
 
-        # --- operand buffers: bank p holds the terms ≡ p (mod lanes), one word of all lines each
-        fetch = Signal()
-        m.d.comb += fetch.eq(issue & (column == 0))
-        fetched = {"rows": [], "weights": []}
+        # --- what is fetched: the chunk of every line's row and of every column of the group
+        fetch, first, last = Signal(), Signal(), Signal()
+        m.d.comb += [
+            fetch.eq(issue & (column == 0)),
+            first.eq(chunk == 0),
+            last.eq(chunk == run["chunks"] - 1),
+        ]
+        column_1, first_1 = delayed(m, column, 1, "column_a"), delayed(m, first, 1, "first_a")
+        last_1, valid_1 = delayed(m, last, 1, "last_a"), delayed(m, issue, 1, "valid_a")
+        fetch_1, chunk_1 = delayed(m, fetch, 1, "fetch_a"), delayed(m, chunk, 1, "chunk_a")
+        column_2, first_2 = delayed(m, column_1, 1, "column_b"), delayed(m, first_1, 1, "first_b")
+        valid_2, last_2 = delayed(m, valid_1, 1, "valid_b"), delayed(m, last_1 & valid_1, 1, "last_b")
         loaded = self.loaded
-        low = Cat(sign_extend(loaded.data[8 * i : 8 * i + 4]) for i in range(lines))
-        high = Cat(sign_extend(loaded.data[8 * i + 4 : 8 * i + 8]) for i in range(lines))
-        for dest, name, depth, address in (
-            (Dest.ROWS, "rows", machine.row_rows, chunk),
-            (Dest.WEIGHTS, "weights", machine.weight_rows, weight_row),
-        ):
-            write_address = Signal(range(2 * depth), name=f"{name}_write_address")
-            read_address = Signal(range(2 * depth), name=f"{name}_read_address")
-            m.d.comb += [
-                write_address.eq(place(loaded.slot, loaded.row, depth)),
-                read_address.eq(place(slots[name], address, depth)),
-            ]
-            here = loaded.valid & (loaded.dest == dest)
-            for lane in range(lanes):
-                memory = buffer(m, f"{name}_{lane}", word, 2 * depth)
-                write, read = memory.write_port(), memory.read_port()
-                data, enable = loaded.data, here & (loaded.part == lane)
-                if lane % 2:
-                    enable |= here & loaded.nibbles & (loaded.part == lane - 1)
-                    data = Mux(loaded.nibbles, high, loaded.data)
-                else:
-                    data = Mux(loaded.nibbles, low, loaded.data)
-                m.d.comb += [
-                    write.addr.eq(write_address),
-                    write.data.eq(data),
-                    write.en.eq(enable),
-                    read.addr.eq(read_address),
-                    read.en.eq(fetch),
-                ]
-                fetched[name].append(read.data)
+        low = Signal(8 * lines)
+        high = Signal(8 * lines)
+        m.d.comb += [
+            low.eq(Mux(loaded.nibbles, nibbles(loaded.data, 0), loaded.data)),
+            high.eq(Mux(loaded.nibbles, nibbles(loaded.data, 4), loaded.data)),
+        ]
 
-        # --- operands: the column's byte of every bank; terms beyond the row's end are switched off
-        def delayed(value: Signal, cycles: int, name: str) -> Signal:
-            for step in range(cycles):
-                following = Signal(value.shape(), name=f"{name}_{step}")
-                m.d.sync += following.eq(value)
-                value = following
-            return value
+        def loads(dest: Dest, lane: int) -> Signal:
+            """Whether the loaded word goes to a lane's bank."""
+            here = loaded.part == lane
+            if lane % 2:
+                here |= loaded.nibbles & (loaded.part == lane - 1)
+            return loaded.valid & (loaded.dest == dest) & here
 
-        first, last, fetch_at = Signal(), Signal(), Signal()
-        m.d.comb += [first.eq(chunk == 0), last.eq(chunk == run["chunks"] - 1)]
-        column_1 = delayed(column, 1, "column_a")
-        last_1, first_1 = delayed(last, 1, "last_a"), delayed(first, 1, "first_a")
-        valid_1 = delayed(issue, 1, "valid_a")
-        m.d.comb += fetch_at.eq(delayed(fetch, 1, "fetch_a"))
         operand = Signal(8 * lanes)
         for lane in range(lanes):
-            enabled = ~last_1 | (lane < run["tail"])
             byte = Signal(8, name=f"weight_{lane}")
-            m.d.comb += byte.eq(fetched["weights"][lane].word_select(column_1, 8))
-            m.d.sync += operand[8 * lane : 8 * lane + 8].eq(Mux(enabled, byte, 0))
-        column_2, first_2, valid_2 = (
-            delayed(column_1, 1, "column_b"),
-            delayed(first_1, 1, "first_b"),
-            delayed(valid_1, 1, "valid_b"),
-        )
-        last_2 = delayed(last_1 & valid_1, 1, "last_b")
+            m.submodules[f"weights_{lane}"] = instance(
+                WeightBank.ports(machine),
+                "p2vit_weight_bank",
+                load=loads(Dest.WEIGHTS, lane),
+                load_slot=loaded.slot,
+                load_row=loaded.row,
+                load_word=high if lane % 2 else low,
+                fetch=fetch,
+                slot=slots["weights"],
+                row=weight_row,
+                column=column_1,
+                enabled=~last_1 | (lane < run["tail"]),
+                byte=byte,
+            )
+            m.d.comb += operand[8 * lane : 8 * lane + 8].eq(byte)
 
         # --- column parameters: read so that they meet the accumulator's result
-        depth = machine.columns
-        words = machine.parameter_words
-        bias_shift = Signal(8 * COLUMN_PARAMETER_BYTES)
-        parameter_address = Signal(range(2 * depth))
-        m.d.comb += parameter_address.eq(place(slots["parameters"], parameter, depth))
-        parts = []
-        write_address = Signal(range(2 * depth), name="parameter_write_address")
-        m.d.comb += write_address.eq(place(loaded.slot, loaded.row, depth))
-        width = min(word, 8 * COLUMN_PARAMETER_BYTES)
-        for part in range(words):
-            memory = buffer(m, f"parameters_{part}", width, 2 * depth)
-            write, read = memory.write_port(), memory.read_port()
-            m.d.comb += [
-                write.addr.eq(write_address),
-                write.data.eq(loaded.data[:width]),
-                write.en.eq(loaded.valid & (loaded.dest == Dest.COLUMN_PARAMETERS) & (loaded.part == part)),
-                read.addr.eq(parameter_address),
-                read.en.eq(1),
-            ]
-            parts.append(read.data)
-        m.d.comb += bias_shift.eq(Cat(*parts))
-        last_4 = delayed(last_2, 2, "last_c")
+        last_4 = delayed(m, last_2, 2, "last_c")
         with m.If(last_4):
             m.d.sync += parameter.eq(parameter + 1)
+        width = min(8 * lines, 8 * COLUMN_PARAMETER_BYTES)
+        parts = []
+        for part in range(machine.parameter_words):
+            here = loaded.valid & (loaded.dest == Dest.COLUMN_PARAMETERS) & (loaded.part == part)
+            parts.append(
+                ram(
+                    m,
+                    f"parameters_{part}",
+                    width,
+                    2 * machine.columns,
+                    write_enable=here,
+                    write_address=place(loaded.slot, loaded.row, machine.columns),
+                    write_data=loaded.data[:width],
+                    read_enable=last_4,
+                    read_address=place(slots["parameters"], parameter, machine.columns),
+                )
+            )
+        bias_shift = Signal(8 * COLUMN_PARAMETER_BYTES)
+        m.d.comb += bias_shift.eq(Cat(*parts))
 
         # --- lines
-        results = []
-        line_write = loaded.valid & (loaded.dest == Dest.LINE_PARAMETERS)
+        done = delayed(m, last_4, LINE_LATENCY - 2, "last_d")
+        written = Signal(16)
+        with m.If(start):
+            m.d.sync += written.eq(0)
+        with m.Elif(done):
+            m.d.sync += written.eq(written + 1)
+        load_enable = Cat(loads(Dest.ROWS, lane) for lane in range(lanes))
+        parameter_write = loaded.valid & (loaded.dest == Dest.LINE_PARAMETERS)
         for line in range(lines):
-            result = Signal(32, name=f"result_{line}")
+            byte = Signal(8, name=f"output_{line}")
             m.submodules[f"line_{line}"] = instance(
-                Line.ports(lanes, lines),
+                Line.ports(machine),
                 "p2vit_line",
-                rows=Cat(fetched["rows"][lane][8 * line : 8 * line + 8] for lane in range(lanes)),
-                load_rows=fetch_at,
+                load_enable=load_enable,
+                load_slot=loaded.slot,
+                load_row=loaded.row,
+                load_low=low[8 * line : 8 * line + 8],
+                load_high=high[8 * line : 8 * line + 8],
+                parameter_write=parameter_write,
+                parameter_index=loaded.row[:3],
+                slot=slots["rows"],
+                fetch=fetch_1,
+                chunk=chunk_1,
                 weights=operand,
                 signed_rows=run["signed_rows"],
                 log2=run["log2"],
@@ -250,51 +246,22 @@ class ArrayEngine(wiring.Component):
                 planes=run["planes"],
                 column_bias=bias_shift[:32],
                 column_shift=bias_shift[48:54],
-                parameter_write=line_write,
-                parameter_slot=loaded.slot,
-                parameter_index=loaded.row[:3],
-                parameter_byte=loaded.data[8 * line : 8 * line + 8],
-                slot=slots["rows"],
                 divide=divide,
-                result=result,
+                write=done,
+                write_slot=slots["output"],
+                write_column=written,
+                read=self.output.enable,
+                read_slot=self.output.slot,
+                read_column=self.output.column,
+                read_plane=self.output.plane,
+                byte=byte,
             )
-            results.append(result)
-
-        # --- output buffer: one memory per byte plane
-        done = delayed(last_4, LINE_LATENCY - 2, "last_d")
-        written = Signal(16)
-        with m.If(start):
-            m.d.sync += written.eq(0)
-        with m.Elif(done):
-            m.d.sync += written.eq(written + 1)
-        out_write, out_read = Signal(range(2 * depth)), Signal(range(2 * depth))
-        m.d.comb += [
-            out_write.eq(place(slots["output"], written, depth)),
-            out_read.eq(place(self.output.slot, self.output.column, depth)),
-        ]
-        planes = []
-        for plane in range(4):
-            memory = buffer(m, f"output_{plane}", word, 2 * depth)
-            write, read = memory.write_port(), memory.read_port()
-            used = {0: Const(1), 1: ~run["planes"][0]}.get(plane, run["planes"][2])
-            m.d.comb += [
-                write.addr.eq(out_write),
-                write.data.eq(Cat(result[8 * plane : 8 * plane + 8] for result in results)),
-                write.en.eq(done & used),
-                read.addr.eq(out_read),
-                read.en.eq(self.output.enable),
-            ]
-            planes.append(read.data)
-        plane_at = Signal(2)
-        with m.If(self.output.enable):
-            m.d.sync += plane_at.eq(self.output.plane)
-        m.d.comb += self.output.data.eq(Array(planes)[plane_at])
+            m.d.comb += self.output.data[8 * line : 8 * line + 8].eq(byte)
         return m
 
 
-def sign_extend(nibble: Signal) -> Signal:
-    """Four bits, two's complement, to eight."""
-    return Cat(nibble, nibble[3].replicate(4))
-
-
-
+def nibbles(word: Signal, first: int) -> Cat:
+    """One nibble of every byte, sign-extended to eight bits."""
+    return Cat(
+        Cat(word[at + first : at + first + 4], word[at + first + 3].replicate(4)) for at in range(0, len(word), 8)
+    )

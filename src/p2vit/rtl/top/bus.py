@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import ClockSignal, Instance, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest
@@ -56,7 +55,7 @@ def queue_signature() -> wiring.Signature:
     return wiring.Signature({"valid": Out(1), "ready": In(1), "word": Out(DESCRIPTOR_BITS)})
 
 
-def output_signature(machine: RtlMachine, planes: int) -> wiring.Signature:
+def output_signature(machine: RtlMachine) -> wiring.Signature:
     """An output buffer, seen from the store engine: one cycle from address to data; the data stands without ``enable``."""
     return wiring.Signature(
         {
@@ -71,8 +70,6 @@ def output_signature(machine: RtlMachine, planes: int) -> wiring.Signature:
 
 def place(slot: Value, row: Value, depth: int) -> Value:
     """Address of a row in one of two slots that lie behind each other."""
-    from amaranth.hdl import Mux
-
     return Mux(slot, row + depth, row)
 
 
@@ -98,8 +95,10 @@ def counter(m: Module, initial: int, give: Value, take: Value, name: str) -> Sig
     return count
 
 
-def buffer(m: Module, name: str, width: int, depth: int) -> Memory:
-    """A memory with a name of its own."""
-    memory = Memory(shape=width, depth=depth, init=[])
-    m.submodules[name] = memory
-    return memory
+def delayed(m: Module, value: Signal, cycles: int, name: str) -> Signal:
+    """A signal some cycles later."""
+    for step in range(cycles):
+        following = Signal(value.shape(), name=f"{name}_{step}")
+        m.d.sync += following.eq(value)
+        value = following
+    return value

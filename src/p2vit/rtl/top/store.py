@@ -24,8 +24,8 @@ class StoreEngine(wiring.Component):
         super().__init__(
             {
                 "queue": In(queue_signature()),
-                "array": Out(output_signature(machine, 4)),
-                "vector": Out(output_signature(machine, 2)),
+                "array": Out(output_signature(machine)),
+                "vector": Out(output_signature(machine)),
                 "full": In(2),
                 "take": Out(2),
                 "release": Out(2),

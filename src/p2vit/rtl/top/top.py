@@ -1,6 +1,6 @@
 """The accelerator: a descriptor stream in, an external memory beside it, four engines and the counters between them."""
 
-from amaranth.hdl import Const, Module
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -15,6 +15,7 @@ from p2vit.rtl.top.machine import RtlMachine
 from p2vit.rtl.top.store import StoreEngine
 from p2vit.rtl.top.vector import VectorEngine
 from p2vit.rtl.top.vector_lane import VectorLane
+from p2vit.rtl.top.weight_bank import WeightBank
 
 #: Descriptors that wait in front of each engine.
 QUEUE_DEPTH = 8
@@ -56,8 +57,9 @@ class Accelerator(wiring.Component):
         m.submodules.vector = vector = VectorEngine(self.machine)
         m.submodules.store = store = StoreEngine(self.machine)
 
-        # --- dispatch by kind, in order
-        kind = field(self.descriptor_data, Kind.LOAD, "kind")
+        # --- dispatch by kind, in order; every input goes into a register first
+        waiting, word = Signal(), Signal(DESCRIPTOR_BITS)
+        kind = field(word, Kind.LOAD, "kind")
         queues = {}
         accepted = Const(0)
         for key, engine in ((Kind.LOAD, load), (Kind.ARRAY, array), (Kind.VECTOR, vector), (Kind.STORE, store)):
@@ -65,22 +67,26 @@ class Accelerator(wiring.Component):
             m.submodules[f"{key.name.lower()}_queue"] = queues[key] = queue
             here = (kind == key) | ((kind == Kind.END) if key == Kind.LOAD else 0)
             m.d.comb += [
-                queue.w_data.eq(self.descriptor_data),
-                queue.w_en.eq(self.descriptor_valid & here),
+                queue.w_data.eq(word),
+                queue.w_en.eq(waiting & here),
                 engine.queue.valid.eq(queue.r_rdy),
                 engine.queue.word.eq(queue.r_data),
                 queue.r_en.eq(engine.queue.ready),
             ]
             accepted = accepted | (here & queue.w_rdy)
-        m.d.comb += self.descriptor_ready.eq(accepted)
+        m.d.comb += self.descriptor_ready.eq(~waiting | accepted)
+        with m.If(self.descriptor_ready):
+            m.d.sync += [waiting.eq(self.descriptor_valid), word.eq(self.descriptor_data)]
 
         # --- memory
+        m.d.sync += [
+            load.answer_valid.eq(self.memory.answer_valid),
+            load.answer_data.eq(self.memory.answer_data),
+        ]
         m.d.comb += [
             self.memory.read_valid.eq(load.read_valid),
             load.read_ready.eq(self.memory.read_ready),
             self.memory.read_address.eq(load.read_address),
-            load.answer_valid.eq(self.memory.answer_valid),
-            load.answer_data.eq(self.memory.answer_data),
             self.memory.write_valid.eq(store.write_valid),
             store.write_ready.eq(self.memory.write_ready),
             self.memory.write_address.eq(store.write_address),
@@ -139,8 +145,9 @@ def _copy(m: Module, source: object, sink: object) -> None:
 def accelerator_modules(machine: RtlMachine) -> dict[str, wiring.Component]:
     """Verilog modules of the accelerator: name → component; the top last."""
     return {
-        "p2vit_line": Line(machine.lanes, machine.lines, machine.shifters),
-        "p2vit_vector_lane": VectorLane(),
+        "p2vit_weight_bank": WeightBank(machine),
+        "p2vit_line": Line(machine),
+        "p2vit_vector_lane": VectorLane(machine),
         "p2vit_accelerator": Accelerator(machine),
     }
 

@@ -1,15 +1,16 @@
 """The vector engine: LayerNorm, softmax, table, add, affine, sums and moves, all lines at once, a column per cycle."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from p2vit.numerics.layernorm import TABLE_FIRST
 from p2vit.rtl.top.bits import field, requantized
-from p2vit.rtl.top.bus import buffer, instance, loaded_signature, output_signature, place, queue_signature
+from p2vit.rtl.top.bus import delayed, instance, loaded_signature, output_signature, place, queue_signature
 from p2vit.rtl.top.descriptor import Dest, Kind, VectorOp
 from p2vit.rtl.top.line import tree
 from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, NORM_TABLE_ENTRIES, SUM_BYTES, RtlMachine
+from p2vit.rtl.top.memories import ram
 from p2vit.rtl.top.vector_lane import LANE_LATENCY, VectorLane
 
 #: From a counter's value to the last word of its pass: memory, lane, output.
@@ -36,7 +37,7 @@ class VectorEngine(wiring.Component):
             {
                 "queue": In(queue_signature()),
                 "loaded": In(loaded_signature(machine)),
-                "output": In(output_signature(machine, 2)),
+                "output": In(output_signature(machine)),
                 "vector_full": In(1),
                 "parameters_full": In(1),
                 "output_free": In(1),
@@ -175,139 +176,69 @@ class VectorEngine(wiring.Component):
                 with m.If(release[name]):
                     m.d.sync += slots[name].eq(~slots[name])
 
-        def delayed(value: Signal, cycles: int, name: str) -> Signal:
-            for step in range(cycles):
-                following = Signal(value.shape(), name=f"{name}_{step}")
-                m.d.sync += following.eq(value)
-                value = following
-            return value
-
-        # --- buffers
-        write_address, read_address = Signal(range(2 * depth)), Signal(range(2 * depth))
-        m.d.comb += [
-            write_address.eq(place(loaded.slot, loaded.row, depth)),
-            read_address.eq(place(slots["vector"], at, depth)),
-        ]
-        inputs = []
-        for plane in range(4):
-            memory = buffer(m, f"vector_{plane}", word, 2 * depth)
-            write, read = memory.write_port(), memory.read_port()
-            m.d.comb += [
-                write.addr.eq(write_address),
-                write.data.eq(loaded.data),
-                write.en.eq(loaded.valid & (loaded.dest == Dest.VECTOR) & (loaded.part == plane)),
-                read.addr.eq(read_address),
-                read.en.eq(issue),
-            ]
-            inputs.append(read.data)
+        # --- parameters of the columns
         width = min(word, 8 * COLUMN_PARAMETER_BYTES)
         parts = []
-        parameter_read = Signal(range(2 * depth))
-        m.d.comb += parameter_read.eq(place(slots["parameters"], at, depth))
         for part in range(machine.parameter_words):
-            memory = buffer(m, f"parameters_{part}", width, 2 * depth)
-            write, read = memory.write_port(), memory.read_port()
-            m.d.comb += [
-                write.addr.eq(write_address),
-                write.data.eq(loaded.data[:width]),
-                write.en.eq(loaded.valid & (loaded.dest == Dest.VECTOR_PARAMETERS) & (loaded.part == part)),
-                read.addr.eq(parameter_read),
-                read.en.eq(issue),
-            ]
-            parts.append(read.data)
+            here = loaded.valid & (loaded.dest == Dest.VECTOR_PARAMETERS) & (loaded.part == part)
+            parts.append(
+                ram(
+                    m,
+                    f"parameters_{part}",
+                    width,
+                    2 * depth,
+                    write_enable=here,
+                    write_address=place(loaded.slot, loaded.row, depth),
+                    write_data=loaded.data[:width],
+                    read_enable=issue,
+                    read_address=place(slots["parameters"], at, depth),
+                )
+            )
         parameter = Signal(64)
         m.d.comb += parameter.eq(Cat(*parts))
         # The reciprocal roots: read one line per cycle, so one port is enough.
-        roots = buffer(m, "roots", 15, NORM_TABLE_ENTRIES)
-        root_write, root_read = roots.write_port(), roots.read_port()
         indices = Array([Signal(10, name=f"index_{line}") for line in range(lines)])
-        m.d.comb += [
-            root_write.addr.eq(loaded.row),
-            root_write.data.eq(loaded.data[:15]),
-            root_write.en.eq(loaded.valid & (loaded.dest == Dest.NORM_TABLE)),
-            root_read.addr.eq(indices[factor_at] - TABLE_FIRST),
-            root_read.en.eq(reading_factors),
-        ]
-        factor_line, factor_valid = delayed(factor_at, 1, "factor_line"), delayed(reading_factors, 1, "factor_valid")
-        # The lookup's tables: every line has a read port.
-        tables = buffer(m, "tables", 8, 256 * machine.table_groups)
-        table_write = tables.write_port()
-        m.d.comb += [
-            table_write.addr.eq(loaded.row),
-            table_write.data.eq(loaded.data[:8]),
-            table_write.en.eq(loaded.valid & (loaded.dest == Dest.TABLE)),
-        ]
-
-        # --- lanes
-        valid_1 = delayed(issue, 1, "valid")
-        group_5 = delayed(group, LANE_LATENCY, "group")
-        lane_results, sums, looked_up, aligned = [], [], [], []
-        for line in range(lines):
-            inside = Signal(name=f"inside_{line}")
-            m.d.comb += inside.eq((run["line_first"] <= line) & (line < run["line_end"]))
-            signals = {
-                "aligned": Signal(17, name=f"aligned_{line}"),
-                "index": indices[line],
-                "row_sum": Signal(32, name=f"row_sum_{line}"),
-                "lookup": Signal(8, name=f"lookup_{line}"),
-                "result": Signal(16, name=f"result_{line}"),
-            }
-            m.submodules[f"lane_{line}"] = instance(
-                VectorLane.ports(),
-                "p2vit_vector_lane",
-                value=Cat(plane[8 * line : 8 * line + 8] for plane in inputs),
-                parameter=parameter,
-                valid=valid_1,
-                inside=inside,
-                clear=clear,
-                phase=phase,
-                channels=run["count"],
-                factor_write=factor_valid & (factor_line == line),
-                factor=root_read.data,
-                **{
-                    name: run[name]
-                    for name in (
-                        *("op", "planes", "limit", "epsilon", "epsilon_shift", "squares_shift", "softmax_shift"),
-                        *("log2", "guard", "flip", "narrow_a", "narrow_b"),
-                    )
-                },
-                **strobes,
-                **signals,
-            )
-            read = tables.read_port()
-            m.d.comb += [
-                read.addr.eq(Cat(signals["lookup"], group_5)),
-                read.en.eq(run["op"] == VectorOp.LOOKUP),
-            ]
-            lane_results.append(signals["result"])
-            sums.append(signals["row_sum"])
-            looked_up.append(read.data)
-            aligned.append(signals["aligned"].as_signed())
+        root = ram(
+            m,
+            "roots",
+            15,
+            NORM_TABLE_ENTRIES,
+            write_enable=loaded.valid & (loaded.dest == Dest.NORM_TABLE),
+            write_address=loaded.row,
+            write_data=loaded.data[:15],
+            read_enable=reading_factors,
+            read_address=indices[factor_at] - TABLE_FIRST,
+        )
+        factor_line = delayed(m, factor_at, 1, "factor_line")
+        factor_valid = delayed(m, reading_factors, 1, "factor_valid")
 
         # --- sum over tokens: a tree over the lines, an accumulator per column
+        valid_1 = delayed(m, issue, 1, "valid")
+        aligned = [Signal(signed(17), name=f"aligned_{line}") for line in range(lines)]
         over_lines = Signal(32)
         m.d.sync += over_lines.eq(tree(list(aligned)))
-        column_3 = delayed(at, 3, "column")
-        valid_3 = delayed(valid_1, 2, "sum_valid")
-        memory = buffer(m, "column_sums", 32, depth)
-        read, write = memory.read_port(domain="comb"), memory.write_port()
-        column_total = Signal(32)
+        column_3, valid_3 = delayed(m, at, 3, "column"), delayed(m, valid_1, 2, "sum_valid")
+        before = ram(
+            m,
+            "column_sums",
+            32,
+            depth,
+            write_enable=valid_3 & (run["op"] == VectorOp.SUM),
+            write_address=column_3,
+            write_data=(column_total := Signal(32)),
+            read_enable=1,
+            read_address=delayed(m, at, 2, "column_before"),
+        )
+        kept, sum_shift = Signal(signed(32)), Signal(signed(6))
         m.d.comb += [
-            read.addr.eq(column_3),
-            column_total.eq(over_lines + Mux(run["first"], 0, read.data)),
-            write.addr.eq(column_3),
-            write.data.eq(column_total),
-            write.en.eq(valid_3 & (run["op"] == VectorOp.SUM)),
+            column_total.eq(over_lines + Mux(run["first"], 0, before)),
+            sum_shift.eq(delayed(m, parameter, 3, "sum_parameter")[48:54]),
         ]
-        kept = Signal(32)
         m.d.sync += kept.eq(column_total)
-        shift_4 = delayed(parameter[48:54], 3, "sum_shift")
-        sum_shift = Signal(6)
-        m.d.comb += sum_shift.eq(shift_4)
-        column_result, column_result_late = Signal(16), Signal(16)
+        column_sum, column_sum_late = Signal(16), Signal(16)
         m.d.sync += [
-            column_result.eq(requantized(m, kept.as_signed(), sum_shift.as_signed(), run["planes"], "sum")),
-            column_result_late.eq(column_result),
+            column_sum.eq(requantized(m, kept, sum_shift, run["planes"], "sum")),
+            column_sum_late.eq(column_sum),
         ]
 
         # --- output buffer
@@ -320,41 +251,58 @@ class VectorEngine(wiring.Component):
             )
         )
         done = Signal()
-        m.d.comb += done.eq(delayed(valid_1, LANE_LATENCY, "done") & last_phase)
+        m.d.comb += done.eq(delayed(m, valid_1, LANE_LATENCY, "done") & last_phase)
         written = Signal(16)
         with m.If(start):
             m.d.sync += written.eq(0)
         with m.Elif(done | sum_valid):
             m.d.sync += written.eq(written + 1)
-        out_write, out_read = Signal(range(2 * depth)), Signal(range(2 * depth))
-        m.d.comb += [
-            out_write.eq(place(slots["output"], written, depth)),
-            out_read.eq(place(self.output.slot, self.output.column, depth)),
-        ]
-        planes = []
-        for plane in range(2):
-            memory = buffer(m, f"output_{plane}", word, 2 * depth)
-            write, read = memory.write_port(), memory.read_port()
-            bytes_out = []
-            for line in range(lines):
-                chosen = lane_results[line][8 * plane : 8 * plane + 8]
-                summed = column_result_late[8 * plane : 8 * plane + 8]
-                normal = Mux(run["op"] == VectorOp.SUM, summed, chosen)
-                if plane == 0:
-                    normal = Mux(run["op"] == VectorOp.LOOKUP, looked_up[line], normal)
-                    normal = Mux(sum_valid, sums[line].word_select(sum_byte, 8), normal)
-                bytes_out.append(normal)
-            used = Const(1) if plane == 0 else run["planes"][1]
+
+        # --- lanes
+        arrives = loaded.valid & (loaded.dest == Dest.VECTOR)
+        load_enable = Cat(arrives & (loaded.part == plane) for plane in range(4))
+        fields = ("op", "planes", "limit", "epsilon", "epsilon_shift", "squares_shift", "softmax_shift", "log2")
+        for line in range(lines):
+            inside, byte = Signal(name=f"inside_{line}"), Signal(8, name=f"output_{line}")
             m.d.comb += [
-                write.addr.eq(out_write),
-                write.data.eq(Cat(*bytes_out)),
-                write.en.eq((done & used) | (sum_valid & (plane == 0))),
-                read.addr.eq(out_read),
-                read.en.eq(self.output.enable),
+                inside.eq((run["line_first"] <= line) & (line < run["line_end"])),
+                self.output.data[8 * line : 8 * line + 8].eq(byte),
             ]
-            planes.append(read.data)
-        plane_at = Signal()
-        with m.If(self.output.enable):
-            m.d.sync += plane_at.eq(self.output.plane[0])
-        m.d.comb += self.output.data.eq(Array(planes)[plane_at])
+            m.submodules[f"lane_{line}"] = instance(
+                VectorLane.ports(machine),
+                "p2vit_vector_lane",
+                load_enable=load_enable,
+                load_slot=loaded.slot,
+                load_row=loaded.row,
+                load_byte=loaded.data[8 * line : 8 * line + 8],
+                table_enable=loaded.valid & (loaded.dest == Dest.TABLE),
+                table_byte=loaded.data[:8],
+                read=issue,
+                slot=slots["vector"],
+                column=at,
+                parameter=parameter,
+                valid=valid_1,
+                inside=inside,
+                group=group,
+                clear=clear,
+                phase=phase,
+                channels=run["count"],
+                factor_write=factor_valid & (factor_line == line),
+                factor=root,
+                aligned=aligned[line],
+                index=indices[line],
+                write=done | sum_valid,
+                write_slot=slots["output"],
+                write_column=written,
+                column_sum=column_sum_late,
+                sum_byte=sum_byte,
+                sum_valid=sum_valid,
+                output_read=self.output.enable,
+                output_slot=self.output.slot,
+                output_column=self.output.column,
+                output_plane=self.output.plane[0],
+                byte=byte,
+                **{name: run[name] for name in (*fields, "guard", "flip", "narrow_a", "narrow_b")},
+                **strobes,
+            )
         return m

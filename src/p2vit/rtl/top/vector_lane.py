@@ -7,8 +7,11 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT
 from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E
-from p2vit.rtl.top.bits import bit_length, clamp, requantized, round_right
+from p2vit.rtl.top.bits import bit_length, requantized, round_right
+from p2vit.rtl.top.bus import delayed, place
 from p2vit.rtl.top.descriptor import VectorOp
+from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.memories import ram
 
 #: Cycles from a number and its parameters to the lane's result.
 LANE_LATENCY = 5
@@ -17,56 +20,93 @@ LANE_LATENCY = 5
 class VectorLane(wiring.Component):
     """A token's numbers, one per cycle, five stages: align, multiply-add, shift, multiply, re-quantize.
 
-    ``value`` and ``parameter`` arrive together with ``valid``; the engine says which pass over the row it is. LayerNorm:
+    Numbers and parameters arrive together with ``valid``; the engine says which pass over the row it is. LayerNorm:
     pass 0 gathers sum and extremes, pass 1 squares, pass 2 puts out; softmax: pass 0 the maximum, pass 1 codes and their
     sum. Between passes the engine steps the scalars. No handshake inside. Latency: 5. Throughput: one number per cycle.
+
+    Args:
+        machine: Sizes.
     """
 
-    def __init__(self) -> None:
-        super().__init__(self.ports())
+    def __init__(self, machine: RtlMachine) -> None:
+        self.machine = machine
+        super().__init__(self.ports(machine))
 
     @staticmethod
-    def ports() -> dict[str, wiring.Member]:
-        """Ports of a lane."""
+    def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
+        """Ports of a lane of that machine."""
         return {
-                "value": In(32),
-                "parameter": In(64),
-                "valid": In(1),
-                "inside": In(1),
-                "clear": In(1),
-                "phase": In(2),
-                "op": In(3),
-                "planes": In(3),
-                "channels": In(16),
-                "limit": In(16),
-                "epsilon": In(30),
-                "epsilon_shift": In(signed(6)),
-                "squares_shift": In(4),
-                "softmax_shift": In(signed(6)),
-                "log2": In(1),
-                "guard": In(4),
-                "flip": In(1),
-                "narrow_a": In(1),
-                "narrow_b": In(1),
-                # Scalar steps between passes, one strobe each.
-                "step_most": In(1),
-                "step_least": In(1),
-                "step_shift": In(1),
-                "step_total": In(1),
-                "step_exponent": In(1),
-                "step_index": In(1),
-                "factor_write": In(1),
-                "factor": In(15),
-                "aligned": Out(signed(17)),
-                "index": Out(10),
-                "row_sum": Out(32),
-                "lookup": Out(8),
-                "result": Out(16),
+            # Loading: a byte of a number, or an entry of the table.
+            "load_enable": In(4),
+            "load_slot": In(1),
+            "load_row": In(16),
+            "load_byte": In(8),
+            "table_enable": In(1),
+            "table_byte": In(8),
+            # A read brings the number in the next cycle, together with its parameters.
+            "read": In(1),
+            "slot": In(1),
+            "column": In(16),
+            "parameter": In(64),
+            "valid": In(1),
+            "inside": In(1),
+            "group": In(range(max(machine.table_groups, 2))),
+            "clear": In(1),
+            "phase": In(2),
+            "op": In(3),
+            "planes": In(3),
+            "channels": In(16),
+            "limit": In(16),
+            "epsilon": In(30),
+            "epsilon_shift": In(signed(6)),
+            "squares_shift": In(4),
+            "softmax_shift": In(signed(6)),
+            "log2": In(1),
+            "guard": In(4),
+            "flip": In(1),
+            "narrow_a": In(1),
+            "narrow_b": In(1),
+            # Scalar steps between passes, one strobe each.
+            "step_most": In(1),
+            "step_least": In(1),
+            "step_shift": In(1),
+            "step_total": In(1),
+            "step_exponent": In(1),
+            "step_index": In(1),
+            "factor_write": In(1),
+            "factor": In(15),
+            "aligned": Out(signed(17)),
+            "index": Out(10),
+            # The output buffer: results, a column's sum over the lines, or a byte of the row's sum.
+            "write": In(1),
+            "write_slot": In(1),
+            "write_column": In(16),
+            "column_sum": In(16),
+            "sum_byte": In(2),
+            "sum_valid": In(1),
+            "output_read": In(1),
+            "output_slot": In(1),
+            "output_column": In(16),
+            "output_plane": In(1),
+            "byte": Out(8),
         }
 
     def elaborate(self, platform: object) -> Module:
         """The stages in order, then the scalars."""
         m = Module()
+        machine = self.machine
+        depth = machine.vector_columns
+        value = ram(
+            m,
+            "input_buffer",
+            32,
+            2 * depth,
+            write_enable=self.load_enable,
+            write_address=place(self.load_slot, self.load_row, depth),
+            write_data=self.load_byte.replicate(4),
+            read_enable=self.read,
+            read_address=place(self.slot, self.column, depth),
+        )
         is_norm = self.op == VectorOp.LAYERNORM
         is_softmax = self.op == VectorOp.SOFTMAX
         is_add = self.op == VectorOp.ADD
@@ -78,16 +118,16 @@ class VectorLane(wiring.Component):
             following = Signal(64, name=f"parameter_{stage}")
             m.d.sync += following.eq(parameters[-1])
             parameters.append(following)
-        valid = [self.valid]
-        for stage in range(1, 6):
+        valid: list[Signal] = [self.valid]
+        for stage in range(1, 5):
             following = Signal(name=f"valid_{stage}")
             m.d.sync += following.eq(valid[-1])
             valid.append(following)
 
         # 1: align.
-        byte, other = self.value[:8].as_signed(), self.value[16:24].as_signed()
-        low = Mux(self.narrow_a, byte, self.value[:16].as_signed())
-        high = Mux(self.narrow_b, other, self.value[16:].as_signed())
+        byte, other = value[:8].as_signed(), value[16:24].as_signed()
+        low = Mux(self.narrow_a, byte, value[:16].as_signed())
+        high = Mux(self.narrow_b, other, value[16:].as_signed())
         narrow = Mux(self.inside, low, 0)
         left = self.parameter[54:58]
         limit = Signal(signed(17))
@@ -111,7 +151,7 @@ class VectorLane(wiring.Component):
         with m.Elif(is_norm):
             m.d.sync += one.eq(bounded)
         with m.Elif(is_softmax):
-            m.d.sync += one.eq(self.value.as_signed())
+            m.d.sync += one.eq(value.as_signed())
         with m.Elif((self.op == VectorOp.COPY) | (self.op == VectorOp.LOOKUP)):
             m.d.sync += one.eq(byte)
         with m.Else():
@@ -196,10 +236,35 @@ class VectorLane(wiring.Component):
         with m.Elif(valid[4] & is_softmax & (self.phase == 1)):
             m.d.sync += row_sum.eq(row_sum + weight)
         flipped = Cat(four[:7], four[7] ^ self.flip)
-        m.d.sync += self.result.eq(
-            Mux(is_softmax, code, Mux((self.op == VectorOp.COPY) | (self.op == VectorOp.LOOKUP), flipped, scaled))
+        result = Signal(16)
+        m.d.sync += result.eq(Mux(is_softmax, code, Mux(self.op == VectorOp.COPY, flipped, scaled)))
+        looked_up = ram(
+            m,
+            "table",
+            8,
+            256 * machine.table_groups,
+            write_enable=self.table_enable,
+            write_address=self.load_row,
+            write_data=self.table_byte,
+            read_enable=valid[4] & (self.op == VectorOp.LOOKUP),
+            read_address=Cat(four[:7], ~four[7], delayed(m, self.group, LANE_LATENCY, "group")),
         )
-        m.d.comb += [self.lookup.eq(four[:8] ^ 0x80), self.row_sum.eq(row_sum)]
+        output = Mux(self.op == VectorOp.LOOKUP, looked_up, Mux(self.op == VectorOp.SUM, self.column_sum, result))
+        stored = ram(
+            m,
+            "output_buffer",
+            16,
+            2 * depth,
+            write_enable=self.write,
+            write_address=place(self.write_slot, self.write_column, depth),
+            write_data=Mux(self.sum_valid, row_sum.word_select(self.sum_byte, 8), output),
+            read_enable=self.output_read,
+            read_address=place(self.output_slot, self.output_column, depth),
+        )
+        plane = Signal()
+        with m.If(self.output_read):
+            m.d.sync += plane.eq(self.output_plane)
+        m.d.comb += self.byte.eq(stored.word_select(plane, 8))
 
         self.scalars(m, two, down, squares, exponent, factor)
         return m

@@ -1,0 +1,103 @@
+"""The two memories of the accelerator, written as Verilog: what a synthesis flow replaces by its own macros."""
+
+from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
+
+#: Module name → Verilog. One port writes, one reads; a read that meets a write of the same address returns the old word.
+MEMORY_MODULES = {
+    "p2vit_ram": """// One write port, one read port with a register; the output stands while read_enable is low.
+module p2vit_ram #(parameter WIDTH = 8, parameter DEPTH = 2, parameter ADDRESS = 1) (
+  input clk,
+  input write_enable,
+  input [ADDRESS-1:0] write_address,
+  input [WIDTH-1:0] write_data,
+  input read_enable,
+  input [ADDRESS-1:0] read_address,
+  output reg [WIDTH-1:0] read_data
+);
+  reg [WIDTH-1:0] words [0:DEPTH-1];
+  integer i;
+  initial begin
+    read_data = 0;
+    for (i = 0; i < DEPTH; i = i + 1) words[i] = 0;
+  end
+  always @(posedge clk) begin
+    if (write_enable) words[write_address] <= write_data;
+    if (read_enable) read_data <= words[read_address];
+  end
+endmodule
+""",
+    "p2vit_byte_ram": """// As p2vit_ram, with a write enable and data of its own for every byte.
+module p2vit_byte_ram #(parameter BYTES = 2, parameter DEPTH = 2, parameter ADDRESS = 1) (
+  input clk,
+  input [BYTES-1:0] write_enable,
+  input [ADDRESS-1:0] write_address,
+  input [8*BYTES-1:0] write_data,
+  input read_enable,
+  input [ADDRESS-1:0] read_address,
+  output reg [8*BYTES-1:0] read_data
+);
+  reg [8*BYTES-1:0] words [0:DEPTH-1];
+  integer i;
+  initial begin
+    read_data = 0;
+    for (i = 0; i < DEPTH; i = i + 1) words[i] = 0;
+  end
+  always @(posedge clk) begin
+    if (|write_enable)
+      for (i = 0; i < BYTES; i = i + 1)
+        if (write_enable[i]) words[write_address][8*i +: 8] <= write_data[8*i +: 8];
+    if (read_enable) read_data <= words[read_address];
+  end
+endmodule
+""",
+}
+
+
+def ram(
+    m: Module,
+    name: str,
+    width: int,
+    depth: int,
+    *,
+    write_enable: Value,
+    write_address: Value,
+    write_data: Value,
+    read_enable: Value,
+    read_address: Value,
+) -> Signal:
+    """Put a memory into a module; returns what is read, a cycle after its address.
+
+    Args:
+        m: Module.
+        name: Of the memory in it.
+        width: Bits of a word.
+        depth: Words.
+        write_enable: One bit; or one per byte, which makes it a memory with byte enables.
+        write_address: Word written.
+        write_data: What is written.
+        read_enable: The output stands while this is low.
+        read_address: Word read.
+    """
+    data = Signal(width, name=f"{name}_data")
+    bits = max(1, (depth - 1).bit_length())
+    by_byte = len(write_enable) > 1
+
+    def exact(value: Value, size: int, what: str) -> Signal:
+        signal = Signal(size, name=f"{name}_{what}")
+        m.d.comb += signal.eq(value)
+        return signal
+
+    m.submodules[name] = Instance(
+        "p2vit_byte_ram" if by_byte else "p2vit_ram",
+        **({"p_BYTES": width // 8} if by_byte else {"p_WIDTH": width}),
+        p_DEPTH=depth,
+        p_ADDRESS=bits,
+        i_clk=ClockSignal(),
+        i_write_enable=write_enable,
+        i_write_address=exact(write_address, bits, "write_address"),
+        i_write_data=exact(write_data, width, "write_data"),
+        i_read_enable=read_enable,
+        i_read_address=exact(read_address, bits, "read_address"),
+        o_read_data=data,
+    )
+    return data

@@ -1,0 +1,59 @@
+"""One bank of the weight buffer: a term of all columns of a group, of which one column's byte goes out per cycle."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from p2vit.rtl.top.bus import place
+from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.memories import ram
+
+
+class WeightBank(wiring.Component):
+    """Holds the terms ≡ p (mod lanes) of every column. A fetch brings a word; ``column`` picks its byte.
+
+    Latency: fetch to byte two cycles (memory, selection). Throughput: one column per cycle.
+
+    Args:
+        machine: Sizes.
+    """
+
+    def __init__(self, machine: RtlMachine) -> None:
+        self.machine = machine
+        super().__init__(self.ports(machine))
+
+    @staticmethod
+    def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
+        """Ports of a bank of that machine."""
+        return {
+            "load": In(1),
+            "load_slot": In(1),
+            "load_row": In(16),
+            "load_word": In(8 * machine.lines),
+            "fetch": In(1),
+            "slot": In(1),
+            "row": In(16),
+            "column": In(range(machine.lines)),
+            "enabled": In(1),
+            "byte": Out(8),
+        }
+
+    def elaborate(self, platform: object) -> Module:
+        """Memory, then selection."""
+        m = Module()
+        depth = self.machine.weight_rows
+        word = ram(
+            m,
+            "buffer",
+            8 * self.machine.lines,
+            2 * depth,
+            write_enable=self.load,
+            write_address=place(self.load_slot, self.load_row, depth),
+            write_data=self.load_word,
+            read_enable=self.fetch,
+            read_address=place(self.slot, self.row, depth),
+        )
+        chosen = Signal(8)
+        m.d.comb += chosen.eq(word.word_select(self.column, 8))
+        m.d.sync += self.byte.eq(Mux(self.enabled, chosen, 0))
+        return m
