@@ -9,7 +9,7 @@ from p2vit.rtl.top.bus import delayed, instance, loaded_signature, output_signat
 from p2vit.rtl.top.descriptor import Dest, Kind, Mode
 from p2vit.rtl.top.line import DIVIDE_CYCLES, LINE_LATENCY, Line
 from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
-from p2vit.rtl.top.memories import ram
+from p2vit.rtl.top.primitives import ram
 from p2vit.rtl.top.weight_bank import WeightBank
 
 #: From a counter's value to its operands in the lines' registers: address, memory, selection.

@@ -73,15 +73,18 @@ def place(slot: Value, row: Value, depth: int) -> Value:
     return Mux(slot, row + depth, row)
 
 
-def instance(members: dict[str, wiring.Member], module_name: str, **connections: Any) -> Instance:
+def instance(
+    members: dict[str, wiring.Member], module_name: str, *, clock: Signal | None = None, **connections: Any
+) -> Instance:
     """Use a component as a Verilog module of its own, so that each kind of module is written once.
 
     Args:
         members: Its ports.
         module_name: Its Verilog name.
+        clock: Its clock, if not this module's.
         connections: Port → value or signal; every port.
     """
-    ports: dict[str, Any] = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+    ports: dict[str, Any] = {"i_clk": ClockSignal() if clock is None else clock, "i_rst": ResetSignal()}
     assert set(members) == set(connections), set(members) ^ set(connections)
     for name, member in members.items():
         ports[f"{'i' if member.flow == In else 'o'}_{name}"] = connections[name]

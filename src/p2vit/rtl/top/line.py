@@ -9,7 +9,7 @@ from p2vit.rtl.top.bits import bit_length, requantized, round_right
 from p2vit.rtl.top.bus import delayed, place
 from p2vit.rtl.top.descriptor import Mode
 from p2vit.rtl.top.machine import RtlMachine
-from p2vit.rtl.top.memories import ram
+from p2vit.rtl.top.primitives import ram
 
 #: Cycles from the operands to the re-quantized result.
 LINE_LATENCY = 6

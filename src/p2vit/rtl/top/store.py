@@ -1,13 +1,17 @@
 """The store engine: writes finished output buffers to the external memory, in program order."""
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.bits import field
 from p2vit.rtl.top.bus import output_signature, queue_signature
 from p2vit.rtl.top.descriptor import Kind, Source
 from p2vit.rtl.top.machine import RtlMachine
+
+#: Words that wait for the memory to take them.
+WRITES_WAITING = 4
 
 
 class StoreEngine(wiring.Component):
@@ -34,14 +38,14 @@ class StoreEngine(wiring.Component):
                 "write_ready": In(1),
                 "write_address": Out(32),
                 "write_data": Out(8 * machine.lines),
-                "idle": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Read ahead by one word; everything stands while a word is not taken."""
+        """Buffer → small queue → memory: whether the memory takes a word reaches no further than the queue."""
         m = Module()
         word = self.queue.word
+        width = 8 * self.machine.lines
 
         def take(name: str) -> Signal:
             return field(word, Kind.STORE, name)
@@ -50,49 +54,54 @@ class StoreEngine(wiring.Component):
         column, plane, left = Signal(16), Signal(2), Signal(16)
         address = Signal(32)
         slots = Array([Signal(name="array_slot"), Signal(name="vector_slot")])
-        reading, move, start, last_read = Signal(), Signal(), Signal(), Signal()
-        valid, last = Signal(), Signal()
+        reading, step, start, last_read = Signal(), Signal(), Signal(), Signal()
+        arrived, arrived_last, arrived_source = Signal(), Signal(), Signal()
+        m.submodules.waiting = waiting = SyncFIFO(width=width + 34, depth=WRITES_WAITING)
         m.d.comb += [
-            move.eq(~valid | self.write_ready),
-            start.eq(
-                self.queue.valid & ~reading & ~valid & Array(self.full[i] for i in range(2))[take("source")]
-            ),
+            start.eq(self.queue.valid & ~reading & Array(self.full[i] for i in range(2))[take("source")]),
             self.queue.ready.eq(start),
-            self.idle.eq(~reading & ~valid),
+            step.eq(reading & (waiting.level + arrived < WRITES_WAITING)),
             last_read.eq((left == 1) & (plane == planes - 1)),
-            self.write_valid.eq(valid),
-            self.write_address.eq(address),
-            self.write_data.eq(Mux(source, self.vector.data, self.array.data)),
+            waiting.w_en.eq(arrived),
+            waiting.w_data.eq(
+                Cat(
+                    Mux(arrived_source, self.vector.data, self.array.data), address, arrived_last, arrived_source
+                )
+            ),
+            self.write_valid.eq(waiting.r_rdy),
+            self.write_data.eq(waiting.r_data[:width]),
+            self.write_address.eq(waiting.r_data[width : width + 32]),
+            waiting.r_en.eq(self.write_ready),
         ]
+        done = Signal()
+        m.d.comb += done.eq(waiting.r_rdy & self.write_ready & waiting.r_data[width + 32])
         for kind, port in ((Source.ARRAY, self.array), (Source.VECTOR, self.vector)):
             m.d.comb += [
-                port.enable.eq(reading & move & (source == kind)),
+                port.enable.eq(step & (source == kind)),
                 port.slot.eq(slots[kind]),
                 port.column.eq(column),
                 port.plane.eq(plane),
                 self.take[kind].eq(start & (take("source") == kind)),
-                self.release[kind].eq(valid & self.write_ready & last & (source == kind)),
+                self.release[kind].eq(done & (waiting.r_data[width + 33] == kind)),
             ]
+        next_address = Signal(32)
+        m.d.sync += [arrived.eq(step), arrived_last.eq(last_read), arrived_source.eq(source)]
         with m.If(start):
             m.d.sync += [
                 source.eq(take("source")),
                 planes.eq(take("planes")),
                 left.eq(take("columns")),
-                address.eq(take("address")),
+                next_address.eq(take("address")),
                 column.eq(0),
                 plane.eq(0),
                 reading.eq(1),
             ]
-        with m.If(move):
-            m.d.sync += [valid.eq(reading), last.eq(last_read)]
-            with m.If(valid):
-                m.d.sync += address.eq(address + 1)
-            with m.If(reading):
-                m.d.sync += plane.eq(plane + 1)
-                with m.If(plane == planes - 1):
-                    m.d.sync += [plane.eq(0), column.eq(column + 1), left.eq(left - 1)]
-                    with m.If(left == 1):
-                        m.d.sync += reading.eq(0)
-        with m.If(valid & self.write_ready & last):
-            m.d.sync += [slots[source].eq(~slots[source]), self.stores_done.eq(self.stores_done + 1)]
+        with m.If(step):
+            m.d.sync += [plane.eq(plane + 1), address.eq(next_address), next_address.eq(next_address + 1)]
+            with m.If(plane == planes - 1):
+                m.d.sync += [plane.eq(0), column.eq(column + 1), left.eq(left - 1)]
+            with m.If(last_read):
+                m.d.sync += [reading.eq(0), slots[source].eq(~slots[source])]
+        with m.If(done):
+            m.d.sync += self.stores_done.eq(self.stores_done + 1)
         return m

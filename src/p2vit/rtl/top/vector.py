@@ -1,6 +1,6 @@
 """The vector engine: LayerNorm, softmax, table, add, affine, sums and moves, all lines at once, a column per cycle."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +10,7 @@ from p2vit.rtl.top.bus import delayed, instance, loaded_signature, output_signat
 from p2vit.rtl.top.descriptor import Dest, Kind, VectorOp
 from p2vit.rtl.top.line import tree
 from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, NORM_TABLE_ENTRIES, SUM_BYTES, RtlMachine
-from p2vit.rtl.top.memories import ram
+from p2vit.rtl.top.primitives import ram
 from p2vit.rtl.top.vector_lane import LANE_LATENCY, VectorLane
 
 #: From a counter's value to the last word of its pass: memory, lane, output.
@@ -261,6 +261,18 @@ class VectorEngine(wiring.Component):
         # --- lanes
         arrives = loaded.valid & (loaded.dest == Dest.VECTOR)
         load_enable = Cat(arrives & (loaded.part == plane) for plane in range(4))
+        # The lanes' clock stands still where nothing is loaded, computed or read out.
+        gated = Signal()
+        m.submodules.clock_gate = Instance(
+            "p2vit_clock_gate",
+            i_clk=ClockSignal(),
+            i_enable=~self.idle
+            | start
+            | ResetSignal()
+            | self.output.enable
+            | (loaded.valid & ((loaded.dest == Dest.VECTOR) | (loaded.dest == Dest.TABLE))),
+            o_gated=gated,
+        )
         fields = ("op", "planes", "limit", "epsilon", "epsilon_shift", "squares_shift", "softmax_shift", "log2")
         for line in range(lines):
             inside, byte = Signal(name=f"inside_{line}"), Signal(8, name=f"output_{line}")
@@ -271,6 +283,7 @@ class VectorEngine(wiring.Component):
             m.submodules[f"lane_{line}"] = instance(
                 VectorLane.ports(machine),
                 "p2vit_vector_lane",
+                clock=gated,
                 load_enable=load_enable,
                 load_slot=loaded.slot,
                 load_row=loaded.row,

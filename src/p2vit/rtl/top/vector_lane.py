@@ -11,7 +11,7 @@ from p2vit.rtl.top.bits import bit_length, requantized, round_right
 from p2vit.rtl.top.bus import delayed, place
 from p2vit.rtl.top.descriptor import VectorOp
 from p2vit.rtl.top.machine import RtlMachine
-from p2vit.rtl.top.memories import ram
+from p2vit.rtl.top.primitives import ram
 
 #: Cycles from a number and its parameters to the lane's result.
 LANE_LATENCY = 5

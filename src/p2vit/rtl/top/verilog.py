@@ -19,8 +19,8 @@ def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
     from p2vit.rtl.tools.missing import require
 
     require("amaranth", "amaranth", "generating hardware")
-    from p2vit.rtl.top.memories import MEMORY_MODULES
+    from p2vit.rtl.top.primitives import PRIMITIVES
     from p2vit.rtl.top.top import accelerator_modules
 
     modules = {f"{name}.v": to_verilog(module, name) for name, module in accelerator_modules(machine).items()}
-    return {**{f"{name}.v": text for name, text in MEMORY_MODULES.items()}, **modules}
+    return {**{f"{name}.v": text for name, text in PRIMITIVES.items()}, **modules}

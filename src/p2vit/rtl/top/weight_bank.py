@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.bus import place
 from p2vit.rtl.top.machine import RtlMachine
-from p2vit.rtl.top.memories import ram
+from p2vit.rtl.top.primitives import ram
 
 
 class WeightBank(wiring.Component):

@@ -1,9 +1,9 @@
-"""The two memories of the accelerator, written as Verilog: what a synthesis flow replaces by its own macros."""
+"""What a synthesis flow replaces by cells of its own, written as Verilog: memories and the clock gate."""
 
 from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
 
-#: Module name → Verilog. One port writes, one reads; a read that meets a write of the same address returns the old word.
-MEMORY_MODULES = {
+#: Module name → Verilog. Memories: one port writes, one reads; a read that meets a write of the same address returns the old word.
+PRIMITIVES = {
     "p2vit_ram": """// One write port, one read port with a register; the output stands while read_enable is low.
 module p2vit_ram #(parameter WIDTH = 8, parameter DEPTH = 2, parameter ADDRESS = 1) (
   input clk,
@@ -48,6 +48,17 @@ module p2vit_byte_ram #(parameter BYTES = 2, parameter DEPTH = 2, parameter ADDR
         if (write_enable[i]) words[write_address][8*i +: 8] <= write_data[8*i +: 8];
     if (read_enable) read_data <= words[read_address];
   end
+endmodule
+""",
+    "p2vit_clock_gate": """// Stops the clock of what is idle. Define P2VIT_NO_CLOCK_GATING where clocks cannot be gated: the results are the same.
+module p2vit_clock_gate(input clk, input enable, output gated);
+`ifdef P2VIT_NO_CLOCK_GATING
+  assign gated = clk;
+`else
+  reg latched = 1'b0;
+  always @(clk or enable) if (!clk) latched = enable;
+  assign gated = clk & latched;
+`endif
 endmodule
 """,
 }
