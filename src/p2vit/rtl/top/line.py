@@ -92,11 +92,11 @@ class Line(wiring.Component):
         )
         products = []
         for lane in range(lanes):
-            product = Signal(signed(24 if machine.shifters else 17), name=f"product_{lane}")
+            product = Signal(signed(24 if machine.shifters else 17), name=f"product_{lane}", reset_less=True)
             x, w = rows[8 * lane : 8 * lane + 8], self.weights[8 * lane : 8 * lane + 8].as_signed()
             m.d.sync += product.eq(self.product(x, w))
             products.append(product)
-        total = Signal(signed(32))
+        total = Signal(signed(32), reset_less=True)
         m.d.sync += total.eq(tree(products))
 
         # The column's accumulator, two cycles after its operands.
@@ -104,7 +104,7 @@ class Line(wiring.Component):
         column = delayed(m, self.column, 2, "column")
         m.submodules.accumulators = memory = Memory(shape=32, depth=machine.lines, init=[])
         read, write = memory.read_port(domain="comb"), memory.write_port()
-        result, accumulated = Signal(signed(32)), Signal(signed(32))
+        result, accumulated = Signal(signed(32), reset_less=True), Signal(signed(32))
         m.d.comb += [
             read.addr.eq(column),
             accumulated.eq(Mux(first, 0, read.data.as_signed()) + total),
@@ -129,7 +129,8 @@ class Line(wiring.Component):
 
         # Output stage 1: bias, or the accumulator reduced to 16 bits; 2: times the reciprocal; 3: re-quantize.
         by_line, by_column = self.mode == Mode.LINE, self.mode == Mode.COLUMN
-        biased, reduced, scaled = Signal(signed(33)), Signal(signed(18)), Signal(signed(34))
+        biased, reduced = Signal(signed(33), reset_less=True), Signal(signed(18), reset_less=True)
+        scaled = Signal(signed(34), reset_less=True)
         m.d.sync += [
             biased.eq(result + Mux(by_line, own_bias, Mux(by_column, self.column_bias, 0))),
             reduced.eq(round_right(result, down, 18)),
@@ -137,7 +138,7 @@ class Line(wiring.Component):
         ]
         shifts = delayed(m, self.column_shift, 2, "column_shift")
         amount = Signal(signed(6))
-        output = Signal(32)
+        output = Signal(32, reset_less=True)
         m.d.comb += amount.eq(Mux(by_line, own_shift, Mux(self.mode == Mode.RAW, 0, shifts)))
         m.d.sync += output.eq(requantized(m, scaled, amount, self.planes, "out"))
 
@@ -170,7 +171,7 @@ class Line(wiring.Component):
     def divider(self, m: Module, row_sum: Value) -> tuple[Signal, Signal]:
         """n − 8 and ``⌊2^(n+14) / sum⌋`` of the row sum, n its bit length; one quotient bit per cycle."""
         down, reciprocal = Signal(5), Signal(signed(18))
-        divisor, rest, quotient = Signal(32), Signal(33), Signal(16)
+        divisor, rest, quotient = (Signal(bits, reset_less=True) for bits in (32, 33, 16))
         steps = Signal(range(DIVIDE_CYCLES + 1))
         found = Signal(32)
         m.d.comb += found.eq(row_sum)

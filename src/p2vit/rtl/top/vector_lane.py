@@ -115,7 +115,7 @@ class VectorLane(wiring.Component):
         # The column's parameters go along.
         parameters = [self.parameter]
         for stage in range(1, 5):
-            following = Signal(64, name=f"parameter_{stage}")
+            following = Signal(64, name=f"parameter_{stage}", reset_less=True)
             m.d.sync += following.eq(parameters[-1])
             parameters.append(following)
         valid: list[Signal] = [self.valid]
@@ -138,7 +138,7 @@ class VectorLane(wiring.Component):
             shifted.eq(narrow << left),
             bounded.eq(Mux(shifted > limit, limit, Mux(shifted < ~limit, ~limit, shifted))),
         ]
-        one = Signal(signed(33))
+        one = Signal(signed(33), reset_less=True)
         total_of_two = Signal(signed(33))
         m.d.comb += total_of_two.eq(shifted + (high << self.parameter[58:62]))
         most, least = Signal(signed(32)), Signal(signed(32))
@@ -170,7 +170,7 @@ class VectorLane(wiring.Component):
                 m.d.sync += least.eq(one)
 
         # 2: channels · a − sum; value · gain + bias; maximum − score.
-        two = Signal(signed(34))
+        two = Signal(signed(34), reset_less=True)
         multiplier = Signal(signed(17))
         addend = Signal(signed(33))
         m.d.comb += [
@@ -188,7 +188,7 @@ class VectorLane(wiring.Component):
         down = Signal(signed(6))
         softmax_shift = self.softmax_shift
         amount = Signal(signed(6))
-        three = Signal(signed(34))
+        three = Signal(signed(34), reset_less=True)
         m.d.comb += amount.eq(Mux(is_softmax, softmax_shift, down))
         # A left shift is at most 14 for a norm (k ≥ −14) and 15 for a softmax.
         lifted, rounded = Signal(signed(50)), Signal(signed(50))
@@ -213,7 +213,7 @@ class VectorLane(wiring.Component):
             left_side.eq(Mux(squaring, reduced, three)),
             right_side.eq(Mux(squaring, reduced, Mux(is_norm, factor, LOG2_E >> 1))),
         ]
-        four = Signal(signed(34))
+        four = Signal(signed(34), reset_less=True)
         with m.If(is_norm | is_softmax):
             m.d.sync += four.eq(left_side * right_side)
         with m.Else():
@@ -236,7 +236,7 @@ class VectorLane(wiring.Component):
         with m.Elif(valid[4] & is_softmax & (self.phase == 1)):
             m.d.sync += row_sum.eq(row_sum + weight)
         flipped = Cat(four[:7], four[7] ^ self.flip)
-        result = Signal(16)
+        result = Signal(16, reset_less=True)
         m.d.sync += result.eq(Mux(is_softmax, code, Mux(self.op == VectorOp.COPY, flipped, scaled)))
         looked_up = ram(
             m,

@@ -55,5 +55,7 @@ class WeightBank(wiring.Component):
         )
         chosen = Signal(8)
         m.d.comb += chosen.eq(word.word_select(self.column, 8))
-        m.d.sync += self.byte.eq(Mux(self.enabled, chosen, 0))
+        byte = Signal(8, reset_less=True)
+        m.d.sync += byte.eq(Mux(self.enabled, chosen, 0))
+        m.d.comb += self.byte.eq(byte)
         return m
