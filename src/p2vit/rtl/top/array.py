@@ -7,15 +7,10 @@ from amaranth.lib.wiring import In, Out
 from p2vit.rtl.top.bits import field
 from p2vit.rtl.top.bus import delayed, instance, loaded_signature, output_signature, place, queue_signature
 from p2vit.rtl.top.descriptor import Dest, Kind, Mode
-from p2vit.rtl.top.line import DIVIDE_CYCLES, LINE_LATENCY, Line
-from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
+from p2vit.rtl.top.line import Line
+from p2vit.rtl.top.machine import ARRAY_DRAIN, COLUMN_PARAMETER_BYTES, DIVIDE_CYCLES, LINE_LATENCY, RtlMachine
 from p2vit.rtl.top.primitives import ram
 from p2vit.rtl.top.weight_bank import WeightBank
-
-#: From a counter's value to its operands in the lines' registers: address, memory, selection.
-OPERAND_LATENCY = 2
-#: From the last counter value to the last word in the output buffer.
-ARRAY_DRAIN = OPERAND_LATENCY + LINE_LATENCY + 1
 
 
 class ArrayEngine(wiring.Component):

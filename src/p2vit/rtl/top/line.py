@@ -8,13 +8,8 @@ from amaranth.lib.wiring import In, Out
 from p2vit.rtl.top.bits import bit_length, requantized, round_right
 from p2vit.rtl.top.bus import delayed, place
 from p2vit.rtl.top.descriptor import Mode
-from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.machine import DIVIDE_CYCLES, RtlMachine
 from p2vit.rtl.top.primitives import ram
-
-#: Cycles from the operands to the re-quantized result.
-LINE_LATENCY = 6
-#: Cycles of the reciprocal of a row sum: its width, then one quotient bit per cycle.
-DIVIDE_CYCLES = 17
 
 
 class Line(wiring.Component):

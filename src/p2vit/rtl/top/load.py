@@ -8,10 +8,7 @@ from amaranth.lib.wiring import In, Out
 from p2vit.rtl.top.bits import field
 from p2vit.rtl.top.bus import SLOTTED, loaded_signature, queue_signature
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind
-from p2vit.rtl.top.machine import RtlMachine
-
-#: Loads whose answers may be outstanding at once.
-IN_FLIGHT = 8
+from p2vit.rtl.top.machine import IN_FLIGHT, RtlMachine
 
 
 class LoadEngine(wiring.Component):

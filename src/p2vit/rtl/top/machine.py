@@ -12,6 +12,19 @@ COLUMN_PARAMETER_BYTES = 8
 MAX_LEFT_SHIFT, MAX_DISTANCE_SHIFT = 7, 15
 #: Bytes of the row sum behind the codes of a softmax.
 SUM_BYTES = 4
+#: Descriptors that wait in front of each engine; slots of every buffer; loads whose answers may be outstanding.
+QUEUE_DEPTH, SLOTS, IN_FLIGHT = 8, 2, 8
+#: Cycles of the reciprocal of a row sum: its width, then one quotient bit per cycle.
+DIVIDE_CYCLES = 17
+#: From an array counter's value to its operands (address, memory or selection), and from those to the result.
+OPERAND_LATENCY, LINE_LATENCY = 2, 6
+#: From the array's last counter value to the last word in the output buffer.
+ARRAY_DRAIN = OPERAND_LATENCY + LINE_LATENCY + 1
+#: Cycles from a number and its parameters to the lane's result; and of a pass to run dry.
+LANE_LATENCY = 5
+VECTOR_DRAIN = LANE_LATENCY + 2
+#: Scalar steps of a LayerNorm between its first and second pass, and after the second, before the factors are read.
+SHIFT_STEPS, TOTAL_STEPS = 6, 3
 #: Entries of the reciprocal-square-root table.
 NORM_TABLE_ENTRIES = 768
 

@@ -11,16 +11,11 @@ from p2vit.rtl.top.bus import SLOTTED, counter, memory_signature
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Source
 from p2vit.rtl.top.line import Line
 from p2vit.rtl.top.load import LoadEngine
-from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.machine import QUEUE_DEPTH, SLOTS, RtlMachine
 from p2vit.rtl.top.store import StoreEngine
 from p2vit.rtl.top.vector import VectorEngine
 from p2vit.rtl.top.vector_lane import VectorLane
 from p2vit.rtl.top.weight_bank import WeightBank
-
-#: Descriptors that wait in front of each engine.
-QUEUE_DEPTH = 8
-#: Slots of every buffer.
-SLOTS = 2
 
 
 class Accelerator(wiring.Component):

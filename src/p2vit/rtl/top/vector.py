@@ -9,16 +9,19 @@ from p2vit.rtl.top.bits import field, requantized
 from p2vit.rtl.top.bus import delayed, instance, loaded_signature, output_signature, place, queue_signature
 from p2vit.rtl.top.descriptor import Dest, Kind, VectorOp
 from p2vit.rtl.top.line import tree
-from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, NORM_TABLE_ENTRIES, SUM_BYTES, RtlMachine
+from p2vit.rtl.top.machine import (
+    COLUMN_PARAMETER_BYTES,
+    LANE_LATENCY,
+    NORM_TABLE_ENTRIES,
+    SHIFT_STEPS,
+    SUM_BYTES,
+    TOTAL_STEPS,
+    VECTOR_DRAIN,
+    RtlMachine,
+)
 from p2vit.rtl.top.primitives import ram
-from p2vit.rtl.top.vector_lane import LANE_LATENCY, VectorLane
+from p2vit.rtl.top.vector_lane import VectorLane
 
-#: From a counter's value to the last word of its pass: memory, lane, output.
-VECTOR_DRAIN = LANE_LATENCY + 2
-#: Scalar steps of a LayerNorm between its first and second pass.
-SHIFT_STEPS = 6
-#: And after the second, before the factors are read one line per cycle.
-TOTAL_STEPS = 3
 
 
 class VectorEngine(wiring.Component):

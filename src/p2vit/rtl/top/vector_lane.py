@@ -10,11 +10,8 @@ from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E
 from p2vit.rtl.top.bits import bit_length, requantized, round_right
 from p2vit.rtl.top.bus import delayed, place
 from p2vit.rtl.top.descriptor import VectorOp
-from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.machine import LANE_LATENCY, RtlMachine
 from p2vit.rtl.top.primitives import ram
-
-#: Cycles from a number and its parameters to the lane's result.
-LANE_LATENCY = 5
 
 
 class VectorLane(wiring.Component):
