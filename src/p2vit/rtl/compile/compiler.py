@@ -22,6 +22,7 @@ from p2vit.rtl.compile.errors import require, unfit
 from p2vit.rtl.compile.layout import Place
 from p2vit.rtl.compile.matrix import MatrixEmitter
 from p2vit.rtl.compile.plan import Plan, make_plan
+from p2vit.rtl.compile.schedule import descriptors, merged
 from p2vit.rtl.top.machine import LINE_PARAMETER_WORDS, RtlMachine
 
 #: Addresses have 32 bits, but a simulated memory must fit a computer.
@@ -61,7 +62,6 @@ class _Compiler:
         for node in self.program.nodes:
             self.emit.node = node.name
             self.node(plan, node, pixels)
-        self.emit.end()
         memory = self.emit.memory
         require(
             memory.words <= MAX_WORDS,
@@ -72,7 +72,7 @@ class _Compiler:
         return CompiledProgram(
             self.program,
             self.machine,
-            tuple(self.emit.descriptors),
+            tuple(descriptors(merged(self.emit.units, self.machine.lines))),
             memory.image(),
             memory.constant_words,
             pixels,

@@ -17,7 +17,7 @@ from p2vit.numerics import (
 )
 from p2vit.numerics.layernorm import squares_shift
 from p2vit.program.graph import Node
-from p2vit.rtl.compile.emitter import Emitter
+from p2vit.rtl.compile.emitter import Emitter, Region
 from p2vit.rtl.compile.errors import require
 from p2vit.rtl.compile.layout import Place, column_parameters
 from p2vit.rtl.top.descriptor import Dest, Source, VectorOp
@@ -82,8 +82,9 @@ class VectorEmitter:
         words = np.zeros((tables.size, machine.lines), np.uint8)
         words[:, 0] = tables.reshape(-1).view(np.uint8)
         base = emit.memory.constant(words)
+        tile = emit.tiles.get(node.inputs[0], place.columns)
         if len(tables) == 1:
-            most = machine.vector_columns
+            most = tile
         else:
             require(
                 width <= machine.vector_columns,
@@ -91,7 +92,7 @@ class VectorEmitter:
                 f"a table serves {width} columns; vector_columns is {machine.vector_columns}",
                 f"raise vector_columns to {width} or more",
             )
-            most = min(machine.vector_columns // width, machine.table_groups) * width
+            most = max(1, min(tile // width, machine.vector_columns // width, machine.table_groups)) * width
         for first, columns, groups in self.tiles(place, most):
             used = range(0, 1) if len(tables) == 1 else range(first // width, (first + columns) // width)
             emit.load(
@@ -134,7 +135,7 @@ class VectorEmitter:
         a, b = sources
         lines = self.machine.lines
         parameters = self.emit.memory.constant(column_parameters(lines, **fields))
-        for first, columns, groups in self.tiles(place):
+        for first, columns, groups in self.tiles(place, self.emit.tiles.get(keys[1] or keys[0])):
             self.parameters(parameters, first, columns)
             for group in groups:
                 self.fetch(keys[0], a, group, first, columns, close=0)
@@ -266,7 +267,7 @@ class VectorEmitter:
 
     def tiles(self, place: Place, most: int | None = None) -> Iterator[tuple[int, int, range]]:
         """Column tiles: first column, columns, and the groups."""
-        most = most or self.machine.vector_columns
+        most = min(most or place.columns, self.machine.vector_columns)
         groups = range(place.first_row // self.machine.lines, place.groups)
         for first in range(0, place.columns, most):
             yield first, min(most, place.columns - first), groups
@@ -291,7 +292,7 @@ class VectorEmitter:
     ) -> None:  # fmt: skip
         """Load a group's columns into the vector buffer."""
         self.emit.load(
-            [(name, head, group)],
+            [Region(name, head, group, first, first + columns)],
             dest=Dest.VECTOR, open=open, close=close, plane=plane, planes=source.bytes_each,
             inner=columns * source.bytes_each, address=source.at(group, first, head),
         )  # fmt: skip
@@ -304,6 +305,6 @@ class VectorEmitter:
     def store(self, name: str, place: Place, group: int, first: int, columns: int, head: int = 0) -> None:
         """Store a run's columns."""
         self.emit.store(
-            (name, head, group),
+            Region(name, head, group, first, first + columns),
             source=Source.VECTOR, address=place.at(group, first, head), columns=columns, planes=place.bytes_each,
         )  # fmt: skip

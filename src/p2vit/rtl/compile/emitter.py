@@ -1,56 +1,100 @@
-"""Descriptors in order, and which stores a load must wait for."""
+"""Units of work: the loads of one run of an engine, the run, and the store of its results."""
 
-from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from p2vit.rtl.compile.layout import Place
 from p2vit.rtl.compile.memory import MemoryImage
-from p2vit.rtl.top.descriptor import Descriptor, Kind
+from p2vit.rtl.top.descriptor import Kind
 from p2vit.rtl.top.machine import RtlMachine
 
-#: A group of a tensor: name, head, group.
-Key = tuple[str, int, int]
+
+@dataclass(frozen=True)
+class Region:
+    """Columns of one group of a tensor: what a store writes and a load reads.
+
+    Attributes:
+        tensor: Its name; constants have none and are always there.
+        head: Matrix of a stack.
+        group: Rows.
+        first: First column.
+        end: Column after the last.
+    """
+
+    tensor: str
+    head: int
+    group: int
+    first: int = 0
+    end: int = 1 << 30
+
+
+@dataclass
+class Unit:
+    """What belongs together and keeps its order.
+
+    Attributes:
+        node: Step of the program.
+        engine: ``Kind.ARRAY`` or ``Kind.VECTOR``.
+        loads: Fields and the regions they read.
+        run: Fields.
+        store: Fields, or None.
+        writes: Region that the store writes.
+    """
+
+    node: str
+    engine: Kind = Kind.VECTOR
+    loads: list[tuple[dict[str, int], tuple[Region, ...]]] = field(default_factory=list)
+    run: dict[str, int] = field(default_factory=dict)
+    store: dict[str, int] | None = None
+    writes: Region | None = None
 
 
 class Emitter:
-    """Collects units of work; knows, for every group of every tensor, the last store into it.
+    """Collects units in program order.
 
     Attributes:
         machine: Sizes.
         memory: Addresses.
         places: Tensor → place.
-        descriptors: So far.
+        tiles: Tensor → columns of the tiles it is written in.
+        units: So far.
+        node: Step that is being emitted.
     """
 
     def __init__(self, machine: RtlMachine) -> None:
         self.machine = machine
         self.memory = MemoryImage(machine.lines)
         self.places: dict[str, Place] = {}
-        self.descriptors: list[Descriptor] = []
+        self.tiles: dict[str, int] = {}
+        self.units: list[Unit] = []
         self.node = ""
-        self._stores = 0
-        self._written: dict[Key, int] = defaultdict(int)
+        self._open: Unit | None = None
 
-    def load(self, reads: Iterable[Key] = (), **values: int) -> None:
-        """A load; ``reads`` are the groups whose stores it waits for."""
-        after = max((self._written[key] for key in reads), default=0)
-        values = {"outer": 1, "after": after, **values}
-        self.descriptors.append(Descriptor(Kind.LOAD, values, self.node))
+    def _unit(self) -> Unit:
+        """The unit that is being put together."""
+        if self._open is None:
+            self._open = Unit(self.node)
+            self.units.append(self._open)
+        return self._open
+
+    def load(self, reads: Iterable[Region] = (), **values: int) -> None:
+        """A load; ``reads`` are the regions whose stores it waits for."""
+        if self._open is not None and self._open.run:
+            self._open = None  # a run that stores nothing
+        self._unit().loads.append(({"outer": 1, **values}, tuple(region for region in reads if region.tensor)))
 
     def array(self, **values: int) -> None:
-        """Work for the array."""
-        self.descriptors.append(Descriptor(Kind.ARRAY, values, self.node))
+        """A run of the array."""
+        unit = self._unit()
+        unit.engine, unit.run = Kind.ARRAY, dict(values)
 
     def vector(self, **values: int) -> None:
-        """Work for the vector chunk."""
-        self.descriptors.append(Descriptor(Kind.VECTOR, values, self.node))
+        """A run of the vector chunk."""
+        unit = self._unit()
+        unit.engine, unit.run = Kind.VECTOR, dict(values)
 
-    def store(self, writes: Key, **values: int) -> None:
-        """A store into one group."""
-        self._stores += 1
-        self._written[writes] = self._stores
-        self.descriptors.append(Descriptor(Kind.STORE, values, self.node))
-
-    def end(self) -> None:
-        """The last descriptor: all stores are done."""
-        self.descriptors.append(Descriptor(Kind.END, {"after": self._stores}))
+    def store(self, writes: Region, **values: int) -> None:
+        """The store of the run's results; it ends the unit."""
+        unit = self._unit()
+        unit.store, unit.writes = dict(values), writes
+        self._open = None

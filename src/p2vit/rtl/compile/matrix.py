@@ -5,11 +5,14 @@ import numpy as np
 from p2vit.numerics import AttentionValues, Linear, Scores
 from p2vit.numerics.attention import QUOTIENT_FRACTION
 from p2vit.program.graph import Node
-from p2vit.rtl.compile.emitter import Emitter
+from p2vit.rtl.compile.emitter import Emitter, Region
 from p2vit.rtl.compile.errors import require
 from p2vit.rtl.compile.layout import Place, column_parameters, pack_nibbles
 from p2vit.rtl.top.descriptor import Dest, Mode, Source
 from p2vit.rtl.top.machine import LINE_PARAMETER_WORDS, MAX_LEFT_SHIFT
+
+#: Columns that one of several lookup tables serves: a multiple of these.
+TABLE_COLUMNS = 64
 
 
 class MatrixEmitter:
@@ -52,6 +55,9 @@ class MatrixEmitter:
         most = min(machine.weight_rows // chunks * machine.lines, machine.columns // machine.lines * machine.lines)
         if most == 0:
             most = machine.columns  # an output buffer narrower than a column group
+        # Lookup tables serve groups of 64 columns: tiles that end with a group let a table follow tile by tile.
+        if most > TABLE_COLUMNS and TABLE_COLUMNS % machine.lines == 0:
+            most -= most % TABLE_COLUMNS
         return min(columns, most)
 
     def linear(self, node: Node, source: Place, place: Place) -> None:
@@ -67,7 +73,7 @@ class MatrixEmitter:
         parameters = emit.memory.constant(
             column_parameters(self.machine.lines, bias=operator.bias, shift=operator.shift)
         )
-        tile = self.tile(shape["chunks"], outputs)
+        tile = emit.tiles[name] = self.tile(shape["chunks"], outputs)
         groups = range(source.first_row // self.machine.lines, source.groups)
         for first in range(0, outputs, tile):
             columns = min(tile, outputs - first)
@@ -79,7 +85,7 @@ class MatrixEmitter:
             self.column_parameters(parameters, first, columns)
             for group in groups:
                 emit.load(
-                    [(node.inputs[0], 0, group)],
+                    [Region(node.inputs[0], 0, group)],
                     dest=Dest.ROWS, open=1, close=1, inner=inputs, address=source.at(group),
                 )  # fmt: skip
                 emit.array(
@@ -114,7 +120,7 @@ class MatrixEmitter:
             columns = min(tile, place.columns - first)
             token_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
             emit.load(
-                [(node.inputs[0], 0, group) for group in token_groups],
+                [Region(node.inputs[0], 0, group) for group in token_groups],
                 dest=Dest.WEIGHTS, open=1, close=1, inner=inputs, outer=len(token_groups),
                 stride=source.stride, address=source.at(token_groups[0]),
             )  # fmt: skip
@@ -139,18 +145,19 @@ class MatrixEmitter:
         shape = self.terms(name, depth)
         tile = self.tile(shape["chunks"], place.columns)
         for head in range(operator.heads):
+            part = (head * depth, head * depth + depth)
             for first in range(0, place.columns, tile):
                 columns = min(tile, place.columns - first)
                 key_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
                 emit.load(
-                    [(node.inputs[1], 0, group) for group in key_groups],
+                    [Region(node.inputs[1], 0, group, *part) for group in key_groups],
                     dest=Dest.WEIGHTS, open=1, close=1, inner=depth, outer=len(key_groups), stride=keys.stride,
                     address=keys.at(key_groups[0], head * depth),
                 )  # fmt: skip
                 groups = range(queries.groups)
                 for group in groups:
                     emit.load(
-                        [(node.inputs[0], 0, group)],
+                        [Region(node.inputs[0], 0, group, *part)],
                         dest=Dest.ROWS, open=1, close=1, inner=depth, address=queries.at(group, head * depth),
                     )  # fmt: skip
                     emit.array(
@@ -183,14 +190,14 @@ class MatrixEmitter:
                 columns = min(tile, channels - first)
                 channel_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
                 emit.load(
-                    [(node.inputs[1], head, group) for group in channel_groups],
+                    [Region(node.inputs[1], head, group) for group in channel_groups],
                     dest=Dest.WEIGHTS, open=1, close=1, inner=keys, outer=len(channel_groups),
                     stride=values.stride, address=values.at(channel_groups[0], head=head),
                 )  # fmt: skip
                 self.column_parameters(parameters, head * channels + first, columns)
                 groups = range(codes.groups)
                 for group in groups:
-                    ready = [(node.inputs[0], head, group)]
+                    ready = [Region(node.inputs[0], head, group)]
                     at = codes.at(group, head=head)
                     emit.load(ready, dest=Dest.ROWS, open=1, inner=keys, address=at)
                     emit.load(
@@ -225,7 +232,7 @@ class MatrixEmitter:
     def store(self, name: str, place: Place, group: int, first: int, columns: int, head: int = 0) -> None:
         """Store a run's columns."""
         self.emit.store(
-            (name, head, group),
+            Region(name, 0 if place.stack == 1 else head, group, first, first + columns),
             source=Source.ARRAY, address=place.at(group, first, head), columns=columns, planes=place.bytes_each,
         )  # fmt: skip
 

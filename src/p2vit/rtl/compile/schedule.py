@@ -1,0 +1,124 @@
+"""The order of units in the stream: the array and the vector chunk each keep their own, this merges the two.
+
+A stream in program order would let one engine stand while the other works through a layer. A unit may go ahead as
+soon as everything that it reads is written by units before it in the stream; so rows flow: LayerNorm's first group of tokens is
+in the linear layer while the second is normalised, softmax follows the scores group by group, a table or an
+add the tile that it takes. Of the two units that could come next, the one whose engine is estimated to be idle first goes.
+"""
+
+from collections import defaultdict
+
+from p2vit.rtl.compile.emitter import Region, Unit
+from p2vit.rtl.top.descriptor import Descriptor, Kind
+from p2vit.rtl.top.machine import ARRAY_DRAIN, VECTOR_DRAIN
+
+
+class Written:
+    """Which columns of which groups have been written, and by which store."""
+
+    def __init__(self) -> None:
+        self._stores: dict[tuple[str, int, int], list[tuple[int, int, int]]] = defaultdict(list)
+        self._expected: dict[tuple[str, int, int], int] = defaultdict(int)
+        self._seen: dict[tuple[str, int, int], int] = defaultdict(int)
+
+    def expect(self, region: Region) -> None:
+        """A store into this region will come."""
+        self._expected[region.tensor, region.head, region.group] += region.end - region.first
+
+    def write(self, region: Region, store: int) -> None:
+        """It has come, as the store of that number (from 1)."""
+        key = region.tensor, region.head, region.group
+        self._stores[key].append((region.first, region.end, store))
+        self._seen[key] += region.end - region.first
+
+    def after(self, region: Region) -> int | None:
+        """The last store that the region needs; None while it is not written."""
+        key = region.tensor, region.head, region.group
+        if self._seen[key] < self._expected[key]:
+            end = min(region.end, max((e for _, e, _ in self._stores[key]), default=0))
+            needed = region.end - region.first
+            there = sum(
+                max(0, min(e, end) - max(f, region.first)) for f, e, _ in self._stores[key]
+            )
+            if there < needed:
+                return None
+        return max((s for f, e, s in self._stores[key] if f < region.end and e > region.first), default=0)
+
+
+def merged(units: list[Unit], lines: int) -> list[Unit]:
+    """Merge the engines' orders.
+
+    Args:
+        units: In program order.
+        lines: Of the machine, for the estimate of LayerNorms.
+
+    Returns:
+        The same units; those of one engine in their order; each after all that it reads.
+    """
+    queues = {kind: [u for u in units if u.engine == kind] for kind in (Kind.VECTOR, Kind.ARRAY)}
+    heads = dict.fromkeys(queues, 0)
+    busy = dict.fromkeys(queues, 0)
+    loading = 0
+    written = Written()
+    ready: dict[int, int] = {0: 0}
+    for unit in units:
+        if unit.writes:
+            written.expect(unit.writes)
+    order: list[Unit] = []
+    stores = 0
+    while len(order) < len(units):
+        best: tuple[int, Kind, int] | None = None
+        for kind, queue in queues.items():
+            if heads[kind] == len(queue):
+                continue
+            needs = [written.after(region) for _, regions in queue[heads[kind]].loads for region in regions]
+            if None in needs:
+                continue
+            data = max((ready[need] for need in needs if need is not None), default=0)
+            begins = max(busy[kind], data)
+            if best is None or begins < best[0]:
+                best = (begins, kind, data)
+        assert best is not None, "units depend on each other in a circle"
+        _, kind, data = best
+        unit = queues[kind][heads[kind]]
+        heads[kind] += 1
+        words = sum(values["inner"] * values["outer"] for values, _ in unit.loads)
+        loading = max(loading, data) + words
+        busy[kind] = max(busy[kind], loading) + duration(unit, lines)
+        if unit.writes and unit.store:
+            stores += 1
+            written.write(unit.writes, stores)
+            ready[stores] = busy[kind] + unit.store["columns"] * unit.store["planes"]
+        order.append(unit)
+    return order
+
+
+def duration(unit: Unit, lines: int) -> int:
+    """Estimated cycles of a run."""
+    run = unit.run
+    if unit.engine == Kind.ARRAY:
+        return run["columns"] * run["chunks"] + ARRAY_DRAIN
+    from p2vit.rtl.top.descriptor import VectorOp
+
+    passes = {VectorOp.LAYERNORM: 3, VectorOp.SOFTMAX: 2}.get(VectorOp(run["op"]), 1)
+    return passes * (run["count"] + VECTOR_DRAIN) + (lines if passes == 3 else 0)
+
+
+def descriptors(units: list[Unit]) -> list[Descriptor]:
+    """The stream: every load gets the number of stores it waits for; END comes last."""
+    written = Written()
+    out: list[Descriptor] = []
+    stores = 0
+    for unit in units:
+        for values, regions in unit.loads:
+            waits = [written.after(region) for region in regions]
+            assert None not in waits, f"{unit.node}: reads what no unit before it writes"
+            after = max((wait for wait in waits if wait), default=0)
+            out.append(Descriptor(Kind.LOAD, {**values, "after": after}, unit.node))
+        out.append(Descriptor(unit.engine, unit.run, unit.node))
+        if unit.store and unit.writes:
+            stores += 1
+            written.write(unit.writes, stores)
+            out.append(Descriptor(Kind.STORE, unit.store, unit.node))
+    out.append(Descriptor(Kind.END, {"after": stores}))
+    return out
