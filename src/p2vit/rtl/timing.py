@@ -7,17 +7,18 @@ the RTL, cycle by cycle (``tests/rtl/test_timing.py``). What a stall of the memo
 """
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from p2vit.numerics.rounding import IntArray
-from p2vit.rtl.compile.compiled import CompiledProgram
 from p2vit.rtl.top.descriptor import Descriptor, Dest, Kind, Mode, Source, VectorOp
 from p2vit.rtl.top.machine import (
     ARRAY_DRAIN,
     DIVIDE_CYCLES,
     IN_FLIGHT,
+    MEMORY_LATENCY,
     QUEUE_DEPTH,
     SHIFT_STEPS,
     SLOTS,
@@ -175,16 +176,17 @@ _VECTOR = (
 )
 
 
-def rtl_timing(compiled: CompiledProgram, latency: int) -> RtlTiming:
-    """Walk a compiled program's descriptors.
+def rtl_timing(descriptors: Sequence[Descriptor], machine: RtlMachine, latency: int = MEMORY_LATENCY) -> RtlTiming:
+    """Walk a descriptor stream.
 
     Args:
-        compiled: Descriptors and machine.
+        descriptors: In order, END last.
+        machine: Which executes them.
         latency: Cycles from a read request to its answer; nothing is refused.
     """
-    walk = _Walk(compiled.machine, latency)
+    walk = _Walk(machine, latency)
     spans, cycles = [], 0
-    for d in compiled.descriptors:
+    for d in descriptors:
         match d.kind:
             case Kind.LOAD:
                 start, end = walk.load(d)
@@ -196,21 +198,21 @@ def rtl_timing(compiled: CompiledProgram, latency: int) -> RtlTiming:
                 start = max(walk.visible(Kind.LOAD), walk.idle[Kind.LOAD], walk.stores[d["after"] - 1])
                 end = cycles = start + 1
         spans.append(Span(d, start, end))
-    busy = sum(d["columns"] * d["chunks"] for d in compiled.descriptors if d.kind == Kind.ARRAY)
+    busy = sum(d["columns"] * d["chunks"] for d in descriptors if d.kind == Kind.ARRAY)
     return RtlTiming(cycles, tuple(spans), np.array(walk.stores, np.int64), busy)
 
 
-def cycles_per_node(compiled: CompiledProgram, store_cycles: IntArray) -> dict[str, int]:
+def cycles_per_node(stores: Sequence[str], store_cycles: IntArray) -> dict[str, int]:
     """Cut a run at the last store of each node: node → cycles since the node before it.
 
     Where nodes overlap, a node that ends before an earlier one has none of its own.
 
     Args:
-        compiled: Gives the node of each store.
+        stores: Of every store, the node it belongs to.
         store_cycles: Of the RTL, or of the model.
     """
     last: dict[str, int] = {}
-    for node, cycle in zip(compiled.stores, store_cycles.tolist(), strict=True):
+    for node, cycle in zip(stores, store_cycles.tolist(), strict=True):
         last[node] = cycle
     cycles, before = {}, 0
     for node, cycle in last.items():

@@ -3,14 +3,15 @@
 A stream in program order would let one engine stand while the other works through a layer. A unit may go ahead as
 soon as everything that it reads is written by units before it in the stream; so rows flow: LayerNorm's first group of tokens is
 in the linear layer while the second is normalised, softmax follows the scores group by group, a table or an
-add the tile that it takes. Of the two units that could come next, the one whose engine is estimated to be idle first goes.
+add the tile that it takes. Two rules decide between two units that could come next, both by estimates; the
+compiler tries both, and program order, and keeps what the exact timing model finds fastest.
 """
 
 from collections import defaultdict
 
 from p2vit.rtl.compile.emitter import Region, Unit
-from p2vit.rtl.top.descriptor import Descriptor, Kind
-from p2vit.rtl.top.machine import ARRAY_DRAIN, VECTOR_DRAIN
+from p2vit.rtl.top.descriptor import Descriptor, Kind, VectorOp
+from p2vit.rtl.top.machine import ARRAY_DRAIN, SLOTS, VECTOR_DRAIN
 
 
 class Written:
@@ -45,52 +46,61 @@ class Written:
         return max((s for f, e, s in self._stores[key] if f < region.end and e > region.first), default=0)
 
 
-def merged(units: list[Unit], lines: int) -> list[Unit]:
+#: What decides between two units that could both come next: when their loads could begin, or their run.
+RULES = ("loads", "runs")
+
+
+def merged(units: list[Unit], lines: int, rule: str) -> list[Unit]:
     """Merge the engines' orders.
 
     Args:
         units: In program order.
         lines: Of the machine, for the estimate of LayerNorms.
+        rule: One of ``RULES``.
 
     Returns:
         The same units; those of one engine in their order; each after all that it reads.
     """
     queues = {kind: [u for u in units if u.engine == kind] for kind in (Kind.VECTOR, Kind.ARRAY)}
     heads = dict.fromkeys(queues, 0)
-    busy = dict.fromkeys(queues, 0)
-    loading = 0
+    ends = {kind: [0, 0] for kind in queues}
+    loading = storing = 0
     written = Written()
-    ready: dict[int, int] = {0: 0}
+    ready = {0: 0}
     for unit in units:
         if unit.writes:
             written.expect(unit.writes)
     order: list[Unit] = []
     stores = 0
     while len(order) < len(units):
-        best: tuple[int, Kind, int] | None = None
+        begins: dict[Kind, int] = {}
         for kind, queue in queues.items():
-            if heads[kind] == len(queue):
-                continue
-            needs = [written.after(region) for _, regions in queue[heads[kind]].loads for region in regions]
-            if None in needs:
-                continue
-            data = max((ready[need] for need in needs if need is not None), default=0)
-            begins = max(busy[kind], data)
-            if best is None or begins < best[0]:
-                best = (begins, kind, data)
-        assert best is not None, "units depend on each other in a circle"
-        _, kind, data = best
+            if heads[kind] < len(queue):
+                needs = [written.after(region) for _, regions in queue[heads[kind]].loads for region in regions]
+                if None not in needs:
+                    data = max((ready[need] for need in needs if need is not None), default=0)
+                    begins[kind] = (
+                        max(loading, data, ends[kind][-SLOTS]) if rule == "loads" else max(data, ends[kind][-1])
+                    )
+        assert begins, "units depend on each other in a circle"
+        kind = min(begins, key=lambda key: begins[key])
         unit = queues[kind][heads[kind]]
         heads[kind] += 1
-        words = sum(values["inner"] * values["outer"] for values, _ in unit.loads)
-        loading = max(loading, data) + words
-        busy[kind] = max(busy[kind], loading) + duration(unit, lines)
+        loading = max(loading, begins[kind]) + sum(load_words(values) for values, _ in unit.loads)
+        ends[kind].append(max(ends[kind][-1], loading) + duration(unit, lines))
         if unit.writes and unit.store:
             stores += 1
             written.write(unit.writes, stores)
-            ready[stores] = busy[kind] + unit.store["columns"] * unit.store["planes"]
+            storing = max(storing, ends[kind][-1]) + unit.store["columns"] * unit.store["planes"]
+            ready[stores] = storing
         order.append(unit)
     return order
+
+
+def load_words(values: dict[str, int]) -> int:
+    """Requests of a load."""
+    each = values["line_end"] - values["line_first"] if values.get("gather") else 1
+    return values["inner"] * values["outer"] * each
 
 
 def duration(unit: Unit, lines: int) -> int:
@@ -98,8 +108,6 @@ def duration(unit: Unit, lines: int) -> int:
     run = unit.run
     if unit.engine == Kind.ARRAY:
         return run["columns"] * run["chunks"] + ARRAY_DRAIN
-    from p2vit.rtl.top.descriptor import VectorOp
-
     passes = {VectorOp.LAYERNORM: 3, VectorOp.SOFTMAX: 2}.get(VectorOp(run["op"]), 1)
     return passes * (run["count"] + VECTOR_DRAIN) + (lines if passes == 3 else 0)
 

@@ -10,11 +10,8 @@ from p2vit.numerics.rounding import IntArray
 from p2vit.rtl.compile.compiled import CompiledProgram
 from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.verilator import build_shared
-from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.machine import MEMORY_LATENCY, RtlMachine
 from p2vit.rtl.top.verilog import TOP, accelerator_verilog
-
-#: Cycles from a read request to its answer, where nothing else is asked for.
-MEMORY_LATENCY = 8
 
 #: Modules that stand many times in the design stay functions that all share: inlined, their code would be many times
 #: larger than a processor's caches.

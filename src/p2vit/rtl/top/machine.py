@@ -12,6 +12,8 @@ COLUMN_PARAMETER_BYTES = 8
 MAX_LEFT_SHIFT, MAX_DISTANCE_SHIFT = 7, 15
 #: Bytes of the row sum behind the codes of a softmax.
 SUM_BYTES = 4
+#: Cycles from a read request to its answer that the compiler plans for, and the test bench's default.
+MEMORY_LATENCY = 8
 #: Descriptors that wait in front of each engine; slots of every buffer; loads whose answers may be outstanding.
 QUEUE_DEPTH, SLOTS, IN_FLIGHT = 8, 2, 8
 #: Cycles of the reciprocal of a row sum: its width, then one quotient bit per cycle.
