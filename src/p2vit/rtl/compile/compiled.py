@@ -58,6 +58,14 @@ class CompiledProgram:
         flat[start : start + pixels.size] = np.ascontiguousarray(pixels).reshape(-1)
         return memory
 
+    def matrices(self, tensor: IntArray, name: str) -> IntArray:
+        """A tensor as the stack of matrices that its place holds: [stack, rows, columns]."""
+        place = self.places[name]
+        if place.transposed:
+            channels = tensor.shape[-1] // place.stack
+            return tensor.reshape(-1, place.stack, channels).transpose(1, 2, 0)
+        return tensor.reshape(place.stack, place.rows, place.columns)
+
     def tensor(self, memory: IntArray, name: str) -> IntArray:
         """A layer's output as it stands in a memory, in the tensor's own shape and dtype."""
         spec: TensorSpec = self.program.tensors[name]

@@ -11,15 +11,8 @@ from p2vit.rtl.compile.compiled import CompiledProgram
 from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.verilator import build_shared
 from p2vit.rtl.top.machine import MEMORY_LATENCY, RtlMachine
-from p2vit.rtl.top.verilog import TOP, accelerator_verilog
+from p2vit.rtl.top.verilog import REPEATED, TOP, accelerator_verilog
 
-#: Modules that stand many times in the design stay functions that all share: inlined, their code would be many times
-#: larger than a processor's caches.
-REPEATED = "\n".join(
-    ["`verilator_config"]
-    + [f'no_inline -module "{name}"' for name in ("p2vit_line", "p2vit_vector_lane", "p2vit_weight_bank")]
-    + [""]
-)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,13 @@ from p2vit.rtl.top.machine import RtlMachine
 
 #: The top module; its file comes last.
 TOP = "p2vit_accelerator"
+#: Modules that stand many times in the design stay functions that all share: inlined, their code would be many times
+#: larger than a processor's caches.
+REPEATED = "\n".join(
+    ["`verilator_config"]
+    + [f'no_inline -module "{name}"' for name in ("p2vit_line", "p2vit_vector_lane", "p2vit_weight_bank")]
+    + [""]
+)
 
 
 def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:

@@ -1,0 +1,151 @@
+"""Writes the folder: Verilog, memory image, expected tensors, bench, Makefile, README, manifest."""
+
+import hashlib
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p2vit.engine.executor import Executor
+from p2vit.errors import P2vitError
+from p2vit.numerics.rounding import IntArray
+from p2vit.program.format import program_sha256
+from p2vit.rtl.compile.compiled import CompiledProgram
+from p2vit.rtl.timing import cycles_per_node, rtl_timing
+from p2vit.rtl.top.descriptor import DESCRIPTOR_BYTES
+from p2vit.rtl.top.machine import MEMORY_LATENCY
+from p2vit.rtl.top.verilog import REPEATED, TOP, accelerator_verilog
+
+MANIFEST = "manifest.json"
+_BENCH = ("bench.v", "clock.v", "main.cpp")
+
+
+def hex_words(words: IntArray) -> str:
+    """Words for ``$readmemh``: byte 0 is the lowest, so it stands last.
+
+    Args:
+        words: uint8 [n, bytes].
+    """
+    lines = np.ascontiguousarray(words[:, ::-1])
+    return "".join(f"{line}\n" for line in lines.tobytes().hex("\n", words.shape[1]).split("\n") if line)
+
+
+def expected_memory(compiled: CompiledProgram, executor: Executor, pixels: IntArray) -> IntArray:
+    """What the tensors' words must hold after a run, by another executor of the program.
+
+    Args:
+        compiled: Gives the places.
+        executor: The reference, or any that returns every tensor.
+        pixels: uint8 [H, W, 3].
+
+    Returns:
+        uint8 [words of tensors, lines]; lines that belong to no row are zero.
+    """
+    names = [node.name for node in compiled.program.nodes]
+    tensors = executor.run(pixels[None], keep=names)
+    memory = np.zeros((len(compiled.image) - compiled.constant_words, compiled.machine.lines), np.uint8)
+    for name in names:
+        place = compiled.places[name]
+        memory[place.base : place.base + place.words] = place.encode(compiled.matrices(tensors[name][0], name))
+    return memory
+
+
+def write_bundle(
+    compiled: CompiledProgram, executor: Executor, pixels: IntArray, folder: Path, overwrite: bool = False
+) -> dict[str, Any]:
+    """Write the folder.
+
+    Args:
+        compiled: Program and machine.
+        executor: Gives the expected tensors.
+        pixels: uint8 [H, W, 3], the photo to run.
+        folder: Made anew.
+        overwrite: A folder that has been written by this before is replaced.
+
+    Returns:
+        The manifest. The same inputs give the same bytes.
+
+    Raises:
+        P2vitError: the folder exists.
+        MissingPackageError: Amaranth or pyosys is not installed.
+    """
+    if folder.exists() and (not overwrite or not (folder / MANIFEST).exists()):
+        lever = "allow overwriting (--overwrite)" if (folder / MANIFEST).exists() else "it was not written by p2vit rtl"
+        raise P2vitError(f"{folder}: exists already; choose another name, or {lever}")
+    machine, program = compiled.machine, compiled.program
+    verilog = accelerator_verilog(machine)
+    timing = rtl_timing(compiled.descriptors, machine)
+    tensor_words = len(compiled.image) - compiled.constant_words
+    photo = compiled.memory_for(pixels)
+    end = compiled.pixels + -(-pixels.size // machine.lines)
+    rows = [
+        [p.base, p.groups, p.stack, p.columns * p.bytes_each, p.stride, p.first_row, p.rows]
+        for p in compiled.places.values()
+    ]
+    descriptors = np.frombuffer(compiled.stream, np.uint8).reshape(-1, DESCRIPTOR_BYTES)
+    values = {
+        "LINES": machine.lines,
+        "LATENCY": MEMORY_LATENCY,
+        "WORDS": len(compiled.image),
+        "TENSOR_WORDS": tensor_words,
+        "DESCRIPTORS": len(descriptors),
+        "TENSORS": len(rows),
+        "PIXELS": compiled.pixels,
+        "PIXELS_END": end - 1,
+        "CYCLES": timing.cycles,
+        "BUSY": timing.array_busy,
+        "PROGRAM": program_sha256(program),
+        "MACHINE": ", ".join(f"{key} {value}" for key, value in machine.as_dict().items()),
+    }
+    files = {f"rtl/{name}": text for name, text in verilog.items()}
+    files |= {f"bench/{name}": _filled(name, values) for name in _BENCH}
+    files |= {
+        "bench/repeated.vlt": REPEATED,
+        "Makefile": _filled("Makefile", values),
+        "README.md": _filled("README.md", values),
+        "data/descriptors.hex": hex_words(descriptors),
+        "data/constants.hex": hex_words(compiled.image[tensor_words:]),
+        "data/pixels.hex": hex_words(photo[compiled.pixels : end]),
+        "data/expected.hex": hex_words(expected_memory(compiled, executor, pixels)),
+        "data/places.hex": "".join(f"{number:08x}\n" for row in rows for number in row),
+    }
+    manifest = {
+        "format": 1,
+        "top": TOP,
+        "machine": machine.as_dict(),
+        "program_sha256": values["PROGRAM"],
+        "modules": [
+            {"name": name.removesuffix(".v"), "file": f"rtl/{name}", "lines": text.count("\n")}
+            for name, text in verilog.items()
+        ],
+        "memory": {"words": len(compiled.image), "bytes_per_word": machine.lines, "tensor_words": tensor_words},
+        "descriptors": len(descriptors),
+        "cycles": timing.cycles,
+        "array_busy": timing.array_busy,
+        "memory_latency": MEMORY_LATENCY,
+        "layers": cycles_per_node(compiled.stores, timing.store_cycles),
+        "tensors": {
+            name: {**place.__dict__, "words": place.words, "shape": list(program.tensors[name].shape)}
+            for name, place in compiled.places.items()
+        },
+        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
+    }
+    files[MANIFEST] = json.dumps(manifest, indent=1) + "\n"
+    if folder.exists():
+        shutil.rmtree(folder)
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return manifest
+
+
+def _filled(name: str, values: dict[str, Any]) -> str:
+    """A file of the package with its ``@NAME@`` filled in."""
+    text = resources.files("p2vit.rtl.bundle").joinpath("files", name).read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace(f"@{key}@", str(value))
+    return text
