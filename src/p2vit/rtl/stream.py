@@ -70,13 +70,21 @@ class Pipe:
         valid: A beat is in front of the stage that is added next.
     """
 
-    def __init__(self, m: Module, i: Any, o: Any) -> None:
+    def __init__(self, m: Module, i: Any, o: Any, gate: Any = 1) -> None:
+        """Start a pipeline.
+
+        Args:
+            m: The module it is in.
+            i: Input stream.
+            o: Output stream.
+            gate: Beats are taken; where it is 0 the input waits and what is inside goes on.
+        """
         self.m = m
         self.o = o
         self.stages = 0
         self.advance = Signal(name="advance")
-        self.valid: Any = i.valid
-        m.d.comb += [self.advance.eq(~o.valid | o.ready), i.ready.eq(self.advance)]
+        self.valid: Any = i.valid & gate
+        m.d.comb += [self.advance.eq(~o.valid | o.ready), i.ready.eq(self.advance & gate)]
 
     @property
     def fires(self) -> Value:
