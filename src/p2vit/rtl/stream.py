@@ -84,7 +84,13 @@ class Pipe:
         self.stages = 0
         self.advance = Signal(name="advance")
         self.valid: Any = i.valid & gate
-        m.d.comb += [self.advance.eq(~o.valid | o.ready), i.ready.eq(self.advance & gate)]
+        self.free = Signal(name="free")
+        self.starved = Signal(name="starved")
+        m.d.comb += [
+            self.free.eq(~o.valid | o.ready),
+            self.advance.eq(self.free & ~self.starved),
+            i.ready.eq(self.advance & gate),
+        ]
 
     @property
     def fires(self) -> Value:
@@ -110,6 +116,22 @@ class Pipe:
                 self.m.d.sync += assign(held[name], value)
         self.valid = valid
         return SimpleNamespace(**held)
+
+    def join(self, side: Any, wanted: Any = 1) -> Any:
+        """Take a beat of another stream with each beat in front of the next stage; without one everything waits.
+
+        One stream can be joined per pipeline.
+
+        Args:
+            side: The stream.
+            wanted: This beat needs one.
+
+        Returns:
+            The side stream's payload.
+        """
+        needed = self.valid & wanted
+        self.m.d.comb += [self.starved.eq(needed & ~side.valid), side.ready.eq(self.free & needed)]
+        return side.payload
 
     def finish(self, **fields: Any) -> None:
         """Connect the last stage to the output's payload."""
