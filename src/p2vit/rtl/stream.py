@@ -86,8 +86,9 @@ class Pipe:
         self.valid: Any = i.valid & gate
         self.free = Signal(name="free")
         self.starved = Signal(name="starved")
+        self.offered = Signal(name="offered")
         m.d.comb += [
-            self.free.eq(~o.valid | o.ready),
+            self.free.eq(~self.offered | o.ready),
             self.advance.eq(self.free & ~self.starved),
             i.ready.eq(self.advance & gate),
         ]
@@ -135,7 +136,10 @@ class Pipe:
 
     def finish(self, **fields: Any) -> None:
         """Connect the last stage to the output's payload."""
-        self.m.d.comb += self.o.valid.eq(self.valid)
+        self.m.d.comb += [self.offered.eq(self.valid), self.o.valid.eq(self.valid)]
+        # While a joined stream is waited for nothing moves, but the last stage's beat may be taken.
+        with self.m.If(self.starved & self.o.ready):
+            self.m.d.sync += self.valid.eq(0)
         for name, value in fields.items():
             field = getattr(self.o.payload, name)
             if isinstance(value, list):
