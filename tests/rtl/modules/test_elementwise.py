@@ -3,10 +3,10 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.numerics import Add, AssembleTokens, SumTokens  # noqa: E402
-from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit, AssembleUnit, SumUnit  # noqa: E402
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from rtl_checking import check, check_streaming_time  # noqa: E402
+from p2vit.numerics import Add, AssembleTokens, SumTokens
+from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit, AssembleUnit, SumUnit
+from p2vit.rtl.simulate import Simulation
+from rtl_checking import check, check_streaming_time
 
 FIRST = [AddUnit(3), AffineUnit(3, output_bits=16), AssembleUnit(3), SumUnit(3, depth=3)]
 CONFIGURATIONS = [

@@ -3,11 +3,11 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.numerics import LayerNorm  # noqa: E402
-from p2vit.numerics.layernorm import rsqrt_table  # noqa: E402
-from p2vit.rtl.modules.layernorm import LayerNormUnit  # noqa: E402
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from rtl_checking import check  # noqa: E402
+from p2vit.numerics import LayerNorm
+from p2vit.numerics.layernorm import rsqrt_table
+from p2vit.rtl.modules.layernorm import LayerNormUnit
+from p2vit.rtl.simulate import Simulation
+from rtl_checking import check
 
 CONFIGURATIONS = [
     LayerNormUnit(13, 4),

@@ -3,11 +3,11 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.numerics import Linear, Scores  # noqa: E402
-from p2vit.rtl.modules.array import column_marks, joined  # noqa: E402
-from p2vit.rtl.modules.mac_array import MacArray, pack_weights  # noqa: E402
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from rtl_checking import check  # noqa: E402
+from p2vit.numerics import Linear, Scores
+from p2vit.rtl.modules.array import column_marks, joined
+from p2vit.rtl.modules.mac_array import MacArray, pack_weights
+from p2vit.rtl.simulate import Simulation
+from rtl_checking import check
 
 CONFIGURATIONS = [
     MacArray(3, 5, depth=3),

@@ -3,11 +3,11 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.numerics import AttentionValues  # noqa: E402
-from p2vit.rtl.modules.reciprocal import Reciprocal, RowDivision  # noqa: E402
-from p2vit.rtl.modules.shifter_array import ShifterArray  # noqa: E402
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from rtl_checking import check, check_streaming_time  # noqa: E402
+from p2vit.numerics import AttentionValues
+from p2vit.rtl.modules.reciprocal import Reciprocal, RowDivision
+from p2vit.rtl.modules.shifter_array import ShifterArray
+from p2vit.rtl.simulate import Simulation
+from rtl_checking import check, check_streaming_time
 
 DIVISIONS = [
     RowDivision(3),
@@ -68,7 +68,7 @@ def test_attention_times_values_is_the_operators_own():
             }
             y = Simulation(division, division.key).run({"i": beats}, {"o": width}).outputs["o"]["y"]
             want = expected[group * 3 : group * 3 + 3, head * width : (head + 1) * width]
-            assert (y.T == want).all()
+            assert (want == y.T).all()
 
 
 @pytest.mark.slow

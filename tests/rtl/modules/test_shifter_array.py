@@ -2,8 +2,8 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.rtl.modules.shifter_array import ShifterArray  # noqa: E402
-from rtl_checking import check  # noqa: E402
+from p2vit.rtl.modules.shifter_array import ShifterArray
+from rtl_checking import check
 
 CONFIGURATIONS = [
     ShifterArray(3, 5, depth=3),

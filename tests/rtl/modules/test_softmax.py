@@ -3,10 +3,10 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.numerics import Softmax  # noqa: E402
-from p2vit.rtl.modules.softmax import SoftmaxUnit  # noqa: E402
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from rtl_checking import check  # noqa: E402
+from p2vit.numerics import Softmax
+from p2vit.rtl.modules.softmax import SoftmaxUnit
+from p2vit.rtl.simulate import Simulation
+from rtl_checking import check
 
 CONFIGURATIONS = [
     SoftmaxUnit(4),

@@ -41,12 +41,13 @@ class _Requantizing(OperatorModule):
 
     def requantized(self, pipe: Pipe, values: list[Any], amounts: list[Any], before: Any) -> None:
         """The last two stages."""
+        m = pipe.m
         a = pipe.stage(
-            twice=[self.step.first(value, amount) for value, amount in zip(values, amounts, strict=True)],
+            twice=[self.step.first(m, value, amount) for value, amount in zip(values, amounts, strict=True)],
             **self.flags(before),
         )
         flag = a.narrow if self.output_bits > 8 else None
-        b = pipe.stage(y=[self.step.second(value, flag) for value in a.twice], last=a.last)
+        b = pipe.stage(y=[self.step.second(m, value, flag) for value in a.twice], last=a.last)
         pipe.finish(y=b.y, last=b.last)
 
     def golden(self, i: Fields, values: Any) -> Streams:
@@ -249,7 +250,7 @@ class AssembleUnit(OperatorModule):
         beat = self.constants.payload
         patch = pipe.join(self.x, ~beat.prefix)
         y = [
-            Mux(beat.prefix, beat.c[k], clamp_signed(patch.x[k] + beat.c[k], self.output_bits))
+            Mux(beat.prefix, beat.c[k], clamp_signed(m, patch.x[k] + beat.c[k], self.output_bits))
             for k in range(self.lanes)
         ]
         a = pipe.stage(y=[value.as_signed() for value in y])

@@ -22,11 +22,13 @@ from p2vit.rtl.arithmetic import (
     bit_length,
     clamp_signed,
     larger,
+    largest,
     round_last_bit,
     shift_round,
     shift_with_half,
     smaller,
-    tree,
+    smallest,
+    wire,
 )
 from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
 from p2vit.rtl.modules.requantizer import ShiftStage
@@ -129,24 +131,25 @@ class LayerNormUnit(OperatorModule):
         def carried(stage: Any, *names: str) -> dict[str, Any]:
             return {name: getattr(stage, name) for name in ("turn", "last", "first", *names)}
 
-        aligned = [clamp_signed((beat.x[k] << beat.left[k])[:31].as_signed(), self.input_bits) for k in each]
+        aligned = [clamp_signed(m, (beat.x[k] << beat.left[k])[:31].as_signed(), self.input_bits) for k in each]
         s1 = pipe.stage(a=aligned, **marks, **config)
         live = [~s1.last | C(k < tail, 1) for k in each]
         s2 = pipe.stage(
             a=s1.a,
             sum=add_tree([Mux(live[k], s1.a[k], C(0, signed(1))).as_signed() for k in each]),
-            least=tree([Mux(live[k], s1.a[k], s1.a[0]).as_signed() for k in each], smaller),
-            most=tree([Mux(live[k], s1.a[k], s1.a[0]).as_signed() for k in each], larger),
+            least=smallest(m, [Mux(live[k], s1.a[k], s1.a[0]).as_signed() for k in each]),
+            most=largest(m, [Mux(live[k], s1.a[k], s1.a[0]).as_signed() for k in each]),
             **carried(s1, "epsilon", "epsilon_shift"),
         )
         # Stage 3: the row's statistics (first pass), centring with them (the others).
         total = Signal(signed(wide), reset_less=True)
         least, most = (Signal(signed(self.input_bits), reset_less=True, name=name) for name in ("least", "most"))
+        lower, upper = smaller(m, least, s2.least), larger(m, most, s2.most)
         with m.If(pipe.fires & (s2.turn == 0)):
             m.d.sync += [
                 total.eq(Mux(s2.first, 0, total) + s2.sum),
-                least.eq(Mux(s2.first, s2.least, smaller(least, s2.least))),
-                most.eq(Mux(s2.first, s2.most, larger(most, s2.most))),
+                least.eq(Mux(s2.first, s2.least, lower)),
+                most.eq(Mux(s2.first, s2.most, upper)),
             ]
         s3 = pipe.stage(
             keep=(s2.turn != 0) | s2.last,
@@ -156,13 +159,13 @@ class LayerNormUnit(OperatorModule):
         )
         high, low = (most * count - total)[:wide], (total - least * count)[:wide]
         s4 = pipe.stage(
-            centred=s3.centred, largest=larger(high, low), live=s3.live, **carried(s3, "epsilon", "epsilon_shift")
+            centred=s3.centred, largest=larger(m, high, low), live=s3.live, **carried(s3, "epsilon", "epsilon_shift")
         )
         # Stage 5: k of the row, left by the first pass.
-        k_found = (bit_length(s4.largest) - CENTRED_BITS).as_signed()
+        k_found = larger(m, (bit_length(m, s4.largest) - CENTRED_BITS).as_signed(), s4.epsilon_shift)
         k_row = Signal(signed(6), reset_less=True)
         with m.If(pipe.fires & (s4.turn == 0)):
-            m.d.sync += k_row.eq(larger(k_found, s4.epsilon_shift))
+            m.d.sync += k_row.eq(k_found)
         s5 = pipe.stage(
             keep=s4.turn != 0,
             centred=s4.centred,
@@ -170,7 +173,7 @@ class LayerNormUnit(OperatorModule):
             **carried(s4, "epsilon", "epsilon_shift"),
         )
         # Stages 6 and 7: d = c · 2^-k, and ε at the same k. Up 14 places first: k is −14 at least.
-        amount = (k_row + CENTRED_BITS)[:6]
+        amount = wire(m, (k_row + CENTRED_BITS)[:6], "centred_shift")
         s6 = pipe.stage(
             twice=[
                 shift_with_half(Cat(C(0, CENTRED_BITS), value).as_signed(), amount)[: CENTRED_BITS + 3].as_signed()
@@ -187,7 +190,8 @@ class LayerNormUnit(OperatorModule):
             **carried(s6),
         )
         # Stages 8 to 10: the sum of squares (second pass).
-        reduced = [shift_round(value, squares_shift(count))[: CENTRED_BITS + 2].as_signed() for value in s7.d]
+        fraction = squares_shift(count)
+        reduced = [wire(m, shift_round(value, fraction)[: CENTRED_BITS + 2].as_signed(), "reduced") for value in s7.d]
         squares = [(value * value)[: 2 * CENTRED_BITS + 1] for value in reduced]
         s8 = pipe.stage(
             d=s7.d,
@@ -200,10 +204,10 @@ class LayerNormUnit(OperatorModule):
         with m.If(pipe.fires & (s9.turn == 1)):
             m.d.sync += energy.eq((Mux(s9.first, 0, energy) + s9.sum)[:TOTAL_BITS])
         s10 = pipe.stage(keep=(s9.turn != 1) | s9.last, d=s9.d, epsilon=s9.epsilon, **carried(s9))
-        raw = (energy + s10.epsilon)[:TOTAL_BITS]
+        raw = wire(m, (energy + s10.epsilon)[:TOTAL_BITS], "raw")
         s11 = pipe.stage(d=s10.d, total=raw | ~raw.any(), **carried(s10))
         # Stages 12 and 13: j and the table's entry for the mantissa total · 2^-2j in [2^28, 2^30).
-        j = ((bit_length(s11.total).as_unsigned() - 29) >> 1)[:5].as_signed()
+        j = wire(m, ((bit_length(m, s11.total) - 29) >> 1)[:5].as_signed(), "j")
         raised = Cat(C(0, 2 * CENTRED_BITS), s11.total)
         mantissa = raised >> ((j + CENTRED_BITS) << 1)[:5]
         table = m.submodules.table = memory.Memory(
@@ -229,10 +233,10 @@ class LayerNormUnit(OperatorModule):
         )
         carry = {"narrow": s14.narrow} if narrow else {}
         s15 = pipe.stage(
-            twice=[self.step.first(s14.product[k], s14.amount[k]) for k in each], last=s14.last, **carry
+            twice=[self.step.first(m, s14.product[k], s14.amount[k]) for k in each], last=s14.last, **carry
         )
         flag = s15.narrow if narrow else None
-        s16 = pipe.stage(y=[self.step.second(value, flag) for value in s15.twice], last=s15.last)
+        s16 = pipe.stage(y=[self.step.second(m, value, flag) for value in s15.twice], last=s15.last)
         pipe.finish(y=s16.y, last=s16.last)
         return m
 

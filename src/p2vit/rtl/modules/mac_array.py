@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.numerics.linear import integer_matmul
 from p2vit.numerics.rounding import saturate
-from p2vit.rtl.arithmetic import add_tree
+from p2vit.rtl.arithmetic import add_tree, wire
 from p2vit.rtl.modules.array import (
     Banks,
     StationaryArray,
@@ -61,18 +61,12 @@ class MacLine(wiring.Component):
             low.append(operand * Cat(w[:4], w[3] & self.narrow).as_signed())
             high.append(operand * w[4:].as_signed())
         products = [registered("low", low), registered("high", high)]
-        sums = add_tree(products[0]), add_tree(products[1])
-        total = [
-            registered("total_0", Mux(self.narrow_sum, sums[0], sums[0] + (sums[1] << 4)).as_signed()),
-            registered("total_1", sums[1]),
-        ]
+        sums = [wire(m, add_tree(product), "sum") for product in products]
+        columns = [Mux(self.narrow_sum, sums[0], sums[0] + (sums[1] << 4)).as_signed(), sums[1]]
+        total = [registered(f"total_{column}", value) for column, value in enumerate(columns)]
         acc = [Signal(signed(32), name=f"accumulator_{column}", reset_less=True) for column in range(2)]
         with m.If(self.advance):
-            m.d.sync += [*assign(products, [low, high])]
-            m.d.sync += [
-                total[0].eq(Mux(self.narrow_sum, sums[0], sums[0] + (sums[1] << 4))),
-                total[1].eq(sums[1]),
-            ]
+            m.d.sync += [*assign(products, [low, high]), *assign(total, columns)]
         with m.If(self.accumulate):
             for column in range(2):
                 base = Mux(self.first, self.bias.word_select(column, 32), acc[column])

@@ -52,7 +52,7 @@ class Reciprocal(OperatorModule):
         rest = Signal(TOTAL_BITS + 1, reset_less=True)
         quotient = Signal(STEPS, reset_less=True)
         n = Signal(5, reset_less=True)
-        length = bit_length(self.i.payload.total)
+        length = bit_length(m, self.i.payload.total)
         m.d.comb += [
             self.i.ready.eq(~busy & ~full),
             self.o.valid.eq(full),
@@ -161,9 +161,9 @@ class RowDivision(OperatorModule):
         c = pipe.stage(
             product=[(b.a[k] * b.r[k])[:32].as_signed() for k in each], amount=b.amount, **carried(b)
         )
-        d = pipe.stage(twice=[self.step.first(c.product[k], c.amount[k]) for k in each], **carried(c))
+        d = pipe.stage(twice=[self.step.first(m, c.product[k], c.amount[k]) for k in each], **carried(c))
         flag = d.narrow if narrow else None
-        e = pipe.stage(y=[self.step.second(value, flag) for value in d.twice], last=d.last)
+        e = pipe.stage(y=[self.step.second(m, value, flag) for value in d.twice], last=d.last)
         pipe.finish(y=e.y, last=e.last)
         return m
 

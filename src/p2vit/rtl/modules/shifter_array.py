@@ -50,10 +50,11 @@ class ShifterLine(wiring.Component):
             code, v = word.word_select(k, STORED_BITS), self.v.word_select(k, 8).as_signed()
             terms.append(Mux(code[4], v << code[:4], C(0, signed(23))))
         shifted = registered("shifted", terms)
-        total = registered("total", add_tree(shifted))
+        column = add_tree(shifted)
+        total = registered("total", column)
         acc = Signal(signed(32), reset_less=True)
         with m.If(self.advance):
-            m.d.sync += [*assign(shifted, terms), total.eq(add_tree(shifted))]
+            m.d.sync += [*assign(shifted, terms), total.eq(column)]
         with m.If(self.accumulate):
             m.d.sync += acc.eq(Mux(self.first, 0, acc) + total)
         m.d.comb += self.acc.eq(acc)

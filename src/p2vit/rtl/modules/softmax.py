@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from p2vit.numerics import AttentionValues, Softmax
 from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS
-from p2vit.rtl.arithmetic import add_tree, larger, round_last_bit, shift_round, shift_with_half, tree
+from p2vit.rtl.arithmetic import add_tree, larger, largest, round_last_bit, shift_round, shift_with_half, wire
 from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
@@ -83,7 +83,7 @@ class SoftmaxUnit(OperatorModule):
                 m.d.sync += second.eq(~second)
         live = [beat.live > k for k in each]
         most_negative = C(-(1 << 31), signed(32))
-        lowest = tree([Mux(live[k], beat.s[k], most_negative).as_signed() for k in each], larger)
+        highest = largest(m, [Mux(live[k], beat.s[k], most_negative).as_signed() for k in each])
 
         def carried(stage: Any) -> dict[str, Any]:
             names = ("live", "last", "first", *(("guard",) if log2 else ()))
@@ -92,7 +92,7 @@ class SoftmaxUnit(OperatorModule):
         guard = {"guard": beat.guard} if log2 else {}
         a = pipe.stage(
             s=[beat.s[k] for k in each],
-            most=lowest,
+            most=highest,
             second=second,
             live=live,
             last=beat.last,
@@ -101,8 +101,9 @@ class SoftmaxUnit(OperatorModule):
             **guard,
         )
         maximum = Signal(signed(32), reset_less=True)
+        upper = larger(m, maximum, a.most)
         with m.If(pipe.fires & ~a.second):
-            m.d.sync += maximum.eq(Mux(a.first, a.most, larger(maximum, a.most)))
+            m.d.sync += maximum.eq(Mux(a.first, a.most, upper))
         b = pipe.stage(
             keep=a.second,
             distance=[(maximum - a.s[k])[:32] for k in each],
@@ -111,13 +112,13 @@ class SoftmaxUnit(OperatorModule):
             **carried(a),
         )
         c = pipe.stage(
-            twice=[self._saturated(Cat(C(0, MOST_LEFT), value), b.amount) for value in b.distance], **carried(b)
+            twice=[self._saturated(m, Cat(C(0, MOST_LEFT), value), b.amount) for value in b.distance], **carried(b)
         )
-        half = [round_last_bit(value)[: DISTANCE_BITS + 1] for value in c.twice]
+        half = [wire(m, round_last_bit(value)[: DISTANCE_BITS + 1], "half") for value in c.twice]
         z = [Mux(value[-1], C(-1, DISTANCE_BITS), value[:DISTANCE_BITS])[:DISTANCE_BITS] for value in half]
         d = pipe.stage(z=z, **carried(c))
         e = pipe.stage(u=[((value * (LOG2_E >> 1)) >> 15)[:16] for value in d.z], **carried(d))
-        last = self._log2_codes(pipe, e, carried) if log2 else self._linear_codes(m, pipe, e, carried)
+        last = self._log2_codes(m, pipe, e, carried) if log2 else self._linear_codes(m, pipe, e, carried)
         weights = [
             Mux(last.live[k], self._weight(last, k) if log2 else last.code[k], C(0)) for k in each
         ]
@@ -131,16 +132,16 @@ class SoftmaxUnit(OperatorModule):
         return m
 
     @staticmethod
-    def _saturated(distance: Any, amount: Any) -> Any:
+    def _saturated(m: Module, distance: Any, amount: Any) -> Any:
         """2 · distance · 2^-shift, floored, at most 2^18 − 1: it rounds to 2^17, which z's clamp cuts."""
-        twice = shift_with_half(distance, amount)
+        twice = wire(m, shift_with_half(distance, amount), "twice")
         kept = DISTANCE_BITS + 1
         return Mux(twice[kept:].any(), C((1 << kept) - 1, kept), twice[:kept])[:kept]
 
     @staticmethod
-    def _log2_codes(pipe: Pipe, e: Any, carried: Any) -> Any:
+    def _log2_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
         """min(15, round(u))."""
-        rounded = [shift_round(value, OCTAVE_FRACTION)[:6] for value in e.u]
+        rounded = [wire(m, shift_round(value, OCTAVE_FRACTION)[:6], "octave") for value in e.u]
         codes = [Mux(alive & ~value[4:].any(), value[:4], 15)[:4] for value, alive in zip(rounded, e.live, strict=True)]
         return pipe.stage(code=codes, **carried(e))
 
@@ -169,7 +170,7 @@ class SoftmaxUnit(OperatorModule):
         g = pipe.stage(twice=shifted, **carried(f))
         codes = []
         for value, alive in zip(g.twice, g.live, strict=True):
-            code = round_last_bit(value)[:10]
+            code = wire(m, round_last_bit(value)[:10], "rounded")
             codes.append(Mux(alive, Mux(code[8:].any(), 255, code[:8]), 0)[:8])
         return pipe.stage(code=codes, **carried(g))
 
