@@ -147,7 +147,7 @@ class StationaryArray(OperatorModule):
             index = np.arange(len(last))
             steps = index - np.maximum.accumulate(np.where(np.isin(index, begins), index, 0))
             yield held[:, steps], beats, begins
-            row_start, beat_start = row_end, beat_end
+            row_start, beat_start = int(row_end), int(beat_end)
 
     #: Name of the stream whose operand is broadcast.
     streamed = "weights"

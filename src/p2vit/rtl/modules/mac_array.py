@@ -81,8 +81,7 @@ class MacArray(StationaryArray):
     Streams:
         rows: ``data`` [lanes] 8 bits, ``line``, ``step``; ``last`` ends a row group and lets the array start on it.
         weights: ``w`` [lanes] 8 bits, or two 4-bit weights each (column 0 in the lower half) where ``narrow``;
-            ``bias`` [2] int32, read at a column's first beat; ``unsigned_rows`` (if built for codes): rows are unsigned;
-            ``last`` ends a column, ``done`` with it the row group.
+            ``bias`` [2] int32, read at a column's first beat; ``unsigned_rows`` (if built for codes); ``last`` ends a column, ``done`` with it the row group.
         o: ``acc`` int32 [2·lines], column 0 then column 1; ``narrow``: column 1 is meant; ``done``.
 
     Latency 4 from a column's last beat (read | multiply | add | accumulate), one beat per cycle, also from column to
@@ -197,7 +196,8 @@ class MacArray(StationaryArray):
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
         """Row groups of one to ``depth`` steps, wide and narrow columns mixed."""
-        rows, weights = [], []
+        rows: list[Any] = []
+        weights: list[Any] = []
         while sum(len(part["last"]) for part in weights) < beats:
             steps, columns = int(rng.integers(1, self.depth, endpoint=True)), int(rng.integers(1, 40))
             count = steps * columns

@@ -147,7 +147,8 @@ class ShifterArray(StationaryArray):
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
         """Row groups of one to ``depth`` steps, every guard."""
-        rows, values = [], []
+        rows: list[Any] = []
+        values: list[Any] = []
         while sum(len(part["last"]) for part in values) < beats:
             steps, columns = int(rng.integers(1, self.depth, endpoint=True)), int(rng.integers(1, 40))
             part = self.row_sample(corners(rng, 4, (self.lines, steps, self.lanes), signed=False))

@@ -45,7 +45,8 @@ class SoftmaxUnit(OperatorModule):
         """
         self.lanes, self.form = lanes_, form
         self.code_bits = 8 if form == "linear" else 4
-        self.timing = Timing(10 if form == "linear" else 8, note="of the second pass; two passes of ⌈keys / lanes⌉ beats")
+        latency = 10 if form == "linear" else 8
+        self.timing = Timing(latency, note="of the second pass; two passes of ⌈keys / lanes⌉ beats")
         extra = {} if form == "linear" else {"guard": 4}
         super().__init__(
             {
