@@ -1,9 +1,21 @@
-"""Combinational arithmetic of the operators: the one rounding rule, saturation, leading ones, adder trees."""
+"""Combinational arithmetic of the operators: the one rounding rule, saturation, leading ones, adder trees.
+
+An Amaranth expression is emitted once for each place that uses it, so whatever is used more than once is given a
+wire first: functions that do so take the module.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amaranth.hdl import C, Cat, Mux, Value, signed
+from amaranth.hdl import C, Cat, Module, Mux, Shape, Signal, Value
+
+
+def wire(m: Module, value: Any, name: str = "wire") -> Signal:
+    """A signal that carries a value, to be used any number of times."""
+    cast = Value.cast(value)
+    carried = Signal(Shape(len(cast), cast.shape().signed), name=name)
+    m.d.comb += carried.eq(cast)
+    return carried
 
 
 def width_of(value: Any) -> int:
@@ -33,37 +45,39 @@ def shift_round(x: Any, shift: Any) -> Value:
     return round_last_bit(shift_with_half(x, shift))
 
 
-def clamp_signed(x: Any, bits: int) -> Value:
+def clamp_signed(m: Module, x: Any, bits: int) -> Value:
     """Saturate a signed value to a width; as it is where it fits anyway."""
-    cast = Value.cast(x)
-    if len(cast) <= bits:
-        return cast.as_signed()
+    if len(Value.cast(x)) <= bits:
+        return Value.cast(x).as_signed()
+    cast = wire(m, x, "unclamped")
     over = cast[bits - 1 : -1]
     sign = cast[-1]
     fits = Mux(sign, over.all(), ~over.any())
     return Mux(fits, cast[:bits], Cat((~sign).replicate(bits - 1), sign)).as_signed()
 
 
-def clamp_either(x: Any, bits: int, narrow: Any | None) -> Value:
+def clamp_either(m: Module, x: Any, bits: int, narrow: Any | None) -> Value:
     """Saturate to ``bits``, or to 8 where ``narrow``; ``narrow`` is None for modules of one width."""
-    wide = clamp_signed(x, bits)
-    return wide if narrow is None else Mux(narrow, clamp_signed(wide, 8), wide).as_signed()
+    if narrow is None:
+        return clamp_signed(m, x, bits)
+    wide = wire(m, clamp_signed(m, x, bits), "clamped")
+    return Mux(narrow, clamp_signed(m, wide, 8), wide).as_signed()
 
 
-def bit_length(x: Any) -> Value:
+def bit_length(m: Module, x: Any) -> Value:
     """Position of the leading one plus one, 0 for 0: a tree, as :func:`p2vit.numerics.rounding.bit_length`."""
-    rest: Any = Value.cast(x)
+    rest: Any = wire(m, x, "leading")
     count: list[Any] = []
     step = 1
     while step * 2 < len(rest):
         step *= 2
     while step:
-        high = rest[step:].any() if step < len(rest) else C(0, 1)
-        rest = Mux(high, rest[step : step * 2], rest[:step])
+        high = wire(m, rest[step:].any() if step < len(rest) else C(0, 1), f"above_{step}")
+        rest = wire(m, Mux(high, rest[step : step * 2], rest[:step]), f"rest_{step}")
         count.append(high)
         step //= 2
     # `rest` is now the single bit at the leading one's place.
-    return Cat(*reversed(count)) + rest[0]
+    return wire(m, Cat(*reversed(count)) + rest[0], "length")
 
 
 def tree(values: Sequence[Any], combine: Callable[[Any, Any], Any]) -> Any:
@@ -79,36 +93,23 @@ def add_tree(values: Sequence[Any]) -> Value:
     return tree(values, lambda a, b: a + b)
 
 
-def larger(a: Any, b: Any) -> Value:
+def larger(m: Module, a: Any, b: Any) -> Value:
     """Maximum of two values of one signedness."""
-    return Mux(Value.cast(a) >= Value.cast(b), a, b)
+    x, y = wire(m, a), wire(m, b)
+    return wire(m, Mux(x >= y, x, y), "larger")
 
 
-def smaller(a: Any, b: Any) -> Value:
+def smaller(m: Module, a: Any, b: Any) -> Value:
     """Minimum of two values of one signedness."""
-    return Mux(Value.cast(a) <= Value.cast(b), a, b)
+    x, y = wire(m, a), wire(m, b)
+    return wire(m, Mux(x <= y, x, y), "smaller")
 
 
-def signed_value(x: Any, bits: int) -> Value:
-    """The lowest bits as a signed number; the caller has proved that nothing is lost."""
-    cast = Value.cast(x)
-    if len(cast) < bits:
-        return cast.as_signed() if cast.shape().signed else Cat(cast, C(0, bits - len(cast))).as_signed()
-    return cast[:bits].as_signed()
+def largest(m: Module, values: Sequence[Any]) -> Value:
+    """Maximum of one or more values."""
+    return tree(values, lambda a, b: larger(m, a, b))
 
 
-__all__ = [
-    "add_tree",
-    "bit_length",
-    "clamp_either",
-    "clamp_signed",
-    "larger",
-    "round_last_bit",
-    "shift_round",
-    "shift_with_half",
-    "signed",
-    "signed_value",
-    "smaller",
-    "tree",
-    "width_of",
-]
+def smallest(m: Module, values: Sequence[Any]) -> Value:
+    """Minimum of one or more values."""
+    return tree(values, lambda a, b: smaller(m, a, b))

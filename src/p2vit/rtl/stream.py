@@ -70,13 +70,28 @@ class Pipe:
         valid: A beat is in front of the stage that is added next.
     """
 
-    def __init__(self, m: Module, i: Any, o: Any) -> None:
+    def __init__(self, m: Module, i: Any, o: Any, gate: Any = 1) -> None:
+        """Start a pipeline.
+
+        Args:
+            m: The module it is in.
+            i: Input stream.
+            o: Output stream.
+            gate: Beats are taken; where it is 0 the input waits and what is inside goes on.
+        """
         self.m = m
         self.o = o
         self.stages = 0
         self.advance = Signal(name="advance")
-        self.valid: Any = i.valid
-        m.d.comb += [self.advance.eq(~o.valid | o.ready), i.ready.eq(self.advance)]
+        self.valid: Any = i.valid & gate
+        self.free = Signal(name="free")
+        self.starved = Signal(name="starved")
+        self.offered = Signal(name="offered")
+        m.d.comb += [
+            self.free.eq(~self.offered | o.ready),
+            self.advance.eq(self.free & ~self.starved),
+            i.ready.eq(self.advance & gate),
+        ]
 
     @property
     def fires(self) -> Value:
@@ -103,9 +118,28 @@ class Pipe:
         self.valid = valid
         return SimpleNamespace(**held)
 
+    def join(self, side: Any, wanted: Any = 1) -> Any:
+        """Take a beat of another stream with each beat in front of the next stage; without one everything waits.
+
+        One stream can be joined per pipeline.
+
+        Args:
+            side: The stream.
+            wanted: This beat needs one.
+
+        Returns:
+            The side stream's payload.
+        """
+        needed = self.valid & wanted
+        self.m.d.comb += [self.starved.eq(needed & ~side.valid), side.ready.eq(self.free & needed)]
+        return side.payload
+
     def finish(self, **fields: Any) -> None:
         """Connect the last stage to the output's payload."""
-        self.m.d.comb += self.o.valid.eq(self.valid)
+        self.m.d.comb += [self.offered.eq(self.valid), self.o.valid.eq(self.valid)]
+        # While a joined stream is waited for nothing moves, but the last stage's beat may be taken.
+        with self.m.If(self.starved & self.o.ready):
+            self.m.d.sync += self.valid.eq(0)
         for name, value in fields.items():
             field = getattr(self.o.payload, name)
             if isinstance(value, list):

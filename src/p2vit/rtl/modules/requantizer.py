@@ -35,17 +35,17 @@ class ShiftStage:
         """Shape of the shift amount's field."""
         return unsigned(self.shift_bits) if self.least >= 0 else signed(self.shift_bits)
 
-    def first(self, x: Any, shift: Any) -> Value:
+    def first(self, m: Module, x: Any, shift: Any) -> Value:
         """``2 · x · 2^-shift``, floored, saturated to two bits more than the output needs."""
         cast = Value.cast(x)
         if self.left:
             shift = Mux(shift < -self.left, C(0), shift + self.left)[: (self.most + self.left).bit_length()]
             cast = Cat(C(0, self.left), cast).as_signed()
-        return clamp_signed(shift_with_half(cast, shift), self.output_bits + 1)
+        return clamp_signed(m, shift_with_half(cast, shift), self.output_bits + 1)
 
-    def second(self, twice: Any, narrow: Any | None = None) -> Value:
+    def second(self, m: Module, twice: Any, narrow: Any | None = None) -> Value:
         """Round the last bit and saturate to the output's width, or to 8 bits."""
-        return clamp_either(round_last_bit(twice), self.output_bits, narrow)
+        return clamp_either(m, round_last_bit(twice), self.output_bits, narrow)
 
 
 class Requantizer(OperatorModule):
@@ -102,12 +102,12 @@ class Requantizer(OperatorModule):
         beat = self.i.payload
         narrow = {"narrow": beat.narrow} if self.output_bits > 8 else {}
         a = pipe.stage(
-            twice=[self.step.first(beat.x[k], beat.shift[k]) for k in range(self.lanes)],
+            twice=[self.step.first(m, beat.x[k], beat.shift[k]) for k in range(self.lanes)],
             last=beat.last,
             **narrow,
         )
         flag = a.narrow if narrow else None
-        b = pipe.stage(y=[self.step.second(value, flag) for value in a.twice], last=a.last)
+        b = pipe.stage(y=[self.step.second(m, value, flag) for value in a.twice], last=a.last)
         pipe.finish(y=b.y, last=b.last)
         return m
 

@@ -30,7 +30,8 @@ def to_verilog(module: Any, name: str) -> str:
     """Verilog text of an Amaranth component: no attributes, no paths, no dates.
 
     Args:
-        module: A ``wiring.Component``, or RTLIL text.
+        module: A ``wiring.Component``, or RTLIL text. Where it has a method ``parts``, the components that it
+            instantiates by name (name → component) are written behind it, each once.
         name: Name of the top module.
 
     Raises:
@@ -49,9 +50,10 @@ def to_verilog(module: Any, name: str) -> str:
         body = re.sub(r"\$auto\$[\w.]+:\d+:dump_module", "$initial", body)
         (folder / "design.v").write_text(_HEADER.format(version=yosys_version()) + body, encoding="utf-8")
 
-    return cached("verilog", [text, name, yosys_version(), _HEADER], "design.v", make).read_text(
-        encoding="utf-8"
-    )
+    made = cached("verilog", [text, name, yosys_version(), _HEADER], "design.v", make)
+    parts = module.parts() if hasattr(module, "parts") else {}
+    texts = [to_verilog(part, part_name) for part_name, part in parts.items()]
+    return "\n".join([made.read_text(encoding="utf-8"), *texts])
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:

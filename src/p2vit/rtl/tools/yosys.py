@@ -1,5 +1,6 @@
 """Yosys through its Python wheel, always in a child process: an error in a pass ends the process it runs in."""
 
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -7,15 +8,17 @@ from importlib import metadata
 from pathlib import Path
 
 from p2vit.errors import MissingPackageError
+from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.process import run_tool
 
-# Each pass is echoed by the wheel; `tee -q` keeps the rest quiet. Logs that matter go to files (`tee -o`).
+# The wheel says why it ends the process in the log only, so there is one.
+_LOG = "yosys.log"
 _CHILD = """
 import sys
 from pyosys import libyosys
 design = libyosys.Design()
 for line in sys.stdin.read().splitlines():
-    libyosys.run_pass(line if line.startswith("tee ") else "tee -q " + line, design)
+    libyosys.run_pass(line if line.startswith("tee ") else "tee -q -a yosys.log " + line, design)
 """
 
 
@@ -47,4 +50,11 @@ def run_yosys(passes: Sequence[str], what: str, folder: Path, timeout: float | N
     """
     yosys_version()
     script = "\n".join(passes)
-    run_tool([sys.executable, "-c", _CHILD], what, folder=folder, stdin=script, timeout=timeout)
+    try:
+        run_tool([sys.executable, "-c", _CHILD], what, folder=folder, stdin=script, timeout=timeout)
+    except RtlError as error:
+        log = folder / _LOG
+        said = re.findall(r"^ERROR: (.*)", log.read_text(errors="replace"), re.MULTILINE) if log.exists() else []
+        if not said:
+            raise
+        raise RtlError(f"{what} failed: {said[-1]}") from None
