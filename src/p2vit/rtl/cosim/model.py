@@ -35,6 +35,16 @@ class MemoryBehaviour:
     descriptor_stall: float = 0.0
     seed: int = 0
 
+    @property
+    def stalls(self) -> bool:
+        """Whether anything stalls at all."""
+        return any((self.read_stall, self.answer_stall, self.write_stall, self.descriptor_stall))
+
+    @classmethod
+    def random(cls, share: float, latency: int = MEMORY_LATENCY, seed: int = 0) -> "MemoryBehaviour":
+        """Every side stalls in that share of the cycles."""
+        return cls(latency, share, share, share, share, seed)
+
 
 class _Options(ctypes.Structure):
     _fields_ = (
