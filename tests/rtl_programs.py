@@ -22,7 +22,9 @@ CONFIGURATIONS = [
     RtlMachine(lines=3, lanes=16, row_rows=8, weight_rows=16, columns=48, vector_columns=96, table_groups=1),
     RtlMachine(lines=12, lanes=4, **_SMALL),
     RtlMachine(lines=7, lanes=10, row_rows=10, weight_rows=21, columns=33, vector_columns=91, table_groups=3),
-    RtlMachine(lines=2, lanes=2, row_rows=64, weight_rows=200, columns=16, vector_columns=128, table_groups=2),
+    RtlMachine(
+        lines=2, lanes=2, row_rows=64, weight_rows=200, columns=16, vector_columns=128, table_groups=2
+    ),
     RtlMachine(lines=20, lanes=12, **_SMALL),
     RtlMachine(lines=8, lanes=8, shifters=False, **_SMALL),
 ]
@@ -35,7 +37,8 @@ PROGRAMS = {
     "mean": {"pool": "mean", "prefix": 0, "weight_bits": 3},
     "registers": {"prefix": 6, "image": (8, 16), "depth": 1},
     "odd sizes": {
-        "image": (6, 6), "patch": 2, "dim": 44, "heads": 4, "mlp": 58, "classes": 67, "depth": 1, "form": "log2", "seed": 3,
+        "image": (6, 6), "patch": 2, "dim": 44, "heads": 4, "mlp": 58, "classes": 67, "depth": 1, "form": "log2",
+        "seed": 3,
     },
 }  # fmt: skip
 

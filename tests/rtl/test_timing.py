@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def test_spans_of_an_engine_do_not_overlap():
     timing = rtl_timing(compiled("linear", ODD).descriptors, ODD)
     for kind in (Kind.ARRAY, Kind.VECTOR):
         spans = [span for span in timing.spans if span.descriptor.kind == kind]
-        assert all(a.end < b.start for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.end < b.start for a, b in pairwise(spans))
 
 
 def test_cycles_per_node_add_up_to_the_last_store():

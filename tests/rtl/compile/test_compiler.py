@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,16 +28,22 @@ def test_a_load_waits_for_stores_before_it_in_the_stream():
 def test_tensors_do_not_overlap():
     done = compiled("odd sizes", ODD)
     spans = sorted((place.base, place.base + place.words) for place in done.places.values())
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
     assert spans[-1][1] <= len(done.image) - done.constant_words
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"row_rows": 4}, r"rows have 48 terms; a line holds row_rows × lanes = 24; raise row_rows to 8 or more"),
+        (
+            {"row_rows": 4},
+            r"rows have 48 terms; a line holds row_rows × lanes = 24; raise row_rows to 8 or more",
+        ),
         ({"weight_rows": 5}, r"take 8 rows of the weight buffer; it has 5; raise weight_rows to 8 or more"),
-        ({"vector_columns": 40}, r"normalises 48 channels; vector_columns is 40; raise vector_columns to 48 or more"),
+        (
+            {"vector_columns": 40},
+            r"normalises 48 channels; vector_columns is 40; raise vector_columns to 48 or more",
+        ),
         ({"vector_columns": 9}, r"patches: one row of a patch has 12 bytes; vector_columns is 9"),
     ],
 )
@@ -46,7 +53,9 @@ def test_a_machine_too_small_is_refused_with_the_lever(change, message):
 
 
 def test_log2_codes_need_shifters():
-    with pytest.raises(UnfitProgramError, match="codes are log2, and the machine has no shifters; set shifters"):
+    with pytest.raises(
+        UnfitProgramError, match="codes are log2, and the machine has no shifters; set shifters"
+    ):
         compile_program(program("log2"), replace(ODD, shifters=False))
 
 
@@ -61,7 +70,9 @@ def changed(name: str, **fields: object) -> IntegerProgram:
 
 def test_a_shift_too_far_left_is_refused():
     shift = np.full(48, -9, np.int8)
-    with pytest.raises(UnfitProgramError, match=r"attn\.q: it shifts left by 9 bits; the re-quantizer does at most 7"):
+    with pytest.raises(
+        UnfitProgramError, match=r"attn\.q: it shifts left by 9 bits; the re-quantizer does at most 7"
+    ):
         compile_program(changed("blocks.0.attn.q", shift=shift), ODD)
     with pytest.raises(UnfitProgramError, match=r"attn\.v: it shifts left by 9 bits"):
         compile_program(changed("blocks.0.attn.v", shift=shift), ODD)
@@ -75,7 +86,9 @@ def test_a_graph_without_a_form_is_refused():
     at = next(i for i, n in enumerate(nodes) if n.name == "blocks.0.attn.values")
     # Keys used as values too: they would have to be written both ways.
     nodes[at] = Node(nodes[at].name, nodes[at].operator, (nodes[at].inputs[0], "blocks.0.attn.k"))
-    with pytest.raises(UnfitProgramError, match=r"attn\.k, which is not a linear layer's output that it alone reads"):
+    with pytest.raises(
+        UnfitProgramError, match=r"attn\.k, which is not a linear layer's output that it alone reads"
+    ):
         compile_program(replace(whole, nodes=tuple(nodes)), ODD)
 
 
@@ -109,6 +122,8 @@ def test_an_operator_of_no_engine_is_refused():
         def bounds(self, *ranges):
             raise NotImplementedError
 
-    nodes = tuple(Node(n.name, Nothing(), n.inputs) if n.name == "blocks.0.mlp.gelu" else n for n in whole.nodes)
+    nodes = tuple(
+        Node(n.name, Nothing(), n.inputs) if n.name == "blocks.0.mlp.gelu" else n for n in whole.nodes
+    )
     with pytest.raises(UnfitProgramError, match=r"gelu: no engine of the accelerator executes Nothing"):
         compile_program(replace(whole, nodes=nodes), ODD)

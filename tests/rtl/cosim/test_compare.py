@@ -19,12 +19,17 @@ SMALL = machine_of("rtl-small")
 
 
 @pytest.mark.parametrize(
-    ("bits", "method"), [("w8a8", "p2vit"), ("w4a8", "p2vit"), ("w8a8", "p2vit-log2"), ("w8a8", "p2vit-residual8")]
+    ("bits", "method"),
+    [("w8a8", "p2vit"), ("w4a8", "p2vit"), ("w8a8", "p2vit-log2"), ("w8a8", "p2vit-residual8")],
 )
 def test_digits_photos_through_the_rtl(digits, bits, method):
     digits_program = load(digits(bits, method))
     done = compile_program(digits_program, SMALL)
-    photos = [one for batch, _ in open_photos("digits", digits_program.preprocessing).evaluation(2, 1) for one in batch]
+    photos = [
+        one
+        for batch, _ in open_photos("digits", digits_program.preprocessing).evaluation(2, 1)
+        for one in batch
+    ]
     found = cosimulate(done, model(SMALL), ReferenceExecutor(digits_program), photos)
     assert found.images == 2
     assert found.tensors_compared == 2 * len(digits_program.nodes)
@@ -37,8 +42,14 @@ def test_digits_photos_through_the_rtl(digits, bits, method):
 def test_stalled_photos_are_equal_and_slower(digits):
     digits_program = load(digits())
     done = compile_program(digits_program, SMALL)
-    photos = [one for batch, _ in open_photos("digits", digits_program.preprocessing).evaluation(1, 1) for one in batch]
-    found = cosimulate(done, model(SMALL), ReferenceExecutor(digits_program), photos, MemoryBehaviour.random(0.3))
+    photos = [
+        one
+        for batch, _ in open_photos("digits", digits_program.preprocessing).evaluation(1, 1)
+        for one in batch
+    ]
+    found = cosimulate(
+        done, model(SMALL), ReferenceExecutor(digits_program), photos, MemoryBehaviour.random(0.3)
+    )
     assert found.mismatches == 0
     assert found.cycles > found.predicted
 

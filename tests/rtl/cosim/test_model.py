@@ -48,7 +48,9 @@ def test_a_wrong_weight_is_seen_where_it_is_read():
 
 
 def test_an_end_that_does_not_come_and_an_address_outside_are_defects():
-    with pytest.raises(RtlError, match=r"did not end within 500 cycles; \d+ of \d+ stores were done, the next belongs to"):
+    with pytest.raises(
+        RtlError, match=r"did not end within 500 cycles; \d+ of \d+ stores were done, the next belongs"
+    ):
         model(ODD).run(compiled("linear", ODD), random_pixels(program("linear"), 1)[0], max_cycles=500)
     right = compiled("linear", ODD)
     short = dataclasses.replace(right, image=right.image[:100])

@@ -49,7 +49,9 @@ def expected_memory(compiled: CompiledProgram, executor: Executor, pixels: IntAr
     memory = np.zeros((len(compiled.image) - compiled.constant_words, compiled.machine.lines), np.uint8)
     for name in names:
         place = compiled.places[name]
-        memory[place.base : place.base + place.words] = place.encode(compiled.matrices(tensors[name][0], name))
+        memory[place.base : place.base + place.words] = place.encode(
+            compiled.matrices(tensors[name][0], name)
+        )
     return memory
 
 
@@ -73,7 +75,11 @@ def write_bundle(
         MissingPackageError: Amaranth or pyosys is not installed.
     """
     if folder.exists() and (not overwrite or not (folder / MANIFEST).exists()):
-        lever = "allow overwriting (--overwrite)" if (folder / MANIFEST).exists() else "it was not written by p2vit rtl"
+        lever = (
+            "allow overwriting (--overwrite)"
+            if (folder / MANIFEST).exists()
+            else "it was not written by p2vit rtl"
+        )
         raise P2vitError(f"{folder}: exists already; choose another name, or {lever}")
     machine, program = compiled.machine, compiled.program
     verilog = accelerator_verilog(machine)
@@ -121,7 +127,11 @@ def write_bundle(
             {"name": name.removesuffix(".v"), "file": f"rtl/{name}", "lines": text.count("\n")}
             for name, text in verilog.items()
         ],
-        "memory": {"words": len(compiled.image), "bytes_per_word": machine.lines, "tensor_words": tensor_words},
+        "memory": {
+            "words": len(compiled.image),
+            "bytes_per_word": machine.lines,
+            "tensor_words": tensor_words,
+        },
         "descriptors": len(descriptors),
         "cycles": timing.cycles,
         "array_busy": timing.array_busy,

@@ -84,8 +84,10 @@ class _Compiler:
     def fastest(self) -> tuple[Descriptor, ...]:
         """Of the orders that can be tried, the one that takes the fewest cycles."""
         units, lines = self.emit.units, self.machine.lines
-        orders = [descriptors(units), *(descriptors(merged(units, lines, rule)) for rule in RULES)]
-        return tuple(min(orders, key=lambda order: rtl_timing(order, self.machine, MEMORY_LATENCY).cycles))
+        orders: list[list[Descriptor]] = [descriptors(units)]
+        orders += [descriptors(merged(units, lines, rule)) for rule in RULES]
+        cycles = [rtl_timing(order, self.machine, MEMORY_LATENCY).cycles for order in orders]
+        return tuple(orders[cycles.index(min(cycles))])
 
     def place(self, plan: Plan, node: Node) -> Place:
         """Room for a node's output."""

@@ -16,6 +16,7 @@ from p2vit.numerics import (
     SumTokens,
 )
 from p2vit.numerics.layernorm import squares_shift
+from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import Node
 from p2vit.rtl.compile.emitter import Emitter, Region
 from p2vit.rtl.compile.errors import require
@@ -54,7 +55,9 @@ class VectorEmitter:
         rows_at_once = min(size, machine.vector_columns // run)
         pitch, wrap = run, size * pixel_row - (grid - 1) * run
         fits = pitch // lines < 256 and wrap // lines < 1 << 16 and grid < 1 << 12
-        require(fits, node.name, f"images are {width} pixels wide", "the gather's steps are at most 2^16 words")
+        require(
+            fits, node.name, f"images are {width} pixels wide", "the gather's steps are at most 2^16 words"
+        )
         for group in range(place.first_row // lines, place.groups):
             first = max(0, place.first_row - group * lines)
             end = min(lines, place.first_row + place.rows - group * lines)
@@ -63,7 +66,8 @@ class VectorEmitter:
                 count = min(rows_at_once, size - top)
                 at = (patch // grid * size + top) * pixel_row + patch % grid * run
                 emit.load(
-                    dest=Dest.VECTOR, open=1, close=1, gather=1, planes=1, address=pixels + at // lines, byte=at % lines,
+                    dest=Dest.VECTOR, open=1, close=1, gather=1, planes=1, address=pixels + at // lines,
+                    byte=at % lines,
                     inner=run, outer=count, line_first=first, line_end=end, grid_column=patch % grid, grid_width=grid,
                     pitch_word=pitch // lines, pitch_byte=pitch % lines, wrap_word=wrap // lines,
                     wrap_byte=wrap % lines, stride=pixel_row // lines, row_byte=pixel_row % lines,
@@ -94,10 +98,8 @@ class VectorEmitter:
             )
             most = max(1, min(tile // width, machine.vector_columns // width, machine.table_groups)) * width
         for first, columns, groups in self.tiles(place, most):
-            used = range(0, 1) if len(tables) == 1 else range(first // width, (first + columns) // width)
-            emit.load(
-                dest=Dest.TABLE, open=1, close=1, inner=256 * len(used), address=base + 256 * used[0]
-            )
+            used = range(1) if len(tables) == 1 else range(first // width, (first + columns) // width)
+            emit.load(dest=Dest.TABLE, open=1, close=1, inner=256 * len(used), address=base + 256 * used[0])
             for group in groups:
                 self.fetch(node.inputs[0], source, group, first, columns)
                 self.run(
@@ -159,7 +161,9 @@ class VectorEmitter:
             "give its gain a finer exponent",
         )
         parameters = self.emit.memory.constant(
-            column_parameters(self.machine.lines, gain=operator.gain, bias=operator.bias, shift=operator.shift)
+            column_parameters(
+                self.machine.lines, gain=operator.gain, bias=operator.bias, shift=operator.shift
+            )
         )
         for first, columns, groups in self.tiles(place):
             self.parameters(parameters, first, columns)
@@ -175,7 +179,8 @@ class VectorEmitter:
         """A sum over lines and groups; taking one token is the sum of that token alone."""
         operator, lines = node.operator, self.machine.lines
         if isinstance(operator, SelectToken):
-            start, count, shift = operator.index, 1, np.zeros(1, np.int8)
+            start, count = operator.index, 1
+            shift: IntArray = np.zeros(1, np.int8)
         else:
             assert isinstance(operator, SumTokens)
             start, count, shift = operator.first, operator.count, operator.shift

@@ -81,7 +81,9 @@ class Emitter:
         """A load; ``reads`` are the regions whose stores it waits for."""
         if self._open is not None and self._open.run:
             self._open = None  # a run that stores nothing
-        self._unit().loads.append(({"outer": 1, **values}, tuple(region for region in reads if region.tensor)))
+        self._unit().loads.append(
+            ({"outer": 1, **values}, tuple(region for region in reads if region.tensor))
+        )
 
     def array(self, **values: int) -> None:
         """A run of the array."""

@@ -1,8 +1,8 @@
 """Where a tensor's bytes stand in the external memory.
 
-One form serves every tensor: rows (tokens) are cut into groups of as many rows as the machine has lines; a group stores its
-columns one after the other; a column stores one word per byte of its numbers, low byte first; byte l of a word
-belongs to row l of the group. So a word is one number (or one byte of it) of every line, whatever reads it.
+One form serves every tensor: rows (tokens) are cut into groups of as many rows as the machine has lines; a group
+stores its columns one after the other; a column stores one word per byte of its numbers, low byte first; byte l of a
+word belongs to row l of the group. So a word is one number (or one byte of it) of every line, whatever reads it.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,9 @@ class Place:
             memory: uint8 [words of the memory, lines].
             signed: Two's complement.
         """
-        words = memory[self.base : self.base + self.words].reshape(self.stack, self.groups, self.stride, self.lines)
+        words = memory[self.base : self.base + self.words].reshape(
+            self.stack, self.groups, self.stride, self.lines
+        )
         words = words[:, :, : self.columns * self.bytes_each]
         planes = words.reshape(self.stack, self.groups, self.columns, self.bytes_each, self.lines)
         numbers = np.ascontiguousarray(planes.transpose(0, 1, 4, 2, 3))

@@ -52,7 +52,9 @@ class MatrixEmitter:
     def tile(self, chunks: int, columns: int) -> int:
         """Columns per tile: whole column groups that fit the weight buffer, the output and the parameter buffers."""
         machine = self.machine
-        most = min(machine.weight_rows // chunks * machine.lines, machine.columns // machine.lines * machine.lines)
+        most = min(
+            machine.weight_rows // chunks * machine.lines, machine.columns // machine.lines * machine.lines
+        )
         if most == 0:
             most = machine.columns  # an output buffer narrower than a column group
         # Lookup tables serve groups of 64 columns: tiles that end with a group let a table follow tile by tile.
@@ -201,7 +203,11 @@ class MatrixEmitter:
                     at = codes.at(group, head=head)
                     emit.load(ready, dest=Dest.ROWS, open=1, inner=keys, address=at)
                     emit.load(
-                        ready, dest=Dest.LINE_PARAMETERS, close=1, inner=LINE_PARAMETER_WORDS, address=at + keys
+                        ready,
+                        dest=Dest.LINE_PARAMETERS,
+                        close=1,
+                        inner=LINE_PARAMETER_WORDS,
+                        address=at + keys,
                     )
                     emit.array(
                         columns=columns, **shape, take_rows=1, release_rows=1, mode=Mode.QUOTIENT,

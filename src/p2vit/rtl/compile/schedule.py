@@ -1,9 +1,9 @@
 """The order of units in the stream: the array and the vector chunk each keep their own, this merges the two.
 
 A stream in program order would let one engine stand while the other works through a layer. A unit may go ahead as
-soon as everything that it reads is written by units before it in the stream; so rows flow: LayerNorm's first group of tokens is
-in the linear layer while the second is normalised, softmax follows the scores group by group, a table or an
-add the tile that it takes. Two rules decide between two units that could come next, both by estimates; the
+soon as everything that it reads is written by units before it in the stream; so rows flow: LayerNorm's first group
+of tokens is in the linear layer while the second is normalised, softmax follows the scores group by group, a table
+or an add the tile that it takes. Two rules decide between two units that could come next, both by estimates; the
 compiler tries both, and program order, and keeps what the exact timing model finds fastest.
 """
 
@@ -38,9 +38,7 @@ class Written:
         if self._seen[key] < self._expected[key]:
             end = min(region.end, max((e for _, e, _ in self._stores[key]), default=0))
             needed = region.end - region.first
-            there = sum(
-                max(0, min(e, end) - max(f, region.first)) for f, e, _ in self._stores[key]
-            )
+            there = sum(max(0, min(e, end) - max(f, region.first)) for f, e, _ in self._stores[key])
             if there < needed:
                 return None
         return max((s for f, e, s in self._stores[key] if f < region.end and e > region.first), default=0)
@@ -76,11 +74,15 @@ def merged(units: list[Unit], lines: int, rule: str) -> list[Unit]:
         begins: dict[Kind, int] = {}
         for kind, queue in queues.items():
             if heads[kind] < len(queue):
-                needs = [written.after(region) for _, regions in queue[heads[kind]].loads for region in regions]
+                needs = [
+                    written.after(region) for _, regions in queue[heads[kind]].loads for region in regions
+                ]
                 if None not in needs:
                     data = max((ready[need] for need in needs if need is not None), default=0)
                     begins[kind] = (
-                        max(loading, data, ends[kind][-SLOTS]) if rule == "loads" else max(data, ends[kind][-1])
+                        max(loading, data, ends[kind][-SLOTS])
+                        if rule == "loads"
+                        else max(data, ends[kind][-1])
                     )
         assert begins, "units depend on each other in a circle"
         kind = min(begins, key=lambda key: begins[key])

@@ -14,7 +14,6 @@ from p2vit.rtl.top.machine import MEMORY_LATENCY, RtlMachine
 from p2vit.rtl.top.verilog import REPEATED, TOP, accelerator_verilog
 
 
-
 @dataclass(frozen=True)
 class MemoryBehaviour:
     """How the external memory behaves.

@@ -258,5 +258,6 @@ class ArrayEngine(wiring.Component):
 def nibbles(word: Signal, first: int) -> Cat:
     """One nibble of every byte, sign-extended to eight bits."""
     return Cat(
-        Cat(word[at + first : at + first + 4], word[at + first + 3].replicate(4)) for at in range(0, len(word), 8)
+        Cat(word[at + first : at + first + 4], word[at + first + 3].replicate(4))
+        for at in range(0, len(word), 8)
     )

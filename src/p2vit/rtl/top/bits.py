@@ -36,7 +36,9 @@ def round_right(x: Value, amount: Value, width: int) -> Value:
 def clamp(x: Value, bits: int) -> Value:
     """Saturate a signed value to a signed width."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    return Mux(x > high, Const(high, signed(bits)), Mux(x < low, Const(low, signed(bits)), x[:bits].as_signed()))
+    return Mux(
+        x > high, Const(high, signed(bits)), Mux(x < low, Const(low, signed(bits)), x[:bits].as_signed())
+    )
 
 
 def saturated(x: Value, planes: Value) -> Value:

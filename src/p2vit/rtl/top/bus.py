@@ -17,8 +17,8 @@ def memory_signature(machine: RtlMachine) -> wiring.Signature:
     """External memory, seen from the accelerator. Addresses are words of ``lines`` bytes.
 
     A read request is taken where ``read_valid`` and ``read_ready``; its answer comes later, in order, with
-    ``answer_valid``, and is always taken: nothing is asked for that has no room. A write is done where ``write_valid`` and
-    ``write_ready``.
+    ``answer_valid``, and is always taken: nothing is asked for that has no room. A write is done where
+    ``write_valid`` and ``write_ready``.
     """
     return wiring.Signature(
         {
@@ -56,7 +56,7 @@ def queue_signature() -> wiring.Signature:
 
 
 def output_signature(machine: RtlMachine) -> wiring.Signature:
-    """An output buffer, seen from the store engine: one cycle from address to data; the data stands without ``enable``."""
+    """An output buffer, seen from the store engine: a cycle from address to data, which stands without ``enable``."""
     return wiring.Signature(
         {
             "enable": Out(1),

@@ -157,7 +157,9 @@ class Descriptor:
         for name, width in layout:
             value = int(self.kind) if name == "kind" else int(self.values.get(name, 0))
             if not -(1 << (width - 1)) <= value < 1 << width:
-                raise ValueError(f"{self.kind.name}.{name} is {value}; {width} bits do not hold it ({self.node})")
+                raise ValueError(
+                    f"{self.kind.name}.{name} is {value}; {width} bits do not hold it ({self.node})"
+                )
             word |= (value & ((1 << width) - 1)) << at
             at += width
         assert at <= DESCRIPTOR_BITS

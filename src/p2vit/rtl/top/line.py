@@ -164,7 +164,7 @@ class Line(wiring.Component):
         return Mux(self.log2, shifted, value * w)
 
     def divider(self, m: Module, row_sum: Value) -> tuple[Signal, Signal]:
-        """n − 8 and ``⌊2^(n+14) / sum⌋`` of the row sum, n its bit length; one quotient bit per cycle."""
+        """N − 8 and ``⌊2^(n+14) / sum⌋`` of the row sum, n its bit length; one quotient bit per cycle."""
         down, reciprocal = Signal(5), Signal(signed(18))
         divisor, rest, quotient = (Signal(bits, reset_less=True) for bits in (32, 33, 16))
         steps = Signal(range(DIVIDE_CYCLES + 1))

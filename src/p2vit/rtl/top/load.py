@@ -165,9 +165,7 @@ class LoadEngine(wiring.Component):
             flight.r_en.eq(finished),
             self.loaded.valid.eq(whole),
             self.loaded.dest.eq(dest),
-            self.loaded.slot.eq(
-                Array(slots)[Mux(dest == Dest.LINE_PARAMETERS, Dest.ROWS, dest)]
-            ),
+            self.loaded.slot.eq(Array(slots)[Mux(dest == Dest.LINE_PARAMETERS, Dest.ROWS, dest)]),
             self.loaded.row.eq(row),
             self.loaded.part.eq(Mux(dest == Dest.VECTOR, part + of("plane"), part)),
             self.loaded.nibbles.eq(of("nibbles")),
@@ -215,15 +213,22 @@ class GatherWalk(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Three nested loops, each with the address it starts from."""
         m = Module()
-        names = ("line_first", "line_end", "grid_column", "grid_width", "pitch_word", "pitch_byte", "wrap_word")
-        names += ("wrap_byte", "row_byte", "stride", "inner", "outer")
+        names = (
+            *("line_first", "line_end", "grid_column", "grid_width", "pitch_word", "pitch_byte", "wrap_word"),
+            *("wrap_byte", "row_byte", "stride", "inner", "outer"),
+        )
         values = {name: field(self.word, Kind.LOAD, name) for name in names}
         held = {name: Signal(len(value), name=f"held_{name}") for name, value in values.items()}
         column = Signal(12)
         inner_at, outer_at = Signal(16), Signal(16)
-        starts = {name: (Signal(32, name=f"{name}_word"), Signal(8, name=f"{name}_byte")) for name in ("row", "column")}
+        starts = {
+            name: (Signal(32, name=f"{name}_word"), Signal(8, name=f"{name}_byte"))
+            for name in ("row", "column")
+        }
 
-        def add(m: Module, word: Signal, byte: Signal, more_words: Signal, more_bytes: Signal, name: str) -> tuple:
+        def add(
+            m: Module, word: Signal, byte: Signal, more_words: Signal, more_bytes: Signal, name: str
+        ) -> tuple:
             total = Signal(9, name=f"{name}_total")
             m.d.comb += total.eq(byte + more_bytes)
             over = total >= self.lines
@@ -242,9 +247,7 @@ class GatherWalk(wiring.Component):
         next_row = add(m, *starts["row"], held["stride"], held["row_byte"], "next_row")
         m.d.comb += [
             self.last_line.eq(self.line == held["line_end"] - 1),
-            self.last.eq(
-                self.last_line & (inner_at == held["inner"] - 1) & (outer_at == held["outer"] - 1)
-            ),
+            self.last.eq(self.last_line & (inner_at == held["inner"] - 1) & (outer_at == held["outer"] - 1)),
         ]
         with m.If(self.start):
             m.d.sync += [held[name].eq(value) for name, value in values.items()]

@@ -2,7 +2,8 @@
 
 from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
 
-#: Module name → Verilog. Memories: one port writes, one reads; a read that meets a write of the same address returns the old word.
+#: Module name → Verilog. Memories: one port writes, one reads; a read that meets a write of the same address returns
+#: the old word.
 PRIMITIVES = {
     "p2vit_ram": """// One write port, one read port with a register; the output stands while read_enable is low.
 module p2vit_ram #(parameter WIDTH = 8, parameter DEPTH = 2, parameter ADDRESS = 1) (
@@ -50,7 +51,7 @@ module p2vit_byte_ram #(parameter BYTES = 2, parameter DEPTH = 2, parameter ADDR
   end
 endmodule
 """,
-    "p2vit_clock_gate": """// Stops the clock of what is idle. Define P2VIT_NO_CLOCK_GATING where clocks cannot be gated: the results are the same.
+    "p2vit_clock_gate": """// Stops the clock of what is idle. Define P2VIT_NO_CLOCK_GATING where clocks cannot be gated: same results.
 module p2vit_clock_gate(input clk, input enable, output gated);
 `ifdef P2VIT_NO_CLOCK_GATING
   assign gated = clk;

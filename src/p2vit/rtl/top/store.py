@@ -65,7 +65,10 @@ class StoreEngine(wiring.Component):
             waiting.w_en.eq(arrived),
             waiting.w_data.eq(
                 Cat(
-                    Mux(arrived_source, self.vector.data, self.array.data), address, arrived_last, arrived_source
+                    Mux(arrived_source, self.vector.data, self.array.data),
+                    address,
+                    arrived_last,
+                    arrived_source,
                 )
             ),
             self.write_valid.eq(waiting.r_rdy),

@@ -21,9 +21,10 @@ from p2vit.rtl.top.weight_bank import WeightBank
 class Accelerator(wiring.Component):
     """Executes a descriptor stream on tensors in an external memory.
 
-    ``descriptor`` is a stream with ready and valid: one 256-bit descriptor per cycle. ``memory`` may refuse a request and
-    delay an answer for any time. ``done`` rises with the END descriptor, when all stores are done. ``stores_done`` counts
-    stores, for progress and for cycles per layer. The results do not depend on when anything comes.
+    ``descriptor`` is a stream with ready and valid: one 256-bit descriptor per cycle. ``memory`` may refuse a request
+    and delay an answer for any time. ``done`` rises with the END descriptor, when all stores are done.
+    ``stores_done`` counts stores, for progress and for cycles per layer. The results do not depend on when anything
+    comes.
 
     Args:
         machine: Sizes.
@@ -57,7 +58,12 @@ class Accelerator(wiring.Component):
         kind = field(word, Kind.LOAD, "kind")
         queues = {}
         accepted = Const(0)
-        for key, engine in ((Kind.LOAD, load), (Kind.ARRAY, array), (Kind.VECTOR, vector), (Kind.STORE, store)):
+        for key, engine in (
+            (Kind.LOAD, load),
+            (Kind.ARRAY, array),
+            (Kind.VECTOR, vector),
+            (Kind.STORE, store),
+        ):
             queue = SyncFIFO(width=DESCRIPTOR_BITS, depth=QUEUE_DEPTH)
             m.submodules[f"{key.name.lower()}_queue"] = queues[key] = queue
             here = (kind == key) | ((kind == Kind.END) if key == Kind.LOAD else 0)
@@ -104,7 +110,11 @@ class Accelerator(wiring.Component):
             Dest.WEIGHTS: (array.take_weights, array.release_weights, array.weights_full),
             Dest.COLUMN_PARAMETERS: (array.take_parameters, array.release_parameters, array.parameters_full),
             Dest.VECTOR: (vector.take_vector, vector.release_vector, vector.vector_full),
-            Dest.VECTOR_PARAMETERS: (vector.take_parameters, vector.release_parameters, vector.parameters_full),
+            Dest.VECTOR_PARAMETERS: (
+                vector.take_parameters,
+                vector.release_parameters,
+                vector.parameters_full,
+            ),
             Dest.TABLE: (Const(0), vector.release_table, None),
         }
         for dest in SLOTTED:
@@ -145,4 +155,3 @@ def accelerator_modules(machine: RtlMachine) -> dict[str, wiring.Component]:
         "p2vit_vector_lane": VectorLane(machine),
         "p2vit_accelerator": Accelerator(machine),
     }
-

@@ -23,7 +23,6 @@ from p2vit.rtl.top.primitives import ram
 from p2vit.rtl.top.vector_lane import VectorLane
 
 
-
 class VectorEngine(wiring.Component):
     """Passes over the columns of one group of tokens.
 
@@ -66,9 +65,30 @@ class VectorEngine(wiring.Component):
         def take(name: str) -> Signal:
             return field(self.queue.word, Kind.VECTOR, name)
 
-        names = ("op", "count", "emit", "planes", "line_first", "line_end", "group_columns", "softmax_shift", "log2")
-        names += ("guard", "limit", "epsilon", "epsilon_shift", "squares_shift", "first", "flip")
-        names += ("narrow_a", "narrow_b")
+        names = (
+            *(
+                "op",
+                "count",
+                "emit",
+                "planes",
+                "line_first",
+                "line_end",
+                "group_columns",
+                "softmax_shift",
+                "log2",
+            ),
+            *(
+                "guard",
+                "limit",
+                "epsilon",
+                "epsilon_shift",
+                "squares_shift",
+                "first",
+                "flip",
+                "narrow_a",
+                "narrow_b",
+            ),
+        )
         run = {name: Signal(len(take(name)), name=f"run_{name}") for name in names}
         release = {name: Signal(name=f"run_release_{name}") for name in ("vector", "parameters", "table")}
         slots = {name: Signal(name=f"{name}_slot") for name in ("vector", "parameters", "output")}
@@ -218,7 +238,7 @@ class VectorEngine(wiring.Component):
         # --- sum over tokens: a tree over the lines, an accumulator per column
         valid_1 = delayed(m, issue, 1, "valid")
         aligned = [Signal(signed(17), name=f"aligned_{line}") for line in range(lines)]
-        over_lines = Signal(32)
+        over_lines, column_total = Signal(32), Signal(32)
         m.d.sync += over_lines.eq(tree(list(aligned)))
         column_3, valid_3 = delayed(m, at, 3, "column"), delayed(m, valid_1, 2, "sum_valid")
         before = ram(
@@ -228,7 +248,7 @@ class VectorEngine(wiring.Component):
             depth,
             write_enable=valid_3 & (run["op"] == VectorOp.SUM),
             write_address=column_3,
-            write_data=(column_total := Signal(32)),
+            write_data=column_total,
             read_enable=1,
             read_address=delayed(m, at, 2, "column_before"),
         )
@@ -276,7 +296,16 @@ class VectorEngine(wiring.Component):
             | (loaded.valid & ((loaded.dest == Dest.VECTOR) | (loaded.dest == Dest.TABLE))),
             o_gated=gated,
         )
-        fields = ("op", "planes", "limit", "epsilon", "epsilon_shift", "squares_shift", "softmax_shift", "log2")
+        fields = (
+            "op",
+            "planes",
+            "limit",
+            "epsilon",
+            "epsilon_shift",
+            "squares_shift",
+            "softmax_shift",
+            "log2",
+        )
         for line in range(lines):
             inside, byte = Signal(name=f"inside_{line}"), Signal(8, name=f"output_{line}")
             m.d.comb += [

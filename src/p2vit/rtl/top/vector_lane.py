@@ -18,8 +18,8 @@ class VectorLane(wiring.Component):
     """A token's numbers, one per cycle, five stages: align, multiply-add, shift, multiply, re-quantize.
 
     Numbers and parameters arrive together with ``valid``; the engine says which pass over the row it is. LayerNorm:
-    pass 0 gathers sum and extremes, pass 1 squares, pass 2 puts out; softmax: pass 0 the maximum, pass 1 codes and their
-    sum. Between passes the engine steps the scalars. No handshake inside. Latency: 5. Throughput: one number per cycle.
+    pass 0 gathers sum and extremes, pass 1 squares, pass 2 puts out; softmax: pass 0 the maximum, pass 1 codes and
+    their sum. Between passes the engine steps the scalars. No handshake inside. Latency: 5. Throughput: one number per cycle.
 
     Args:
         machine: Sizes.
@@ -246,7 +246,9 @@ class VectorLane(wiring.Component):
             read_enable=valid[4] & (self.op == VectorOp.LOOKUP),
             read_address=Cat(four[:7], ~four[7], delayed(m, self.group, LANE_LATENCY, "group")),
         )
-        output = Mux(self.op == VectorOp.LOOKUP, looked_up, Mux(self.op == VectorOp.SUM, self.column_sum, result))
+        output = Mux(
+            self.op == VectorOp.LOOKUP, looked_up, Mux(self.op == VectorOp.SUM, self.column_sum, result)
+        )
         stored = ram(
             m,
             "output_buffer",
