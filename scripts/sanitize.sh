@@ -28,4 +28,5 @@ from p2vit.engine import _native
 assert _native.__file__.startswith(sys.path[0]), _native.__file__
 sys.exit(pytest.main(sys.argv[1:]))
 ' "$PWD/$build/site" -p no:cacheprovider \
-    tests/engine/test_native.py tests/engine/test_native_kernels.py tests/engine/test_native_malformed.py "$@"
+    tests/engine/test_native.py tests/engine/test_native_kernels.py tests/engine/test_native_malformed.py \
+    tests/engine/test_native_fuzz.py "$@"

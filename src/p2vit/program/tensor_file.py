@@ -39,7 +39,9 @@ def read_tensors(content: bytes) -> dict[str, np.ndarray]:
     place = data
     for begin, end, name, dtype, shape in sorted(_entries(content)):
         if begin + data != place:
-            raise ValueError(f"array {name!r} begins at {begin}; expected {place - data}, where the one before ends")
+            raise ValueError(
+                f"array {name!r} begins at {begin}; expected {place - data}, where the one before ends"
+            )
         count = prod(shape)
         size = count * dtype.itemsize
         if end - begin != size:
