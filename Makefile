@@ -66,6 +66,9 @@ FUZZ := 5000
 fuzz: $(VENV)/.dev ## FUZZ=5000 damaged program files of each kind through loading and the native engine
 	P2VIT_FUZZ=$(FUZZ) P2VIT_FUZZ_SEED=$$(date +%s) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/engine/test_native_fuzz.py
 
+arm: $(VENV)/.dev ## the native engine built for 64-bit Arm, run under emulation against the reference (apt packages, see scripts/arm.sh)
+	sh scripts/arm.sh $(BIN)/python
+
 ablation: $(VENV)/.demo ## the table of all methods on elpv: out/ablation
 	$(BIN)/p2vit ablate dinov2-elpv --data elpv -o out/ablation --overwrite
 
