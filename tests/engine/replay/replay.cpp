@@ -39,13 +39,6 @@ struct Value {
         for (const Value& v : list) out.push_back(v.text);
         return out;
     }
-    std::array<uint8_t, 256> table() const {
-        std::array<uint8_t, 256> out;
-        const auto entries = array<uint8_t>();
-        require(entries.size() == out.size(), "a table has 256 entries");
-        std::copy(entries.begin(), entries.end(), out.begin());
-        return out;
-    }
 };
 
 class Reader {
@@ -161,9 +154,9 @@ void call(Plan& p, const std::vector<Value>& a, std::vector<std::shared_ptr<Pack
     } else if (name == "patches") {
         add_patches(p, nodes, n(2), n(3));
     } else if (name == "linear") {
-        std::optional<std::array<uint8_t, 256>> table;
-        if (a[6].kind == 'a') table = a[6].table();
-        add_linear(p, nodes, packs.at(n(2)), n(3), n(4), n(5), table, residual_of(a[7]));
+        std::vector<uint8_t> tables;
+        if (a[6].kind == 'a') tables = a[6].array<uint8_t>();
+        add_linear(p, nodes, packs.at(n(2)), n(3), n(4), n(5), tables, residual_of(a[7]));
     } else if (name == "layernorm") {
         add_layernorm(p, nodes, {a[4].array<uint8_t>(), a[5].array<uint16_t>(), i32(6), n(7), n(8), n(9), n(10), n(11)},
                       n(2), n(3));
@@ -178,7 +171,7 @@ void call(Plan& p, const std::vector<Value>& a, std::vector<std::shared_ptr<Pack
     } else if (name == "requantize") {
         add_requantize(p, nodes, n(2), n(3), i32(4));
     } else if (name == "lookup") {
-        add_lookup(p, nodes, n(2), n(3), a[4].table());
+        add_lookup(p, nodes, n(2), n(3), a[4].array<uint8_t>());
     } else if (name == "add") {
         add_sum(p, nodes, n(2), n(3), n(4), i32(5), i32(6), i32(7));
     } else if (name == "affine") {

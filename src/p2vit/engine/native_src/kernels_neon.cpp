@@ -42,7 +42,8 @@ inline void finish_vectors(const Epilogue& e, int row, int column, const int32x4
     if (!e.table) return vst1q_u8(to, biased);
     uint8_t bytes[kPanel];
     vst1q_u8(bytes, biased);
-    for (int c = 0; c < kPanel; ++c) to[c] = e.table[bytes[c]];
+    const uint8_t* table = e.table_of(column);
+    for (int c = 0; c < kPanel; ++c) to[c] = table[bytes[c]];
 }
 
 #if defined(P2VIT_I8MM)
