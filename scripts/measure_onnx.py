@@ -183,8 +183,11 @@ def accuracy(
     source: Photos,
     cache: Path,
     threads: int,
+    only: str,
 ) -> dict[str, Any]:
-    """Top-1, agreement with the program and distance from its logits, for every contestant."""
+    """Top-1, agreement with the program and distance from its logits: contestants with ``only`` in their
+    name, and those that were measured before.
+    """
     spec = program.tensors[program.output]
 
     def real(stored: np.ndarray) -> np.ndarray:
@@ -196,7 +199,7 @@ def accuracy(
     expected, known = real(integers), bool((labels >= 0).all())
     rows = {"integer program": row(expected, expected, labels, known)}
     for name, make in makers.items():
-        logits = logits_of(name, make, source, cache)
+        logits = logits_of(name, make if only in name else lambda: None, source, cache)
         if logits is None:
             continue
         if name.startswith("onnx-integer"):
@@ -269,6 +272,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--stages", default=",".join(STAGES), help=f"some of {', '.join(STAGES)}")
+    parser.add_argument(
+        "--only", default="", help="accuracy of contestants with this in their name, e.g. qdq"
+    )
     arguments = parser.parse_args()
     stages = arguments.stages.split(",")
     if bool(arguments.program) == arguments.random or not set(stages) <= set(STAGES):
@@ -295,7 +301,7 @@ def main() -> None:
     cache = ROOT / "out" / "onnx" / f"{sha256[:16]}-{arguments.data}-{arguments.limit or 'all'}"
     measure: dict[str, Callable[[], Any]] = {
         "equality": lambda: equality(program, arguments.data, arguments.images, threads),
-        "accuracy": lambda: accuracy(program, makers, source, cache, threads),
+        "accuracy": lambda: accuracy(program, makers, source, cache, threads, arguments.only),
         "speed": lambda: speed(program, makers, arguments.rounds, threads),
     }
     for stage in stages:
