@@ -32,7 +32,7 @@ BITS = {
     "W8A8 log2": replace(OURS, softmax="log2"),
     "residual of 8 bits": replace(OURS, residual_bits=8),
     "widths of 3 to 8 bits": replace(
-        OURS, layer_bits={"blocks.0.fc1": 3, "blocks.0.qkv": 5, "blocks.1.fc2": 6}
+        OURS, layer_bits={"blocks.0.mlp.fc1": 3, "blocks.0.attn.q": 5, "blocks.1.mlp.fc2": 6}
     ),
 }
 
@@ -43,6 +43,8 @@ def test_every_tensor(kind, bits):
     rng = np.random.default_rng(0)
     photos = rng.integers(0, 256, (8, 8, 12, 3), dtype=np.uint8)
     program = quantize(float_model(**KINDS[kind]), [photos], BITS[bits], threads=1).program
+    for name, width in BITS[bits].layer_bits.items():
+        assert program.node(name).operator.weight_bits == width
     names = [node.name for node in program.nodes]
     pixels = rng.integers(0, 256, (8, 8, 12, 3), dtype=np.uint8)
     expected = ReferenceExecutor(program).run(pixels, names)

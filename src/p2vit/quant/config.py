@@ -21,7 +21,7 @@ class QuantConfig:
 
     Attributes:
         weight_bits: Width of every weight that ``layer_bits`` does not name, 2 to 8.
-        layer_bits: Layer name (``blocks.3.fc1``) → width, for mixed precision.
+        layer_bits: Layer name (``blocks.3.mlp.fc1``) → width, for mixed precision.
         residual_bits: 16: one exponent for the whole stream; 8: one per channel and add (the paper's PTF, here with
             powers of two).
         scales: How a scale is brought to a power of two: ``pot`` starts at the smallest power of two that covers the
