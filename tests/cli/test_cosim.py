@@ -40,6 +40,13 @@ def test_bad_options_are_named(p2vit, digits_program, options, message):
     assert message in answer.err
 
 
+def test_a_prediction_needs_no_simulation(p2vit, digits_program):
+    found = p2vit("cosim", digits_program, "--hw", "rtl-small", "--predict", "--json").json
+    assert sum(layer["predicted"] for layer in found["layers"]) <= found["predicted"]
+    text = p2vit("cosim", digits_program, "--hw", "rtl-small", "--predict")
+    assert text.out.startswith(f"predicted, not run: {found['predicted']:,} cycles")
+
+
 def test_no_program(p2vit, tmp_path):
     answer = p2vit("cosim", tmp_path / "none", "--json")
     assert answer.code == 2

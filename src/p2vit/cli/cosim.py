@@ -22,6 +22,7 @@ def run_cosim(
     stall: float = 0.0,
     seed: int = 0,
     quick: bool = False,
+    predict: bool = False,
     out: Output | None = None,
 ) -> dict[str, Any]:
     """Co-simulate.
@@ -35,6 +36,7 @@ def run_cosim(
         latency: Cycles from a read request to its answer.
         stall: Share of cycles in which each side of the memory and the descriptors stand.
         seed: Of the stalls.
+        predict: Only the timing model: no photo, no simulation, no tool needed.
         quick: Compile with less optimisation: for a photo of a small model.
         out: Where progress goes.
 
@@ -52,6 +54,8 @@ def run_cosim(
 
     out = out or Output(quiet=True)
     compiled = compiled_program(program, hardware, changes)
+    if predict:
+        return prediction(compiled, program, latency or MEMORY_LATENCY)
     photos = open_photos(data, compiled.program.preprocessing)
     executor = reference(compiled.program)
     out.note("compiling the simulation (kept for the next time)")
@@ -81,6 +85,36 @@ def run_cosim(
         "program": str(program),
         "program_sha256": program_sha256(compiled.program),
     }
+
+
+def prediction(compiled: Any, program: Path, latency: int) -> dict[str, Any]:
+    """Cycles by the timing model alone."""
+    from p2vit.program.format import program_sha256
+    from p2vit.rtl.timing import cycles_per_node, rtl_timing
+
+    machine = compiled.machine
+    timing = rtl_timing(compiled.descriptors, machine, latency)
+    cycles = cycles_per_node(compiled.stores, timing.store_cycles)
+    return {
+        "predicted": timing.cycles,
+        "array_busy": timing.array_busy,
+        "layers": [{"name": name, "predicted": number} for name, number in cycles.items()],
+        "machine": machine.as_dict(),
+        "memory_latency": latency,
+        "utilization": compiled.program.macs / (machine.lines * machine.lanes) / timing.cycles,
+        "macs": compiled.program.macs,
+        "program": str(program),
+        "program_sha256": program_sha256(compiled.program),
+    }
+
+
+def describe_prediction(result: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = [
+        f"predicted, not run: {result['predicted']:,} cycles ({result['utilization']:.1%} of the multipliers at work)"
+    ]
+    lines += [f"{layer['name']:<28}{layer['predicted']:>12,}" for layer in result["layers"]]
+    return "\n".join(lines)
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -130,6 +164,7 @@ def describe(result: dict[str, Any]) -> str:
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of the stalls."
 )
 @click.option("--quick", is_flag=True, help="Compile the simulation faster; it runs slower.")
+@click.option("--predict", is_flag=True, help="Only the timing model's cycles: nothing is simulated.")
 @common
 def cosim(out: Output, program: Path, **options: Any) -> int:
     """Run photos through the accelerator's RTL and compare every layer with OUT.
@@ -138,5 +173,8 @@ def cosim(out: Output, program: Path, **options: Any) -> int:
     model says.
     """
     result = run_cosim(program, out=out, **options)
+    if options["predict"]:
+        out.result(result, describe_prediction(result))
+        return 0
     out.result(result, describe(result))
     return CHECK_FAILED if result["mismatches"] or result["store_differences"] else 0

@@ -1,5 +1,6 @@
 """Photos through the RTL, every layer against the program, and cycles beside those of the timing model."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,7 @@ class Comparison:
         words_written: To it.
         logits_equal: Every logit of every photo.
         mismatches: Tensors that differ in at least one number, all photos.
+        rtl_seconds: Wall time of the simulation alone, all photos.
     """
 
     layers: list[Layer]
@@ -65,6 +67,7 @@ class Comparison:
     words_written: int = 0
     logits_equal: bool = True
     mismatches: int = 0
+    rtl_seconds: float = 0.0
 
 
 def cosimulate(
@@ -95,7 +98,9 @@ def cosimulate(
     found = Comparison([Layer(n.name, type(n.operator).__name__, 0, predicted[n.name]) for n in nodes])
     found.predicted = timing.cycles
     for pixels in photos:
+        began = time.perf_counter()
         run = model.run(compiled, pixels, behaviour)
+        found.rtl_seconds += time.perf_counter() - began
         if not found.images:
             own = cycles_per_node(compiled.stores, run.store_cycles)
             for layer in found.layers:

@@ -51,7 +51,7 @@ module p2vit_byte_ram #(parameter BYTES = 2, parameter DEPTH = 2, parameter ADDR
   end
 endmodule
 """,
-    "p2vit_clock_gate": """// Stops the clock of what is idle. Define P2VIT_NO_CLOCK_GATING where clocks cannot be gated: same results.
+    "p2vit_clock_gate": """// Stops the clock of what is idle. P2VIT_NO_CLOCK_GATING: for clocks that cannot be gated.
 module p2vit_clock_gate(input clk, input enable, output gated);
 `ifdef P2VIT_NO_CLOCK_GATING
   assign gated = clk;

@@ -19,7 +19,8 @@ class VectorLane(wiring.Component):
 
     Numbers and parameters arrive together with ``valid``; the engine says which pass over the row it is. LayerNorm:
     pass 0 gathers sum and extremes, pass 1 squares, pass 2 puts out; softmax: pass 0 the maximum, pass 1 codes and
-    their sum. Between passes the engine steps the scalars. No handshake inside. Latency: 5. Throughput: one number per cycle.
+    their sum. Between passes the engine steps the scalars. No handshake inside. Latency: 5. Throughput: one number per
+    cycle.
 
     Args:
         machine: Sizes.
