@@ -90,6 +90,17 @@ def test_one_make_passes_in_two_simulators_that_agree(bundle):
     assert not last(bundle, "icarus").startswith(f"cycles {cycles} ")
 
 
+@pytest.mark.skipif(not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog")
+def test_without_clock_gating_and_with_waveforms_nothing_changes(bundle, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns("build"))
+    done = make(copy, "icarus", "IVERILOG=iverilog -DP2VIT_NO_CLOCK_GATING", "ARGS=+vcd")
+    assert done.returncode == 0, done.stdout + done.stderr
+    cycles = json.loads((bundle / "manifest.json").read_text())["cycles"]
+    assert f"cycles {cycles} " in done.stdout
+    assert "$enddefinitions" in (copy / "build" / "wave.vcd").read_text()[:2_000_000]
+
+
 @pytest.mark.skipif(
     not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog"
 )
