@@ -66,7 +66,7 @@ class Simulation(_Result):
     hardware: str
     technology: str = Field(description="Table that energy and area come from.")
     modelled: Literal[True] = True
-    method: Literal["closed_form", "events"]
+    method: Literal["closed_form", "events", "descriptors"]
     fits: bool
     infeasible: tuple[Infeasible, ...]
     clock_mhz: float

@@ -1,6 +1,6 @@
 """One model on one machine: cycles, energy, area, utilisation, or why it does not fit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from p2vit.accel.technology import Technology, load_technology
 from p2vit.accel.timing import Timing
 from p2vit.accel.workload import Operation, Workload
 
-Method = Literal["closed_form", "events"]
+Method = Literal["closed_form", "events", "descriptors"]
 _PJ_PER_MJ = 1e9
 
 
@@ -42,13 +42,20 @@ class Run:
     result: Simulation
 
 
-def simulate(workload: Workload, machine: Machine, method: Method = "closed_form") -> Run:
+def simulate(
+    workload: Workload,
+    machine: Machine,
+    method: Method = "closed_form",
+    timing_of: Callable[[Schedule], Timing] | None = None,
+) -> Run:
     """Simulate one image.
 
     Args:
         workload: Every operation of the model.
         machine: The machine.
-        method: ``closed_form`` (milliseconds) or ``events`` (tile by tile, with every stall's reason).
+        method: ``closed_form`` (milliseconds), ``events`` (tile by tile, with every stall's reason), or
+            ``descriptors``: the cycles come from ``timing_of``.
+        timing_of: Gives the timing of a schedule, for a machine that exists as RTL.
 
     Returns:
         The run. A mapping that does not fit is a result with ``fits`` false and the levers, not an error.
@@ -63,7 +70,9 @@ def simulate(workload: Workload, machine: Machine, method: Method = "closed_form
     if timing is None:
         result = _unfit(workload, machine, technology, method, mapping.misfits)
         return Run(workload, machine, technology, plan, None, result)
-    if method == "events":
+    if timing_of:
+        timing = timing_of(plan)
+    elif method == "events":
         timing = simulate_events(machine, plan)
     result = _result(workload, machine, technology, mapping, timing, method)
     return Run(workload, machine, technology, plan, timing, result)

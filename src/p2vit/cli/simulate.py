@@ -1,12 +1,15 @@
 """``p2vit simulate``: what a model costs on a modelled accelerator."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from p2vit.accel.dataflow import Schedule
 from p2vit.accel.explain import limiting_resource, what_would_help
 from p2vit.accel.machines import known_machines, load_machine
 from p2vit.accel.problems import AccelError
@@ -14,6 +17,7 @@ from p2vit.accel.report import html_report
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
+from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
 from p2vit.errors import P2vitError
@@ -37,7 +41,8 @@ def run_simulate(
     Args:
         model: Architecture name.
         hardware: Shipped description or path of a YAML file.
-        method: ``closed_form`` or ``events``; a trace or a report needs tiles, so they run ``events``.
+        method: ``closed_form`` or ``events``; a trace or a report needs tiles, so they run ``events``. ``descriptors``:
+            the exact cycles of the RTL, for a program's folder and the machine ``rtl``.
         weight_bits: 8 or 4.
         attention: ``log2`` codes on the shifters, or ``uniform8`` codes on the MACs.
         inter_layer: Overrides the description.
@@ -64,13 +69,44 @@ def run_simulate(
     }
     machine = machine.with_pipelining(**chosen)
     workload = workload_of(model, Precision(weight_bits, attention == "log2"))
-    tiles = method == "events" or trace is not None or report is not None
-    run = run_model(workload, machine, "events" if tiles else "closed_form")
+    if method == "descriptors":
+        run = run_model(
+            workload, machine, method, _descriptor_timing(model, hardware, inter_layer, intra_layer)
+        )
+    else:
+        tiles = method == "events" or trace is not None or report is not None
+        run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
         _write(trace, perfetto_trace(run))
     if run.timing and report:
         _write(report, html_report(run))
     return _answer(run)
+
+
+def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> Callable[[Schedule], Timing]:
+    """The RTL's cycles instead of the chunk model's.
+
+    Raises:
+        AccelError: no program, or a machine that does not exist as RTL.
+        UnfitProgramError: a program that the RTL cannot hold.
+    """
+    from p2vit.program.format import load
+    from p2vit.rtl.chunk_timing import chunk_timing
+    from p2vit.rtl.compile.compiler import compile_program
+    from p2vit.rtl.top.machine import MACHINES
+
+    if not Path(model).is_dir():
+        raise AccelError(
+            model, ["--method descriptors needs a program: the folder that p2vit quantize wrote"]
+        )
+    if hardware not in MACHINES:
+        raise AccelError(hardware, ["--method descriptors is for machines that exist as RTL: --hw rtl"])
+    if any(switch is not None for switch in pipelining):
+        raise AccelError(
+            "pipelining", ["the RTL's cannot be switched; leave the option out with --method descriptors"]
+        )
+    compiled = compile_program(load(Path(model)), MACHINES[hardware])
+    return partial(chunk_timing, compiled)
 
 
 def _write(path: Path, text: str) -> None:
@@ -99,7 +135,11 @@ def _answer(run: Run) -> dict[str, Any]:
     help=f"{', '.join(known_machines())} or a YAML file.",
 )
 @click.option(
-    "--method", type=click.Choice(["closed_form", "events"]), default="closed_form", show_default=True
+    "--method",
+    type=click.Choice(["closed_form", "events", "descriptors"]),
+    default="closed_form",
+    show_default=True,
+    help="descriptors: the generated RTL's own cycles, for a program and --hw rtl.",
 )
 @click.option(
     "--weight-bits", type=click.Choice(["4", "8"]), default="8", show_default=True, help="Of every linear."

@@ -40,11 +40,13 @@ class Span:
         descriptor: Which.
         start: Cycle in which the engine takes it.
         end: Last cycle: of a load, its last word is in the buffer; of a store, the memory has its last word.
+        waited_for: What a run of an engine began as late as it did for; empty where its engine was busy until then.
     """
 
     descriptor: Descriptor
     start: int
     end: int
+    waited_for: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +106,7 @@ class _Walk:
         self.idle = dict.fromkeys(Kind, 0)
         self.stores: list[int] = []
         self.dispatched = 0
+        self.reason = ""
 
     def visible(self, queue: Kind) -> int:
         """Dispatch the next descriptor; returns the cycle at which its engine sees it."""
@@ -137,14 +140,16 @@ class _Walk:
         self, d: Descriptor, kind: Kind, takes: dict[str, Dest], releases: dict[str, Dest]
     ) -> tuple[int, int]:
         """A run of the array or of the vector chunk: it waits for what it takes and for room to put its results."""
-        start = max(self.visible(kind), self.idle[kind])
+        start, self.reason = self.idle[kind], ""
+        if (seen := self.visible(kind)) > start:
+            start, self.reason = seen, "descriptors: not there yet"
         for name, dest in takes.items():
-            if d[name]:
-                start = max(start, self.slots[dest].full.popleft())
+            if d[name] and (full := self.slots[dest].full.popleft()) > start:
+                start, self.reason = full, f"load: {dest.name.lower().replace('_', ' ')} not there yet"
         emits = kind == Kind.ARRAY or d["emit"]
         output = self.outputs[Source.ARRAY if kind == Kind.ARRAY else Source.VECTOR]
-        if emits:
-            start = max(start, output.free.popleft())
+        if emits and (free := output.free.popleft()) > start:
+            start, self.reason = free, "store: output buffers full"
         lasts = array_cycles(d) if kind == Kind.ARRAY else vector_cycles(d, self.machine.lines)
         end = start + lasts
         self.idle[kind] = end + 1
@@ -205,7 +210,7 @@ def rtl_timing(
             case _:
                 start = max(walk.visible(Kind.LOAD), walk.idle[Kind.LOAD], walk.stores[d["after"] - 1])
                 end = cycles = start + 1
-        spans.append(Span(d, start, end))
+        spans.append(Span(d, start, end, walk.reason if d.kind in (Kind.ARRAY, Kind.VECTOR) else ""))
     busy = sum(d["columns"] * d["chunks"] for d in descriptors if d.kind == Kind.ARRAY)
     return RtlTiming(cycles, tuple(spans), np.array(walk.stores, np.int64), busy)
 

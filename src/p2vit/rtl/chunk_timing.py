@@ -1,0 +1,70 @@
+"""The exact timing of the RTL in the form of the chunk model's, so that the same reports and traces show it."""
+
+from collections import defaultdict
+
+from p2vit.accel.costs import CHUNKS, DRAM
+from p2vit.accel.dataflow import Schedule
+from p2vit.accel.timing import Tile, Timing
+from p2vit.rtl.compile.compiled import CompiledProgram
+from p2vit.rtl.timing import Span, cycles_per_node, load_words, rtl_timing
+from p2vit.rtl.top.descriptor import Kind, VectorOp
+
+_VECTOR_CHUNKS = {VectorOp.LAYERNORM: "layernorm", VectorOp.SOFTMAX: "softmax", VectorOp.LOOKUP: "gelu"}
+
+
+def chunk_timing(compiled: CompiledProgram, plan: Schedule) -> Timing:
+    """Cycles of a compiled program, attributed to the operations of a schedule of the same program.
+
+    Args:
+        compiled: Descriptors for the machine that exists as RTL.
+        plan: Gives sections and operations; their names are the program's.
+
+    Returns:
+        Timing with a tile for every run of an engine; busy + stalls add up to the run for every chunk.
+    """
+    timing = rtl_timing(compiled.descriptors, compiled.machine)
+    places = {
+        op.name: (section, index)
+        for section, operations in enumerate(plan.operations)
+        for index, op in enumerate(operations)
+    }
+    busy: dict[str, float] = defaultdict(float)
+    stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
+    free = dict.fromkeys(CHUNKS, 0)
+    tiles = []
+    for span in timing.spans:
+        kind = span.descriptor.kind
+        if kind == Kind.LOAD:
+            busy[DRAM] += load_words(span.descriptor)
+        if kind not in (Kind.ARRAY, Kind.VECTOR):
+            continue
+        chunk = chunk_of(span)
+        waited = span.start - free[chunk]
+        reason = (span.waited_for or "its engine: other work") if waited else ""
+        if waited:
+            stalls[chunk][reason] += waited
+        free[chunk] = span.end + 1
+        busy[chunk] += span.end + 1 - span.start
+        place = places[span.descriptor.node]
+        tiles.append(Tile(chunk, *place, span.start, span.end + 1, waited, reason))
+    for chunk in CHUNKS:
+        if rest := timing.cycles - free[chunk]:
+            stalls[chunk]["finished: nothing left to do"] += rest
+    own = cycles_per_node(compiled.stores, timing.store_cycles)
+    per_section = [[float(own[op.name]) for op in operations] for operations in plan.operations]
+    per_section[-1][-1] += timing.cycles - sum(own.values())
+    return Timing(
+        timing.cycles,
+        dict(busy),
+        {chunk: dict(reasons) for chunk, reasons in stalls.items()},
+        tuple(tuple(section) for section in per_section),
+        tiles=tuple(sorted(tiles, key=lambda tile: (tile.start, tile.chunk))),
+    )
+
+
+def chunk_of(span: Span) -> str:
+    """The chunk model's name for what a run works on."""
+    d = span.descriptor
+    if d.kind == Kind.ARRAY:
+        return "shifter_array" if d["log2"] else "mac_array"
+    return _VECTOR_CHUNKS.get(VectorOp(d["op"]), "elementwise")
