@@ -97,7 +97,7 @@ def _passes(top: str, liberty: Liberty | None, booth: bool) -> list[str]:
         "memory_dff",
         "memory_collect",
         "memory_map -rom-only",
-        "tee -o memory.json stat -json",
+        "dump -o memory.il t:$mem_v2",
         "delete t:$mem_v2",
         "setundef -undriven -expose",
         "opt",
@@ -140,7 +140,7 @@ def _read(folder: Path, name: str, liberty: Liberty | None) -> Synthesis:
     by_type = {key.lstrip("$_").rstrip("_"): _count(value) for key, value in design["num_cells_by_type"].items()}
     sequential = re.compile(r"dff|latch|^df|^lat", re.IGNORECASE)
     flops = sum(count for cell, count in by_type.items() if sequential.search(cell))
-    bits = int(_json(folder / "memory.json")["design"].get("num_memory_bits", 0))
+    bits = _memory_bits((folder / "memory.il").read_text(encoding="utf-8"))
     cells = sum(by_type.values())
     if not liberty:
         return Synthesis(name, cells, flops, bits, None, float(cells), None, by_type)
@@ -152,6 +152,15 @@ def _read(folder: Path, name: str, liberty: Liberty | None) -> Synthesis:
     return Synthesis(
         name, cells, flops, bits, round(area, 3), round(area / liberty.nand2, 1), delay, dict(sorted(by_type.items()))
     )
+
+
+def _memory_bits(rtlil: str) -> int:
+    """Bits of the memories in a dump: words times width of each."""
+    sizes, widths = (
+        [int(value.split("'")[1], 2) if "'" in value else int(value) for value in found]
+        for found in (re.findall(rf"parameter \\{key} (\S+)", rtlil) for key in ("SIZE", "WIDTH"))
+    )
+    return sum(size * width for size, width in zip(sizes, widths, strict=True))
 
 
 def _count(value: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from p2vit.errors import did_you_mean
 from p2vit.rtl.synthesis.designs import DESIGNS, LANES, clocked
-from p2vit.rtl.synthesis.ecp5 import place_and_route
+from p2vit.rtl.synthesis.ecp5 import PINS, pins, place_and_route
 from p2vit.rtl.synthesis.liberty import Liberty
 from p2vit.rtl.synthesis.netlist import synthesize
 from p2vit.rtl.synthesis.timing import analyse, has_sta
@@ -43,7 +43,7 @@ def synthesize_all(
         names: Keys of ``DESIGNS``.
         liberty: The cells; None counts generic gates.
         netlists: Folder for mapped netlists.
-        ecp5: Place and route on an ECP5 too (designs with registers only).
+        ecp5: Place and route on an ECP5 too (designs with registers whose ports fit the package).
         progress: Called with ("synthesis", done, total).
 
     Returns:
@@ -64,7 +64,7 @@ def synthesize_all(
         if liberty and has_sta():
             row |= asdict(analyse(netlist, name, liberty, clocked=clocked(name)))
         row["ecp5"] = None
-        if ecp5 and clocked(name):
+        if ecp5 and clocked(name) and pins(module) <= PINS:
             row["ecp5"] = asdict(place_and_route(DESIGNS[name](), name))
         rows[name] = row
     progress("synthesis", len(names), len(names))
