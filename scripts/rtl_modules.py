@@ -1,7 +1,7 @@
 """Hardware modules one by one: timing diagrams for the docs, a waveform of one module, the table of docs/rtl.md.
 
-    python scripts/rtl_modules.py diagrams            # docs/rtl/*.svg, and the table in docs/rtl.md
-    python scripts/rtl_modules.py trace layernorm layernorm.vcd
+python scripts/rtl_modules.py diagrams            # docs/rtl/*.svg, and the table in docs/rtl.md
+python scripts/rtl_modules.py trace layernorm layernorm.vcd
 """
 
 import re
@@ -21,8 +21,12 @@ def diagram(name: str) -> str:
     """SVG of one module; the output holds back now and then so that the handshake shows."""
     module, inputs, counts = example(name)
     stall = {"o": 0.2}
-    title = f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
-    return timing_diagram(Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall=stall)
+    title = (
+        f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
+    )
+    return timing_diagram(
+        Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall=stall
+    )
 
 
 def main(words: list[str]) -> int:
@@ -32,7 +36,9 @@ def main(words: list[str]) -> int:
         for name in CATALOG:
             (DOCS / "rtl" / f"{name}.svg").write_text(diagram(name), encoding="utf-8")
         page = DOCS / "rtl.md"
-        page.write_text(MARKS.sub(lambda found: found[1] + table() + "\n" + found[2], page.read_text()), encoding="utf-8")
+        page.write_text(
+            MARKS.sub(lambda found: found[1] + table() + "\n" + found[2], page.read_text()), encoding="utf-8"
+        )
         return 0
     if len(words) == 3 and words[0] == "trace":
         module, inputs, counts = example(words[1])

@@ -64,7 +64,12 @@ def check(module, beats: int, seed: int = 0, stalls=STALLS, icarus: int = 0) -> 
 def log(module, simulator: str, beats: int, numbers: int) -> None:
     """Note a run without mismatches in the file that ``make rtl-nightly`` asks for."""
     if path := os.environ.get("P2VIT_RTL_LOG"):
-        row = {"module": module.key, "simulator": simulator, "input_beats": beats, "numbers_compared": numbers}
+        row = {
+            "module": module.key,
+            "simulator": simulator,
+            "input_beats": beats,
+            "numbers_compared": numbers,
+        }
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps({**row, "mismatches": 0}) + "\n")
 

@@ -3,12 +3,13 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from amaranth.hdl import Module, signed, unsigned  # noqa: E402
-from amaranth.lib import wiring  # noqa: E402
+from amaranth.hdl import Module, signed, unsigned
+from amaranth.lib import wiring
 
-from p2vit.numerics.rounding import bit_length as golden_bit_length  # noqa: E402
-from p2vit.numerics.rounding import saturate, shift_round as golden_shift_round  # noqa: E402
-from p2vit.rtl.arithmetic import (  # noqa: E402
+from p2vit.numerics.rounding import bit_length as golden_bit_length
+from p2vit.numerics.rounding import saturate
+from p2vit.numerics.rounding import shift_round as golden_shift_round
+from p2vit.rtl.arithmetic import (
     add_tree,
     bit_length,
     clamp_either,
@@ -17,8 +18,8 @@ from p2vit.rtl.arithmetic import (  # noqa: E402
     shift_round,
     smallest,
 )
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from p2vit.rtl.stream import Pipe, lanes, sink, source  # noqa: E402
+from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 
 class All(wiring.Component):
@@ -62,7 +63,11 @@ def test_every_value_of_eleven_bits():
     x = rng.integers(-1024, 1024, (len(first), 5))
     x[:, 0] = first
     s, narrow = np.tile(np.arange(16), 2048), rng.integers(0, 2, len(first))
-    found = Simulation(All(), "all_arithmetic").run({"i": {"x": x, "s": s, "narrow": narrow}}, {"o": len(x)}).outputs["o"]
+    found = (
+        Simulation(All(), "all_arithmetic")
+        .run({"i": {"x": x, "s": s, "narrow": narrow}}, {"o": len(x)})
+        .outputs["o"]
+    )
     wide = saturate(first, 9)
     assert (found["clamped"] == saturate(first, 6)).all()
     assert (found["either"] == np.where(narrow, saturate(wide, 8), wide)).all()

@@ -4,10 +4,10 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.rtl.catalog import CATALOG, example, table  # noqa: E402
-from p2vit.rtl.diagram import timing_diagram  # noqa: E402
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from p2vit.rtl.tools.missing import RtlError  # noqa: E402
+from p2vit.rtl.catalog import CATALOG, example, table
+from p2vit.rtl.diagram import timing_diagram
+from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.tools.missing import RtlError
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -23,11 +23,15 @@ def test_every_module_has_a_diagram():
 @pytest.mark.parametrize("name", ["requantizer", "layernorm"])
 def test_diagrams_are_what_simulation_shows(name):
     module, inputs, counts = example(name)
-    title = f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
-    drawn = timing_diagram(Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2})
+    title = (
+        f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
+    )
+    drawn = timing_diagram(
+        Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2}
+    )
     assert drawn == (DOCS / "rtl" / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def test_an_unknown_module_is_refused():
-    with pytest.raises(RtlError, match="no module 'layernrom'. Did you mean 'layernorm'"):
+    with pytest.raises(RtlError, match=r"no module 'layernrom'. Did you mean 'layernorm'"):
         example("layernrom")

@@ -3,11 +3,11 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from amaranth.hdl import signed, unsigned  # noqa: E402
+from amaranth.hdl import signed, unsigned
 
-from p2vit.rtl.packing import from_storage, pack, size_of, to_storage, unpack  # noqa: E402
-from p2vit.rtl.stream import lanes, payload  # noqa: E402
-from p2vit.rtl.tools.missing import RtlError  # noqa: E402
+from p2vit.rtl.packing import from_storage, pack, size_of, to_storage, unpack
+from p2vit.rtl.stream import lanes, payload
+from p2vit.rtl.tools.missing import RtlError
 
 LAYOUT = payload(a=lanes(signed(13), 5), flag=1, wide=signed(48), b=unsigned(31))
 

@@ -5,17 +5,17 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from amaranth.hdl import Module, Signal, unsigned  # noqa: E402
-from amaranth.lib import wiring  # noqa: E402
-from amaranth.lib.wiring import In, Out  # noqa: E402
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
-from p2vit.rtl import simulate  # noqa: E402
-from p2vit.rtl.catalog import example  # noqa: E402
-from p2vit.rtl.modules.requantizer import Requantizer  # noqa: E402
-from p2vit.rtl.simulate import Simulation, stream_ports  # noqa: E402
-from p2vit.rtl.stream import sink, source  # noqa: E402
-from p2vit.rtl.tools.missing import RtlError  # noqa: E402
-from rtl_checking import check, mismatches  # noqa: E402
+from p2vit.rtl import simulate
+from p2vit.rtl.catalog import example
+from p2vit.rtl.modules.requantizer import Requantizer
+from p2vit.rtl.simulate import Simulation, stream_ports
+from p2vit.rtl.stream import sink, source
+from p2vit.rtl.tools.missing import RtlError
+from rtl_checking import check, mismatches
 
 
 class Faulty(wiring.Component):
@@ -29,7 +29,11 @@ class Faulty(wiring.Component):
         m = Module()
         held, full, count = Signal(8), Signal(), Signal(8)
         m.d.sync += count.eq(count + 1)
-        m.d.comb += [self.o.valid.eq(full), self.o.payload.x.eq(held), self.i.ready.eq(~full | self.o.ready)]
+        m.d.comb += [
+            self.o.valid.eq(full),
+            self.o.payload.x.eq(held),
+            self.i.ready.eq(~full | (self.o.valid & self.o.ready)),
+        ]
         with m.If(self.i.ready):
             m.d.sync += [full.eq(self.i.valid), held.eq(self.i.payload.x)]
         if self.fault == "changes":
@@ -58,7 +62,9 @@ def test_beats_that_nobody_expects_are_counted():
 
 def test_a_module_that_stops_is_named(monkeypatch):
     monkeypatch.setattr(simulate, "PATIENCE", 100)
-    with pytest.raises(RtlError, match="faulty: stream 'i' took 0 of 50 beats, then nothing moved for 100 cycles"):
+    with pytest.raises(
+        RtlError, match="faulty: stream 'i' took 0 of 50 beats, then nothing moved for 100 cycles"
+    ):
         Simulation(Faulty("never ready"), "faulty").run(BEATS, {"o": 50})
 
 
@@ -121,6 +127,7 @@ def test_what_is_missing_is_named():
 
 def test_ports_must_be_streams():
     class Plain(wiring.Component):
+        _MustUse__silence = True
         a: In(8)
         b: Out(8)
 

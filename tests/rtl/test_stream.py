@@ -5,18 +5,20 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from amaranth.hdl import Module, unsigned  # noqa: E402
-from amaranth.lib import wiring  # noqa: E402
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import wiring
 
-from p2vit.rtl.simulate import Simulation  # noqa: E402
-from p2vit.rtl.stream import Pipe, sink, source  # noqa: E402
+from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.stream import Pipe, sink, source
 
 
 class Joined(wiring.Component):
     """Adds the second stream in the middle; even numbers end there."""
 
     def __init__(self):
-        super().__init__({"i": sink(x=unsigned(16)), "side": sink(y=unsigned(16)), "o": source(z=unsigned(17))})
+        super().__init__(
+            {"i": sink(x=unsigned(16)), "side": sink(y=unsigned(16)), "o": source(z=unsigned(17))}
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -22,12 +22,16 @@ from p2vit.rtl.tools.missing import RtlError
 #: Name → (a small configuration, the operator of `numerics` it computes, beats for a picture).
 CATALOG: dict[str, tuple[Callable[[], OperatorModule], str, int]] = {
     "requantizer": (lambda: Requantizer(4), "`rounding.requantize`", 12),
-    "mac_array": (lambda: MacArray(2, 4, depth=2), "`Linear`, `Scores`, `AttentionValues` (linear codes)", 16),
+    "mac_array": (
+        lambda: MacArray(2, 4, depth=2),
+        "`Linear`, `Scores`, `AttentionValues` (linear codes)",
+        16,
+    ),
     "shifter_array": (lambda: ShifterArray(2, 4, depth=2), "`AttentionValues` (log2 codes), step 1", 16),
     "reciprocal": (Reciprocal, "`AttentionValues`, step 2", 2),
     "row_division": (lambda: RowDivision(4), "`AttentionValues`, steps 3 and 4", 12),
-    "softmax_linear": (lambda: SoftmaxUnit(4), "`Softmax(form=\"linear\")`", 18),
-    "softmax_log2": (lambda: SoftmaxUnit(4, form="log2"), "`Softmax(form=\"log2\")`", 18),
+    "softmax_linear": (lambda: SoftmaxUnit(4), '`Softmax(form="linear")`', 18),
+    "softmax_log2": (lambda: SoftmaxUnit(4, form="log2"), '`Softmax(form="log2")`', 18),
     "layernorm": (lambda: LayerNormUnit(13, 4), "`LayerNorm`", 20),
     "lookup": (lambda: LookupUnit(4, table=np.arange(-128, 128)), "`Lookup`", 12),
     "add": (lambda: AddUnit(4), "`Add`", 12),
@@ -59,11 +63,17 @@ def example(name: str) -> tuple[OperatorModule, Streams, dict[str, int]]:
 
 def table() -> str:
     """Markdown table of all modules: operator, timing, streams."""
-    lines = ["| module | operator | latency | interval | streams in → out | note |", "|---|---|---:|---:|---|---|"]
+    lines = [
+        "| module | operator | latency | interval | streams in → out | note |",
+        "|---|---|---:|---:|---|---|",
+    ]
     for name, (make, operator, _) in CATALOG.items():
         module = make()
         members: Any = module.signature.members
-        sides = {flow: [f"`{key}`" for key, member in members.items() if member.flow.name == flow] for flow in ("In", "Out")}
+        sides = {
+            flow: [f"`{key}`" for key, member in members.items() if member.flow.name == flow]
+            for flow in ("In", "Out")
+        }
         timing = module.timing
         lines.append(
             f"| [{name}](rtl/{name}.svg) | {operator} | {timing.latency} | {timing.interval} | "

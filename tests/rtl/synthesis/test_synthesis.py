@@ -5,15 +5,15 @@ import pytest
 pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
-from p2vit.accel.technology import Technology, load_technology  # noqa: E402
-from p2vit.cli.main import run  # noqa: E402
-from p2vit.rtl.synthesis.designs import DESIGNS, LINE_LANES  # noqa: E402
-from p2vit.rtl.synthesis.liberty import DEFAULT, load_liberty  # noqa: E402
-from p2vit.rtl.synthesis.netlist import synthesize  # noqa: E402
-from p2vit.rtl.synthesis.run import chosen_designs, compare  # noqa: E402
-from p2vit.rtl.synthesis.table import NEEDED, technology_table  # noqa: E402
-from p2vit.rtl.synthesis.timing import analyse, has_sta  # noqa: E402
-from p2vit.rtl.tools.missing import RtlError  # noqa: E402
+from p2vit.accel.technology import Technology, load_technology
+from p2vit.cli.main import run
+from p2vit.rtl.synthesis.designs import DESIGNS, LINE_LANES
+from p2vit.rtl.synthesis.liberty import DEFAULT, load_liberty
+from p2vit.rtl.synthesis.netlist import synthesize
+from p2vit.rtl.synthesis.run import chosen_designs, compare
+from p2vit.rtl.synthesis.table import NEEDED, technology_table
+from p2vit.rtl.synthesis.timing import analyse, has_sta
+from p2vit.rtl.tools.missing import RtlError
 
 LIBRARY = """library (tiny) {
   cell (INVX1) { area : 2; pin(A) { direction : input; } pin(Y) { direction : output; function : "(!A)"; } }
@@ -53,7 +53,10 @@ def test_thirty_two_registers_are_thirty_two_flip_flops(library):
 
 
 def test_a_multiplier_makes_a_requantizer_several_times_larger():
-    rows = {name: synthesize(DESIGNS[name](), name, None).to_json() for name in ("requant_shift", "requant_multiplier8")}
+    rows = {
+        name: synthesize(DESIGNS[name](), name, None).to_json()
+        for name in ("requant_shift", "requant_multiplier8")
+    }
     for row in rows.values():
         row |= {"period_ns": None, "energy_pj": None}
         assert row["area_um2"] is None
@@ -68,7 +71,7 @@ def test_memories_are_counted_in_bits_and_not_as_cells():
 
 def test_designs_by_name():
     assert chosen_designs(None) == list(DESIGNS)
-    with pytest.raises(RtlError, match="no design 'requant_shif'. Did you mean 'requant_shift'"):
+    with pytest.raises(RtlError, match=r"no design 'requant_shif'. Did you mean 'requant_shift'"):
         chosen_designs(["requant_shif"])
 
 
@@ -105,7 +108,17 @@ def test_static_timing_of_a_shift(tmp_path):
 
 def test_the_verb_writes_its_files(tmp_path, capsys, library):
     folder = tmp_path / "out"
-    words = ["synth", "-o", str(folder), "--liberty", str(library.path), "--design", "register32", "--json", "-q"]
+    words = [
+        "synth",
+        "-o",
+        str(folder),
+        "--liberty",
+        str(library.path),
+        "--design",
+        "register32",
+        "--json",
+        "-q",
+    ]
     assert run(words) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["modules"]["register32"]["area_um2"] == 384

@@ -1,19 +1,20 @@
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
-from p2vit.errors import MissingPackageError  # noqa: E402
-from p2vit.rtl.modules.mac_array import MacArray  # noqa: E402
-from p2vit.rtl.tools import verilator  # noqa: E402
-from p2vit.rtl.tools.cache import cache_folder, cached, digest  # noqa: E402
-from p2vit.rtl.tools.missing import RtlError, program, require  # noqa: E402
-from p2vit.rtl.tools.process import run_tool  # noqa: E402
-from p2vit.rtl.tools.verilog import to_verilog  # noqa: E402
-from p2vit.rtl.tools.yosys import run_yosys  # noqa: E402
+from p2vit.errors import MissingPackageError
+from p2vit.rtl.modules.mac_array import MacArray
+from p2vit.rtl.tools import verilator
+from p2vit.rtl.tools.cache import cache_folder, cached, digest
+from p2vit.rtl.tools.missing import RtlError, program, require
+from p2vit.rtl.tools.process import run_tool
+from p2vit.rtl.tools.verilog import to_verilog
+from p2vit.rtl.tools.yosys import run_yosys
 
 
 def test_things_are_made_once_and_by_content(tmp_path, monkeypatch):
@@ -62,7 +63,9 @@ def test_missing_packages_name_the_extra():
         require("nosuch_package", "nosuch", "this")
 
 
-@pytest.mark.parametrize(("name", "package"), [("iverilog", "iverilog"), ("sta", "opensta"), ("g++", r"g\+\+")])
+@pytest.mark.parametrize(
+    ("name", "package"), [("iverilog", "iverilog"), ("sta", "opensta"), ("g++", r"g\+\+")]
+)
 def test_missing_programs_name_the_package(name, package, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
@@ -80,7 +83,7 @@ def test_a_tool_that_fails_is_quoted():
 
 
 def test_an_error_of_yosys_is_a_message_and_not_the_end(tmp_path):
-    with pytest.raises(RtlError, match="reading failed: .*nowhere.v' not found"):
+    with pytest.raises(RtlError, match=r"reading failed: .*nowhere.v' not found"):
         run_yosys(["read_verilog nowhere.v"], "reading", tmp_path)
 
 
@@ -90,7 +93,7 @@ def test_verilog_is_the_same_every_time_and_names_no_place(tmp_path, monkeypatch
         monkeypatch.setenv("P2VIT_CACHE", str(tmp_path / place))
         texts.append(to_verilog(MacArray(3, 2), "top"))
     assert texts[0] == texts[1]
-    assert "/" not in texts[0].replace("//", "")
+    assert not any(word in texts[0] for word in (".py", ".cc", ".il", str(Path.home()), str(tmp_path)))
     assert "*" in texts[0]
     # A line is written once, however many there are.
     assert texts[0].count("\nmodule macline") == 1

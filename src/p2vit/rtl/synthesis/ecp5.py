@@ -95,7 +95,18 @@ def place_and_route(module: Any, name: str, seed: int = 1) -> PlaceAndRoute:
         (folder / "design.v").write_text(to_verilog(RegisteredInputs(module), name), encoding="utf-8")
         passes = ["read_verilog design.v", f"synth_ecp5 -top {name} -json design.json"]
         run_yosys(passes, f"ECP5 synthesis of {name}", folder, timeout=600)
-        words = [sys.executable, "-c", _RUN, *DEVICE, "--json", "design.json", "--freq", "100", "--seed", str(seed)]
+        words = [
+            sys.executable,
+            "-c",
+            _RUN,
+            *DEVICE,
+            "--json",
+            "design.json",
+            "--freq",
+            "100",
+            "--seed",
+            str(seed),
+        ]
         words += ["--lpf-allow-unconstrained", "--timing-allow-fail", "--report", "report.json"]
         run_tool(words, f"place and route of {name}", folder=folder, timeout=900)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

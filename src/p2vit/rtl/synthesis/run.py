@@ -80,7 +80,12 @@ def compare(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None
     def ratio(row: dict[str, Any], key: str) -> float | None:
         return round(row[key] / one[key], 2) if row[key] and one[key] else None
 
-    keys = {"area": "gate_equivalents", "logic_delay": "logic_delay_ns", "period": "period_ns", "energy": "energy_pj"}
+    keys = {
+        "area": "gate_equivalents",
+        "logic_delay": "logic_delay_ns",
+        "period": "period_ns",
+        "energy": "energy_pj",
+    }
     return {
         name: {label: ratio(row, key) for label, key in keys.items()}
         for name, row in rows.items()
@@ -112,7 +117,11 @@ def describe(rows: dict[str, dict[str, Any]], library: str | None) -> str:
         ]
         lines.append(f"| {name} | " + " | ".join(values) + " |")
     if routed := {name: row["ecp5"] for name, row in rows.items() if row["ecp5"]}:
-        lines += ["", "| ECP5 | LUT | FF | MULT18X18D | DP16KD | Fmax, MHz |", "|---|---:|---:|---:|---:|---:|"]
+        lines += [
+            "",
+            "| ECP5 | LUT | FF | MULT18X18D | DP16KD | Fmax, MHz |",
+            "|---|---:|---:|---:|---:|---:|",
+        ]
         for name, row in routed.items():
             values = [number(row[key]) for key in ("luts", "flip_flops", "multipliers", "block_rams")]
             lines.append(f"| {name} | {' | '.join(values)} | {number(row['fmax_mhz'], 1)} |")
