@@ -15,6 +15,7 @@ DIVISIONS = [
     RowDivision(20),
     RowDivision(7, output_bits=16),
     RowDivision(5),
+    RowDivision(2, output_bits=16),
 ]
 
 

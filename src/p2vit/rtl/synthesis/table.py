@@ -63,7 +63,8 @@ def technology_table(rows: Mapping[str, Mapping[str, Any]], library: str, node_n
             *(
                 [
                     f"measured synthesis (pre-layout, vectorless, activity 0.2 on every net) with {library}, by "
-                    "OpenSTA: energy of add32, multiply8, multiply16, multiply32, shift32, compare32, table_read, register_bit"
+                    "OpenSTA: energy of add32, multiply8, multiply16, multiply32, shift32, compare32, "
+                    "table_read, register_bit"
                 ]
                 if timed
                 else []
