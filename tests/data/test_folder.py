@@ -121,7 +121,7 @@ def test_a_list_of_labels_goes_by_the_photos_names(folder):
     photos = labelled(folder / "ant", "3\n0\n3\n1\n1\n")
     assert (photos.classes, photos.numbered, photos.listed) == (("0", "1", "3"), True, True)
     assert photos.labels.tolist() == [2, 0, 2, 1, 1]
-    with pytest.raises(DataError, match="has 4 labels, but .* has 5 photos"):
+    with pytest.raises(DataError, match=r"has 4 labels, but .* has 5 photos"):
         labelled(folder / "ant", "3\n0\n3\n1\n")
 
 
