@@ -140,7 +140,7 @@ def check_setting(
     from p2vit.report.features import check_disjoint
     from p2vit.report.reproduction import check_drawn, fingerprint
 
-    if not all([choose_config(width, method).integer for width in bits]):
+    if not all(choose_config(width, method).integer for width in bits):
         raise P2vitError(f"--method {method}: is only simulated; reproduce measures integer programs, e.g. p2vit")
     photos = ImageFolder(data, Preprocessing(), table=None if labels is None else read_labels(labels))
     check_splits(photos)

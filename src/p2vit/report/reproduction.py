@@ -102,7 +102,8 @@ def table_rows(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 }
             )
         if own and label not in MODELS:
-            rows.append(_measured(base, FLOAT, "32/32/32", own[-1] | {"top1": own[-1]["top1_float"]}, bare=True))
+            of_itself = {**own[-1], "top1": own[-1]["top1_float"], "agreement": None, "sqnr_db": None}
+            rows.append(_measured(base, FLOAT, "32/32/32", of_itself))
         for entry in own:
             width = entry["bits"].removeprefix("w").removesuffix("a8")
             attention = ATTENTION_BITS.get(entry["method"], "?")
@@ -110,9 +111,7 @@ def table_rows(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _measured(
-    base: dict[str, Any], method: str, bits: str, entry: Mapping[str, Any], bare: bool = False
-) -> dict[str, Any]:
+def _measured(base: dict[str, Any], method: str, bits: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """A row of this machine's own."""
     return {
         **base,
@@ -122,8 +121,8 @@ def _measured(
         "published_to": None,
         "measured": entry["top1"],
         "images": entry["images"],
-        "agreement": None if bare else entry["agreement"],
-        "sqnr_db": None if bare else entry["sqnr_db"],
+        "agreement": entry["agreement"],
+        "sqnr_db": entry["sqnr_db"],
         "source": "measured on this machine",
     }
 
