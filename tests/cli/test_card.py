@@ -13,7 +13,7 @@ from programs import random_program
 
 def test_a_card_of_a_program_without_provenance():
     card = model_card(replace(random_program(), provenance={}))
-    assert "# unknown, UNKNOWN, as an integer program" in card
+    assert "# unknown, unknown widths, as an integer program" in card
     assert program_sha256(random_program()) in card
 
 

@@ -40,10 +40,11 @@ def test_what_is_measured():
     assert found.voted is None
 
 
-def test_votes_get_the_features():
-    found = rows(0, 2, votes=(lambda f: (f[:, 0] > 0).astype(np.int64), lambda f: np.full(len(f), 4)))
-    assert found.voted.tolist() == (FEATURES[:2, 0] > 0).astype(int).tolist()
-    assert found.voted_float.tolist() == [4, 4]
+def test_features_are_kept_where_they_are_asked_for():
+    found = join([rows(3, 2, keep=True), rows(0, 3, keep=True)])
+    assert np.array_equal(found.features, FEATURES[:5].astype(np.float32))
+    assert np.array_equal(found.features_float, EXACT[:5].astype(np.float32))
+    assert rows(0, 2).features is None
 
 
 def test_without_a_float_model():

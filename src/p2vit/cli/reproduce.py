@@ -87,7 +87,12 @@ def run_reproduce(
         setting |= {"limit": limit}
         jobs = [(label, name, width) for label, name in chosen.items() for width in bits]
         for place, (label, name, width) in enumerate(jobs, start=1):
-            own = {**setting, "model": name, "bits": width, "weights": None if weights is None else str(weights)}
+            own = {
+                **setting,
+                "model": name,
+                "bits": width,
+                "weights": None if weights is None else str(weights),
+            }
             if (entry := journal.find(own)) is not None:
                 out.note(f"[{place}/{len(jobs)}] {name} {width}: is in the journal")
                 measured.append(entry)
@@ -141,7 +146,9 @@ def check_setting(
     from p2vit.report.reproduction import check_drawn, fingerprint
 
     if not all(choose_config(width, method).integer for width in bits):
-        raise P2vitError(f"--method {method}: is only simulated; reproduce measures integer programs, e.g. p2vit")
+        raise P2vitError(
+            f"--method {method}: is only simulated; reproduce measures integer programs, e.g. p2vit"
+        )
     photos = ImageFolder(data, Preprocessing(), table=None if labels is None else read_labels(labels))
     check_splits(photos)
     if not photos.classes:
@@ -163,7 +170,7 @@ def check_setting(
         "calib_images": calib_images,
         "seed": seed,
         "photos": fingerprint(photos),
-        "calibration": fingerprint(others),
+        "calibration": fingerprint(others, others.drawn(seed)[: 2 * calib_images]),
         "p2vit": __version__,
     }
 
@@ -199,7 +206,17 @@ def measure(
     found = run_eval(program, str(data), threads=threads, out=out, **options)
     if found["top1"] is None:
         raise P2vitError(f"{data}: no accuracy could be measured: {'; '.join(found['notes'])}")
-    kept = ("images", "top1", "top5", "top1_float", "top5_float", "agreement", "sqnr_db", "program_sha256", "backend")
+    kept = (
+        "images",
+        "top1",
+        "top5",
+        "top1_float",
+        "top5_float",
+        "agreement",
+        "sqnr_db",
+        "program_sha256",
+        "backend",
+    )
     return {
         "setting": setting,
         "model": label,
@@ -220,7 +237,9 @@ def weight_file(folder: Path, name: str) -> Path:
     Raises:
         DataError: there is none; says which names were looked for.
     """
-    wanted = [f"{form}{end}" for form in (name, name.split(".")[0]) for end in (".safetensors", ".pth", ".bin")]
+    wanted = [
+        f"{form}{end}" for form in (name, name.split(".")[0]) for end in (".safetensors", ".pth", ".bin")
+    ]
     for file in wanted:
         if (folder / file).is_file():
             return folder / file
@@ -237,7 +256,9 @@ def describe(result: dict[str, Any]) -> str:
         photos = "" if row["images"] is None else f"  {row['images']}"
         bits = row["bits"] if row["method"] != "float" else "float"
         lines.append(f"{row['model']:<12}{bits:<10}{row['method']:<42}{published:>14}{measured:>10}{photos}")
-    sources = dict.fromkeys((row["method"], row["source"]) for row in result["rows"] if row["published"] is not None)
+    sources = dict.fromkeys(
+        (row["method"], row["source"]) for row in result["rows"] if row["published"] is not None
+    )
     by_source: dict[str, list[str]] = {}
     for method, source in sources:
         by_source.setdefault(source, []).append(method)
@@ -252,13 +273,19 @@ def describe(result: dict[str, Any]) -> str:
 
 @click.command("reproduce")
 @click.option(
-    "--data", metavar="DIR", type=click.Path(path_type=Path), help="ImageNet's validation photos: what is measured."
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="ImageNet's validation photos: what is measured.",
 )
 @click.option(
     "--calib-data", metavar="DIR", type=click.Path(path_type=Path), help="Other photos, to calibrate on."
 )
 @click.option(
-    "--models", multiple=True, metavar="PATTERN", help="DeiT-T, 'Swin-*', a timm name; repeatable. Default: all."
+    "--models",
+    multiple=True,
+    metavar="PATTERN",
+    help="DeiT-T, 'Swin-*', a timm name; repeatable. Default: all.",
 )
 @click.option(
     "--bits", multiple=True, default=("w8a8", "w4a8"), show_default=True, help="w2a8 to w8a8; repeatable."
@@ -268,7 +295,10 @@ def describe(result: dict[str, Any]) -> str:
     "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
 )
 @click.option(
-    "--weights", metavar="DIR", type=click.Path(path_type=Path), help="Folder with weight files by timm's names."
+    "--weights",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder with weight files by timm's names.",
 )
 @click.option("--labels", metavar="FILE", type=click.Path(path_type=Path), help="As in eval.")
 @click.option("--class-index", metavar="FILE", type=click.Path(path_type=Path), help="As in eval.")
@@ -295,7 +325,9 @@ def reproduce(out: Output, **options: Any) -> int:
     status 1 when a model could not be measured.
     """
     if options["data"] is None and (options["calib_data"] or options["models"]):
-        raise click.UsageError("--data is missing: without ImageNet's validation photos nothing can be measured")
+        raise click.UsageError(
+            "--data is missing: without ImageNet's validation photos nothing can be measured"
+        )
     result = run_reproduce(out=out, **options)
     out.result(result, describe(result))
     return CHECK_FAILED if result["failed"] else 0

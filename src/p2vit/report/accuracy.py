@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from p2vit.data.loader import Batch, side_by_side
 from p2vit.program.graph import IntegerProgram
 from p2vit.report.labels import label_map
-from p2vit.report.records import TOP, Pixels, Predict, Records, Vote, join, record
+from p2vit.report.records import TOP, Pixels, Predict, Records, join, record
 
 Progress = Callable[[str, int, int], None]
 
@@ -116,7 +116,7 @@ def collect(
     batches: Iterable[Batch],
     *,
     has_head: bool,
-    votes: tuple[Vote | None, Vote | None] = (None, None),
+    keep: bool = False,
     workers: int = 1,
     prepare: Callable[[], None] = lambda: None,
     done: Callable[[Batch], None] = lambda batch: None,
@@ -128,7 +128,7 @@ def collect(
         exact: The float model; None where it cannot be had.
         batches: The photos.
         has_head: Whether logits mean classes.
-        votes: Of the program's and the float model's gallery.
+        keep: Also keep the features.
         workers: Batches that run side by side.
         prepare: Called once in every worker's thread.
         done: Called with every batch, in order.
@@ -138,7 +138,7 @@ def collect(
     """
 
     def work(batch: Batch) -> tuple[Batch, Records]:
-        return batch, record(batch, predict, exact, has_head=has_head, votes=votes)
+        return batch, record(batch, predict, exact, has_head=has_head, keep=keep)
 
     parts = []
     for batch, found in side_by_side(work, batches, workers, prepare):

@@ -27,22 +27,23 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     provenance, summary = program.provenance, summarize(program)
     source = str(provenance.get("source", "unknown"))
     bits, method = how_quantized(program)
+    width = {"mixed": "mixed widths", "unknown": "unknown widths"}.get(bits, bits.upper())
     calibration = provenance.get("calibration", {})
     pre = program.preprocessing
-    height, width = pre.image_size
+    height, wide = pre.image_size
     outputs = program.tensors[program.output].shape[-1]
     head = program.output != program.feature
     rows = [
         ("float model", f"`{source}`"),
         ("architecture", f"`{provenance.get('architecture', 'unknown')}`"),
-        ("weights and activations", f"{bits.upper()}, every scale a power of two, no float operation"),
+        ("weights and activations", f"{width}, every scale a power of two, no float operation"),
         ("method", f"`{method}`"),
         (
             "calibrated on",
             f"{calibration.get('photos', 'unknown')} photos of `{calibration.get('source') or 'unknown'}`, "
             f"seed {calibration.get('seed', 0)}",
         ),
-        ("input", f"uint8 RGB, {height} × {width}; {_preparation(pre)}"),
+        ("input", f"uint8 RGB, {height} × {wide}; {_preparation(pre)}"),
         ("output", f"{outputs} {'logits' if head else 'numbers of the feature'}, int32 integers"),
         ("multiply-accumulates per photo", f"{summary.macs:,}"),
         ("bytes of all weights", f"{summary.weight_bytes:,}"),
@@ -51,7 +52,10 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     if blocks:
         last = blocks[-1]
         rows.append(
-            ("SQNR behind the last block, calibration photos", f"{last['cumulative_sqnr_db']:.2f} dB, not held out")
+            (
+                "SQNR behind the last block, calibration photos",
+                f"{last['cumulative_sqnr_db']:.2f} dB, not held out",
+            )
         )
     rows += [
         ("sha256 of the program", f"`{program_sha256(program)}`"),
@@ -66,7 +70,7 @@ pipeline_tag: {task}
 tags: [p2vit, vision-transformer, quantized, integer, power-of-two]
 ---
 
-# {source}, {bits.upper()}, as an integer program
+# {source}, {width}, as an integer program
 
 A Vision Transformer that computes with integers alone, from uint8 pixels to {"logits" if head else "the feature"}.
 `program.json` and `tensors.safetensors` are the program; the other files describe it and may be left out.

@@ -1,15 +1,15 @@
 """One evaluation from photos to figures, by one process or by several that share the batches."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p2vit.data.class_index import ClassIndex
-from p2vit.data.loader import Batch, load_batches, side_by_side
+from p2vit.data.loader import Batch, load_batches
 from p2vit.data.source import PhotoSource
 from p2vit.errors import DataError, P2vitError, some
 from p2vit.program.graph import IntegerProgram
@@ -20,6 +20,8 @@ from p2vit.report.neighbours import TEMPERATURE, Gallery, K
 from p2vit.report.records import Predict, Records, join
 from p2vit.report.world import World
 
+#: Photos whose neighbours are looked for at once.
+QUERIES = 512
 #: Folders that hold the parts of a data set, and no classes.
 SPLITS = {"train", "training", "val", "valid", "validation", "test"}
 
@@ -105,8 +107,7 @@ def evaluate_photos(
     galleries: list[Gallery | None] = [None, None]
     if gallery is not None:
         galleries = fill(job, *gallery, k)
-    votes = tuple(None if one is None else one.vote for one in galleries)
-    records, skipped = run(job, photos, order, votes)  # type: ignore[arg-type]
+    records, skipped = run(job, photos, order, galleries)
     if not len(records):
         reasons = some([reason for _, _, reason in skipped], most=2)
         raise DataError(f"{photos.name}: none of the {len(order)} photos could be read: {reasons}")
@@ -118,27 +119,16 @@ def evaluate_photos(
 
 
 def run(
-    job: Job, photos: PhotoSource, order: NDArray[np.int64], votes: tuple[Any, Any]
+    job: Job, photos: PhotoSource, order: NDArray[np.int64], galleries: Sequence[Gallery | None]
 ) -> tuple[Records, list[tuple[int, str, str]]]:
     """Run this process's share of the photos and put all shares together."""
-    skipped: list[tuple[int, str, str]] = []
-
-    def done(batch: Batch) -> None:
-        skipped.extend(batch.skipped)
-        job.world.check()
-        seen = job.world.advance(len(batch.places) + len(batch.skipped))
-        job.progress("evaluate", min(seen, len(order)), len(order))
-
-    job.progress("evaluate", 0, len(order))
-    own = collect(
-        job.predict,
-        job.exact,
-        job.batches(photos, order),
-        has_head=bool(job.outputs),
-        votes=votes,
-        workers=job.threads,
-        prepare=job.prepare,
-        done=done,
+    own, skipped = share_of(job, photos, order, "evaluate", keep=galleries[0] is not None)
+    own = replace(
+        own,
+        voted=_votes(galleries[0], own.features),
+        voted_float=_votes(galleries[1], own.features_float),
+        features=None,
+        features_float=None,
     )
     shares = job.world.gather((own, skipped))
     job.progress("evaluate", len(order), len(order))
@@ -146,32 +136,56 @@ def run(
 
 
 def fill(job: Job, photos: PhotoSource, order: NDArray[np.int64], k: int) -> list[Gallery | None]:
-    """Features of the gallery's photos: of the program and, where there is one, of the float model."""
-
-    def work(batch: Batch) -> tuple[Batch, Any, Any]:
-        if not len(batch.places):
-            return batch, None, None
-        # Photos of a gallery are many; single precision is finer than the grid that they are rounded to.
-        theirs = None if job.exact is None else job.exact(batch.pixels)[1].astype(np.float32)
-        return batch, job.predict(batch.pixels)[1].astype(np.float32), theirs
-
-    own = []
-    seen = 0
-    for batch, ours, theirs in side_by_side(work, job.batches(photos, order), job.threads, job.prepare):
-        job.world.check()
-        seen = min(seen + len(batch.places) * job.world.size, len(order))
-        job.progress("gallery", seen, len(order))
-        if ours is not None:
-            own.append((batch.places, batch.labels, ours, theirs))
-    parts = sorted((part for share in job.world.gather(own) for part in share), key=lambda part: part[0][0])
-    if not parts:
+    """The program's gallery and, where there is a float model, its own; the same in every process."""
+    own, _ = share_of(job, photos, order, "gallery", keep=True)
+    found = join(job.world.gather(own))
+    if found.features is None or not len(found):
         raise DataError(f"{photos.name}: none of the gallery's {len(order)} photos could be read")
-    labels = np.concatenate([part[1] for part in parts])
-    features = [np.concatenate([part[2] for part in parts])]
-    if job.exact is not None:
-        features.append(np.concatenate([part[3] for part in parts]))
-    galleries: list[Gallery | None] = [Gallery(found, labels, k, TEMPERATURE) for found in features]
-    return [*galleries, *[None] * (2 - len(galleries))]
+    return [
+        None if features is None else Gallery(features, found.labels, k, TEMPERATURE)
+        for features in (found.features, found.features_float)
+    ]
+
+
+def share_of(
+    job: Job, photos: PhotoSource, order: NDArray[np.int64], stage: str, keep: bool
+) -> tuple[Records, list[tuple[int, str, str]]]:
+    """Run this process's share of some photos.
+
+    Returns:
+        (one row per photo, (place, path, reason) of photos that could not be read).
+
+    Raises:
+        OtherProcessError: another process has failed.
+    """
+    skipped: list[tuple[int, str, str]] = []
+
+    def done(batch: Batch) -> None:
+        skipped.extend(batch.skipped)
+        job.world.check()
+        seen = job.world.advance(stage, len(batch.places) + len(batch.skipped))
+        job.progress(stage, min(seen, len(order)), len(order))
+
+    job.progress(stage, 0, len(order))
+    records = collect(
+        job.predict,
+        job.exact,
+        job.batches(photos, order),
+        has_head=bool(job.outputs),
+        keep=keep,
+        workers=job.threads,
+        prepare=job.prepare,
+        done=done,
+    )
+    return records, skipped
+
+
+def _votes(gallery: Gallery | None, features: NDArray[np.float32] | None) -> NDArray[np.int64] | None:
+    """Votes on features, some at a time: the matrix of all similarities would not fit."""
+    if gallery is None or features is None:
+        return None
+    parts = [gallery.vote(features[start : start + QUERIES]) for start in range(0, len(features), QUERIES)]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def agree(world: World, photos: PhotoSource, order: NDArray[np.int64], job: Job) -> None:

@@ -12,7 +12,7 @@ K, TEMPERATURE = 20, 0.07
 #: below 2^53, so float64 adds them exactly and no similarity depends on how a matrix product is cut into threads.
 PLACES = 20
 #: Gallery photos per matrix product.
-CHUNK = 65536
+CHUNK = 16384
 
 
 class Gallery:

@@ -23,7 +23,9 @@ MODELS = {
 FLOAT = "float"
 CHECKPOINTS = "the checkpoints' own (timm, official repositories); a range where they differ"
 FQ_VIT = "FQ-ViT's README; float scales"
-PAPER = "arXiv 2405.19915, motivation table, from fragments: which model a column is, is inferred from its size"
+PAPER = (
+    "arXiv 2405.19915, motivation table, from fragments: which model a column is, is inferred from its size"
+)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def choose_models(patterns: tuple[str, ...]) -> dict[str, str]:
         if not found and any(sign in pattern for sign in "*?["):
             raise P2vitError(f"--models {pattern}: matches none of {', '.join([*MODELS, *MODELS.values()])}")
         if not found and (near := did_you_mean(pattern, MODELS)):
-            raise P2vitError(f"--models {pattern}: no such model.{near} Models: {', '.join(MODELS)}, or a timm name")
+            raise P2vitError(
+                f"--models {pattern}: no such model.{near} Models: {', '.join(MODELS)}, or a timm name"
+            )
         chosen |= found or {pattern: pattern}
     return chosen

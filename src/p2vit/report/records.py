@@ -13,8 +13,6 @@ Pixels = NDArray[np.uint8]
 Features = NDArray[np.floating]
 #: uint8 pixels → (logits [B, K], features [B, C]) as real numbers.
 Predict = Callable[[Pixels], tuple[NDArray[np.floating], Features]]
-#: Features [B, C] → the class that a gallery's neighbours vote for, int64 [B].
-Vote = Callable[[Features], NDArray[np.int64]]
 
 TOP = 5
 
@@ -33,6 +31,8 @@ class Records:
         cosine: float64 [N], cosine similarity of both features.
         voted: int64 [N], class that the gallery's neighbours of the program's feature vote for.
         voted_float: The float model's.
+        features: float32 [N, C], the program's; only kept where they are asked for.
+        features_float: The float model's.
     """
 
     places: NDArray[np.int64]
@@ -44,6 +44,8 @@ class Records:
     cosine: NDArray[np.float64] | None = None
     voted: NDArray[np.int64] | None = None
     voted_float: NDArray[np.int64] | None = None
+    features: NDArray[np.float32] | None = None
+    features_float: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -55,7 +57,7 @@ def record(
     exact: Predict | None,
     *,
     has_head: bool,
-    votes: tuple[Vote | None, Vote | None] = (None, None),
+    keep: bool = False,
 ) -> Records:
     """Run one batch and note what is measured.
 
@@ -64,7 +66,7 @@ def record(
         predict: The program.
         exact: The float model, or None.
         has_head: Whether logits mean classes.
-        votes: Of the program's and the float model's gallery.
+        keep: Also keep the features.
 
     Returns:
         One row per photo.
@@ -75,8 +77,8 @@ def record(
     logits, features = predict(batch.pixels)
     nothing = np.zeros((len(batch.places), 0), np.int64)
     found: dict[str, Any] = {"ranked": ranking(logits) if has_head else nothing}
-    if votes[0] is not None:
-        found["voted"] = votes[0](features)
+    if keep:
+        found["features"] = features.astype(np.float32)
     if exact is not None:
         exact_logits, wanted = exact(batch.pixels)
         wanted, ours = wanted.astype(np.float64), features.astype(np.float64)
@@ -84,8 +86,8 @@ def record(
         found["signal"] = (wanted**2).sum(axis=1)
         found["noise"] = ((wanted - ours) ** 2).sum(axis=1)
         found["cosine"] = cosines(ours, wanted)
-        if votes[1] is not None:
-            found["voted_float"] = votes[1](wanted)
+        if keep:
+            found["features_float"] = wanted.astype(np.float32)
     return Records(batch.places, batch.labels, **found)
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from p2vit.data.folder import ImageFolder
 from p2vit.errors import DataError, P2vitError
 from p2vit.report.published import FLOAT, MODELS, PUBLISHED
@@ -14,7 +17,18 @@ from p2vit.report.published import FLOAT, MODELS, PUBLISHED
 #: Method → width of its attention codes.
 ATTENTION_BITS = {"p2vit": 8, "p2vit-residual8": 8, "p2vit-log2": 4}
 #: What an entry of the journal must have; its setting decides what is measured again.
-ENTRY_KEYS = {"setting", "model", "name", "bits", "method", "images", "top1", "top1_float", "agreement", "sqnr_db"}
+ENTRY_KEYS = {
+    "setting",
+    "model",
+    "name",
+    "bits",
+    "method",
+    "images",
+    "top1",
+    "top1_float",
+    "agreement",
+    "sqnr_db",
+}
 
 
 class Journal:
@@ -127,10 +141,16 @@ def _measured(base: dict[str, Any], method: str, bits: str, entry: Mapping[str, 
     }
 
 
-def fingerprint(photos: ImageFolder) -> str:
-    """What identifies a folder of photos without reading them: names below the folder, sizes and labels."""
-    digest = hashlib.sha256(photos.labels.tobytes())
-    for path in photos.paths:
+def fingerprint(photos: ImageFolder, numbers: NDArray[np.int64] | None = None) -> str:
+    """What identifies photos without reading them: names below the folder, sizes and labels.
+
+    Args:
+        photos: The folder.
+        numbers: Which of its photos; all of them when None.
+    """
+    numbers = photos.order() if numbers is None else numbers
+    digest = hashlib.sha256(photos.labels_of(numbers).tobytes())
+    for path in (photos.paths[number] for number in numbers.tolist()):
         digest.update(f"{path.relative_to(photos.root).as_posix()} {path.stat().st_size}\n".encode())
     return digest.hexdigest()[:16]
 

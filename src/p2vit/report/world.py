@@ -50,10 +50,13 @@ class World:
             OtherProcessError: another process has failed.
         """
 
-    def advance(self, photos: int) -> int:
-        """Count photos that are done; returns how many all processes have done."""
-        self._done = getattr(self, "_done", 0) + photos
-        return self._done
+    def __init__(self) -> None:
+        self._done: dict[str, int] = {}
+
+    def advance(self, stage: str, photos: int) -> int:
+        """Count photos that are done in a stage; returns how many all processes have done."""
+        self._done[stage] = self._done.get(stage, 0) + photos
+        return self._done[stage]
 
     def gather(self, value: Any) -> list[Any]:
         """Values of all processes by rank, in every process.
@@ -88,6 +91,7 @@ class TorchWorld(World):
             P2vitError: they cannot be reached, or the variables make no sense.
             MissingPackageError: torch is not installed.
         """
+        super().__init__()
         try:
             from torch import distributed
         except ImportError:
@@ -137,9 +141,9 @@ class TorchWorld(World):
                 f"{self.name}: the others cannot be reached: {_first_line(error)}"
             ) from None
 
-    def advance(self, photos: int) -> int:
-        """Count photos that are done; returns how many all processes have done."""
-        return self.store.add("p2vit/done", photos)
+    def advance(self, stage: str, photos: int) -> int:
+        """Count photos that are done in a stage; returns how many all processes have done."""
+        return self.store.add(f"p2vit/done/{stage}", photos)
 
     def gather(self, value: Any) -> list[Any]:
         """Values of all processes by rank, in every process.
