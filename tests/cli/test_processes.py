@@ -14,7 +14,6 @@ from PIL import Image
 
 from p2vit.cli.common import to_json
 from p2vit.cli.evaluate import run_eval
-from p2vit.report.world import World, join_world
 
 pytest.importorskip("torch")
 TORCHRUN = Path(sys.executable).with_name("torchrun")
@@ -154,15 +153,6 @@ def test_a_killed_process_ends_all(place, tmp_path):
     done = torchrun(2, [str(script), *command(place, "--json")[2:]])
     assert done.returncode != 0
     assert "stopped by its launcher, most likely because another process of the run has ended" in done.stderr
-
-
-def test_one_process_needs_no_torch(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    world = join_world()
-    assert type(world) is World
-    assert (world.rank, world.size, world.gather("x")) == (0, 1, ["x"])
-    assert [world.advance(stage, 2) for stage in ("a", "a", "b")] == [2, 4, 2]
 
 
 def test_variables_that_make_no_sense(p2vit, monkeypatch):
