@@ -119,7 +119,7 @@ def test_features(p2vit, digits_program, digit_photos):
     assert (found["k"], found["temperature"], found["gallery"]) == (20, 0.07, "digits")
     assert found["knn_top1"] > 95
     assert found["knn_agreement"] > 95
-    assert 0.99 < found["cosine_min"] <= found["cosine_mean"] <= 1
+    assert 0.95 < found["cosine_min"] <= found["cosine_mean"] <= 1
     own = p2vit(
         "eval", digits_program, "--data", root / "gallery", "--feature", "--gallery", "digits", "--neighbours", 3
     )

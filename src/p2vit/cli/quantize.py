@@ -99,6 +99,9 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         images: Calibration photos.
         output: The program's folder.
     """
+    from p2vit.report.card import CARD_FILE
+
+    files = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
     shape = model.config
     layers = []
     for name, module in model.module.named_modules():
@@ -116,9 +119,6 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
                 "bytes": -(-weight.numel() * bits // 8),
             }
         )
-    from p2vit.report.card import CARD_FILE
-
-    files = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
     spool = (
         images * shape.tokens * shape.embed_dim * 4 * 2
         + images * shape.image_size[0] * shape.image_size[1] * 3
