@@ -31,7 +31,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     calibration = provenance.get("calibration", {})
     pre = program.preprocessing
     height, wide = pre.image_size
-    outputs = program.tensors[program.output].shape[-1]
+    output = program.tensors[program.output]
     head = program.output != program.feature
     rows = [
         ("float model", f"`{source}`"),
@@ -44,7 +44,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
             f"seed {calibration.get('seed', 0)}",
         ),
         ("input", f"uint8 RGB, {height} × {wide}; {_preparation(pre)}"),
-        ("output", f"{outputs} {'logits' if head else 'numbers of the feature'}, int32 integers"),
+        ("output", f"{output.shape[-1]} {'logits' if head else 'numbers of the feature'}, {output.dtype}"),
         ("multiply-accumulates per photo", f"{summary.macs:,}"),
         ("bytes of all weights", f"{summary.weight_bytes:,}"),
         ("bytes of all parameters", f"{summary.parameter_bytes:,}"),
