@@ -128,3 +128,14 @@ def test_parts_of_a_data_set_are_no_classes():
     photos.classes = ("train", "car")
     check_splits(photos)
     assert np.array_equal(photos.order(2), [0, 1])
+
+
+def test_processes_with_different_galleries_refuse():
+    class Other(World):
+        size = 2
+
+        def gather(self, value):
+            return [value, (value[0], "another digest", value[2], value[3])]
+
+    with pytest.raises(P2vitError, match="processes 0 and 1 have different photos or labels; every machine"):
+        evaluate(Other())

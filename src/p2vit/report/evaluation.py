@@ -102,7 +102,7 @@ def evaluate_photos(
         label_of, note = label_map(
             photos.classes, job.program.classes, job.outputs, numbered=numbered, listed=listed, index=index
         )
-    agree(job.world, photos, order, job)
+    agree(job, [(photos, order), *([gallery] if gallery else [])])
     notes = [*getattr(photos, "notes", []), *([note] if note else [])]
     galleries: list[Gallery | None] = [None, None]
     if gallery is not None:
@@ -188,18 +188,25 @@ def _votes(gallery: Gallery | None, features: NDArray[np.float32] | None) -> NDA
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def agree(world: World, photos: PhotoSource, order: NDArray[np.int64], job: Job) -> None:
+def agree(job: Job, sets: Sequence[tuple[PhotoSource, NDArray[np.int64]]]) -> None:
     """Refuse processes that see different photos or programs.
+
+    Args:
+        job: What runs.
+        sets: Every set of photos that is run, and which of them.
 
     Raises:
         P2vitError: they do.
     """
+    world = job.world
     if world.size == 1:
         return
     from p2vit.program.format import program_sha256
 
-    digest = hashlib.sha256("\n".join(photos.title(number) for number in order.tolist()).encode())
-    digest.update(photos.labels_of(order).tobytes())
+    digest = hashlib.sha256()
+    for photos, order in sets:
+        digest.update("\n".join(photos.title(number) for number in order.tolist()).encode())
+        digest.update(photos.labels_of(order).tobytes())
     mine = (program_sha256(job.program), digest.hexdigest(), job.batch_size, job.exact is None)
     for rank, other in enumerate(world.gather(mine)):
         if other != mine:
