@@ -28,7 +28,8 @@ def test_quantize_writes_a_card(p2vit, tmp_path):
     program = load(tmp_path / "a")
     for text in (
         "# digits, W4A8, as an integer program", "| float model | `digits` |", "8 photos of `digits`, seed 0",
-        "10 logits, int32", program_sha256(program), program.provenance["weights_sha256"], f"{program.macs:,}", "## Licence",
+        "10 logits, int32", program_sha256(program), program.provenance["weights_sha256"], f"{program.macs:,}",
+        "## Licence",
     ):  # fmt: skip
         assert text in card, text
     assert str(tmp_path) not in card
