@@ -145,7 +145,7 @@ def explore(out: Output, model: str, hardware: str, **options: Any) -> None:
     try:
         answer = run_explore(model, hardware, progress=progress, **options)
     except P2vitError as error:
-        click.echo(str(error), err=True)
+        out.refuse(str(error))
         raise SystemExit(2) from None
     out.result(answer, summary(answer))
     if not answer["pareto"]:

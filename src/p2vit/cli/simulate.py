@@ -120,7 +120,7 @@ def simulate(out: Output, model: str, hardware: str, weight_bits: str, **options
     try:
         answer = run_simulate(model, hardware, weight_bits=int(weight_bits), **options)
     except P2vitError as error:
-        click.echo(str(error), err=True)
+        out.refuse(str(error))
         raise SystemExit(2) from None
     out.result(answer, summary(answer))
     if not answer["fits"]:
