@@ -35,13 +35,13 @@ class ArrayRecord(Record):
 
 
 class TensorRecord(Record):
-    """What a node writes. An exponent that is no single number is an array of its own."""
+    """What a node writes. Exponents and offsets that are no single number are arrays of their own."""
 
     shape: Annotated[list[Side], Field(max_length=4)]
     bits: Annotated[int, Field(ge=1, le=32)]
     signed: bool
     exponent: Annotated[int, Field(ge=-127, le=127)] | ArrayRecord
-    offset: Small = 0
+    offset: Small | ArrayRecord = 0
 
 
 class NodeRecord(Record):
@@ -130,17 +130,20 @@ def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> 
 
 
 def describe_tensor(spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
-    """A tensor's spec as JSON values; an exponent per channel or head is added to ``arrays``."""
-    exponent: Any = int(spec.exponent) if spec.exponent.ndim == 0 else None
-    if exponent is None:
-        exponent = {"dtype": "int8", "shape": list(spec.exponent.shape)}
-        arrays[array_key(spec.name, "exponent")] = spec.exponent
+    """A tensor's spec as JSON values; exponents and offsets per channel or head are added to ``arrays``."""
+
+    def number(name: str, value: IntArray) -> Any:
+        if value.ndim == 0:
+            return int(value)
+        arrays[array_key(spec.name, name)] = value
+        return {"dtype": str(value.dtype), "shape": list(value.shape)}
+
     return {
         "shape": list(spec.shape),
         "bits": spec.bits,
         "signed": spec.signed,
-        "exponent": exponent,
-        "offset": spec.offset,
+        "exponent": number("exponent", spec.exponent),
+        "offset": number("offset", np.asarray(spec.offset)),
     }
 
 
@@ -150,6 +153,7 @@ class Rebuilder:
     def __init__(self, arrays: dict[str, IntArray]) -> None:
         self.arrays = arrays
         self.unused = set(arrays)
+        self._copied = False
 
     def program(self, document: Document) -> IntegerProgram:
         """The program; its structure and exponents are not checked here.
@@ -157,6 +161,8 @@ class Rebuilder:
         Raises:
             ValueError: naming the node and what is wrong with it.
         """
+        # A view would keep the whole file in memory, which packed weights, once unpacked, need no longer.
+        self._copied = any(array.dtype == "int4" for node in document.nodes for array in node.arrays.values())
         tensors = {PIXELS: self.tensor(PIXELS, document.pixels)}
         nodes = []
         for record in document.nodes:
@@ -218,15 +224,19 @@ class Rebuilder:
         """The spec of a tensor.
 
         Raises:
-            ValueError: exponents that do not fit its shape.
+            ValueError: exponents or offsets that do not fit its shape.
         """
-        if isinstance(record.exponent, int):
-            exponent: IntArray = np.array(record.exponent, dtype=np.int8)
-        elif record.exponent.dtype != "int8":
-            raise ValueError(f"tensor {name}: its exponents are {record.exponent.dtype}; expected int8")
-        else:
-            exponent = self.array(array_key(name, "exponent"), record.exponent)
-        return TensorSpec(name, tuple(record.shape), record.bits, record.signed, exponent, record.offset)
+
+        def number(what: str, value: int | ArrayRecord, dtype: str) -> IntArray:
+            if isinstance(value, int):
+                return np.array(value, dtype=np.int64)
+            if value.dtype != dtype:
+                raise ValueError(f"tensor {name}: its {what}s are {value.dtype}; expected {dtype}")
+            return self.array(array_key(name, what), value)
+
+        exponent = number("exponent", record.exponent, "int8")
+        offset = number("offset", record.offset, "int32")
+        return TensorSpec(name, tuple(record.shape), record.bits, record.signed, exponent, offset)
 
     def array(self, key: str, record: ArrayRecord) -> IntArray:
         """A stored array, unpacked, of exactly the recorded dtype and shape.
@@ -251,4 +261,4 @@ class Rebuilder:
             raise ValueError(f"array {key!r}: is {stored.dtype}; recorded is {record.dtype}")
         if list(stored.shape) != record.shape:
             raise ValueError(f"array {key!r}: has shape {list(stored.shape)}; recorded is {record.shape}")
-        return stored
+        return stored.copy() if self._copied and record.dtype != "int4" else stored

@@ -14,6 +14,7 @@ from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
+from p2vit.quant.guards import with_guards
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
 from p2vit.quant.sites import Ranges
 from p2vit.quant.stream import Spool, Stream
@@ -72,10 +73,11 @@ def quantize_model(
         menu: Widths at which every layer is wanted beside the one that the model gets.
 
     Returns:
-        The quantized model and the number of photos seen.
+        The quantized model and the number of photos given.
     """
     with Workers(threads) as workers, Spool() as spool, torch.inference_mode():
-        pixels = spool.pixels(photos, (*model.config.image_size, 3))
+        guarded = with_guards(photos, model.config.image_size, config.guard_photos)
+        pixels = spool.pixels(guarded, (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
         shape = (len(pixels), model.config.tokens, model.config.embed_dim)
         streams = [spool.new(name, shape) for name in ("stream", "scratch")]
@@ -120,7 +122,7 @@ def quantize_model(
             result.blocks.append(quantizer.run())
         progress("blocks", depth, depth)
         quantize_head(model, result, streams[0], float_stream.features, config, workers)
-        return result, len(pixels)
+        return result, len(pixels) - config.guard_photos
 
 
 def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: Workers) -> FloatStream:

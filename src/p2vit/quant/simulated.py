@@ -72,6 +72,7 @@ class QuantizedBlock:
         grids: ``norm1``, ``q``, ``k``, ``v``, ``values``, ``branch1``, ``add1``, ``norm2``, ``fc1`` (the activation's
             input), ``gelu`` (its output), ``branch2``, ``add2``.
         layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``.
+        table_groups: Groups of neighbouring channels with a table of the activation each.
     """
 
     heads: int
@@ -81,6 +82,7 @@ class QuantizedBlock:
     softmax: Softmax
     grids: dict[str, Grid] = field(default_factory=dict)
     layers: dict[str, QuantizedLinear] = field(default_factory=dict)
+    table_groups: int = 1
 
     def linear(self, name: str, stored: Tensor, grid: str) -> Tensor:
         """A layer of stored integers, re-quantized to a grid's values."""

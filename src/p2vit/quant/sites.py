@@ -15,6 +15,8 @@ from p2vit.quant.grid import Grid, log2_scale_for, offset_grid, range_grid, tens
 
 #: Shifts of the integer LayerNorm's last step, and of attention × values.
 SHIFT_LEAST, SHIFT_MOST = 14, 30
+#: A grid that clips must take a tenth of the half block's error away: on other photos it clips more.
+CLIP_MARGIN = 0.9
 #: The GELU and its kin are flat below this; a finer grid may saturate there.
 FLAT_BELOW = (-2.5, -3.0, -4.0)
 
@@ -96,26 +98,58 @@ def query_key_grids(q: Ranges, k: Ranges, heads: int, config: QuantConfig) -> tu
     return Grid(log2_q), Grid(total - log2_q)
 
 
-def gelu_grids(seen: Ranges, activation: Activation, low: float, config: QuantConfig) -> tuple[Grid, Grid]:
-    """Grids of the activation's input and output for a lowest input that is still told apart."""
-    high = float(seen.high.max().clamp(min=2.0**-10))
+def gelu_grids(
+    seen: Ranges, activation: Activation, low: float, config: QuantConfig, groups: int = 1
+) -> tuple[Grid, Grid]:
+    """Grids of the activation's input and output, one pair for each group of neighbouring channels.
+
+    Args:
+        seen: Of the activation's input.
+        activation: Which.
+        low: The lowest input that is still told apart.
+        config: Says whether grids may have offsets; without them there is one pair for all.
+        groups: Divides the channels.
+    """
     if not config.gelu_offset:
         magnitude = seen.magnitude.max()
+        high = float(seen.high.max().clamp(min=2.0**-10))
         return range_grid(magnitude.view(1), config.scales, per_channel=False), range_grid(
             activate(torch.tensor([high]), activation), config.scales, per_channel=False
         )
-    inputs = offset_grid(max(low, float(seen.low.min())), high, config.scales)
-    reach = (torch.arange(-128.0, 128.0) + inputs.offset) * inputs.scale
-    outputs = activate(reach.clamp(max=high), activation)
-    return inputs, offset_grid(float(outputs.min()), float(outputs.max()), config.scales)
+    size = len(seen.low) // groups
+    most = seen.high.view(-1, size).amax(dim=1).clamp(min=2.0**-10)
+    least = torch.minimum(seen.low.view(-1, size).amin(dim=1).clamp(min=low), most - 2.0**-10)
+    inputs = offset_grid(least, most, config.scales)
+    reach = (
+        torch.arange(-128.0, 128.0) + torch.as_tensor(inputs.offset).unsqueeze(1)
+    ) * inputs.scale.unsqueeze(1)
+    reached = activate(torch.minimum(reach, most.unsqueeze(1)), activation)
+    outputs = offset_grid(reached.amin(dim=1), reached.amax(dim=1), config.scales)
+
+    def spread(grid: Grid) -> Grid:
+        scale, offset = grid.log2_scale, torch.as_tensor(grid.offset)
+        if groups == 1:
+            return Grid(scale[0], grid.bits, offset[0])
+        return Grid(scale.repeat_interleave(size), grid.bits, offset.repeat_interleave(size))
+
+    return spread(inputs), spread(outputs)
 
 
 def tensor_candidates(start: Grid, probe: Tensor) -> list[Grid]:
-    """What the block may choose between: the range, one step finer everywhere, and the tensor's own optimum."""
-    return [start, start.moved(-1), tensor_mse_grid(probe, start, (-1, 0))]
+    """What the block may choose between: the range, and the tensor's own optimum, which may be a step finer."""
+    return [start, tensor_mse_grid(probe, start, (-1, 0))]
 
 
-def choose(candidates: list[dict[str, Grid]], error: Callable[[dict[str, Grid]], float]) -> dict[str, Grid]:
-    """The candidate with the least error; the first one wins ties."""
+def choose(
+    candidates: list[dict[str, Grid]], error: Callable[[dict[str, Grid]], float], margin: float = 1.0
+) -> dict[str, Grid]:
+    """The candidate with the least error; the first one wins ties.
+
+    Args:
+        candidates: The first is what the range gives.
+        error: Of a trial.
+        margin: Share of the first one's error that another must come below.
+    """
     errors = [error(candidate) for candidate in candidates]
+    errors[0] *= margin
     return candidates[min(range(len(errors)), key=errors.__getitem__)]
