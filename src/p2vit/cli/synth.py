@@ -58,7 +58,9 @@ def run_synth(
     make_folder(folder / "netlists")
     notes = []
     if not library:
-        notes.append(f"no --liberty given and {PACKAGE} is not installed: generic gates are counted, no area, no delay")
+        notes.append(
+            f"no --liberty given and {PACKAGE} is not installed: generic gates are counted, no area, no delay"
+        )
     elif not has_sta():
         notes.append("OpenSTA (apt-get install opensta) is not installed: no clock period, no energy")
     for note in notes:
@@ -79,13 +81,18 @@ def run_synth(
         "technology": str(table) if table else None,
         "notes": notes,
     }
-    write_text(folder / "synthesis.json", to_json({key: value for key, value in result.items() if key != "out"}) + "\n")
+    write_text(
+        folder / "synthesis.json",
+        to_json({key: value for key, value in result.items() if key != "out"}) + "\n",
+    )
     write_text(folder / "synthesis.md", describe(rows, library.name if library else None) + "\n")
     return result
 
 
 @click.command("synth")
-@click.option("-o", "--out", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Results.")
+@click.option(
+    "-o", "--out", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Results."
+)
 @click.option(
     "--liberty",
     type=click.Path(path_type=Path),
@@ -94,7 +101,9 @@ def run_synth(
 )
 @click.option("--design", "designs", multiple=True, metavar="NAME", help="Only this design; may be repeated.")
 @click.option("--ecp5", is_flag=True, help="Place and route on a Lattice ECP5 too.")
-@click.option("--base", default="horowitz45", show_default=True, help="Table for SRAM, DRAM and float32 energies.")
+@click.option(
+    "--base", default="horowitz45", show_default=True, help="Table for SRAM, DRAM and float32 energies."
+)
 @click.option("--node-nm", type=click.FloatRange(1), help="Node of the library. Default: 180 for osu018.")
 @overwrite_option
 @common
@@ -124,6 +133,8 @@ def synth(
     )
     lines = [(folder / "synthesis.md").read_text(encoding="utf-8")]
     if result["technology"]:
-        lines.append(f"energy and area table: {result['technology']} (`technology:` of a machine description)")
+        lines.append(
+            f"energy and area table: {result['technology']} (`technology:` of a machine description)"
+        )
     out.result(result, "\n".join(lines))
     return 0

@@ -59,7 +59,7 @@ def _output(port: StreamPort, count: int, chance: int) -> tuple[str, str, str]:
     behave = (
         f"  always @(posedge clk) if (rst) {n}_ready <= 0; else begin\n"
         f"    {n}_ready <= $dist_uniform(seed, 0, 65535) >= {chance};\n"
-        f'    if ({n}_valid & {n}_ready) begin\n'
+        f"    if ({n}_valid & {n}_ready) begin\n"
         f'      $fdisplay({n}_file, "%h", {n}_payload); {n}_at <= {n}_at + 1;\n    end\n  end\n'
     )
     return declare, behave, f'    {n}_file = $fopen("{n}.out", "w");\n'
@@ -132,7 +132,7 @@ def run_icarus(
             if port.is_input:
                 words = pack(port.layout, inputs[port.name])
                 beats[port.name] = len(words)
-                (folder / f"{port.name}.hex").write_text(to_hex(words), encoding="utf-8")
+                (folder / f"{port.name}.hex").write_text(to_hex(words, port.bits), encoding="utf-8")
         (folder / "dut.v").write_text(to_verilog(module, name), encoding="utf-8")
         (folder / "bench.v").write_text(test_bench(name, ports, beats, seed, stall), encoding="utf-8")
         words_ = [compiler, "-g2005", "-o", "bench.vvp", "bench.v", "dut.v"]
@@ -152,9 +152,11 @@ def run_icarus(
         return found
 
 
-def to_hex(words: Words) -> str:
-    """One line of hexadecimal digits per beat, for ``$readmemh``."""
-    return "\n".join("".join(f"{word:08x}" for word in beat[::-1]) for beat in words) + "\n"
+def to_hex(words: Words, bits: int) -> str:
+    """One line of hexadecimal digits per beat, for ``$readmemh``, and one of zeros that the end may point at."""
+    digits = -(-bits // 4)
+    lines = ["".join(f"{word:08x}" for word in beat[::-1])[-digits:] for beat in words]
+    return "\n".join([*lines, "0" * digits]) + "\n"
 
 
 def from_hex(text: str, bits: int, name: str) -> Words:

@@ -14,7 +14,10 @@ CONFIGURATIONS = [
     *(AddUnit(*a, output_bits=b) for a, b in (((1,), 8), ((20,), 16), ((7,), 8), ((5,), 16), ((2,), 8))),
     *(AffineUnit(*a, output_bits=b) for a, b in (((1,), 8), ((20,), 8), ((7,), 16), ((5,), 8), ((2,), 16))),
     *(AssembleUnit(*a, output_bits=b) for a, b in (((1,), 8), ((20,), 16), ((7,), 8), ((5,), 16), ((2,), 8))),
-    *(SumUnit(a, depth=d, output_bits=b) for a, d, b in ((1, 1, 8), (20, 10, 8), (7, 5, 16), (5, 2, 8), (2, 9, 16))),
+    *(
+        SumUnit(a, depth=d, output_bits=b)
+        for a, d, b in ((1, 1, 8), (20, 10, 8), (7, 5, 16), (5, 2, 8), (2, 9, 16))
+    ),
 ]
 
 

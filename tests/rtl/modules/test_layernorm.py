@@ -31,7 +31,9 @@ def test_an_operators_rows_in_three_passes_without_a_gap():
     operator = LayerNorm(13, np.zeros(13, np.int8), table, shift, 1000, 0)
     module = LayerNormUnit.of(operator, 4)
     x = rng.integers(-30000, 30000, (9, 13))
-    inputs = module.row_beats(x, operator.input_shift, operator.shift, operator.epsilon, operator.epsilon_shift)
+    inputs = module.row_beats(
+        x, operator.input_shift, operator.shift, operator.epsilon, operator.epsilon_shift
+    )
     run = Simulation(module, module.key).run(inputs, {"o": 9 * 4})
     assert (run.outputs["o"]["y"].reshape(9, 16)[:, :13] == operator.compute(x[None])[0]).all()
     assert (np.diff(run.moved["i"]) == 1).all()

@@ -15,6 +15,7 @@ DIVISIONS = [
     RowDivision(20),
     RowDivision(7, output_bits=16),
     RowDivision(5),
+    RowDivision(2, output_bits=16),
 ]
 
 
@@ -55,7 +56,11 @@ def test_attention_times_values_is_the_operators_own():
             done = np.zeros(2 * width, np.int64)
             done[-1] = 1
             values = {"v": padded.reshape(width * 2, 5), "last": last, "done": done}
-            acc = Simulation(array, array.key).run({"rows": rows, "values": values}, {"o": width}).outputs["o"]["acc"]
+            acc = (
+                Simulation(array, array.key)
+                .run({"rows": rows, "values": values}, {"o": width})
+                .outputs["o"]["acc"]
+            )
             total = norm.weights_of(codes[0, head, group * 3 : group * 3 + 3]).sum(axis=1)
             found = Simulation(reciprocal, reciprocal.key).run({"i": {"total": total}}, {"o": 3}).outputs["o"]
             shift = np.repeat(norm.shift[head * width : (head + 1) * width, None].astype(np.int64), 3, axis=1)

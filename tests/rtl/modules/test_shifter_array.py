@@ -22,5 +22,6 @@ def test_columns_are_sums_of_shifted_values():
 @pytest.mark.slow
 @pytest.mark.parametrize("module", CONFIGURATIONS, ids=lambda module: module.key)
 def test_a_hundred_thousand_vectors(module):
-    beats = 100_000 if module.lines * module.lanes < 200 else 10_000
-    assert check(module, beats, seed=1, icarus=200) * module.lines * module.lanes >= 100_000
+    beats = 100_000 if module.lines * module.lanes < 200 else 60_000
+    # Of the widest arrays fewer beats, each of which compares a number per line.
+    assert check(module, beats, seed=1, icarus=200) * module.lines >= 100_000

@@ -98,7 +98,9 @@ class StationaryArray(OperatorModule):
     lanes: int
     depth: int
 
-    def line_instances(self, m: Module, name: str, banks: Banks, data: Any, shared: Mapping[str, Any]) -> list[Any]:
+    def line_instances(
+        self, m: Module, name: str, banks: Banks, data: Any, shared: Mapping[str, Any]
+    ) -> list[Any]:
         """Instantiate the lines; returns their accumulators.
 
         Args:
@@ -126,7 +128,9 @@ class StationaryArray(OperatorModule):
             accumulators.append(accumulator)
         return accumulators
 
-    def groups(self, inputs: Mapping[str, Fields]) -> Iterator[tuple[NDArray[np.int64], slice, NDArray[np.intp]]]:
+    def groups(
+        self, inputs: Mapping[str, Fields]
+    ) -> Iterator[tuple[NDArray[np.int64], slice, NDArray[np.intp]]]:
         """Row groups of input beats, for goldens.
 
         Yields:
@@ -140,7 +144,9 @@ class StationaryArray(OperatorModule):
         for row_end, beat_end in zip(ends, done, strict=False):
             held = np.zeros((self.lines, self.depth, self.lanes), np.int64)
             part = slice(row_start, row_end)
-            held[rows["line"][part], rows["step"][part]] = np.asarray(rows["data"][part]).reshape(-1, self.lanes)
+            held[rows["line"][part], rows["step"][part]] = np.asarray(rows["data"][part]).reshape(
+                -1, self.lanes
+            )
             beats = slice(beat_start, beat_end)
             last = np.asarray(streamed["last"][beats])
             begins = np.flatnonzero(np.concatenate([[1], last[:-1]]))

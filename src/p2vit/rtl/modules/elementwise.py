@@ -92,7 +92,9 @@ class AddUnit(_Requantizing):
         wide = lanes(signed(16), lanes_)
         super().__init__(
             {
-                "i": sink(a=wide, b=wide, left_a=four, left_b=four, shift=four, **self.narrow_field(), last=1),
+                "i": sink(
+                    a=wide, b=wide, left_a=four, left_b=four, shift=four, **self.narrow_field(), last=1
+                ),
                 "o": self.output(),
             }
         )
@@ -118,8 +120,17 @@ class AddUnit(_Requantizing):
         """Operands near every edge, all shifts."""
         size = (beats, self.lanes)
         calm = rng.integers(0, 3, (beats, 1)) == 0
-        shifts = {name: np.where(calm, 0, rng.integers(0, 16, size)) for name in ("left_a", "left_b", "shift")}
-        return {"i": {"a": corners(rng, 16, size), "b": corners(rng, 16, size), **shifts, **self.marks(rng, beats)}}
+        shifts = {
+            name: np.where(calm, 0, rng.integers(0, 16, size)) for name in ("left_a", "left_b", "shift")
+        }
+        return {
+            "i": {
+                "a": corners(rng, 16, size),
+                "b": corners(rng, 16, size),
+                **shifts,
+                **self.marks(rng, beats),
+            }
+        }
 
     def operator_beats(self, operator: Add, a: Any, b: Any) -> dict[str, Any]:
         """Beats of whole tokens through an operator; the channels must be a multiple of the lanes.
@@ -135,7 +146,9 @@ class AddUnit(_Requantizing):
             for name in ("left_a", "left_b", "shift")
         }
         beats = {"a": a.reshape(-1, self.lanes), "b": b.reshape(-1, self.lanes), **parameters}
-        narrow = {"narrow": np.full(len(beats["a"]), operator.output_bits == 8)} if self.output_bits > 8 else {}
+        narrow = (
+            {"narrow": np.full(len(beats["a"]), operator.output_bits == 8)} if self.output_bits > 8 else {}
+        )
         return beats | narrow | {"last": np.zeros(len(beats["a"]))}
 
 
@@ -262,7 +275,9 @@ class AssembleUnit(OperatorModule):
         c = np.asarray(inputs["constants"]["c"], np.int64).reshape(-1, self.lanes)
         prefix = np.asarray(inputs["constants"]["prefix"]) != 0
         y = c.copy()
-        y[~prefix] = saturate(np.asarray(inputs["x"]["x"]).reshape(-1, self.lanes) + c[~prefix], self.output_bits)
+        y[~prefix] = saturate(
+            np.asarray(inputs["x"]["x"]).reshape(-1, self.lanes) + c[~prefix], self.output_bits
+        )
         return {"o": {"y": y}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
@@ -355,7 +370,9 @@ class SumUnit(_Requantizing):
                 kept.append(index)
             place = 0 if i["last"][index] else place + 1
         chosen = {name: value[kept] for name, value in i.items()}
-        rounded = shift_round(np.array(values).reshape(-1, self.lanes), chosen["shift"].reshape(-1, self.lanes))
+        rounded = shift_round(
+            np.array(values).reshape(-1, self.lanes), chosen["shift"].reshape(-1, self.lanes)
+        )
         return self.golden(chosen, rounded)
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:

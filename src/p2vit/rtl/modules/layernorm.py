@@ -131,7 +131,9 @@ class LayerNormUnit(OperatorModule):
         def carried(stage: Any, *names: str) -> dict[str, Any]:
             return {name: getattr(stage, name) for name in ("turn", "last", "first", *names)}
 
-        aligned = [clamp_signed(m, (beat.x[k] << beat.left[k])[:31].as_signed(), self.input_bits) for k in each]
+        aligned = [
+            clamp_signed(m, (beat.x[k] << beat.left[k])[:31].as_signed(), self.input_bits) for k in each
+        ]
         s1 = pipe.stage(a=aligned, **marks, **config)
         live = [~s1.last | C(k < tail, 1) for k in each]
         s2 = pipe.stage(
@@ -143,7 +145,9 @@ class LayerNormUnit(OperatorModule):
         )
         # Stage 3: the row's statistics (first pass), centring with them (the others).
         total = Signal(signed(wide), reset_less=True)
-        least, most = (Signal(signed(self.input_bits), reset_less=True, name=name) for name in ("least", "most"))
+        least, most = (
+            Signal(signed(self.input_bits), reset_less=True, name=name) for name in ("least", "most")
+        )
         lower, upper = smaller(m, least, s2.least), larger(m, most, s2.most)
         with m.If(pipe.fires & (s2.turn == 0)):
             m.d.sync += [
@@ -159,7 +163,10 @@ class LayerNormUnit(OperatorModule):
         )
         high, low = (most * count - total)[:wide], (total - least * count)[:wide]
         s4 = pipe.stage(
-            centred=s3.centred, largest=larger(m, high, low), live=s3.live, **carried(s3, "epsilon", "epsilon_shift")
+            centred=s3.centred,
+            largest=larger(m, high, low),
+            live=s3.live,
+            **carried(s3, "epsilon", "epsilon_shift"),
         )
         # Stage 5: k of the row, left by the first pass.
         k_found = larger(m, (bit_length(m, s4.largest) - CENTRED_BITS).as_signed(), s4.epsilon_shift)
@@ -176,7 +183,9 @@ class LayerNormUnit(OperatorModule):
         amount = wire(m, (k_row + CENTRED_BITS)[:6], "centred_shift")
         s6 = pipe.stage(
             twice=[
-                shift_with_half(Cat(C(0, CENTRED_BITS), value).as_signed(), amount)[: CENTRED_BITS + 3].as_signed()
+                shift_with_half(Cat(C(0, CENTRED_BITS), value).as_signed(), amount)[
+                    : CENTRED_BITS + 3
+                ].as_signed()
                 for value in s5.centred
             ],
             epsilon=shift_with_half(s5.epsilon, ((k_row - s5.epsilon_shift) << 1)[:7]),
@@ -191,7 +200,9 @@ class LayerNormUnit(OperatorModule):
         )
         # Stages 8 to 10: the sum of squares (second pass).
         fraction = squares_shift(count)
-        reduced = [wire(m, shift_round(value, fraction)[: CENTRED_BITS + 2].as_signed(), "reduced") for value in s7.d]
+        reduced = [
+            wire(m, shift_round(value, fraction)[: CENTRED_BITS + 2].as_signed(), "reduced") for value in s7.d
+        ]
         squares = [(value * value)[: 2 * CENTRED_BITS + 1] for value in reduced]
         s8 = pipe.stage(
             d=s7.d,
@@ -334,7 +345,11 @@ class LayerNormUnit(OperatorModule):
             x = x + (rng.integers(-(1 << 14), 1 << 14, (rows, 1)) >> rng.integers(0, 15, (rows, 1)))
             alike = rng.integers(0, 6, (rows, 1)) == 0
             x = np.clip(np.where(alike, x[:, :1], x), -(1 << 15), (1 << 15) - 1)
-            left = rng.integers(0, 16, self.channels) if rng.integers(0, 2) else np.zeros(self.channels, np.int64)
+            left = (
+                rng.integers(0, 16, self.channels)
+                if rng.integers(0, 2)
+                else np.zeros(self.channels, np.int64)
+            )
             epsilon = int(corners(rng, 29, (1,), signed=False)[0]) if rng.integers(0, 4) else 1 << 29
             part = self.row_beats(
                 x, left, rng.integers(14, 31, self.channels), epsilon, int(rng.integers(-CENTRED_BITS, 32))
@@ -344,8 +359,8 @@ class LayerNormUnit(OperatorModule):
             parts.append(part)
             count += len(part["i"]["last"])
         return {
-            stream: {name: np.concatenate([part[stream][name] for part in parts]) for name in parts[0][stream]}
+            stream: {
+                name: np.concatenate([part[stream][name] for part in parts]) for name in parts[0][stream]
+            }
             for stream in parts[0]
         }
-
-

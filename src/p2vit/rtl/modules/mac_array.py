@@ -81,7 +81,8 @@ class MacArray(StationaryArray):
     Streams:
         rows: ``data`` [lanes] 8 bits, ``line``, ``step``; ``last`` ends a row group and lets the array start on it.
         weights: ``w`` [lanes] 8 bits, or two 4-bit weights each (column 0 in the lower half) where ``narrow``;
-            ``bias`` [2] int32, read at a column's first beat; ``unsigned_rows`` (if built for codes); ``last`` ends a column, ``done`` with it the row group.
+            ``bias`` [2] int32, read at a column's first beat; ``unsigned_rows`` (if built for codes);
+            ``last`` ends a column, ``done`` with it the row group.
         o: ``acc`` int32 [2·lines], column 0 then column 1; ``narrow``: column 1 is meant; ``done``.
 
     Latency 4 from a column's last beat (read | multiply | add | accumulate), one beat per cycle, also from column to
@@ -100,7 +101,9 @@ class MacArray(StationaryArray):
             codes: Rows may be unsigned (softmax codes): one more bit in every multiplier.
         """
         self.lines, self.lanes, self.depth, self.codes = lines, lanes_, depth, codes
-        self.timing = Timing(4, note="after a column's last beat; ⌈K / lanes⌉ beats per column, or per two narrow ones")
+        self.timing = Timing(
+            4, note="after a column's last beat; ⌈K / lanes⌉ beats per column, or per two narrow ones"
+        )
         extra = {"unsigned_rows": 1} if codes else {}
         super().__init__(
             {
@@ -138,7 +141,13 @@ class MacArray(StationaryArray):
         pipe = banks.pipe
         flags = {"unsigned_rows": beat.unsigned_rows} if self.codes else {"unsigned_rows": Value.cast(0)[:1]}
         a = pipe.stage(
-            w=beat.w, bias=beat.bias, narrow=beat.narrow, first=banks.first, last=beat.last, done=beat.done, **flags
+            w=beat.w,
+            bias=beat.bias,
+            narrow=beat.narrow,
+            first=banks.first,
+            last=beat.last,
+            done=beat.done,
+            **flags,
         )
         b = pipe.stage(bias=a.bias, narrow=a.narrow, first=a.first, last=a.last, done=a.done)
         c = pipe.stage(bias=b.bias, narrow=b.narrow, first=b.first, last=b.last, done=b.done)
@@ -192,7 +201,9 @@ class MacArray(StationaryArray):
         if field != "acc":
             return None
         first = np.ones((len(outputs[stream]["narrow"]), self.lines), bool)
-        return np.concatenate([first, np.broadcast_to(outputs[stream]["narrow"][:, None] != 0, first.shape)], axis=1)
+        return np.concatenate(
+            [first, np.broadcast_to(outputs[stream]["narrow"][:, None] != 0, first.shape)], axis=1
+        )
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
         """Row groups of one to ``depth`` steps, wide and narrow columns mixed."""

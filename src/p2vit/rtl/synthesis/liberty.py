@@ -46,13 +46,21 @@ def load_liberty(path: Path | None) -> Liberty | None:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        near = did_you_mean(path.name, [p.name for p in path.parent.glob("*.lib")]) if path.parent.is_dir() else ""
+        near = (
+            did_you_mean(path.name, [p.name for p in path.parent.glob("*.lib")])
+            if path.parent.is_dir()
+            else ""
+        )
         raise RtlError(f"{path}: cannot be read: {error.strerror}.{near}") from None
     named = re.search(r"\blibrary\s*\(\s*\"?([^\s\")]+)", text)
     areas = {}
-    for cell in re.finditer(r"\bcell\s*\(\s*\"?([^\s\")]+)\"?\s*\)(.*?)\barea\s*:\s*([\d.eE+-]+)", text, re.DOTALL):
+    for cell in re.finditer(
+        r"\bcell\s*\(\s*\"?([^\s\")]+)\"?\s*\)(.*?)\barea\s*:\s*([\d.eE+-]+)", text, re.DOTALL
+    ):
         areas[cell[1]] = float(cell[3])
     if not named or not areas:
         raise RtlError(f"{path}: is not a Liberty file: no library with cells and areas is in it")
     nands = [area for name, area in areas.items() if re.search(r"nand2", name, re.IGNORECASE) and area > 0]
-    return Liberty(path, named[1], areas, min(nands) if nands else min(area for area in areas.values() if area > 0))
+    return Liberty(
+        path, named[1], areas, min(nands) if nands else min(area for area in areas.values() if area > 0)
+    )

@@ -1,7 +1,7 @@
 """Yosys and ABC on one module: cells, area and delay of its logic, before layout.
 
-Memories that are written (row memories, loaded tables) are cut out: their bits are counted and their outputs become inputs,
-as a memory macro's would be. Fixed tables become logic.
+Memories that are written (row memories, loaded tables) are cut out: their bits are counted and their outputs
+become inputs, as a memory macro's would be. Fixed tables become logic.
 """
 
 import json
@@ -34,8 +34,8 @@ class Synthesis:
         memory_bits: In memories that were cut out; not in the area.
         area_um2: Of the cells; None without a library.
         gate_equivalents: Area over the smallest NAND2's, or the number of generic gates.
-        logic_delay_ns: Longest path between registers or ports by ABC, without wires and flip-flop times; None without a
-            library.
+        logic_delay_ns: Longest path between registers or ports by ABC, without wires and flip-flop times; None
+            without a library.
         cells_by_type: Cell → how many.
     """
 
@@ -97,7 +97,7 @@ def _passes(top: str, liberty: Liberty | None, booth: bool) -> list[str]:
         "memory_dff",
         "memory_collect",
         "memory_map -rom-only",
-        "tee -o memory.json stat -json",
+        "dump -o memory.il t:$mem_v2",
         "delete t:$mem_v2",
         "setundef -undriven -expose",
         "opt",
@@ -137,10 +137,12 @@ def _read(folder: Path, name: str, liberty: Liberty | None) -> Synthesis:
         RtlError: a log has not what it must.
     """
     design = _json(folder / "stat.json")["design"]
-    by_type = {key.lstrip("$_").rstrip("_"): _count(value) for key, value in design["num_cells_by_type"].items()}
+    by_type = {
+        key.lstrip("$_").rstrip("_"): _count(value) for key, value in design["num_cells_by_type"].items()
+    }
     sequential = re.compile(r"dff|latch|^df|^lat", re.IGNORECASE)
     flops = sum(count for cell, count in by_type.items() if sequential.search(cell))
-    bits = int(_json(folder / "memory.json")["design"].get("num_memory_bits", 0))
+    bits = _memory_bits((folder / "memory.il").read_text(encoding="utf-8"))
     cells = sum(by_type.values())
     if not liberty:
         return Synthesis(name, cells, flops, bits, None, float(cells), None, by_type)
@@ -150,8 +152,24 @@ def _read(folder: Path, name: str, liberty: Liberty | None) -> Synthesis:
     delays = re.findall(r"Delay =\s*([\d.]+) ps", (folder / "abc.log").read_text(encoding="utf-8"))
     delay = float(delays[-1]) / 1000 if delays else None
     return Synthesis(
-        name, cells, flops, bits, round(area, 3), round(area / liberty.nand2, 1), delay, dict(sorted(by_type.items()))
+        name,
+        cells,
+        flops,
+        bits,
+        round(area, 3),
+        round(area / liberty.nand2, 1),
+        delay,
+        dict(sorted(by_type.items())),
     )
+
+
+def _memory_bits(rtlil: str) -> int:
+    """Bits of the memories in a dump: words times width of each."""
+    sizes, widths = (
+        [int(value.split("'")[1], 2) if "'" in value else int(value) for value in found]
+        for found in (re.findall(rf"parameter \\{key} (\S+)", rtlil) for key in ("SIZE", "WIDTH"))
+    )
+    return sum(size * width for size, width in zip(sizes, widths, strict=True))
 
 
 def _count(value: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from p2vit.errors import did_you_mean
 from p2vit.rtl.synthesis.designs import DESIGNS, LANES, clocked
-from p2vit.rtl.synthesis.ecp5 import place_and_route
+from p2vit.rtl.synthesis.ecp5 import PINS, pins, place_and_route
 from p2vit.rtl.synthesis.liberty import Liberty
 from p2vit.rtl.synthesis.netlist import synthesize
 from p2vit.rtl.synthesis.timing import analyse, has_sta
@@ -43,7 +43,7 @@ def synthesize_all(
         names: Keys of ``DESIGNS``.
         liberty: The cells; None counts generic gates.
         netlists: Folder for mapped netlists.
-        ecp5: Place and route on an ECP5 too (designs with registers only).
+        ecp5: Place and route on an ECP5 too (designs with registers whose ports fit the package).
         progress: Called with ("synthesis", done, total).
 
     Returns:
@@ -64,7 +64,7 @@ def synthesize_all(
         if liberty and has_sta():
             row |= asdict(analyse(netlist, name, liberty, clocked=clocked(name)))
         row["ecp5"] = None
-        if ecp5 and clocked(name):
+        if ecp5 and clocked(name) and pins(module) <= PINS:
             row["ecp5"] = asdict(place_and_route(DESIGNS[name](), name))
         rows[name] = row
     progress("synthesis", len(names), len(names))
@@ -80,7 +80,12 @@ def compare(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None
     def ratio(row: dict[str, Any], key: str) -> float | None:
         return round(row[key] / one[key], 2) if row[key] and one[key] else None
 
-    keys = {"area": "gate_equivalents", "logic_delay": "logic_delay_ns", "period": "period_ns", "energy": "energy_pj"}
+    keys = {
+        "area": "gate_equivalents",
+        "logic_delay": "logic_delay_ns",
+        "period": "period_ns",
+        "energy": "energy_pj",
+    }
     return {
         name: {label: ratio(row, key) for label, key in keys.items()}
         for name, row in rows.items()
@@ -112,7 +117,11 @@ def describe(rows: dict[str, dict[str, Any]], library: str | None) -> str:
         ]
         lines.append(f"| {name} | " + " | ".join(values) + " |")
     if routed := {name: row["ecp5"] for name, row in rows.items() if row["ecp5"]}:
-        lines += ["", "| ECP5 | LUT | FF | MULT18X18D | DP16KD | Fmax, MHz |", "|---|---:|---:|---:|---:|---:|"]
+        lines += [
+            "",
+            "| ECP5 | LUT | FF | MULT18X18D | DP16KD | Fmax, MHz |",
+            "|---|---:|---:|---:|---:|---:|",
+        ]
         for name, row in routed.items():
             values = [number(row[key]) for key in ("luts", "flip_flops", "multipliers", "block_rams")]
             lines.append(f"| {name} | {' | '.join(values)} | {number(row['fmax_mhz'], 1)} |")

@@ -58,12 +58,13 @@ def technology_table(rows: Mapping[str, Mapping[str, Any]], library: str, node_n
         "name": f"measured synthesis {library}",
         "node_nm": node_nm,
         "sources": [
-            f"measured synthesis (pre-layout, no wires) with {library}, {node_nm:g} nm, by Yosys and ABC: area of all units; "
-            f"mac8 is 1/{LINE_LANES} of a line of {LINE_LANES} lanes without its row memory",
+            f"measured synthesis (pre-layout, no wires) with {library}, {node_nm:g} nm, by Yosys and "
+            f"ABC: area of all units; mac8 is 1/{LINE_LANES} of a line of {LINE_LANES} lanes without its row memory",
             *(
                 [
-                    f"measured synthesis (pre-layout, vectorless, activity 0.2 on every net) with {library}, by OpenSTA: energy of "
-                    "add32, multiply8, multiply16, multiply32, shift32, compare32, table_read, register_bit"
+                    f"measured synthesis (pre-layout, vectorless, activity 0.2 on every net) with {library}, by "
+                    "OpenSTA: energy of add32, multiply8, multiply16, multiply32, shift32, compare32, "
+                    "table_read, register_bit"
                 ]
                 if timed
                 else []

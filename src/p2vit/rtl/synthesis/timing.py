@@ -32,12 +32,13 @@ class StaticTiming:
     """What OpenSTA says.
 
     Attributes:
-        period_ns: Shortest clock period, flip-flop times included, without wires, with an ideal clock.
+        period_ns: Shortest clock period, flip-flop times included, without wires, with an ideal clock; None where the
+            library times no path.
         energy_pj: Dynamic energy per cycle at an activity of 0.2 on every net (vectorless).
         leakage_uw: Leakage power.
     """
 
-    period_ns: float
+    period_ns: float | None
     energy_pj: float
     leakage_uw: float
 
@@ -65,20 +66,18 @@ def analyse(netlist: Path, top: str, liberty: Liberty, *, clocked: bool = True) 
         text = re.sub(r"\bsigned\b ?", "", netlist.read_text(encoding="utf-8"))
         (folder / "netlist.v").write_text(text, encoding="utf-8")
         port = "[get_ports clk]" if clocked else ""
-        script = _SCRIPT.format(
-            liberty=liberty.path, top=top, period=PERIOD_NS, port=port, activity=ACTIVITY
-        )
+        script = _SCRIPT.format(liberty=liberty.path, top=top, period=PERIOD_NS, port=port, activity=ACTIVITY)
         (folder / "run.tcl").write_text(script, encoding="utf-8")
         words = [program("sta"), "-no_splash", "-exit", "run.tcl"]
         said = run_tool(words, f"timing of {top}", folder=folder, timeout=300)
     slack = re.search(r"(-?[\d.]+)\s+slack", said)
     power = re.search(r"^Total\s+([\d.eE+-]+)\s+([\d.eE+-]+)\s+([\d.eE+-]+)", said, re.MULTILINE)
-    if not slack or not power:
+    if not power or not (slack or "No paths found" in said):
         tail = "\n  ".join(said.splitlines()[-8:])
         raise RtlError(f"timing of {top}: OpenSTA reported no slack or no power\n  {tail}")
     dynamic = float(power[1]) + float(power[2])
     return StaticTiming(
-        period_ns=round(PERIOD_NS - float(slack[1]), 4),
+        period_ns=round(PERIOD_NS - float(slack[1]), 4) if slack else None,
         energy_pj=round(dynamic * PERIOD_NS * 1e3, 6),
         leakage_uw=round(float(power[3]) * 1e6, 6),
     )

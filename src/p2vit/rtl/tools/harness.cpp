@@ -62,7 +62,7 @@ std::uint64_t p2vit_run_streams(const p2vit_model* model, p2vit_beats* inputs, p
     settle(1);
   }
   *model->rst = 0;
-  std::uint64_t cycle = 0, last = 0, idle = 0;
+  std::uint64_t cycle = 0, last = 0, idle = 0, end = 0;
   bool finishing = false;
   for (;; ++cycle) {
     for (auto& s : sources) {
@@ -95,11 +95,11 @@ std::uint64_t p2vit_run_streams(const p2vit_model* model, p2vit_beats* inputs, p
       s.waiting = valid && !taken;
       if (s.waiting) std::memcpy(s.held.data(), s.port->payload, s.port->bytes);
       if (!taken) continue;
-      moved = true;
       if (s.beats->done == s.beats->count) {
-        ++s.beats->surplus;
+        ++s.beats->surplus;  // not a move: a stream that never ends must not keep the run going
         continue;
       }
+      moved = true;
       std::memcpy(s.beats->data + s.beats->done * s.port->bytes, s.port->payload, s.port->bytes);
       if (s.beats->cycles) s.beats->cycles[s.beats->done] = cycle;
       ++s.beats->done;
@@ -113,9 +113,9 @@ std::uint64_t p2vit_run_streams(const p2vit_model* model, p2vit_beats* inputs, p
       for (auto& s : sinks) complete &= s.beats->done == s.beats->count;
       if (complete || idle > patience) {
         finishing = true;
-        idle = 0;
+        end = cycle + after;
       }
-    } else if (idle > after) {
+    } else if (cycle >= end) {
       break;
     }
   }

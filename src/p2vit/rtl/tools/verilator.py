@@ -95,7 +95,7 @@ def compile_object(name: str, source: str, *, optimization: str = "fast", trace:
 def runtime_objects(trace: bool) -> list[Path]:
     """Verilator's run-time library, compiled once per machine."""
     return [
-        compile_object(f"Verilator's {name}", f'#include "{name}"\n', trace=trace)
+        compile_object(f"Verilator's {name}", f'#include "{name}"\n', optimization="quick", trace=trace)
         for name in (*_RUNTIME, *(_TRACE if trace else ()))
     ]
 

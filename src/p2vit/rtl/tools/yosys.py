@@ -52,9 +52,11 @@ def run_yosys(passes: Sequence[str], what: str, folder: Path, timeout: float | N
     script = "\n".join(passes)
     try:
         run_tool([sys.executable, "-c", _CHILD], what, folder=folder, stdin=script, timeout=timeout)
-    except RtlError as error:
+    except RtlError:
         log = folder / _LOG
-        said = re.findall(r"^ERROR: (.*)", log.read_text(errors="replace"), re.MULTILINE) if log.exists() else []
+        said = (
+            re.findall(r"^ERROR: (.*)", log.read_text(errors="replace"), re.MULTILINE) if log.exists() else []
+        )
         if not said:
             raise
         raise RtlError(f"{what} failed: {said[-1]}") from None
