@@ -14,7 +14,7 @@ from p2vit.rtl.cosim.model import MemoryBehaviour, RtlModel, RtlRun
 from p2vit.rtl.top.machine import RtlMachine
 from programs import random_pixels, random_program
 
-_SMALL = {"row_rows": 20, "weight_rows": 40, "columns": 32, "vector_columns": 64, "table_groups": 1}
+_SMALL = {"row_rows": 24, "weight_rows": 40, "columns": 32, "vector_columns": 64, "table_groups": 1}
 #: Odd on purpose: nothing divides anything. Its buffers are small, so that layers fall into tiles.
 ODD = RtlMachine(lines=5, lanes=6, **_SMALL)
 #: For the other simulator.

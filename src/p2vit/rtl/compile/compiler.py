@@ -71,6 +71,10 @@ class _Compiler:
             f"the tensors and constants take {memory.words} words; at most {MAX_WORDS} are addressed",
             "use a smaller image",
         )
+        stores = sum(unit.store is not None for unit in self.emit.units)
+        require(
+            stores < 1 << 24, "stream", f"it has {stores} stores", "at most 2^24 are counted: use more lines"
+        )
         return CompiledProgram(
             self.program,
             self.machine,

@@ -34,6 +34,7 @@ class MatrixEmitter:
         """
         machine = self.machine
         chunks = -(-terms // machine.lanes)
+        require(terms < 1 << 16, node, f"rows have {terms} terms", "a descriptor counts up to 65535")
         require(
             chunks <= machine.row_rows,
             node,

@@ -94,4 +94,11 @@ def make_plan(program: IntegerProgram) -> Plan:
     for name, node in values_of.items():
         if reads[name] != [node]:
             raise unfit(name, "values are read by more than their attention", "copy the layer")
+    for node in program.of_kind(Softmax):
+        require(
+            node.name in values_after,
+            node.name,
+            "nobody multiplies its codes with values",
+            "softmax codes are only made for attention × values",
+        )
     return Plan(program, first_rows, values_of, values_after)

@@ -1,7 +1,8 @@
 """Arithmetic that every engine needs, as Amaranth expressions: rounding shifts, saturation, widths."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 
+from p2vit.rtl.arithmetic import shift_round
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, FIELDS, Kind
 
 
@@ -22,15 +23,14 @@ def descriptor_shape() -> int:
 
 
 def round_right(x: Value, amount: Value, width: int) -> Value:
-    """``(x + 2^(s-1)) >> s`` for s ≥ 0: one shifter and one increment.
+    """``(x + 2^(s-1)) >> s`` for s ≥ 0, at a width.
 
     Args:
         x: Signed.
         amount: Unsigned, s.
         width: Of the result; the caller knows that it fits.
     """
-    doubled = Cat(Const(0, 1), x).as_signed()
-    return (((doubled >> amount) + 1) >> 1)[:width].as_signed()
+    return shift_round(x, amount)[:width].as_signed()
 
 
 def clamp(x: Value, bits: int) -> Value:
