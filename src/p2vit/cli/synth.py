@@ -81,10 +81,9 @@ def run_synth(
         "technology": str(table) if table else None,
         "notes": notes,
     }
-    write_text(
-        folder / "synthesis.json",
-        to_json({key: value for key, value in result.items() if key != "out"}) + "\n",
-    )
+    # The file says nothing of where it lies.
+    kept = {key: value for key, value in result.items() if key != "out"} | {"technology": table.name if table else None}
+    write_text(folder / "synthesis.json", to_json(kept) + "\n")
     write_text(folder / "synthesis.md", describe(rows, library.name if library else None) + "\n")
     return result
 

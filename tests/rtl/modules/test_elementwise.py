@@ -31,6 +31,16 @@ def test_one_beat_per_cycle(module):
     check_streaming_time(module)
 
 
+def test_tokens_and_sums_come_out_when_they_should():
+    for module, stream, marks in ((FIRST[2], "constants", None), (FIRST[3], "i", "final")):
+        inputs = module.sample(np.random.default_rng(0), 100)
+        expected = module.compute(inputs)
+        moved = Simulation(module, module.key).run(inputs, {"o": len(expected["o"]["y"])}).moved
+        taken = moved[stream] if marks is None else moved[stream][inputs[stream][marks] == 1]
+        assert (np.diff(moved[stream]) == 1).all()
+        assert (moved["o"] - taken == module.timing.latency).all()
+
+
 def test_a_residual_add_is_the_operators_own():
     rng = np.random.default_rng(0)
     shifts = [rng.integers(0, 9, 6).astype(np.int8) for _ in range(2)]

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 
 pytest.importorskip("amaranth")
 
 from p2vit.rtl.modules.shifter_array import ShifterArray
+from p2vit.rtl.simulate import Simulation
 from rtl_checking import check
 
 CONFIGURATIONS = [
@@ -17,6 +19,14 @@ CONFIGURATIONS = [
 
 def test_columns_are_sums_of_shifted_values():
     check(CONFIGURATIONS[0], 20_000, icarus=300)
+
+
+def test_columns_come_out_when_they_should():
+    module = CONFIGURATIONS[0]
+    inputs = module.sample(np.random.default_rng(0), 200)
+    last = inputs["values"]["last"]
+    run = Simulation(module, module.key).run(inputs, {"o": int(last.sum())})
+    assert (run.moved["o"] - run.moved["values"][last == 1] == module.timing.latency).all()
 
 
 @pytest.mark.slow
