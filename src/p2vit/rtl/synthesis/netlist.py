@@ -53,7 +53,9 @@ class Synthesis:
         return asdict(self)
 
 
-def synthesize(module: Any, name: str, liberty: Liberty | None, netlist: Path | None = None) -> Synthesis:
+def synthesize(
+    module: Any, name: str, liberty: Liberty | None, netlist: Path | None = None, also: str = ""
+) -> Synthesis:
     """Synthesise one module.
 
     Multipliers are tried in Yosys' own form and as Booth multipliers; the smaller result counts, so that modules with
@@ -64,12 +66,13 @@ def synthesize(module: Any, name: str, liberty: Liberty | None, netlist: Path | 
         name: Name of its top module.
         liberty: The cells; None counts generic gates.
         netlist: Where to write the mapped netlist (Verilog).
+        also: Verilog of black boxes that it instantiates, such as memory macros: not in the area.
 
     Raises:
         MissingPackageError: Amaranth or pyosys is not installed.
         RtlError: synthesis fails.
     """
-    verilog = to_verilog(module, name)
+    verilog = to_verilog(module, name) + also
     found = []
     for booth in (False, True) if "*" in verilog else (False,):
         with scratch_folder() as place:
@@ -92,7 +95,7 @@ def _passes(top: str, liberty: Liberty | None, booth: bool) -> list[str]:
         "read_verilog design.v",
         f"hierarchy -check -top {top}",
         "proc",
-        "flatten",
+        "flatten -noscopeinfo",
         "opt",
         "memory_dff",
         "memory_collect",
@@ -137,8 +140,13 @@ def _read(folder: Path, name: str, liberty: Liberty | None) -> Synthesis:
         RtlError: a log has not what it must.
     """
     design = _json(folder / "stat.json")["design"]
+    boxes = set(
+        re.findall(r"^\(\* blackbox \*\)\nmodule (\w+)", (folder / "design.v").read_text(), re.MULTILINE)
+    )
     by_type = {
-        key.lstrip("$_").rstrip("_"): _count(value) for key, value in design["num_cells_by_type"].items()
+        key.lstrip("$_").rstrip("_"): _count(value)
+        for key, value in design["num_cells_by_type"].items()
+        if not boxes & set(re.findall(r"p2vit_\w+", key))
     }
     sequential = re.compile(r"dff|latch|^df|^lat", re.IGNORECASE)
     flops = sum(count for cell, count in by_type.items() if sequential.search(cell))
