@@ -168,3 +168,4 @@ def test_place_and_route_names_its_extra(tmp_path, monkeypatch, capsys, library)
     words = ["synth", "-o", str(tmp_path / "out"), "--liberty", str(library.path), "--design", "register32", "--ecp5"]
     assert run(words) == 2
     assert "pip install 'p2vit[ecp5]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
