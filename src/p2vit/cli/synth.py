@@ -42,6 +42,7 @@ def run_synth(
 
     require("amaranth", "amaranth", "generating hardware")
     from p2vit.accel.technology import load_technology
+    from p2vit.rtl.synthesis.ecp5 import require_nextpnr
     from p2vit.rtl.synthesis.liberty import PACKAGE, load_liberty
     from p2vit.rtl.synthesis.run import chosen_designs, compare, describe, synthesize_all
     from p2vit.rtl.synthesis.table import NEEDED, technology_table
@@ -51,6 +52,8 @@ def run_synth(
     names = chosen_designs(designs)
     library = load_liberty(liberty)
     table_base = load_technology(base)
+    if ecp5:
+        require_nextpnr()
     if folder.exists() and not folder.is_dir():
         raise P2vitError(f"{folder}: is a file; give the name of a folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:

@@ -149,3 +149,23 @@ def test_bad_input_is_refused(words, message, tmp_path, monkeypatch, capsys):
     assert run(["synth", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_without_a_library_gates_are_counted_and_it_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("p2vit.rtl.synthesis.liberty.DEFAULT", tmp_path / "nowhere.lib")
+    assert run(["synth", "-o", str(tmp_path / "out"), "--design", "register32", "--design", "add32", "--json"]) == 0
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert (answer["library"], answer["label"], answer["technology"]) == (None, "generic gate counts", None)
+    assert "generic gates are counted" in answer["notes"][0]
+    assert "qflow-tech-osu018 is not installed" in said.err
+    assert answer["modules"]["register32"]["gate_equivalents"] == 32
+    assert answer["modules"]["add32"]["flip_flops"] == 0
+
+
+def test_place_and_route_names_its_extra(tmp_path, monkeypatch, capsys, library):
+    monkeypatch.setattr("p2vit.rtl.synthesis.ecp5.has_nextpnr", lambda: False)
+    words = ["synth", "-o", str(tmp_path / "out"), "--liberty", str(library.path), "--design", "register32", "--ecp5"]
+    assert run(words) == 2
+    assert "pip install 'p2vit[ecp5]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

