@@ -107,6 +107,7 @@ rtl-images: $(VENV)/.dev ## whole photos through the RTL, every layer compared: 
 	$(call RTL_RUN,digits,rtl-small,digits,8)
 	$(call RTL_RUN,digits-w4a8,rtl-small,digits,8)
 	$(call RTL_RUN,deit-t,rtl,noise,1)
+	$(BIN)/p2vit cosim out/rtl/deit-t --hw rtl --data noise --stall 0.25 --seed 3 --json > results/rtl/deit-t-stalled-rtl.json
 	$(call RTL_RUN,deit-t-log2,rtl,noise,1)
 	$(call RTL_RUN,elpv,rtl,elpv,1)
 	$(call RTL_RUN,elpv,rtl-wide,elpv,1)
