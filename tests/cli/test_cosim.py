@@ -54,3 +54,17 @@ def test_no_program(p2vit, tmp_path):
     answer = p2vit("cosim", tmp_path / "none", "--json")
     assert answer.code == 2
     assert "none" in answer.json["error"]
+
+
+def test_without_amaranth_a_prediction_works_and_a_run_names_the_extra(p2vit, digits_program, monkeypatch):
+    import sys
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "amaranth"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.startswith("p2vit.rtl")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "amaranth", None)
+    assert p2vit("cosim", digits_program, "--hw", "rtl-small", "--predict", "--json").code == 0
+    answer = p2vit("cosim", digits_program, "--hw", "rtl-small")
+    assert answer.code == 2
+    assert "needs the package 'amaranth'. Install it with: pip install 'p2vit[rtl]'" in answer.err
