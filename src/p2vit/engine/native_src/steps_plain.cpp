@@ -116,6 +116,31 @@ class SelectStep final : public Step {
     size_t bytes_;
 };
 
+class GatherStep final : public Step {
+  public:
+    GatherStep(int in, int out, std::vector<int32_t> index, const std::vector<int16_t>& fill, Kind kind)
+        : in_(in), out_(out), index_(std::move(index)), bytes_(fill.size() * kind_bits(kind) / 8), fill_(bytes_) {
+        for (size_t c = 0; c < fill.size(); ++c) store(fill_.data(), kind, int(c), fill[c]);
+    }
+
+    void run(const Work& work, int first, int count) const override {
+        const size_t side = index_.size() / (*work.buffers)[out_].rows;
+        for (int r = first; r < first + count; ++r) {
+            std::byte* to = work.row(out_, r);
+            for (size_t i = 0; i < side; ++i, to += bytes_) {
+                const int source = index_[r * side + i];
+                std::memcpy(to, source < 0 ? fill_.data() : work.row(in_, source), bytes_);
+            }
+        }
+    }
+
+  private:
+    int in_, out_;
+    std::vector<int32_t> index_;
+    size_t bytes_;
+    std::vector<std::byte> fill_;
+};
+
 class TokenSumStep final : public Step {
   public:
     TokenSumStep(int in, int out, int first, int count, std::vector<int32_t> shift)
@@ -235,6 +260,20 @@ void add_select(Plan& plan, const Nodes& nodes, int in, int out, int index) {
     require(x.kind == y.kind && index >= 0 && index < x.rows && plan.stage_first() == 0 && plan.stage_rows() == 1,
             "no such token");
     plan.add_step(std::make_unique<SelectStep>(in, out, index, size_t(x.columns) * kind_bits(x.kind) / 8), nodes,
+                  {{in, true}, {out, false}});
+}
+
+void add_gather(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> index,
+                std::vector<int16_t> fill) {
+    const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
+    require(numeric(x) && x.kind == y.kind && int(fill.size()) == x.columns, "gathered tokens are of another kind");
+    require(!index.empty() && index.size() % y.rows == 0 &&
+                index.size() / y.rows * size_t(x.columns) == size_t(y.columns),
+            "gathered tokens have another shape");
+    for (int32_t i : index) require(i >= -1 && i < x.rows, "no such token");
+    const int bits = kind_bits(x.kind);
+    for (int16_t v : fill) require(bits > 8 || (v >= -128 && v <= 127), "the fill token leaves int8");
+    plan.add_step(std::make_unique<GatherStep>(in, out, std::move(index), fill, x.kind), nodes,
                   {{in, true}, {out, false}});
 }
 
