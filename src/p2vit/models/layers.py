@@ -188,7 +188,7 @@ class AttentionPool(nn.Module):
         self.k = nn.Linear(C, C)
         self.v = nn.Linear(C, C)
         self.proj = nn.Linear(C, C)
-        self.norm = nn.LayerNorm(C, eps=eps)
+        self.norm2 = nn.LayerNorm(C, eps=eps)
         self.fc1 = nn.Linear(C, shape.mlp_dim)
         self.fc2 = nn.Linear(shape.mlp_dim, C)
 
@@ -204,7 +204,7 @@ class AttentionPool(nn.Module):
 
     def mlp_half(self, x: Tensor) -> Tensor:
         """The MLP half, its residual added: float [B, 1, C]."""
-        return x + self.mlp(self.norm(x))
+        return x + self.mlp(self.norm2(x))
 
     def mlp(self, x: Tensor) -> Tensor:
         """The MLP on a normalised input."""

@@ -57,9 +57,10 @@ def layer_norm(channels: int, inputs: Grid, exponents: NDArray | int, epsilon: f
     )
 
 
-def affine(gain: Tensor, bias: Tensor, exponent: int, outputs: Grid) -> Affine:
-    """Gain and bias per channel, from normalised values at ``exponent`` to a grid."""
+def affine(gain: Tensor, bias: Tensor, exponent: NDArray | int, outputs: Grid) -> Affine:
+    """Gain and bias per channel, from values at ``exponent`` (one, or one per channel) to a grid."""
     goal = outputs.log2_scale.expand(len(gain))
+    exponent = torch.as_tensor(np.asarray(exponent), dtype=torch.float64)
     gain, bias = gain.double(), bias.double()
     tiny = 2.0**-60
     finest = torch.stack(
