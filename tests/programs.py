@@ -116,8 +116,11 @@ def random_program(
         norm, exponent = make.norm(dim)
         builder.add(f"{at}.norm2", norm, [f"{at}.add1"], exponent)
         builder.add(f"{at}.mlp.fc1", make.linear(dim, mlp, -5), [f"{at}.norm2"], -5)
-        table = np.clip(np.arange(-128, 128) * (np.arange(256) > 120), -128, 127).astype(np.int8)
-        builder.add(f"{at}.mlp.gelu", Lookup(table), [f"{at}.mlp.fc1"], -5)
+        rectifier = np.clip(np.arange(-128, 128) * (np.arange(256) > 120), -128, 127)
+        groups = mlp // 64 if mlp % 64 == 0 else int(rng.choice([n for n in range(1, 5) if mlp % n == 0]))
+        table = rectifier >> np.arange(groups)[:, None] % 3
+        exponent = np.repeat(np.arange(groups) % 3 - 5, mlp // groups)
+        builder.add(f"{at}.mlp.gelu", Lookup(table.astype(np.int8)), [f"{at}.mlp.fc1"], exponent)
         builder.add(f"{at}.mlp.fc2", make.linear(mlp, dim, -8, 16), [f"{at}.mlp.gelu"], -8)
         stream = f"{at}.add2"
         builder.add(stream, Add(zeros(1), zeros(1), zeros(1)), [f"{at}.add1", f"{at}.mlp.fc2"], -8)

@@ -231,7 +231,9 @@ def test_patchify_and_lookup():
     rng = np.random.default_rng(0)
     for patch, shape in ((1, (1, 2, 3, 3)), (3, (2, 9, 6, 3)), (14, (1, 28, 14, 3))):
         same(Patchify(patch), rng.integers(0, 256, shape).astype(np.uint8))
-    same(Lookup(rng.integers(-128, 128, 256)), np.arange(-128, 128, dtype=np.int8).reshape(2, 8, 16))
+    for groups in (1, 4):
+        x = np.arange(-128, 128, dtype=np.int8).reshape(2, 8, 16)
+        same(Lookup(rng.integers(-128, 128, (groups, 256))), x)
 
 
 def test_bit_length():

@@ -36,9 +36,11 @@ def meaningful_program(function: str = "gelu", offset: int = 0, **options) -> In
         if isinstance(operator, Lookup):
             own_offset = offset
             target = dataclasses.replace(spec, offset=offset)
-            operator = Lookup(function_table(FUNCTIONS[function], source, target).astype(np.int8))
-        if isinstance(operator, Linear) and source.offset:
-            shift = source.offset * operator.weight.astype(np.int64).sum(axis=1)
+            operator = Lookup(
+                function_table(FUNCTIONS[function], source, target, operator.groups).astype(np.int8)
+            )
+        if isinstance(operator, Linear) and np.any(source.offset):
+            shift = (source.offset * operator.weight.astype(np.int64)).sum(axis=1)
             operator = dataclasses.replace(operator, bias=(operator.bias + shift).astype(np.int32))
         builder.add(node.name, operator, list(node.inputs), exponent, own_offset)
     return dataclasses.replace(program, nodes=tuple(builder.nodes), tensors=builder.tensors)

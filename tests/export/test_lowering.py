@@ -202,8 +202,9 @@ def test_codes_that_no_softmax_wrote_are_refused():
         bench.check(AttentionValues(3, np.zeros(12, np.int8), "linear"), "codes", "k")
 
 
-def test_a_table_is_read_at_every_input():
-    table = np.random.default_rng(0).integers(-128, 128, 256).astype(np.int8)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_table_is_read_at_every_input(groups):
+    table = np.random.default_rng(0).integers(-128, 128, (groups, 256)).astype(np.int8)
     bench = Bench()
     bench.builder.add("table", Lookup(table), ["byte"], 0)
     bench.check_built()
@@ -228,5 +229,5 @@ def test_an_operator_without_lowering_is_named(monkeypatch):
     with pytest.raises(
         P2vitError, match=r"^node out: no ONNX lowering for operator Lookup; there is one for Add, "
     ):
-        bench.check(Lookup(np.zeros(256, np.int8)), "byte")
+        bench.check(Lookup(np.zeros((1, 256), np.int8)), "byte")
     assert build_onnx_integer.__doc__

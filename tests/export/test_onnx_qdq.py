@@ -184,6 +184,7 @@ def test_an_offset_that_nobody_absorbs_is_refused():
     tensors = dict(program.tensors)
     tensors["blocks.0.attn.q"] = dataclasses.replace(tensors["blocks.0.attn.q"], offset=3)
     with pytest.raises(
-        P2vitError, match=r"scores: blocks\.0\.attn\.q has offset 3, which only a linear layer or a table can absorb"
+        P2vitError,
+        match=r"scores: blocks\.0\.attn\.q has offset 3, which only a linear layer or a table can absorb",
     ):
         build_onnx_qdq(dataclasses.replace(program, tensors=tensors))

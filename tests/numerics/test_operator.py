@@ -78,5 +78,5 @@ def test_expect():
 
 def test_only_matrix_products_have_macs():
     assert linear().macs_per_output == 3
-    assert Lookup(np.zeros(256, np.int8)).macs_per_output == 0
+    assert Lookup(np.zeros((1, 256), np.int8)).macs_per_output == 0
     assert Affine(np.ones(2, np.int16), np.zeros(2, np.int32), np.zeros(2, np.int8)).macs_per_output == 0

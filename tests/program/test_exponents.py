@@ -74,10 +74,21 @@ def test_layernorm_aligns_its_input():
 
 
 def test_a_table_serves_channels_of_one_exponent_and_any_offset():
-    operator = Lookup(np.zeros(256, int))
+    operator = Lookup(np.zeros((1, 256), int))
     assert violations(operator, [spec("x", (5, 3), -8)], spec("y", (5, 3), -4, offset=100)) == []
     assert len(violations(operator, [spec("x", (5, 3), [-8, -8, -7])], spec("y", (5, 3), -4))) == 1
     assert len(violations(operator, [spec("x", (5, 3), -8)], spec("y", (5, 3), [-8, -8, -7]))) == 1
+    uneven = np.array([0, 1, 0])
+    assert len(violations(operator, [spec("x", (5, 3), -8, offset=uneven)], spec("y", (5, 3), -8))) == 1
+
+
+def test_each_group_of_channels_has_exponents_and_offsets_of_its_own():
+    operator = Lookup(np.zeros((2, 256), int))
+    source = spec("x", (5, 4), [-8, -8, -7, -7], offset=np.array([1, 1, 3, 3]))
+    assert violations(operator, [source], spec("y", (5, 4), [-4, -4, -5, -5])) == []
+    assert violations(operator, [source], spec("y", (5, 4), [-4, -5, -5, -5])) == [
+        "exponent of the output within a table's channels at [0, 1] is -5; the exponents imply -4 (1 of 4 differ)"
+    ]
 
 
 def test_selecting_keeps_exponent_and_offset():

@@ -27,7 +27,7 @@ def test_rows_and_totals():
     softmax = rows["blocks.0.attn.softmax"]
     assert (softmax.width, softmax.shape, softmax.activation_bytes) == ("uint4", [2, 5, 5], 25)
     assert rows["blocks.0.attn.values"].macs == 5 * 6 * 5
-    assert rows["patches"].offset == 128
+    assert rows["patches"].offset_low == rows["patches"].offset_high == 128
     assert summary.macs == program.macs == sum(row.macs for row in summary.layers)
     weights = 12 * 6 + 4 * 6 * 6 + 2 * 6 * 7 + 3 * 6
     assert summary.weight_bytes == weights // 2

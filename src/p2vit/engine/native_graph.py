@@ -8,6 +8,7 @@ together.
 
 from dataclasses import dataclass
 
+from p2vit.engine.native_weights import fits_epilogue
 from p2vit.numerics import (
     Add,
     AssembleTokens,
@@ -161,7 +162,8 @@ def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> li
         return []
     operator = follower.operator
     if isinstance(operator, Lookup):
-        return [follower] if node.operator.output_bits == 8 else []
+        fits = node.operator.output_bits == 8 and fits_epilogue(operator, len(node.operator.weight))
+        return [follower] if fits else []
     if isinstance(operator, AssembleTokens):
         return [follower]
     if isinstance(operator, Add):

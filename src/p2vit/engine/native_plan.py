@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.engine.native_graph import Graph, Unit, in_windows, units_of
-from p2vit.engine.native_weights import Weights, biased_table, int32
+from p2vit.engine.native_weights import Weights, biased_tables, column_tables, int32
 from p2vit.numerics import (
     Add,
     Affine,
@@ -210,7 +210,7 @@ class PlanBuilder:
         names, operator, out = [node.name, tail.name], tail.operator, self._new(tail.name)
         channels = self.program.tensors[tail.name].shape[1]
         if isinstance(operator, Lookup):
-            self.plan.linear(names, packed, source, out, table=biased_table(operator.table))
+            self.plan.linear(names, packed, source, out, table=column_tables(operator, channels))
         elif isinstance(operator, AssembleTokens):
             zero = np.zeros(channels, np.int32)
             constant = operator.position.astype(np.int16).ravel()
@@ -360,7 +360,7 @@ class PlanBuilder:
         node, operator = unit.nodes[0], unit.operator
         assert isinstance(operator, Lookup)
         self.plan.lookup(
-            [node.name], self._at(node.inputs[0]), self._new(node.name), biased_table(operator.table)
+            [node.name], self._at(node.inputs[0]), self._new(node.name), biased_tables(operator.table)
         )
 
     def add(self, unit: Unit) -> None:

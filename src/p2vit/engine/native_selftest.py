@@ -55,9 +55,9 @@ def small_program(fill: int | None, form: str, weight_bits: int) -> IntegerProgr
     table, fraction = rsqrt_table(DIM)
     norm_shift = np.full(DIM, fraction + squares_shift(DIM) - 5, np.int8)
     builder.add("norm", LayerNorm(DIM, np.zeros(DIM, np.int8), table, norm_shift, 1 << 10, -2), ["add"], 0)
-    builder.add("fc1", linear(DIM, 100, 8), ["norm"], 0)
-    builder.add("gelu", Lookup(rng.integers(-128, 128, 256).astype(np.int8)), ["fc1"], 0)
-    builder.add("head", linear(100, 7, 8), ["gelu"], 0)
+    builder.add("fc1", linear(DIM, 128, 8), ["norm"], 0)
+    builder.add("gelu", Lookup(rng.integers(-128, 128, (2, 256)).astype(np.int8)), ["fc1"], 0)
+    builder.add("head", linear(128, 7, 8), ["gelu"], 0)
     return IntegerProgram(
         tuple(builder.nodes), builder.tensors, "head", "norm", Preprocessing(image_size=IMAGE)
     )

@@ -261,8 +261,14 @@ def _(operator: AttentionValues, inputs: list[Tensor], parameters: Parameters) -
 
 @compute.register
 def _(operator: Lookup, inputs: list[Tensor], parameters: Parameters) -> Tensor:
-    table = parameters.made("table", lambda: as_tensor(operator.table))
-    return table[(inputs[0].view(torch.uint8) ^ 128).to(torch.int32)]
+    table = parameters.made("table", lambda: as_tensor(operator.table.ravel()))
+    index = (inputs[0].view(torch.uint8) ^ 128).to(torch.int32)
+    if operator.groups > 1:
+        channels = index.shape[-1]
+        index += parameters.made(
+            "group", lambda: as_tensor(operator.group_of(channels).astype(np.int32) * 256)
+        )
+    return table[index]
 
 
 @compute.register

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from p2vit.numerics import Lookup
+from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import TensorSpec
 
 
@@ -37,11 +38,36 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
 }
 
 
-def function_table(function: Callable[[float], float], source: TensorSpec, target: TensorSpec) -> np.ndarray:
-    """The table that a function gives between two tensors with one exponent each; int64 [256]."""
-    step, out = math.ldexp(1.0, int(source.exponent.flat[0])), math.ldexp(1.0, -int(target.exponent.flat[0]))
-    exact = [function((i - 128 + source.offset) * step) * out - target.offset for i in range(256)]
-    return np.clip(np.floor(np.array(exact) + 0.5), -128, 127).astype(np.int64)
+def of_groups(value: IntArray, channels: int, groups: int) -> IntArray | None:
+    """One exponent or offset per group of channels, int64 [G]; None where those of a group differ."""
+    grouped = np.broadcast_to(np.asarray(value, np.int64).reshape(-1), (channels,)).reshape(groups, -1)
+    return grouped[:, 0] if (grouped == grouped[:, :1]).all() else None
+
+
+def function_table(
+    function: Callable[[float], float], source: TensorSpec, target: TensorSpec, groups: int
+) -> IntArray | None:
+    """The tables that a function gives between two tensors, int64 [G, 256].
+
+    None where exponents or offsets differ within a group.
+    """
+    channels = source.shape[-1]
+    parts = [
+        of_groups(np.asarray(value), channels, groups)
+        for value in (source.exponent, source.offset, target.exponent, target.offset)
+    ]
+    if any(part is None for part in parts):
+        return None
+    rows = []
+    for step, offset, out, target_offset in zip(*parts, strict=True):
+        rows.append(
+            [
+                math.ldexp(function(math.ldexp(float(i - 128 + offset), int(step))), -int(out))
+                - target_offset
+                for i in range(256)
+            ]
+        )
+    return np.clip(np.floor(np.array(rows) + 0.5), -128, 127).astype(np.int64)
 
 
 def recognise(operator: Lookup, source: TensorSpec, target: TensorSpec) -> str | None:
@@ -52,17 +78,18 @@ def recognise(operator: Lookup, source: TensorSpec, target: TensorSpec) -> str |
 
     Args:
         operator: The table.
-        source: What it reads; must have one exponent.
-        target: What it writes; must have one exponent.
+        source: What it reads; must have one exponent and offset in each group of channels.
+        target: What it writes; the same.
 
     Returns:
         The name of the nearest function in :data:`FUNCTIONS`, or None where none fits.
     """
-    if np.unique(source.exponent).size != 1 or np.unique(target.exponent).size != 1:
-        return None
     errors = {}
     for name, function in FUNCTIONS.items():
-        difference = np.abs(function_table(function, source, target) - operator.table)
-        if difference.max() <= 1 and np.count_nonzero(difference) <= len(difference) // 32:
+        table = function_table(function, source, target, operator.groups)
+        if table is None:
+            return None
+        difference = np.abs(table - operator.table)
+        if difference.max() <= 1 and np.count_nonzero(difference) <= difference.size // 32:
             errors[name] = int(difference.sum())
     return min(errors, key=lambda name: errors[name]) if errors else None

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import numpy as np
+
 from p2vit import __version__
 from p2vit.program.graph import IntegerProgram
 
@@ -29,7 +31,9 @@ def model_metadata(
         "p2vit.preprocessing": program.preprocessing.model_dump_json(),
         "p2vit.classes": _json(list(program.classes)),
         "p2vit.provenance": _json(program.provenance),
-        "p2vit.logits": _json({"exponent": logits.exponent.tolist(), "offset": logits.offset}),
+        "p2vit.logits": _json(
+            {"exponent": logits.exponent.tolist(), "offset": np.asarray(logits.offset).tolist()}
+        ),
     }
     if "source" in program.provenance:
         entries["p2vit.source"] = str(program.provenance["source"])

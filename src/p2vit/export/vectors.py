@@ -98,7 +98,7 @@ def write_vectors(
             "bits": spec.bits,
             "signed": spec.signed,
             "exponent": spec.exponent.tolist(),
-            "offset": spec.offset,
+            "offset": np.asarray(spec.offset).tolist(),
         }
     for node in program.nodes:
         manifest["nodes"].append(

@@ -143,18 +143,18 @@ class Linear(Operator):
         return int(self.weight.shape[1])
 
 
-def absorb_offset(weight: IntArray, bias: IntArray, offset: int) -> IntArray:
+def absorb_offset(weight: IntArray, bias: IntArray, offset: IntArray | int) -> IntArray:
     """Bias that makes ``(x + offset) · Wᵀ + b`` out of ``x · Wᵀ + b'``: exact, nothing to do at run time.
 
     Args:
         weight: int8 [N, K].
         bias: int32 [N].
-        offset: Constant that every input stands for beyond its stored integer.
+        offset: Constant that every input stands for beyond its stored integer: one, or one per input [K].
 
     Raises:
         ValueError: the result leaves int32.
     """
-    wide = bias.astype(np.int64) + np.int64(offset) * weight.astype(np.int64).sum(axis=1)
+    wide = bias.astype(np.int64) + (weight.astype(np.int64) * np.asarray(offset, np.int64)).sum(axis=1)
     expect(
         bool((wide >= INT32[0]).all() and (wide <= INT32[1]).all()),
         "bias leaves int32 once the offset is absorbed",

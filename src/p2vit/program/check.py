@@ -3,6 +3,8 @@
 import re
 from math import prod
 
+import numpy as np
+
 from p2vit.numerics import AttentionValues, Softmax
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec, output_spec, width_name
 
@@ -88,7 +90,7 @@ def node_problems(
             f"node {node.name}: writes {list(spec.shape)}; allowed are 1 to {MAX_ELEMENTS} numbers, "
             f"up to {MAX_LAST_AXIS} of them along the last axis"
         )
-    if abs(recorded.offset) > 1 << 15:
+    if np.abs(np.asarray(recorded.offset, np.int64)).max(initial=0) > 1 << 15:
         problems.append(f"node {node.name}: offset is {recorded.offset}; allowed are −32768 to 32768")
     if isinstance(node.operator, AttentionValues):
         # The sum it divides by is above 0 because a softmax gives each row's maximum the largest code.

@@ -35,13 +35,13 @@ class ArrayRecord(Record):
 
 
 class TensorRecord(Record):
-    """What a node writes. An exponent that is no single number is an array of its own."""
+    """What a node writes. Exponents and offsets that are no single number are arrays of their own."""
 
     shape: Annotated[list[Side], Field(max_length=4)]
     bits: Annotated[int, Field(ge=1, le=32)]
     signed: bool
     exponent: Annotated[int, Field(ge=-127, le=127)] | ArrayRecord
-    offset: Small = 0
+    offset: Small | ArrayRecord = 0
 
 
 class NodeRecord(Record):
@@ -135,17 +135,20 @@ def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> 
 
 
 def describe_tensor(spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
-    """A tensor's spec as JSON values; an exponent per channel or head is added to ``arrays``."""
-    exponent: Any = int(spec.exponent) if spec.exponent.ndim == 0 else None
-    if exponent is None:
-        exponent = {"dtype": "int8", "shape": list(spec.exponent.shape)}
-        arrays[array_key(spec.name, "exponent")] = spec.exponent
+    """A tensor's spec as JSON values; exponents and offsets per channel or head are added to ``arrays``."""
+
+    def number(name: str, value: IntArray) -> Any:
+        if value.ndim == 0:
+            return int(value)
+        arrays[array_key(spec.name, name)] = value
+        return {"dtype": str(value.dtype), "shape": list(value.shape)}
+
     return {
         "shape": list(spec.shape),
         "bits": spec.bits,
         "signed": spec.signed,
-        "exponent": exponent,
-        "offset": spec.offset,
+        "exponent": number("exponent", spec.exponent),
+        "offset": number("offset", np.asarray(spec.offset)),
     }
 
 
@@ -223,15 +226,19 @@ class Rebuilder:
         """The spec of a tensor.
 
         Raises:
-            ValueError: exponents that do not fit its shape.
+            ValueError: exponents or offsets that do not fit its shape.
         """
-        if isinstance(record.exponent, int):
-            exponent: IntArray = np.array(record.exponent, dtype=np.int8)
-        elif record.exponent.dtype != "int8":
-            raise ValueError(f"tensor {name}: its exponents are {record.exponent.dtype}; expected int8")
-        else:
-            exponent = self.array(array_key(name, "exponent"), record.exponent)
-        return TensorSpec(name, tuple(record.shape), record.bits, record.signed, exponent, record.offset)
+
+        def number(what: str, value: int | ArrayRecord, dtype: str) -> IntArray:
+            if isinstance(value, int):
+                return np.array(value, dtype=np.int64)
+            if value.dtype != dtype:
+                raise ValueError(f"tensor {name}: its {what}s are {value.dtype}; expected {dtype}")
+            return self.array(array_key(name, what), value)
+
+        exponent = number("exponent", record.exponent, "int8")
+        offset = number("offset", record.offset, "int32")
+        return TensorSpec(name, tuple(record.shape), record.bits, record.signed, exponent, offset)
 
     def array(self, key: str, record: ArrayRecord) -> IntArray:
         """A stored array, unpacked, of exactly the recorded dtype and shape.

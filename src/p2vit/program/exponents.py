@@ -77,6 +77,11 @@ def channel_exponents(spec: TensorSpec) -> IntArray:
     return np.broadcast_to(spec.exponent.astype(np.int64).reshape(-1), spec.shape[-1:])
 
 
+def channel_offsets(spec: TensorSpec) -> IntArray:
+    """Offset of each channel: int64 [C]."""
+    return np.broadcast_to(np.asarray(spec.offset, np.int64).reshape(-1), spec.shape[-1:])
+
+
 def head_exponents(spec: TensorSpec) -> IntArray:
     """Exponent of each head of a tensor [H, N, M] that has none per key: int64 [H]."""
     return np.broadcast_to(spec.exponent.astype(np.int64).reshape(-1), spec.shape[:1])
@@ -203,9 +208,11 @@ def _(operator: AttentionValues, inputs: list[TensorSpec], output: TensorSpec) -
 
 @relations.register
 def _(operator: Lookup, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
-    # One table serves every channel. Its entries may well leave an offset out.
-    yield uniform("exponent of the input", inputs[0].exponent)
-    yield uniform("exponent of the output", output.exponent)
+    # One table serves every channel of its group. Its entries may well leave an offset out.
+    for what, spec in (("input", inputs[0]), ("output", output)):
+        for name, values in (("exponent", channel_exponents(spec)), ("offset", channel_offsets(spec))):
+            grouped = values.reshape(operator.groups, -1)
+            yield Relation(f"{name} of the {what} within a table's channels", grouped, grouped[:, :1])
 
 
 @relations.register
@@ -229,7 +236,8 @@ def _(operator: SelectToken, inputs: list[TensorSpec], output: TensorSpec) -> It
 def _(operator: GatherTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
     expected = np.tile(channel_exponents(inputs[0]), operator.index.shape[1])
     yield Relation("exponent of the gathered tokens", channel_exponents(output), expected)
-    yield Relation("offset of the gathered tokens", np.asarray(output.offset), np.asarray(inputs[0].offset))
+    offsets = np.tile(channel_offsets(inputs[0]), operator.index.shape[1])
+    yield Relation("offset of the gathered tokens", channel_offsets(output), offsets)
 
 
 @relations.register

@@ -26,7 +26,8 @@ class TensorSpec:
         signed: Two's complement if true.
         exponent: int8, broadcastable to ``shape``: one number, one per channel [C], or one per head [H, 1,
             1].
-        offset: Constant that the stored integer leaves out; the next weights' bias has absorbed it.
+        offset: int32, one number or one per channel [C]: constant that the stored integer leaves out; the next
+            weights' bias has absorbed it.
     """
 
     name: str
@@ -34,14 +35,14 @@ class TensorSpec:
     bits: int
     signed: bool
     exponent: IntArray
-    offset: int = 0
+    offset: IntArray | int = 0
 
     def __post_init__(self) -> None:
-        """Normalise the exponent to a frozen int8 array.
+        """Normalise the exponent to a frozen int8 array and the offset to a frozen int32 array.
 
         Raises:
             ValueError: an exponent that is no integer, leaves int8, or is given per anything but channel or
-                head.
+                head; an offset that is no integer, leaves int32, or is given per anything but channel.
         """
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         exponent = np.asarray(self.exponent)
@@ -64,6 +65,19 @@ class TensorSpec:
             )
         exponent.flags.writeable = False
         object.__setattr__(self, "exponent", exponent)
+        offset = np.asarray(self.offset)
+        if offset.dtype.kind not in "iu" or (
+            offset.size and np.abs(offset.astype(np.int64)).max() >= 1 << 31
+        ):
+            raise ValueError(f"tensor {self.name}: offsets must be int32, not {offset.dtype} {offset}")
+        if offset.shape not in {(), self.shape[-1:]}:
+            raise ValueError(
+                f"tensor {self.name}: offsets have shape {offset.shape}; a tensor of shape {list(self.shape)} "
+                "takes one number or one per channel"
+            )
+        offset = offset.astype(np.int32)
+        offset.flags.writeable = False
+        object.__setattr__(self, "offset", offset)
 
     @property
     def dtype(self) -> np.dtype:
@@ -170,7 +184,12 @@ class ProgramBuilder:
         }
 
     def add(
-        self, name: str, operator: Operator, inputs: list[str], exponent: IntArray | int, offset: int = 0
+        self,
+        name: str,
+        operator: Operator,
+        inputs: list[str],
+        exponent: IntArray | int,
+        offset: IntArray | int = 0,
     ) -> TensorSpec:
         """Append a node and return the spec of what it writes.
 
@@ -197,7 +216,7 @@ class ProgramBuilder:
 
 
 def output_spec(
-    node: Node, tensors: dict[str, TensorSpec], exponent: IntArray | int, offset: int
+    node: Node, tensors: dict[str, TensorSpec], exponent: IntArray | int, offset: IntArray | int
 ) -> TensorSpec:
     """Spec of what a node writes, from the specs of what it reads.
 

@@ -1,5 +1,6 @@
 """What a program consists of: one row per node, and totals; for printing and for JSON."""
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from p2vit.numerics import Linear
@@ -18,7 +19,8 @@ class LayerSummary(BaseModel):
     width: str = Field(description="what its integers are, e.g. int8")
     exponent_low: int = Field(description="finest exponent of what it writes")
     exponent_high: int = Field(description="coarsest")
-    offset: int = Field(description="constant that the stored integers leave out")
+    offset_low: int = Field(description="smallest constant that the stored integers of a channel leave out")
+    offset_high: int = Field(description="largest constant that the stored integers of a channel leave out")
     weight_shape: list[int] | None = Field(description="outputs, inputs; null where there are no weights")
     weight_bits: int | None = Field(description="width of the weights; null where there are none")
     parameter_bytes: int = Field(
@@ -84,7 +86,8 @@ def summarize_node(node: Node, tensors: dict[str, TensorSpec]) -> LayerSummary:
         width=width_name(spec.bits, spec.signed),
         exponent_low=int(spec.exponent.min()),
         exponent_high=int(spec.exponent.max()),
-        offset=spec.offset,
+        offset_low=int(np.min(spec.offset)),
+        offset_high=int(np.max(spec.offset)),
         weight_shape=list(linear.weight.shape) if linear else None,
         weight_bits=linear.weight_bits if linear else None,
         parameter_bytes=parameter_bytes(node),

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from p2vit.models.canonical import Block, activate
 from p2vit.quant.config import QuantConfig
-from p2vit.quant.fold import FoldedBlock, normalise
+from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
 from p2vit.quant.simulated import QuantizedBlock, attend
 from p2vit.quant.sites import (
@@ -340,8 +340,11 @@ class BlockQuantizer:
 
         parts = self.workers.map(ranges, self.stream.batches)
         normal, hidden = (Ranges.merge(list(column)) for column in zip(*parts, strict=True))
+        hidden = self.group_hidden(hidden)
         block.grids["norm2"] = norm_grid(normal, [layers["fc1"]], config, ALPHA_MLP)
-        block.grids["fc1"], block.grids["gelu"] = gelu_grids(hidden, block.activation, FLAT_BELOW[0], config)
+        block.grids["fc1"], block.grids["gelu"] = gelu_grids(
+            hidden, block.activation, FLAT_BELOW[0], config, block.table_groups
+        )
         if config.scales == "pot" and config.criterion != "range":
             self.settle_mlp(hidden)
         statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
@@ -356,12 +359,28 @@ class BlockQuantizer:
 
         self.each(advance)
 
+    def group_hidden(self, hidden: Ranges) -> Ranges:
+        """Order hidden channels by their range, so that neighbours can share a table; the ranges in that order.
+
+        Permuting rows of fc1 with columns of fc2 changes nothing of what the block computes.
+        """
+        layers, width = self.folded.layers, self.config.table_channels
+        if not self.config.gelu_offset or not width or len(hidden.high) % width or len(hidden.high) == width:
+            return hidden
+        self.block.table_groups = len(hidden.high) // width
+        order = torch.argsort(hidden.high, descending=True, stable=True)
+        layers["fc1"] = Affine(layers["fc1"].weight[order], layers["fc1"].bias[order])
+        layers["fc2"] = Affine(layers["fc2"].weight[:, order], layers["fc2"].bias)
+        return Ranges(hidden.low[order], hidden.high[order])
+
     def settle_mlp(self, hidden: Ranges) -> None:
         """Adaptive power-of-two rounding of ``norm2``, the activation's input and its output."""
         layers, block, grids = self.folded.layers, self.block, self.block.grids
         probe = torch.cat([self.normal(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
         norms = tensor_candidates(grids["norm2"], probe)
-        pairs = [gelu_grids(hidden, block.activation, low, self.config) for low in FLAT_BELOW]
+        pairs = [
+            gelu_grids(hidden, block.activation, low, self.config, block.table_groups) for low in FLAT_BELOW
+        ]
         if self.config.criterion == "tensor":
             exact = F.linear(probe, layers["fc1"].weight, layers["fc1"].bias)
             grids["norm2"] = norms[-1]
@@ -380,13 +399,11 @@ class BlockQuantizer:
         grids.update(choose([{**grids, "norm2": grid} for grid in norms], error))
         options = [{"fc1": inputs, "gelu": outputs} for inputs, outputs in pairs]
         grids.update(choose([{**grids, **option} for option in options], error))
-        finer = Grid(grids["gelu"].log2_scale - 1, 8, 0.0)
+        finer = Grid(grids["gelu"].log2_scale - 1, 8)
         if self.config.gelu_offset:
             # One step finer, still from the activation's lowest value: what is above the middle of the range saturates.
-            lowest = (grids["gelu"].offset - 128) * float(grids["gelu"].scale)
-            finer = Grid(
-                finer.log2_scale, 8, float(torch.floor(torch.tensor(lowest) / finer.scale + 0.5)) + 128
-            )
+            lowest = (grids["gelu"].offset - 128) * grids["gelu"].scale
+            finer = Grid(finer.log2_scale, 8, torch.floor(lowest / finer.scale + 0.5) + 128)
         grids.update(choose([dict(grids), {**grids, "gelu": finer}], error))
 
 

@@ -42,6 +42,8 @@ class QuantConfig:
             and at 8 bits the calibration photos' own chance would weigh more.
         bias_correction: Give the mean error of a layer's output back to its bias.
         gelu_offset: Ranges of the GELU's input and output need not be symmetric; biases absorb the offsets.
+        table_channels: Hidden channels that share a table of the activation, where that divides their number; 0:
+            all.
         softmax: ``linear`` 8-bit or ``log2`` 4-bit codes relative to the row's maximum; the two ``-probability`` forms
             are relative to 1 and only simulated: the paper's and the uniform one.
         head_bits: Width of patch embedding and head weights.
@@ -60,6 +62,7 @@ class QuantConfig:
     weight_target: Literal["auto", "own", "float"] = "auto"
     bias_correction: bool = True
     gelu_offset: bool = True
+    table_channels: int = 64
     softmax: Softmax = "linear"
     head_bits: int = 8
     class_share: float = 0.05

@@ -20,12 +20,12 @@ class Grid:
     Attributes:
         log2_scale: float64, 0-d or [C]; whole numbers for powers of two.
         bits: Width, signed.
-        offset: float64 of whole numbers, 0-d: added to the stored integer.
+        offset: float32 of whole numbers, 0-d or [C]: added to the stored integer.
     """
 
     log2_scale: Tensor
     bits: int = 8
-    offset: float = 0.0
+    offset: float | Tensor = 0.0
 
     @property
     def scale(self) -> Tensor:
@@ -51,6 +51,10 @@ class Grid:
         if not torch.equal(rounded, self.log2_scale):
             raise ValueError("a scale is not a power of two")
         return rounded.numpy().astype(np.int8)
+
+    def offsets(self) -> NDArray[np.int32]:
+        """The offsets as int32, 0-d or [C]."""
+        return np.asarray(self.offset, dtype=np.float64).astype(np.int32)
 
     def moved(self, by: int) -> "Grid":
         """The same grid, ``2^by`` as coarse."""
@@ -95,13 +99,20 @@ def range_grid(magnitude: Tensor, rule: Scales, bits: int = 8, per_channel: bool
     return Grid(log2_scale_for(magnitude if per_channel else magnitude.max(), bits, rule), bits)
 
 
-def offset_grid(low: float, high: float, rule: Scales, bits: int = 8) -> Grid:
-    """Asymmetric grid, one scale: stored −2^(bits−1) stands for about ``low``, and ``high`` is still covered."""
-    steps = (1 << bits) - 1
-    exact = torch.log2(torch.tensor(max(high - low, SILENT), dtype=torch.float64) / steps)
+def offset_grid(low: Tensor, high: Tensor, rule: Scales, bits: int = 8) -> Grid:
+    """Asymmetric grid: stored −2^(bits−1) stands for about ``low``, and ``high`` is still covered.
+
+    Args:
+        low: Least value, 0-d or [C].
+        high: Largest value, the shape of ``low``.
+        rule: How the scale becomes a power of two.
+        bits: Width.
+    """
+    low, high = low.double(), high.double()
+    exact = torch.log2((high - low).clamp(min=SILENT) / ((1 << bits) - 1))
     log2_scale = round_log2(exact, rule)
-    offset = float(np.floor(low / 2.0 ** float(log2_scale) + 0.5)) + (1 << (bits - 1))
-    return Grid(log2_scale, bits, offset)
+    offset = torch.floor(low / torch.exp2(log2_scale) + 0.5) + (1 << (bits - 1))
+    return Grid(log2_scale, bits, offset.float())
 
 
 def tensor_error(x: Tensor, grid: Grid) -> Tensor:

@@ -63,11 +63,18 @@ def linear(layer: QuantizedLinear, grid: Grid | None) -> Linear:
     )
 
 
-def table(inputs: Grid, outputs: Grid, activation: Activation) -> Lookup:
-    """Table of an activation from one grid to another, from the exact function in float64."""
-    x = (torch.arange(-128, 128, dtype=torch.float64) + inputs.offset) * torch.exp2(inputs.log2_scale)
-    y = activate(x, activation) / torch.exp2(outputs.log2_scale)
-    return Lookup(whole(torch.floor(y + (0.5 - outputs.offset)).clamp(-128, 127), "int8"))
+def table(inputs: Grid, outputs: Grid, activation: Activation, groups: int) -> Lookup:
+    """Tables of an activation from one grid to another, one for each group, from the exact function in float64."""
+
+    def of_groups(value: float | Tensor) -> Tensor:
+        each = torch.as_tensor(value, dtype=torch.float64).reshape(-1, 1)
+        return each[:: max(len(each) // groups, 1)]
+
+    x = (torch.arange(-128, 128, dtype=torch.float64) + of_groups(inputs.offset)) * torch.exp2(
+        of_groups(inputs.log2_scale)
+    )
+    y = activate(x, activation) / torch.exp2(of_groups(outputs.log2_scale))
+    return Lookup(whole(torch.floor(y + (0.5 - of_groups(outputs.offset))).clamp(-128, 127), "int8"))
 
 
 def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
@@ -109,7 +116,7 @@ class Lowering:
     def add(self, name: str, operator: Any, inputs: list[str], grid: Grid | int | NDArray) -> str:
         """Append one node whose output is on a grid, or has the exponents given."""
         exponent = grid.exponents() if isinstance(grid, Grid) else grid
-        offset = int(grid.offset) if isinstance(grid, Grid) else 0
+        offset = grid.offsets() if isinstance(grid, Grid) else 0
         self.builder.add(name, operator, inputs, exponent, offset)
         return name
 
@@ -179,7 +186,7 @@ class Lowering:
         norm = layer_norm(block.shape.dim, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
         self.add(f"{at}.norm2", norm, [middle], grids["norm2"])
         self.add(f"{at}.mlp.fc1", linear(block.layers["fc1"], grids["fc1"]), [f"{at}.norm2"], grids["fc1"])
-        lookup = table(grids["fc1"], grids["gelu"], block.activation)
+        lookup = table(grids["fc1"], grids["gelu"], block.activation, block.table_groups)
         self.add(f"{at}.mlp.gelu", lookup, [f"{at}.mlp.fc1"], grids["gelu"])
         self.add(
             f"{at}.mlp.fc2",
@@ -205,7 +212,6 @@ class Lowering:
             operator,
             inputs,
             np.tile(exponents, side.shape[1]) if exponents.ndim else exponents,
-            int(grid.offset),
         )
         return name
 

@@ -137,6 +137,7 @@ class QuantizedBlock:
             ``merged`` (the stream after it) where patches are merged.
         layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and ``reduction`` where patches are merged.
         inside: Windows, or None.
+        table_groups: Groups of neighbouring channels with a table of the activation each.
     """
 
     shape: BlockShape
@@ -147,6 +148,7 @@ class QuantizedBlock:
     grids: dict[str, Grid] = field(default_factory=dict)
     layers: dict[str, QuantizedLinear] = field(default_factory=dict)
     inside: Inside | None = None
+    table_groups: int = 1
 
     @property
     def heads(self) -> int:

@@ -96,18 +96,41 @@ def query_key_grids(q: Ranges, k: Ranges, heads: int, config: QuantConfig) -> tu
     return Grid(log2_q), Grid(total - log2_q)
 
 
-def gelu_grids(seen: Ranges, activation: Activation, low: float, config: QuantConfig) -> tuple[Grid, Grid]:
-    """Grids of the activation's input and output for a lowest input that is still told apart."""
-    high = float(seen.high.max().clamp(min=2.0**-10))
+def gelu_grids(
+    seen: Ranges, activation: Activation, low: float, config: QuantConfig, groups: int = 1
+) -> tuple[Grid, Grid]:
+    """Grids of the activation's input and output, one pair for each group of neighbouring channels.
+
+    Args:
+        seen: Of the activation's input.
+        activation: Which.
+        low: The lowest input that is still told apart.
+        config: Says whether grids may have offsets; without them there is one pair for all.
+        groups: Divides the channels.
+    """
     if not config.gelu_offset:
         magnitude = seen.magnitude.max()
+        high = float(seen.high.max().clamp(min=2.0**-10))
         return range_grid(magnitude.view(1), config.scales, per_channel=False), range_grid(
             activate(torch.tensor([high]), activation), config.scales, per_channel=False
         )
-    inputs = offset_grid(max(low, float(seen.low.min())), high, config.scales)
-    reach = (torch.arange(-128.0, 128.0) + inputs.offset) * inputs.scale
-    outputs = activate(reach.clamp(max=high), activation)
-    return inputs, offset_grid(float(outputs.min()), float(outputs.max()), config.scales)
+    size = len(seen.low) // groups
+    most = seen.high.view(-1, size).amax(dim=1).clamp(min=2.0**-10)
+    least = torch.minimum(seen.low.view(-1, size).amin(dim=1).clamp(min=low), most - 2.0**-10)
+    inputs = offset_grid(least, most, config.scales)
+    reach = (
+        torch.arange(-128.0, 128.0) + torch.as_tensor(inputs.offset).unsqueeze(1)
+    ) * inputs.scale.unsqueeze(1)
+    reached = activate(torch.minimum(reach, most.unsqueeze(1)), activation)
+    outputs = offset_grid(reached.amin(dim=1), reached.amax(dim=1), config.scales)
+
+    def spread(grid: Grid) -> Grid:
+        scale, offset = grid.log2_scale, torch.as_tensor(grid.offset)
+        if groups == 1:
+            return Grid(scale[0], grid.bits, offset[0])
+        return Grid(scale.repeat_interleave(size), grid.bits, offset.repeat_interleave(size))
+
+    return spread(inputs), spread(outputs)
 
 
 def tensor_candidates(start: Grid, probe: Tensor) -> list[Grid]:

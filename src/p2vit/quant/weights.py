@@ -237,6 +237,6 @@ def quantize_linear(
         if wanted_mean is None:
             wanted_mean = bias.double() + effective @ seen.exact / seen.count
         exact_bias = wanted_mean / step - stored.double() @ seen.total / seen.count
-    exact_bias = exact_bias + inputs.offset * stored.double().sum(dim=1)
+    exact_bias = exact_bias + (stored.double() * inputs.offset).sum(dim=1)
     limit = float(np.iinfo(np.int32).max)
     return QuantizedLinear(stored, torch.floor(exact_bias + 0.5).clamp_(-limit, limit), log2_scale, bits)

@@ -107,7 +107,14 @@ inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&a
     }
     if (e.out_bits == 16) return store_wide<W>(value, reinterpret_cast<int16_t*>(out) + column, plain);
     __m512i bytes = narrow8<W>(value);
-    if (e.table) bytes = lookup(e.table, bytes);
+    if (e.table) {
+        // A tile may reach over into the next table's columns.
+        const int own = kTableColumns - column % kTableColumns;
+        const __m512i looked_up = lookup(e.table_of(column), bytes);
+        bytes = e.table_pitch && own < 16 * W
+                    ? _mm512_mask_blend_epi8(~uint64_t{0} << own, looked_up, lookup(e.table_of(column + own), bytes))
+                    : looked_up;
+    }
     _mm512_mask_storeu_epi32(out + column, __mmask16((1 << (4 * W)) - 1), bytes);
 }
 

@@ -12,6 +12,7 @@ namespace p2vit {
 
 constexpr int kPanel = 16;      // output columns that are packed together
 constexpr int kQuad = 4;        // products summed by one lane of a dot-product instruction
+constexpr int kTableColumns = 64;   // columns that share a table; a multiple of the panel
 constexpr int kRowAlign = 64;   // bytes; every row of a buffer starts on one and may be written up to the next
 
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
@@ -22,7 +23,8 @@ constexpr size_t round_up(size_t a, size_t b) { return (a + b - 1) / b * b; }
 struct Epilogue {
     int bits = 32;                       // 8, 16: re-quantize to that width; 32: store the accumulator
     const int32_t* shift = nullptr;      // [columns]
-    const uint8_t* table = nullptr;      // [256] biased → biased, after re-quantizing to 8 bits
+    const uint8_t* table = nullptr;      // [256] biased → biased, after re-quantizing to 8 bits; or several in a row
+    int table_pitch = 0;                 // 256: each 64 columns have a table of their own
     const void* residual = nullptr;      // first row, first column; null: no residual add
     ptrdiff_t residual_pitch = 0;        // bytes
     bool residual_wide = true;           // int16 rather than biased bytes
@@ -33,6 +35,8 @@ struct Epilogue {
     int out_bits = 32;                    // width of what is stored
     void* out = nullptr;                  // first row, first column
     ptrdiff_t out_pitch = 0;              // bytes
+
+    const uint8_t* table_of(int column) const { return table + (column / kTableColumns) * table_pitch; }
 };
 
 struct Gemm {

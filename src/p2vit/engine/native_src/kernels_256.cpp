@@ -53,10 +53,12 @@ inline void finish_vectors(const Epilogue& e, int row, int column, __m256i acc0,
     alignas(16) uint8_t bytes[kPanel];
     _mm_store_si128(reinterpret_cast<__m128i*>(bytes), _mm_xor_si128(packed, _mm_set1_epi8(-128)));
     auto* to = reinterpret_cast<uint8_t*>(out) + column;
-    if (e.table)
-        for (int c = 0; c < kPanel; ++c) to[c] = e.table[bytes[c]];
-    else
+    if (e.table) {
+        const uint8_t* table = e.table_of(column);
+        for (int c = 0; c < kPanel; ++c) to[c] = table[bytes[c]];
+    } else {
         __builtin_memcpy(to, bytes, kPanel);
+    }
 }
 
 #if defined(P2VIT_AVXVNNI) || defined(P2VIT_VNNI256)

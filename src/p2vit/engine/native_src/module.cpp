@@ -30,11 +30,9 @@ std::vector<T> copy(const Array<T, 1>& array) {
     return {array.data(), array.data() + array.size()};
 }
 
-std::array<uint8_t, 256> table_of(const Array<uint8_t, 1>& array) {
-    require(array.size() == 256, "a table has 256 entries");
-    std::array<uint8_t, 256> table;
-    std::copy_n(array.data(), 256, table.begin());
-    return table;
+std::vector<uint8_t> table_of(const Array<uint8_t, 1>& array) {
+    require(array.size() > 0 && array.size() % 256 == 0, "a table has 256 entries");
+    return copy(array);
 }
 
 Kind kind_named(const std::string& name) {
@@ -161,9 +159,9 @@ void bind_plan(nb::module_& m) {
             "linear",
             [](Plan& p, const Nodes& nodes, std::shared_ptr<PackedLinear> weights, int in, int out, int offset,
                const nb::object& table, const nb::object& residual) {
-                std::optional<std::array<uint8_t, 256>> bytes;
+                std::vector<uint8_t> bytes;
                 if (!table.is_none()) bytes = table_of(nb::cast<Array<uint8_t, 1>>(table));
-                add_linear(p, nodes, std::move(weights), in, out, offset, bytes, residual_of(residual));
+                add_linear(p, nodes, std::move(weights), in, out, offset, std::move(bytes), residual_of(residual));
             },
             "nodes"_a, "weights"_a, "in"_a, "out"_a, "out_row_offset"_a = 0, "table"_a = nb::none(),
             "residual"_a = nb::none())

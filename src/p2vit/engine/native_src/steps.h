@@ -25,7 +25,7 @@ void require(bool condition, const char* message);
 
 void add_patches(Plan& plan, const Nodes& nodes, int out, int patch);
 void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> weights, int in, int out,
-                int out_row_offset, std::optional<std::array<uint8_t, 256>> table, std::optional<Residual> residual);
+                int out_row_offset, std::vector<uint8_t> table, std::optional<Residual> residual);
 
 struct LayerNormConfig {
     std::vector<uint8_t> input_shift;   // empty: none
@@ -58,7 +58,7 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig config, int q
 
 // Steps on one number at a time, in 64 bits; what the fused steps do not cover.
 void add_requantize(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> shift);
-void add_lookup(Plan& plan, const Nodes& nodes, int in, int out, std::array<uint8_t, 256> table);
+void add_lookup(Plan& plan, const Nodes& nodes, int in, int out, std::vector<uint8_t> table);
 void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<int32_t> left_a,
              std::vector<int32_t> left_b, std::vector<int32_t> shift);
 void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> gain, std::vector<int32_t> bias,

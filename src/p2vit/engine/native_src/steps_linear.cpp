@@ -36,14 +36,14 @@ class PatchStep final : public Step {
 class LinearStep final : public Step {
   public:
     LinearStep(const Kernels* kernels, std::shared_ptr<PackedLinear> weights, int in, int out, int out_row_offset,
-               std::optional<std::array<uint8_t, 256>> table, std::optional<Residual> residual, bool wide,
+               std::vector<uint8_t> table, std::optional<Residual> residual, bool wide,
                size_t constant_pitch)
         : kernels_(kernels),
           weights_(std::move(weights)),
           in_(in),
           out_(out),
           out_row_offset_(out_row_offset),
-          table_(table),
+          table_(std::move(table)),
           residual_(std::move(residual)),
           residual_wide_(wide),
           constant_pitch_(constant_pitch) {
@@ -70,7 +70,8 @@ class LinearStep final : public Step {
         Epilogue& e = g.end;
         e.bits = e.out_bits = weights_->bits();
         e.shift = weights_->shift();
-        if (table_) e.table = table_->data();
+        if (!table_.empty()) e.table = table_.data();
+        e.table_pitch = table_.size() > 256 ? 256 : 0;
         e.out = work.row(out_, first + out_row_offset_);
         e.out_pitch = work.pitch(out_);
         if (residual_) {
@@ -97,7 +98,7 @@ class LinearStep final : public Step {
     const Kernels* kernels_;
     std::shared_ptr<PackedLinear> weights_;
     int in_, out_, out_row_offset_;
-    std::optional<std::array<uint8_t, 256>> table_;
+    std::vector<uint8_t> table_;
     std::optional<Residual> residual_;
     bool residual_wide_, plain_ = true;
     size_t constant_pitch_;
@@ -161,7 +162,7 @@ void add_patches(Plan& plan, const Nodes& nodes, int out, int patch) {
 }
 
 void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> weights, int in, int out,
-                int out_row_offset, std::optional<std::array<uint8_t, 256>> table, std::optional<Residual> residual) {
+                int out_row_offset, std::vector<uint8_t> table, std::optional<Residual> residual) {
     require(weights != nullptr, "no weights");
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
     require(x.kind == Kind::biased8 && x.columns == weights->inputs(),
@@ -173,7 +174,9 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
     require(out_row_offset >= 0 && out_row_offset <= y.rows &&
                 y.rows >= plan.stage_first() + plan.stage_rows() + out_row_offset,
             "the output of a linear layer has too few rows");
-    require(!table || (weights->bits() == 8 && !residual), "a table follows 8 bits only");
+    require(table.empty() || (weights->bits() == 8 && !residual), "a table follows 8 bits only");
+    require(table.size() <= 256 || table.size() == size_t(ceil_div(weights->outputs(), kTableColumns)) * 256,
+            "tables are given for another number of columns");
     std::vector<Access> accesses{{in, false}, {out, out_row_offset != 0}};
     bool wide = true;
     size_t pitch = 0;
@@ -201,8 +204,8 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
             residual->constant = std::move(padded);
         }
     }
-    plan.add_step(std::make_unique<LinearStep>(plan.kernels(), std::move(weights), in, out, out_row_offset, table,
-                                               std::move(residual), wide, pitch),
+    plan.add_step(std::make_unique<LinearStep>(plan.kernels(), std::move(weights), in, out, out_row_offset,
+                                               std::move(table), std::move(residual), wide, pitch),
                   nodes, std::move(accesses));
 }
 

@@ -207,11 +207,15 @@ void add_requantize(Plan& plan, const Nodes& nodes, int in, int out, std::vector
     add_map(plan, nodes, in, out, [=](int64_t x, int c) { return requantize(x, shift[c], bits); });
 }
 
-void add_lookup(Plan& plan, const Nodes& nodes, int in, int out, std::array<uint8_t, 256> table) {
+void add_lookup(Plan& plan, const Nodes& nodes, int in, int out, std::vector<uint8_t> table) {
     require_pair(plan, in, out);
     require(plan.buffer(in).kind == Kind::biased8 && plan.buffer(out).kind == Kind::biased8,
             "a table maps int8 to int8");
-    add_map(plan, nodes, in, out, [=](int64_t x, int) { return int64_t(table[x + 128]) - 128; });
+    const int columns = plan.buffer(in).columns, tables = int(table.size()) / 256;
+    require(columns % tables == 0, "tables are given for another number of columns");
+    add_map(plan, nodes, in, out, [table = std::move(table), each = columns / tables](int64_t x, int c) {
+        return int64_t(table[c / each * 256 + x + 128]) - 128;
+    });
 }
 
 void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<int32_t> left_a,

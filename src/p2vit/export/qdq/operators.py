@@ -11,7 +11,7 @@ import numpy as np
 from p2vit.export.activation import FUNCTIONS, recognise
 from p2vit.export.qdq.activations import activation
 from p2vit.export.qdq.registry import FloatLowering, writes
-from p2vit.export.qdq.values import FloatValue, per_channel
+from p2vit.export.qdq.values import FloatValue, held_offset, per_channel
 from p2vit.numerics import Add, Affine, LayerNorm, Linear, Lookup, Patchify
 from p2vit.numerics.layernorm import INDEX_SHIFT, TABLE_FIRST, squares_shift
 
@@ -28,7 +28,7 @@ def patchify(operator: Patchify, at: FloatLowering) -> FloatValue:
     grid = graph.op("Reshape", at.inputs[0].source, np.array([-1, height // p, p, width // p, p, channels]))
     rows = graph.op("Transpose", grid, perm=[0, 1, 3, 2, 4, 5])
     patches = graph.op("Reshape", rows, np.array([-1, *at.spec.shape]))
-    zero = 128 - at.spec.offset
+    zero = 128 - held_offset(at.spec)
     if not 0 <= zero <= 255:
         raise at.error(f"its offset is {at.spec.offset}; allowed are −127 to 128")
     return FloatValue(at.spec, patches, at.gauge, np.uint8(zero))
@@ -39,24 +39,25 @@ def linear(operator: Linear, at: FloatLowering) -> FloatValue:
     """MatMul with int8 weights and one power of two per output channel, plus a float bias.
 
     ``x' = (q_x + o) · 2^E``; the accumulator's exponent is the output's less the shift, and the weight's is
-    that less E.
-    The integer bias holds the input's offset already, which the float graph takes off again.
+    that less E. Both then move to the exponent that the output is carried at.
+    The integer bias holds the input's offset already; the part that the float tensor holds is taken off again.
     """
     graph = at.graph
     (x,) = at.inputs
     outputs = operator.weight.shape[0]
-    accumulator = per_channel(at.spec.exponent.astype(np.int64), outputs) - operator.shift.astype(np.int64)
+    # In its gauge the output's exponent is one for all, and so the accumulator's is that less the shift.
+    carried = at.gauge - per_channel(operator.shift.astype(np.int64), outputs)
     across = np.ascontiguousarray(operator.weight.T)
     if at.form.quantize:
-        scale = np.ldexp(np.float32(1), (accumulator - x.gauge).astype(np.int32)).astype(np.float32)
+        scale = np.ldexp(np.float32(1), (carried - x.gauge).astype(np.int32)).astype(np.float32)
         weight = graph.op("DequantizeLinear", across, scale, np.zeros(outputs, np.int8), axis=1)
     else:
-        weight = graph.constant(np.ldexp(across.astype(np.float32), (accumulator - x.gauge).astype(np.int32)))
-    bias = operator.bias.astype(np.int64) - x.spec.offset * operator.weight.astype(np.int64).sum(axis=1)
+        weight = graph.constant(np.ldexp(across.astype(np.float32), (carried - x.gauge).astype(np.int32)))
+    bias = operator.bias.astype(np.int64) - x.held * operator.weight.astype(np.int64).sum(axis=1)
     product = graph.op("MatMul", x.read(graph), weight)
-    constant = np.ldexp(bias.astype(np.float64), accumulator.astype(np.int32))
-    constant += np.ldexp(float(at.spec.offset), at.spec.exponent.astype(np.int32))
-    return at.done_real(graph.op("Add", product, constant.astype(np.float32)))
+    constant = np.ldexp(bias.astype(np.float64), carried.astype(np.int32))
+    constant += np.ldexp(float(held_offset(at.spec)), at.gauge)
+    return at.done(graph.op("Add", product, constant.astype(np.float32)))
 
 
 @writes(LayerNorm)

@@ -8,7 +8,7 @@ import numpy as np
 
 from p2vit.errors import P2vitError
 from p2vit.export.onnx_graph import OnnxGraph
-from p2vit.export.qdq.values import FloatValue, QdqForm, gauge_of, quantized, times_power
+from p2vit.export.qdq.values import FloatValue, QdqForm, gauge_of, held_offset, quantized, times_power
 from p2vit.numerics import ConstantTokens, GatherTokens, Linear, Lookup, Operator, Patchify, SelectToken
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
@@ -51,7 +51,10 @@ class FloatLowering:
 
     def done_real(self, x: str) -> FloatValue:
         """The output, computed as real values."""
-        return self.done(times_power(self.graph, x, self.gauge - self.spec.exponent.astype(np.int32)))
+        exponent = self.spec.exponent.astype(np.int32)
+        y = times_power(self.graph, x, self.gauge - exponent)
+        left_out = np.ldexp(np.asarray(held_offset(self.spec) - self.spec.offset, np.float32), self.gauge)
+        return self.done(self.graph.op("Add", y, left_out) if left_out.any() else y)
 
     def error(self, what: str) -> P2vitError:
         """An error that names the node."""
@@ -85,10 +88,10 @@ def lower_float(at: FloatLowering) -> FloatValue:
     if kind not in FLOAT_LOWERINGS:
         known = ", ".join(sorted(k.__name__ for k in FLOAT_LOWERINGS))
         raise at.error(f"no float form of operator {kind.__name__}; there is one for {known}")
-    if at.spec.offset and kind not in WITH_OFFSET:
+    if np.any(at.spec.offset) and kind not in WITH_OFFSET:
         raise at.error(f"its output has offset {at.spec.offset}; {kind.__name__} writes tensors without one")
     for source in at.inputs:
-        if source.spec.offset and kind not in READS_OFFSET:
+        if np.any(source.spec.offset) and kind not in READS_OFFSET:
             raise at.error(
                 f"{source.spec.name} has offset {source.spec.offset}, "
                 "which only a linear layer or a table can absorb"

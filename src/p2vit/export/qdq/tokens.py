@@ -53,7 +53,7 @@ def gather(operator: GatherTokens, at: FloatLowering) -> FloatValue:
     (x,) = at.inputs
     tokens, index = x.source, operator.index.astype(np.int64)
     if (index < 0).any():
-        fill = operator.fill.astype(np.int64) + x.spec.offset
+        fill = operator.fill.astype(np.int64) + x.held
         if x.zero is None:
             rows: np.ndarray = np.ldexp(fill.astype(np.float32), x.gauge)
         else:

@@ -68,7 +68,7 @@ class FloatValue:
 
     Attributes:
         spec: The program's tensor.
-        source: ONNX tensor: ``(q + offset) · 2^gauge`` in float, or what DequantizeLinear makes that of.
+        source: ONNX tensor: ``(q + held) · 2^gauge`` in float, or what DequantizeLinear makes that of.
         gauge: E.
         zero: Zero point, where ``source`` is quantized.
     """
@@ -79,7 +79,7 @@ class FloatValue:
     zero: np.generic | None = None
 
     def read(self, graph: OnnxGraph) -> str:
-        """ONNX tensor ``(q + offset) · 2^gauge`` for one reader.
+        """ONNX tensor ``(q + held) · 2^gauge`` for one reader.
 
         Each reader gets a DequantizeLinear of its own: ONNX Runtime makes int8 kernels only of groups of
         nodes that share none.
@@ -88,9 +88,27 @@ class FloatValue:
             return self.source
         return graph.op("DequantizeLinear", self.source, power(self.gauge), self.zero)
 
+    @property
+    def held(self) -> int:
+        """The constant that ``source`` holds besides the stored integer: see :func:`held_offset`."""
+        return held_offset(self.spec)
+
     def real(self, graph: OnnxGraph) -> str:
         """ONNX tensor of the real values, ``(q + offset) · 2^e``."""
-        return times_power(graph, self.read(graph), self.spec.exponent.astype(np.int32) - self.gauge)
+        exponent = self.spec.exponent.astype(np.int32)
+        x = times_power(graph, self.read(graph), exponent - self.gauge)
+        left_out = np.ldexp(np.asarray(self.spec.offset - self.held, np.float32), exponent)
+        return graph.op("Add", x, left_out) if left_out.any() else x
+
+
+def held_offset(spec: TensorSpec) -> int:
+    """What a float graph's tensor holds besides the stored integers: the offset, where all channels have the same.
+
+    One zero point then stands for it. Offsets that differ would need one zero point per channel, which tools do not
+    take for activations; such a tensor is carried without them, and whoever reads it adds them.
+    """
+    offsets = np.unique(spec.offset)
+    return int(offsets[0]) if offsets.size == 1 else 0
 
 
 def gauge_of(spec: TensorSpec) -> int:
@@ -115,10 +133,11 @@ def quantized(graph: OnnxGraph, spec: TensorSpec, x: str, form: QdqForm) -> Floa
         return FloatValue(spec, x, gauge)
     signed = spec.signed and form.activations == "int8"
     low, high = int_range(8, signed)
-    point = -spec.offset + (128 if spec.signed and not signed else 0)
+    offset = held_offset(spec)
+    point = -offset + (128 if spec.signed and not signed else 0)
     if not low <= point <= high:
         raise P2vitError(
-            f"tensor {spec.name}: offset {spec.offset} gives zero point {point}; allowed are {low} to {high}"
+            f"tensor {spec.name}: offset {offset} gives zero point {point}; allowed are {low} to {high}"
         )
     zero = np.int8(point) if signed else np.uint8(point)
     return FloatValue(spec, graph.op("QuantizeLinear", x, power(gauge), zero), gauge, zero)
