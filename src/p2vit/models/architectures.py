@@ -10,7 +10,7 @@ from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
-Config = TypeVar("Config", ViTConfig, SwinConfig)
+Config = TypeVar("Config", bound=ViTConfig | SwinConfig)
 HALF = (0.5, 0.5, 0.5)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

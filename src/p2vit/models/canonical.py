@@ -7,7 +7,6 @@ from p2vit.models.config import ModelConfig
 from p2vit.models.layers import AttentionPool, Block, activate
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
-
 __all__ = ["AttentionPool", "Block", "CanonicalViT", "activate"]
 
 

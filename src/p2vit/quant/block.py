@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import Block, activate
+from p2vit.models.canonical import AttentionPool, Block, activate
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
@@ -49,11 +50,11 @@ class FloatTwin:
     """The float model's own block and residual stream, which rounding of narrow weights aims at.
 
     Attributes:
-        block: The float block.
+        block: The float block, or the pooling head, whose MLP half is a block's.
         stream: Float32 [photos, N, C], moved along with the quantized model's; updated in place.
     """
 
-    block: Block
+    block: Block | AttentionPool
     stream: Stream
 
 
@@ -123,7 +124,7 @@ class BlockQuantizer:
                 block.grids.update(choose([{"merge": grid} for grid in candidates], error))
         target = None
         if self.twin is not None and exact is not None:
-            twin, merging = self.twin, self.twin.block.merge
+            twin, merging = self.twin, getattr(self.twin.block, "merge", None)
             assert merging is not None
 
             def advance(index: int) -> None:
@@ -169,7 +170,7 @@ class BlockQuantizer:
         twin = self.twin
         return None if twin is None else lambda i: normalise(twin.stream[i], self.block.epsilon)
 
-    def advance_twin(self, half: Callable[[Block, Tensor], Tensor]) -> Callable[[int], Tensor] | None:
+    def advance_twin(self, half: Callable[[Any, Tensor], Tensor]) -> Callable[[int], Tensor] | None:
         """Move the float stream through half a block; what a branch has to add to get there from the quantized one."""
         twin = self.twin
         if twin is None:

@@ -271,7 +271,8 @@ class Lowering:
         patches, epsilon, gain = config.pooled_tokens, config.norm_eps, ends.norm.weight
         halvings = math.ceil(math.log2(patches))
         summed: Any = SumTokens(config.prefix_tokens, patches, np.full(1, halvings, np.int8), 16)
-        last, exponent = "norm", normal
+        last = "norm"
+        exponent: NDArray | int = normal
         if self.model.pooling is not None:
             last, exponent = stream, grid.exponents()
         elif config.pool == "token":

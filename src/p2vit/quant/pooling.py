@@ -113,7 +113,7 @@ def quantize_pool(
             exact[index] = pool.attention(model.norm(before[index]))
 
         workers.map(start, exact.batches)
-        twin = FloatTwin(pool, exact)  # type: ignore[arg-type] - its MLP half is a block's
+        twin = FloatTwin(pool, exact)
     PoolQuantizer(
         name="pool",
         folded=folded,

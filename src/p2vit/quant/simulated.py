@@ -20,7 +20,6 @@ from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
 from p2vit.quant.weights import QuantizedLinear
 
-
 #: int32 holds that many keys of log2 codes with 15 guard bits: 128 · 2^15 · 511 < 2^31.
 KEYS_AT_FULL_GUARD = 511
 

@@ -31,8 +31,8 @@ def resample_grid(
     side = math.isqrt(count)
     if (side, side) == size:
         return grid
-    if count == size[0] * size[1] and not (always_square and side * side == count):  # already for this grid, which is not square
-        return grid
+    if count == size[0] * size[1] and not (always_square and side * side == count):
+        return grid  # already for this grid, which is not square
     if side * side != count:
         raise ModelError(
             f"{count} position embeddings are no square grid, so they cannot be resampled to {size}"
