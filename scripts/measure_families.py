@@ -58,7 +58,7 @@ TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 #: design; for larger programs torch takes its place, which equals it on every tensor of every smaller one.
 REFERENCE_MACS = 6e9
 #: Photos: fewer where a row would take long. Four-bit rows cost three attempts per layer.
-IMAGES = {"w8a8": 32, "w4a8": 16}
+IMAGES = {"w8a8": 32, "w4a8": 8}
 FEWER_IMAGES = {("vit_large_patch16_224", "w8a8"): 16, ("vit_large_patch16_224", "w4a8"): 8}
 
 
