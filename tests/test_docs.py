@@ -9,7 +9,7 @@ import pytest
 from p2vit.cli.main import cli, run
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("cli", "errors", "glossary", "decisions"))]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("cli", "errors", "glossary", "decisions", "models"))]
 BLOCK = re.compile(r"(?:^<!-- (run|check) -->\n)?^```(bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
