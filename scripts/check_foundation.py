@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
 
-from layouts import through_timm, through_transformers  # noqa: E402
 from measure_families import import_torchvision  # noqa: E402
 
+from layouts import through_timm, through_transformers  # noqa: E402
 from p2vit.data.benchmarks import open_photos  # noqa: E402
 from p2vit.models.registry import load_model  # noqa: E402
 from p2vit.program.format import program_sha256  # noqa: E402

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
+import numpy as np
 import safetensors.numpy
 
 from p2vit.program.document import canonical_json
@@ -28,3 +29,33 @@ def edited(change: Callable, program=None) -> tuple[bytes, bytes]:
     tensors = safetensors.numpy.save(arrays)
     document["tensors_sha256"] = hashlib.sha256(tensors).hexdigest()
     return resign(document), tensors
+
+
+def mutate(value: object, rng: np.random.Generator) -> object:
+    """Replace one random value anywhere in a JSON tree by something hostile."""
+    hostile = [
+        None,
+        True,
+        -1,
+        0,
+        1,
+        2**31,
+        2**63,
+        -(2**70),
+        1.5,
+        "",
+        "Linear",
+        "/",
+        [],
+        {},
+        [[]],
+        [1, 2, 3],
+        "log2",
+    ]
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = list(value)[int(rng.integers(len(value)))]
+        return {**value, key: mutate(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.9:
+        at = int(rng.integers(len(value)))
+        return [*value[:at], mutate(value[at], rng), *value[at + 1 :]]
+    return hostile[int(rng.integers(len(hostile)))]

@@ -44,6 +44,9 @@ def test_other_commands_parse(page):
         if program == "make":
             assert words[0] in targets
             continue
+        if program == "torchrun":
+            assert "--nproc-per-node" in words[: words.index("-m")]
+            program, words = words[words.index("-m") + 1], words[words.index("-m") + 2 :]
         assert program == "p2vit", line
         verb = cli.get_command(None, words[0])
         assert verb is not None, line
@@ -91,6 +94,7 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
     from p2vit.cli.listing import run_list
     from p2vit.cli.quantize import run_quantize
     from p2vit.cli.report import run_report
+    from p2vit.cli.reproduce import run_reproduce
     from p2vit.cli.run import run_photos
     from p2vit.cli.verify import run_verify
 
@@ -106,6 +110,7 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
         "run": run_photos(program, [Path("x.png")]),
         "report": run_report(program, Path("r.html")),
         "ablate": run_ablate("digits", "digits", Path("a"), rows=("paper",), calib_images=4, limit=8),
+        "reproduce": run_reproduce(),
         "list": run_list(),
         "doctor": run_doctor(),
     }

@@ -56,3 +56,11 @@ def test_files_are_written_whole(tmp_path):
 def test_threads():
     assert thread_count(3) == 3
     assert 1 <= thread_count(None) <= 8
+
+
+@pytest.mark.parametrize("verb", ["simulate", "explore"])
+def test_what_is_wrong_is_json_too(p2vit, verb):
+    answer = p2vit(verb, "digits", "--hw", "papper", "--json")
+    assert answer.code == 2
+    assert set(answer.json) == {"error"}
+    assert answer.err == f"error: {answer.json['error']}\n"

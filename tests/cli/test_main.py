@@ -133,3 +133,9 @@ def test_debug_shows_the_traceback(broken, capsys):
 def test_interrupted(p2vit, broken):
     broken(KeyboardInterrupt())
     assert p2vit("audit").code == main.INTERRUPTED
+
+
+@pytest.mark.parametrize("verb", [verb for verb in main.VERBS if verb in main.cli.list_commands(None)])
+def test_every_verb_can_be_quiet(verb):
+    command = main.cli.get_command(None, verb)
+    assert {"-q", "--quiet"} <= {name for parameter in command.params for name in parameter.opts}

@@ -92,3 +92,10 @@ def test_no_torch_and_no_heavy_package_is_imported():
 def test_every_benchmark_says_what_it_is():
     assert set(BENCHMARKS) == {"elpv", "textile", "digits", "noise"}
     assert all(text for _, text in BENCHMARKS.values())
+
+
+def test_a_benchmark_has_its_own_labels(tmp_path):
+    from pathlib import Path
+
+    with pytest.raises(DataError, match="the benchmark 'noise' has its own labels"):
+        open_photos("noise", Preprocessing(image_size=(8, 8)), labels=Path("x.csv"))

@@ -95,3 +95,48 @@ def test_hidden_and_foreign_files_are_passed_over(folder):
 def test_calibration_needs_a_photo(folder):
     with pytest.raises(DataError, match="at least 1"):
         list(ImageFolder(folder, PRE).calibration(0))
+
+
+def labelled(folder, text, **more):
+    from p2vit.data.labels import read_labels
+
+    (folder / "labels.csv").write_text(text)
+    return ImageFolder(folder, PRE, table=read_labels(folder / "labels.csv"), **more)
+
+
+def test_a_label_file_decides_instead_of_subfolders(folder):
+    write(folder / "top.png", 7)
+    photos = labelled(folder, "ant/0.png,x\nbee/1.png,y\ntop,x\nnowhere.png,z\n")
+    assert photos.classes == ("x", "y", "z")
+    names = [path.relative_to(folder).as_posix() for path in photos.paths]
+    assert names == [*(f"ant/{i}.png" for i in range(5)), *(f"bee/{i}.png" for i in range(5)), "top.png"]
+    assert photos.labels.tolist() == [0, -1, -1, -1, -1, -1, 1, -1, -1, -1, 0]
+    assert photos.labels_of(np.array([6, 0])).tolist() == [1, 0]
+    assert "8 photos have no label" in photos.notes[0]
+    assert "1 labels of" in photos.notes[1]
+    assert (photos.numbered, photos.listed) == (False, False)
+
+
+def test_a_list_of_labels_goes_by_the_photos_names(folder):
+    photos = labelled(folder / "ant", "3\n0\n3\n1\n1\n")
+    assert (photos.classes, photos.numbered, photos.listed) == (("0", "1", "3"), True, True)
+    assert photos.labels.tolist() == [2, 0, 2, 1, 1]
+    with pytest.raises(DataError, match=r"has 4 labels, but .* has 5 photos"):
+        labelled(folder / "ant", "3\n0\n3\n1\n")
+
+
+def test_a_label_file_of_other_photos(folder, tmp_path):
+    with pytest.raises(DataError, match=r"none of its 2 files \(x\.png, y\.png"):
+        labelled(folder, "x.png,1\ny.png,2\n")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="no photos here"):
+        labelled(tmp_path / "none", "x.png,1\n")
+
+
+def test_photos_by_number(folder):
+    photos = ImageFolder(folder, PRE)
+    assert photos.order(4).tolist() == [0, 2, 5, 7]
+    assert int(photos.photo(5)[0, 0, 0]) == 100
+    assert photos.title(5) == str(folder / "bee" / "0.png")
+    drawn = [int(photos.photo(number)[0, 0, 0]) for number in photos.drawn(1)[:6]]
+    assert drawn == values(photos.calibration(6, seed=1))

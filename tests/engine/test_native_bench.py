@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from p2vit.cli.bench import bench
 from p2vit.engine import native
-from p2vit.engine.bench import executed_macs, resolve, run_bench
+from p2vit.engine.bench import add_peak, executed_macs, resolve, run_bench
 from p2vit.engine.bench_models import shape_of
 from p2vit.program.format import save
 from programs import random_program
@@ -20,7 +20,18 @@ def test_rows_of_our_own():
         ("p2vit", 2, 1),
     ]
     assert all(0 < row["fast_ms"] <= row["median_ms"] for row in report["rows"])
+    ours = [row for row in report["rows"] if "peak_gmacs" in row]
+    assert len({row["peak_gmacs"] for row in ours}) <= 1  # one machine, one rate
+    assert all(0 < row["peak_share"] <= row["fast_peak_share"] < 1 for row in ours)
     assert sum(step["share"] for step in report["profile"]) == pytest.approx(1, abs=0.01)
+
+
+def test_shares_are_of_the_best_burst():
+    rows = [{"gmacs": 200.0, "fast_gmacs": 300.0, "peak_gmacs": 250.0}, {"name": "a peer"}]
+    add_peak(rows, 400.0)
+    assert rows[0]["peak_gmacs"] == 400
+    assert (rows[0]["peak_share"], rows[0]["fast_peak_share"]) == (0.5, 0.75)
+    assert rows[1] == {"name": "a peer"}
 
 
 def test_the_shape_is_the_programs():

@@ -1,15 +1,20 @@
 """The integer model gives the reference executor's integers: every tensor, in the program's dtypes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from export.meaningful import mismatches
+from export.meaningful import meaningful_program, mismatches
+from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.check import check_model, expect_integers_only, inspect_model
 from p2vit.export.metadata import read_metadata
 from p2vit.export.onnx_integer import INTEGER_OPSET, LOGITS, build_onnx_integer
+from p2vit.export.onnx_qdq import build_onnx_qdq
 from p2vit.export.run_onnx import open_session
-from p2vit.program.graph import PIXELS
+from p2vit.program.check import structure_problems
+from p2vit.program.graph import PIXELS, Node
 from programs import WINDOWED, random_pixels, random_program, windowed_program
 
 PROGRAMS = {
@@ -46,6 +51,36 @@ def test_every_tensor_of_every_image_is_equal(options, products):
 def test_windows_merging_and_a_pooling_head(options, products):
     program = windowed_program(**options)
     assert mismatches(program, random_pixels(program, 3), products=products) == {}
+
+
+def renamed(program, old, new):
+    """The program with one node called otherwise."""
+
+    def called(name):
+        return new if name == old else name
+
+    nodes = [
+        Node(called(node.name), node.operator, tuple(called(name) for name in node.inputs))
+        for node in program.nodes
+    ]
+    tensors = {called(name): replace(spec, name=called(name)) for name, spec in program.tensors.items()}
+    output, feature = called(program.output), called(program.feature)
+    return replace(program, nodes=tuple(nodes), tensors=tensors, output=output, feature=feature)
+
+
+@pytest.mark.parametrize("node", ["head", "feature", "pool", "blocks.0.attn.q"])
+def test_a_node_may_be_called_logits(node):
+    program = renamed(random_program(), node, LOGITS)
+    assert structure_problems(program) == []
+    pixels = random_pixels(program, 3)
+    assert mismatches(program, pixels) == {}
+    model = build_onnx_integer(program)
+    check_model(model)
+    (found,) = open_session(model).run([LOGITS], {PIXELS: pixels})
+    np.testing.assert_array_equal(found, ReferenceExecutor(program).logits(pixels))
+    qdq = build_onnx_qdq(renamed(meaningful_program(), node, LOGITS))
+    check_model(qdq)
+    assert [output.name for output in qdq.graph.output] == [LOGITS]
 
 
 def test_batch_size_is_dynamic_and_changes_nothing():

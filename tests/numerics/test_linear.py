@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2vit.numerics import Linear
-from p2vit.numerics.linear import absorb_offset
+from p2vit.numerics.linear import absorb_offset, integer_matmul
 from p2vit.numerics.rounding import int_range
 
 
@@ -146,3 +146,28 @@ def test_input_shapes():
     assert operator.output_shape((5, 7, 3)) == (5, 7, 2)
     with pytest.raises(ValueError, match=r"input has shape \[5, 4\]; the weight wants 3 channels last"):
         operator.output_shape((5, 4))
+
+
+@given(
+    st.lists(st.integers(1, 3), max_size=2),
+    st.tuples(st.integers(1, 9), st.integers(1, 70), st.integers(1, 9)),
+    st.sampled_from(["int8", "uint8", "int16", "int32"]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_products_are_exact_integers(front, sides, dtype, transposed, seed):
+    rng = np.random.default_rng(seed)
+    m, k, n = sides
+    a = rng.integers(0, 128, (*front, m, k)).astype(dtype)
+    b = rng.integers(-128, 128, (n, k) if transposed else (*front, k, n)).astype(np.int8)
+    b = b.T if transposed else b
+    found = integer_matmul(a, b)
+    assert found.dtype == np.int32
+    assert found.flags.c_contiguous
+    assert np.array_equal(found, np.matmul(a.astype(object), b.astype(object)).astype(np.int64))
+
+
+def test_products_wrap_like_a_register():
+    # What overflows is refused by the proof; until then every back-end wraps alike.
+    a, b = np.full((1, 3), 2**15), np.full((3, 1), 2**15)
+    assert integer_matmul(a, b).tolist() == [[3 * 2**30 - 2**32]]

@@ -28,6 +28,19 @@ def test_arrays_are_frozen_copies_in_their_dtype():
         operator.weight_bits = 4
 
 
+def test_what_nobody_can_change_is_not_copied():
+    content = bytes(range(6))
+    given = np.frombuffer(content, np.int8).reshape(2, 3)
+    assert np.shares_memory(linear(weight=given).weight, given)
+    read_only = np.ones((2, 3), np.int8)
+    read_only.flags.writeable = False
+    for other in (given[:, ::-1], read_only, np.frombuffer(bytearray(content), np.int8).reshape(2, 3)):
+        operator = linear(weight=other)
+        assert not np.shares_memory(operator.weight, other)
+        assert operator.weight.flags.c_contiguous
+        assert not operator.weight.flags.writeable
+
+
 def test_numbers_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"Linear.weight spans 0..200; int8 holds -128..127"):
         linear(weight=np.array([[0, 200, 1]] * 2))

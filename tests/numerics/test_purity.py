@@ -29,7 +29,6 @@ FORBIDDEN_CALLS = FORBIDDEN_NAMES | {
     "linspace",
     "power",
     "reciprocal",
-    "einsum",
 }
 ALLOWED_MODULES = {
     "abc", "collections.abc", "dataclasses", "functools", "math", "numpy", "numpy.typing", "typing",

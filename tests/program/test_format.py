@@ -156,3 +156,16 @@ def test_tensors_of_another_program(tmp_path):
         ProgramError, match=r"tensors.safetensors: its sha256 is not the one that program.json"
     ):
         load(tmp_path / "1")
+
+
+def test_weights_of_eight_bits_are_not_copied_and_packed_ones_leave_the_file(tmp_path):
+    for bits in (8, 4):
+        save(random_program(**SMALL, weight_bits=bits), tmp_path / str(bits))
+    held = {}
+    for bits in (8, 4):
+        array = load(tmp_path / str(bits)).node("blocks.0.add1").operator.shift
+        while isinstance(array, np.ndarray):
+            array = array.base
+        held[bits] = array
+    assert held[8] == (tmp_path / "8" / TENSOR_FILE).read_bytes()
+    assert held[4] is None

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from forging import SMALL, resign
+from forging import SMALL, mutate, resign
 from p2vit.errors import ProgramError
 from p2vit.program.audit import audit
 from p2vit.program.format import decode, encode, program_sha256
@@ -57,36 +57,6 @@ def test_damage_behind_right_hashes_never_crashes():
             continue
         # Sound by every check, but another program: it can be audited like any.
         assert audit(found).layers
-
-
-def mutate(value: object, rng: np.random.Generator) -> object:
-    """Replace one random value anywhere in a JSON tree by something hostile."""
-    hostile = [
-        None,
-        True,
-        -1,
-        0,
-        1,
-        2**31,
-        2**63,
-        -(2**70),
-        1.5,
-        "",
-        "Linear",
-        "/",
-        [],
-        {},
-        [[]],
-        [1, 2, 3],
-        "log2",
-    ]
-    if isinstance(value, dict) and value and rng.random() < 0.9:
-        key = list(value)[int(rng.integers(len(value)))]
-        return {**value, key: mutate(value[key], rng)}
-    if isinstance(value, list) and value and rng.random() < 0.9:
-        at = int(rng.integers(len(value)))
-        return [*value[:at], mutate(value[at], rng), *value[at + 1 :]]
-    return hostile[int(rng.integers(len(hostile)))]
 
 
 def test_hostile_documents_behind_right_hashes_never_crash():

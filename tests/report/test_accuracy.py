@@ -1,12 +1,11 @@
 import math
-import threading
-import time
 
 import numpy as np
 import pytest
 
 from p2vit.engine.reference import ReferenceExecutor
-from p2vit.report.accuracy import Tally, executor_predict, measure, percent, ranking, side_by_side
+from p2vit.report.accuracy import executor_predict, measure, percent, sqnr
+from p2vit.report.records import Records, ranking
 from programs import random_pixels, random_program
 
 LOGITS = np.array([[5, 1, 2], [1, 4, 2], [0, 0, 9], [7, 7, 1]])
@@ -103,32 +102,31 @@ def test_a_program_and_its_executor():
 
 
 def test_nothing_counted():
-    assert Tally(3, None).sqnr_db is None
+    none = np.zeros(0, np.int64)
+    assert sqnr(Records(none, none, np.zeros((0, 0), np.int64))) is None
+    assert measure(
+        lookup(LOGITS, FEATURES), None, [], total=0, photo_classes=(), model_classes=(), outputs=3
+    ).images == 0  # fmt: skip
 
 
-def test_side_by_side_keeps_the_order_and_reads_no_further_than_needed():
-    read = []
-
-    def items():
-        for index in range(20):
-            read.append(index)
-            yield index
-
-    def work(index):
-        time.sleep(0.002 * (index % 3))
-        return index, threading.current_thread().name
-
-    found = []
-    for index, name in side_by_side(work, items(), 3):
-        found.append(index)
-        assert len(read) <= len(found) + 4
-        assert name != threading.main_thread().name
-    assert found == list(range(20))
+def test_classes_have_rows_of_their_own():
+    found = measured(exact=lookup(LOGITS[[0, 1, 2, 1]], FEATURES + 0.5))
+    row = found.per_class[1].model_dump()
+    assert row.pop("sqnr_db") == pytest.approx(10 * math.log10((3.5**2 + 4.5**2 + 7.5**2 + 8.5**2) / 1), abs=0.01)
+    assert row == {
+        "name": "b", "output": 1, "images": 2, "top1": 50, "top5": None, "top1_float": 100, "agreement": 50,
+    }  # fmt: skip
+    assert [pair.model_dump() for pair in found.most_confused] == [{"true": "b", "predicted": "a", "images": 1}]
 
 
-def test_side_by_side_prepares_each_thread_and_passes_errors_on():
-    prepared = []
-    list(side_by_side(str, range(4), 2, lambda: prepared.append(threading.get_ident())))
-    assert 1 <= len(prepared) <= 2
-    with pytest.raises(ZeroDivisionError):
-        list(side_by_side(lambda x: 1 // x, [1, 0, 1], 2))
+def test_a_thousand_classes_have_no_matrix_but_confusions():
+    logits = np.zeros((4, 1000))
+    logits[range(4), [7, 7, 900, 3]] = 1
+    found = measure(
+        lookup(logits, FEATURES), None, batches((0, 1, 1, 0)), total=4, photo_classes=("a", "b"),
+        model_classes=["c7" if k == 3 else "a" if k == 7 else "b" if k == 900 else f"c{k}" for k in range(1000)],
+        outputs=1000,
+    )  # fmt: skip
+    assert (found.top1, found.confusion) == (50.0, None)
+    pairs = [(pair.true, pair.predicted, pair.images) for pair in found.most_confused]
+    assert pairs == [("a", "c7", 1), ("b", "a", 1)]

@@ -1,12 +1,11 @@
 """``p2vit bench``: speed side by side with other runtimes, interleaved in one run."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from p2vit.cli.common import Output, common
 from p2vit.engine.bench import run_bench
 from p2vit.engine.native import NativeUnavailableError
 from p2vit.program.format import load
@@ -36,8 +35,9 @@ from p2vit.program.format import load
     help="The peers' models.",
 )
 @click.option("--profile", is_flag=True, help="Also where our time goes, per operator.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@common
 def bench(
+    out: Output,
     program: Path,
     against: str,
     batches: str,
@@ -45,7 +45,6 @@ def bench(
     rounds: int,
     cache: Path,
     profile: bool,
-    as_json: bool,
 ) -> None:
     """Time PROGRAM on the native engine beside other runtimes.
 
@@ -61,13 +60,14 @@ def bench(
             f"--batches is {batches!r}; allowed are numbers from 1, separated by commas"
         ) from None
     names = [name for name in against.split(",") if name]
+    out.note(f"timing p2vit and {len(names)} peers, batches of {batches}, {rounds} rounds each")
     try:
         report = run_bench(load(program), names, sizes, threads, rounds, cache, profile=profile)
     except (ValueError, NativeUnavailableError) as error:
         raise click.UsageError(str(error)) from None
     except ImportError as error:
         raise click.UsageError(f"a peer's package is missing: {error}") from None
-    print(json.dumps(report) if as_json else table(report), file=sys.stdout)
+    out.result(report, table(report))
 
 
 def table(report: dict[str, Any]) -> str:

@@ -39,6 +39,12 @@ class Output:
         """Say on stderr what must not be missed."""
         click.echo(f"warning: {text}", err=True)
 
+    def refuse(self, message: str) -> None:
+        """Say what is wrong with the input: for people, and for scripts where they asked for JSON."""
+        click.echo(f"error: {message}", err=True)
+        if self.as_json:
+            click.echo(json.dumps({"error": message}, ensure_ascii=False))
+
     def progress(self) -> Progress:
         """A progress display; use it as a context manager and call it with (stage, done, total)."""
         return Progress(silent=self.quiet)

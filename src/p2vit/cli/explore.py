@@ -1,6 +1,5 @@
 """``p2vit explore``: better machines for a model, within budgets."""
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.cli.common import Output, common
 from p2vit.errors import P2vitError
 
 
@@ -138,15 +138,16 @@ def _with_options(space: Space, budget: tuple[str, ...], objectives: tuple[str, 
 )
 @click.option("--address", help="Of an existing cluster.")
 @click.option("--resume", "log", type=click.Path(path_type=Path), help="Log to append to and to resume from.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def explore(model: str, hardware: str, as_json: bool, **options: Any) -> None:
+@common
+def explore(out: Output, model: str, hardware: str, **options: Any) -> None:
     """Search machines for MODEL, to a Pareto front. Every figure is modelled."""
+    progress = None if out.quiet or not sys.stderr.isatty() else _progress
     try:
-        answer = run_explore(model, hardware, progress=_progress if sys.stderr.isatty() else None, **options)
+        answer = run_explore(model, hardware, progress=progress, **options)
     except P2vitError as error:
-        click.echo(str(error), err=True)
+        out.refuse(str(error))
         raise SystemExit(2) from None
-    click.echo(json.dumps(answer) if as_json else summary(answer))
+    out.result(answer, summary(answer))
     if not answer["pareto"]:
         raise SystemExit(1)
 

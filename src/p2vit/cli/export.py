@@ -1,12 +1,12 @@
 """``p2vit export``: an integer program in other people's formats."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from p2vit.cli.common import Output, common
 from p2vit.export.matmul import PRODUCT_FORMS
 from p2vit.export.qdq.values import ACTIVATIONS
 from p2vit.export.run import FORMATS, run_export
@@ -61,9 +61,9 @@ from p2vit.program.graph import IntegerProgram
     "--encoding", type=click.Choice(ENCODINGS), default="npy", show_default=True, help="vectors: file format."
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@common
 def export(
-    program: Path, export_format: str, file: Path, data: str, images: int, as_json: bool, **options: Any
+    out: Output, program: Path, export_format: str, file: Path, data: str, images: int, **options: Any
 ) -> None:
     """Write PROGRAM, a folder that quantize wrote, as ONNX or as test vectors; run both on some images."""
     from p2vit.program.format import load, program_sha256
@@ -71,13 +71,11 @@ def export(
     loaded = load(program)
     pixels = None if data == "noise" else photos(loaded, data, images)
     sha256 = program_sha256(loaded)
+    out.note(f"writing {export_format}, then running it and the program on {images} images")
     report = run_export(
         loaded, export_format, file, pixels=pixels, images=images, program_sha256=sha256, **options
     )
-    if as_json:
-        click.echo(json.dumps(report))
-    else:
-        click.echo(describe(report))
+    out.result(report, describe(report))
     if report["format"] == "onnx-integer" and report["max_abs_diff"]:
         raise click.exceptions.Exit(1)
 

@@ -8,6 +8,8 @@ import click
 
 from p2vit.cli.backends import BACKENDS
 from p2vit.cli.common import Output, common
+from p2vit.cli.source_names import family, sources
+from p2vit.errors import did_you_mean
 
 #: Models that come with the benchmarks.
 BENCHMARK_MODELS = {
@@ -44,6 +46,8 @@ def run_list(pattern: str = "*") -> dict[str, Any]:
         architectures.append(
             {
                 "name": name,
+                "family": family(name),
+                "sources": sources(name),
                 "image_size": list(config.image_size),
                 "patch_size": config.patch_size,
                 "tokens": config.tokens,
@@ -74,7 +78,8 @@ def describe(result: dict[str, Any]) -> str:
         size = " x ".join(map(str, row["image_size"]))
         lines.append(
             f"  {row['name']:<36} {size:>9}  {row['tokens']:>5} tokens  "
-            f"{row['parameters'] / 1e6:7.2f} M parameters  {row['macs'] / 1e9:7.2f} GMAC"
+            f"{row['parameters'] / 1e6:7.2f} M parameters  {row['macs'] / 1e9:7.2f} GMAC  "
+            f"{row['sources'].get('hf', '')}".rstrip()
         )
     lines.append("Photo sets (or any folder, one subfolder per class):")
     lines += [f"  {name:<18} {text}" for name, text in result["photo_sets"].items()]
@@ -92,6 +97,14 @@ def describe(result: dict[str, Any]) -> str:
 @click.argument("pattern", default="*")
 @common
 def listing(out: Output, pattern: str) -> None:
-    """List models, photo sets, methods and back-ends. PATTERN selects models, e.g. 'deit_*'."""
+    """List models, photo sets, methods and back-ends. PATTERN selects models, e.g. 'deit_*'.
+
+    Nothing is downloaded and torch is not imported: sizes are computed from the architectures' shapes.
+    """
     result = run_list(pattern)
+    if not result["architectures"] and not result["benchmark_models"]:
+        from p2vit.models.architectures import names
+
+        hint = did_you_mean(pattern, names()) or " Patterns are shell-style: 'deit_*', '*dinov2*'"
+        out.note(f"no architecture matches '{pattern}'.{hint}")
     out.result(result, describe(result))

@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Labels and logits of photos."),
     "report": ("report", "report", "One offline HTML file about a program."),
     "ablate": ("ablate", "ablate", "Table of all methods, and of ours without each piece."),
+    "reproduce": ("reproduce", "reproduce", "Published ImageNet figures, and this machine's."),
     "search": ("search", "search", "Mixed precision under a budget."),
     "export": ("export", "export", "Write a program as ONNX or as test vectors."),
     "bench": ("bench", "bench", "Speed beside other runtimes."),

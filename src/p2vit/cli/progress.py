@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with the time left on a terminal, a line now and then elsewhere."""
+"""Progress on stderr: a bar with rate and time left on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
@@ -21,18 +21,36 @@ class Progress:
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
         self._said: dict[str, float] = {}
+        self._started: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> "Progress":
         """Start the display."""
         if self._mode == "bar":
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                ProgressColumn,
+                Task,
+                TextColumn,
+                TimeRemainingColumn,
+            )
             from rich.progress import Progress as Bars
+            from rich.text import Text
+
+            class Rate(ProgressColumn):
+                """Steps per second."""
+
+                def render(self, task: Task) -> Text:
+                    """Of the last half minute, or of the whole stage when it is done."""
+                    rate = task.finished_speed or task.speed
+                    return Text("" if rate is None else f"{rate:.1f}/s")
 
             self._bars = Bars(
                 TextColumn("{task.description:<12}"),
                 BarColumn(),
                 MofNCompleteColumn(),
+                Rate(),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
@@ -56,7 +74,20 @@ class Progress:
         elif self._mode == "plain":
             now = time.monotonic()
             last = self._said.get(stage)
+            start, before = self._started.setdefault(stage, (now, done))
             # The end of a stage is said once, whatever the time.
             if last is None or (last >= 0 and (done >= total or now - last >= PLAIN_SECONDS)):
-                print(f"{stage}: {done}/{total}", file=sys.stderr, flush=True)
+                pace = pace_text(done - before, total - done, now - start)
+                print(f"{stage}: {done}/{total}{pace}", file=sys.stderr, flush=True)
                 self._said[stage] = -1.0 if done >= total else now
+
+
+def pace_text(steps: int, left: int, seconds: float) -> str:
+    """``, 12.5/s, 1:20 left`` of steps done in some seconds; nothing where that cannot be said."""
+    if steps <= 0 or seconds <= 0:
+        return ""
+    rate = steps / seconds
+    if left <= 0:
+        return f", {rate:.1f}/s"
+    minutes, rest = divmod(round(left / rate), 60)
+    return f", {rate:.1f}/s, {minutes}:{rest:02d} left"

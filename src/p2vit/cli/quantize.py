@@ -99,6 +99,9 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         images: Calibration photos.
         output: The program's folder.
     """
+    from p2vit.report.card import CARD_FILE
+
+    files = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
     shape = model.config
     layers = []
     for name, module in model.module.named_modules():
@@ -134,7 +137,7 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         "float_weight_bytes": weights,
         "memory_bytes": 3 * weights + 64 * widest * 4,
         "temporary_bytes": spool,
-        "files": [str(output / name) for name in (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE)],
+        "files": [str(output / name) for name in files],
     }
 
 
@@ -182,6 +185,7 @@ def run_quantize(
     from p2vit.data.benchmarks import open_photos
     from p2vit.program.format import program_sha256, save
     from p2vit.program.inspect import summarize
+    from p2vit.report.card import CARD_FILE, model_card
     from p2vit.report.svg import sensitivity_plot
 
     out = out or Output(quiet=True)
@@ -208,6 +212,7 @@ def run_quantize(
     notes = {"model": loaded.source, "bits": bits, "method": method, "calibration_images": result.photos}
     write_text(output / SENSITIVITY_FILE, json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n")
     write_text(output / PLOT_FILE, sensitivity_plot(blocks))
+    write_text(output / CARD_FILE, model_card(result.program, blocks))
     summary = summarize(result.program)
     return {
         "seconds": round(result.seconds, 2),

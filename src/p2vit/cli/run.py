@@ -1,6 +1,6 @@
 """``p2vit run``: labels and logits of photos."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def run_photos(
     Raises:
         P2vitError: whatever users can mend.
     """
+    from p2vit.data.ahead import read_ahead
     from p2vit.data.preprocess import read_pixels
     from p2vit.program.format import load, program_sha256
 
@@ -59,7 +60,8 @@ def run_photos(
     torch_threads(thread_count(threads))
     outputs: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
-    with out.progress() as progress:
+
+    def batches() -> Iterator[tuple[int, list[Path], list[np.ndarray]]]:
         for start in range(0, len(files), BATCH):
             good, pixels = [], []
             for file in files[start : start + BATCH]:
@@ -70,10 +72,14 @@ def run_photos(
                     if strict:
                         raise
                     skipped.append({"file": str(file), "reason": str(error)})
+            yield min(start + BATCH, len(files)), good, pixels
+
+    with out.progress() as progress:
+        for done, good, pixels in read_ahead(batches()):
             if good:
                 logits = executor.run(np.stack(pixels))[loaded.output].reshape(len(good), -1)
                 outputs += [answer(file, row, loaded.classes) for file, row in zip(good, logits, strict=True)]
-            progress("run", min(start + BATCH, len(files)), len(files))
+            progress("run", done, len(files))
     if not outputs:
         raise DataError(
             f"none of the {len(files)} photos could be read: {some([entry['reason'] for entry in skipped], most=2)}"

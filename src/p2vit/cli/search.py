@@ -112,6 +112,7 @@ def run_search(
     from p2vit.quant.search.fine import Evolution
     from p2vit.quant.search.layers import searchable
     from p2vit.quant.search.run import SearchConfig, prepare, search
+    from p2vit.report.card import CARD_FILE, model_card
 
     layers = searchable(loaded.config)
     limit = parse_budget(budget, layers)
@@ -147,6 +148,7 @@ def run_search(
             loaded, [calibration], final, threads=threads, progress=progress, seed=seed, calibration=data
         )
     save(result.program, output, overwrite=overwrite)
+    write_text(output / CARD_FILE, model_card(result.program))
     report = {
         "bits_per_layer": found.bits_per_layer,
         "budget": {"name": limit.name, "limit": limit.limit},

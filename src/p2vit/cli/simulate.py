@@ -1,6 +1,5 @@
 """``p2vit simulate``: what a model costs on a modelled accelerator."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
+from p2vit.cli.common import Output, common
 from p2vit.errors import P2vitError
 
 
@@ -114,15 +114,15 @@ def _answer(run: Run) -> dict[str, Any]:
 @click.option("--trace", type=click.Path(path_type=Path), help="Write a Perfetto trace (JSON).")
 @click.option("--report", type=click.Path(path_type=Path), help="Write one offline HTML file.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def simulate(model: str, hardware: str, weight_bits: str, as_json: bool, **options: Any) -> None:
+@common
+def simulate(out: Output, model: str, hardware: str, weight_bits: str, **options: Any) -> None:
     """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled."""
     try:
         answer = run_simulate(model, hardware, weight_bits=int(weight_bits), **options)
     except P2vitError as error:
-        click.echo(str(error), err=True)
+        out.refuse(str(error))
         raise SystemExit(2) from None
-    click.echo(json.dumps(answer) if as_json else summary(answer))
+    out.result(answer, summary(answer))
     if not answer["fits"]:
         raise SystemExit(1)
 

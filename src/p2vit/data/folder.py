@@ -1,10 +1,12 @@
-"""Photos in a folder: a subfolder per class, or a flat folder without labels."""
+"""Photos in a folder: a subfolder per class, labels from a file beside it, or no labels."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from p2vit.data.labels import LabelTable
 from p2vit.data.preprocess import read_pixels
 from p2vit.data.source import UNLABELLED, Labels, Pixels, batched, spread
 from p2vit.errors import DataError, some
@@ -17,26 +19,39 @@ class ImageFolder:
     """A `PhotoSource` over the photos of a folder, read when they are asked for.
 
     With subfolders, each one is a class, in sorted order, and photos are looked for at any depth below it.
-    Without, the folder's own photos have no labels. Hidden files and folders are passed over.
+    Without, the folder's own photos have no labels. Where a label file is given it decides: subfolders are no
+    classes then, and photos at any depth are looked up in it. Hidden files and folders are passed over.
 
     Attributes:
         name: The folder's path.
-        classes: Subfolder names in sorted order; empty for a flat folder.
-        paths: Every photo, sorted within its class.
-        labels: int64 [len(paths)], -1 in a flat folder.
+        classes: Names in label order: subfolders sorted, or the label file's; empty for a flat folder.
+        numbered: The classes are numbers, from a label file.
+        listed: The label file names no photos.
+        paths: Every photo, sorted within its class, or by path where a label file is given.
+        labels: int64 [len(paths)], -1 where a photo has none.
+        notes: What the label file and the folder do not have in common.
         skipped: (path, reason) of photos that could not be read, filled while iterating.
     """
 
-    def __init__(self, path: Path | str, preprocessing: Preprocessing, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        preprocessing: Preprocessing,
+        *,
+        strict: bool = False,
+        table: LabelTable | None = None,
+    ) -> None:
         """Find the photos; none is opened yet.
 
         Args:
             path: The folder.
             preprocessing: The model's.
             strict: Refuse the first photo that cannot be read, instead of skipping it.
+            table: Labels of the photos, instead of the subfolders' names.
 
         Raises:
-            DataError: the folder is missing, not a folder, unreadable, or holds no photo.
+            DataError: the folder is missing, not a folder, unreadable, or holds no photo; the label file does not
+                fit it.
         """
         self.root = Path(path)
         self.name = str(path)
@@ -44,8 +59,15 @@ class ImageFolder:
         self.strict = strict
         self.skipped: list[tuple[str, str]] = []
         self.classes: tuple[str, ...] = ()
+        self.numbered = self.listed = False
+        self.notes: list[str] = []
         self.paths: list[Path] = []
         labels: list[int] = []
+        if table is not None:
+            self.classes, self.numbered, self.listed = table.classes, table.numbered, bool(table.in_order)
+            self.paths = sorted(_photos(self.root), key=lambda photo: photo.relative_to(self.root).as_posix())
+            self.labels: Labels = _looked_up(self.root, self.paths, table, self.notes)
+            return
         folders = [entry for entry in _entries(self.root) if entry.is_dir()]
         found = {folder.name: _photos(folder) for folder in folders}
         if any(found.values()):
@@ -57,8 +79,8 @@ class ImageFolder:
             self.paths = [entry for entry in _entries(self.root) if _is_photo(entry)]
             labels = [UNLABELLED] * len(self.paths)
         if not self.paths:
-            raise DataError(f"{self.root}: no photos here. Photos end in {', '.join(EXTENSIONS)}")
-        self.labels: Labels = np.array(labels, dtype=np.int64)
+            raise _no_photos(self.root)
+        self.labels = np.array(labels, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -79,8 +101,11 @@ class ImageFolder:
         """
         if count < 1:
             raise DataError(f"calibration needs at least 1 photo, not {count}")
-        order = np.random.default_rng(seed).permutation(len(self.paths))
-        yield from (pixels for pixels, _ in self._batches(order.tolist(), batch_size, count))
+        yield from (pixels for pixels, _ in self._batches(self.drawn(seed).tolist(), batch_size, count))
+
+    def drawn(self, seed: int = 0) -> NDArray[np.int64]:
+        """Numbers of all photos in the order in which `calibration` draws them."""
+        return np.random.default_rng(seed).permutation(len(self.paths)).astype(np.int64)
 
     def evaluation(self, limit: int | None = None, batch_size: int = 32) -> Iterator[tuple[Pixels, Labels]]:
         """Go through the photos in sorted order.
@@ -95,9 +120,28 @@ class ImageFolder:
         Raises:
             DataError: no photo can be read, or with ``strict`` one cannot.
         """
-        indices = spread(len(self.paths), limit).tolist()
-        for pixels, which in self._batches(indices, batch_size):
+        for pixels, which in self._batches(self.order(limit).tolist(), batch_size):
             yield pixels, self.labels[which]
+
+    def order(self, limit: int | None = None) -> NDArray[np.int64]:
+        """Numbers of the photos in sorted order, or of ``limit`` evenly spaced ones."""
+        return spread(len(self.paths), limit)
+
+    def photo(self, number: int) -> Pixels:
+        """Read one photo, uint8 [H, W, 3].
+
+        Raises:
+            DataError: naming the file and why it cannot be read.
+        """
+        return read_pixels(self.paths[number], self.preprocessing)
+
+    def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
+        """Labels of photos."""
+        return self.labels[numbers]
+
+    def title(self, number: int) -> str:
+        """The photo's path."""
+        return str(self.paths[number])
 
     def _batches(
         self, indices: list[int], batch_size: int, limit: int | None = None
@@ -115,16 +159,56 @@ class ImageFolder:
 
     def _read(self, index: int) -> Pixels | None:
         """Return photo ``index``, or None after noting why it cannot be read."""
-        path = self.paths[index]
         try:
-            return read_pixels(path, self.preprocessing)
+            return self.photo(index)
         except DataError as error:
             if self.strict:
                 raise
-            note = (str(path), str(error))
+            note = (self.title(index), str(error))
             if note not in self.skipped:  # a second pass over the folder says nothing new
                 self.skipped.append(note)
             return None
+
+
+def _looked_up(root: Path, paths: list[Path], table: LabelTable, notes: list[str]) -> Labels:
+    """Labels of photos from a file, by path below the folder, file name, or file name without its ending.
+
+    Raises:
+        DataError: there is no photo, none is in the file, or a list without file names has another length.
+    """
+    if not paths:
+        raise _no_photos(root)
+    if table.in_order:
+        if len(table.in_order) != len(paths):
+            raise DataError(
+                f"{table.path}: names no files and has {len(table.in_order)} labels, but {root} has {len(paths)} "
+                "photos. Such a list must have one line per photo, in the order of the photos' names; "
+                "or write rows 'file,label'"
+            )
+        return np.array(table.in_order, dtype=np.int64)
+    labels, used = [], set()
+    for path in paths:
+        keys = (path.relative_to(root).as_posix(), path.name, path.stem)
+        key = next((key for key in keys if key in table.of_file), None)
+        labels.append(UNLABELLED if key is None else table.of_file[key])
+        used.add(key)
+    if not used - {None}:
+        raise DataError(
+            f"{table.path}: none of its {len(table.of_file)} files ({some(list(table.of_file), most=2)}, ...) is in "
+            f"{root}, which has {paths[0].name} and so on; write paths below that folder, or plain file names"
+        )
+    if None in used:
+        notes.append(
+            f"{labels.count(UNLABELLED)} photos have no label in {table.path} and are not counted in top-1"
+        )
+    if missing := len(set(table.of_file) - used):
+        notes.append(f"{missing} labels of {table.path} belong to no photo of {root}")
+    return np.array(labels, dtype=np.int64)
+
+
+def _no_photos(folder: Path) -> DataError:
+    """What to say of a folder without photos."""
+    return DataError(f"{folder}: no photos here. Photos end in {', '.join(EXTENSIONS)}")
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from p2vit.data.source import UNLABELLED, Labels, Pixels, batched
@@ -22,6 +23,8 @@ class NoisePhotos:
         classes: Empty: there are no labels.
         skipped: Always empty.
     """
+
+    strict = True
 
     def __init__(self, preprocessing: Preprocessing, count: int = 256, seed: int = 0) -> None:
         """Set up the stream; photos are made when asked for.
@@ -70,11 +73,24 @@ class NoisePhotos:
         Yields:
             (uint8 [B, H, W, 3], int64 [B] of -1).
         """
-        count = self.count if limit is None else min(limit, self.count)
-        for pixels, which in batched(
-            range(count), lambda i: self._photo(self.seed, EVALUATION, i), batch_size
-        ):
-            yield pixels, np.full_like(which, UNLABELLED)
+        for pixels, which in batched(self.order(limit).tolist(), self.photo, batch_size):
+            yield pixels, self.labels_of(which)
+
+    def order(self, limit: int | None = None) -> NDArray[np.int64]:
+        """The first so many numbers."""
+        return np.arange(self.count if limit is None else min(limit, self.count), dtype=np.int64)
+
+    def photo(self, number: int) -> Pixels:
+        """Make one evaluation photo, uint8 [H, W, 3]."""
+        return self._photo(self.seed, EVALUATION, number)
+
+    def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
+        """No photo has a label."""
+        return np.full_like(numbers, UNLABELLED)
+
+    def title(self, number: int) -> str:
+        """The photo's number."""
+        return f"noise photo {number}"
 
     def _photo(self, seed: int, stream: int, index: int) -> Pixels:
         """Make one photo, uint8 [H, W, 3], from its own generator: no photo depends on another."""

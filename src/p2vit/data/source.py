@@ -21,11 +21,13 @@ class PhotoSource(Protocol):
         name: What users type, or the folder's path.
         classes: Class names in label order; empty when the photos have no labels.
         skipped: (path, reason) of photos that could not be read so far.
+        strict: A photo that cannot be read is an error; otherwise it is skipped.
     """
 
     name: str
     classes: tuple[str, ...]
     skipped: list[tuple[str, str]]
+    strict: bool
 
     def __len__(self) -> int:
         """Count the photos that `evaluation` goes through."""
@@ -54,6 +56,26 @@ class PhotoSource(Protocol):
         Returns:
             Batches (uint8 [B, H, W, 3], int64 [B]); the label is -1 where a photo has none.
         """
+        ...
+
+    def order(self, limit: int | None = None) -> NDArray[np.int64]:
+        """Numbers of the photos that `evaluation` goes through, in its order; int64 [photos]."""
+        ...
+
+    def photo(self, number: int) -> Pixels:
+        """Read one photo, uint8 [H, W, 3]; may be called by several threads at once.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        ...
+
+    def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
+        """Labels of photos, int64 of the same shape; -1 where a photo has none."""
+        ...
+
+    def title(self, number: int) -> str:
+        """What to call a photo in messages: its path, or its place in the benchmark."""
         ...
 
 

@@ -25,6 +25,8 @@ class SplitPhotos:
         skipped: Always empty: a damaged file in an installed package is an error.
     """
 
+    strict = True
+
     def __init__(
         self,
         name: str,
@@ -96,8 +98,28 @@ class SplitPhotos:
         Yields:
             (uint8 [B, H, W, 3], int64 [B]).
         """
-        for pixels, which in batched(self.test[:limit].tolist(), self.read, batch_size):
+        for pixels, which in batched(self.order(limit).tolist(), self.read, batch_size):
             yield pixels, self.labels[which]
+
+    def order(self, limit: int | None = None) -> NDArray[np.int64]:
+        """Numbers of the held-out half, or of its first ``limit`` photos."""
+        return self.test[:limit]
+
+    def photo(self, number: int) -> Pixels:
+        """Read one photo of either half, uint8 [H, W, 3].
+
+        Raises:
+            DataError: the installed package is damaged.
+        """
+        return self.read(number)
+
+    def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
+        """Labels of photos of either half."""
+        return self.labels[numbers]
+
+    def title(self, number: int) -> str:
+        """The benchmark and the photo's number in it."""
+        return f"{self.name} photo {number}"
 
 
 def file_reader(paths: Sequence[Path], preprocessing: Preprocessing) -> Callable[[int], Pixels]:

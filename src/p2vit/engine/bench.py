@@ -55,6 +55,22 @@ def fast(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=10, method="inclusive")[0]
 
 
+def burst(isa: str, threads: int) -> float:
+    """The instruction's rate over a few bursts, each as long as a call or so: the best one. A burst that another
+    process disturbs is no peak, and neither is one before the clock has risen.
+    """
+    return max(peak_gmacs(isa, threads, milliseconds) for milliseconds in (4, 8, 8))
+
+
+def add_peak(rows: list[dict[str, Any]], peak: float) -> None:
+    """Relate our own rows to the instruction's rate; with rows of several reports, to the best of them all."""
+    for row in rows:
+        if "gmacs" in row:
+            row["peak_gmacs"] = round(peak, 1)
+            row["peak_share"] = round(row["gmacs"] / peak, 3)
+            row["fast_peak_share"] = round(row["fast_gmacs"] / peak, 3)
+
+
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Lower quartile, median, upper quartile."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -117,8 +133,9 @@ def run_bench(
     Returns:
         ``rows``: per batch and entrant ``name``, ``batch``, ``median_ms`` per image and its quartiles,
         ``ratio``: the peer's median over ours, ``fast_ms`` and ``fast_ratio``: the same of the lowest
-        deciles, and ``note``. Ours also has ``gmacs`` (carried out, see :func:`executed_macs`) and
-        ``peak_share``: the share of the dot-product instruction's rate, measured in the same rounds.
+        deciles, and ``note``. Ours also has ``gmacs`` (carried out, see :func:`executed_macs`) and ``fast_gmacs``;
+        ``peak_gmacs``: the best that the dot-product instruction reached in any burst between the turns, on as many
+        threads; ``peak_share`` and ``fast_peak_share``, the shares of it.
         ``profile``, if asked for: milliseconds of thread time per image and operator.
 
     Raises:
@@ -128,15 +145,15 @@ def run_bench(
     ours = NativeExecutor(program, threads=threads, isa=isa)
     executed = executed_macs(program)
     rows = []
+    peaks: list[float] = []
     for batch in batches:
         pixels = np.random.default_rng(0).integers(0, 256, (batch, *program.pixels.shape), dtype=np.uint8)
         entrants: dict[str, Runner] = {"p2vit": lambda pixels=pixels: ours.run(pixels)}  # type: ignore[misc]
         notes = {"p2vit": f"native, {ours.isa}"}
         for name in names:
             entrants[name], notes[name] = PEERS[name](shape, batch, threads, cache)
-        peaks: list[float] = []
         if peak_gmacs(ours.isa, threads):
-            entrants["peak"] = lambda peaks=peaks: peaks.append(peak_gmacs(ours.isa, threads))  # type: ignore[misc]
+            entrants["peak"] = lambda: peaks.append(burst(ours.isa, threads))
         seconds = take_turns(entrants, rounds, calls=3 if batch == 1 else 1)
         mine = statistics.median(seconds["p2vit"])
         for name in ("p2vit", *names):
@@ -153,10 +170,10 @@ def run_bench(
             }
             if name == "p2vit":
                 row["gmacs"] = round(executed * batch / mine / 1e9, 1)
-                if peaks:
-                    row["peak_gmacs"] = round(statistics.median(peaks), 1)
-                    row["peak_share"] = round(row["gmacs"] / row["peak_gmacs"], 3)
+                row["fast_gmacs"] = round(executed * batch / fast(seconds["p2vit"]) / 1e9, 1)
             rows.append(row)
+    if peaks:
+        add_peak(rows, max(peaks))
     report: dict[str, Any] = {
         "rows": rows,
         "threads": threads,

@@ -37,7 +37,7 @@ def build_onnx_integer(
     Args:
         program: What to write.
         expose: Names of program tensors that become graph outputs under their own names, [N, *shape] in the
-            program's dtype.
+            program's dtype. A tensor called ``logits`` then stands in the place of the output of that name.
         products: How int8 matrix products are written; see :mod:`p2vit.export.matmul`.
         program_sha256: Recorded in the metadata.
 
@@ -59,8 +59,9 @@ def build_onnx_integer(
         inputs = tuple(values[source] for source in node.inputs)
         values[node.name] = lower(Lowering(graph, program, node, inputs, products))
     output = values[program.output]
-    graph.op("Reshape", output.stored, np.array([0, -1]), output=LOGITS)
-    graph.output(LOGITS, output.spec.dtype, [int(np.prod(output.spec.shape))])
+    if LOGITS not in names:
+        graph.op("Reshape", output.stored, np.array([0, -1]), output=LOGITS)
+        graph.output(LOGITS, output.spec.dtype, [int(np.prod(output.spec.shape))])
     for name in names:
         if name != PIXELS:
             graph.op("Identity", values[name].stored, output=name)

@@ -123,7 +123,7 @@ def expect(condition: bool, message: str) -> None:
 
 
 def _frozen(value: Any, dtype: str, where: str) -> IntArray:
-    """A read-only contiguous copy in the wanted dtype.
+    """A read-only contiguous array in the wanted dtype: a copy, unless nobody can change the given one.
 
     Raises:
         TypeError: not an array of integers.
@@ -134,9 +134,22 @@ def _frozen(value: Any, dtype: str, where: str) -> IntArray:
     if value.dtype.kind not in "iu":
         raise TypeError(f"{where} has dtype {value.dtype}; only integers are allowed")
     target = np.dtype(dtype or value.dtype)
-    info = np.iinfo(target)
-    if value.size and (int(value.min()) < info.min or int(value.max()) > info.max):
-        raise ValueError(f"{where} spans {value.min()}..{value.max()}; {target} holds {info.min}..{info.max}")
+    if value.dtype == target:
+        if value.flags.c_contiguous and value.flags.aligned and _is_immutable(value):
+            return value
+    else:
+        info = np.iinfo(target)
+        if value.size and (int(value.min()) < info.min or int(value.max()) > info.max):
+            raise ValueError(
+                f"{where} spans {value.min()}..{value.max()}; {target} holds {info.min}..{info.max}"
+            )
     frozen = np.array(value, dtype=target, order="C")
     frozen.flags.writeable = False
     return frozen
+
+
+def _is_immutable(array: Any) -> bool:
+    """Whether an array is a view of ``bytes``: the weights of a file that was read are not copied."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, bytes)

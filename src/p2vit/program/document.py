@@ -158,6 +158,7 @@ class Rebuilder:
     def __init__(self, arrays: dict[str, IntArray]) -> None:
         self.arrays = arrays
         self.unused = set(arrays)
+        self._copied = False
 
     def program(self, document: Document) -> IntegerProgram:
         """The program; its structure and exponents are not checked here.
@@ -165,6 +166,8 @@ class Rebuilder:
         Raises:
             ValueError: naming the node and what is wrong with it.
         """
+        # A view would keep the whole file in memory, which packed weights, once unpacked, need no longer.
+        self._copied = any(array.dtype == "int4" for node in document.nodes for array in node.arrays.values())
         tensors = {PIXELS: self.tensor(PIXELS, document.pixels)}
         nodes = []
         for record in document.nodes:
@@ -263,4 +266,4 @@ class Rebuilder:
             raise ValueError(f"array {key!r}: is {stored.dtype}; recorded is {record.dtype}")
         if list(stored.shape) != record.shape:
             raise ValueError(f"array {key!r}: has shape {list(stored.shape)}; recorded is {record.shape}")
-        return stored
+        return stored.copy() if self._copied and record.dtype != "int4" else stored

@@ -45,8 +45,13 @@ def unpack_nibbles(packed: IntArray, columns: int) -> IntArray:
             f"packed weights are {packed.dtype} {list(packed.shape)}; "
             f"expected uint8 [outputs, {(columns + 1) // 2}] for {columns} inputs"
         )
-    nibbles = np.empty((packed.shape[0], 2 * packed.shape[1]), dtype=np.uint8)
-    nibbles[:, 0::2], nibbles[:, 1::2] = packed & 15, packed >> 4
+    # One 16-bit word per byte, its low nibble in the low half; then each half is sign-extended.
+    words = packed.astype("<u2")
+    words |= words << 4
+    words &= 0x0F0F
+    nibbles = words.view(np.uint8)
     if columns % 2 and nibbles[:, -1].any():
         raise ValueError("the unused high nibble at the end of a packed row is not 0")
-    return ((nibbles[:, :columns] ^ 8).astype(np.int8) - 8).astype(np.int8)
+    nibbles ^= 8
+    nibbles -= 8
+    return nibbles[:, :columns].view(np.int8)

@@ -14,6 +14,7 @@ from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
 from p2vit.quant.simulated import QuantizedBlock, attend
 from p2vit.quant.sites import (
+    CLIP_MARGIN,
     FLAT_BELOW,
     Ranges,
     choose,
@@ -303,11 +304,8 @@ class BlockQuantizer:
             return F.linear(mixed, layers["proj"].weight)
 
         error = self.output_error(output, list(probe.split(1)))
-        trials = [{"norm1": grid} for grid in candidates["norm1"]]
-        grids.update(choose([{**grids, **trial} for trial in trials], error))
-        finer = [{}, {"q": grids["q"].moved(-1)}, {"k": grids["k"].moved(-1)}]
-        grids.update(choose([{**grids, **trial} for trial in finer], error))
-        grids.update(choose([{**grids, "v": grid} for grid in candidates["v"]], error))
+        for name in ("norm1", "v"):
+            grids.update(choose([{**grids, name: grid} for grid in candidates[name]], error, CLIP_MARGIN))
 
     def output_error(
         self, output: Callable[[dict[str, Grid] | None, Tensor], Tensor], probes: list[Tensor]
@@ -397,15 +395,9 @@ class BlockQuantizer:
             return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
 
         error = self.output_error(output, list(probe.split(1)))
-        grids.update(choose([{**grids, "norm2": grid} for grid in norms], error))
+        grids.update(choose([{**grids, "norm2": grid} for grid in norms], error, CLIP_MARGIN))
         options = [{"fc1": inputs, "gelu": outputs} for inputs, outputs in pairs]
         grids.update(choose([{**grids, **option} for option in options], error))
-        finer = Grid(grids["gelu"].log2_scale - 1, 8)
-        if self.config.gelu_offset:
-            # One step finer, still from the activation's lowest value: what is above the middle of the range saturates.
-            lowest = (grids["gelu"].offset - 128) * grids["gelu"].scale
-            finer = Grid(finer.log2_scale, 8, torch.floor(lowest / finer.scale + 0.5) + 128)
-        grids.update(choose([dict(grids), {**grids, "gelu": finer}], error))
 
 
 def weighted_sum(x: Tensor, importance: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class QuantConfig:
 
     Attributes:
         weight_bits: Width of every weight that ``layer_bits`` does not name, 2 to 8.
-        layer_bits: Layer name (``blocks.3.fc1``) → width, for mixed precision.
+        layer_bits: Layer name (``blocks.3.mlp.fc1``) → width, for mixed precision.
         residual_bits: 16: one exponent for the whole stream; 8: one per channel and add (the paper's PTF, here with
             powers of two).
         scales: How a scale is brought to a power of two: ``pot`` starts at the smallest power of two that covers the
@@ -46,6 +46,7 @@ class QuantConfig:
             all.
         softmax: ``linear`` 8-bit or ``log2`` 4-bit codes relative to the row's maximum; the two ``-probability`` forms
             are relative to 1 and only simulated: the paper's and the uniform one.
+        guard_photos: Synthetic photos beside the calibration photos, see :mod:`p2vit.quant.guards`.
         head_bits: Width of patch embedding and head weights.
     """
 
@@ -64,6 +65,7 @@ class QuantConfig:
     gelu_offset: bool = True
     table_channels: int = 64
     softmax: Softmax = "linear"
+    guard_photos: int = 4
     head_bits: int = 8
     class_share: float = 0.05
     last_share: float = 0.9
@@ -99,6 +101,7 @@ PAPER = QuantConfig(
     gelu_offset=False,
     softmax="log2-probability",
     residual_bits=8,
+    guard_photos=0,
 )
 _NAIVE = replace(
     PAPER,
@@ -133,6 +136,8 @@ WITHOUT: dict[str, QuantConfig] = {
     "without error-compensating weight rounding": replace(OURS, weight_rounding="nearest"),
     "without bias correction": replace(OURS, bias_correction=False),
     "without GELU offsets": replace(OURS, gelu_offset=False),
+    "with one table of the activation for all channels": replace(OURS, table_channels=0),
+    "without synthetic photos beside the calibration photos": replace(OURS, guard_photos=0),
     "with 8-bit softmax relative to 1": replace(OURS, softmax="uniform-probability"),
     "with the paper's log2 softmax relative to 1": replace(OURS, softmax="log2-probability"),
 }

@@ -14,6 +14,7 @@ from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
+from p2vit.quant.guards import with_guards
 from p2vit.quant.pooling import quantize_pool
 from p2vit.quant.simulated import Inside, QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
 from p2vit.quant.sites import Ranges
@@ -78,10 +79,11 @@ def quantize_model(
         menu: Widths at which every layer is wanted beside the one that the model gets.
 
     Returns:
-        The quantized model and the number of photos seen.
+        The quantized model and the number of photos given.
     """
     with Workers(threads) as workers, Spool() as spool, torch.inference_mode():
-        pixels = spool.pixels(photos, (*model.config.image_size, 3))
+        guarded = with_guards(photos, model.config.image_size, config.guard_photos)
+        pixels = spool.pixels(guarded, (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
         streams = Streams.new(spool, "stage0", len(pixels), model.config.blocks[0], config)
         float_stream = observe(model, pixels, config, workers)
@@ -126,7 +128,7 @@ def quantize_model(
         if model.attention_pool is not None:
             result.pooling = quantize_pool(model, streams, spool, grids, float_stream.wanted("pool"), config, workers)
         quantize_head(model, result, streams.own, float_stream.features, config, workers)
-        return result, len(pixels)
+        return result, len(pixels) - config.guard_photos
 
 
 def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: Workers) -> FloatStream:

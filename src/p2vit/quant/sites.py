@@ -15,6 +15,8 @@ from p2vit.quant.grid import Grid, log2_scale_for, offset_grid, range_grid, tens
 
 #: Shifts of the integer LayerNorm's last step, and of attention × values.
 SHIFT_LEAST, SHIFT_MOST = 14, 30
+#: A grid that clips must take a tenth of the half block's error away: on other photos it clips more.
+CLIP_MARGIN = 0.9
 #: The GELU and its kin are flat below this; a finer grid may saturate there.
 FLAT_BELOW = (-2.5, -3.0, -4.0)
 
@@ -134,11 +136,20 @@ def gelu_grids(
 
 
 def tensor_candidates(start: Grid, probe: Tensor) -> list[Grid]:
-    """What the block may choose between: the range, one step finer everywhere, and the tensor's own optimum."""
-    return [start, start.moved(-1), tensor_mse_grid(probe, start, (-1, 0))]
+    """What the block may choose between: the range, and the tensor's own optimum, which may be a step finer."""
+    return [start, tensor_mse_grid(probe, start, (-1, 0))]
 
 
-def choose(candidates: list[dict[str, Grid]], error: Callable[[dict[str, Grid]], float]) -> dict[str, Grid]:
-    """The candidate with the least error; the first one wins ties."""
+def choose(
+    candidates: list[dict[str, Grid]], error: Callable[[dict[str, Grid]], float], margin: float = 1.0
+) -> dict[str, Grid]:
+    """The candidate with the least error; the first one wins ties.
+
+    Args:
+        candidates: The first is what the range gives.
+        error: Of a trial.
+        margin: Share of the first one's error that another must come below.
+    """
     errors = [error(candidate) for candidate in candidates]
+    errors[0] *= margin
     return candidates[min(range(len(errors)), key=errors.__getitem__)]

@@ -38,6 +38,7 @@ def test_it_writes_a_program_with_the_mix_and_says_what_it_did(tmp_path):
     }
     assert widths == report["bits_per_layer"]
     assert json.loads((out / "search.json").read_text())["bits_per_layer"] == report["bits_per_layer"]
+    assert "# digits, mixed widths, as an integer program" in (out / "README.md").read_text()
     assert len((tmp_path / "mixed.search.jsonl").read_text().splitlines()) == report["candidates"] + 1
 
 

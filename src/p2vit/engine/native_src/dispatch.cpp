@@ -4,15 +4,22 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace p2vit {
 
+// Sets that the build leaves out: those of other architectures, all but the portable one where nothing is known.
 #if !defined(P2VIT_X86)
 const Kernels* kernels_avx2() { return nullptr; }
 const Kernels* kernels_avxvnni() { return nullptr; }
 const Kernels* kernels_vnni256() { return nullptr; }
 const Kernels* kernels_avx512vnni() { return nullptr; }
+#endif
+#if !defined(P2VIT_ARM)
+const Kernels* kernels_dotprod() { return nullptr; }
+const Kernels* kernels_i8mm() { return nullptr; }
 #endif
 
 namespace {
@@ -41,6 +48,17 @@ bool has_avx512() { return false; }
 bool has_avx2() { return false; }
 #endif
 
+#if defined(__aarch64__) && defined(__linux__)
+bool has_dotprod() { return getauxval(AT_HWCAP) >> 20 & 1; }   // HWCAP_ASIMDDP
+bool has_i8mm() { return getauxval(AT_HWCAP2) >> 13 & 1; }     // HWCAP2_I8MM
+#elif defined(__aarch64__) && defined(__APPLE__)
+bool has_dotprod() { return true; }   // every Mac with an Arm CPU
+bool has_i8mm() { return false; }
+#else
+bool has_dotprod() { return false; }
+bool has_i8mm() { return false; }
+#endif
+
 }   // namespace
 
 std::vector<IsaEntry> instruction_sets() {
@@ -48,6 +66,8 @@ std::vector<IsaEntry> instruction_sets() {
             {"vnni256", kernels_vnni256(), has_vnni256()},
             {"avxvnni", kernels_avxvnni(), has_avx_vnni()},
             {"avx2", kernels_avx2(), has_avx2()},
+            {"i8mm", kernels_i8mm(), has_i8mm()},
+            {"dotprod", kernels_dotprod(), has_dotprod()},
             {"scalar", kernels_scalar(), true}};
 }
 

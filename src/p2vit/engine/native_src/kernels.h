@@ -112,6 +112,8 @@ const Kernels* kernels_avx2();
 const Kernels* kernels_avxvnni();
 const Kernels* kernels_vnni256();
 const Kernels* kernels_avx512vnni();
+const Kernels* kernels_dotprod();
+const Kernels* kernels_i8mm();
 
 // 2^(15 − (i + 1/2)/128), i = 0..127; handed over by the norm at start-up, never computed here.
 extern uint16_t exp2_table[128];

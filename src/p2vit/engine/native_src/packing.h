@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace p2vit {
@@ -33,17 +34,20 @@ class PackedLinear {
     const int8_t* weight() const { return weight_; }
     const int32_t* bias() const { return bias_.data(); }
     const int32_t* shift() const { return shift_.data(); }
-    size_t bytes() const { return storage_.size() + 4 * (bias_.size() + shift_.size()); }
+    size_t bytes() const { return bytes_ + 4 * (bias_.size() + shift_.size()); }
 
     // fits_int32 of all parts, or no re-quantization at all.
     bool exact() const { return exact_; }
 
   private:
-    void pack_row(const LinearPart& part, int row, int column);
+    void fold(int column, const int8_t* row, int32_t bias, int shift);
+    // 16 rows in the order that the kernels read them.
+    void pack_panel(const int8_t* const* rows, int8_t* out) const;
 
     int inputs_, outputs_ = 0, quads_, panels_, bits_;
     bool nibbles_, exact_ = true;
-    std::vector<int8_t> storage_;
+    size_t bytes_;
+    std::unique_ptr<int8_t[]> storage_;
     int8_t* weight_;
     std::vector<int32_t> bias_, shift_;
 };

@@ -1,0 +1,56 @@
+"""Which family an architecture is of, and under which names timm and the Hugging Face Hub keep its weights."""
+
+import re
+
+#: Pattern of an architecture's name → its family; the first that matches.
+FAMILIES = (
+    (r"deit3_", "deit3"),
+    (r"deit_", "deit"),
+    (r"swin", "swin"),
+    (r"vit_.*_reg\d*_dinov2", "dinov2-registers"),
+    (r"vit_.*_dinov2", "dinov2"),
+    (r"vit_.*_siglip", "siglip"),
+    (r"vit_.*_clip", "clip"),
+    (r"vit_", "vit"),
+)
+#: Pattern of an architecture's name → a repository of the Hub by those who trained it.
+REPOSITORIES = (
+    (r"deit_(tiny|small|base)_patch16_224", r"facebook/deit-\1-patch16-224"),
+    (r"deit_base_patch16_384", r"facebook/deit-base-patch16-384"),
+    (r"vit_(base|large)_patch16_(224|384)", r"google/vit-\1-patch16-\2"),
+    (r"vit_(small|base|large)_patch14_dinov2(?:_224)?", r"facebook/dinov2-\1"),
+    (r"vit_(small|base|large)_patch14_reg4_dinov2(?:_224)?", r"facebook/dinov2-with-registers-\1"),
+    (r"vit_base_patch(16|32)_clip_quickgelu_224", r"openai/clip-vit-base-patch\1"),
+    (r"vit_base_patch16_siglip_(224|256|384)", r"google/siglip-base-patch16-\1"),
+    (r"vit_large_patch16_siglip_(256|384)", r"google/siglip-large-patch16-\1"),
+    (r"vit_so400m_patch14_siglip_224", r"google/siglip-so400m-patch14-224"),
+    (r"vit_so400m_patch14_siglip_378", r"google/siglip-so400m-patch14-384"),
+    (r"swin_(tiny|small|base|large)_patch4_window7_224", r"microsoft/swin-\1-patch4-window7-224"),
+    (r"swin_(base|large)_patch4_window12_384", r"microsoft/swin-\1-patch4-window12-384"),
+)
+#: Sizes that only p2vit has a name for: timm takes its own name and an image size.
+RESIZED = re.compile(r"(.*_dinov2)_224")
+
+
+def family(name: str) -> str:
+    """The family of an architecture's name; a name of no known family is one of its own."""
+    return next((found for pattern, found in FAMILIES if re.match(pattern, name)), name)
+
+
+def sources(name: str) -> dict[str, str]:
+    """Where an architecture's weights can be had.
+
+    Args:
+        name: An architecture.
+
+    Returns:
+        ``timm`` and ``hf``, as a user types them; empty for a model of this project's own.
+    """
+    if family(name) == name:
+        return {}
+    resized = RESIZED.fullmatch(name)
+    found = {"timm": f"{resized[1]} --image-size 224" if resized else name}
+    for pattern, repository in REPOSITORIES:
+        if match := re.fullmatch(pattern, name):
+            found["hf"] = f"hf:{match.expand(repository)}" + (" --image-size 224" if resized else "")
+    return found

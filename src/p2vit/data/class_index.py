@@ -1,0 +1,142 @@
+"""Which output of a model is which class: the files that timm, torchvision, Keras and ImageNet's devkit use."""
+
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from p2vit.errors import DataError, MissingPackageError
+
+#: WordNet's number of a class, as ImageNet's folders are named.
+WNID = re.compile(r"n\d{8}")
+IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class ClassIndex:
+    """The classes of a model.
+
+    Attributes:
+        path: Where they come from.
+        names: Of each output, all its names: wnid, label.
+        by_ilsvrc: ILSVRC2012_ID → output, where the file has it.
+    """
+
+    path: Path
+    names: tuple[tuple[str, ...], ...]
+    by_ilsvrc: dict[int, int] | None = None
+
+    def outputs(self) -> dict[str, int]:
+        """Name → output; a name that two outputs have is left out."""
+        found: dict[str, int] = {}
+        twice: set[str] = set()
+        for output, names in enumerate(self.names):
+            for name in dict.fromkeys(names):
+                if name in found:
+                    twice.add(name)
+                found[name] = output
+        return {name: output for name, output in found.items() if name not in twice}
+
+
+def read_class_index(path: Path) -> ClassIndex:
+    """Read a class-index file.
+
+    Understood are: JSON as Keras and torchvision users have it (``{"0": ["n01440764", "tench"], ...}``), Hugging
+    Face's ``id2label`` and ``label2id``, a JSON list; text with one class per line in the order of the outputs,
+    each a name, a wnid, or a wnid and its label (timm's ``imagenet_synsets.txt`` and class maps,
+    ``LOC_synset_mapping.txt``), or with the output's number in front; and the devkit's ``meta.mat``.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The classes.
+
+    Raises:
+        DataError: it cannot be read or understood.
+        MissingPackageError: ``meta.mat`` needs SciPy.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such class-index file")
+    if path.suffix.lower() == ".mat":
+        return _devkit(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a class index: {error}") from None
+    names = _from_json(path, text) if path.suffix.lower() == ".json" else _from_lines(text)
+    if not names:
+        raise DataError(f"{path}: holds no classes; one per line is expected, in the order of the outputs")
+    return ClassIndex(path, tuple(names))
+
+
+def imagenet_index() -> ClassIndex | None:
+    """The order of ImageNet-1k's wnids as timm's own file has it, without importing timm; None without timm."""
+    spec = importlib.util.find_spec("timm")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        file = Path(place) / "data" / "_info" / "imagenet_synsets.txt"
+        if file.is_file():
+            return read_class_index(file)
+    return None
+
+
+def _from_json(path: Path, text: str) -> list[tuple[str, ...]]:
+    """Names per output of one of the JSON forms."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({error})") from None
+    if isinstance(found, dict) and isinstance(found.get("id2label"), dict):
+        found = found["id2label"]  # a Hugging Face config
+    if isinstance(found, list):
+        return [_aliases(entry) for entry in found]
+    if isinstance(found, dict) and found and all(isinstance(value, int) for value in found.values()):
+        found = {str(output): name for name, output in found.items()}
+    if isinstance(found, dict) and set(found) == {str(output) for output in range(len(found))}:
+        return [_aliases(found[str(output)]) for output in range(len(found))]
+    raise DataError(
+        f'{path}: must be {{"0": name, ...}}, {{name: 0, ...}} or a list, with every output from 0 on in it once'
+    )
+
+
+def _from_lines(text: str) -> list[tuple[str, ...]]:
+    """Names per output, one output per line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    numbered = [re.match(r"(\d+)[\s,:]+(.+)", line) for line in lines]
+    if lines and all(numbered):
+        by_output = {int(match[1]): match[2].strip(" '\",") for match in numbered if match}
+        if sorted(by_output) == list(range(len(lines))):
+            lines = [by_output[output] for output in range(len(lines))]
+    return [_aliases(line) for line in lines]
+
+
+def _aliases(entry: Any) -> tuple[str, ...]:
+    """All names of one class: of ``n01440764 tench, Tinca tinca`` the wnid, the label and its first word."""
+    parts = [str(part) for part in entry] if isinstance(entry, list) else [str(entry)]
+    head, _, rest = parts[0].partition(" ") if len(parts) == 1 else (parts[0], "", "")
+    head, rest = (head, rest) if WNID.fullmatch(head.rstrip("\t,")) else (parts[0], "")
+    if "\t" in head:
+        head, _, rest = head.partition("\t")
+    names = [head.rstrip(","), *([rest.strip()] if rest.strip() else []), *parts[1:]]
+    first = [name.split(",")[0].strip() for name in names]
+    return tuple(dict.fromkeys([*names, *first]))
+
+
+def _devkit(path: Path) -> ClassIndex:
+    """ImageNet's ``meta.mat``: its leaves by wnid are the outputs; their ILSVRC2012_IDs have another order."""
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise MissingPackageError("scipy", f"reading {path}", "quant") from None
+    try:
+        synsets = np.atleast_1d(loadmat(path, squeeze_me=True)["synsets"])
+        leaves = [row for row in synsets if int(row["num_children"]) == 0]
+        entries = sorted((str(row["WNID"]), str(row["words"]), int(row["ILSVRC2012_ID"])) for row in leaves)
+    except Exception as error:  # SciPy's reader raises many types on what is no MATLAB file
+        raise DataError(f"{path}: is not the devkit's meta.mat ({type(error).__name__}: {error})") from None
+    names = tuple((wnid, words, words.split(",")[0]) for wnid, words, _ in entries)
+    return ClassIndex(path, names, {number: output for output, (_, _, number) in enumerate(entries)})

@@ -1,0 +1,106 @@
+"""Reads ``tensors.safetensors`` without copying it.
+
+The safetensors package copies every array, which costs a large program twice its memory and half its load
+time. The format is short (https://huggingface.co/docs/safetensors, "Format"): the header's length in 8 bytes,
+little-endian; a JSON object, name → dtype, shape and place; the arrays, one after the other, without gaps. Nothing of
+it is believed.
+"""
+
+import json
+from math import prod
+from typing import Any
+
+import numpy as np
+
+#: The dtypes that NumPy has; a program holds some of the integers among them.
+DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
+    "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8",
+}  # fmt: skip
+MAX_HEADER_BYTES = 100 << 20
+#: Key of the header that is no array: texts about the file.
+METADATA = "__metadata__"
+
+
+def read_tensors(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file.
+
+    Args:
+        content: The whole file.
+
+    Returns:
+        Name → array: a read-only view of ``content``, or a copy where it lies at an odd place.
+
+    Raises:
+        ValueError: what is wrong, in words.
+    """
+    arrays = {}
+    data = 8 + int.from_bytes(content[:8], "little")
+    place = data
+    for begin, end, name, dtype, shape in sorted(_entries(content)):
+        if begin + data != place:
+            raise ValueError(
+                f"array {name!r} begins at {begin}; expected {place - data}, where the one before ends"
+            )
+        count = prod(shape)
+        size = count * dtype.itemsize
+        if end - begin != size:
+            raise ValueError(f"array {name!r} fills {end - begin} bytes; {dtype} {shape} needs {size}")
+        place += end - begin
+        if place > len(content):
+            raise ValueError(f"array {name!r} ends beyond the file")
+        array = np.frombuffer(content, dtype, count, data + begin).reshape(shape)
+        arrays[name] = array if array.flags.aligned else array.copy()
+    if place != len(content):
+        raise ValueError(f"{len(content) - place} bytes belong to no array")
+    return arrays
+
+
+def _entries(content: bytes) -> list[tuple[int, int, str, np.dtype, list[int]]]:
+    """First and last byte behind the header, name, dtype and shape of every array.
+
+    Raises:
+        ValueError: the header is not what it must be.
+    """
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > MAX_HEADER_BYTES or size > len(content) - 8:
+        raise ValueError("its header is cut off")
+    try:
+        header = json.loads(content[8 : 8 + size].decode(), object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("its header is no JSON object") from None
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    header.pop(METADATA, None)
+    return [_entry(name, record) for name, record in header.items()]
+
+
+def _entry(name: str, record: Any) -> tuple[int, int, str, np.dtype, list[int]]:
+    """One array's line of the header.
+
+    Raises:
+        ValueError: something is missing, too many or of another kind.
+    """
+    if not isinstance(record, dict) or set(record) != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"array {name!r} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = record["dtype"], record["shape"], record["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"array {name!r} has dtype {dtype!r}; known are {', '.join(DTYPES)}")
+    for numbers in (shape, offsets):
+        if not isinstance(numbers, list) or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
+            raise ValueError(f"array {name!r}: its shape and data_offsets must be lists of sizes")
+    if len(offsets) != 2 or len(shape) > 16:
+        raise ValueError(f"array {name!r}: there are two data_offsets and at most 16 sides")
+    return offsets[0], offsets[1], name, np.dtype(DTYPES[dtype]), shape
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ.
+
+    Raises:
+        ValueError: two are alike.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in its header")
+    return found

@@ -1,0 +1,106 @@
+"""The model card of a program: what stands as README.md in its folder, for whoever finds it there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from p2vit.program.format import program_sha256
+from p2vit.program.graph import IntegerProgram
+from p2vit.program.inspect import summarize
+from p2vit.report.eval_table import how_quantized
+
+CARD_FILE = "README.md"
+
+
+def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Write the card.
+
+    It says nothing that depends on the machine or the time, so that equal programs have equal cards; it is not part
+    of the program's hash.
+
+    Args:
+        program: What the card is about.
+        blocks: Of the quantizer: SQNR of each block on the calibration photos.
+
+    Returns:
+        Markdown, with the metadata block that model hubs read.
+    """
+    provenance, summary = program.provenance, summarize(program)
+    source = str(provenance.get("source", "unknown"))
+    bits, method = how_quantized(program)
+    width = {"mixed": "mixed widths", "unknown": "unknown widths"}.get(bits, bits.upper())
+    calibration = provenance.get("calibration", {})
+    pre = program.preprocessing
+    height, wide = pre.image_size
+    output = program.tensors[program.output]
+    head = program.output != program.feature
+    rows = [
+        ("float model", f"`{source}`"),
+        ("architecture", f"`{provenance.get('architecture', 'unknown')}`"),
+        ("weights and activations", f"{width}, every scale a power of two, no float operation"),
+        ("method", f"`{method}`"),
+        (
+            "calibrated on",
+            f"{calibration.get('photos', 'unknown')} photos of `{calibration.get('source') or 'unknown'}`, "
+            f"seed {calibration.get('seed', 0)}",
+        ),
+        ("input", f"uint8 RGB, {height} × {wide}; {_preparation(pre)}"),
+        ("output", f"{output.shape[-1]} {'logits' if head else 'numbers of the feature'}, {output.dtype}"),
+        ("multiply-accumulates per photo", f"{summary.macs:,}"),
+        ("bytes of all weights", f"{summary.weight_bytes:,}"),
+        ("bytes of all parameters", f"{summary.parameter_bytes:,}"),
+    ]
+    if blocks:
+        last = blocks[-1]
+        rows.append(
+            (
+                "SQNR behind the last block, calibration photos",
+                f"{last['cumulative_sqnr_db']:.2f} dB, not held out",
+            )
+        )
+    rows += [
+        ("sha256 of the program", f"`{program_sha256(program)}`"),
+        ("sha256 of the float weights", f"`{provenance.get('weights_sha256', 'unknown')}`"),
+        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}"),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    task = "image-classification" if head else "image-feature-extraction"
+    return f"""---
+library_name: p2vit
+pipeline_tag: {task}
+tags: [p2vit, vision-transformer, quantized, integer, power-of-two]
+---
+
+# {source}, {width}, as an integer program
+
+A Vision Transformer that computes with integers alone, from uint8 pixels to {"logits" if head else "the feature"}.
+`program.json` and `tensors.safetensors` are the program; the other files describe it and may be left out.
+
+| | |
+|---|---|
+{table}
+
+## How to run it
+
+From the folder that holds this file:
+
+```bash
+p2vit run . photo.jpg
+p2vit audit .
+p2vit eval . --data DIR
+```
+
+`audit` proves what the table says of floats and powers of two, and that int32 is enough. The accuracy stands in no
+card: `eval` measures it on photos that calibration has not seen.
+
+## Licence
+
+The weights come from the float model named above, and its licence holds for them here too; so may that of the photos
+that it was trained and calibrated on. p2vit itself is Apache-2.0, which says nothing about weights.
+"""
+
+
+def _preparation(pre: Any) -> str:
+    """What happens to a photo before the program."""
+    if pre.resize == "squash":
+        return f"resized to that, {pre.interpolation}"
+    return f"{pre.interpolation} resize to cover it by 1/{pre.crop_pct:g}, centre crop"

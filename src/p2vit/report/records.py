@@ -1,0 +1,116 @@
+"""What is measured of each photo: per photo, so that no figure depends on who ran which batch, or in what order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2vit.data.loader import Batch
+
+Pixels = NDArray[np.uint8]
+Features = NDArray[np.floating]
+#: uint8 pixels → (logits [B, K], features [B, C]) as real numbers.
+Predict = Callable[[Pixels], tuple[NDArray[np.floating], Features]]
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Records:
+    """One row per photo; a column is None where it was not measured.
+
+    Attributes:
+        places: int64 [N], the photo's place in the evaluation's order.
+        labels: int64 [N], the photos' own labels, -1 where there is none.
+        ranked: int64 [N, up to 5], the program's best outputs; [N, 0] without a head.
+        ranked_float: The float model's.
+        signal: float64 [N], Σ float² over the feature's channels.
+        noise: float64 [N], Σ (float − program)².
+        cosine: float64 [N], cosine similarity of both features.
+        voted: int64 [N], class that the gallery's neighbours of the program's feature vote for.
+        voted_float: The float model's.
+        features: float32 [N, C], the program's; only kept where they are asked for.
+        features_float: The float model's.
+    """
+
+    places: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    ranked: NDArray[np.int64]
+    ranked_float: NDArray[np.int64] | None = None
+    signal: NDArray[np.float64] | None = None
+    noise: NDArray[np.float64] | None = None
+    cosine: NDArray[np.float64] | None = None
+    voted: NDArray[np.int64] | None = None
+    voted_float: NDArray[np.int64] | None = None
+    features: NDArray[np.float32] | None = None
+    features_float: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def record(
+    batch: Batch,
+    predict: Predict,
+    exact: Predict | None,
+    *,
+    has_head: bool,
+    keep: bool = False,
+) -> Records:
+    """Run one batch and note what is measured.
+
+    Args:
+        batch: Photos; may be empty.
+        predict: The program.
+        exact: The float model, or None.
+        has_head: Whether logits mean classes.
+        keep: Also keep the features.
+
+    Returns:
+        One row per photo.
+    """
+    if not len(batch.places):
+        none = np.zeros(0, np.int64)
+        return Records(none, none, np.zeros((0, 0), np.int64))
+    logits, features = predict(batch.pixels)
+    nothing = np.zeros((len(batch.places), 0), np.int64)
+    found: dict[str, Any] = {"ranked": ranking(logits) if has_head else nothing}
+    if keep:
+        found["features"] = features.astype(np.float32)
+    if exact is not None:
+        exact_logits, wanted = exact(batch.pixels)
+        wanted, ours = wanted.astype(np.float64), features.astype(np.float64)
+        found["ranked_float"] = ranking(exact_logits) if has_head else nothing
+        found["signal"] = (wanted**2).sum(axis=1)
+        found["noise"] = ((wanted - ours) ** 2).sum(axis=1)
+        found["cosine"] = cosines(ours, wanted)
+        if keep:
+            found["features_float"] = wanted.astype(np.float32)
+    return Records(batch.places, batch.labels, **found)
+
+
+def join(parts: Sequence[Records]) -> Records:
+    """Put rows together, in the photos' order; a column that some photos lack is left out."""
+    parts = [part for part in parts if len(part)] or list(parts[:1])
+    columns: dict[str, Any] = {}
+    for name in (field.name for field in fields(Records)):
+        values = [getattr(part, name) for part in parts]
+        columns[name] = None if any(value is None for value in values) else np.concatenate(values)
+    order = np.argsort(columns["places"], kind="stable")
+    in_order: dict[str, Any] = {
+        name: None if value is None else value[order] for name, value in columns.items()
+    }
+    return Records(**in_order)
+
+
+def ranking(logits: NDArray[Any]) -> NDArray[np.int64]:
+    """Best classes first, at most five; of equal logits the lower index comes first."""
+    return np.argsort(-np.asarray(logits, np.float64), axis=-1, kind="stable")[:, :TOP]
+
+
+def cosines(ours: Features, wanted: Features) -> NDArray[np.float64]:
+    """Cosine similarity of rows; 0 where one of them is all zeros."""
+    lengths = np.sqrt((ours**2).sum(axis=1) * (wanted**2).sum(axis=1))
+    return np.divide((ours * wanted).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
