@@ -9,7 +9,8 @@ import pytest
 from p2vit.cli.main import cli, run
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("cli", "errors", "glossary", "decisions", "models"))]
+NAMES = ("cli", "errors", "glossary", "decisions", "models")
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES)]
 BLOCK = re.compile(r"(?:^<!-- (run|check) -->\n)?^```(bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

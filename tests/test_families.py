@@ -52,9 +52,14 @@ HUGGING_FACE = {
         "SwinForImageClassification",
         "SwinConfig",
         {
-            "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4, "patch_size": 4,
-            "image_size": 32, "num_labels": 5,
-        },  # fmt: skip
+            "embed_dim": 16,
+            "depths": [2, 2],
+            "num_heads": [2, 4],
+            "window_size": 4,
+            "patch_size": 4,
+            "image_size": 32,
+            "num_labels": 5,
+        },
     ),
     "DINOv2": ("Dinov2Model", "Dinov2Config", {**SHAPE, "mlp_ratio": 2}),
     "DINOv2 with registers": (

@@ -19,8 +19,8 @@ def test_bias_and_mask_written_out():
                     same = regions[w, i] == regions[w, j]
                     want = scores[:, h, w * n + i, j] + bias[h, i, j] if same else masked[h]
                     assert np.array_equal(out[:, h, w * n + i, j], np.broadcast_to(want, 2))
-    plain = ScoreBias(bias).compute(scores)
-    assert np.array_equal(plain.reshape(2, heads, windows, n, n), scores.reshape(2, heads, windows, n, n) + bias[:, None])
+    plain = ScoreBias(bias).compute(scores).reshape(2, heads, windows, n, n)
+    assert np.array_equal(plain, scores.reshape(plain.shape) + bias[:, None])
 
 
 @pytest.mark.parametrize("form", ["linear", "log2"])

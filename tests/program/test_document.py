@@ -33,7 +33,7 @@ def test_the_document_is_plain_json():
 
 def test_windows_are_written_only_where_there_are_some():
     scalars = [
-        [node["scalars"] for node in describe(program)[0]["nodes"] if node["operator"] == "Scores"][0]
+        next(node["scalars"] for node in describe(program)[0]["nodes"] if node["operator"] == "Scores")
         for program in (random_program(), windowed_program())
     ]
     assert "windows" not in scalars[0]  # programs from before there were windows read and hash as ever

@@ -72,6 +72,11 @@ class PoolQuantizer(BlockQuantizer):
 
         self.each(advance)
 
+    def settle_mlp(self, hidden: Ranges) -> None:
+        """Let the range decide: a token per photo is too little for a verdict, and clipping would overfit to it."""
+        if self.config.criterion == "tensor":
+            super().settle_mlp(hidden)
+
 
 def quantize_pool(
     model: CanonicalViT,
