@@ -56,7 +56,7 @@ TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 #: Up to this many multiply-accumulates the reference executor is what others are compared with. It is slow by
 #: design; for larger programs torch takes its place, which equals it on every tensor of every smaller one.
-REFERENCE_MACS = 6e9
+REFERENCE_MACS = 20e9
 #: Photos: fewer where a row would take long. Four-bit rows cost three attempts per layer.
 IMAGES = {"w8a8": 32, "w4a8": 8}
 FEWER_IMAGES = {("vit_large_patch16_224", "w8a8"): 16, ("vit_large_patch16_224", "w4a8"): 8}
@@ -96,6 +96,13 @@ def import_torchvision() -> Any:
         else:
             return fragment
     raise SystemExit("torchvision cannot be imported")
+
+
+def commit() -> str:
+    """The state of the code, as git names it; empty outside a checkout."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def relative_difference(found: Any, wanted: Any) -> tuple[float, int]:
@@ -188,6 +195,7 @@ def integer_row(name: str, bits: str, images: int, threads: int) -> dict[str, An
     return {
         "architecture": name,
         "bits": bits,
+        "commit": commit(),
         "calibration_images": count,
         "threads": threads,
         "seconds": round(seconds, 1),
@@ -263,9 +271,9 @@ def write_tables(done: dict[str, Any]) -> None:
         "Made by `python scripts/measure_families.py` from `families.json`; what a column means stands in the script.",
         "Seconds were taken with two threads on a shared, busy machine: the CPU seconds are what they would be alone.",
         "",
-        "| architecture | bits | photos | seconds | CPU seconds | peak GiB | audit | widest accumulator | "
+        "| architecture | bits | code | photos | seconds | CPU seconds | peak GiB | audit | widest accumulator | "
         "tensors unequal to fake-quantized | tensors of back-ends unequal | feature SQNR |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in done["rows"]:
         audit = "clean" if row["audit_passed"] else "**fails**"
@@ -273,7 +281,7 @@ def write_tables(done: dict[str, Any]) -> None:
         found = ", ".join(f"{name} {count}" for name, count in row["mismatches"].items())
         others = f"{found}, of {row.get('verified_against', 'reference')}'s"
         lines.append(
-            f"| `{row['architecture']}` | {row['bits'].upper()} | {row['calibration_images']} | {row['seconds']:.0f} | "
+            f"| `{row['architecture']}` | {row['bits'].upper()} | {row.get('commit', '')} | {row['calibration_images']} | {row['seconds']:.0f} | "
             f"{row['cpu_seconds']:.0f} | {row['peak_gib']:.2f} | {audit} | {row['max_accumulator_bits']} bits | "
             f"{unequal} | {others} | {row['feature_sqnr_db']:.1f} dB |"
         )
