@@ -282,7 +282,8 @@ def write_tables(done: dict[str, Any]) -> None:
         others = f"{found}, of {row.get('verified_against', 'reference')}'s"
         lines.append(
             f"| `{row['architecture']}` | {row['bits'].upper()} | {row.get('commit', '')} | "
-            f"{row['calibration_images']} | {row['seconds']:.0f} | {row['cpu_seconds']:.0f} | {row['peak_gib']:.2f} | {audit} | {row['max_accumulator_bits']} bits | "
+            f"{row['calibration_images']} | {row['seconds']:.0f} | {row['cpu_seconds']:.0f} | "
+            f"{row['peak_gib']:.2f} | {audit} | {row['max_accumulator_bits']} bits | "
             f"{unequal} | {others} | {row['feature_sqnr_db']:.1f} dB |"
         )
     TABLE.write_text("\n".join(lines) + "\n")
