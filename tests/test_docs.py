@@ -1,5 +1,6 @@
 """What README.md and docs/ show is what happens: marked commands run, others parse, tables of keys are complete."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -120,3 +121,13 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
     demo = set(run_demo(Path("d"), benchmark="digits", calib_images=8, limit=8))
     parts = documented("quantize") | documented("eval") | documented("audit")
     assert demo == (parts | documented("demo")) - {"layers", "problems"}
+
+
+def test_the_table_of_families_is_the_measured_one():
+    spec = importlib.util.spec_from_file_location("measure_families", ROOT / "scripts" / "measure_families.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    table = script.families_table(script.read())
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "not measured" not in table
+    assert "**" not in table  # nothing that fails

@@ -64,6 +64,7 @@ class PlanBuilder:
         self._output_index: dict[str, int] = {}
         self._stage: tuple[int, int] | None = None
         self._fresh: set[str] = set()  # tensors written in the current stage
+        self._windowed: set[str] = set()  # nodes of attention in windows, whose keys are not packed before
         self._shared: set[str] = set()  # those of them whose rows other threads may hold
 
     def build(self) -> None:
@@ -76,7 +77,11 @@ class PlanBuilder:
             spec = self.program.tensors[name]
             self._output_index[name] = self.plan.output(int(np.prod(spec.shape)) * spec.dtype.itemsize)
             self.outputs.append(spec)
-        for unit in units_of(self._graph, self.weights.exact):
+        units = units_of(self._graph, self.weights.exact)
+        for unit in units:
+            if isinstance(unit.operator, Scores) and in_windows(unit.nodes):
+                self._windowed.update(unit.writes)
+        for unit in units:
             try:
                 self._emit(unit)
             except (ArithmeticError, IndexError, TypeError, ValueError) as error:
@@ -122,7 +127,7 @@ class PlanBuilder:
                 not isinstance(operator, Scores | AttentionValues)
                 or node.inputs[1] != name
                 or node.name not in self._graph.rows
-                or self._in_windows(node)
+                or node.name in self._windowed
             ):
                 continue
             heads, dim = operator.heads, value.columns // operator.heads
@@ -135,12 +140,6 @@ class PlanBuilder:
             step = self.plan.pack_keys if is_keys else self.plan.pack_values
             step([node.name], value.buffer, value.column, heads, dim, keys, pack)
             self._packs[node.name, name] = pack
-
-    def _in_windows(self, node: Node) -> bool:
-        """Whether a node of scores or values belongs to an attention in windows."""
-        while not isinstance(node.operator, Scores):
-            node = self.program.node(node.inputs[0])
-        return in_windows(self._graph.attention_of(node))
 
     def _kind(self, name: str) -> str:
         spec = self.program.tensors[name]

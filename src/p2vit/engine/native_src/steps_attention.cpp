@@ -350,12 +350,13 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
     const size_t channels = size_t(c.heads) * c.head_dim;
     require_rows(q, column, shape, "queries are int8 rows of all heads");
     if (c.windowed) {
-        const int rows = c.windows >= 1 && c.windows <= 1 << 20 ? plan.buffer(keys).rows : 0;
-        require(rows == c.windows * c.keys && plan.buffer(values).rows == rows, "windows of keys and values");
+        require(c.windows >= 1 && c.windows <= 1 << 20, "1..2^20 windows");
+        const int64_t rows = int64_t{c.windows} * c.keys;
+        require(plan.buffer(keys).rows == rows && plan.buffer(values).rows == rows, "windows of keys and values");
         require(q.rows % c.windows == 0 && y.rows == q.rows, "windows of queries");
         require_rows(plan.buffer(keys), c.key_column, shape, "keys are int8 rows of all heads");
         require_rows(plan.buffer(values), c.value_column, shape, "values are int8 rows of all heads");
-        require(plan.stage_first() == 0 && plan.stage_rows() == c.windows * c.heads, "a stage of windows and heads");
+        require(plan.stage_first() == 0 && plan.stage_rows() == int64_t{c.windows} * c.heads, "a stage of windows and heads");
     } else {
         require(c.bias.empty(), "a bias belongs to windows");
         require(plan.buffer(keys).kind == Kind::raw &&
@@ -366,7 +367,7 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
                 "packed values");
     }
     if (!c.bias.empty())
-        require(q.rows == c.windows * c.keys && c.bias.size() == size_t(c.heads) * c.keys * c.keys,
+        require(q.rows == int64_t{c.windows} * c.keys && c.bias.size() == size_t(c.heads) * c.keys * c.keys,
                 "a bias has a number per head, query and key");
     if (!c.regions.empty())
         require(!c.bias.empty() && int(c.regions.size()) == q.rows && int(c.masked.size()) == c.heads,
