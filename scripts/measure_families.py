@@ -269,8 +269,8 @@ def write_tables(done: dict[str, Any]) -> None:
         "# Every family at full size, random weights",
         "",
         "Made by `python scripts/measure_families.py` from `families.json`; what a column means stands in the script.",
-        "Seconds were taken with two threads on a shared machine at a load of 5 to 17 on four cores, and say little. CPU",
-        "seconds are those of both threads together: two idle cores need at least half of them.",
+        "Seconds were taken with two threads on a shared machine at a load of 5 to 17 on four cores, and say little.",
+        "CPU seconds are those of both threads together: two idle cores need at least half of them.",
         "",
         "| architecture | bits | code | photos | seconds | CPU seconds | peak GiB | audit | widest accumulator | "
         "tensors unequal to fake-quantized | tensors of back-ends unequal | feature SQNR |",
