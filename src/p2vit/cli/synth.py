@@ -1,0 +1,142 @@
+"""``p2vit synth``: cells, area and delay of the hardware modules, and an energy and area table from them."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2vit.cli.common import Output, common, make_folder, overwrite_option, to_json, write_text
+from p2vit.errors import P2vitError
+
+
+def run_synth(
+    folder: Path,
+    *,
+    liberty: Path | None = None,
+    designs: tuple[str, ...] = (),
+    ecp5: bool = False,
+    base: str = "horowitz45",
+    node_nm: float | None = None,
+    overwrite: bool = False,
+    out: Output | None = None,
+) -> dict[str, Any]:
+    """Synthesise and write the results.
+
+    Args:
+        folder: For ``synthesis.json``, ``synthesis.md``, ``technology.yaml`` and ``netlists``.
+        liberty: Cell library; default Debian's osu018 if it is installed, else generic gates.
+        designs: Names; default all.
+        ecp5: Place and route on an ECP5 too.
+        base: Technology table for what synthesis does not give.
+        node_nm: Node of the library; default 180 for osu018, else the base table's.
+        overwrite: Files may be replaced.
+        out: Where progress goes.
+
+    Returns:
+        The keys of ``p2vit synth --json``.
+
+    Raises:
+        P2vitError: bad input, a tool that is missing or fails.
+    """
+    from p2vit.rtl.tools.missing import require
+
+    require("amaranth", "amaranth", "generating hardware")
+    from p2vit.accel.technology import load_technology
+    from p2vit.rtl.synthesis.ecp5 import require_nextpnr
+    from p2vit.rtl.synthesis.liberty import PACKAGE, load_liberty
+    from p2vit.rtl.synthesis.run import chosen_designs, compare, describe, synthesize_all
+    from p2vit.rtl.synthesis.table import NEEDED, technology_table
+    from p2vit.rtl.synthesis.timing import has_sta
+
+    out = out or Output(quiet=True)
+    names = chosen_designs(designs)
+    library = load_liberty(liberty)
+    table_base = load_technology(base)
+    if ecp5:
+        require_nextpnr()
+    if folder.exists() and not folder.is_dir():
+        raise P2vitError(f"{folder}: is a file; give the name of a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise P2vitError(f"{folder}: is there already and not empty; allow overwriting with --overwrite")
+    make_folder(folder / "netlists")
+    notes = []
+    if not library:
+        notes.append(
+            f"no --liberty given and {PACKAGE} is not installed: generic gates are counted, no area, no delay"
+        )
+    elif not has_sta():
+        notes.append("OpenSTA (apt-get install opensta) is not installed: no clock period, no energy")
+    for note in notes:
+        out.warn(note)
+    with out.progress() as progress:
+        rows = synthesize_all(names, library, folder / "netlists", ecp5=ecp5, progress=progress)
+    table = None
+    if library and set(NEEDED) <= set(rows):
+        default = 180.0 if "osu018" in library.name else table_base.node_nm
+        table = folder / "technology.yaml"
+        write_text(table, technology_table(rows, library.name, node_nm or default, base))
+    result = {
+        "out": str(folder),
+        "library": library.name if library else None,
+        "label": "measured synthesis, pre-layout" if library else "generic gate counts",
+        "modules": rows,
+        "against_shift": compare(rows),
+        "technology": str(table) if table else None,
+        "notes": notes,
+    }
+    # The file says nothing of where it lies.
+    kept = {key: value for key, value in result.items() if key != "out"} | {"technology": table.name if table else None}
+    write_text(folder / "synthesis.json", to_json(kept) + "\n")
+    write_text(folder / "synthesis.md", describe(rows, library.name if library else None) + "\n")
+    return result
+
+
+@click.command("synth")
+@click.option(
+    "-o", "--out", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Results."
+)
+@click.option(
+    "--liberty",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Standard-cell library. Default: Debian's osu018 if installed, else generic gates.",
+)
+@click.option("--design", "designs", multiple=True, metavar="NAME", help="Only this design; may be repeated.")
+@click.option("--ecp5", is_flag=True, help="Place and route on a Lattice ECP5 too.")
+@click.option(
+    "--base", default="horowitz45", show_default=True, help="Table for SRAM, DRAM and float32 energies."
+)
+@click.option("--node-nm", type=click.FloatRange(1), help="Node of the library. Default: 180 for osu018.")
+@overwrite_option
+@common
+def synth(
+    out: Output,
+    folder: Path,
+    liberty: Path | None,
+    designs: tuple[str, ...],
+    ecp5: bool,
+    base: str,
+    node_nm: float | None,
+    overwrite: bool,
+) -> int:
+    """Synthesise the hardware modules: cells, area, delay; and an energy and area table for the simulator.
+
+    Everything is before layout: no wires, no clock tree.
+    """
+    result = run_synth(
+        folder,
+        liberty=liberty,
+        designs=designs,
+        ecp5=ecp5,
+        base=base,
+        node_nm=node_nm,
+        overwrite=overwrite,
+        out=out,
+    )
+    lines = [(folder / "synthesis.md").read_text(encoding="utf-8")]
+    if result["technology"]:
+        lines.append(
+            f"energy and area table: {result['technology']} (`technology:` of a machine description)"
+        )
+    out.result(result, "\n".join(lines))
+    return 0

@@ -1,0 +1,160 @@
+"""The float32 re-quantizer that float scales need: IEEE 754, bit by bit. For comparison only."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+from amaranth.hdl import C, Cat, Module, Mux, signed, unsigned
+
+from p2vit.rtl.arithmetic import bit_length, wire
+from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.stream import Pipe, lanes, sink, source
+
+
+def round_to_even(m: Module, x: Any, dropped: int) -> Any:
+    """``x / 2^dropped`` to the nearest integer, ties to even, for a constant number of bits."""
+    sticky = x[: dropped - 1].any() if dropped > 1 else C(0, 1)
+    return x[dropped:] + (x[dropped - 1] & (sticky | x[dropped]))
+
+
+class FloatRequantizer(OperatorModule):
+    """``y = saturate(rint(float32(x) · scale))``: int32 → float32, multiply, round to nearest even, saturate.
+
+    Every step rounds as IEEE 754 says. ``scale`` is a finite float32; a product too small to matter (a subnormal scale,
+    an underflow) is 0 after the last rounding anyway, and one too large saturates.
+
+    Streams:
+        i: ``x`` int32 [lanes], ``scale`` float32 as its bits [lanes], ``last``.
+        o: ``y`` int8 [lanes], ``last``.
+
+    Latency 1 (everything between two registers, the baseline of the paper) or 4 (convert | multiply | round | to
+    integer); one beat per cycle.
+    """
+
+    about: ClassVar[str] = "re-quantization in float32 (comparison)"
+
+    def __init__(self, lanes_: int = 1, *, pipelined: bool = True) -> None:
+        """Choose the structure.
+
+        Args:
+            lanes_: Numbers at once.
+            pipelined: Four stages instead of one.
+        """
+        self.lanes, self.pipelined = lanes_, pipelined
+        self.timing = Timing(4 if pipelined else 1)
+        super().__init__(
+            {
+                "i": sink(x=lanes(signed(32), lanes_), scale=lanes(unsigned(32), lanes_), last=1),
+                "o": source(y=lanes(signed(8), lanes_), last=1),
+            }
+        )
+
+    def configuration(self) -> dict[str, Any]:
+        """Structural parameters."""
+        return {"l": self.lanes, "p": int(self.pipelined)}
+
+    @staticmethod
+    def _convert(m: Module, x: Any) -> tuple[Any, Any]:
+        """Magnitude → (24-bit mantissa, 0 for 0; bits of the magnitude, 1 more if rounding carried)."""
+        size = bit_length(m, x)
+        normal = wire(m, (x << (32 - size)[:6])[:32], "normal")
+        rounded = wire(m, round_to_even(m, normal, 8)[:25], "rounded")
+        carry = rounded[24]
+        return Mux(carry, C(1 << 23, 24), rounded[:24])[:24], (size + carry)[:6]
+
+    @staticmethod
+    def _to_integer(m: Module, mantissa: Any, exponent: Any, negative: Any) -> Any:
+        """Mantissa · 2^(exponent − 23) → int8, rounded to even and saturated.
+
+        Exponents below −1 round to 0, those above 7 saturate; −1 is 1/2 to 1, a tie at 1/2 exactly.
+        """
+        # 9 places of fraction: exponent −1 shifts by 9, exponent 7 by 1, from 24 + 1 bits.
+        tiny, huge = exponent < -1, exponent > 7
+        shift = (7 - exponent)[:4]
+        shifted = wire(m, Cat(C(0, 24), mantissa) >> shift, "shifted")
+        # Value · 2^40 with exponent 7 in front: 8 integer bits at the top.
+        whole, half, rest = shifted[40:], shifted[39], shifted[:39].any()
+        magnitude = wire(m, whole + (half & (rest | whole[0])), "magnitude")
+        limited = wire(m, Mux(huge | (magnitude > 127 + negative), 127 + negative, magnitude)[:8], "limited")
+        value = Mux(negative, -limited, limited)[:8].as_signed()
+        return Mux(tiny | (mantissa == 0), C(0, signed(8)), value)[:8].as_signed()
+
+    def elaborate(self, platform: Any) -> Module:
+        """One stage, or four."""
+        m = Module()
+        pipe = Pipe(m, self.i, self.o)
+        each = range(self.lanes)
+        beat = self.i.payload
+
+        def step(**values: Any) -> Any:
+            """A register, or in the one-stage version wires."""
+            if self.pipelined:
+                return pipe.stage(**values)
+            named = {
+                name: [wire(m, item, name) for item in value]
+                if isinstance(value, list)
+                else wire(m, value, name)
+                for name, value in values.items()
+            }
+            return SimpleNamespace(**named)
+
+        x = [wire(m, Mux(beat.x[k] < 0, -beat.x[k], beat.x[k])[:32], "magnitude") for k in each]
+        converted = [self._convert(m, value) for value in x]
+        scale = [beat.scale[k] for k in each]
+        a = step(
+            mantissa=[pair[0] for pair in converted],
+            size=[pair[1] for pair in converted],
+            factor=[Cat(value[:23], value[23:31].any()) for value in scale],
+            exponent=[value[23:31] for value in scale],
+            negative=[beat.x[k][31] ^ scale[k][31] for k in each],
+            last=beat.last,
+        )
+        b = step(
+            product=[(a.mantissa[k] * a.factor[k])[:48] for k in each],
+            # Exponent of x is size − 1, of the scale its field − 127; a product of 48 bits adds one below.
+            exponent=[(a.size[k] + a.exponent[k] - 128).as_signed() for k in each],
+            # A subnormal scale: whatever the product, it rounds to 0.
+            zero=[a.exponent[k] == 0 for k in each],
+            negative=a.negative,
+            last=a.last,
+        )
+        mantissas, exponents = [], []
+        for k in each:
+            top = b.product[k][47]
+            normal = wire(m, Mux(top, b.product[k], b.product[k] << 1)[:48], "normal")
+            rounded = wire(m, round_to_even(m, normal, 24)[:25], "rounded")
+            carry = rounded[24]
+            mantissas.append(Mux(b.zero[k], C(0, 24), Mux(carry, C(1 << 23, 24), rounded[:24]))[:24])
+            exponents.append((b.exponent[k] + top + carry).as_signed())
+        c = step(mantissa=mantissas, exponent=exponents, negative=b.negative, last=b.last)
+        d = pipe.stage(
+            y=[self._to_integer(m, c.mantissa[k], c.exponent[k], c.negative[k]) for k in each], last=c.last
+        )
+        pipe.finish(y=d.y, last=d.last)
+        return m
+
+    def compute(self, inputs: Mapping[str, Fields]) -> Streams:
+        """NumPy's float32."""
+        i = inputs["i"]
+        scale = np.asarray(i["scale"]).astype(np.uint32).view(np.float32)
+        with np.errstate(over="ignore", under="ignore"):
+            product = np.asarray(i["x"]).astype(np.int32).astype(np.float32) * scale
+        y = np.clip(np.rint(product), np.float32(-128), np.float32(127)).astype(np.int64)
+        return {"o": {"y": y, "last": np.asarray(i["last"], np.int64)}}
+
+    def sample(self, rng: np.random.Generator, beats: int) -> Streams:
+        """Any finite scale, scales that land near the output's range, exact halves, powers of two."""
+        size = (beats, self.lanes)
+        x = corners(rng, 32, size)
+        anything = corners(rng, 32, size, signed=False)
+        anything = np.where((anything >> 23 & 255) == 255, anything & ~(1 << 23), anything)
+        target = rng.integers(-140, 141, size) / 2 + rng.integers(-1, 2, size) * rng.random(size) / 64
+        with np.errstate(all="ignore"):
+            close = np.where(x == 0, 1.0, target / np.where(x == 0, 1, x)).astype(np.float32)
+            power = np.ldexp(np.float32(1), rng.integers(-34, 2, size)).astype(np.float32)
+        choice = rng.integers(0, 4, size)
+        near = np.where(choice == 1, power, close).view(np.uint32).astype(np.int64)
+        return {
+            "i": {"x": x, "scale": np.where(choice == 0, anything, near), "last": rng.integers(0, 2, beats)}
+        }

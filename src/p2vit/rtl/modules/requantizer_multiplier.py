@@ -1,0 +1,86 @@
+"""Re-quantizers that scales other than powers of two need. For comparison only: no program here uses them."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from amaranth.hdl import Module, signed, unsigned
+
+from p2vit.numerics.rounding import int_range
+from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.modules.requantizer import ShiftStage
+from p2vit.rtl.stream import Pipe, lanes, sink, source
+
+
+class MultiplierRequantizer(OperatorModule):
+    """``y = saturate(round(x · multiplier · 2^-shift))``, one rounding, half up: what TFLite-like scales need.
+
+    Streams:
+        i: ``x`` int32 [lanes], ``multiplier`` unsigned [lanes], ``shift`` 0 to 63 [lanes], ``last``.
+        o: ``y`` int8 [lanes], ``last``.
+
+    Latency 2 (multiply and shift | round and saturate), or 3 with a register behind the multiplier; one beat per
+    cycle.
+    """
+
+    about: ClassVar[str] = "re-quantization by an integer multiplier (comparison)"
+
+    def __init__(self, lanes_: int = 1, *, bits: int = 8, pipelined: bool = False) -> None:
+        """Choose the structure.
+
+        Args:
+            lanes_: Numbers at once.
+            bits: Width of the multiplier operand, up to 32.
+            pipelined: A register between product and shift.
+        """
+        self.lanes, self.bits, self.pipelined = lanes_, bits, pipelined
+        self.step = ShiftStage(8, 0, 63)
+        self.timing = Timing(3 if pipelined else 2)
+        super().__init__(
+            {
+                "i": sink(
+                    x=lanes(signed(32), lanes_),
+                    multiplier=lanes(unsigned(bits), lanes_),
+                    shift=lanes(unsigned(6), lanes_),
+                    last=1,
+                ),
+                "o": source(y=lanes(signed(8), lanes_), last=1),
+            }
+        )
+
+    def configuration(self) -> dict[str, Any]:
+        """Structural parameters."""
+        return {"l": self.lanes, "m": self.bits, "p": int(self.pipelined)}
+
+    def elaborate(self, platform: Any) -> Module:
+        """Two stages, or three."""
+        m = Module()
+        pipe = Pipe(m, self.i, self.o)
+        stage: Any = self.i.payload
+        each = range(self.lanes)
+        product = [stage.x[k] * stage.multiplier[k] for k in each]
+        if self.pipelined:
+            stage = pipe.stage(product=product, shift=[stage.shift[k] for k in each], last=stage.last)
+            product = stage.product
+        a = pipe.stage(twice=[self.step.first(m, product[k], stage.shift[k]) for k in each], last=stage.last)
+        b = pipe.stage(y=[self.step.second(m, value) for value in a.twice], last=a.last)
+        pipe.finish(y=b.y, last=b.last)
+        return m
+
+    def compute(self, inputs: Mapping[str, Fields]) -> Streams:
+        """The rounding rule of :mod:`p2vit.numerics.rounding` on products of up to 64 bits (Python integers)."""
+        i = inputs["i"]
+        low, high = int_range(8, signed=True)
+        product = np.asarray(i["x"]).astype(object) * np.asarray(i["multiplier"]).astype(object)
+        shift = np.asarray(i["shift"]).astype(object)
+        y = ((product * 2 >> shift) + 1) >> 1
+        return {"o": {"y": np.clip(y, low, high).astype(np.int64), "last": np.asarray(i["last"], np.int64)}}
+
+    def sample(self, rng: np.random.Generator, beats: int) -> Streams:
+        """Operands near every edge, shifts that bring the product near the output's range."""
+        size = (beats, self.lanes)
+        x, multiplier = corners(rng, 32, size), corners(rng, self.bits, size, signed=False)
+        bits = np.log2(np.abs(x * multiplier.astype(float)) + 1).astype(np.int64)
+        near = np.clip(bits - rng.integers(4, 10, size), 0, 63)
+        shift = np.where(rng.integers(0, 3, size) == 0, rng.integers(0, 64, size), near)
+        return {"i": {"x": x, "multiplier": multiplier, "shift": shift, "last": rng.integers(0, 2, beats)}}

@@ -1,0 +1,245 @@
+"""Integer softmax: a row passes twice, first for its maximum, then for codes and their sum."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import memory
+from numpy.typing import NDArray
+
+from p2vit.numerics import AttentionValues, Softmax
+from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS
+from p2vit.rtl.arithmetic import add_tree, larger, largest, round_last_bit, shift_round, shift_with_half, wire
+from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.stream import Pipe, lanes, sink, source
+
+#: Left shifts of more places than a distance has bits saturate like this one.
+MOST_LEFT = 16
+DISTANCE_BITS = 16
+
+
+class SoftmaxUnit(OperatorModule):
+    """Codes of :class:`p2vit.numerics.Softmax` and the running sum of what they stand for.
+
+    A row is sent twice in a row: the first pass only finds its maximum and gives nothing back. Beats of the second pass
+    follow without a gap, and the next row's first pass follows those: ``lanes`` elements per cycle and pass.
+
+    Streams:
+        i: ``s`` int32 scores [lanes], ``live`` lanes that the row has in this beat (1 to lanes), ``shift`` −24 to 24,
+            ``guard`` (log2 form: of the attention × V behind it), ``last`` of the pass.
+        o: ``code`` [lanes], ``total``: sum of the row's weights up to and with this beat, the whole sum at ``last``.
+            Lanes that are not live: code 0 (linear) or 15 (log2), nothing in the sum.
+
+    Latency of a second-pass beat: 10 (linear) or 8 (log2).
+    """
+
+    about: ClassVar[str] = "softmax codes and row sum"
+
+    def __init__(self, lanes_: int = 4, *, form: Literal["linear", "log2"] = "linear") -> None:
+        """Choose the structure.
+
+        Args:
+            lanes_: Elements per cycle.
+            form: ``linear``: 8-bit codes through a table; ``log2``: 4-bit codes.
+        """
+        self.lanes, self.form = lanes_, form
+        self.code_bits = 8 if form == "linear" else 4
+        latency = 10 if form == "linear" else 8
+        self.timing = Timing(latency, note="of the second pass; two passes of ⌈keys / lanes⌉ beats")
+        extra = {} if form == "linear" else {"guard": 4}
+        super().__init__(
+            {
+                "i": sink(
+                    s=lanes(signed(32), lanes_),
+                    live=unsigned(lanes_.bit_length()),
+                    shift=signed(6),
+                    **extra,
+                    last=1,
+                ),
+                "o": source(code=lanes(unsigned(self.code_bits), lanes_), total=unsigned(32), last=1),
+            }
+        )
+
+    def configuration(self) -> dict[str, Any]:
+        """Structural parameters."""
+        return {"l": self.lanes, "f": self.form}
+
+    @classmethod
+    def of(cls, operator: Softmax, lanes_: int) -> "SoftmaxUnit":
+        """The unit of an operator."""
+        return cls(lanes_, form=operator.form)
+
+    def elaborate(self, platform: Any) -> Module:
+        """Maximum, distance, octaves, code, sum."""
+        m = Module()
+        pipe = Pipe(m, self.i, self.o)
+        beat = self.i.payload
+        each = range(self.lanes)
+        log2 = self.form == "log2"
+        second, begin = Signal(), Signal(init=1)
+        with m.If(pipe.fires):
+            m.d.sync += begin.eq(beat.last)
+            with m.If(beat.last):
+                m.d.sync += second.eq(~second)
+        live = [beat.live > k for k in each]
+        most_negative = C(-(1 << 31), signed(32))
+        highest = largest(m, [Mux(live[k], beat.s[k], most_negative).as_signed() for k in each])
+
+        def carried(stage: Any) -> dict[str, Any]:
+            names = ("live", "last", "first", *(("guard",) if log2 else ()))
+            return {name: getattr(stage, name) for name in names}
+
+        guard = {"guard": beat.guard} if log2 else {}
+        a = pipe.stage(
+            s=[beat.s[k] for k in each],
+            most=highest,
+            second=second,
+            live=live,
+            last=beat.last,
+            first=begin,
+            shift=beat.shift,
+            **guard,
+        )
+        maximum = Signal(signed(32), reset_less=True)
+        upper = larger(m, maximum, a.most)
+        with m.If(pipe.fires & ~a.second):
+            m.d.sync += maximum.eq(Mux(a.first, a.most, upper))
+        b = pipe.stage(
+            keep=a.second,
+            distance=[(maximum - a.s[k])[:32] for k in each],
+            # The shift as a right shift of what was moved up by MOST_LEFT places.
+            amount=Mux(a.shift < -MOST_LEFT, C(0), a.shift + MOST_LEFT)[:6],
+            **carried(a),
+        )
+        c = pipe.stage(
+            twice=[self._saturated(m, Cat(C(0, MOST_LEFT), value), b.amount) for value in b.distance],
+            **carried(b),
+        )
+        half = [wire(m, round_last_bit(value)[: DISTANCE_BITS + 1], "half") for value in c.twice]
+        z = [Mux(value[-1], C(-1, DISTANCE_BITS), value[:DISTANCE_BITS])[:DISTANCE_BITS] for value in half]
+        d = pipe.stage(z=z, **carried(c))
+        e = pipe.stage(u=[((value * (LOG2_E >> 1)) >> 15)[:16] for value in d.z], **carried(d))
+        last = self._log2_codes(m, pipe, e, carried) if log2 else self._linear_codes(m, pipe, e, carried)
+        weights = [Mux(last.live[k], self._weight(last, k) if log2 else last.code[k], C(0)) for k in each]
+        f = pipe.stage(code=last.code, sum=add_tree(weights), last=last.last, first=last.first)
+        total = Signal(32, reset_less=True)
+        grown = (Mux(f.first, 0, total) + f.sum)[:32]
+        with m.If(pipe.fires):
+            m.d.sync += total.eq(grown)
+        g = pipe.stage(code=f.code, last=f.last)
+        pipe.finish(code=g.code, total=total, last=g.last)
+        return m
+
+    @staticmethod
+    def _saturated(m: Module, distance: Any, amount: Any) -> Any:
+        """2 · distance · 2^-shift, floored, at most 2^18 − 1: it rounds to 2^17, which z's clamp cuts."""
+        twice = wire(m, shift_with_half(distance, amount), "twice")
+        kept = DISTANCE_BITS + 1
+        return Mux(twice[kept:].any(), C((1 << kept) - 1, kept), twice[:kept])[:kept]
+
+    @staticmethod
+    def _log2_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
+        """min(15, round(u))."""
+        rounded = [wire(m, shift_round(value, OCTAVE_FRACTION)[:6], "octave") for value in e.u]
+        codes = [
+            Mux(alive & ~value[4:].any(), value[:4], 15)[:4]
+            for value, alive in zip(rounded, e.live, strict=True)
+        ]
+        return pipe.stage(code=codes, **carried(e))
+
+    @staticmethod
+    def _weight(stage: Any, k: int) -> Any:
+        """2^(guard − code), or 0 where the code is above the guard."""
+        code = stage.code[k]
+        return Mux(code <= stage.guard, (C(1, 16) << (stage.guard - code)[:4])[:16], 0)
+
+    def _linear_codes(self, m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
+        """min(255, round(table[f] · 2^-(7 + i)))."""
+        table = m.submodules.table = memory.Memory(
+            shape=unsigned(16), depth=1 << TABLE_BITS, init=[int(value) for value in EXP2_TABLE]
+        )
+        mantissa = []
+        for value in e.u:
+            port = table.read_port()
+            m.d.comb += [
+                port.addr.eq(value[OCTAVE_FRACTION - TABLE_BITS : OCTAVE_FRACTION]),
+                port.en.eq(pipe.advance),
+            ]
+            mantissa.append(port.data)
+        f = pipe.stage(whole=[value[OCTAVE_FRACTION:] for value in e.u], **carried(e))
+        # 2 · mantissa · 2^-(7 + whole) has 10 bits.
+        shifted = [
+            shift_with_half(value, whole + 7)[:10] for value, whole in zip(mantissa, f.whole, strict=True)
+        ]
+        g = pipe.stage(twice=shifted, **carried(f))
+        codes = []
+        for value, alive in zip(g.twice, g.live, strict=True):
+            code = wire(m, round_last_bit(value)[:10], "rounded")
+            codes.append(Mux(alive, Mux(code[8:].any(), 255, code[:8]), 0)[:8])
+        return pipe.stage(code=codes, **carried(g))
+
+    def compute(self, inputs: Mapping[str, Fields]) -> Streams:
+        """:class:`p2vit.numerics.Softmax` row by row, and the sum of :meth:`AttentionValues.weights_of`."""
+        i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
+        scores = i["s"].reshape(len(i["last"]), -1)
+        ends = np.flatnonzero(i["last"]) + 1
+        dead = 0 if self.form == "linear" else 15
+        begins = np.concatenate([[0], ends[:-1]])
+        codes, totals, lasts = [], [], []
+        alive = np.arange(self.lanes) < i["live"][:, None]
+        for begin, end in list(zip(begins, ends, strict=True))[1::2]:
+            mask, row = alive[begin:end], scores[begin:end]
+            norm = Softmax(i["shift"][begin : begin + 1], self.form)
+            code = np.full(row.shape, dead, np.int64)
+            code[mask] = norm.compute(row[mask][None, None, None])[0, 0, 0]
+            guard = int(i["guard"][begin]) if self.form == "log2" else 15
+            weight = AttentionValues(1, np.zeros(1, np.int8), self.form, guard).weights_of(code) * mask
+            codes.append(code)
+            totals.append(weight.sum(axis=1).cumsum())
+            lasts.append(i["last"][begin:end])
+        return {
+            "o": {
+                "code": np.concatenate(codes),
+                "total": np.concatenate(totals),
+                "last": np.concatenate(lasts),
+            }
+        }
+
+    def sample(self, rng: np.random.Generator, beats: int) -> Streams:
+        """Rows of 1 to 40 scores, spread widely or narrowly, every shift and guard."""
+        parts = []
+        count = 0
+        while count < beats:
+            keys = int(rng.integers(1, 41))
+            row = corners(rng, 32, (keys,)) >> int(rng.integers(0, 30))
+            parts.append(self.row_beats(row, int(rng.integers(-24, 25)), int(rng.integers(8, 16))))
+            count += len(parts[-1]["last"])
+        return {"i": {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}}
+
+    def row_beats(
+        self, scores: NDArray[np.int64], shift: int, guard: int = 15
+    ) -> dict[str, NDArray[np.int64]]:
+        """Beats of both passes over one row.
+
+        Args:
+            scores: int32 [keys].
+            shift: Of the head.
+            guard: Of the attention × V behind it.
+        """
+        size = -(-len(scores) // self.lanes)
+        padded = np.zeros(size * self.lanes, np.int64)
+        padded[: len(scores)] = scores
+        last = np.zeros(size, np.int64)
+        last[-1] = 1
+        live = np.full(size, self.lanes)
+        live[-1] = len(scores) - (size - 1) * self.lanes
+        beats = {
+            "s": padded.reshape(size, self.lanes),
+            "live": live,
+            "shift": np.full(size, shift),
+            "last": last,
+        }
+        if self.form == "log2":
+            beats["guard"] = np.full(size, guard)
+        return {name: np.concatenate([value, value]) for name, value in beats.items()}

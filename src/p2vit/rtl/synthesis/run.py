@@ -1,0 +1,128 @@
+"""The whole synthesis: every design, its timing, the table; and what to print."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from p2vit.errors import did_you_mean
+from p2vit.rtl.synthesis.designs import DESIGNS, LANES, clocked
+from p2vit.rtl.synthesis.ecp5 import PINS, pins, place_and_route
+from p2vit.rtl.synthesis.liberty import Liberty
+from p2vit.rtl.synthesis.netlist import synthesize
+from p2vit.rtl.synthesis.timing import analyse, has_sta
+from p2vit.rtl.tools.missing import RtlError
+
+#: The re-quantizer that the others are compared with.
+REFERENCE = "requant_shift"
+
+
+def chosen_designs(names: Sequence[str] | None) -> list[str]:
+    """Names of designs, checked.
+
+    Raises:
+        RtlError: there is no such design.
+    """
+    for name in names or ():
+        if name not in DESIGNS:
+            raise RtlError(f"no design '{name}'.{did_you_mean(name, DESIGNS)} Designs: {', '.join(DESIGNS)}")
+    return [name for name in DESIGNS if not names or name in names]
+
+
+def synthesize_all(
+    names: Sequence[str],
+    liberty: Liberty | None,
+    netlists: Path,
+    *,
+    ecp5: bool = False,
+    progress: Callable[[str, int, int], Any] = lambda *_: None,
+) -> dict[str, dict[str, Any]]:
+    """Synthesise designs one after the other.
+
+    Args:
+        names: Keys of ``DESIGNS``.
+        liberty: The cells; None counts generic gates.
+        netlists: Folder for mapped netlists.
+        ecp5: Place and route on an ECP5 too (designs with registers whose ports fit the package).
+        progress: Called with ("synthesis", done, total).
+
+    Returns:
+        Design → row.
+
+    Raises:
+        MissingPackageError: a package is not installed.
+        RtlError: a tool fails.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for done, name in enumerate(names):
+        progress("synthesis", done, len(names))
+        module = DESIGNS[name]()
+        netlist = netlists / f"{name}.v"
+        found = synthesize(module, name, liberty, netlist)
+        row: dict[str, Any] = {**found.to_json(), "lanes": LANES.get(name, 1)}
+        row |= {"period_ns": None, "energy_pj": None, "leakage_uw": None}
+        if liberty and has_sta():
+            row |= asdict(analyse(netlist, name, liberty, clocked=clocked(name)))
+        row["ecp5"] = None
+        if ecp5 and clocked(name) and pins(module) <= PINS:
+            row["ecp5"] = asdict(place_and_route(DESIGNS[name](), name))
+        rows[name] = row
+    progress("synthesis", len(names), len(names))
+    return rows
+
+
+def compare(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Area and delay of every re-quantizer over those of the shift."""
+    if REFERENCE not in rows:
+        return {}
+    one = rows[REFERENCE]
+
+    def ratio(row: dict[str, Any], key: str) -> float | None:
+        return round(row[key] / one[key], 2) if row[key] and one[key] else None
+
+    keys = {
+        "area": "gate_equivalents",
+        "logic_delay": "logic_delay_ns",
+        "period": "period_ns",
+        "energy": "energy_pj",
+    }
+    return {
+        name: {label: ratio(row, key) for label, key in keys.items()}
+        for name, row in rows.items()
+        if name.startswith("requant_")
+    }
+
+
+def describe(rows: dict[str, dict[str, Any]], library: str | None) -> str:
+    """A table in Markdown."""
+
+    def number(value: Any, digits: int = 0) -> str:
+        return "–" if value is None else f"{value:,.{digits}f}"
+
+    unit = f"area, µm² ({library})" if library else "area"
+    head = ["design", "lanes", "cells", "flip-flops", "memory bits", unit, "GE" if library else "gates"]
+    head += ["logic delay, ns", "shortest period, ns", "pJ per cycle"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for name, row in rows.items():
+        values = [
+            number(row["lanes"]),
+            number(row["cells"]),
+            number(row["flip_flops"]),
+            number(row["memory_bits"]),
+            number(row["area_um2"]),
+            number(row["gate_equivalents"]),
+            number(row["logic_delay_ns"], 2),
+            number(row["period_ns"], 2),
+            number(row["energy_pj"], 2),
+        ]
+        lines.append(f"| {name} | " + " | ".join(values) + " |")
+    if routed := {name: row["ecp5"] for name, row in rows.items() if row["ecp5"]}:
+        lines += [
+            "",
+            "| ECP5 | LUT | FF | MULT18X18D | DP16KD | Fmax, MHz |",
+            "|---|---:|---:|---:|---:|---:|",
+        ]
+        for name, row in routed.items():
+            values = [number(row[key]) for key in ("luts", "flip_flops", "multipliers", "block_rams")]
+            lines.append(f"| {name} | {' | '.join(values)} | {number(row['fmax_mhz'], 1)} |")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Tools that turn Amaranth modules into Verilog, simulators and netlists; each is found at first use."""
