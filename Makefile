@@ -48,7 +48,7 @@ $(VENV)/.demo: $(SETUP) | $(BIN)/python
 $(VENV)/.dev: $(VENV)/.demo
 	$(call install,-e ".[dev$(COMMA)onnx$(COMMA)explore$(COMMA)rtl]")
 	$(call install,--no-deps "timm>=1.0.9" "torchvision==0.28.0")
-	$(call install,pyyaml huggingface_hub)
+	$(call install,"transformers>=4.56$(COMMA)<5")
 	@$(DEBIAN)
 	@touch $@
 

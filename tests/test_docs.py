@@ -1,5 +1,6 @@
 """What README.md and docs/ show is what happens: marked commands run, others parse, tables of keys are complete."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 from p2vit.cli.main import cli, run
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("cli", "errors", "glossary", "decisions"))]
+NAMES = ("cli", "errors", "glossary", "decisions", "models")
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES)]
 BLOCK = re.compile(r"(?:^<!-- (run|check) -->\n)?^```(bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -119,3 +121,13 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
     demo = set(run_demo(Path("d"), benchmark="digits", calib_images=8, limit=8))
     parts = documented("quantize") | documented("eval") | documented("audit")
     assert demo == (parts | documented("demo")) - {"layers", "problems"}
+
+
+def test_the_table_of_families_is_the_measured_one():
+    spec = importlib.util.spec_from_file_location("measure_families", ROOT / "scripts" / "measure_families.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    table = script.families_table(script.read())
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "not measured" not in table
+    assert "**" not in table  # nothing that fails

@@ -4,9 +4,10 @@ from hypothesis import strategies as st
 
 from p2vit.accel.edit import edit_machine
 from p2vit.accel.machines import load_machine
-from p2vit.accel.workload_swin import SwinConfig, swin_workload
+from p2vit.accel.workload_swin import swin_workload
 from p2vit.accel.workload_vit import Precision, vit_workload
 from p2vit.models.config import ViTConfig
+from p2vit.models.swin_config import SwinConfig
 
 PAPER = load_machine("paper")
 
@@ -30,9 +31,9 @@ def workloads(draw):
             pool="avg",
         )
         return vit_workload(config, precision)
+    size = 8 * draw(st.integers(4, 8)), 8 * draw(st.integers(4, 8))
     return swin_workload(
-        SwinConfig("swin", 32 * heads, (1, 2), (heads, 2 * heads), 8 * draw(st.integers(4, 8)), 4, 4, 2, 10),
-        precision,
+        SwinConfig("swin", 32 * heads, (1, 2), (heads, 2 * heads), size, 4, 4, 2, 10), precision
     )
 
 

@@ -8,7 +8,7 @@ from p2vit.accel.simulate import simulate
 from p2vit.accel.workload_program import program_workload
 from p2vit.accel.workload_vit import Precision, vit_workload
 from p2vit.models.config import ViTConfig
-from programs import random_program
+from programs import random_program, windowed_program
 
 CONFIG = ViTConfig("vit", (8, 12), 4, 48, 2, 3, 80, 5)
 
@@ -39,3 +39,17 @@ def test_an_operator_without_cost_is_refused():
     nodes = (replace(program.nodes[0], operator=Twist()), *program.nodes[1:])
     with pytest.raises(AccelError, match="patches: operator Twist has no cost"):
         program_workload("p", replace(program, nodes=nodes))
+
+
+def test_windows_merging_and_a_pooling_head_cost_what_they_do():
+    program = windowed_program()
+    operations = {op.name: op for op in program_workload("p", program).operations}
+    scores = operations["scores"]
+    assert (scores.instances, scores.rows, scores.cols, scores.inner) == (6 * 2, 9, 9, 12)
+    for name, kind in {"biased": "score_bias", "softmax": "softmax"}.items():
+        operation = operations[name]
+        assert (operation.kind, operation.instances, operation.rows, operation.cols) == (kind, 6 * 2, 9, 9)
+    assert operations["back"].kind == "move"
+    assert operations["pool.q"].kind == "tokens"
+    assert program_workload("p", program).macs == program.macs
+    assert simulate(program_workload("p", program), load_machine("edge")).result.fits

@@ -246,7 +246,7 @@ def state():
         (lambda torch, s: s.pop("blocks.1.fc1.bias"), r"missing: blocks\.1\.fc1\.bias"),
         (
             lambda torch, s: s.update({"blocks.0.gate": torch.ones(2)}),
-            r"not part of a plain ViT: blocks\.0\.gate",
+            r"not part of it: blocks\.0\.gate",
         ),
         (lambda torch, s: s["norm.weight"].__setitem__(3, torch.nan), r"NaN or infinity in norm\.weight"),
         (lambda torch, s: s.update({"norm.bias": torch.ones(63)}), r"norm\.bias is \[63\], not \[64\]"),
@@ -273,7 +273,7 @@ def test_unsupported_layers_are_named(refused, tmp_path):
         "-o",
         tmp_path / "p",
     )
-    refused(*arguments, match="not a plain ViT in a known layout.*relative position bias")
+    refused(*arguments, match="swin.pth does not fit digits: its tensors are a Swin's; name another --arch")
 
 
 def test_a_weight_file_needs_its_architecture(refused, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from p2vit.engine import native
 from p2vit.engine.native import NativeExecutor, NativeUnavailableError, choose_isa, self_test, status
 from p2vit.engine.reference import ReferenceExecutor
-from programs import random_pixels, random_program
+from programs import WINDOWED, random_pixels, random_program, windowed_program
 
 ISAS = [name for name, reason in native.instruction_sets().items() if not reason]
 pytestmark = pytest.mark.skipif(not ISAS, reason="the native engine was not built")
@@ -47,6 +47,14 @@ def test_every_tensor(name, isa):
     pixels = random_pixels(program, 3)
     pixels[0] = 255
     agree(program, pixels, isa=isa, threads=2)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("options", WINDOWED, ids=str)
+def test_windows_merging_and_a_pooling_head(options, isa):
+    program = windowed_program(**options)
+    agree(program, random_pixels(program, 1), isa=isa, threads=2, chunk_rows=8)
+    agree(program, random_pixels(program, 3, 1), isa=isa, threads=1)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])

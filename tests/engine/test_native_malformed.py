@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from p2vit.engine.native import NativeExecutor, instruction_sets
 from p2vit.numerics import Add, Linear, SelectToken
 from p2vit.program.graph import Node
-from programs import random_pixels, random_program
+from programs import random_pixels, random_program, windowed_program
 
 compiled = pytest.importorskip("p2vit.engine._native")
 ISAS = [name for name, reason in instruction_sets().items() if not reason]
@@ -35,7 +35,7 @@ arrays = {
         st.sampled_from([0, 1, 2, 16, 17, 34, 256, 768]),
         st.integers(0, 3),
     )
-    for dtype in ("uint8", "uint16", "int16", "int32")
+    for dtype in ("uint8", "uint16", "int8", "int16", "int32")
 }
 
 
@@ -65,6 +65,7 @@ residuals = st.none() | st.fixed_dictionaries(
     optional={"buffer": buffers, "constant": arrays["int16"]},
 )
 names = st.just(["x"])
+places = st.tuples(buffers, small)
 calls = st.one_of(
     st.tuples(st.just("buffer"), small, small, st.sampled_from(["int8", "int16", "int32", "no"])),
     st.tuples(st.just("packed_keys"), small, small, small),
@@ -110,6 +111,25 @@ calls = st.one_of(
         st.integers(-2, 2),
         st.integers(-2, 2),
     ),
+    st.tuples(
+        st.just("window_attention"),
+        names,
+        places,
+        places,
+        places,
+        buffers,
+        st.tuples(small, small, small, small),
+        arrays["int32"],
+        arrays["int32"],
+        st.booleans(),
+        small,
+        st.sampled_from([8, 16]),
+        st.tuples(*[st.integers(-2, 2)] * 3),
+        arrays["int32"],
+        arrays["int8"],
+        arrays["int32"],
+    ),
+    st.tuples(st.just("gather"), names, buffers, buffers, arrays["int32"], arrays["int16"]),
     st.tuples(st.just("requantize"), names, buffers, buffers, arrays["int32"]),
     st.tuples(st.just("lookup"), names, buffers, buffers, arrays["uint8"]),
     st.tuples(
@@ -178,7 +198,8 @@ def damaged(operator, rng):
 @settings(max_examples=120, deadline=None)
 def test_damaged_programs(isa, seed):
     rng = np.random.default_rng(seed)
-    program = random_program(depth=1, form=str(rng.choice(["linear", "log2"])))
+    form = str(rng.choice(["linear", "log2"]))
+    program = windowed_program(form=form) if rng.integers(2) else random_program(depth=1, form=form)
     nodes, tensors = list(program.nodes), dict(program.tensors)
     for _ in range(rng.integers(1, 3)):
         index = int(rng.integers(len(nodes)))

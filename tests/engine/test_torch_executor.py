@@ -23,7 +23,7 @@ from p2vit.numerics import (  # noqa: E402
     SumTokens,
 )
 from p2vit.numerics.layernorm import rsqrt_table  # noqa: E402
-from programs import random_pixels, random_program, zeros  # noqa: E402
+from programs import WINDOWED, random_pixels, random_program, windowed_program, zeros  # noqa: E402
 
 FORMS = ["linear", "log2"]
 
@@ -83,6 +83,16 @@ def test_every_tensor_of_random_programs(options, form, seed):
     expected = ReferenceExecutor(program).run(pixels, names)
     got = TorchExecutor(program).run(pixels, names)
     assert set(got) == set(expected) == set(names)
+    for name in names:
+        assert got[name].dtype == expected[name].dtype == program.tensors[name].dtype, name
+        assert np.array_equal(got[name], expected[name]), name
+
+
+@pytest.mark.parametrize("options", WINDOWED, ids=str)
+def test_every_tensor_of_programs_with_windows(options):
+    program = windowed_program(**options)
+    pixels, names = random_pixels(program, 3), [node.name for node in program.nodes]
+    expected, got = ReferenceExecutor(program).run(pixels, names), TorchExecutor(program).run(pixels, names)
     for name in names:
         assert got[name].dtype == expected[name].dtype == program.tensors[name].dtype, name
         assert np.array_equal(got[name], expected[name]), name

@@ -8,7 +8,7 @@ from p2vit.errors import P2vitError
 from p2vit.export.lowering import LOWERINGS
 from p2vit.export.matmul import cannot_saturate, products_are_exact
 from p2vit.export.onnx_integer import build_onnx_integer
-from p2vit.export.qdq.operators import FLOAT_LOWERINGS
+from p2vit.export.qdq import FLOAT_LOWERINGS
 from p2vit.numerics import (
     OPERATORS,
     Add,

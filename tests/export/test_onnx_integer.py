@@ -15,7 +15,7 @@ from p2vit.export.onnx_qdq import build_onnx_qdq
 from p2vit.export.run_onnx import open_session
 from p2vit.program.check import structure_problems
 from p2vit.program.graph import PIXELS, Node
-from programs import random_pixels, random_program
+from programs import WINDOWED, random_pixels, random_program, windowed_program
 
 PROGRAMS = {
     "linear softmax": {},
@@ -44,6 +44,13 @@ def test_every_tensor_of_every_image_is_equal(options, products):
     for seed in range(2):
         program = random_program(seed=seed, **options)
         assert mismatches(program, random_pixels(program, 4, seed), products=products) == {}
+
+
+@pytest.mark.parametrize("products", ["portable", "vnni"])
+@pytest.mark.parametrize("options", WINDOWED, ids=str)
+def test_windows_merging_and_a_pooling_head(options, products):
+    program = windowed_program(**options)
+    assert mismatches(program, random_pixels(program, 3), products=products) == {}
 
 
 def renamed(program, old, new):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2vit.numerics import AttentionValues, Scores
+from p2vit.numerics import AttentionValues, Scores, Softmax
 from p2vit.numerics.attention import QUOTIENT_FRACTION
 from p2vit.numerics.rounding import INT32, int_range
 
@@ -192,3 +192,29 @@ def test_refusals():
         AttentionValues(2, shift + 9)
     with pytest.raises(ValueError, match=r"codes have shape \[2, 4, 5\] and values \[4, 6\]"):
         AttentionValues(2, shift).output_shape((2, 4, 5), (4, 6))
+
+
+@pytest.mark.parametrize("form", ["linear", "log2"])
+def test_windows_are_attentions_of_their_own(form):
+    rng = np.random.default_rng(5)
+    windows, n, heads, dim = 3, 4, 2, 5
+    q, k, v = (rng.integers(-128, 128, (2, windows * n, heads * dim)).astype(np.int8) for _ in range(3))
+    softmax, shift = Softmax(np.zeros(heads, np.int8), form), np.zeros(heads * dim, np.int8)
+    scores = Scores(heads, dim, windows=windows).compute(q, k)
+    assert scores.shape[1:] == Scores(heads, dim, windows=windows).output_shape(q.shape[1:], k.shape[1:])
+    whole = AttentionValues(heads, shift, form, windows=windows).compute(softmax.compute(scores), v)
+    for w in range(windows):
+        part = slice(w * n, w * n + n)
+        alone = Scores(heads, dim).compute(q[:, part], k[:, part])
+        assert np.array_equal(scores[:, :, part], alone)
+        mixed = AttentionValues(heads, shift, form).compute(softmax.compute(alone), v[:, part])
+        assert np.array_equal(whole[:, part], mixed)
+
+
+def test_tokens_that_do_not_divide_into_windows_are_refused():
+    with pytest.raises(ValueError, match="10 queries do not divide into 3 windows"):
+        Scores(1, 4, windows=3).output_shape((10, 4), (9, 4))
+    with pytest.raises(ValueError, match="windows is 0"):
+        Scores(1, 4, windows=0)
+    with pytest.raises(ValueError, match=r"expected \[1, 3 · queries, keys\]"):
+        AttentionValues(1, np.zeros(4, np.int8), windows=3).output_shape((1, 9, 3), (6, 4))

@@ -2,7 +2,7 @@
 
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.workload import Kind, Operation, Part, Workload
-from p2vit.numerics import AttentionValues, Linear, Scores, SumTokens
+from p2vit.numerics import AttentionValues, Linear, ScoreBias, Scores, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
 
 # Operators of the integer program and what they cost like. Patchify and SelectToken only move rows.
@@ -16,6 +16,9 @@ KINDS: dict[str, Kind] = {
     "AttentionValues": "attention_values",
     "Lookup": "lookup",
     "Add": "add",
+    "GatherTokens": "move",
+    "ConstantTokens": "tokens",
+    "ScoreBias": "score_bias",
     "SelectToken": "move",
     "SumTokens": "pool",
     "Affine": "affine",
@@ -46,6 +49,9 @@ def program_workload(name: str, program: IntegerProgram) -> Workload:
     part: Part = "embedding"
     for node in program.nodes:
         block = _block(node.name)
+        if ".merge." in node.name:
+            operations.append(_operation(program, node, "merge", -1))
+            continue
         if block >= 0:
             added = any(op.block == block and op.kind == "add" for op in operations)
             last = operations[-1].part if operations and operations[-1].block == block else "attention"
@@ -66,6 +72,7 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
     first = program.tensors[node.inputs[0]]
     kind = KINDS[_class(node)]
     rows, cols = (1, *output.shape)[-2:]
+    windows = _windows(program, node)
     inner = heads = weight_bits = 0
     log2_codes = False
     if isinstance(operator, Linear):
@@ -75,6 +82,8 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
     elif isinstance(operator, AttentionValues):
         inner, heads, cols = first.shape[-1], operator.heads, cols // operator.heads
         log2_codes = operator.form == "log2"
+    elif isinstance(operator, ScoreBias):
+        heads = output.shape[0]
     elif kind == "softmax":
         heads, log2_codes = output.shape[0], output.bits == 4
     elif isinstance(operator, SumTokens):
@@ -84,10 +93,10 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
         kind,
         part,
         block,
-        rows,
+        rows // windows,
         cols,
         inner,
-        instances=heads or 1,
+        instances=windows * (heads or 1),
         heads=heads or 1,
         # Attention × V streams v, its second input, past the codes.
         input_bits=program.tensors[node.inputs[-1]].bits if heads else first.bits,
@@ -95,6 +104,20 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
         output_bits=output.bits,
         log2_codes=log2_codes,
     )
+
+
+def _windows(program: IntegerProgram, node: Node) -> int:
+    """Independent windows of an attention operator; rows of scores stand window by window."""
+    operator = node.operator
+    if isinstance(operator, Scores | AttentionValues):
+        return operator.windows
+    source = node if isinstance(operator, ScoreBias) else None
+    if _class(node) == "Softmax" and isinstance(program.node(node.inputs[0]).operator, ScoreBias):
+        source = program.node(node.inputs[0])
+    if source is None:
+        return 1
+    _, rows, keys = program.tensors[source.name].shape
+    return rows // keys
 
 
 def _class(node: Node) -> str:

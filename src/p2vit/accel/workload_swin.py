@@ -1,7 +1,5 @@
 """The workload of a Swin Transformer: windows, shifts and patch merging all cost something."""
 
-from dataclasses import dataclass
-
 from p2vit.accel.workload import Operation, Workload
 from p2vit.accel.workload_vit import (
     RESIDUAL_BITS,
@@ -12,33 +10,7 @@ from p2vit.accel.workload_vit import (
     residual_ops,
     tail,
 )
-
-
-@dataclass(frozen=True)
-class SwinConfig:
-    """Shape of a Swin Transformer (Liu et al., ICCV 2021, table 7).
-
-    Attributes:
-        name: What users type.
-        embed_dim: Channels of the first stage; each later stage doubles them.
-        depths: Blocks per stage.
-        heads: Heads per stage; head_dim is 32 in every published model.
-        image_size: Side of the square image, pixels.
-        patch_size: Side of a patch, pixels.
-        window: Side of a window, patches; shrinks to the stage's grid where that is smaller.
-        mlp_ratio: Hidden over embedding channels.
-        num_classes: Outputs of the head.
-    """
-
-    name: str
-    embed_dim: int
-    depths: tuple[int, ...]
-    heads: tuple[int, ...]
-    image_size: int = 224
-    patch_size: int = 4
-    window: int = 7
-    mlp_ratio: int = 4
-    num_classes: int = 1000
+from p2vit.models.swin_config import SwinConfig
 
 
 def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Workload:
@@ -55,35 +27,33 @@ def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Wor
         Operations in program order.
     """
     precision = precision or Precision()
-    grid, dim = config.image_size // config.patch_size, config.embed_dim
+    tokens, dim = config.tokens, config.embed_dim
     operations = [
-        Operation("patches", "move", "embedding", -1, grid * grid, config.patch_size**2 * 3),
+        Operation("patches", "move", "embedding", -1, tokens, config.patch_dim),
         Operation(
-            "patch_embed", "linear", "embedding", -1, grid * grid, dim, config.patch_size**2 * 3,
+            "patch_embed", "linear", "embedding", -1, tokens, dim, config.patch_dim,
             weight_bits=precision.of("patch_embed"), output_bits=RESIDUAL_BITS,
         ),
         Operation(
-            "patch_norm", "layernorm", "embedding", -1, grid * grid, dim,
+            "patch_norm", "layernorm", "embedding", -1, tokens, dim,
             input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS,
         ),
     ]  # fmt: skip
-    block = 0
-    for stage, (depth, heads) in enumerate(zip(config.depths, config.heads, strict=True)):
-        if stage:
-            grid, dim = grid // 2, dim * 2
-            operations += _merging(stage, grid, dim, precision)
-        window = min(config.window, grid)
-        shape = AttentionShape(dim, heads, (grid // window) ** 2, window * window, score_bias=True)
-        for _ in range(depth):
-            operations += _block(
-                f"blocks.{block}.", block, grid * grid, shape, config.mlp_ratio * dim, precision
-            )
-            block += 1
+    stage = 0
+    for block, shape in enumerate(config.blocks):
+        windows = shape.windows
+        assert windows is not None
+        tokens, dim = shape.tokens, shape.dim
+        if shape.merge is not None:
+            stage += 1
+            operations += _merging(stage, tokens, dim, precision)
+        heart = AttentionShape(dim, shape.heads, windows.count, windows.area, score_bias=True)
+        operations += _block(f"blocks.{block}.", block, tokens, heart, shape.mlp_dim, precision)
     # Swin normalises every token, then averages; the pool reads what the norm wrote.
-    norm = Operation("norm", "layernorm", "head", -1, grid * grid, dim, input_bits=RESIDUAL_BITS)
-    last = tail(grid * grid, dim, config.num_classes, average=True, precision=precision)
+    norm = Operation("norm", "layernorm", "head", -1, tokens, dim, input_bits=RESIDUAL_BITS)
+    last = tail(tokens, dim, config.num_classes, average=True, precision=precision)
     operations += [norm, *(op for op in last if op.name != "norm")]
-    pixels = config.image_size**2 * 3
+    pixels = config.image_size[0] * config.image_size[1] * 3
     workload = Workload(config.name, tuple(operations), pixels)
     precision.check_names(workload)
     return workload
@@ -102,11 +72,11 @@ def _block(
     return [norm, into_windows, *heart, back, add, *mlp(prefix, block, rows, shape.dim, hidden, precision)]
 
 
-def _merging(stage: int, grid: int, dim: int, precision: Precision) -> list[Operation]:
-    """2×2 neighbours side by side (4C), LayerNorm, linear to 2C; ``grid`` and ``dim`` are those after
+def _merging(stage: int, rows: int, dim: int, precision: Precision) -> list[Operation]:
+    """2×2 neighbours side by side (4C), LayerNorm, linear to 2C; ``rows`` and ``dim`` are those after
     merging.
     """
-    prefix, rows = f"merge{stage}.", grid * grid
+    prefix = f"merge{stage}."
     bits = precision.of(prefix + "reduction")
     return [
         Operation(

@@ -205,6 +205,38 @@ def tail(rows: int, dim: int, classes: int, *, average: bool, precision: Precisi
     return tail_ops
 
 
+def pooling_head(config: ViTConfig, precision: Precision) -> list[Operation]:
+    """SigLIP's head: LayerNorm, a constant query that attends to every token, an MLP on what it finds."""
+    tokens, dim, hidden, heads = config.tokens, config.embed_dim, config.mlp_dim, config.heads
+    log2 = precision.log2_attention
+    wide = {"input_bits": ACCUMULATOR_BITS}
+
+    def op(name: str, kind: str, rows: int, cols: int, inner: int = 0, **more: int) -> Operation:
+        return Operation(name, kind, "head", -1, rows, cols, inner, **more)  # type: ignore[arg-type]
+
+    def linear(name: str, rows: int, cols: int, inner: int, output_bits: int = 8) -> Operation:
+        return op(name, "linear", rows, cols, inner, weight_bits=precision.of(name), output_bits=output_bits)
+
+    def per_head(name: str, kind: str, cols: int, inner: int = 0, **more: int) -> Operation:
+        return op(name, kind, 1, cols, inner, instances=heads, heads=heads, **more)
+
+    return [
+        op("norm", "layernorm", tokens, dim, input_bits=RESIDUAL_BITS),
+        op("pool.q", "tokens", 1, dim),
+        linear("pool.k", tokens, dim, dim),
+        linear("pool.v", tokens, dim, dim),
+        per_head("pool.scores", "scores", tokens, dim // heads, output_bits=ACCUMULATOR_BITS),
+        per_head("pool.softmax", "softmax", tokens, output_bits=4 if log2 else 8, log2_codes=log2, **wide),
+        per_head("pool.values", "attention_values", dim // heads, tokens, log2_codes=log2),
+        linear("pool.proj", 1, dim, dim, RESIDUAL_BITS),
+        op("pool.norm", "layernorm", 1, dim, input_bits=RESIDUAL_BITS),
+        linear("pool.fc1", 1, hidden, dim),
+        op("pool.gelu", "lookup", 1, hidden),
+        linear("pool.fc2", 1, dim, hidden, RESIDUAL_BITS),
+        op("pool.add", "add", 1, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS),
+    ]
+
+
 def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workload:
     """Every operation of a plain ViT on one image.
 
@@ -251,7 +283,11 @@ def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workl
         norm, add = residual_ops(prefix, block, tokens, dim)
         operations += [norm, *attention(prefix, block, shape, precision), add]
         operations += mlp(prefix, block, tokens, dim, config.mlp_dim, precision)
-    operations += tail(patches, dim, config.num_classes, average=config.pool == "avg", precision=precision)
+    last = tail(patches, dim, config.num_classes, average=config.pool == "avg", precision=precision)
+    if config.pool == "attention":
+        operations += pooling_head(config, precision)
+        last = [op for op in last if op.name not in ("pool", "norm")]
+    operations += last
     height, width = config.image_size
     workload = Workload(config.name, tuple(operations), height * width * 3, tokens * dim * RESIDUAL_BITS // 8)
     precision.check_names(workload)

@@ -58,9 +58,9 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
             f"{recorded[:12]}). Give the right ones with --model, or leave the float model out with --no-float"
         )
     channels = program.tensors[program.feature].shape[-1]
-    if loaded.config.embed_dim != channels:
+    if loaded.config.feature_dim != channels:
         raise ModelError(
-            f"{source}: has {loaded.config.embed_dim} channels and the program {channels}: not the same model"
+            f"{source}: has {loaded.config.feature_dim} channels and the program {channels}: not the same model"
         )
     return loaded
 

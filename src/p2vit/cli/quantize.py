@@ -110,6 +110,7 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
             continue
         block, _, part = name.rpartition(".")
         inner = f"{block}.{'mlp' if part.startswith('fc') else 'attn'}.{part}" if block else name
+        inner = name if part == "reduction" else inner.replace("attention_pool.", "pool.")
         bits = config.bits_of(inner) if block else config.head_bits
         layers.append(
             {
@@ -119,10 +120,13 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
                 "bytes": -(-weight.numel() * bits // 8),
             }
         )
-    spool = (
-        images * shape.tokens * shape.embed_dim * 4 * 2
-        + images * shape.image_size[0] * shape.image_size[1] * 3
+    # Two streams for each stage, of which a plain ViT is one.
+    stages = [block for index, block in enumerate(shape.blocks) if not index or block.merge is not None]
+    spool = images * (
+        sum(block.tokens * block.dim * 4 * 2 for block in stages)
+        + shape.image_size[0] * shape.image_size[1] * 3
     )
+    widest = max(max(block.tokens * block.mlp_dim, block.heads * block.places * block.keys) for block in shape.blocks)
     weights = sum(parameter.numel() for parameter in model.module.parameters()) * 4
     return {
         "dry_run": True,
@@ -131,7 +135,7 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         "layers": layers,
         "weight_bytes": sum(layer["bytes"] for layer in layers),
         "float_weight_bytes": weights,
-        "memory_bytes": 3 * weights + 64 * shape.tokens * max(shape.mlp_dim, shape.heads * shape.tokens) * 4,
+        "memory_bytes": 3 * weights + 64 * widest * 4,
         "temporary_bytes": spool,
         "files": [str(output / name) for name in files],
     }

@@ -13,10 +13,13 @@ from p2vit.numerics import (
     Add,
     AssembleTokens,
     AttentionValues,
+    ConstantTokens,
+    GatherTokens,
     Linear,
     Lookup,
     Operator,
     Patchify,
+    ScoreBias,
     Scores,
     SelectToken,
     Softmax,
@@ -100,8 +103,10 @@ class Graph:
                 self._need(source, (operator.index, 1))
             elif isinstance(operator, SumTokens):
                 self._need(source, (operator.first, operator.count))
-            elif isinstance(operator, Patchify | AssembleTokens) or (
-                isinstance(operator, Scores | AttentionValues) and position == 1
+            elif isinstance(operator, ConstantTokens):
+                self._need(source, (0, 1))
+            elif isinstance(operator, Patchify | AssembleTokens | GatherTokens | ScoreBias) or (
+                isinstance(operator, Scores | AttentionValues) and (position == 1 or operator.windows > 1)
             ):
                 self._need(source, self.all_rows(source))
             else:
@@ -112,14 +117,15 @@ class Graph:
         readers = self.consumers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self.wanted else None
 
-    def attention_of(self, scores: Node) -> tuple[Node, Node, Node]:
-        """The softmax and the values that belong to a node of scores.
+    def attention_of(self, scores: Node) -> list[Node]:
+        """A node of scores with its bias, if it has one, its softmax and its values.
 
         Raises:
-            ValueError: the three do not follow one another directly.
+            ValueError: they do not follow one another directly.
         """
         chain = [scores]
-        for kind in (Softmax, AttentionValues):
+        biased = any(isinstance(node.operator, ScoreBias) for node in self.consumers.get(scores.name, []))
+        for kind in (*((ScoreBias,) if biased else ()), Softmax, AttentionValues):
             readers = self.consumers.get(chain[-1].name, [])
             if (
                 len(readers) != 1
@@ -128,7 +134,13 @@ class Graph:
             ):
                 raise ValueError(f"node {scores.name}: {IN_A_ROW}")
             chain.append(readers[0])
-        return chain[0], chain[1], chain[2]
+        return chain
+
+
+def in_windows(nodes: tuple[Node, ...] | list[Node]) -> bool:
+    """Whether an attention is computed window by window and head by head, on keys that are not packed before."""
+    scores = nodes[0].operator
+    return isinstance(scores, Scores) and (scores.windows > 1 or isinstance(nodes[1].operator, ScoreBias))
 
 
 def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> list[Node]:
@@ -242,8 +254,8 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
         if node.name not in graph.rows or node.name in taken:
             continue
         if isinstance(node.operator, Scores):
-            nodes = list(graph.attention_of(node))
-        elif isinstance(node.operator, Softmax | AttentionValues):
+            nodes = graph.attention_of(node)
+        elif isinstance(node.operator, ScoreBias | Softmax | AttentionValues):
             raise ValueError(f"node {node.name}: {IN_A_ROW}")
         elif isinstance(node.operator, Linear):
             tail = linear_tail(graph, node, exact[node.name], computed)
@@ -260,6 +272,10 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
         rows = graph.rows[last.name]
         if isinstance(last.operator, AssembleTokens | SumTokens | SelectToken):
             rows = graph.all_rows(last.inputs[0]) if isinstance(last.operator, AssembleTokens) else (0, 1)
+        elif isinstance(last.operator, ConstantTokens):
+            rows = (0, 1)
+        elif isinstance(node.operator, Scores) and in_windows(nodes):
+            rows = (0, node.operator.windows * node.operator.heads)  # each is computed on its own
         units.append(Unit(tuple(nodes), rows))
         taken.update(n.name for n in nodes)
         computed.update(n.name for n in nodes)

@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from p2vit.engine.native_graph import Graph, Unit, units_of
+from p2vit.engine.native_graph import Graph, Unit, in_windows, units_of
 from p2vit.engine.native_weights import Weights, biased_tables, column_tables, int32
 from p2vit.numerics import (
     Add,
     Affine,
     AssembleTokens,
     AttentionValues,
+    ConstantTokens,
+    GatherTokens,
     LayerNorm,
     Linear,
     Lookup,
     Patchify,
+    ScoreBias,
     Scores,
     SelectToken,
     Softmax,
@@ -61,6 +64,7 @@ class PlanBuilder:
         self._output_index: dict[str, int] = {}
         self._stage: tuple[int, int] | None = None
         self._fresh: set[str] = set()  # tensors written in the current stage
+        self._windowed: set[str] = set()  # nodes of attention in windows, whose keys are not packed before
         self._shared: set[str] = set()  # those of them whose rows other threads may hold
 
     def build(self) -> None:
@@ -73,7 +77,11 @@ class PlanBuilder:
             spec = self.program.tensors[name]
             self._output_index[name] = self.plan.output(int(np.prod(spec.shape)) * spec.dtype.itemsize)
             self.outputs.append(spec)
-        for unit in units_of(self._graph, self.weights.exact):
+        units = units_of(self._graph, self.weights.exact)
+        for unit in units:
+            if isinstance(unit.operator, Scores) and in_windows(unit.nodes):
+                self._windowed.update(unit.writes)
+        for unit in units:
             try:
                 self._emit(unit)
             except (ArithmeticError, IndexError, TypeError, ValueError) as error:
@@ -105,9 +113,10 @@ class PlanBuilder:
     @staticmethod
     def _whole_reads(unit: Unit) -> set[str]:
         """Tensors of which the unit reads rows that are not its own."""
-        if isinstance(unit.operator, Scores):
+        if isinstance(unit.operator, Scores) and not in_windows(unit.nodes):
             return {unit.nodes[0].inputs[1], unit.nodes[2].inputs[1]}
-        return set(unit.reads) if isinstance(unit.operator, SelectToken | SumTokens) else set()
+        whole = isinstance(unit.operator, Scores | SelectToken | SumTokens | GatherTokens)
+        return set(unit.reads) if whole else set()
 
     def _pack_for_attention(self, name: str) -> None:
         value = self._values[name]
@@ -118,6 +127,7 @@ class PlanBuilder:
                 not isinstance(operator, Scores | AttentionValues)
                 or node.inputs[1] != name
                 or node.name not in self._graph.rows
+                or node.name in self._windowed
             ):
                 continue
             heads, dim = operator.heads, value.columns // operator.heads
@@ -266,6 +276,9 @@ class PlanBuilder:
 
     def attention(self, unit: Unit) -> None:
         """Scores, softmax and values."""
+        if in_windows(unit.nodes):
+            self._window_attention(unit)
+            return
         scores, softmax, values = unit.nodes
         s, p, v = scores.operator, softmax.operator, values.operator
         assert isinstance(s, Scores)
@@ -292,6 +305,54 @@ class PlanBuilder:
             self._output_index.get(scores.name, -1),
             self._output_index.get(softmax.name, -1),
         )
+
+    def _window_attention(self, unit: Unit) -> None:
+        """Scores, their bias and mask, softmax and values, window by window."""
+        scores, *between, values = unit.nodes
+        s, p, v = scores.operator, between[-1].operator, values.operator
+        assert isinstance(s, Scores)
+        assert isinstance(p, Softmax)
+        assert isinstance(v, AttentionValues)
+        if p.form != v.form or s.heads != v.heads or s.windows != v.windows:
+            raise ValueError("scores, softmax and values disagree about the form, the heads or the windows")
+        bias = between[0].operator if isinstance(between[0].operator, ScoreBias) else None
+        numbers, regions, masked = np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(0, np.int32)
+        if bias is not None:
+            numbers, masked = int32(bias.bias.ravel()), int32(bias.masked)
+            regions = np.ascontiguousarray(bias.regions.ravel())
+        places = [self._values[name] for name in (*scores.inputs, values.inputs[1])]
+        shown = (scores.name, between[0].name if bias is not None else "", between[-1].name)
+        self.plan.window_attention(
+            [node.name for node in unit.nodes],
+            *((value.buffer, value.column) for value in places),
+            self._new(values.name),
+            (s.windows, s.heads, s.head_dim, self.program.tensors[scores.name].shape[2]),
+            int32(p.shift),
+            int32(v.shift) + QUOTIENT_FRACTION,
+            v.form == "log2",
+            v.guard,
+            v.output_bits,
+            tuple(self._output_index.get(name, -1) for name in shown),
+            numbers,
+            regions,
+            masked,
+        )
+        self._shared.add(values.name)
+
+    def gather(self, unit: Unit) -> None:
+        """Tokens in another order."""
+        node, op = unit.nodes[0], unit.operator
+        assert isinstance(op, GatherTokens)
+        source, fill = self._at(node.inputs[0]), np.ascontiguousarray(op.fill.astype(np.int16))
+        self.plan.gather([node.name], source, self._new(node.name), int32(op.index.ravel()), fill)
+
+    def constant(self, unit: Unit) -> None:
+        """Tokens that are the same for every image."""
+        node, op = unit.nodes[0], unit.operator
+        assert isinstance(op, ConstantTokens)
+        out = self._new(node.name)
+        self.plan.constant_rows([node.name], out, op.tokens.astype(np.int16).ravel(), len(op.tokens))
+        self._shared.add(node.name)
 
     def lookup(self, unit: Unit) -> None:
         """A table on its own."""
@@ -360,6 +421,8 @@ EMITTERS: dict[type, Callable[[PlanBuilder, Unit], None]] = {
     Lookup: PlanBuilder.lookup,
     Add: PlanBuilder.add,
     Affine: PlanBuilder.affine,
+    GatherTokens: PlanBuilder.gather,
+    ConstantTokens: PlanBuilder.constant,
     SelectToken: PlanBuilder.select,
     SumTokens: PlanBuilder.token_sum,
 }

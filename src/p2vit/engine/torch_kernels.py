@@ -16,11 +16,14 @@ from p2vit.numerics import (
     Affine,
     AssembleTokens,
     AttentionValues,
+    ConstantTokens,
+    GatherTokens,
     LayerNorm,
     Linear,
     Lookup,
     Operator,
     Patchify,
+    ScoreBias,
     Scores,
     SelectToken,
     Softmax,
@@ -107,10 +110,12 @@ def matmul(x: Tensor, weight: Tensor, weight_float: Any) -> Tensor:
     return total
 
 
-def heads_first(x: Tensor, heads: int) -> Tensor:
-    """[B, N, H·D] → [B, H, N, D]."""
+def heads_first(x: Tensor, heads: int, windows: int = 1) -> Tensor:
+    """[B, W·N, H·D] → [B, H, W, N, D], or [B, H, N, D] for one window."""
     batch, tokens, channels = x.shape
-    return x.view(batch, tokens, heads, channels // heads).transpose(1, 2)
+    if windows == 1:
+        return x.view(batch, tokens, heads, channels // heads).transpose(1, 2)
+    return x.view(batch, windows, tokens // windows, heads, channels // heads).permute(0, 3, 1, 2, 4)
 
 
 @singledispatch
@@ -183,13 +188,24 @@ def _(operator: LayerNorm, inputs: list[Tensor], parameters: Parameters) -> Tens
 
 @compute.register
 def _(operator: Scores, inputs: list[Tensor], parameters: Parameters) -> Tensor:
-    q, k = (heads_first(x, operator.heads).float() for x in inputs)
+    q, k = (heads_first(x, operator.heads, operator.windows).float() for x in inputs)
     size = EXACT_FLOAT32 // (128 * 128)
     parts = [
         (q[..., i : i + size] @ k[..., i : i + size].transpose(-1, -2)).to(torch.int32)
         for i in range(0, operator.head_dim, size)
     ]
-    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0, dtype=torch.int32)
+    products = parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0, dtype=torch.int32)
+    return products.reshape(*products.shape[:2], -1, products.shape[-1])
+
+
+@compute.register
+def _(operator: ScoreBias, inputs: list[Tensor], parameters: Parameters) -> Tensor:
+    keys = inputs[0].shape[-1]
+    scores = inputs[0].unflatten(2, (-1, keys)) + parameters.int32("bias")[:, None]
+    if operator.mask is not None:
+        mask = parameters.made("mask", lambda: torch.from_numpy(operator.mask))
+        scores = torch.where(mask, parameters.int32("masked")[:, None, None, None], scores)
+    return scores.flatten(2, 3)
 
 
 @compute.register
@@ -216,13 +232,17 @@ def softmax_codes() -> Tensor:
 @compute.register
 def _(operator: AttentionValues, inputs: list[Tensor], parameters: Parameters) -> Tensor:
     codes, v = inputs
+    batch, heads, rows, keys = codes.shape
+    split = heads_first(v, operator.heads, operator.windows)
+    if operator.windows > 1:
+        codes = codes.view(batch, heads, operator.windows, -1, keys)
     if operator.form == "log2":
         wide = codes.to(torch.int32)
         weights = torch.where(wide <= operator.guard, 1 << (operator.guard - wide).clamp(min=0), 0).double()
-        accumulator = (weights @ heads_first(v, operator.heads).double()).to(torch.int32)
+        accumulator = (weights @ split.double()).to(torch.int32)
         total = weights.sum(dim=-1, keepdim=True).to(torch.int32)
     else:
-        values, weights = heads_first(v, operator.heads).float(), codes.float()
+        values, weights = split.float(), codes.float()
         size = EXACT_FLOAT32 // (255 * 128)
         parts = [
             (weights[..., i : i + size] @ values[..., i : i + size, :]).to(torch.int32)
@@ -234,8 +254,8 @@ def _(operator: AttentionValues, inputs: list[Tensor], parameters: Parameters) -
     reciprocal = torch.div(
         torch.ones_like(total, dtype=torch.int64) << (n + 14), total, rounding_mode="floor"
     ).to(torch.int32)
-    product = shift_round(accumulator, n - 8) * reciprocal
-    merged = product.transpose(1, 2).reshape(v.shape[0], codes.shape[2], -1)
+    product = (shift_round(accumulator, n - 8) * reciprocal).view(batch, heads, rows, -1)
+    merged = product.transpose(1, 2).reshape(batch, rows, -1)
     return narrow(shift_round(merged, parameters.int32("shift") + QUOTIENT_FRACTION), operator.output_bits)
 
 
@@ -261,6 +281,23 @@ def _(operator: Add, inputs: list[Tensor], parameters: Parameters) -> Tensor:
 @compute.register
 def _(operator: SelectToken, inputs: list[Tensor], parameters: Parameters) -> Tensor:
     return inputs[0][:, operator.index : operator.index + 1].contiguous()
+
+
+@compute.register
+def _(operator: GatherTokens, inputs: list[Tensor], parameters: Parameters) -> Tensor:
+    (x,) = inputs
+    flat = parameters.made("flat", lambda: as_tensor(operator.index.reshape(-1)))
+    if (operator.index < 0).any():
+        fill = parameters.made(f"fill {x.dtype}", lambda: as_tensor(operator.fill).to(x.dtype))
+        x = torch.cat([x, fill.expand(len(x), 1, -1)], dim=1)
+        flat = parameters.made("wrapped", lambda: torch.where(flat < 0, x.shape[1] - 1, flat))
+    return x.index_select(1, flat).view(len(x), len(operator.index), -1)
+
+
+@compute.register
+def _(operator: ConstantTokens, inputs: list[Tensor], parameters: Parameters) -> Tensor:
+    tokens = parameters.made("tokens", lambda: as_tensor(operator.tokens))
+    return tokens.expand(len(inputs[0]), -1, -1).contiguous()
 
 
 @compute.register

@@ -15,7 +15,7 @@ import numpy as np
 from p2vit.export.metadata import attach_metadata, model_metadata
 from p2vit.export.onnx_graph import OnnxGraph
 from p2vit.export.onnx_integer import LOGITS
-from p2vit.export.qdq.operators import FloatLowering, lower_float
+from p2vit.export.qdq import FloatLowering, lower_float
 from p2vit.export.qdq.values import Activations, FloatValue, QdqForm
 from p2vit.program.graph import PIXELS, IntegerProgram
 

@@ -1,14 +1,16 @@
-"""Plain ViTs that people use, by timm's names, with their preprocessing and their size. Imports no torch."""
+"""ViTs that people use, by timm's names, with their preprocessing and their size. Imports no torch."""
 
 import re
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 from p2vit.errors import ModelError, did_you_mean
-from p2vit.models.config import ViTConfig
+from p2vit.models.config import ModelConfig, ViTConfig
+from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
+Config = TypeVar("Config", bound=ViTConfig | SwinConfig)
 HALF = (0.5, 0.5, 0.5)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -19,6 +21,7 @@ WIDTHS = {
     "small": (384, 12, 6),
     "base": (768, 12, 12),
     "large": (1024, 24, 16),
+    "so400m": (1152, 27, 16),
 }
 
 
@@ -31,7 +34,7 @@ class Architecture:
         preprocessing: Of the usual weights; a loaded model brings its own.
     """
 
-    config: ViTConfig
+    config: ModelConfig
     preprocessing: Preprocessing
 
     @property
@@ -74,7 +77,7 @@ def names(pattern: str = "*") -> list[str]:
     return sorted((name for name in ARCHITECTURES if fnmatchcase(name, pattern)), key=_natural)
 
 
-def with_image_size(config: ViTConfig, image_size: int | tuple[int, int]) -> ViTConfig:
+def with_image_size(config: Config, image_size: int | tuple[int, int]) -> Config:
     """Return the same shape for photos of another size.
 
     Args:
@@ -94,7 +97,7 @@ def with_image_size(config: ViTConfig, image_size: int | tuple[int, int]) -> ViT
         raise ModelError(str(error)) from None
 
 
-def parameters(config: ViTConfig) -> int:
+def parameters(config: ModelConfig) -> int:
     """Count the weights of the canonical form: LayerScale is folded, every token has a position.
 
     Args:
@@ -103,15 +106,20 @@ def parameters(config: ViTConfig) -> int:
     Returns:
         Numbers, biases and norms included.
     """
-    C, hidden = config.embed_dim, config.mlp_dim
-    block = 4 * (C * C + C) + (C * hidden + hidden) + (hidden * C + C) + 4 * C
-    embedding = config.patch_dim * C + C + (config.prefix_tokens + config.tokens) * C
-    norms = 2 * C * (1 + int(config.pre_norm))
-    head = (C + 1) * config.num_classes
-    return embedding + config.depth * block + norms + head
+    C, width = config.embed_dim, config.feature_dim
+    embedding = config.patch_dim * C + C
+    if config.positions:
+        embedding += (config.prefix_tokens + config.tokens) * C
+    norms = 2 * width + 2 * C * int(config.pre_norm)
+    pooling = 0
+    if config.pool == "attention":
+        # As a block without q, and with the query itself.
+        pooling = config.blocks[-1].parameters - (C * C + C) - 2 * C + C
+    head = (width + 1) * config.num_classes
+    return embedding + sum(shape.parameters for shape in config.blocks) + norms + pooling + head
 
 
-def macs(config: ViTConfig) -> int:
+def macs(config: ModelConfig) -> int:
     """Count the multiply-accumulates of one photo: linears and both attention products.
 
     Args:
@@ -121,9 +129,10 @@ def macs(config: ViTConfig) -> int:
         MACs; norms, softmax and activations are not counted.
     """
     C, N = config.embed_dim, config.tokens
-    patches = N - config.prefix_tokens
-    block = 4 * N * C * C + 2 * N * N * C + 2 * N * C * config.mlp_dim
-    return patches * config.patch_dim * C + config.depth * block + C * config.num_classes
+    total = (N - config.prefix_tokens) * config.patch_dim * C + config.feature_dim * config.num_classes
+    if config.pool == "attention":
+        total += 2 * N * C * C + 2 * N * C + C * C + 2 * C * config.blocks[-1].mlp_dim
+    return total + sum(shape.macs for shape in config.blocks)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -149,8 +158,7 @@ def _entry(name: str, width: str, side: int, patch: int, *, crop_pct: float, **m
         embed_dim=dim,
         depth=depth,
         heads=heads,
-        mlp_dim=4 * dim,
-        **more,
+        **{"mlp_dim": 4 * dim, **more},
     )
     return Architecture(config, preprocessing)
 
@@ -164,7 +172,7 @@ def _table() -> list[Architecture]:
     table.append(_entry("deit_base_patch16_384", "base", 384, 16, crop_pct=1.0))
     for width in ("small", "base", "large"):
         table.append(_entry(f"deit3_{width}_patch16_224", width, 224, 16, crop_pct=0.9))
-    for width in WIDTHS:
+    for width in ("tiny", "small", "base", "large"):
         table.append(_entry(f"vit_{width}_patch16_224", width, 224, 16, crop_pct=0.9, **half))
         table.append(_entry(f"vit_{width}_patch16_384", width, 384, 16, crop_pct=1.0, **half))
     for width in ("small", "base", "large"):
@@ -185,6 +193,48 @@ def _table() -> list[Architecture]:
         name = f"vit_base_patch{patch}_clip_quickgelu_224"
         table.append(_entry(name, "base", 224, patch, crop_pct=1.0, activation="quick_gelu", **clip))
         table.append(_entry(f"vit_base_patch{patch}_clip_224", "base", 224, patch, crop_pct=1.0, **clip))
+    siglip: dict[str, Any] = {
+        "mean": HALF,
+        "std": HALF,
+        "class_token": False,
+        "pool": "attention",
+        "activation": "gelu_tanh",
+        "num_classes": 0,
+    }
+    for side in (224, 256, 384):
+        table.append(_entry(f"vit_base_patch16_siglip_{side}", "base", side, 16, crop_pct=1.0, **siglip))
+    table.append(_entry("vit_large_patch16_siglip_256", "large", 256, 16, crop_pct=1.0, **siglip))
+    so400m = {**siglip, "mlp_dim": 4304}
+    for side in (224, 378):
+        table.append(_entry(f"vit_so400m_patch14_siglip_{side}", "so400m", side, 14, crop_pct=1.0, **so400m))
+    table += _swins()
+    return table
+
+
+def _swins() -> list[Architecture]:
+    """Swin-T, S, B and L (Liu et al., table 7)."""
+    sizes = {
+        "tiny": (96, (2, 2, 6, 2), (3, 6, 12, 24)),
+        "small": (96, (2, 2, 18, 2), (3, 6, 12, 24)),
+        "base": (128, (2, 2, 18, 2), (4, 8, 16, 32)),
+        "large": (192, (2, 2, 18, 2), (6, 12, 24, 48)),
+    }
+    table = []
+    for width, shape in sizes.items():
+        for window, side, crop_pct in ((7, 224, 0.9), (12, 384, 1.0)):
+            if window == 12 and width in ("tiny", "small"):
+                continue
+            name = f"swin_{width}_patch4_window{window}_{side}"
+            config = SwinConfig(name, *shape, image_size=(side, side), window=window)
+            preprocessing = Preprocessing(
+                image_size=(side, side),
+                resize="crop",
+                crop_pct=crop_pct,
+                interpolation="bicubic",
+                mean=IMAGENET_MEAN,
+                std=IMAGENET_STD,
+            )
+            table.append(Architecture(config, preprocessing))
     return table
 
 

@@ -2,112 +2,34 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from p2vit.models.config import Activation, ViTConfig
+from p2vit.models.config import ModelConfig
+from p2vit.models.layers import AttentionPool, Block, activate
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
-
-def activate(x: Tensor, kind: Activation) -> Tensor:
-    """Apply an MLP activation by its name in `ViTConfig`.
-
-    Args:
-        x: Float, any shape.
-        kind: ``gelu`` (erf), ``gelu_tanh``, or ``quick_gelu`` (x · sigmoid(1.702 x)).
-
-    Returns:
-        Float, shape of ``x``.
-    """
-    if kind == "quick_gelu":
-        return x * torch.sigmoid(1.702 * x)
-    return F.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
-
-
-class Block(nn.Module):
-    """One encoder block: x + attention(norm1(x)), then x + mlp(norm2(x)).
-
-    Usable alone: quantization works block by block.
-    """
-
-    def __init__(self, config: ViTConfig) -> None:
-        super().__init__()
-        C, hidden = config.embed_dim, config.mlp_dim
-        self.heads = config.heads
-        self.activation = config.activation
-        self.norm1 = nn.LayerNorm(C, eps=config.norm_eps)
-        self.q = nn.Linear(C, C)
-        self.k = nn.Linear(C, C)
-        self.v = nn.Linear(C, C)
-        self.proj = nn.Linear(C, C)
-        self.norm2 = nn.LayerNorm(C, eps=config.norm_eps)
-        self.fc1 = nn.Linear(C, hidden)
-        self.fc2 = nn.Linear(hidden, C)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block.
-
-        Args:
-            x: Float [B, tokens, C], the residual stream.
-
-        Returns:
-            Float [B, tokens, C].
-        """
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-    def attention(self, x: Tensor) -> Tensor:
-        """Attend, on an input that is already normalised; the residual is not added.
-
-        Args:
-            x: Float [B, tokens, C].
-
-        Returns:
-            Float [B, tokens, C].
-        """
-        q, k, v = (self.split_heads(linear(x)) for linear in (self.q, self.k, self.v))
-        return self.proj(self.merge_heads(F.scaled_dot_product_attention(q, k, v)))
-
-    def mlp(self, x: Tensor) -> Tensor:
-        """Run the MLP, on an input that is already normalised; the residual is not added.
-
-        Args:
-            x: Float [B, tokens, C].
-
-        Returns:
-            Float [B, tokens, C].
-        """
-        return self.fc2(activate(self.fc1(x), self.activation))
-
-    def split_heads(self, x: Tensor) -> Tensor:
-        """[B, tokens, C] to [B, heads, tokens, head_dim]; head h owns channels h·head_dim and up."""
-        B, N, C = x.shape
-        return x.reshape(B, N, self.heads, C // self.heads).transpose(1, 2)
-
-    @staticmethod
-    def merge_heads(x: Tensor) -> Tensor:
-        """[B, heads, tokens, head_dim] back to [B, tokens, C]."""
-        B, H, N, D = x.shape
-        return x.transpose(1, 2).reshape(B, N, H * D)
+__all__ = ["AttentionPool", "Block", "CanonicalViT", "activate"]
 
 
 class CanonicalViT(nn.Module):
-    """A plain ViT from uint8 pixels to logits, with everything foldable folded.
+    """A ViT from uint8 pixels to logits, with everything foldable folded.
 
     LayerScale is inside ``proj`` and ``fc2``, query, key and value are three separate linears, the patch
     embedding is one linear over patches flattened in (row, column, channel) order, and every token has a row
-    in ``position`` (zeros where the source model has none).
+    in ``position`` (zeros where the source model has none; no rows at all in Swin, whose blocks have position
+    biases instead).
 
     Attributes:
         config: The shape.
         mean: Buffer, float [3], in units of 255.
         std: Buffer, float [3], in units of 255.
         patch_embed: Linear, patch_dim -> C.
-        prefix: Parameter [prefix_tokens, C]: class token, then registers.
-        position: Parameter [tokens, C], added to prefix and patch tokens.
+        prefix: Parameter [prefix_tokens, C]: class token, then registers; None in Swin.
+        position: Parameter [tokens, C], added to prefix and patch tokens; None in Swin.
         pre_norm: LayerNorm after the embedding, or None.
         blocks: `Block` × depth.
         norm: Last LayerNorm.
-        head: Linear, C -> num_classes, or None.
+        attention_pool: Pooling head of SigLIP, or None.
+        head: Linear, feature_dim -> num_classes, or None.
     """
 
     mean: Tensor
@@ -115,7 +37,7 @@ class CanonicalViT(nn.Module):
 
     def __init__(
         self,
-        config: ViTConfig,
+        config: ModelConfig,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
     ) -> None:
@@ -125,12 +47,16 @@ class CanonicalViT(nn.Module):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
         self.patch_embed = nn.Linear(config.patch_dim, C)
-        self.prefix = nn.Parameter(torch.zeros(config.prefix_tokens, C))
-        self.position = nn.Parameter(torch.zeros(config.tokens, C))
+        self.prefix = nn.Parameter(torch.zeros(config.prefix_tokens, C)) if config.positions else None
+        self.position = nn.Parameter(torch.zeros(config.tokens, C)) if config.positions else None
         self.pre_norm = nn.LayerNorm(C, eps=config.norm_eps) if config.pre_norm else None
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(C, eps=config.norm_eps)
-        self.head = nn.Linear(C, config.num_classes) if config.num_classes else None
+        self.blocks = nn.ModuleList(Block(shape, config.activation, config.norm_eps) for shape in config.blocks)
+        width = config.feature_dim
+        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.attention_pool: AttentionPool | None = None
+        if config.pool == "attention":
+            self.attention_pool = AttentionPool(config.blocks[-1], config.activation, config.norm_eps)
+        self.head = nn.Linear(width, config.num_classes) if config.num_classes else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Run the whole model.
@@ -162,7 +88,7 @@ class CanonicalViT(nn.Module):
             pixels: uint8 [B, H, W, 3], RGB.
 
         Returns:
-            Float [B, tokens, C].
+            Float [B, tokens, C] of the last block.
         """
         x = self.embed(pixels)
         for block in self.blocks:
@@ -179,7 +105,8 @@ class CanonicalViT(nn.Module):
             Float [B, tokens, C].
         """
         x = self.patch_embed(self.patches(pixels))
-        x = torch.cat([self.prefix.expand(len(x), -1, -1), x], dim=1) + self.position
+        if self.prefix is not None and self.position is not None:
+            x = torch.cat([self.prefix.expand(len(x), -1, -1), x], dim=1) + self.position
         return x if self.pre_norm is None else self.pre_norm(x)
 
     def patches(self, pixels: Tensor) -> Tensor:
@@ -216,6 +143,8 @@ class CanonicalViT(nn.Module):
         """
         if self.config.pool == "token":
             return self.norm(x[:, 0])  # LayerNorm works row by row: pooling first is the same and cheaper
+        if self.attention_pool is not None:
+            return self.attention_pool(self.norm(x))
         patches = x[:, self.config.prefix_tokens :]
         if self.config.pool_before_norm:
             return self.norm(patches.mean(dim=1))

@@ -1,10 +1,13 @@
 """Shape of a plain Vision Transformer, without weights. Importable without torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+from p2vit.models.swin_config import SwinConfig
+from p2vit.models.windows import BlockShape
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
-Pool = Literal["token", "avg"]
+Pool = Literal["token", "avg", "attention"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class ViTConfig:
         class_token: Whether a class token is prepended.
         register_tokens: Number of register tokens after the class token.
         activation: MLP activation; ``gelu`` is the exact (erf) function.
-        pool: ``token`` takes the first token, ``avg`` the mean over the patch tokens.
+        pool: ``token`` takes the first token, ``avg`` the mean over the patch tokens; in ``attention`` (SigLIP)
+            a learned query attends to all tokens after the last LayerNorm, and an MLP follows.
         pre_norm: LayerNorm right after the embedding (CLIP).
         pool_before_norm: Average first, then the last LayerNorm (timm's ``fc_norm`` models).
         norm_eps: Epsilon of every LayerNorm.
@@ -48,6 +52,8 @@ class ViTConfig:
     pool_before_norm: bool = False
     norm_eps: float = 1e-6
 
+    positions: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         """Check that the shape is one a ViT can have.
 
@@ -66,6 +72,8 @@ class ViTConfig:
             )
         if self.pool == "token" and not self.class_token:
             raise ValueError(f"{self.name}: pool 'token' needs a class token; use pool 'avg'")
+        if self.pool == "attention" and self.prefix_tokens:
+            raise ValueError(f"{self.name}: pool 'attention' with class or register tokens is not supported")
 
     @property
     def head_dim(self) -> int:
@@ -91,3 +99,22 @@ class ViTConfig:
     def patch_dim(self) -> int:
         """Numbers in one patch: patch_size² × 3."""
         return self.patch_size**2 * 3
+
+    @property
+    def blocks(self) -> tuple[BlockShape, ...]:
+        """Shape of every block; all are alike."""
+        return (BlockShape(self.embed_dim, self.heads, self.mlp_dim, self.tokens),) * self.depth
+
+    @property
+    def feature_dim(self) -> int:
+        """Channels of the feature."""
+        return self.embed_dim
+
+    @property
+    def pooled_tokens(self) -> int:
+        """Patch tokens, which an average pool averages."""
+        return self.grid[0] * self.grid[1]
+
+
+#: Any shape that the canonical form has.
+ModelConfig = ViTConfig | SwinConfig

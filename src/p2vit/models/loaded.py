@@ -9,7 +9,7 @@ from torch import Tensor
 
 from p2vit.errors import ModelError, some
 from p2vit.models.canonical import CanonicalViT
-from p2vit.models.config import ViTConfig
+from p2vit.models.config import ModelConfig
 from p2vit.program.preprocessing import Preprocessing
 
 
@@ -27,7 +27,7 @@ class FloatModel:
     """
 
     module: CanonicalViT
-    config: ViTConfig
+    config: ModelConfig
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     source: str
@@ -35,7 +35,7 @@ class FloatModel:
 
 
 def assemble(
-    config: ViTConfig,
+    config: ModelConfig,
     state: Mapping[str, Tensor],
     preprocessing: Preprocessing,
     *,
@@ -61,7 +61,7 @@ def assemble(
     wanted = {name: value.shape for name, value in module.named_parameters()}
     problems = [f"missing: {some(sorted(set(wanted) - set(state)))}"] if set(wanted) - set(state) else []
     if extra := sorted(set(state) - set(wanted)):
-        problems.append(f"not part of a plain ViT: {some(extra)}")
+        problems.append(f"not part of it: {some(extra)}")
     both = [name for name in wanted if name in state]
     for name in both:
         if state[name].shape != wanted[name]:

@@ -6,9 +6,11 @@ division in this package; a test keeps it so.
 
 from p2vit.numerics.attention import AttentionValues, Scores
 from p2vit.numerics.elementwise import Add, Affine, Lookup
+from p2vit.numerics.gather import ConstantTokens, GatherTokens
 from p2vit.numerics.layernorm import LayerNorm
 from p2vit.numerics.linear import Linear
 from p2vit.numerics.operator import Bounds, Operator
+from p2vit.numerics.score_bias import ScoreBias
 from p2vit.numerics.softmax import Softmax
 from p2vit.numerics.tokens import AssembleTokens, Patchify, SelectToken, SumTokens
 
@@ -28,6 +30,9 @@ OPERATORS: dict[str, type[Operator]] = {
         SelectToken,
         SumTokens,
         Affine,
+        GatherTokens,
+        ConstantTokens,
+        ScoreBias,
     )
 }
 
@@ -38,11 +43,14 @@ __all__ = [
     "AssembleTokens",
     "AttentionValues",
     "Bounds",
+    "ConstantTokens",
+    "GatherTokens",
     "LayerNorm",
     "Linear",
     "Lookup",
     "Operator",
     "Patchify",
+    "ScoreBias",
     "Scores",
     "SelectToken",
     "Softmax",

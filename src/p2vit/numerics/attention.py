@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from p2vit.numerics.linear import integer_matmul
-from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
+from p2vit.numerics.operator import INT8, OMITTED, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import (
     IntArray,
     Range,
@@ -22,23 +22,26 @@ from p2vit.numerics.rounding import (
 QUOTIENT_FRACTION = 22
 
 
-def split_heads(x: IntArray, heads: int) -> IntArray:
-    """[B, N, H·D] → [B, H, N, D]."""
+def split_heads(x: IntArray, heads: int, windows: int = 1) -> IntArray:
+    """[B, W·N, H·D] → [B, H, W, N, D]."""
     batch, tokens, channels = x.shape
-    return x.reshape(batch, tokens, heads, channels // heads).transpose(0, 2, 1, 3)
+    split = x.reshape(batch, windows, tokens // windows, heads, channels // heads)
+    return split.transpose(0, 3, 1, 2, 4)
 
 
 @dataclass(frozen=True, eq=False)
 class Scores(Operator):
     """``s = q · kᵀ`` per head, the int32 accumulator itself.
 
-    1/√d is an exponent for d = 64 (and 16, 256), and folded into Wq otherwise. Exact.
+    1/√d is an exponent for d = 64 (and 16, 256), and folded into Wq otherwise. Exact. With windows, tokens
+    stand window by window, and a query meets the keys of its own window only.
 
     Attributes:
         heads: H.
         head_dim: D.
         scale_exponent: The part of 1/√d that is a power of two and left to the exponent: −3 for d = 64.
             Nothing is computed with it; the scores' exponent is the queries' + the keys' + this.
+        windows: W, independent groups of tokens, all of one size.
     """
 
     arity: ClassVar[int] = 2
@@ -47,6 +50,7 @@ class Scores(Operator):
     heads: int
     head_dim: int
     scale_exponent: int = 0
+    windows: int = field(default=1, metadata=OMITTED)
 
     def validate(self) -> None:
         """Check the sizes.
@@ -59,14 +63,16 @@ class Scores(Operator):
         expect(
             -16 <= self.scale_exponent <= 0, f"scale_exponent is {self.scale_exponent}; allowed are −16 to 0"
         )
+        expect(self.windows >= 1, f"windows is {self.windows}; allowed are 1 and more")
 
     def compute(self, *inputs: IntArray) -> IntArray:
-        """q, k: int8 [B, N, H·D] → int32 [B, H, N, N]."""
-        q, k = (split_heads(x, self.heads) for x in inputs)
-        return integer_matmul(q, k.swapaxes(-1, -2)).astype(np.int32)
+        """q: int8 [B, W·N, H·D], k: int8 [B, W·M, H·D] → int32 [B, H, W·N, M]."""
+        q, k = (split_heads(x, self.heads, self.windows) for x in inputs)
+        products = integer_matmul(q, k.swapaxes(-1, -2)).astype(np.int32)
+        return products.reshape(*products.shape[:2], -1, products.shape[-1])
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """[N, H·D], [M, H·D] → [H, N, M]."""
+        """[W·N, H·D], [W·M, H·D] → [H, W·N, M]."""
         q, k = shapes
         channels = self.heads * self.head_dim
         for name, shape in (("queries", q), ("keys", k)):
@@ -74,7 +80,10 @@ class Scores(Operator):
                 len(shape) == 2 and shape[1] == channels,
                 f"{name} have shape {list(shape)}; expected [tokens, {channels}]",
             )
-        return (self.heads, q[0], k[0])
+            expect(
+                shape[0] % self.windows == 0, f"{shape[0]} {name} do not divide into {self.windows} windows"
+            )
+        return (self.heads, q[0], k[0] // self.windows)
 
     def output_format(self) -> tuple[int, bool]:
         """int32."""
@@ -111,6 +120,7 @@ class AttentionValues(Operator):
         form: ``linear`` or ``log2``, as the softmax before it.
         guard: ``log2`` only: code c stands for 2^(guard − c), and for 0 where c > guard; 8 to 15.
         output_bits: 8 or 16.
+        windows: W, as in the scores before it.
     """
 
     arity: ClassVar[int] = 2
@@ -121,6 +131,7 @@ class AttentionValues(Operator):
     form: Literal["linear", "log2"] = "linear"
     guard: int = 15
     output_bits: int = 8
+    windows: int = field(default=1, metadata=OMITTED)
 
     def validate(self) -> None:
         """Check shapes and ranges.
@@ -132,6 +143,7 @@ class AttentionValues(Operator):
         expect(8 <= self.guard <= 15, f"guard is {self.guard}; allowed are 8 to 15")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
         expect(self.heads >= 1, f"heads is {self.heads}; allowed are 1 and more")
+        expect(self.windows >= 1, f"windows is {self.windows}; allowed are 1 and more")
         expect(
             self.shift.ndim == 1 and self.shift.size > 0 and self.shift.size % self.heads == 0,
             f"shift has shape {self.shift.shape}; expected one per channel of {self.heads} heads",
@@ -147,28 +159,32 @@ class AttentionValues(Operator):
         return np.where(wide <= self.guard, np.int64(1) << np.maximum(self.guard - wide, 0), 0)
 
     def compute(self, *inputs: IntArray) -> IntArray:
-        """codes: uint8 [B, H, N, M], v: int8 [B, M, H·D] → int8 [B, N, H·D]."""
+        """codes: uint8 [B, H, W·N, M], v: int8 [B, W·M, H·D] → int8 [B, W·N, H·D]."""
         codes, v = inputs
-        weights = self.weights_of(codes)
-        accumulator = integer_matmul(weights, split_heads(v, self.heads)).astype(np.int64)
+        batch, heads, rows, keys = codes.shape
+        weights = self.weights_of(codes).reshape(batch, heads, self.windows, -1, keys)
+        products = integer_matmul(weights, split_heads(v, self.heads, self.windows)).astype(np.int64)
+        accumulator, weights = products.reshape(batch, heads, rows, -1), weights.reshape(codes.shape)
         total = weights.sum(axis=-1, keepdims=True)
         n = bit_length(total)
         reciprocal = (np.int64(1) << (n + 14)) // total
         reduced = shift_round(accumulator, n - 8)
-        merged = (reduced * reciprocal).transpose(0, 2, 1, 3).reshape(v.shape[0], codes.shape[2], -1)
+        merged = (reduced * reciprocal).transpose(0, 2, 1, 3).reshape(batch, rows, -1)
         return requantize(merged, QUOTIENT_FRACTION + self.shift.astype(np.int64), self.output_bits)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """[H, N, M], [M, H·D] → [N, H·D]."""
+        """[H, W·N, M], [W·M, H·D] → [W·N, H·D]."""
         codes, v = shapes
+        windows = f"{self.windows} · " if self.windows > 1 else ""
         expect(
             len(codes) == 3
             and len(v) == 2
-            and codes[2] == v[0]
+            and codes[2] * self.windows == v[0]
+            and codes[1] % self.windows == 0
             and codes[0] == self.heads
             and v[1] == self.shift.size,
             f"codes have shape {list(codes)} and values {list(v)}; "
-            f"expected [{self.heads}, queries, keys] and [keys, {self.shift.size}]",
+            f"expected [{self.heads}, {windows}queries, keys] and [{windows}keys, {self.shift.size}]",
         )
         return (codes[1], v[1])
 

@@ -18,6 +18,9 @@ UINT16 = {"dtype": "uint16"}
 INT32_ARRAY = {"dtype": "int32"}
 #: An array whose dtype depends on another parameter; the operator's own ``validate`` checks it.
 ANY_INTEGER = {"dtype": ""}
+#: A parameter that files leave out where it has its default: programs from before it was there read, and hash,
+#: as ever.
+OMITTED = {"omitted": True}
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ class Operator(ABC):
     def scalar_fields(cls) -> tuple[str, ...]:
         """Names of the parameters that are a single integer or a text."""
         return tuple(field.name for field in fields(cls) if "dtype" not in field.metadata)
+
+    @classmethod
+    def omitted_fields(cls) -> dict[str, Any]:
+        """Parameters that a file leaves out where they have their default: name → default."""
+        return {field.name: field.default for field in fields(cls) if "omitted" in field.metadata}
 
     def validate(self) -> None:  # noqa: B027 - nothing to check is a fine default
         """Check that the parameters fit together.

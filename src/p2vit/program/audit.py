@@ -15,6 +15,7 @@ from p2vit.program.check import structure_problems
 from p2vit.program.exponents import fractional_exponents, scale_problems
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import PIXELS, IntegerProgram, Node
+from p2vit.program.masks import mask_problems
 from p2vit.program.ranges import NodeRanges, proven_ranges
 
 #: Width that every register must fit.
@@ -96,6 +97,7 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
                 f"{name}: its {register} can reach {low}..{high}, which {REGISTER_BITS} bits do not hold; "
                 "use fewer weight bits, fewer inputs or a coarser exponent"
             )
+    problems += mask_problems(program, ranges)
     float_ops = 0
     if not any(reach.overflows for reach in ranges.values()):
         # Running what overflows would only measure the wrap-around.

@@ -113,6 +113,7 @@ def describe(program: IntegerProgram) -> tuple[dict[str, Any], dict[str, IntArra
 def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
     """One node as JSON values; its arrays are added to ``arrays``."""
     operator = node.operator
+    omitted = operator.omitted_fields()
     records = {}
     for name in operator.array_fields():
         value: IntArray = getattr(operator, name)
@@ -123,7 +124,11 @@ def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> 
         "name": node.name,
         "operator": type(operator).__name__,
         "inputs": list(node.inputs),
-        "scalars": {name: getattr(operator, name) for name in operator.scalar_fields()},
+        "scalars": {
+            name: getattr(operator, name)
+            for name in operator.scalar_fields()
+            if name not in omitted or getattr(operator, name) != omitted[name]
+        },
         "arrays": records,
         "output": describe_tensor(spec, arrays),
     }
@@ -196,7 +201,7 @@ class Rebuilder:
             )
         kind = OPERATORS[record.operator]
         for what, given, wanted in (
-            ("scalars", set(record.scalars), set(kind.scalar_fields())),
+            ("scalars", set(record.scalars) | set(kind.omitted_fields()), set(kind.scalar_fields())),
             ("arrays", set(record.arrays), set(kind.array_fields())),
         ):
             if given != wanted:

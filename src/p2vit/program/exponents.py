@@ -15,11 +15,14 @@ from p2vit.numerics import (
     Affine,
     AssembleTokens,
     AttentionValues,
+    ConstantTokens,
+    GatherTokens,
     LayerNorm,
     Linear,
     Lookup,
     Operator,
     Patchify,
+    ScoreBias,
     Scores,
     SelectToken,
     Softmax,
@@ -184,6 +187,13 @@ def _(operator: Scores, inputs: list[TensorSpec], output: TensorSpec) -> Iterato
 
 
 @relations.register
+def _(operator: ScoreBias, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    # The bias was rounded at the scores' exponent.
+    yield Relation("exponent of the biased scores", head_exponents(output), head_exponents(inputs[0]))
+    yield from no_offset(inputs[0], output)
+
+
+@relations.register
 def _(operator: Softmax, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
     yield Relation("shift", operator.shift.astype(np.int64), DISTANCE_EXPONENT - head_exponents(inputs[0]))
     yield from no_offset(inputs[0], output)
@@ -220,6 +230,20 @@ def _(operator: Add, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[R
 def _(operator: SelectToken, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
     yield same("exponent of the token", output, inputs[0])
     yield Relation("offset of the token", np.asarray(output.offset), np.asarray(inputs[0].offset))
+
+
+@relations.register
+def _(operator: GatherTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    expected = np.tile(channel_exponents(inputs[0]), operator.index.shape[1])
+    yield Relation("exponent of the gathered tokens", channel_exponents(output), expected)
+    offsets = np.tile(channel_offsets(inputs[0]), operator.index.shape[1])
+    yield Relation("offset of the gathered tokens", channel_offsets(output), offsets)
+
+
+@relations.register
+def _(operator: ConstantTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    # Constants are at whatever exponent they were rounded at; nothing of the input is in them.
+    yield from no_offset(output)
 
 
 @relations.register

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import Block, activate
+from p2vit.models.canonical import AttentionPool, Block, activate
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
@@ -50,11 +51,11 @@ class FloatTwin:
     """The float model's own block and residual stream, which rounding of narrow weights aims at.
 
     Attributes:
-        block: The float block.
+        block: The float block, or the pooling head, whose MLP half is a block's.
         stream: Float32 [photos, N, C], moved along with the quantized model's; updated in place.
     """
 
-    block: Block
+    block: Block | AttentionPool
     stream: Stream
 
 
@@ -65,7 +66,7 @@ class BlockQuantizer:
     Attributes:
         name: ``blocks.3``.
         folded: Float layers with everything foldable folded.
-        block: Heads, epsilon, activation, and the residual grids ``branch1``, ``add1``, ``branch2``, ``add2`` set.
+        block: Shape, epsilon, activation, and the residual grids ``branch1``, ``add1``, ``branch2``, ``add2`` set.
         config: The method.
         importance: float32 [N], weight of each token in statistics and verdicts.
         wanted: float64 [2, C], weighted mean of the float model's stream after the block's two adds.
@@ -93,6 +94,52 @@ class BlockQuantizer:
         self.attention()
         self.mlp()
         return self.block
+
+    def merge(self, before: Stream, exact: Stream | None, wanted: Tensor) -> None:
+        """Quantize patch merging and fill this stage's streams from those of the stage before.
+
+        Args:
+            before: The quantized model's stream, float32 [photos, T, C].
+            exact: The float model's; None where there is no twin.
+            wanted: float64 [2·C], weighted mean of the float model's stream after merging.
+        """
+        block, config = self.block, self.config
+        source = self.folded.layers["reduction"]
+
+        def normal(index: int) -> Tensor:
+            return normalise(block.gathered(before[index]), block.epsilon)
+
+        seen = Ranges.merge(self.each(lambda i: Ranges.of(normal(i))))
+        block.grids["merge"] = norm_grid(seen, [source], config, ALPHA_MLP)
+        if config.scales == "pot" and config.criterion != "range":
+            probe = torch.cat([normal(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
+            candidates = tensor_candidates(block.grids["merge"], probe)
+
+            def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
+                return F.linear(x if trial is None else trial["merge"].fake(x), source.weight)
+
+            if config.criterion == "tensor":
+                block.grids["merge"] = candidates[-1]
+            else:
+                error = self.output_error(output, list(probe.split(1)))
+                block.grids.update(choose([{"merge": grid} for grid in candidates], error))
+        target = None
+        if self.twin is not None and exact is not None:
+            twin, merging = self.twin, getattr(self.twin.block, "merge", None)
+            assert merging is not None
+
+            def advance(index: int) -> None:
+                twin.stream[index] = merging(exact[index])
+
+            self.each(advance)
+            target = twin.stream.__getitem__
+        statistics = self.statistics(normal, block.grids["merge"], target)
+        self.layer("merge.reduction", block.grids["merge"], statistics, wanted)
+
+        def move(index: int) -> None:
+            self.stream[index] = block.merged(before[index])
+
+        self.each(move)
 
     def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
         """Run a task for every batch."""
@@ -124,7 +171,7 @@ class BlockQuantizer:
         twin = self.twin
         return None if twin is None else lambda i: normalise(twin.stream[i], self.block.epsilon)
 
-    def advance_twin(self, half: Callable[[Block, Tensor], Tensor]) -> Callable[[int], Tensor] | None:
+    def advance_twin(self, half: Callable[[Any, Tensor], Tensor]) -> Callable[[int], Tensor] | None:
         """Move the float stream through half a block; what a branch has to add to get there from the quantized one."""
         twin = self.twin
         if twin is None:
@@ -204,7 +251,11 @@ class BlockQuantizer:
             normal = self.normal(index)
             return tuple(Ranges.of(F.linear(normal, layers[n].weight, layers[n].bias)) for n in "qkv")
 
+        padding = self.block.shape.windows is not None and self.block.shape.windows.padding
+
         parts = self.workers.map(ranges, self.stream.batches)
+        if padding:
+            parts.append(tuple(Ranges.of(self.folded.fills[name]) for name in "qkv"))
         q, k, v = (Ranges.merge(list(column)) for column in zip(*parts, strict=True))
         if not config.separate_qkv:
             magnitude = torch.cat([seen.magnitude for seen in (q, k, v)])
@@ -243,7 +294,13 @@ class BlockQuantizer:
             if trial is not None:
                 out = {n: trial[n].fake(out[n]) for n in "qkv"}
             form = None if trial is None else self.config.softmax
-            mixed = attend(out["q"], out["k"], out["v"], block.heads, block.score_exponent, form)
+            if block.inside is not None:
+                out = {n: block.inside.gather(out[n], block.inside.fills[n]) for n in "qkv"}
+            mixed = attend(
+                out["q"], out["k"], out["v"], block.heads, block.score_exponent, form, block.inside
+            )
+            if block.inside is not None:
+                mixed = block.inside.scatter(mixed)
             return F.linear(mixed, layers["proj"].weight)
 
         error = self.output_error(output, list(probe.split(1)))

@@ -1,12 +1,12 @@
 """Exact folds, before anything is quantized: what a layer can absorb of its neighbours."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from p2vit.models.canonical import Block, CanonicalViT
+from p2vit.models.canonical import AttentionPool, Block, CanonicalViT
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,16 @@ class FoldedBlock:
     """Linear layers of one block behind normalisations that have neither gain nor bias.
 
     Attributes:
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``.
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; ``reduction`` where patches are merged before it.
         score_exponent: log2 of the factor that scores still get: −3 for head dim 64; 0 where 1/√d is in ``q``.
+        score_bias: float32 [H, n, n], relative position bias of a window, or None.
+        fills: What pads a window in ``q``, ``k`` and ``v``: float32 [C] each; empty without windows.
     """
 
     layers: dict[str, Affine]
     score_exponent: int
+    score_bias: Tensor | None = None
+    fills: dict[str, Tensor] = field(default_factory=dict)
 
 
 def fold_norm(linear: nn.Linear, norm: nn.LayerNorm) -> Affine:
@@ -40,19 +44,39 @@ def fold_norm(linear: nn.Linear, norm: nn.LayerNorm) -> Affine:
     return Affine(linear.weight * norm.weight, linear.bias + linear.weight @ norm.bias)
 
 
-def fold_block(block: Block, head_dim: int) -> FoldedBlock:
+def fold_block(block: Block) -> FoldedBlock:
     """Fold a block's LayerNorm gains and biases, and 1/√d where it is no power of two."""
     layers = {name: fold_norm(getattr(block, name), block.norm1) for name in ("q", "k", "v")}
     layers["fc1"] = fold_norm(block.fc1, block.norm2)
     for name in ("proj", "fc2"):
         linear = getattr(block, name)
         layers[name] = Affine(linear.weight, linear.bias)
-    exponent = -math.log2(head_dim) / 2
-    if exponent == round(exponent):
-        return FoldedBlock(layers, round(exponent))
-    factor = head_dim**-0.5
+    if block.merge is not None:
+        layers["reduction"] = fold_norm(block.merge.reduction, block.merge.norm)
+    exponent, factor = score_factor(block.shape.head_dim)
     layers["q"] = Affine(layers["q"].weight * factor, layers["q"].bias * factor)
-    return FoldedBlock(layers, 0)
+    if block.shape.windows is None:
+        return FoldedBlock(layers, exponent)
+    # The linears read zeros where a window is padded, not the norm's bias.
+    fills = {"q": block.q.bias * factor, "k": block.k.bias, "v": block.v.bias}
+    return FoldedBlock(layers, exponent, block.score_bias(), fills)
+
+
+def fold_pool(pool: AttentionPool, norm: nn.LayerNorm) -> FoldedBlock:
+    """Fold the last LayerNorm into a pooling head; its query is ``fills["q"]``."""
+    layers = {name: fold_norm(getattr(pool, name), norm) for name in ("k", "v")}
+    layers["fc1"] = fold_norm(pool.fc1, pool.norm2)
+    for name in ("proj", "fc2"):
+        linear = getattr(pool, name)
+        layers[name] = Affine(linear.weight, linear.bias)
+    exponent, factor = score_factor(len(pool.query) // pool.heads)
+    return FoldedBlock(layers, exponent, fills={"q": pool.query * factor})
+
+
+def score_factor(head_dim: int) -> tuple[int, float]:
+    """1/√d as (log2 of what scores still get, what is folded into the queries)."""
+    exponent = -math.log2(head_dim) / 2
+    return (round(exponent), 1.0) if exponent == round(exponent) else (0, head_dim**-0.5)
 
 
 def fold_pixels(model: CanonicalViT) -> Affine:

@@ -14,9 +14,12 @@ from p2vit.numerics import (
     Add,
     AssembleTokens,
     AttentionValues,
+    ConstantTokens,
+    GatherTokens,
     Linear,
     Lookup,
     Patchify,
+    ScoreBias,
     Scores,
     SelectToken,
     Softmax,
@@ -25,14 +28,15 @@ from p2vit.numerics import (
 from p2vit.numerics.rounding import storage_dtype
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
+from p2vit.program.masks import LARGEST_DISTANCE
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.quant.grid import Grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
-from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT
+from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT, guard_of
 from p2vit.quant.weights import QuantizedLinear
 
-#: int32 holds that many keys of log2 codes with 15 guard bits: 128 · 2^15 · 511 < 2^31.
-KEYS_AT_FULL_GUARD = 511
+#: Scores of int8 queries and keys are at most this times the channels of a head.
+LARGEST_PRODUCT = 1 << 14
 
 
 def whole(values: Tensor, dtype: str) -> NDArray:
@@ -80,6 +84,24 @@ def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
     return Add(left, np.zeros(1, np.int8), shift, after.bits)
 
 
+def score_bias(block: QuantizedBlock, shift: NDArray) -> ScoreBias:
+    """Bias and mask of a block in windows; masked keys fall below every other by the largest distance.
+
+    Args:
+        block: With windows.
+        shift: int8 [H], of the softmax behind it.
+    """
+    assert block.inside is not None
+    numbers = block.score_bias()
+    assert numbers is not None
+    bias, regions = whole(numbers, "int32"), block.inside.shape.regions
+    if regions is None:
+        return ScoreBias(bias)
+    lowest = bias.min(axis=(1, 2)).astype(np.int64) - block.shape.head_dim * LARGEST_PRODUCT
+    reach = (LARGEST_DISTANCE + 1) * 2.0 ** shift.astype(np.float64)
+    return ScoreBias(bias, regions, (lowest - np.ceil(reach).astype(np.int64)).astype(np.int32))
+
+
 class Lowering:
     """Walks a quantized model and appends its operators.
 
@@ -107,6 +129,8 @@ class Lowering:
         stream, grid = self.embedding(self.model.ends)
         for index, block in enumerate(self.model.blocks):
             stream, grid = self.block(f"blocks.{index}", block, stream, grid)
+        if self.model.pooling is not None:
+            stream, grid = self.pooling(self.model.pooling, stream, grid)
         return self.builder, *self.head(self.model.ends, stream, grid)
 
     def embedding(self, ends: QuantizedEnds) -> tuple[str, Grid]:
@@ -114,33 +138,52 @@ class Lowering:
         config, stream = self.model.config, ends.stream
         self.builder.add("patches", Patchify(config.patch_size), [PIXELS], 0, offset=128)
         self.add("patch_embed", linear(ends.patch_embed, ends.patch_grid), ["patches"], ends.patch_grid)
-        dtype = str(storage_dtype(stream.bits, signed=True))
-        prefix, position = (whole(stream.stored(part), dtype) for part in (ends.prefix, ends.position))
-        name = self.add("tokens", AssembleTokens(prefix, position, stream.bits), ["patch_embed"], stream)
+        name, before = "patch_embed", ends.patch_grid
+        if ends.prefix is not None and ends.position is not None:
+            dtype = str(storage_dtype(stream.bits, signed=True))
+            prefix, position = (whole(stream.stored(part), dtype) for part in (ends.prefix, ends.position))
+            name = self.add("tokens", AssembleTokens(prefix, position, stream.bits), [name], stream)
+            before = stream
         if ends.pre_norm is not None:
             normal = normal_exponent(config.embed_dim)
-            norm = layer_norm(config.embed_dim, stream, normal, config.norm_eps, 16)
+            norm = layer_norm(config.embed_dim, before, normal, config.norm_eps, 16)
             self.add("pre_norm", norm, [name], normal)
             operator = affine(ends.pre_norm.weight, ends.pre_norm.bias, normal, stream)
             name = self.add("pre_affine", operator, ["pre_norm"], stream)
         return name, stream
 
     def block(self, at: str, block: QuantizedBlock, stream: str, before: Grid) -> tuple[str, Grid]:
-        """One encoder block."""
-        grids, channels = block.grids, self.model.config.embed_dim
-        norm = layer_norm(channels, before, grids["norm1"].exponents(), block.epsilon, 8)
-        self.add(f"{at}.norm1", norm, [stream], grids["norm1"])
+        """One encoder block, with the patch merging before it."""
+        grids, shape = block.grids, block.shape
+        if shape.merge is not None:
+            stream, before = self.merging(f"{at}.merge", block, stream, before), grids["merged"]
+        norm = layer_norm(shape.dim, before, grids["norm1"].exponents(), block.epsilon, 8)
+        source = self.add(f"{at}.norm1", norm, [stream], grids["norm1"])
+        windows = shape.windows
+        padded = windows is not None and windows.padding
+        if windows is not None and windows.moves and not padded:
+            source = self.gather(f"{at}.attn.windows", windows.index, [source], grids["norm1"])
+        names = []
         for name in "qkv":
-            self.add(
-                f"{at}.attn.{name}", linear(block.layers[name], grids[name]), [f"{at}.norm1"], grids[name]
-            )
-        values = self.attention(at, block)
-        self.add(
-            f"{at}.attn.proj", linear(block.layers["proj"], grids["branch1"]), [values], grids["branch1"]
-        )
+            at_name = f"{at}.attn.{name}"
+            names.append(self.add(at_name, linear(block.layers[name], grids[name]), [source], grids[name]))
+            if windows is not None and padded and block.inside is not None:
+                # What pads a window is not zero behind the folded norm, so it comes in behind the linears.
+                fill = block.inside.fills[name]
+                names[-1] = self.gather(f"{at_name}.windows", windows.index, [at_name], grids[name], fill)
+        last = self.attention(f"{at}.attn", block, names)
+        if windows is not None and windows.moves:
+            last = self.gather(f"{at}.attn.back", windows.inverse, [last], grids["values"])
+        proj = linear(block.layers["proj"], grids["branch1"])
+        self.add(f"{at}.attn.proj", proj, [last], grids["branch1"])
         add = residual_add(before, grids["branch1"], grids["add1"])
         middle = self.add(f"{at}.add1", add, [stream, f"{at}.attn.proj"], grids["add1"])
-        norm = layer_norm(channels, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
+        return self.mlp(at, block, middle), grids["add2"]
+
+    def mlp(self, at: str, block: QuantizedBlock, middle: str) -> str:
+        """The MLP half of a block."""
+        grids = block.grids
+        norm = layer_norm(block.shape.dim, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
         self.add(f"{at}.norm2", norm, [middle], grids["norm2"])
         self.add(f"{at}.mlp.fc1", linear(block.layers["fc1"], grids["fc1"]), [f"{at}.norm2"], grids["fc1"])
         lookup = table(grids["fc1"], grids["gelu"], block.activation, block.table_groups)
@@ -152,50 +195,94 @@ class Lowering:
             grids["branch2"],
         )
         add = residual_add(grids["add1"], grids["branch2"], grids["add2"])
-        return self.add(f"{at}.add2", add, [middle, f"{at}.mlp.fc2"], grids["add2"]), grids["add2"]
+        return self.add(f"{at}.add2", add, [middle, f"{at}.mlp.fc2"], grids["add2"])
 
-    def attention(self, at: str, block: QuantizedBlock) -> str:
-        """Scores, softmax codes, and codes × values."""
-        grids, heads = block.grids, block.heads
-        head_dim = self.model.config.head_dim
-        names = [f"{at}.attn.{name}" for name in "qkv"]
-        exponents = [
-            np.broadcast_to(grids[n].exponents(), (heads * head_dim,)).reshape(heads, -1) for n in "qk"
-        ]
-        scores = exponents[0][:, 0] + exponents[1][:, 0] + np.int8(block.score_exponent)
-        self.add(
-            f"{at}.attn.scores",
-            Scores(heads, head_dim, block.score_exponent),
-            names[:2],
-            scores.reshape(heads, 1, 1),
+    def gather(
+        self, name: str, index: NDArray, inputs: list[str], grid: Grid, fill: Tensor | None = None
+    ) -> str:
+        """Tokens in the order of an index [T] or [T, k]; −1 reads a fill token, zeros by default."""
+        channels = self.builder.tensors[inputs[0]].shape[1]
+        dtype = str(storage_dtype(grid.bits, signed=True))
+        token = np.zeros(channels, dtype) if fill is None else whole(grid.stored(fill), dtype)
+        side = index.reshape(len(index), -1)
+        exponents = grid.exponents()
+        operator = GatherTokens(side.astype(np.int32), token)
+        self.builder.add(
+            name,
+            operator,
+            inputs,
+            np.tile(exponents, side.shape[1]) if exponents.ndim else exponents,
         )
+        return name
+
+    def merging(self, at: str, block: QuantizedBlock, stream: str, before: Grid) -> str:
+        """Patch merging: the next stage's stream."""
+        grids, merge = block.grids, block.shape.merge
+        assert merge is not None
+        self.gather(f"{at}.gather", merge.index, [stream], before)
+        side = Grid(before.log2_scale.repeat(4) if before.log2_scale.ndim else before.log2_scale, before.bits)
+        norm = layer_norm(4 * merge.dim, side, grids["merge"].exponents(), block.epsilon, 8)
+        self.add(f"{at}.norm", norm, [f"{at}.gather"], grids["merge"])
+        reduction = linear(block.layers["reduction"], grids["merged"])
+        return self.add(f"{at}.reduction", reduction, [f"{at}.norm"], grids["merged"])
+
+    def attention(self, at: str, block: QuantizedBlock, names: list[str]) -> str:
+        """Scores of queries and keys, their bias and mask, softmax codes, and codes × values."""
+        grids, shape = block.grids, block.shape
+        windows = 1 if shape.windows is None else shape.windows.count
+        exponents = whole(block.score_scale(), "int16")
+        last = self.add(
+            f"{at}.scores",
+            Scores(shape.heads, shape.head_dim, block.score_exponent, windows),
+            names[:2],
+            exponents.reshape(-1, 1, 1),
+        )
+        shift = (DISTANCE_EXPONENT - exponents).astype(np.int8)
+        masked = False
+        if block.inside is not None:
+            operator = score_bias(block, shift)
+            masked = operator.mask is not None
+            last = self.add(f"{at}.bias", operator, [last], exponents.reshape(-1, 1, 1))
         form = block.softmax
         assert form in ("linear", "log2")
-        softmax = Softmax((DISTANCE_EXPONENT - scores.astype(np.int16)).astype(np.int8), form)
-        self.add(f"{at}.attn.softmax", softmax, [f"{at}.attn.scores"], -8 if form == "linear" else 0)
-        shift = np.broadcast_to(grids["values"].exponents() - grids["v"].exponents(), (heads * head_dim,))
-        tokens = self.model.config.tokens
-        guard = 15 if tokens <= KEYS_AT_FULL_GUARD else 15 - math.ceil(math.log2(tokens / KEYS_AT_FULL_GUARD))
-        values = AttentionValues(heads, shift.astype(np.int8), form, guard)
-        return self.add(f"{at}.attn.values", values, [f"{at}.attn.softmax", names[2]], grids["values"])
+        codes = self.add(f"{at}.softmax", Softmax(shift, form), [last], -8 if form == "linear" else 0)
+        narrow = np.broadcast_to(grids["values"].exponents() - grids["v"].exponents(), (shape.dim,))
+        guard = guard_of(shape.keys, masked)
+        values = AttentionValues(shape.heads, narrow.astype(np.int8), form, guard, windows=windows)
+        return self.add(f"{at}.values", values, [codes, names[2]], grids["values"])
+
+    def pooling(self, pool: QuantizedPool, stream: str, before: Grid) -> tuple[str, Grid]:
+        """An attention pooling head: one token."""
+        block, grids = pool.block, pool.block.grids
+        norm = layer_norm(block.shape.dim, before, grids["norm1"].exponents(), block.epsilon, 8)
+        source = self.add("norm", norm, [stream], grids["norm1"])
+        query = whole(grids["q"].stored(pool.query), "int8")
+        self.add("pool.attn.q", ConstantTokens(query[None]), [source], grids["q"])
+        for name in "kv":
+            self.add(f"pool.attn.{name}", linear(block.layers[name], grids[name]), [source], grids[name])
+        last = self.attention("pool.attn", block, [f"pool.attn.{name}" for name in "qkv"])
+        proj = self.add("pool.attn.proj", linear(block.layers["proj"], grids["add1"]), [last], grids["add1"])
+        return self.mlp("pool", block, proj), grids["add2"]
 
     def head(self, ends: QuantizedEnds, stream: str, grid: Grid) -> tuple[str, str]:
         """Residual stream → feature → logits; returns the names of output and feature."""
         config = self.model.config
-        channels, normal = config.embed_dim, normal_exponent(config.embed_dim)
-        patches, epsilon, gain = config.grid[0] * config.grid[1], config.norm_eps, ends.norm.weight
+        channels, normal = config.feature_dim, normal_exponent(config.feature_dim)
+        patches, epsilon, gain = config.pooled_tokens, config.norm_eps, ends.norm.weight
         halvings = math.ceil(math.log2(patches))
         summed: Any = SumTokens(config.prefix_tokens, patches, np.full(1, halvings, np.int8), 16)
-        if config.pool == "token":
+        last = "norm"
+        exponent: NDArray | int = normal
+        if self.model.pooling is not None:
+            last, exponent = stream, grid.exponents()
+        elif config.pool == "token":
             self.add("pool", SelectToken(0), [stream], grid)
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), ["pool"], normal)
-            last, exponent = "norm", normal
         elif config.pool_before_norm:
             # The sum is normalised in place of the mean: LayerNorm does not see the factor, ε is scaled by it.
             total = Grid(grid.log2_scale + halvings, 16)
             self.add("pool", summed, [stream], total)
             self.add("norm", layer_norm(channels, total, normal, epsilon * patches**2, 16), ["pool"], normal)
-            last, exponent = "norm", normal
         else:
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), [stream], normal)
             last, exponent = self.add("pool", summed, ["norm"], normal + halvings), normal + halvings

@@ -57,19 +57,20 @@ def layer_norm(channels: int, inputs: Grid, exponents: NDArray | int, epsilon: f
     )
 
 
-def affine(gain: Tensor, bias: Tensor, exponent: int, outputs: Grid) -> Affine:
-    """Gain and bias per channel, from normalised values at ``exponent`` to a grid."""
+def affine(gain: Tensor, bias: Tensor, exponent: NDArray | int, outputs: Grid) -> Affine:
+    """Gain and bias per channel, from values at ``exponent`` (one, or one per channel) to a grid."""
     goal = outputs.log2_scale.expand(len(gain))
+    inputs = torch.as_tensor(np.asarray(exponent), dtype=torch.float64)
     gain, bias = gain.double(), bias.double()
     tiny = 2.0**-60
     finest = torch.stack(
         [
             torch.ceil(torch.log2(gain.abs().clamp(min=tiny)) - GAIN_BITS),
-            torch.ceil(torch.log2(bias.abs().clamp(min=tiny)) - BIAS_BITS) - exponent,
-            goal - exponent - 30,
+            torch.ceil(torch.log2(bias.abs().clamp(min=tiny)) - BIAS_BITS) - inputs,
+            goal - inputs - 30,
         ]
     ).amax(dim=0)
-    accumulator = finest + exponent
+    accumulator = finest + inputs
     step = torch.exp2(accumulator)
     return Affine(
         torch.floor(gain / torch.exp2(finest) + 0.5).numpy().astype(np.int16),

@@ -9,15 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from p2vit.models.canonical import CanonicalViT
+from p2vit.models.canonical import Block, CanonicalViT
 from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
 from p2vit.quant.guards import with_guards
-from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
+from p2vit.quant.pooling import quantize_pool
+from p2vit.quant.simulated import Inside, QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
 from p2vit.quant.sites import Ranges
-from p2vit.quant.stream import Spool, Stream
+from p2vit.quant.stream import Spool, Stream, Streams
 from p2vit.quant.weights import InputStatistics, quantize_linear
 from p2vit.quant.workers import Workers
 
@@ -36,19 +37,24 @@ class FloatStream:
     """What quantization needs to know of the float model's own residual stream.
 
     Attributes:
-        after: Ranges, one per add: tokens, then attention and MLP of each block.
-        means: float64 [adds, C], means over photos and tokens, weighted by :func:`token_importance`.
+        after: Ranges by place: ``tokens``; ``merge`` (if there is one), ``add1`` and ``add2`` of ``blocks.N``; the
+            adds of ``pool``, if there is a pooling head.
+        means: float64 [C] by place, means over photos and tokens, weighted by :func:`token_importance`.
         features: float32 [photos, C].
     """
 
-    after: list[Ranges]
-    means: Tensor
+    after: dict[str, Ranges]
+    means: dict[str, Tensor]
     features: Tensor
+
+    def wanted(self, name: str) -> Tensor:
+        """Means after the two adds of a block: float64 [2, C]."""
+        return torch.stack([self.means[f"{name}.add1"], self.means[f"{name}.add2"]])
 
     @property
     def magnitude(self) -> float:
         """Largest absolute value anywhere."""
-        return max(float(seen.magnitude.max()) for seen in self.after)
+        return max(float(seen.magnitude.max()) for seen in self.after.values())
 
 
 def quantize_model(
@@ -79,49 +85,49 @@ def quantize_model(
         guarded = with_guards(photos, model.config.image_size, config.guard_photos)
         pixels = spool.pixels(guarded, (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
-        shape = (len(pixels), model.config.tokens, model.config.embed_dim)
-        streams = [spool.new(name, shape) for name in ("stream", "scratch")]
-        exact = spool.new("exact", shape) if config.aims_at_float else None
+        streams = Streams.new(spool, "stage0", len(pixels), model.config.blocks[0], config)
         float_stream = observe(model, pixels, config, workers)
         progress("calibrate", 1, 1)
         grids = residual_grids(float_stream, config)
-        ends = quantize_embedding(model, pixels, grids[0], config, workers)
+        ends = quantize_embedding(model, pixels, grids["tokens"], config, workers)
         result = QuantizedViT(model.config, ends, [])
+        first = streams
 
         def start(index: int) -> None:
-            streams[0][index] = result.embed(pixels[index])
-            if exact is not None:
-                exact[index] = model.embed(pixels[index])
+            first.own[index] = result.embed(pixels[index])
+            if first.exact is not None:
+                first.exact[index] = model.embed(pixels[index])
 
         workers.map(start, pixels.batches)
-        depth = len(model.blocks)
+        depth, last = len(model.blocks), "tokens"
         for index, block in enumerate(model.blocks):
+            assert isinstance(block, Block)
             progress("blocks", index, depth)
-            folded = fold_block(block, model.config.head_dim)  # type: ignore[arg-type]
-            quantized = QuantizedBlock(
-                model.config.heads,
-                model.config.norm_eps,
-                model.config.activation,
-                folded.score_exponent,
-                config.softmax,
-                residual_sites(grids[2 * index : 2 * index + 3]),
-            )
+            name, before = f"blocks.{index}", streams
+            if block.shape.merge is not None:
+                streams = Streams.new(spool, f"stage{index}", len(pixels), block.shape, config)
+                last = f"{name}.merge"
             quantizer = BlockQuantizer(
-                name=f"blocks.{index}",
-                folded=folded,
-                block=quantized,
+                name=name,
+                folded=fold_block(block),
+                block=quantized_block(model, block, grids, last, name, config),
                 config=config,
                 importance=token_importance(model, index, config),
-                wanted=float_stream.means[2 * index : 2 * index + 2],
-                stream=streams[0],
-                scratch=streams[1],
+                wanted=float_stream.wanted(name),
+                stream=streams.own,
+                scratch=streams.scratch,
                 workers=workers,
-                twin=None if exact is None else FloatTwin(block, exact),  # type: ignore[arg-type]
+                twin=None if streams.exact is None else FloatTwin(block, streams.exact),
                 menu=menu,
             )
+            if block.shape.merge is not None:
+                quantizer.merge(before.own, before.exact, float_stream.means[last])
             result.blocks.append(quantizer.run())
+            last = f"{name}.add2"
         progress("blocks", depth, depth)
-        quantize_head(model, result, streams[0], float_stream.features, config, workers)
+        if model.attention_pool is not None:
+            result.pooling = quantize_pool(model, streams, spool, grids, float_stream.wanted("pool"), config, workers)
+        quantize_head(model, result, streams.own, float_stream.features, config, workers)
         return result, len(pixels) - config.guard_photos
 
 
@@ -129,21 +135,40 @@ def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: W
     """Run the float model over all photos and keep ranges, means and features."""
     weights = [token_importance(model, index, config) for index in range(len(model.blocks))]
 
-    def run(index: int) -> tuple[list[Ranges], list[Tensor], Tensor]:
+    tokens: dict[str, int] = {}
+
+    def run(index: int) -> tuple[dict[str, Ranges], dict[str, Tensor], Tensor]:
         x = model.embed(pixels[index])
-        seen, sums = [Ranges.of(x)], []
-        for block, weight in zip(model.blocks, weights, strict=True):
-            for norm, half in ((block.norm1, block.attention), (block.norm2, block.mlp)):
-                x = x + half(norm(x))  # type: ignore[operator]
-                seen.append(Ranges.of(x))
-                sums.append(weighted_sum(x, weight))
-        return seen, sums, model.pool(x)
+        seen, sums = {"tokens": Ranges.of(x)}, {}
+
+        def note(name: str, x: Tensor, weight: Tensor) -> None:
+            seen[name], sums[name], tokens[name] = Ranges.of(x), weighted_sum(x, weight), len(weight)
+
+        for number, (block, weight) in enumerate(zip(model.blocks, weights, strict=True)):
+            assert isinstance(block, Block)
+            name = f"blocks.{number}"
+            if block.merge is not None:
+                x = block.merge(x)
+                note(f"{name}.merge", x, weight)
+            x = x + block.attention(block.norm1(x))
+            note(f"{name}.add1", x, weight)
+            x = x + block.mlp(block.norm2(x))
+            note(f"{name}.add2", x, weight)
+        if model.attention_pool is None:
+            return seen, sums, model.pool(x)
+        pooled = model.attention_pool.attention(model.norm(x))
+        note("pool.add1", pooled, torch.ones(1))
+        pooled = model.attention_pool.mlp_half(pooled)
+        note("pool.add2", pooled, torch.ones(1))
+        return seen, sums, pooled[:, 0]
 
     parts = workers.map(run, pixels.batches)
-    ranges = [Ranges.merge(list(column)) for column in zip(*(part[0] for part in parts), strict=True)]
-    total = torch.stack([torch.stack(part[1]) for part in parts]).sum(0)
-    tokens = len(pixels) * model.config.tokens
-    return FloatStream(ranges, total / tokens, torch.cat([part[2] for part in parts]))
+    ranges = {name: Ranges.merge([part[0][name] for part in parts]) for name in parts[0][0]}
+    means = {
+        name: torch.stack([part[1][name] for part in parts]).sum(0) / (len(pixels) * count)
+        for name, count in tokens.items()
+    }
+    return FloatStream(ranges, means, torch.cat([part[2] for part in parts]))
 
 
 def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Tensor:
@@ -152,7 +177,7 @@ def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Te
     The class token is what the head of a token-pooled model reads, but one of hundreds: by itself it would hardly
     count. In the last block it is all that counts; the others only steady the statistics there.
     """
-    tokens = model.config.tokens
+    tokens = model.config.blocks[index].tokens
     weights = torch.ones(tokens)
     if model.config.pool == "token" and tokens > 1:
         share = config.last_share if index == len(model.blocks) - 1 else config.class_share
@@ -161,27 +186,56 @@ def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Te
     return weights
 
 
-def residual_grids(ranges: FloatStream, config: QuantConfig) -> list[Grid]:
-    """Grid of the stream at each add: one for all at 16 bits, one per channel and add at 8."""
+def residual_grids(ranges: FloatStream, config: QuantConfig) -> dict[str, Grid]:
+    """Grid of the stream at each place: one for all at 16 bits, one per channel and place at 8."""
     if config.residual_bits == 16:
         magnitude = torch.tensor(ranges.magnitude * RESIDUAL_HEADROOM)
-        grid = Grid(log2_scale_for(magnitude, 16, config.scales), 16)
-        return [grid] * len(ranges.after)
-    grids = []
-    for seen in ranges.after:
+        return dict.fromkeys(ranges.after, Grid(log2_scale_for(magnitude, 16, config.scales), 16))
+    grids = {}
+    for name, seen in ranges.after.items():
         scales = range_grid(seen.magnitude, config.scales).log2_scale
         # The paper's PTF: factors 2^0 to 2^3 below one scale for the tensor; it also bounds the aligned width.
-        grids.append(Grid(torch.maximum(scales, scales.max() - 3), 8))
+        grids[name] = Grid(torch.maximum(scales, scales.max() - 3), 8)
     return grids
 
 
-def residual_sites(grids: list[Grid]) -> dict[str, Grid]:
+def residual_sites(before: Grid, add1: Grid, add2: Grid) -> dict[str, Grid]:
     """Grids of one block's two adds and of the branches that feed them, which are as fine as both neighbours."""
-    sites = {}
-    for half, (before, after) in enumerate(pairwise(grids), start=1):
-        sites[f"add{half}"] = after
-        sites[f"branch{half}"] = Grid(torch.minimum(before.log2_scale, after.log2_scale), 16)
+    sites = {"add1": add1, "add2": add2}
+    for half, (earlier, later) in enumerate(pairwise((before, add1, add2)), start=1):
+        sites[f"branch{half}"] = Grid(torch.minimum(earlier.log2_scale, later.log2_scale), 16)
     return sites
+
+
+def quantized_block(
+    model: CanonicalViT, block: Block, grids: dict[str, Grid], before: str, name: str, config: QuantConfig
+) -> QuantizedBlock:
+    """A block with the grids of the residual stream around it, and nothing else decided.
+
+    Args:
+        model: The float model.
+        block: Its block.
+        grids: Of the stream, by place.
+        before: Place of the stream that the block's attention half reads.
+        name: ``blocks.3``.
+        config: The method.
+    """
+    folded = fold_block(block)
+    inside = None
+    if block.shape.windows is not None and folded.score_bias is not None:
+        inside = Inside(block.shape.windows, folded.score_bias, folded.fills)
+    result = QuantizedBlock(
+        block.shape,
+        model.config.norm_eps,
+        model.config.activation,
+        folded.score_exponent,
+        config.softmax,
+        residual_sites(grids[before], grids[f"{name}.add1"], grids[f"{name}.add2"]),
+        inside=inside,
+    )
+    if block.shape.merge is not None:
+        result.grids["merged"] = grids[before]
+    return result
 
 
 def quantize_embedding(
@@ -198,15 +252,20 @@ def quantize_embedding(
     layer = quantize_linear(
         source.weight, source.bias, grid, InputStatistics.merge(parts), config.head_bits, config, workers
     )
-    prefix = model.config.prefix_tokens
+    prefix, tokens, position = model.config.prefix_tokens, None, None
+    if model.prefix is not None and model.position is not None:
+        tokens = stream.fake(model.prefix + model.position[:prefix])
+        position = stream.fake(model.position[prefix:])
     norm = Affine(model.norm.weight, model.norm.bias)
+    if model.attention_pool is not None:
+        norm = Affine(torch.ones_like(norm.weight), torch.zeros_like(norm.bias))  # it is inside the pooling head
     before = None if model.pre_norm is None else Affine(model.pre_norm.weight, model.pre_norm.bias)
     return QuantizedEnds(
         patch_embed=layer,
         patch_grid=Grid(stream.log2_scale, 16),
         stream=stream,
-        prefix=stream.fake(model.prefix + model.position[:prefix]),
-        position=stream.fake(model.position[prefix:]),
+        prefix=tokens,
+        position=position,
         pre_norm=before,
         norm=norm,
     )

@@ -4,59 +4,121 @@ With power-of-two scales every value here is one that the integer program repres
 only where float32 rounds.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import activate
-from p2vit.models.config import Activation, ViTConfig
+from p2vit.models.config import Activation, ModelConfig
+from p2vit.models.layers import activate, gather_tokens, merge_heads, split_heads
+from p2vit.models.windows import BlockShape, Windows
+from p2vit.program.masks import LARGEST_GUARD
 from p2vit.quant.config import Softmax
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
 from p2vit.quant.weights import QuantizedLinear
 
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """[B, N, C] → [B, H, N, D]."""
-    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+#: int32 holds that many keys of log2 codes with 15 guard bits: 128 · 2^15 · 511 < 2^31.
+KEYS_AT_FULL_GUARD = 511
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, score_exponent: int, form: Softmax | None) -> Tensor:
+@dataclass(frozen=True)
+class Inside:
+    """The windows of one block, as attention needs them.
+
+    Attributes:
+        shape: Where tokens stand.
+        bias: float32 [H, n, n], relative position bias.
+        fills: float32 [C] each: what pads a window in ``q``, ``k`` and ``v``.
+    """
+
+    shape: Windows
+    bias: Tensor
+    fills: dict[str, Tensor]
+
+    def gather(self, x: Tensor, fill: Tensor) -> Tensor:
+        """Tokens [B, T, C] into windows [B, W·n, C]."""
+        return gather_tokens(x, torch.from_numpy(self.shape.index.astype("int64")), fill)
+
+    def scatter(self, x: Tensor) -> Tensor:
+        """Places [B, W·n, C] back to tokens [B, T, C]."""
+        return x[:, torch.from_numpy(self.shape.inverse.astype("int64"))]
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Where query and key do not see each other: bool [W, n, n], [n, n] for one window, or None."""
+        regions = self.shape.regions
+        if regions is None:
+            return None
+        apart = torch.from_numpy(regions[:, :, None] != regions[:, None, :])
+        return apart if len(apart) > 1 else apart[0]
+
+    def biased(self, scores: Tensor, bias: Tensor) -> Tensor:
+        """Scores [B, H, W, n, n] or [B, H, n, n] with bias and mask, in place."""
+        scores += bias.unsqueeze(1) if scores.ndim == 5 else bias
+        return scores if self.mask is None else scores.masked_fill_(self.mask, -torch.inf)
+
+
+def guard_of(keys: int, masked: bool) -> int:
+    """Guard bits of log2 codes: sums fit int32, and where keys are masked the least code weighs nothing."""
+    guard = 15 if keys <= KEYS_AT_FULL_GUARD else 15 - math.ceil(math.log2(keys / KEYS_AT_FULL_GUARD))
+    return min(guard, LARGEST_GUARD) if masked else guard
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    heads: int,
+    score_exponent: int,
+    form: Softmax | None,
+    inside: Inside | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
     """Attention with quantized softmax codes, or exact for ``form`` None.
 
     Args:
-        q: float32 [B, N, C]; k and v alike.
+        q: float32 [B, N, C]; k and v alike. With windows, tokens stand window by window.
         k: Keys.
         v: Values.
         heads: H.
         score_exponent: log2 of the factor that scores still get.
         form: See :class:`~p2vit.quant.config.QuantConfig`.
+        inside: Windows that attention stays inside.
+        bias: float32 [H, n, n], bias of their scores; ``inside.bias`` by default.
 
     Returns:
         float32 [B, N, C].
     """
-    q, k, v = (split_heads(x, heads) for x in (q, k, v))
-    if form is None:
-        out = F.scaled_dot_product_attention(q, k, v, scale=2.0**score_exponent)
-        return out.transpose(1, 2).flatten(2)
+    windows = 1 if inside is None else inside.shape.count
+    q, k, v = (split_heads(x, heads, windows) for x in (q, k, v))
+    if form is None and inside is None:
+        return merge_heads(F.scaled_dot_product_attention(q, k, v, scale=2.0**score_exponent))
     scores = (q @ k.transpose(-1, -2)) * 2.0**score_exponent
+    if inside is not None:
+        scores = inside.biased(scores, inside.bias if bias is None else bias)
+    if form is None:
+        return merge_heads(scores.softmax(dim=-1) @ v)
     if form in ("linear", "log2"):
         relative = scores.sub_(scores.amax(dim=-1, keepdim=True))
         if form == "linear":
             codes = relative.exp_().mul_(256).add_(0.5).floor_().clamp_(max=255)
         else:
-            codes = torch.exp2(-(relative.mul_(-1.4426950408889634).add_(0.5).floor_().clamp_(max=15)))
+            levels = relative.mul_(-1.4426950408889634).add_(0.5).floor_().clamp_(max=15)
+            guard = guard_of(k.shape[-2], inside is not None and inside.mask is not None)
+            codes = torch.exp2(-levels) * (levels <= guard)
         out = (codes @ v) / codes.sum(dim=-1, keepdim=True)
     else:
         probability = scores.softmax(dim=-1)
         if form == "log2-probability":
             codes = torch.exp2(-torch.floor(0.5 - torch.log2(probability.clamp(min=2.0**-20))).clamp(0, 15))
+            codes = codes * (probability > 0)
         else:
             codes = torch.floor(probability * 256 + 0.5).clamp_(max=255) / 256
         out = codes @ v
-    return out.transpose(1, 2).flatten(2)
+    return merge_heads(out)
 
 
 @dataclass
@@ -64,35 +126,74 @@ class QuantizedBlock:
     """One encoder block: grids of its activations, layers in integers.
 
     Attributes:
-        heads: H.
+        shape: Sizes, windows, merging.
         epsilon: Of the LayerNorms.
         activation: Of the MLP.
         score_exponent: log2 of the factor that scores still get.
         softmax: Form of the codes.
         grids: ``norm1``, ``q``, ``k``, ``v``, ``values``, ``branch1``, ``add1``, ``norm2``, ``fc1`` (the activation's
-            input), ``gelu`` (its output), ``branch2``, ``add2``.
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``.
+            input), ``gelu`` (its output), ``branch2``, ``add2``; ``merge`` (the norm before the reduction) and
+            ``merged`` (the stream after it) where patches are merged.
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and ``reduction`` where patches are merged.
+        inside: Windows, or None.
         table_groups: Groups of neighbouring channels with a table of the activation each.
     """
 
-    heads: int
+    shape: BlockShape
     epsilon: float
     activation: Activation
     score_exponent: int
     softmax: Softmax
     grids: dict[str, Grid] = field(default_factory=dict)
     layers: dict[str, QuantizedLinear] = field(default_factory=dict)
+    inside: Inside | None = None
     table_groups: int = 1
+
+    @property
+    def heads(self) -> int:
+        """H."""
+        return self.shape.heads
 
     def linear(self, name: str, stored: Tensor, grid: str) -> Tensor:
         """A layer of stored integers, re-quantized to a grid's values."""
         return self.grids[grid].fake(self.layers[name].apply(stored))
 
+    def score_scale(self) -> Tensor:
+        """What a score's 1 stands for in each head, as log2: float64 [H]."""
+        q, k = (self.grids[name].log2_scale.expand(self.shape.dim).view(self.heads, -1)[:, 0] for name in "qk")
+        return q + k + self.score_exponent
+
+    def score_bias(self) -> Tensor | None:
+        """Bias of the scores, whole numbers at their scale: float64 [H, n, n]; None without windows."""
+        if self.inside is None:
+            return None
+        step = torch.exp2(self.score_scale()).view(-1, 1, 1)
+        return torch.floor(self.inside.bias.double() / step + 0.5)
+
+    def gathered(self, x: Tensor) -> Tensor:
+        """Four neighbours side by side, for the stream of the stage before: float32 [B, T, 4·C]."""
+        assert self.shape.merge is not None
+        index = torch.from_numpy(self.shape.merge.index.astype("int64"))
+        return gather_tokens(x, index.flatten()).reshape(len(x), len(index), -1)
+
+    def merged(self, x: Tensor) -> Tensor:
+        """Patch merging: the stream of the stage before to this one's."""
+        stored = self.grids["merge"].stored(normalise(self.gathered(x), self.epsilon))
+        return self.linear("reduction", stored, "merged")
+
     def values(self, x: Tensor) -> Tensor:
         """Attention output before it is quantized, for a residual stream x: float32 [B, N, C]."""
         hidden = self.grids["norm1"].stored(normalise(x, self.epsilon))
         q, k, v = (self.linear(name, hidden, name) for name in "qkv")
-        return attend(q, k, v, self.heads, self.score_exponent, self.softmax)
+        if self.inside is None:
+            return attend(q, k, v, self.heads, self.score_exponent, self.softmax)
+        fills = {name: self.grids[name].fake(fill) for name, fill in self.inside.fills.items()}
+        q, k, v = (self.inside.gather(x, fills[name]) for x, name in zip((q, k, v), "qkv", strict=True))
+        bias = self.score_bias()
+        assert bias is not None
+        bias = (bias * torch.exp2(self.score_scale()).view(-1, 1, 1)).float()
+        out = attend(q, k, v, self.heads, self.score_exponent, self.softmax, self.inside, bias)
+        return self.inside.scatter(out)
 
     def add_attention(self, x: Tensor, values: Tensor) -> Tensor:
         """Residual stream after the attention half, for its input and :meth:`values`."""
@@ -110,9 +211,42 @@ class QuantizedBlock:
         return self.grids["add2"].fake(x + branch)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Residual stream → residual stream, float32 [B, N, C]."""
+        """Residual stream → residual stream, float32 [B, N, C]; from the stage before where patches are merged."""
+        if self.shape.merge is not None:
+            x = self.merged(x)
         x = self.add_attention(x, self.values(x))
         return self.add_mlp(x, self.hidden(x))
+
+
+@dataclass
+class QuantizedPool:
+    """A pooling head: a constant query attends to all tokens, an MLP follows.
+
+    Attributes:
+        block: Its grids and layers, by the names that a block has; there is no ``q`` layer and no residual
+            before ``add1``, which is the grid of what ``proj`` puts out.
+        query: float32 [C], 1/√d folded in where it is no power of two.
+    """
+
+    block: QuantizedBlock
+    query: Tensor
+
+    def values(self, x: Tensor) -> Tensor:
+        """Attention output before it is quantized: float32 [B, N, C] → [B, 1, C]."""
+        block = self.block
+        hidden = block.grids["norm1"].stored(normalise(x, block.epsilon))
+        k, v = (block.linear(name, hidden, name) for name in "kv")
+        q = block.grids["q"].fake(self.query).expand(len(x), 1, -1)
+        return attend(q, k, v, block.heads, block.score_exponent, block.softmax)
+
+    def projected(self, values: Tensor) -> Tensor:
+        """What the MLP half starts from, for :meth:`values`: float32 [B, 1, C]."""
+        return self.block.linear("proj", self.block.grids["values"].stored(values), "add1")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Residual stream → pooled vector, float32 [B, C]."""
+        pooled = self.projected(self.values(x))
+        return self.block.add_mlp(pooled, self.block.hidden(pooled))[:, 0]
 
 
 @dataclass
@@ -123,8 +257,8 @@ class QuantizedEnds:
         patch_embed: Layer of centred pixels.
         patch_grid: Grid of its output.
         stream: Grid of the tokens.
-        prefix: float32 [P, C] on the stream's grid, positions added.
-        position: float32 [N, C] of the patch tokens, on the stream's grid.
+        prefix: float32 [P, C] on the stream's grid, positions added; None where the model has no positions.
+        position: float32 [N, C] of the patch tokens, on the stream's grid; or None.
         pre_norm: Gain and bias of a LayerNorm right after the embedding, or None.
         norm: Gain and bias of the last LayerNorm: [C] each.
         feature: Grid of the feature.
@@ -134,8 +268,8 @@ class QuantizedEnds:
     patch_embed: QuantizedLinear
     patch_grid: Grid
     stream: Grid
-    prefix: Tensor
-    position: Tensor
+    prefix: Tensor | None
+    position: Tensor | None
     pre_norm: Affine | None
     norm: Affine
     feature: Grid | None = None
@@ -150,11 +284,13 @@ class QuantizedViT:
         config: Its shape.
         ends: Embedding and head.
         blocks: In order.
+        pooling: Pooling head, or None.
     """
 
-    config: ViTConfig
+    config: ModelConfig
     ends: QuantizedEnds
     blocks: list[QuantizedBlock]
+    pooling: QuantizedPool | None = None
 
     def embed(self, pixels: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] → residual stream, float32 [B, N, C]."""
@@ -162,8 +298,10 @@ class QuantizedViT:
         patches = ends.patch_grid.fake(
             ends.patch_embed.apply(centred_patches(pixels, self.config.patch_size))
         )
-        tokens = ends.stream.fake(patches + ends.position)
-        x = torch.cat([ends.prefix.expand(len(tokens), -1, -1), tokens], dim=1)
+        x = patches
+        if ends.prefix is not None and ends.position is not None:
+            x = ends.stream.fake(x + ends.position)
+            x = torch.cat([ends.prefix.expand(len(x), -1, -1), x], dim=1)
         if ends.pre_norm is not None:
             x = ends.stream.fake(
                 normalise(x, self.config.norm_eps) * ends.pre_norm.weight + ends.pre_norm.bias
@@ -173,6 +311,8 @@ class QuantizedViT:
     def pool(self, x: Tensor) -> Tensor:
         """Residual stream → feature before it is quantized, float32 [B, C]."""
         config, norm = self.config, self.ends.norm
+        if self.pooling is not None:
+            return self.pooling(x) * norm.weight + norm.bias
         if config.pool == "token":
             pooled = normalise(x[:, 0], config.norm_eps)
         elif config.pool_before_norm:

@@ -2,12 +2,16 @@
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from p2vit.models.windows import BlockShape
+from p2vit.quant.config import QuantConfig
 
 #: Photos that one task computes with; fixed, so that results do not depend on the number of workers.
 BATCH = 4
@@ -75,3 +79,27 @@ class Spool:
         if not count:
             raise ValueError("no calibration photo came; at least one is needed")
         return Stream(np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape)))
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The residual streams of one stage, float32 [photos, N, C] each.
+
+    Attributes:
+        own: The quantized model's.
+        scratch: For what lies between two passes.
+        exact: The float model's; None where the method does not aim at it.
+    """
+
+    own: Stream
+    scratch: Stream
+    exact: Stream | None
+
+    @staticmethod
+    def new(spool: Spool, name: str, photos: int, shape: BlockShape, config: QuantConfig) -> "Streams":
+        """Streams for blocks of a shape."""
+
+        def stream(role: str) -> Stream:
+            return spool.new(f"{name}.{role}", (photos, shape.tokens, shape.dim))
+
+        return Streams(stream("own"), stream("scratch"), stream("exact") if config.aims_at_float else None)

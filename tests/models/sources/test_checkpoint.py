@@ -84,7 +84,7 @@ def test_files_that_are_no_weights(tmp_path, state):
     save_file(
         {"conv1.weight": torch.zeros(1), "bn1.running_mean": torch.zeros(1)}, tmp_path / "r.safetensors"
     )
-    with pytest.raises(ModelError, match=r"not a plain ViT.*BatchNorm"):
+    with pytest.raises(ModelError, match=r"not a ViT in a known layout.*BatchNorm"):
         load_model(tmp_path / "r.safetensors", arch="digits")
 
 

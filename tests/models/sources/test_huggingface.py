@@ -120,7 +120,10 @@ def test_processor_labels_and_size():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "swin"}, "model type 'swin'"),
+        ({"model_type": "swinv2"}, "model type 'swinv2' is not supported; there are .*siglip.*swin"),
+        ({"model_type": "swin", "use_absolute_embeddings": True}, "absolute position embeddings in a Swin"),
+        ({"model_type": "swin", "layer_norm_eps": 1e-6}, "layer_norm_eps 1e-06 is not supported in a Swin"),
+        ({"model_type": "swin", "image_size": 64}, "fewer than a window of 7; transformers' own Swin cannot"),
         ({"hidden_act": "silu"}, "activation 'silu'"),
         ({"use_swiglu_ffn": True}, "SwiGLU"),
         ({"num_channels": 1}, "colour channels"),
@@ -131,6 +134,11 @@ def test_unsupported_pieces_are_named(change, message):
     state, _ = hf_state("vit")
     with pytest.raises(ModelError, match=message):
         from_huggingface({"model_type": "vit", **META, **change}, state, {}, "hf:a/b")
+
+
+def test_a_siglip_tower_needs_its_pooling_head():
+    with pytest.raises(ModelError, match=r"hf:a/b: a SigLIP tower without its pooling head \(vision_use_head\)"):
+        from_huggingface({"model_type": "siglip_vision_model", **META}, {}, {}, "hf:a/b")
 
 
 def test_a_head_on_two_features_is_refused():

@@ -30,3 +30,13 @@ def test_none_is_zeros():
 def test_odd_counts_are_refused():
     with pytest.raises(ModelError, match="13 position embeddings"):
         full_positions(torch.zeros(13, 4), 1, (2, 2), 4, antialias=True)
+
+
+def test_as_many_patches_in_another_shape():
+    grid = torch.randn(16, 3)
+    # timm's own models hold positions of the grid they are for; transformers' are always square.
+    assert resample_grid(grid, (2, 8), antialias=True) is grid
+    square = grid.reshape(1, 4, 4, 3).permute(0, 3, 1, 2)
+    want = torch.nn.functional.interpolate(square, size=(2, 8), mode="bicubic", align_corners=False)
+    got = resample_grid(grid, (2, 8), antialias=False, always_square=True)
+    torch.testing.assert_close(got, want.permute(0, 2, 3, 1).reshape(16, 3))

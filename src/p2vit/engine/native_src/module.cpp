@@ -183,11 +183,32 @@ void bind_plan(nb::module_& m) {
             [](Plan& p, const Nodes& nodes, int queries, int column, int keys_buffer, int values_buffer, int out,
                int heads, int dim, int keys, const Array<int32_t, 1>& softmax_shift, const Array<int32_t, 1>& out_shift,
                bool log2, int guard, int out_bits, int scores_output, int codes_output) {
-                add_attention(p, nodes,
-                              {heads, dim, keys, copy(softmax_shift), copy(out_shift), log2, guard, out_bits,
-                               scores_output, codes_output},
-                              queries, column, keys_buffer, values_buffer, out);
+                AttentionConfig config{heads, dim, keys, copy(softmax_shift), copy(out_shift), log2, guard, out_bits};
+                config.scores_output = scores_output;
+                config.codes_output = codes_output;
+                add_attention(p, nodes, std::move(config), queries, column, keys_buffer, values_buffer, out);
             })
+        .def("window_attention",
+             [](Plan& p, const Nodes& nodes, std::pair<int, int> queries, std::pair<int, int> keys,
+                std::pair<int, int> values, int out, std::tuple<int, int, int, int> shape,
+                const Array<int32_t, 1>& softmax_shift, const Array<int32_t, 1>& out_shift, bool log2, int guard,
+                int out_bits, std::tuple<int, int, int> outputs, const Array<int32_t, 1>& bias,
+                const Array<int8_t, 1>& regions, const Array<int32_t, 1>& masked) {
+                 const auto [windows, heads, dim, count] = shape;
+                 AttentionConfig config{heads, dim, count, copy(softmax_shift), copy(out_shift), log2, guard, out_bits};
+                 std::tie(config.scores_output, config.biased_output, config.codes_output) = outputs;
+                 config.windowed = true;
+                 config.windows = windows;
+                 config.key_column = keys.second;
+                 config.value_column = values.second;
+                 config.bias = copy(bias);
+                 config.regions = copy(regions);
+                 config.masked = copy(masked);
+                 add_attention(p, nodes, std::move(config), queries.first, queries.second, keys.first, values.first,
+                               out);
+             })
+        .def("gather", [](Plan& p, const Nodes& nodes, int in, int out, const Array<int32_t, 1>& index,
+                          const Array<int16_t, 1>& fill) { add_gather(p, nodes, in, out, copy(index), copy(fill)); })
         .def("requantize", [](Plan& p, const Nodes& nodes, int in, int out,
                               const Array<int32_t, 1>& shift) { add_requantize(p, nodes, in, out, copy(shift)); })
         .def("lookup", [](Plan& p, const Nodes& nodes, int in, int out,

@@ -41,7 +41,13 @@ struct AttentionConfig {
     std::vector<int32_t> out_shift;       // [heads · head_dim], 22 added
     bool log2;
     int guard, out_bits;
-    int scores_output = -1, codes_output = -1;   // where to show the inner tensors, if anywhere
+    int scores_output = -1, biased_output = -1, codes_output = -1;   // where to show the inner tensors, if anywhere
+    // Windows: keys and values are rows, not packed, and the stage has a row for each window and head.
+    bool windowed = false;
+    int windows = 1, key_column = 0, value_column = 0;
+    std::vector<int32_t> bias{};     // [heads][keys][keys], empty: none
+    std::vector<int8_t> regions{};   // [windows · keys], empty: every key is seen
+    std::vector<int32_t> masked{};   // [heads]
 };
 size_t packed_keys_bytes(int heads, int head_dim, int keys);
 size_t packed_values_bytes(int heads, int head_dim, int keys);
@@ -60,6 +66,8 @@ void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int
 void add_constant_rows(Plan& plan, const Nodes& nodes, int out, std::vector<int16_t> rows, int count);
 void add_position(Plan& plan, const Nodes& nodes, int in, int out, int out_row_offset, std::vector<int16_t> position);
 void add_select(Plan& plan, const Nodes& nodes, int in, int out, int index);
+// Output row i holds the input rows index[i·k] to index[i·k + k − 1] side by side; −1 stands for the fill row.
+void add_gather(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> index, std::vector<int16_t> fill);
 void add_token_sum(Plan& plan, const Nodes& nodes, int in, int out, int first, int count, std::vector<int32_t> shift);
 // Copies columns of a buffer to an output array: [rows][columns] of the kind's own integers.
 void add_export(Plan& plan, const Nodes& nodes, int in, int column, int columns, int output);

@@ -33,6 +33,69 @@ struct Shape {
     size_t head_values() const { return size_t(dim_panels()) * key_quads() * 64; }
 };
 
+// Up to four keys of one head: they lie beside each other in a panel, because m is a multiple of four.
+void pack_key_quad(const Shape& shape, std::byte* head, int m, int rows, const uint8_t* const source[kQuad]) {
+    auto* out = reinterpret_cast<uint32_t*>(head + size_t(m / kPanel) * shape.dim_quads() * 64) + m % kPanel;
+    auto* sums = reinterpret_cast<int32_t*>(head + shape.key_bytes()) + m;
+    int d = 0, sum[kQuad] = {};
+#if defined(__SSE2__)
+    if (rows == kQuad) {
+        const __m128i sign = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
+        __m128i total[kQuad] = {};
+        for (; d + 16 <= shape.dim; d += 16) {   // four quads of four keys: a transpose of 4 × 4 words
+            __m128i r[kQuad];
+            for (int i = 0; i < kQuad; ++i) {
+                r[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source[i] + d));
+                total[i] = _mm_add_epi32(total[i], _mm_sad_epu8(r[i], zero));
+                r[i] = _mm_xor_si128(r[i], sign);
+            }
+            const __m128i lo01 = _mm_unpacklo_epi32(r[0], r[1]), hi01 = _mm_unpackhi_epi32(r[0], r[1]);
+            const __m128i lo23 = _mm_unpacklo_epi32(r[2], r[3]), hi23 = _mm_unpackhi_epi32(r[2], r[3]);
+            uint32_t* to = out + d / kQuad * kPanel;
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi64(lo01, lo23));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + kPanel), _mm_unpackhi_epi64(lo01, lo23));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 2 * kPanel), _mm_unpacklo_epi64(hi01, hi23));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 3 * kPanel), _mm_unpackhi_epi64(hi01, hi23));
+        }
+        for (int i = 0; i < kQuad; ++i)
+            sum[i] = _mm_cvtsi128_si32(total[i]) + _mm_cvtsi128_si32(_mm_srli_si128(total[i], 8));
+    }
+#endif
+    for (int i = 0; i < rows; ++i) {
+        for (int q = d; q < shape.dim; q += kQuad) {
+            uint8_t quad[kQuad] = {};   // what follows the last channel is the next head's
+            for (int k = q; k < std::min(q + kQuad, shape.dim); ++k) {
+                quad[k - q] = source[i][k] ^ 0x80;
+                sum[i] += source[i][k];
+            }
+            std::memcpy(out + q / kQuad * kPanel + i, quad, sizeof quad);
+        }
+        sums[i] = -128 * (sum[i] - 128 * shape.dim);
+    }
+}
+
+// Four rows of up to 16 channels → 16 groups of four.
+void interleave(const uint8_t* const rows[kQuad], int d, int count, uint8_t* out) {
+#if defined(__SSE2__)
+    if (count == kPanel) {
+        const __m128i sign = _mm_set1_epi8(-128);
+        __m128i r[kQuad];
+        for (int i = 0; i < kQuad; ++i)
+            r[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + d)), sign);
+        const __m128i lo01 = _mm_unpacklo_epi8(r[0], r[1]), hi01 = _mm_unpackhi_epi8(r[0], r[1]);
+        const __m128i lo23 = _mm_unpacklo_epi8(r[2], r[3]), hi23 = _mm_unpackhi_epi8(r[2], r[3]);
+        auto* to = reinterpret_cast<__m128i*>(out);
+        _mm_storeu_si128(to, _mm_unpacklo_epi16(lo01, lo23));
+        _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(lo01, lo23));
+        _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(hi01, hi23));
+        _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(hi01, hi23));
+        return;
+    }
+#endif
+    for (int c = 0; c < count; ++c)
+        for (int i = 0; i < kQuad; ++i) out[c * kQuad + i] = rows[i][d + c] ^ 0x80;
+}
+
 class PackKeysStep final : public Step {
   public:
     PackKeysStep(Shape shape, int in, int column, int out) : shape_(shape), in_(in), column_(column), out_(out) {}
@@ -45,49 +108,12 @@ class PackKeysStep final : public Step {
     }
 
   private:
-    // Up to four keys of one head: they lie beside each other in a panel, because m is a multiple of four.
     void pack(const Work& work, int m, int rows, int h) const {
         std::byte* head = work.row(out_, 0) + h * shape_.head_keys();
-        auto* out = reinterpret_cast<uint32_t*>(head + size_t(m / kPanel) * shape_.dim_quads() * 64) + m % kPanel;
-        auto* sums = reinterpret_cast<int32_t*>(head + shape_.key_bytes()) + m;
         const uint8_t* source[kQuad];
         for (int i = 0; i < rows; ++i)
             source[i] = reinterpret_cast<const uint8_t*>(work.row(in_, m + i)) + column_ + h * shape_.dim;
-        int d = 0, sum[kQuad] = {};
-#if defined(__SSE2__)
-        if (rows == kQuad) {
-            const __m128i sign = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
-            __m128i total[kQuad] = {};
-            for (; d + 16 <= shape_.dim; d += 16) {   // four quads of four keys: a transpose of 4 × 4 words
-                __m128i r[kQuad];
-                for (int i = 0; i < kQuad; ++i) {
-                    r[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source[i] + d));
-                    total[i] = _mm_add_epi32(total[i], _mm_sad_epu8(r[i], zero));
-                    r[i] = _mm_xor_si128(r[i], sign);
-                }
-                const __m128i lo01 = _mm_unpacklo_epi32(r[0], r[1]), hi01 = _mm_unpackhi_epi32(r[0], r[1]);
-                const __m128i lo23 = _mm_unpacklo_epi32(r[2], r[3]), hi23 = _mm_unpackhi_epi32(r[2], r[3]);
-                uint32_t* to = out + d / kQuad * kPanel;
-                _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi64(lo01, lo23));
-                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + kPanel), _mm_unpackhi_epi64(lo01, lo23));
-                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 2 * kPanel), _mm_unpacklo_epi64(hi01, hi23));
-                _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 3 * kPanel), _mm_unpackhi_epi64(hi01, hi23));
-            }
-            for (int i = 0; i < kQuad; ++i)
-                sum[i] = _mm_cvtsi128_si32(total[i]) + _mm_cvtsi128_si32(_mm_srli_si128(total[i], 8));
-        }
-#endif
-        for (int i = 0; i < rows; ++i) {
-            for (int q = d; q < shape_.dim; q += kQuad) {
-                uint8_t quad[kQuad] = {};   // what follows the last channel is the next head's
-                for (int k = q; k < std::min(q + kQuad, shape_.dim); ++k) {
-                    quad[k - q] = source[i][k] ^ 0x80;
-                    sum[i] += source[i][k];
-                }
-                std::memcpy(out + q / kQuad * kPanel + i, quad, sizeof quad);
-            }
-            sums[i] = -128 * (sum[i] - 128 * shape_.dim);
-        }
+        pack_key_quad(shape_, head, m, rows, source);
     }
 
     Shape shape_;
@@ -115,28 +141,6 @@ class PackValuesStep final : public Step {
     }
 
   private:
-    // Four rows of up to 16 channels → 16 groups of four.
-    static void interleave(const uint8_t* const rows[kQuad], int d, int count, uint8_t* out) {
-#if defined(__SSE2__)
-        if (count == kPanel) {
-            const __m128i sign = _mm_set1_epi8(-128);
-            __m128i r[kQuad];
-            for (int i = 0; i < kQuad; ++i)
-                r[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + d)), sign);
-            const __m128i lo01 = _mm_unpacklo_epi8(r[0], r[1]), hi01 = _mm_unpackhi_epi8(r[0], r[1]);
-            const __m128i lo23 = _mm_unpacklo_epi8(r[2], r[3]), hi23 = _mm_unpackhi_epi8(r[2], r[3]);
-            auto* to = reinterpret_cast<__m128i*>(out);
-            _mm_storeu_si128(to, _mm_unpacklo_epi16(lo01, lo23));
-            _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(lo01, lo23));
-            _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(hi01, hi23));
-            _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(hi01, hi23));
-            return;
-        }
-#endif
-        for (int c = 0; c < count; ++c)
-            for (int i = 0; i < kQuad; ++i) out[c * kQuad + i] = rows[i][d + c] ^ 0x80;
-    }
-
     Shape shape_;
     int in_, column_, out_;
 };
@@ -161,6 +165,11 @@ class AttentionStep final : public Step {
     }
 
     void run(const Work& work, int first, int count) const override {
+        if (config_.windowed) {
+            for (int item = first; item < first + count; ++item)
+                window(work, item / shape_.heads, item % shape_.heads);
+            return;
+        }
         const std::byte* keys = work.row(keys_, 0);
         const std::byte* values = work.row(values_, 0);
         for (int h = 0; h < shape_.heads; ++h)
@@ -170,10 +179,48 @@ class AttentionStep final : public Step {
     }
 
     size_t scratch() const override {
-        return kTile * (score_pitch_ * 4 + 3 * code_pitch_ + 2 * channel_pitch_ * 4) + 1024;
+        return packed_offset() + (config_.windowed ? shape_.head_keys() + shape_.head_values() + 64 : 0);
     }
 
   private:
+    size_t packed_offset() const {
+        return round_up(kTile * (score_pitch_ * 4 + 3 * code_pitch_ + 2 * channel_pitch_ * 4) + 1024, kRowAlign);
+    }
+
+    // One window of one head: keys_ and values_ are buffers of rows here, packed on the spot.
+    void window(const Work& work, int w, int h) const {
+        std::byte* keys = work.scratch + packed_offset();
+        std::byte* values = keys + shape_.head_keys();
+        const size_t panel = size_t(shape_.key_quads()) * 64;
+        for (int m = 0; m < shape_.keys; m += kQuad) {
+            const uint8_t *key[kQuad], *value[kQuad];
+            for (int i = 0; i < kQuad; ++i) {   // the codes of keys beyond the last are 0: any row will do for them
+                const int row = w * shape_.keys + std::min(m + i, shape_.keys - 1);
+                key[i] = reinterpret_cast<const uint8_t*>(work.row(keys_, row)) + config_.key_column + h * shape_.dim;
+                value[i] =
+                    reinterpret_cast<const uint8_t*>(work.row(values_, row)) + config_.value_column + h * shape_.dim;
+            }
+            pack_key_quad(shape_, keys, m, std::min(kQuad, shape_.keys - m), key);
+            std::byte* out = values + size_t(m / kQuad) * 64;
+            for (int d = 0; d < shape_.dim; d += kPanel, out += panel)
+                interleave(value, d, std::min(kPanel, shape_.dim - d), reinterpret_cast<uint8_t*>(out));
+        }
+        const int rows = (*work.buffers)[queries_].rows / config_.windows;
+        for (int row = 0; row < rows; row += kTile)
+            tile(work, h, w * rows + row, std::min(kTile, rows - row), keys, values);
+    }
+
+    // Bias and mask of the window that a row belongs to.
+    void add_bias(int h, int row, int32_t* scores) const {
+        const int keys = shape_.keys, local = row % keys;
+        const int32_t* bias = config_.bias.data() + (size_t(h) * keys + local) * keys;
+        for (int k = 0; k < keys; ++k) scores[k] += bias[k];
+        if (config_.regions.empty()) return;
+        const int8_t* regions = config_.regions.data() + (row - local);
+        const int32_t masked = config_.masked[h];
+        for (int k = 0; k < keys; ++k) scores[k] = regions[k] == regions[local] ? scores[k] : masked;
+    }
+
     void tile(const Work& work, int h, int row, int rows, const std::byte* keys, const std::byte* values) const {
         auto* scores = reinterpret_cast<int32_t*>(work.scratch);
         auto* codes = reinterpret_cast<uint8_t*>(scores + kTile * score_pitch_);
@@ -202,13 +249,16 @@ class AttentionStep final : public Step {
         s.guard = config_.guard;
         for (int i = 0; i < rows; ++i) {
             s.scores = scores + i * score_pitch_;
+            show(work, config_.scores_output, h, row + i, s.scores, sizeof(int32_t));
+            if (!config_.bias.empty()) add_bias(h, row + i, scores + i * score_pitch_);
+            show(work, config_.biased_output, h, row + i, s.scores, sizeof(int32_t));
             s.codes = codes + i * code_pitch_;
             if (config_.log2) {
                 s.high = high + i * code_pitch_;
                 s.low = low + i * code_pitch_;
             }
             totals[i] = kernels_->softmax(s);
-            show(work, h, row + i, s);
+            show(work, config_.codes_output, h, row + i, s.codes, 1);
         }
         const int64_t between = work.parts_ns ? now() : 0;
 
@@ -244,13 +294,10 @@ class AttentionStep final : public Step {
     }
 
     // Inner tensors are written only where somebody asked for them.
-    void show(const Work& work, int h, int row, const SoftmaxRow& s) const {
-        const int rows = (*work.buffers)[queries_].rows;
-        const size_t at = (size_t(h) * rows + row) * shape_.keys;
-        if (config_.scores_output >= 0)
-            std::memcpy(work.output(config_.scores_output) + at * sizeof(int32_t), s.scores,
-                        shape_.keys * sizeof(int32_t));
-        if (config_.codes_output >= 0) std::memcpy(work.output(config_.codes_output) + at, s.codes, shape_.keys);
+    void show(const Work& work, int output, int h, int row, const void* data, size_t width) const {
+        if (output < 0) return;
+        const size_t rows = (*work.buffers)[queries_].rows;
+        std::memcpy(work.output(output) + (h * rows + row) * shape_.keys * width, data, shape_.keys * width);
     }
 
     const Kernels* kernels_;
@@ -302,12 +349,29 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
     const Buffer &q = plan.buffer(queries), &y = plan.buffer(out);
     const size_t channels = size_t(c.heads) * c.head_dim;
     require_rows(q, column, shape, "queries are int8 rows of all heads");
-    require(plan.buffer(keys).kind == Kind::raw &&
-                plan.buffer(keys).pitch >= packed_keys_bytes(c.heads, c.head_dim, c.keys),
-            "packed keys");
-    require(plan.buffer(values).kind == Kind::raw &&
-                plan.buffer(values).pitch >= packed_values_bytes(c.heads, c.head_dim, c.keys),
-            "packed values");
+    if (c.windowed) {
+        require(c.windows >= 1 && c.windows <= 1 << 20, "1..2^20 windows");
+        const int64_t rows = int64_t{c.windows} * c.keys;
+        require(plan.buffer(keys).rows == rows && plan.buffer(values).rows == rows, "windows of keys and values");
+        require(q.rows % c.windows == 0 && y.rows == q.rows, "windows of queries");
+        require_rows(plan.buffer(keys), c.key_column, shape, "keys are int8 rows of all heads");
+        require_rows(plan.buffer(values), c.value_column, shape, "values are int8 rows of all heads");
+        require(plan.stage_first() == 0 && plan.stage_rows() == int64_t{c.windows} * c.heads, "a stage of windows and heads");
+    } else {
+        require(c.bias.empty(), "a bias belongs to windows");
+        require(plan.buffer(keys).kind == Kind::raw &&
+                    plan.buffer(keys).pitch >= packed_keys_bytes(c.heads, c.head_dim, c.keys),
+                "packed keys");
+        require(plan.buffer(values).kind == Kind::raw &&
+                    plan.buffer(values).pitch >= packed_values_bytes(c.heads, c.head_dim, c.keys),
+                "packed values");
+    }
+    if (!c.bias.empty())
+        require(q.rows == int64_t{c.windows} * c.keys && c.bias.size() == size_t(c.heads) * c.keys * c.keys,
+                "a bias has a number per head, query and key");
+    if (!c.regions.empty())
+        require(!c.bias.empty() && int(c.regions.size()) == q.rows && int(c.masked.size()) == c.heads,
+                "regions have a number per token, masked scores one per head");
     require(y.columns == int(channels) && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16,
             "the output of attention has another shape");
     require(int(c.softmax_shift.size()) == c.heads && c.out_shift.size() == channels,
@@ -316,12 +380,14 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
     for (int32_t s : c.out_shift) require(s >= 6 && s <= 30, "a shift of attention leaves -16..8");
     require(c.guard >= 8 && c.guard <= 15, "guard leaves 8..15");
     const size_t shown = size_t(c.heads) * q.rows * c.keys;
-    require(c.scores_output < int(plan.output_count()) && c.codes_output < int(plan.output_count()), "no such output");
-    require(c.scores_output < 0 || plan.output_bytes(c.scores_output) == shown * 4,
-            "the scores' output has another size");
+    for (int output : {c.scores_output, c.biased_output, c.codes_output})
+        require(output < int(plan.output_count()), "no such output");
+    for (int output : {c.scores_output, c.biased_output})
+        require(output < 0 || plan.output_bytes(output) == shown * 4, "the scores' output has another size");
     require(c.codes_output < 0 || plan.output_bytes(c.codes_output) == shown, "the codes' output has another size");
+    const bool whole = c.windowed;
     plan.add_step(std::make_unique<AttentionStep>(plan.kernels(), std::move(c), queries, column, keys, values, out),
-                  nodes, {{queries, false}, {keys, true}, {values, true}, {out, false}});
+                  nodes, {{queries, whole}, {keys, true}, {values, true}, {out, whole}});
 }
 
 }   // namespace p2vit

@@ -45,6 +45,33 @@ class MapStep final : public Step {
     Function f_;
 };
 
+// y[c] = requantize(x[c] · gain[c] + bias[c]), row by row: every token of a Swin's embedding goes through it.
+class AffineStep final : public Step {
+  public:
+    AffineStep(int in, int out, std::vector<int32_t> gain, std::vector<int32_t> bias, std::vector<int32_t> shift)
+        : in_(in), out_(out), gain_(std::move(gain)), bias_(std::move(bias)), shift_(std::move(shift)) {}
+
+    void run(const Work& work, int first, int count) const override {
+        const Buffer &x = (*work.buffers)[in_], &y = (*work.buffers)[out_];
+        for (int r = first; r < first + count; ++r) {
+            if (x.kind == Kind::int16 && y.kind == Kind::int16)
+                row(reinterpret_cast<const int16_t*>(work.row(in_, r)), reinterpret_cast<int16_t*>(work.row(out_, r)));
+            else
+                for (int c = 0; c < y.columns; ++c)
+                    store(work.row(out_, r), y.kind, c, value(load(work.row(in_, r), x.kind, c), c, kind_bits(y.kind)));
+        }
+    }
+
+  private:
+    int64_t value(int64_t x, int c, int bits) const { return requantize(x * gain_[c] + bias_[c], shift_[c], bits); }
+    void row(const int16_t* x, int16_t* y) const {
+        for (size_t c = 0; c < gain_.size(); ++c) y[c] = int16_t(value(x[c], int(c), 16));
+    }
+
+    int in_, out_;
+    std::vector<int32_t> gain_, bias_, shift_;
+};
+
 class SumStep final : public Step {
   public:
     SumStep(int a, int b, int out, std::vector<int32_t> left_a, std::vector<int32_t> left_b, std::vector<int32_t> shift)
@@ -114,6 +141,31 @@ class SelectStep final : public Step {
   private:
     int in_, out_, index_;
     size_t bytes_;
+};
+
+class GatherStep final : public Step {
+  public:
+    GatherStep(int in, int out, std::vector<int32_t> index, const std::vector<int16_t>& fill, Kind kind)
+        : in_(in), out_(out), index_(std::move(index)), bytes_(fill.size() * kind_bits(kind) / 8), fill_(bytes_) {
+        for (size_t c = 0; c < fill.size(); ++c) store(fill_.data(), kind, int(c), fill[c]);
+    }
+
+    void run(const Work& work, int first, int count) const override {
+        const size_t side = index_.size() / (*work.buffers)[out_].rows;
+        for (int r = first; r < first + count; ++r) {
+            std::byte* to = work.row(out_, r);
+            for (size_t i = 0; i < side; ++i, to += bytes_) {
+                const int source = index_[r * side + i];
+                std::memcpy(to, source < 0 ? fill_.data() : work.row(in_, source), bytes_);
+            }
+        }
+    }
+
+  private:
+    int in_, out_;
+    std::vector<int32_t> index_;
+    size_t bytes_;
+    std::vector<std::byte> fill_;
 };
 
 class TokenSumStep final : public Step {
@@ -208,11 +260,12 @@ void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<
 void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> gain, std::vector<int32_t> bias,
                 std::vector<int32_t> shift) {
     require_pair(plan, in, out);
-    const int n = plan.buffer(in).columns, bits = kind_bits(plan.buffer(out).kind);
+    const int n = plan.buffer(in).columns;
     require(int(bias.size()) == n, "the bias of an affine step");
     require_shifts(gain, n, -32768, 32767, "the gain of an affine step");
     require_shifts(shift, n, -8, 30, "a shift of an affine step leaves -8..30");
-    add_map(plan, nodes, in, out, [=](int64_t x, int c) { return requantize(x * gain[c] + bias[c], shift[c], bits); });
+    plan.add_step(std::make_unique<AffineStep>(in, out, std::move(gain), std::move(bias), std::move(shift)), nodes,
+                  {{in, false}, {out, false}});
 }
 
 void add_constant_rows(Plan& plan, const Nodes& nodes, int out, std::vector<int16_t> rows, int count) {
@@ -239,6 +292,20 @@ void add_select(Plan& plan, const Nodes& nodes, int in, int out, int index) {
     require(x.kind == y.kind && index >= 0 && index < x.rows && plan.stage_first() == 0 && plan.stage_rows() == 1,
             "no such token");
     plan.add_step(std::make_unique<SelectStep>(in, out, index, size_t(x.columns) * kind_bits(x.kind) / 8), nodes,
+                  {{in, true}, {out, false}});
+}
+
+void add_gather(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> index,
+                std::vector<int16_t> fill) {
+    const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
+    require(numeric(x) && x.kind == y.kind && int(fill.size()) == x.columns, "gathered tokens are of another kind");
+    require(!index.empty() && index.size() % y.rows == 0 &&
+                index.size() / y.rows * size_t(x.columns) == size_t(y.columns),
+            "gathered tokens have another shape");
+    for (int32_t i : index) require(i >= -1 && i < x.rows, "no such token");
+    const int bits = kind_bits(x.kind);
+    for (int16_t v : fill) require(bits > 8 || (v >= -128 && v <= 127), "the fill token leaves int8");
+    plan.add_step(std::make_unique<GatherStep>(in, out, std::move(index), fill, x.kind), nodes,
                   {{in, true}, {out, false}});
 }
 

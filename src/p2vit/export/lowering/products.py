@@ -30,19 +30,28 @@ def linear(operator: Linear, at: Lowering) -> Value:
     return requantize(graph, at.spec, accumulator, low, high, operator.shift.astype(np.int64), bias)
 
 
-def heads_first(at: Lowering, name: str, heads: int, tokens: int, perm: list[int]) -> str:
-    """[B, N, H·D] → a permutation of [B, N, H, D]."""
-    split = at.graph.op("Reshape", name, np.array([0, tokens, heads, -1]))
-    return at.graph.op("Transpose", split, perm=perm)
+def heads_first(
+    at: Lowering, name: str, heads: int, tokens: int, windows: int = 1, across: bool = False
+) -> str:
+    """[B, W·N, H·D] → [B, H, W, N, D], or [B, H, N, D] for one window; D before N if ``across``."""
+    if windows == 1:
+        split = at.graph.op("Reshape", name, np.array([0, tokens, heads, -1]))
+        return at.graph.op("Transpose", split, perm=[0, 2, 3, 1] if across else [0, 2, 1, 3])
+    split = at.graph.op("Reshape", name, np.array([0, windows, tokens // windows, heads, -1]))
+    return at.graph.op("Transpose", split, perm=[0, 3, 1, 4, 2] if across else [0, 3, 1, 2, 4])
 
 
 @lowers(Scores)
 def scores(operator: Scores, at: Lowering) -> Value:
     """One batched ``MatMulInteger``; the int32 accumulator is the result."""
     q, k = at.inputs
-    left = heads_first(at, q.biased, operator.heads, q.spec.shape[0], [0, 2, 1, 3])
-    right = heads_first(at, right_operand(k, at.products), operator.heads, k.spec.shape[0], [0, 2, 3, 1])
-    return Value(at.graph, at.spec, wide=product(at.graph, left, q.zero_point, right, at.products))
+    left = heads_first(at, q.biased, operator.heads, q.spec.shape[0], operator.windows)
+    keys = right_operand(k, at.products)
+    right = heads_first(at, keys, operator.heads, k.spec.shape[0], operator.windows, across=True)
+    result = product(at.graph, left, q.zero_point, right, at.products)
+    if operator.windows > 1:
+        result = at.graph.op("Reshape", result, np.array([-1, *at.spec.shape]))
+    return Value(at.graph, at.spec, wide=result)
 
 
 @lowers(AttentionValues)
@@ -82,6 +91,11 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
     return Value(graph, at.spec, **{form: graph.op("Reshape", rows, np.array([0, *at.spec.shape]))})
 
 
+def _window(shape: tuple[int, ...], windows: int) -> tuple[int, int]:
+    """Queries and keys of one window, from the shape [H, W·N, M] of codes."""
+    return shape[1] // windows, shape[2]
+
+
 def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:
     """``⌊2^(n+14) / sum⌋`` per row, int32; in int64 where 2^(n+14) leaves int32."""
     graph, powers = at.graph, np.int64(1) << (np.minimum(np.arange(32), bits) + 14)
@@ -98,14 +112,18 @@ def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
     multiplied apart.
     """
     graph, (codes, v) = at.graph, at.inputs
-    keys = v.spec.shape[0]
-    values = heads_first(at, right_operand(v, at.products), operator.heads, keys, [0, 2, 1, 3])
+    keys, width = v.spec.shape[0], v.spec.shape[1] // operator.heads
+    values = heads_first(at, right_operand(v, at.products), operator.heads, keys, operator.windows)
     # Codes × 1 cannot saturate, whatever the kernel does inside.
-    ones = np.ones((keys, 1), np.int8)
+    ones = np.ones((codes.spec.shape[2], 1), np.int8)
 
     def sums(weights: str) -> tuple[str, str]:
         row = graph.op("MatMulInteger", weights, ones)
-        return product(graph, weights, 0, values, at.products), row
+        if operator.windows == 1:
+            return product(graph, weights, 0, values, at.products), row
+        grouped = np.array([-1, operator.heads, operator.windows, *_window(codes.spec.shape, operator.windows)])
+        mixed = product(graph, graph.op("Reshape", weights, grouped), 0, values, at.products)
+        return graph.op("Reshape", mixed, np.array([-1, *codes.spec.shape[:2], width])), row
 
     if operator.form == "linear":
         return sums(codes.biased)

@@ -4,8 +4,8 @@ import numpy as np
 
 from p2vit.export.lowering.registry import Lowering, lowers
 from p2vit.export.shifts import clamp
-from p2vit.export.values import Value, requantize
-from p2vit.numerics import AssembleTokens, Patchify, SelectToken, SumTokens
+from p2vit.export.values import ZERO_POINT, Value, requantize
+from p2vit.numerics import AssembleTokens, ConstantTokens, GatherTokens, Patchify, SelectToken, SumTokens
 from p2vit.numerics.rounding import int_range
 
 
@@ -27,11 +27,48 @@ def assemble(operator: AssembleTokens, at: Lowering) -> Value:
     total = graph.op("Add", x.wide, operator.position.astype(np.int32))
     tokens = clamp(graph, total, int_range(operator.output_bits, signed=True))
     if operator.prefix.shape[0]:
-        batch = graph.op("Slice", graph.op("Shape", x.wide), np.array([0]), np.array([1]))
-        shape = graph.op("Concat", batch, np.array(operator.prefix.shape), axis=0)
-        prefix = graph.op("Expand", operator.prefix.astype(np.int32)[None], shape)
+        prefix = repeated(at, operator.prefix.astype(np.int32), x.wide)
         tokens = graph.op("Concat", prefix, tokens, axis=1)
     return Value(graph, at.spec, wide=tokens)
+
+
+#: What a form adds to the stored integers.
+FORM_OFFSET = {"stored": 0, "wide": 0, "lifted": ZERO_POINT, "biased": ZERO_POINT}
+FORM_DTYPE = {"wide": np.int32, "lifted": np.int32, "biased": np.uint8}
+
+
+def repeated(at: Lowering, rows: np.ndarray, like: str) -> str:
+    """Constant rows [T, C] for every image of a tensor [B, ...]: [B, T, C]."""
+    graph = at.graph
+    batch = graph.op("Slice", graph.op("Shape", like), np.array([0]), np.array([1]))
+    return graph.op("Expand", rows[None], graph.op("Concat", batch, np.array(rows.shape), axis=0))
+
+
+@lowers(GatherTokens)
+def gather(operator: GatherTokens, at: Lowering) -> Value:
+    """``Gather`` along the tokens, in whatever form the tokens are; the fill token stands behind the last."""
+    graph = at.graph
+    (x,) = at.inputs
+    form = x.cheapest
+    tokens, index = x.form(form), operator.index.astype(np.int64)
+    if (index < 0).any():
+        dtype = FORM_DTYPE.get(form, x.spec.dtype)
+        fill = (operator.fill.astype(np.int64) + FORM_OFFSET[form]).astype(dtype)
+        tokens = graph.op("Concat", tokens, repeated(at, fill[None], tokens), axis=1)
+        index = np.where(index < 0, x.spec.shape[0], index)
+    rows = graph.op("Gather", tokens, index.reshape(-1), axis=1)
+    return Value(graph, at.spec, **{form: graph.op("Reshape", rows, np.array([-1, *at.spec.shape]))})
+
+
+@lowers(ConstantTokens)
+def constant(operator: ConstantTokens, at: Lowering) -> Value:
+    """``Expand`` to the number of images."""
+    (x,) = at.inputs
+    if at.spec.bits <= 8:
+        biased = (operator.tokens.astype(np.int16) + ZERO_POINT).astype(np.uint8)
+        return Value(at.graph, at.spec, biased=repeated(at, biased, x.form(x.cheapest)))
+    wide = operator.tokens.astype(np.int32)
+    return Value(at.graph, at.spec, wide=repeated(at, wide, x.form(x.cheapest)))
 
 
 @lowers(SelectToken)

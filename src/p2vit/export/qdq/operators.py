@@ -1,134 +1,19 @@
-"""How each integer operator is written as the float operator it stands for.
+"""How each integer operator is written as the float operator it stands for: what works on each token.
 
 Everything is reconstructed from the integers (shifts, tables, gains): a shift is the difference of two
 exponents. Tensors are in their gauge (:class:`p2vit.export.qdq.values.FloatValue`).
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from p2vit.errors import P2vitError
 from p2vit.export.activation import FUNCTIONS, recognise
-from p2vit.export.onnx_graph import OnnxGraph
 from p2vit.export.qdq.activations import activation
-from p2vit.export.qdq.values import (
-    FloatValue,
-    QdqForm,
-    gauge_of,
-    held_offset,
-    per_channel,
-    power,
-    quantized,
-    times_power,
-)
-from p2vit.numerics import (
-    Add,
-    Affine,
-    AssembleTokens,
-    AttentionValues,
-    LayerNorm,
-    Linear,
-    Lookup,
-    Operator,
-    Patchify,
-    Scores,
-    SelectToken,
-    Softmax,
-    SumTokens,
-)
+from p2vit.export.qdq.registry import FloatLowering, writes
+from p2vit.export.qdq.values import FloatValue, held_offset, per_channel
+from p2vit.numerics import Add, Affine, LayerNorm, Linear, Lookup, Patchify
 from p2vit.numerics.layernorm import INDEX_SHIFT, TABLE_FIRST, squares_shift
-from p2vit.numerics.softmax import DISTANCE_EXPONENT
-from p2vit.program.graph import IntegerProgram, Node, TensorSpec
-
-#: Scale of quantized probabilities, relative to 1: uint8 holds 0 to 255/256.
-PROBABILITY_EXPONENT = -8
-
-
-@dataclass(frozen=True)
-class FloatLowering:
-    """One node on its way into a float graph.
-
-    Attributes:
-        graph: Where the nodes go.
-        program: The whole program.
-        node: The node that is lowered.
-        inputs: Its inputs, as they are in the graph.
-        form: What the model is to look like.
-    """
-
-    graph: OnnxGraph
-    program: IntegerProgram
-    node: Node
-    inputs: tuple[FloatValue, ...]
-    form: QdqForm
-
-    @property
-    def spec(self) -> TensorSpec:
-        """What the node writes."""
-        return self.program.tensors[self.node.name]
-
-    @property
-    def gauge(self) -> int:
-        """The exponent that the output is carried at."""
-        return gauge_of(self.spec)
-
-    def done(self, x: str) -> FloatValue:
-        """The output, computed in its gauge."""
-        return quantized(self.graph, self.spec, x, self.form)
-
-    def done_real(self, x: str) -> FloatValue:
-        """The output, computed as real values."""
-        exponent = self.spec.exponent.astype(np.int32)
-        y = times_power(self.graph, x, self.gauge - exponent)
-        left_out = np.ldexp(np.asarray(held_offset(self.spec) - self.spec.offset, np.float32), self.gauge)
-        return self.done(self.graph.op("Add", y, left_out) if left_out.any() else y)
-
-    def error(self, what: str) -> P2vitError:
-        """An error that names the node."""
-        return P2vitError(f"node {self.node.name}: {what}")
-
-
-FLOAT_LOWERINGS: dict[type[Operator], Callable[[Any, FloatLowering], FloatValue]] = {}
-
-
-def writes(
-    kind: type[Operator],
-) -> Callable[[Callable[[Any, FloatLowering], FloatValue]], Callable[[Any, FloatLowering], FloatValue]]:
-    """Register how an operator class is written."""
-
-    def register(
-        function: Callable[[Any, FloatLowering], FloatValue],
-    ) -> Callable[[Any, FloatLowering], FloatValue]:
-        FLOAT_LOWERINGS[kind] = function
-        return function
-
-    return register
-
-
-def lower_float(at: FloatLowering) -> FloatValue:
-    """Lower one node.
-
-    Raises:
-        P2vitError: nothing is registered for its operator, or its integers have no float counterpart.
-    """
-    kind = type(at.node.operator)
-    if kind not in FLOAT_LOWERINGS:
-        known = ", ".join(sorted(k.__name__ for k in FLOAT_LOWERINGS))
-        raise at.error(f"no float form of operator {kind.__name__}; there is one for {known}")
-    if np.any(at.spec.offset) and kind not in (Patchify, Lookup, Linear, SelectToken):
-        raise at.error(f"its output has offset {at.spec.offset}; {kind.__name__} writes tensors without one")
-    for source in at.inputs:
-        if np.any(source.spec.offset) and kind not in (Linear, Lookup, SelectToken):
-            raise at.error(
-                f"{source.spec.name} has offset {source.spec.offset}, "
-                "which only a linear layer or a table can absorb"
-            )
-    with at.graph.scope(at.node.name):
-        return FLOAT_LOWERINGS[kind](at.node.operator, at)
 
 
 @writes(Patchify)
@@ -175,21 +60,6 @@ def linear(operator: Linear, at: FloatLowering) -> FloatValue:
     return at.done(graph.op("Add", product, constant.astype(np.float32)))
 
 
-@writes(AssembleTokens)
-def assemble(operator: AssembleTokens, at: FloatLowering) -> FloatValue:
-    """Add the position embedding; put the prefix before each image's tokens."""
-    graph = at.graph
-    (x,) = at.inputs
-    exponent = at.spec.exponent.astype(np.int32)
-    tokens = graph.op("Add", x.real(graph), np.ldexp(operator.position.astype(np.float32), exponent))
-    if operator.prefix.shape[0]:
-        batch = graph.op("Slice", graph.op("Shape", tokens), np.array([0]), np.array([1]))
-        shape = graph.op("Concat", batch, np.array(operator.prefix.shape), axis=0)
-        prefix = graph.op("Expand", np.ldexp(operator.prefix.astype(np.float32), exponent)[None], shape)
-        tokens = graph.op("Concat", prefix, tokens, axis=1)
-    return at.done_real(tokens)
-
-
 @writes(LayerNorm)
 def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
     """LayerNormalization; its scale is a power of two per channel, gain and bias are in the next weights."""
@@ -209,48 +79,6 @@ def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
     epsilon = math.ldexp(operator.epsilon, unit) / channels**3
     scale = np.ldexp(np.float32(1), at.gauge - exponent).astype(np.float32)
     return at.done(graph.op("LayerNormalization", x.real(graph), scale, epsilon=epsilon, axis=-1))
-
-
-def heads_first(at: FloatLowering, x: FloatValue, heads: int, perm: list[int]) -> str:
-    """[B, N, H·D] → a permutation of [B, N, H, D]."""
-    split = at.graph.op("Reshape", x.read(at.graph), np.array([0, x.spec.shape[0], heads, -1]))
-    return at.graph.op("Transpose", split, perm=perm)
-
-
-@writes(Scores)
-def scores(operator: Scores, at: FloatLowering) -> FloatValue:
-    """MatMul of queries and keys; the softmax scales it to real scores by a power of two."""
-    graph = at.graph
-    q, k = at.inputs
-    left = heads_first(at, q, operator.heads, [0, 2, 1, 3])
-    right = heads_first(at, k, operator.heads, [0, 2, 3, 1])
-    product = graph.op("MatMul", left, right)
-    return FloatValue(at.spec, product, q.gauge + k.gauge)
-
-
-@writes(Softmax)
-def softmax(operator: Softmax, at: FloatLowering) -> FloatValue:
-    """Softmax in float; its probabilities are quantized relative to 1 only if asked for."""
-    graph = at.graph
-    (x,) = at.inputs
-    exponent = DISTANCE_EXPONENT - operator.shift.astype(np.int32)[:, None, None]
-    logits = times_power(graph, x.read(graph), exponent - x.gauge)
-    probabilities = graph.op("Softmax", logits, axis=-1)
-    if at.form.quantize and at.form.quantize_probabilities:
-        stored = graph.op("QuantizeLinear", probabilities, power(PROBABILITY_EXPONENT), np.uint8(0))
-        return FloatValue(at.spec, stored, PROBABILITY_EXPONENT, np.uint8(0))
-    return FloatValue(at.spec, probabilities, 0)
-
-
-@writes(AttentionValues)
-def attention_values(operator: AttentionValues, at: FloatLowering) -> FloatValue:
-    """MatMul of probabilities and values; the shift per channel is a power of two per channel."""
-    graph = at.graph
-    codes, v = at.inputs
-    mixed = graph.op("MatMul", codes.read(graph), heads_first(at, v, operator.heads, [0, 2, 1, 3]))
-    rows = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
-    merged = graph.op("Reshape", rows, np.array([0, *at.spec.shape]))
-    return at.done(times_power(graph, merged, at.gauge - v.gauge - operator.shift.astype(np.int32)))
 
 
 @writes(Lookup)
@@ -273,25 +101,6 @@ def add(operator: Add, at: FloatLowering) -> FloatValue:
     """Add of real values."""
     a, b = at.inputs
     return at.done_real(at.graph.op("Add", a.real(at.graph), b.real(at.graph)))
-
-
-@writes(SelectToken)
-def select(operator: SelectToken, at: FloatLowering) -> FloatValue:
-    """Slice along the tokens; what it reads is quantized already."""
-    (x,) = at.inputs
-    ends = np.array([operator.index]), np.array([operator.index + 1]), np.array([1])
-    return FloatValue(at.spec, at.graph.op("Slice", x.source, *ends), x.gauge, x.zero)
-
-
-@writes(SumTokens)
-def total(operator: SumTokens, at: FloatLowering) -> FloatValue:
-    """Sum over tokens times a power of two; the next weights hold what ReduceMean would divide by."""
-    graph = at.graph
-    (x,) = at.inputs
-    end = operator.first + operator.count
-    part = graph.op("Slice", x.read(graph), np.array([operator.first]), np.array([end]), np.array([1]))
-    summed = graph.op("ReduceSum", part, np.array([1]), keepdims=1)
-    return at.done(times_power(graph, summed, at.gauge - x.gauge - operator.shift.astype(np.int32)))
 
 
 @writes(Affine)

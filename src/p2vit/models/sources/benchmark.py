@@ -17,6 +17,7 @@ from p2vit.models.sources.weight_file import read_safetensors
 from p2vit.program.preprocessing import Preprocessing
 
 DINOV2 = find("vit_small_patch14_dinov2_224").config
+assert isinstance(DINOV2, ViTConfig)
 
 # Name -> class names in the order of the probe's outputs.
 PROBES = {
@@ -48,6 +49,7 @@ def load_benchmark(name: str, *, image_size: int | tuple[int, int] | None = None
     config = replace(DINOV2, name=name, num_classes=len(classes))
     if image_size is not None:
         config = with_image_size(config, image_size)
+    assert isinstance(config, ViTConfig)
     state = dinov2_backbone(config)
     if classes:
         probe = read_safetensors(_weights(f"probe_{name.removeprefix('dinov2-')}.safetensors"))

@@ -8,13 +8,20 @@ from torch import Tensor
 
 from p2vit.errors import ModelError
 from p2vit.models.architectures import find, with_image_size
-from p2vit.models.config import ViTConfig
+from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_of
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import unsupported_pieces
+from p2vit.models.sources.swin_layout import (
+    HUGGING_FACE,
+    canonical_from_swin,
+    head_classes,
+    swin_layout_of,
+)
 from p2vit.models.sources.timm_layout import canonical_from_timm, is_timm
 from p2vit.models.sources.weight_file import read_weights
+from p2vit.models.swin_config import Rule, SwinConfig
 
 
 def load_checkpoint(
@@ -55,8 +62,8 @@ def load_checkpoint(
 
 
 def canonical_from_any(
-    state: dict[str, Tensor], config: ViTConfig, source: str
-) -> tuple[ViTConfig, dict[str, Tensor]]:
+    state: dict[str, Tensor], config: ModelConfig, source: str
+) -> tuple[ModelConfig, dict[str, Tensor]]:
     """Bring a state dict of any supported layout to canonical names.
 
     Args:
@@ -70,13 +77,26 @@ def canonical_from_any(
     Raises:
         ModelError: the layout is unknown, or the tensors do not fit.
     """
-    if is_timm(state):
+    layout = swin_layout_of(state)
+    canonical = "blocks.0.q.weight" in state
+    if not canonical and (layout is not None) != isinstance(config, SwinConfig):
+        found = "a Swin's" if layout is not None else "no Swin's"
+        raise ModelError(f"{source} does not fit {config.name}: its tensors are {found}; name another --arch")
+    if layout is not None and isinstance(config, SwinConfig):
+        # Windows larger than a grid, and padding, are treated as the library does that the file is for.
+        rule: Rule = "transformers" if layout is HUGGING_FACE else "timm"
+        try:
+            config = replace(config, num_classes=head_classes(state, layout), rule=rule)
+        except ValueError as error:
+            raise ModelError(str(error)) from None
+        return config, canonical_from_swin(state, config, layout, source)
+    if is_timm(state) and isinstance(config, ViTConfig):
         config = replace(config, num_classes=_classes(state, "head"))
         return config, canonical_from_timm(state, config, source)
-    if family := family_of(state):
+    if isinstance(config, ViTConfig) and (family := family_of(state)):
         config = replace(config, num_classes=_classes(state, FAMILIES[family].head))
         return config, canonical_from_hf(state, config, family, source)
-    if "blocks.0.q.weight" in state:
+    if canonical:
         config = replace(config, num_classes=_classes(state, "head"))
         kept = {name: value for name, value in state.items() if name not in ("mean", "std")}
         if "position" in kept and len(kept["position"]) != config.tokens:
@@ -88,8 +108,8 @@ def canonical_from_any(
     pieces = unsupported_pieces(state)
     known = f"; it has {' and '.join(pieces)}" if pieces else ""
     raise ModelError(
-        f"{source}: not a plain ViT in a known layout "
-        f"(timm, Hugging Face ViT, DeiT, DINOv2, CLIP vision){known}. "
+        f"{source}: not a ViT in a known layout "
+        f"(timm, Hugging Face ViT, DeiT, DINOv2, CLIP and SigLIP vision, Swin){known}. "
         f"Its first tensors: {', '.join(sorted(state)[:3])}"
     )
 

@@ -1,7 +1,7 @@
 """State dicts in Hugging Face's layouts to canonical names. Pure functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Family:
         norm: The last LayerNorm.
         class_token, positions, patch: Below ``prefix``.
         scale1, scale2: LayerScale below ``layer``, or empty.
+        antialias: How the library resamples positions.
         head: The linear on the pooled token, with no prefix.
         unused: Patterns of tensors that the output does not depend on.
     """
@@ -40,6 +41,7 @@ class Family:
     fc2: str = "output.dense"
     norm: str = "layernorm"
     pre_norm: str = ""
+    antialias: bool = False
     class_token: str = "embeddings.cls_token"
     positions: str = "embeddings.position_embeddings"
     patch: str = "embeddings.patch_embeddings.projection"
@@ -49,10 +51,11 @@ class Family:
     unused: tuple[str, ...] = ("*embeddings.mask_token", "*pooler.dense.*")
 
 
-def _dinov2(prefix: str) -> Family:
+def _dinov2(prefix: str, antialias: bool) -> Family:
     """DINOv2, with or without registers."""
     return Family(
         prefix,
+        antialias=antialias,
         norm1="norm1",
         norm2="norm2",
         fc1="mlp.fc1",
@@ -66,8 +69,8 @@ def _dinov2(prefix: str) -> Family:
 FAMILIES = {
     "vit": Family("vit."),
     "deit": Family("deit."),
-    "dinov2": _dinov2("dinov2."),
-    "dinov2_with_registers": _dinov2("dinov2_with_registers."),
+    "dinov2": _dinov2("dinov2.", antialias=False),
+    "dinov2_with_registers": _dinov2("dinov2_with_registers.", antialias=True),
     "clip": Family(
         "vision_model.",
         layer="encoder.layers.{}.",
@@ -89,6 +92,14 @@ FAMILIES = {
     ),
 }
 FAMILIES["clip_vision_model"] = FAMILIES["clip"]
+FAMILIES["siglip"] = replace(
+    FAMILIES["clip"],
+    pre_norm="",
+    class_token="",
+    head="classifier",
+    unused=("text_model.*", "logit_scale", "logit_bias", "*.position_ids"),
+)
+FAMILIES["siglip_vision_model"] = FAMILIES["siglip"]
 
 
 def family_of(state: Mapping[str, Tensor]) -> str | None:
@@ -101,7 +112,8 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
         A key of `FAMILIES`, or None when it is none of them.
     """
     if any("self_attn.q_proj" in key and "vision_model" in key for key in state):
-        return "clip"
+        pooled = any(key.endswith("head.probe") for key in state)
+        return "siglip" if pooled or "classifier.weight" in state else "clip"
     if not any("attention.attention.query" in key for key in state):
         return None
     if any(".layer_scale1." in key for key in state):
@@ -139,20 +151,27 @@ def canonical_from_hf(
         "patch_embed.weight": patch_linear(read.take(f"{family.patch}.weight", (C, 3, p, p))),
         "patch_embed.bias": read.take_or(f"{family.patch}.bias", (C,)),
     }
-    prefix = [read.take(family.class_token, (1, C))]
+    prefix = [read.take(family.class_token, (1, C))] if config.class_token else [torch.zeros(0, C)]
     if config.register_tokens:
         name = "distillation_token" if model_type == "deit" else "register_tokens"
         prefix.append(read.take(f"embeddings.{name}", (config.register_tokens, C)))
     out["prefix"] = torch.cat(prefix)
     positions = read.take_any(family.positions)
-    out["position"] = full_positions(positions, config.prefix_tokens, config.grid, C, antialias=False)
+    # transformers keeps positions of a square grid whatever the photo's shape.
+    out["position"] = full_positions(
+        positions, config.prefix_tokens, config.grid, C, antialias=family.antialias, always_square=True
+    )
     if config.pre_norm:
-        _copy(read, out, family.pre_norm, "pre_norm", (C,))
+        read.copy(out, family.pre_norm, "pre_norm", (C,))
     for index in range(config.depth):
         _block(read, out, family, index, config)
-    _copy(read, out, family.norm, "norm", (C,))
+    read.copy(out, family.norm, "norm", (C,))
+    if config.pool == "attention":
+        _pool(read, out, config)
+    elif model_type.startswith("siglip"):
+        read.drop("head.*")  # transformers' own classifier averages the tokens
     if config.num_classes:
-        _copy(read, out, family.head, "head", (config.num_classes, C))
+        read.copy(out, family.head, "head", (config.num_classes, C))
     read.finish(config.name)
     return out
 
@@ -164,9 +183,9 @@ def _block(read: StateReader, out: dict[str, Tensor], family: Family, index: int
     shapes = dict.fromkeys(("q", "k", "v", "proj"), (C, C))
     shapes |= {"fc1": (hidden, C), "fc2": (C, hidden)}
     for name in ("norm1", "norm2"):
-        _copy(read, out, old + getattr(family, name), new + name, (C,))
+        read.copy(out, old + getattr(family, name), new + name, (C,))
     for name, shape in shapes.items():
-        _copy(read, out, old + getattr(family, name), new + name, shape)
+        read.copy(out, old + getattr(family, name), new + name, shape)
     for scale, linear in ((family.scale1, "proj"), (family.scale2, "fc2")):
         if scale:
             fold_layer_scale(out, new + linear, read.take(old + scale, (C,)))
@@ -177,7 +196,14 @@ def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tenso
     return {key.removeprefix(prefix): value for key, value in state.items()}
 
 
-def _copy(read: StateReader, out: dict[str, Tensor], old: str, new: str, shape: tuple[int, ...]) -> None:
-    """Copy weight and bias of a linear or a norm; the bias has the weight's first dimension."""
-    out[f"{new}.weight"] = read.take(f"{old}.weight", shape)
-    out[f"{new}.bias"] = read.take_or(f"{old}.bias", shape[:1])
+def _pool(read: StateReader, out: dict[str, Tensor], config: ViTConfig) -> None:
+    """SigLIP's pooling head; the probe and its projection are one constant."""
+    C, hidden, new = config.embed_dim, config.mlp_dim, "attention_pool"
+    parts: dict[str, Tensor] = {}
+    read.copy_fused(parts, "head.attention.in_proj", ["q", f"{new}.k", f"{new}.v"], C, separator="_")
+    out[f"{new}.query"] = parts.pop("q.weight") @ read.take("head.probe", (C,)) + parts.pop("q.bias")
+    out |= parts
+    read.copy(out, "head.attention.out_proj", f"{new}.proj", (C, C))
+    read.copy(out, "head.layernorm", f"{new}.norm2", (C,))
+    read.copy(out, "head.mlp.fc1", f"{new}.fc1", (hidden, C))
+    read.copy(out, "head.mlp.fc2", f"{new}.fc2", (C, hidden))

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from p2vit.errors import MissingPackageError, ModelError
 from p2vit.models.architectures import CLIP_MEAN, CLIP_STD, HALF, with_image_size
-from p2vit.models.config import Activation, ViTConfig
+from p2vit.models.config import Activation, ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
+from p2vit.models.sources.swin_layout import HUGGING_FACE, canonical_from_swin, head_classes
 from p2vit.models.sources.weight_file import read_weights
+from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -82,7 +84,10 @@ def from_huggingface(
     wanted = image_size if image_size is not None else stated
     if wanted is not None:
         config = with_image_size(config, wanted)
-    state = canonical_from_hf(weights, config, meta["model_type"], source)
+    if isinstance(config, SwinConfig):
+        state = canonical_from_swin(weights, config, HUGGING_FACE, source)
+    else:
+        state = canonical_from_hf(weights, config, meta["model_type"], source)
     labels = meta.get("id2label") or {}
     names = (
         tuple(str(labels[key]) for key in sorted(labels, key=int))
@@ -93,7 +98,7 @@ def from_huggingface(
     return assemble(config, state, preprocessing, source=source, class_names=names)
 
 
-def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> ViTConfig:
+def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> ModelConfig:
     """Read the shape from config.json.
 
     Args:
@@ -108,11 +113,12 @@ def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], sourc
         ModelError: naming what is not supported.
     """
     kind = meta.get("model_type", "nothing")
-    if kind not in FAMILIES:
-        raise ModelError(f"{source}: model type '{kind}' is not supported; there are {', '.join(FAMILIES)}")
-    clip = kind.startswith("clip")
-    vision = {**meta, **meta.get("vision_config", {})} if clip else meta
-    activation = vision.get("hidden_act", "quick_gelu" if clip else "gelu")
+    if kind not in (*FAMILIES, "swin"):
+        known = ", ".join([*FAMILIES, "swin"])
+        raise ModelError(f"{source}: model type '{kind}' is not supported; there are {known}")
+    vision = {**meta, **meta.get("vision_config", {})} if kind.startswith(("clip", "siglip")) else dict(meta)
+    usual = "quick_gelu" if kind.startswith("clip") else "gelu_pytorch_tanh" if "siglip" in kind else "gelu"
+    activation = vision.get("hidden_act", usual)
     if activation not in ACTIVATIONS:
         raise ModelError(
             f"{source}: activation '{activation}' is not supported; there are {', '.join(ACTIVATIONS)}"
@@ -123,10 +129,23 @@ def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], sourc
         raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported; 3 are")
     if any("distillation_classifier" in key for key in weights):
         raise ModelError(f"{source}: a distillation token with its own head is not supported")
+    try:
+        if kind == "swin":
+            return _swin_config(vision, weights, ACTIVATIONS[activation], source)
+        return _vit_config(kind, vision, weights, ACTIVATIONS[activation], source)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{source}: config.json: {error}") from None
+
+
+def _vit_config(
+    kind: str, vision: Mapping[str, Any], weights: Mapping[str, Tensor], activation: Activation, source: str
+) -> ViTConfig:
+    """Shape of a plain ViT, from config.json with the vision tower's part on top."""
+    clip, siglip = kind.startswith("clip"), kind.startswith("siglip")
     defaults = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224}
     shape = {**defaults, "patch_size": 32 if clip else 16, **vision}
     C = shape["hidden_size"]
-    hidden = shape.get("intermediate_size", 4 * C)
+    hidden = shape.get("intermediate_size", 3072 if siglip else 4 * C)
     if kind.startswith("dinov2"):
         hidden = int(C * shape.get("mlp_ratio", 4))
     registers = {"deit": 1, "dinov2_with_registers": shape.get("num_register_tokens", 4)}
@@ -134,29 +153,56 @@ def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], sourc
     if head is not None and head.shape[-1] != C:
         raise ModelError(
             f"{source}: a head on {head.shape[-1]} features is not supported; "
-            f"only one on the {C} of the class token is"
+            f"only one on the {C} of the pooled token is"
         )
-    try:
-        return ViTConfig(
-            name=source.removeprefix("hf:"),
-            image_size=_size(shape["image_size"]) or (224, 224),
-            patch_size=shape["patch_size"],
-            embed_dim=C,
-            depth=shape["num_hidden_layers"],
-            heads=shape["num_attention_heads"],
-            mlp_dim=hidden,
-            num_classes=0 if head is None else len(head),
-            register_tokens=registers.get(kind, 0),
-            activation=ACTIVATIONS[activation],
-            pre_norm=clip,
-            norm_eps=shape.get("layer_norm_eps", 1e-5 if clip else 1e-6 if "dinov2" in kind else 1e-12),
-        )
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{source}: config.json: {error}") from None
+    pooled = any(key.endswith("head.probe") for key in weights)
+    if siglip and head is None and not pooled:
+        raise ModelError(f"{source}: a SigLIP tower without its pooling head (vision_use_head) is not supported")
+    epsilon = 1e-5 if clip else 1e-6 if siglip or kind.startswith("dinov2") else 1e-12
+    return ViTConfig(
+        name=source.removeprefix("hf:"),
+        image_size=_size(shape["image_size"]) or (224, 224),
+        patch_size=shape["patch_size"],
+        embed_dim=C,
+        depth=shape["num_hidden_layers"],
+        heads=shape["num_attention_heads"],
+        mlp_dim=hidden,
+        num_classes=0 if head is None else len(head),
+        class_token=not siglip,
+        register_tokens=registers.get(kind, 0),
+        activation=activation,
+        pool="token" if not siglip else "attention" if head is None else "avg",
+        pre_norm=clip,
+        norm_eps=shape.get("layer_norm_eps", epsilon),
+    )
+
+
+def _swin_config(
+    shape: Mapping[str, Any], weights: Mapping[str, Tensor], activation: Activation, source: str
+) -> SwinConfig:
+    """Shape of a Swin."""
+    if shape.get("use_absolute_embeddings"):
+        raise ModelError(f"{source}: absolute position embeddings in a Swin are not supported")
+    if shape.get("layer_norm_eps", 1e-5) != 1e-5:
+        # transformers uses it in the blocks, and 1e-5 in the embedding and in patch merging.
+        raise ModelError(f"{source}: layer_norm_eps {shape['layer_norm_eps']} is not supported in a Swin; 1e-5 is")
+    return SwinConfig(
+        name=source.removeprefix("hf:"),
+        embed_dim=shape.get("embed_dim", 96),
+        depths=tuple(shape.get("depths", (2, 2, 6, 2))),
+        heads=tuple(shape.get("num_heads", (3, 6, 12, 24))),
+        image_size=_size(shape.get("image_size", 224)) or (224, 224),
+        patch_size=shape.get("patch_size", 4),
+        window=shape.get("window_size", 7),
+        mlp_ratio=shape.get("mlp_ratio", 4.0),
+        num_classes=head_classes(weights, HUGGING_FACE),
+        activation=activation,
+        rule="transformers",
+    )
 
 
 def preprocessing_from_hf(
-    processor: Mapping[str, Any], config: ViTConfig, kind: str, source: str
+    processor: Mapping[str, Any], config: ModelConfig, kind: str, source: str
 ) -> Preprocessing:
     """Read preprocessor_config.json, or take the family's usual values where there is none.
 
@@ -172,7 +218,7 @@ def preprocessing_from_hf(
     Raises:
         ModelError: an interpolation that is not supported.
     """
-    usual = {"clip": (CLIP_MEAN, CLIP_STD), "vit": (HALF, HALF)}.get(
+    usual = {"clip": (CLIP_MEAN, CLIP_STD), "vit": (HALF, HALF), "siglip": (HALF, HALF)}.get(
         kind.removesuffix("_vision_model"), (IMAGENET_MEAN, IMAGENET_STD)
     )
     number = processor.get("resample", 2 if kind == "vit" else 3)

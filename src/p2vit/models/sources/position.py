@@ -9,13 +9,17 @@ from torch.nn import functional as F
 from p2vit.errors import ModelError
 
 
-def resample_grid(grid: Tensor, size: tuple[int, int], *, antialias: bool) -> Tensor:
+def resample_grid(
+    grid: Tensor, size: tuple[int, int], *, antialias: bool, always_square: bool = False
+) -> Tensor:
     """Resample the embeddings of a square grid of patches, bicubic.
 
     Args:
         grid: Float [n², C], row by row.
         size: Patches wanted, (rows, columns).
         antialias: As the source library does: timm does, Hugging Face and DINOv2 do not.
+        always_square: The grid is square even where ``size`` is not and has as many patches; otherwise such a
+            grid is taken to be of that size already.
 
     Returns:
         Float [rows · columns, C]; the input itself when the size is the same.
@@ -27,8 +31,8 @@ def resample_grid(grid: Tensor, size: tuple[int, int], *, antialias: bool) -> Te
     side = math.isqrt(count)
     if (side, side) == size:
         return grid
-    if count == size[0] * size[1]:  # already for this grid, which is not square
-        return grid
+    if count == size[0] * size[1] and not (always_square and side * side == count):
+        return grid  # already for this grid, which is not square
     if side * side != count:
         raise ModelError(
             f"{count} position embeddings are no square grid, so they cannot be resampled to {size}"
@@ -40,7 +44,13 @@ def resample_grid(grid: Tensor, size: tuple[int, int], *, antialias: bool) -> Te
 
 
 def full_positions(
-    table: Tensor | None, prefix_tokens: int, grid: tuple[int, int], channels: int, *, antialias: bool
+    table: Tensor | None,
+    prefix_tokens: int,
+    grid: tuple[int, int],
+    channels: int,
+    *,
+    antialias: bool,
+    always_square: bool = False,
 ) -> Tensor:
     """Bring a source's position table to one row per token.
 
@@ -53,6 +63,7 @@ def full_positions(
         grid: Patches wanted, (rows, columns).
         channels: C.
         antialias: See `resample_grid`.
+        always_square: See `resample_grid`.
 
     Returns:
         Float [prefix_tokens + rows · columns, C], zeros where the source has none.
@@ -70,7 +81,9 @@ def full_positions(
     square = [extra for extra in kinds if len(table) > extra and _is_square(len(table) - extra)]
     for extra in fitting + square:
         full[:extra] = table[:extra]
-        full[prefix_tokens:] = resample_grid(table[extra:], grid, antialias=antialias)
+        full[prefix_tokens:] = resample_grid(
+            table[extra:], grid, antialias=antialias, always_square=always_square
+        )
         return full
     raise ModelError(
         f"{len(table)} position embeddings fit neither the {patches} patches of a {grid[0]} × {grid[1]} grid "

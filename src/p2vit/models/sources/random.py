@@ -68,6 +68,10 @@ def _values(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDAr
         return weight
     if name == "prefix":
         return 0.5 * normal
+    if owner.endswith("attention_pool") and kind == "query":
+        return normal
+    if kind == "bias_table":
+        return 0.5 * normal
     if name == "position":
         return 0.2 * normal
     if kind == "bias":

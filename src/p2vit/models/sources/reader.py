@@ -12,17 +12,19 @@ from p2vit.errors import ModelError, some
 PIECES = {
     "q_norm": "normalised queries and keys (qk_norm)",
     "k_norm": "normalised queries and keys (qk_norm)",
-    "attn_pool": "an attention pooling head",
+    "attn_pool": "an attention pooling head of another kind than SigLIP's",
     "dist_token": "a distillation token with its own head",
     "head_dist": "a distillation token with its own head",
     "distillation": "a distillation token with its own head",
     "fc1_g": "a gated MLP (SwiGLU)",
     "w12": "a gated MLP (SwiGLU)",
     "weights_in": "a gated MLP (SwiGLU)",
-    "relative_position": "relative position bias",
+    "relative_position": "relative position bias without Swin's windows",
     "rope": "rotary position embedding",
-    "downsample": "patch merging between stages (Swin and other hierarchical ViTs)",
-    "layers.0.blocks": "stages (Swin and other hierarchical ViTs)",
+    "downsample": "patch merging between stages (hierarchical ViTs other than Swin)",
+    "layers.0.blocks": "stages (hierarchical ViTs other than Swin)",
+    "logit_scale": "scaled cosine attention (Swin V2)",
+    "cpb_mlp": "continuous position bias (Swin V2)",
     "running_mean": "BatchNorm, so it is not a plain ViT",
     "conv": "convolutions, so it is not a plain ViT",
     "head.": "a head that is not one linear layer on the pooled token",
@@ -90,6 +92,36 @@ class StateReader:
         """
         value = self._left.pop(name, None)
         return None if value is None else self._finite(name, value)
+
+    def copy(self, out: dict[str, Tensor], old: str, new: str, shape: tuple[int, ...]) -> None:
+        """Take weight and bias of a linear or a norm; the bias has the weight's first dimension, or is zero.
+
+        Args:
+            out: Canonical tensors, added to.
+            old: Name in the source.
+            new: Canonical name.
+            shape: Of the weight.
+        """
+        out[f"{new}.weight"] = self.take(f"{old}.weight", shape)
+        out[f"{new}.bias"] = self.take_or(f"{old}.bias", shape[:1])
+
+    def copy_fused(
+        self, out: dict[str, Tensor], old: str, names: list[str], width: int, separator: str = "."
+    ) -> None:
+        """Take a linear that is several of C to C in one, and split it.
+
+        Args:
+            out: Canonical tensors, added to.
+            old: Name in the source.
+            names: Canonical names, in the order of the outputs.
+            width: C.
+            separator: Between the name and ``weight`` or ``bias``.
+        """
+        rows = len(names) * width
+        weights = self.take(f"{old}{separator}weight", (rows, width)).chunk(len(names))
+        biases = self.take_or(f"{old}{separator}bias", (rows,)).chunk(len(names))
+        for name, weight, bias in zip(names, weights, biases, strict=True):
+            out[f"{name}.weight"], out[f"{name}.bias"] = weight.clone(), bias.clone()
 
     def drop(self, *patterns: str) -> None:
         """Forget tensors that the output does not depend on.

@@ -48,13 +48,15 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
     positions = read.take_any("pos_embed")
     out["position"] = full_positions(positions, config.prefix_tokens, config.grid, C, antialias=True)
     if config.pre_norm:
-        _copy(read, out, "norm_pre", "pre_norm", (C,))
+        read.copy(out, "norm_pre", "pre_norm", (C,))
     for index in range(config.depth):
         _block(read, out, f"blocks.{index}", config)
+    if config.pool == "attention":
+        _pool(read, out, config)
     last = "fc_norm" if "fc_norm.weight" in read else "norm"
-    _copy(read, out, last, "norm", (C,))
+    read.copy(out, last, "norm", (C,))
     if config.num_classes:
-        _copy(read, out, "head", "head", (config.num_classes, C))
+        read.copy(out, "head", "head", (config.num_classes, C))
     else:
         read.drop("head.weight", "head.bias")
     read.finish(config.name)
@@ -75,15 +77,12 @@ def _prefix(read: StateReader, config: ViTConfig) -> Tensor:
 def _block(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConfig) -> None:
     """One encoder block; a source without biases gets zeros."""
     C, hidden = config.embed_dim, config.mlp_dim
-    _copy(read, out, f"{name}.norm1", f"{name}.norm1", (C,))
-    _copy(read, out, f"{name}.norm2", f"{name}.norm2", (C,))
-    weights = read.take(f"{name}.attn.qkv.weight", (3 * C, C)).chunk(3)
-    biases = read.take_or(f"{name}.attn.qkv.bias", (3 * C,)).chunk(3)
-    for letter, weight, bias in zip("qkv", weights, biases, strict=True):
-        out[f"{name}.{letter}.weight"], out[f"{name}.{letter}.bias"] = weight.clone(), bias.clone()
-    _copy(read, out, f"{name}.attn.proj", f"{name}.proj", (C, C))
-    _copy(read, out, f"{name}.mlp.fc1", f"{name}.fc1", (hidden, C))
-    _copy(read, out, f"{name}.mlp.fc2", f"{name}.fc2", (C, hidden))
+    read.copy(out, f"{name}.norm1", f"{name}.norm1", (C,))
+    read.copy(out, f"{name}.norm2", f"{name}.norm2", (C,))
+    read.copy_fused(out, f"{name}.attn.qkv", [f"{name}.{letter}" for letter in "qkv"], C)
+    read.copy(out, f"{name}.attn.proj", f"{name}.proj", (C, C))
+    read.copy(out, f"{name}.mlp.fc1", f"{name}.fc1", (hidden, C))
+    read.copy(out, f"{name}.mlp.fc2", f"{name}.fc2", (C, hidden))
     # LayerScale, under timm's name and under the one that DeiT III and BEiT release.
     for number, linear in ((1, "proj"), (2, "fc2")):
         for scale in (f"{name}.ls{number}.gamma", f"{name}.gamma_{number}"):
@@ -102,7 +101,14 @@ def fold_layer_scale(out: dict[str, Tensor], linear: str, gamma: Tensor) -> None
     out[f"{linear}.bias"] = out[f"{linear}.bias"] * gamma
 
 
-def _copy(read: StateReader, out: dict[str, Tensor], old: str, new: str, shape: tuple[int, ...]) -> None:
-    """Copy weight and bias of a linear or a norm; the bias has the weight's first dimension."""
-    out[f"{new}.weight"] = read.take(f"{old}.weight", shape)
-    out[f"{new}.bias"] = read.take_or(f"{old}.bias", shape[:1])
+def _pool(read: StateReader, out: dict[str, Tensor], config: ViTConfig) -> None:
+    """SigLIP's pooling head; the latent query and its projection are one constant."""
+    C, hidden, new = config.embed_dim, config.mlp_dim, "attention_pool"
+    latent = read.take("attn_pool.latent", (C,))
+    out[f"{new}.query"] = read.take("attn_pool.q.weight", (C, C)) @ latent
+    out[f"{new}.query"] += read.take_or("attn_pool.q.bias", (C,))
+    read.copy_fused(out, "attn_pool.kv", [f"{new}.k", f"{new}.v"], C)
+    read.copy(out, "attn_pool.proj", f"{new}.proj", (C, C))
+    read.copy(out, "attn_pool.norm", f"{new}.norm2", (C,))
+    read.copy(out, "attn_pool.mlp.fc1", f"{new}.fc1", (hidden, C))
+    read.copy(out, "attn_pool.mlp.fc2", f"{new}.fc2", (C, hidden))

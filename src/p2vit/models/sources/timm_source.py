@@ -5,9 +5,11 @@ from typing import Any
 from torch import nn
 
 from p2vit.errors import MissingPackageError, ModelError, did_you_mean
-from p2vit.models.config import Activation, ViTConfig
+from p2vit.models.config import Activation, ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.sources.swin_layout import TIMM, canonical_from_swin
 from p2vit.models.sources.timm_layout import canonical_from_timm
+from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import Preprocessing
 
 # Class name of a timm activation -> ours.
@@ -26,7 +28,7 @@ def load_timm(name: str, *, image_size: int | tuple[int, int] | None = None) -> 
 
     Raises:
         MissingPackageError: timm is not installed.
-        ModelError: there is no such model, its weights cannot be had, or it is not a plain ViT.
+        ModelError: there is no such model, its weights cannot be had, or it has an unsupported piece.
     """
     timm = _timm()
     # timm's own models carry tags such as .augreg_in1k; only what stands before is looked up here.
@@ -51,14 +53,14 @@ def from_timm_model(model: nn.Module, name: str) -> FloatModel:
     """Bring a timm model to the canonical form.
 
     Args:
-        model: Any timm model; only plain ViTs pass.
+        model: Any timm model; only plain ViTs and Swins pass.
         name: timm's name for it.
 
     Returns:
         The model.
 
     Raises:
-        ModelError: naming the piece that a plain ViT does not have.
+        ModelError: naming the piece that is not supported.
     """
     timm = _timm()
     config = config_from_timm(model, name)
@@ -77,14 +79,17 @@ def from_timm_model(model: nn.Module, name: str) -> FloatModel:
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
     )
-    state = canonical_from_timm(model.state_dict(), config, f"timm's {name}")
+    if isinstance(config, SwinConfig):
+        state = canonical_from_swin(model.state_dict(), config, TIMM, f"timm's {name}")
+    else:
+        state = canonical_from_timm(model.state_dict(), config, f"timm's {name}")
     return assemble(config, state, preprocessing, source=name)
 
 
-def config_from_timm(model: nn.Module, name: str) -> ViTConfig:
+def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
     """Read the shape off a timm model, and refuse what the canonical form cannot say.
 
-    What shows in the names of tensors (gated MLPs, normalised queries, pooling heads) is refused later, by
+    What shows in the names of tensors (gated MLPs, normalised queries) is refused later, by
     `canonical_from_timm`; here it is what does not.
 
     Args:
@@ -95,26 +100,88 @@ def config_from_timm(model: nn.Module, name: str) -> ViTConfig:
         The shape.
 
     Raises:
-        ModelError: naming the piece that a plain ViT does not have.
+        ModelError: naming the piece that is not supported.
     """
     kind = type(model).__name__
-    if kind != "VisionTransformer":
-        raise ModelError(f"timm's {name} is a {kind}, not a plain Vision Transformer (VisionTransformer)")
+    try:
+        if kind == "SwinTransformer":
+            return _swin_config(model, name)
+        if kind == "VisionTransformer":
+            return _vit_config(model, name)
+    except ValueError as error:
+        raise ModelError(f"timm's {error}") from None
+    raise ModelError(
+        f"timm's {name} is a {kind}, neither a plain Vision Transformer (VisionTransformer) nor a "
+        "Swin (SwinTransformer)"
+    )
+
+
+def _activation(layer: nn.Module, name: str) -> Activation:
+    """Our name of an activation layer."""
+    kind = type(layer).__name__
+    if kind == "GELU" and getattr(layer, "approximate", "none") == "tanh":
+        kind = "GELUTanh"
+    if kind not in ACTIVATIONS:
+        raise ModelError(
+            f"timm's {name}: activation {kind} is not supported; there are {', '.join(ACTIVATIONS)}"
+        )
+    return ACTIVATIONS[kind]
+
+
+def _swin_config(model: nn.Module, name: str) -> SwinConfig:
+    """Shape of timm's SwinTransformer."""
+    swin: Any = model
+    first = swin.layers[0].blocks[0]
+    if swin.head.global_pool.pool_type != "avg":
+        raise ModelError(f"timm's {name}: pooling '{swin.head.global_pool.pool_type}' is not supported; avg is")
+    blocks = [block for stage in swin.layers for block in stage.blocks]
+    if any(block.always_partition for block in blocks):
+        raise ModelError(f"timm's {name}: windows larger than the grid (always_partition) are not supported")
+    if any(block.attn.qkv.out_features != 3 * block.dim for block in blocks):
+        raise ModelError(f"timm's {name}: attention of another width than the stream (head_dim) is not supported")
+    for norm in (swin.patch_embed.norm, swin.norm, first.norm1):
+        if not isinstance(norm, nn.LayerNorm):
+            raise ModelError(f"timm's {name}: {type(norm).__name__} where a LayerNorm is needed")
+    height, width = swin.patch_embed.img_size
+    config = SwinConfig(
+        name=name,
+        embed_dim=first.dim,
+        depths=tuple(len(stage.blocks) for stage in swin.layers),
+        heads=tuple(stage.blocks[0].attn.num_heads for stage in swin.layers),
+        image_size=(height, width),
+        patch_size=swin.patch_embed.patch_size[0],
+        window=tuple(tuple(size) for size in swin._ref_window_sizes),
+        mlp_ratio=first.mlp.fc1.out_features / first.dim,
+        num_classes=swin.head.fc.out_features if isinstance(swin.head.fc, nn.Linear) else 0,
+        activation=_activation(first.mlp.act, name),
+        norm_eps=first.norm1.eps,
+    )
+    for number, (block, shape) in enumerate(zip(blocks, config.blocks, strict=True)):
+        windows = shape.windows
+        if windows is None or (tuple(block.window_size), tuple(block.shift_size)) != (windows.size, windows.shift):
+            raise ModelError(
+                f"timm's {name}: block {number} has windows of {tuple(block.window_size)} shifted by "
+                f"{tuple(block.shift_size)}, which is not supported"
+            )
+    return config
+
+
+def _vit_config(model: nn.Module, name: str) -> ViTConfig:
+    """Shape of timm's VisionTransformer."""
     vit: Any = model
     if not isinstance(vit.head, nn.Linear | nn.Identity):
         raise ModelError(f"timm's {name}: a head of type {type(vit.head).__name__} is not supported")
-    if vit.global_pool not in ("token", "avg"):
-        raise ModelError(f"timm's {name}: pooling '{vit.global_pool}' is not supported; token and avg are")
+    if vit.global_pool not in ("token", "avg", "map"):
+        raise ModelError(
+            f"timm's {name}: pooling '{vit.global_pool}' is not supported; token, avg and map are"
+        )
+    if vit.global_pool != "token" and vit.pool_include_prefix:
+        raise ModelError(f"timm's {name}: pooling over class and register tokens too is not supported")
+    if vit.global_pool == "map":
+        _check_pool(vit, name)
     block = vit.blocks[0]
     if type(block).__name__ != "Block":
         raise ModelError(f"timm's {name}: blocks of type {type(block).__name__} are not supported")
-    activation = type(block.mlp.act).__name__
-    if activation == "GELU" and getattr(block.mlp.act, "approximate", "none") == "tanh":
-        activation = "GELUTanh"
-    if activation not in ACTIVATIONS:
-        raise ModelError(
-            f"timm's {name}: activation {activation} is not supported; there are {', '.join(ACTIVATIONS)}"
-        )
     before = isinstance(vit.norm, nn.Identity)
     last = vit.fc_norm if before else vit.norm
     if not isinstance(last, nn.LayerNorm) or not isinstance(block.norm1, nn.LayerNorm):
@@ -134,12 +201,29 @@ def config_from_timm(model: nn.Module, name: str) -> ViTConfig:
         num_classes=vit.head.out_features if isinstance(vit.head, nn.Linear) else 0,
         class_token=vit.cls_token is not None,
         register_tokens=vit.num_prefix_tokens - int(vit.cls_token is not None),
-        activation=ACTIVATIONS[activation],
-        pool=vit.global_pool,
+        activation=_activation(block.mlp.act, name),
+        pool="attention" if vit.global_pool == "map" else vit.global_pool,
         pre_norm=not isinstance(vit.norm_pre, nn.Identity),
         pool_before_norm=before and vit.global_pool == "avg",
         norm_eps=block.norm1.eps,
     )
+
+
+def _check_pool(vit: Any, name: str) -> None:
+    """Refuse attention pooling heads that are not SigLIP's."""
+    pool, block = vit.attn_pool, vit.blocks[0]
+    kind = type(pool).__name__
+    if kind != "AttentionPoolLatent" or pool.mlp is None:
+        raise ModelError(f"timm's {name}: a pooling head of type {kind} is not supported; SigLIP's is")
+    if pool.latent_len != 1 or pool.pos_embed is not None or pool.num_heads != block.attn.num_heads:
+        raise ModelError(
+            f"timm's {name}: a pooling head with several queries, positions or another number of heads than the "
+            "blocks is not supported"
+        )
+    if _activation(pool.mlp.act, name) != _activation(block.mlp.act, name):
+        raise ModelError(f"timm's {name}: a pooling head with another activation than the blocks is not supported")
+    if pool.norm.eps != block.norm1.eps:
+        raise ModelError(f"timm's {name}: a pooling head with another epsilon than the blocks is not supported")
 
 
 def _timm() -> Any:

@@ -83,7 +83,7 @@ def hessian_sensitivity(
     for layer in library.layers:
         block = library.model.blocks[layer.block]
         source = model.blocks[layer.block]
-        folded = fold_block(source, model.config.head_dim).layers[layer.site]  # type: ignore[arg-type]
+        folded = fold_block(source).layers[layer.site]  # type: ignore[arg-type]
         original = getattr(source, layer.site).weight
         # What folding multiplied each weight with; where that is zero the weight is zero on both sides.
         gain = torch.where(original == 0, torch.ones_like(original), folded.weight / original).double()

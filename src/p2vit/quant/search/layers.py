@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from p2vit.models.config import ViTConfig
+from p2vit.models.config import ModelConfig
 
 #: Layer within its block → (outputs, inputs) in units of (embed_dim, mlp_dim).
 SITES = ("attn.q", "attn.k", "attn.v", "attn.proj", "mlp.fc1", "mlp.fc2")
@@ -42,19 +42,20 @@ class Layer:
         return self.weights * self.rows
 
 
-def searchable(config: ViTConfig) -> tuple[Layer, ...]:
+def searchable(config: ModelConfig) -> tuple[Layer, ...]:
     """Every linear layer of the encoder, in the order in which they run.
 
-    Patch embedding and head stay at 8 bits: they are few weights and see the least redundant inputs.
+    Patch embedding and head stay at 8 bits: they are few weights and see the least redundant inputs. So does
+    what is no block's own: patch merging and the pooling head have the widest width of the search.
     """
     return tuple(_layers(config))
 
 
-def _layers(config: ViTConfig) -> Iterator[Layer]:
-    wide, narrow = config.mlp_dim, config.embed_dim
-    for block in range(config.depth):
+def _layers(config: ModelConfig) -> Iterator[Layer]:
+    for block, shape in enumerate(config.blocks):
+        wide, narrow = shape.mlp_dim, shape.dim
         for path in SITES:
             site = path.split(".")[1]
             outputs = wide if site == "fc1" else narrow
             inputs = wide if site == "fc2" else narrow
-            yield Layer(f"blocks.{block}.{path}", block, site, outputs, inputs, config.tokens)
+            yield Layer(f"blocks.{block}.{path}", block, site, outputs, inputs, shape.tokens)

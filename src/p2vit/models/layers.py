@@ -1,0 +1,211 @@
+"""The pieces of the canonical float form: encoder blocks, patch merging, the attention pooling head."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from p2vit.models.config import Activation
+from p2vit.models.windows import BlockShape, Merge
+
+
+def activate(x: Tensor, kind: Activation) -> Tensor:
+    """Apply an MLP activation by its name in `ViTConfig`.
+
+    Args:
+        x: Float, any shape.
+        kind: ``gelu`` (erf), ``gelu_tanh``, or ``quick_gelu`` (x · sigmoid(1.702 x)).
+
+    Returns:
+        Float, shape of ``x``.
+    """
+    if kind == "quick_gelu":
+        return x * torch.sigmoid(1.702 * x)
+    return F.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
+
+
+def split_heads(x: Tensor, heads: int, windows: int = 1) -> Tensor:
+    """[B, W·N, C] to [B, H, W, N, D], or [B, H, N, D] for one window; head h owns channels h·D and up."""
+    if windows == 1:
+        return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.unflatten(1, (windows, -1)).unflatten(-1, (heads, -1)).permute(0, 3, 1, 2, 4)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """[B, H, W, N, D] or [B, H, N, D] back to [B, W·N, C]."""
+    return x.flatten(2, -2).transpose(1, 2).flatten(2)
+
+
+def gather_tokens(x: Tensor, index: Tensor, fill: Tensor | None = None) -> Tensor:
+    """Tokens in the order of an index; −1 reads ``fill``, or zeros.
+
+    Args:
+        x: Float [B, T, C].
+        index: int64 [T_out].
+        fill: Float [C].
+
+    Returns:
+        Float [B, T_out, C].
+    """
+    if bool((index >= 0).all()):
+        return x[:, index]
+    row = x.new_zeros(x.shape[-1]) if fill is None else fill
+    return torch.cat([x, row.expand(len(x), 1, -1)], dim=1)[:, index]
+
+
+class PatchMerging(nn.Module):
+    """Four neighbours side by side, LayerNorm, and a linear to twice the channels.
+
+    The linear's bias is zero in the sources; quantization uses it.
+    """
+
+    index: Tensor
+
+    def __init__(self, shape: Merge, outputs: int, eps: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * shape.dim, eps=eps)
+        self.reduction = nn.Linear(4 * shape.dim, outputs)
+        self.register_buffer("index", torch.tensor(shape.index.astype("int64")), persistent=False)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """[B, T, C] to [B, T/4, 4·C]."""
+        return gather_tokens(x, self.index.flatten()).reshape(len(x), len(self.index), -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, C] to [B, T/4, 2·C]."""
+        return self.reduction(self.norm(self.gather(x)))
+
+
+class Block(nn.Module):
+    """One encoder block: merge if it is the first of a stage, x + attention(norm1(x)), then x + mlp(norm2(x)).
+
+    Usable alone: quantization works block by block.
+
+    Attributes:
+        shape: Sizes and windows.
+        merge: Patch merging before the block, or None.
+        bias_table: Parameter [distances, heads], relative position biases; None without windows.
+    """
+
+    window_index: Tensor
+    window_inverse: Tensor
+    bias_index: Tensor
+    mask: Tensor | None
+
+    def __init__(self, shape: BlockShape, activation: Activation, eps: float) -> None:
+        super().__init__()
+        C, hidden = shape.dim, shape.mlp_dim
+        self.shape = shape
+        self.heads = shape.heads
+        self.activation: Activation = activation
+        self.merge = None if shape.merge is None else PatchMerging(shape.merge, C, eps)
+        self.norm1 = nn.LayerNorm(C, eps=eps)
+        self.q = nn.Linear(C, C)
+        self.k = nn.Linear(C, C)
+        self.v = nn.Linear(C, C)
+        self.proj = nn.Linear(C, C)
+        self.norm2 = nn.LayerNorm(C, eps=eps)
+        self.fc1 = nn.Linear(C, hidden)
+        self.fc2 = nn.Linear(hidden, C)
+        self.bias_table = None
+        if shape.windows is not None:
+            w = shape.windows
+            self.bias_table = nn.Parameter(torch.zeros(w.bias_rows, shape.heads))
+            for name, value in (
+                ("window_index", w.index), ("window_inverse", w.inverse), ("bias_index", w.bias_index)
+            ):  # fmt: skip
+                self.register_buffer(name, torch.tensor(value.astype("int64")), persistent=False)
+            apart = None if w.regions is None else w.regions[:, :, None] != w.regions[:, None, :]
+            self.register_buffer("mask", None if apart is None else torch.tensor(apart), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block.
+
+        Args:
+            x: Float [B, tokens, C], the residual stream; that of the stage before where the block merges.
+
+        Returns:
+            Float [B, tokens, C].
+        """
+        if self.merge is not None:
+            x = self.merge(x)
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+    def attention(self, x: Tensor) -> Tensor:
+        """Attend, on an input that is already normalised; the residual is not added.
+
+        Args:
+            x: Float [B, tokens, C].
+
+        Returns:
+            Float [B, tokens, C].
+        """
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        windows = self.shape.windows
+        if windows is None:
+            q, k, v = (split_heads(part, self.heads) for part in (q, k, v))
+            return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v)))
+        # What pads a window is zero where the linears read it, so it is their bias behind them.
+        parts = ((q, self.q), (k, self.k), (v, self.v))
+        gathered = (gather_tokens(part, self.window_index, linear.bias) for part, linear in parts)
+        q, k, v = (split_heads(part, self.heads, windows.count) for part in gathered)
+        scores = q @ k.transpose(-1, -2) * self.shape.head_dim**-0.5 + self.score_bias(q.ndim == 5)
+        if self.mask is not None:
+            scores = scores.masked_fill(self.mask if q.ndim == 5 else self.mask[0], -torch.inf)
+        return self.proj(merge_heads(scores.softmax(dim=-1) @ v)[:, self.window_inverse])
+
+    def score_bias(self, windows: bool = False) -> Tensor:
+        """Relative position bias: float [H, n, n], or [H, 1, n, n] to be added to several windows."""
+        assert self.bias_table is not None
+        bias = self.bias_table[self.bias_index].permute(2, 0, 1)
+        return bias.unsqueeze(1) if windows else bias
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """Run the MLP, on an input that is already normalised; the residual is not added.
+
+        Args:
+            x: Float [B, tokens, C].
+
+        Returns:
+            Float [B, tokens, C].
+        """
+        return self.fc2(activate(self.fc1(x), self.activation))
+
+
+class AttentionPool(nn.Module):
+    """The pooling head of SigLIP: a learned query attends to all tokens, an MLP follows.
+
+    Attributes:
+        query: Parameter [C]: the query of every image, its projection folded in.
+    """
+
+    def __init__(self, shape: BlockShape, activation: Activation, eps: float) -> None:
+        super().__init__()
+        C = shape.dim
+        self.heads = shape.heads
+        self.activation: Activation = activation
+        self.query = nn.Parameter(torch.zeros(C))
+        self.k = nn.Linear(C, C)
+        self.v = nn.Linear(C, C)
+        self.proj = nn.Linear(C, C)
+        self.norm2 = nn.LayerNorm(C, eps=eps)
+        self.fc1 = nn.Linear(C, shape.mlp_dim)
+        self.fc2 = nn.Linear(shape.mlp_dim, C)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool normalised tokens: float [B, tokens, C] to [B, C]."""
+        return self.mlp_half(self.attention(x))[:, 0]
+
+    def attention(self, x: Tensor) -> Tensor:
+        """The attention half: float [B, tokens, C], normalised, to [B, 1, C]."""
+        query = self.query.expand(len(x), 1, -1)
+        q, k, v = (split_heads(part, self.heads) for part in (query, self.k(x), self.v(x)))
+        return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v)))
+
+    def mlp_half(self, x: Tensor) -> Tensor:
+        """The MLP half, its residual added: float [B, 1, C]."""
+        return x + self.mlp(self.norm2(x))
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """The MLP on a normalised input."""
+        return self.fc2(activate(self.fc1(x), self.activation))

@@ -1,0 +1,158 @@
+"""State dicts of Swin Transformers, in timm's, the authors' and Hugging Face's layout, to canonical names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from p2vit.models.sources.reader import StateReader, patch_linear
+from p2vit.models.swin_config import SwinConfig
+from p2vit.models.windows import BlockShape
+
+#: Recomputed from the sizes; some files hold them.
+DERIVED = ("*relative_position_index", "*attn_mask")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a source keeps its tensors.
+
+    Attributes:
+        prefix: Before every name but the head's.
+        patch, patch_norm: The embedding.
+        stage: Of stage ``{}``; ``block`` below it, of block ``{}``.
+        merge: Below a stage.
+        fused: The fused query, key and value below a block; or ``q``, ``k`` and ``v`` apart.
+        merges_last: A stage ends with the merging to the next one, instead of beginning with it.
+        head: Names that the head may have.
+    """
+
+    prefix: str = ""
+    patch: str = "patch_embed.proj"
+    patch_norm: str = "patch_embed.norm"
+    stage: str = "layers.{}."
+    block: str = "blocks.{}."
+    merge: str = "downsample"
+    fused: str = "attn.qkv"
+    q: str = ""
+    k: str = ""
+    v: str = ""
+    table: str = "attn.relative_position_bias_table"
+    norm1: str = "norm1"
+    norm2: str = "norm2"
+    proj: str = "attn.proj"
+    fc1: str = "mlp.fc1"
+    fc2: str = "mlp.fc2"
+    norm: str = "norm"
+    merges_last: bool = False
+    head: tuple[str, ...] = ("head.fc", "head")
+
+
+TIMM = Layout()
+AUTHORS = Layout(merges_last=True)
+HUGGING_FACE = Layout(
+    prefix="swin.",
+    patch="embeddings.patch_embeddings.projection",
+    patch_norm="embeddings.norm",
+    stage="encoder.layers.{}.",
+    fused="",
+    q="attention.self.query",
+    k="attention.self.key",
+    v="attention.self.value",
+    table="attention.self.relative_position_bias_table",
+    norm1="layernorm_before",
+    norm2="layernorm_after",
+    proj="attention.output.dense",
+    fc1="intermediate.dense",
+    fc2="output.dense",
+    norm="layernorm",
+    merges_last=True,
+    head=("classifier",),
+)
+
+
+def swin_layout_of(state: Mapping[str, Tensor]) -> Layout | None:
+    """Tell whose layout a state dict is in, by its names.
+
+    Args:
+        state: Any state dict.
+
+    Returns:
+        The layout, or None when it is no Swin's.
+    """
+    if any(key.endswith("attention.self.relative_position_bias_table") for key in state):
+        return HUGGING_FACE
+    if "layers.0.blocks.0.attn.relative_position_bias_table" not in state:
+        return None
+    return AUTHORS if "layers.0.downsample.reduction.weight" in state else TIMM
+
+
+def head_classes(state: Mapping[str, Tensor], layout: Layout) -> int:
+    """Outputs of the head in a state dict; 0 when it has none."""
+    return next((len(state[f"{name}.weight"]) for name in layout.head if f"{name}.weight" in state), 0)
+
+
+def canonical_from_swin(
+    state: Mapping[str, Tensor], config: SwinConfig, layout: Layout, source: str
+) -> dict[str, Tensor]:
+    """Rename, and split what is fused.
+
+    Args:
+        state: The source's names -> tensors.
+        config: The shape they should have.
+        layout: Whose names they are.
+        source: Named in errors.
+
+    Returns:
+        Canonical names -> float32 tensors.
+
+    Raises:
+        ModelError: naming tensors that are missing, superfluous, of a wrong shape or not finite.
+    """
+    read = StateReader({key.removeprefix(layout.prefix): value for key, value in state.items()}, source)
+    read.drop(*DERIVED, "embeddings.mask_token")
+    C, p = config.embed_dim, config.patch_size
+    out = {
+        "patch_embed.weight": patch_linear(read.take(f"{layout.patch}.weight", (C, 3, p, p))),
+        "patch_embed.bias": read.take_or(f"{layout.patch}.bias", (C,)),
+    }
+    read.copy(out, layout.patch_norm, "pre_norm", (C,))
+    number = 0
+    for stage, depth in enumerate(config.depths):
+        for index in range(depth):
+            shape, new = config.blocks[number], f"blocks.{number}"
+            if shape.merge is not None:
+                place = layout.stage.format(stage - 1 if layout.merges_last else stage) + layout.merge
+                inputs = 4 * shape.merge.dim
+                read.copy(out, f"{place}.norm", f"{new}.merge.norm", (inputs,))
+                read.copy(out, f"{place}.reduction", f"{new}.merge.reduction", (shape.dim, inputs))
+            _block(read, out, layout.stage.format(stage) + layout.block.format(index), new, layout, shape)
+            number += 1
+    read.copy(out, layout.norm, "norm", (config.feature_dim,))
+    heads = [name for name in layout.head if f"{name}.weight" in read]
+    if config.num_classes:
+        read.copy(out, (heads or layout.head)[0], "head", (config.num_classes, config.feature_dim))
+    else:
+        read.drop(*(f"{name}.*" for name in heads))
+    read.finish(config.name)
+    return out
+
+
+def _block(
+    read: StateReader, out: dict[str, Tensor], old: str, new: str, layout: Layout, shape: BlockShape
+) -> None:
+    """One encoder block."""
+    C, hidden, windows = shape.dim, shape.mlp_dim, shape.windows
+    assert windows is not None
+    for name in ("norm1", "norm2"):
+        read.copy(out, old + getattr(layout, name), f"{new}.{name}", (C,))
+    if layout.fused:
+        read.copy_fused(out, old + layout.fused, [f"{new}.{letter}" for letter in "qkv"], C)
+    else:
+        for letter in "qkv":
+            read.copy(out, old + getattr(layout, letter), f"{new}.{letter}", (C, C))
+    table: Tensor = read.take(old + layout.table, (windows.bias_rows, shape.heads))
+    out[f"{new}.bias_table"] = table.to(torch.float32)
+    for name, size in (("proj", (C, C)), ("fc1", (hidden, C)), ("fc2", (C, hidden))):
+        read.copy(out, old + getattr(layout, name), f"{new}.{name}", size)

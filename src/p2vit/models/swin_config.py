@@ -1,0 +1,146 @@
+"""Shape of a Swin Transformer, without weights. Importable without torch."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+from p2vit.models.windows import BlockShape, Merge, Pair, Windows
+
+#: Whose rule says what becomes of windows that are larger than a stage's grid, and of padding.
+Rule = Literal["timm", "transformers"]
+
+
+@dataclass(frozen=True)
+class SwinConfig:
+    """Architecture of a Swin Transformer (Liu et al., ICCV 2021) in the canonical form.
+
+    It answers what the quantizer asks of any ViT as :class:`p2vit.models.config.ViTConfig` does; blocks of all
+    stages are numbered through.
+
+    Attributes:
+        name: What users type.
+        embed_dim: Channels of the first stage; each later stage doubles them.
+        depths: Blocks per stage.
+        heads: Heads per stage.
+        image_size: Pixels, (height, width); both multiples of ``patch_size``.
+        patch_size: Side of a square patch, pixels.
+        window: Side of a window in tokens, or (rows, columns) for each stage; it shrinks to a smaller grid.
+        mlp_ratio: Hidden over embedding channels.
+        num_classes: Outputs of the head; 0 means no head.
+        activation: MLP activation.
+        norm_eps: Epsilon of every LayerNorm.
+        rule: See :data:`Rule`.
+    """
+
+    name: str
+    embed_dim: int
+    depths: tuple[int, ...]
+    heads: tuple[int, ...]
+    image_size: Pair = (224, 224)
+    patch_size: int = 4
+    window: int | tuple[Pair, ...] = 7
+    mlp_ratio: float = 4.0
+    num_classes: int = 1000
+    activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "gelu"
+    norm_eps: float = 1e-5
+    rule: Rule = "timm"
+
+    pool: ClassVar[Literal["avg"]] = "avg"
+    pool_before_norm: ClassVar[bool] = False
+    pre_norm: ClassVar[bool] = True
+    positions: ClassVar[bool] = False
+    prefix_tokens: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        """Check that the shape is one a Swin can have.
+
+        Raises:
+            ValueError: naming the field, its value and what is allowed.
+        """
+        for side, pixels in zip(("height", "width"), self.image_size, strict=True):
+            if pixels < self.patch_size or pixels % self.patch_size:
+                raise ValueError(
+                    f"{self.name}: image {side} {pixels} is not a positive multiple "
+                    f"of patch_size {self.patch_size}"
+                )
+        if len(self.depths) != len(self.heads) or not self.depths or min(self.depths) < 1:
+            raise ValueError(f"{self.name}: depths {self.depths} and heads {self.heads} must be one per stage")
+        if not isinstance(self.window, int) and len(self.window) != len(self.depths):
+            raise ValueError(f"{self.name}: {len(self.window)} windows for {len(self.depths)} stages")
+        for stage, heads in enumerate(self.heads):
+            if (self.embed_dim << stage) % heads:
+                raise ValueError(
+                    f"{self.name}: {self.embed_dim << stage} channels do not divide into {heads} heads"
+                )
+        if self.rule == "transformers":
+            for stage in range(len(self.depths)):
+                if min(self.stage_grid(stage)) < self._window(stage)[0]:
+                    raise ValueError(
+                        f"{self.name}: stage {stage} has {self.stage_grid(stage)} tokens, fewer than a window of "
+                        f"{self._window(stage)[0]}; transformers' own Swin cannot run that"
+                    )
+
+    @property
+    def grid(self) -> Pair:
+        """Patches, (rows, columns)."""
+        return self.stage_grid(0)
+
+    @property
+    def tokens(self) -> int:
+        """Rows of the residual stream of the first stage."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def patch_dim(self) -> int:
+        """Numbers in one patch."""
+        return self.patch_size**2 * 3
+
+    @property
+    def depth(self) -> int:
+        """Blocks of all stages."""
+        return sum(self.depths)
+
+    @property
+    def feature_dim(self) -> int:
+        """Channels of the last stage."""
+        return self.embed_dim << (len(self.depths) - 1)
+
+    @property
+    def pooled_tokens(self) -> int:
+        """Tokens of the last stage, which are averaged."""
+        rows, columns = self.stage_grid(len(self.depths) - 1)
+        return rows * columns
+
+    @cached_property
+    def blocks(self) -> tuple[BlockShape, ...]:
+        """Shape of every block."""
+        shapes = []
+        for stage, (depth, heads) in enumerate(zip(self.depths, self.heads, strict=True)):
+            grid, dim = self.stage_grid(stage), self.embed_dim << stage
+            for index in range(depth):
+                merge = Merge(self.stage_grid(stage - 1), dim // 2) if stage and not index else None
+                windows = self._windows(stage, shifted=index % 2 == 1)
+                hidden = int(dim * self.mlp_ratio)
+                shapes.append(BlockShape(dim, heads, hidden, grid[0] * grid[1], windows, merge))
+        return tuple(shapes)
+
+    def stage_grid(self, stage: int) -> Pair:
+        """Tokens of a stage, (rows, columns); an odd side is rounded up when it is halved."""
+        rows, columns = (side // self.patch_size for side in self.image_size)
+        return -(-rows >> stage), -(-columns >> stage)
+
+    def _window(self, stage: int) -> Pair:
+        return (self.window, self.window) if isinstance(self.window, int) else self.window[stage]
+
+    def _windows(self, stage: int, *, shifted: bool) -> Windows:
+        """Windows of a block, by the library's rule."""
+        grid, wanted = self.stage_grid(stage), self._window(stage)
+        if self.rule == "transformers":
+            side = wanted[0]
+            small = min(grid) <= side
+            size = (min(grid), min(grid)) if small else (side, side)
+            shift = (0, 0) if small or not shifted else (side // 2, side // 2)
+            return Windows(grid, size, shift, pad_first=True)
+        size = min(grid[0], wanted[0]), min(grid[1], wanted[1])
+        shift = tuple(w // 2 if shifted and n > w else 0 for n, w in zip(grid, wanted, strict=True))  # type: ignore[assignment]
+        return Windows(grid, size, shift)

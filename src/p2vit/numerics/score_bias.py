@@ -1,0 +1,104 @@
+"""Relative position bias and the mask of shifted windows, on the scores before their softmax."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from p2vit.numerics.operator import INT8, INT32_ARRAY, Bounds, Operator, Shape, expect
+from p2vit.numerics.rounding import IntArray, Range
+
+
+def no_regions() -> IntArray:
+    """No regions: every key may be seen."""
+    return np.zeros((0, 0), dtype=np.int8)
+
+
+def no_masked() -> IntArray:
+    """No score for masked keys."""
+    return np.zeros(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreBias(Operator):
+    """``y = s + bias``, and a constant where query and key of a window lie in different regions.
+
+    The bias is at the scores' exponent, so adding it is exact. A masked key gets a score so far below all
+    others that its softmax code is that of the largest distance, which weighs exactly 0: for ``linear`` codes
+    always, for ``log2`` codes if ``AttentionValues.guard`` is at most 14. ``audit`` proves both.
+
+    Attributes:
+        bias: int32 [H, n, n], per head, query and key of a window.
+        regions: int8 [W, n], region of each token of each window; tokens of different regions do not see each
+            other. Empty: all windows see all of their keys.
+        masked: int32 [H], the score of a masked key, per head; empty where there are no regions.
+    """
+
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((32, True),)
+
+    bias: IntArray = field(metadata=INT32_ARRAY)
+    regions: IntArray = field(default_factory=no_regions, metadata=INT8)
+    masked: IntArray = field(default_factory=no_masked, metadata=INT32_ARRAY)
+
+    def validate(self) -> None:
+        """Check that the shapes fit together.
+
+        Raises:
+            ValueError: naming the parameter, its value and what is allowed.
+        """
+        shape = self.bias.shape
+        expect(
+            len(shape) == 3 and self.bias.size > 0 and shape[1] == shape[2],
+            f"bias has shape {shape}; expected [heads, queries, keys] of a window",
+        )
+        if self.regions.size or self.masked.size:
+            expect(
+                self.regions.ndim == 2 and self.regions.shape[1] == shape[1] and self.regions.size > 0,
+                f"regions has shape {self.regions.shape}; expected [windows, {shape[1]}]",
+            )
+            expect(
+                self.masked.shape == shape[:1], f"masked has shape {self.masked.shape}; expected {shape[:1]}"
+            )
+
+    @property
+    def mask(self) -> IntArray | None:
+        """Where query and key do not see each other: bool [W, n, n]; None where all do."""
+        if not self.regions.size:
+            return None
+        return self.regions[:, :, None] != self.regions[:, None, :]
+
+    def compute(self, *inputs: IntArray) -> IntArray:
+        """scores: int32 [B, H, W·n, n] → the same shape."""
+        (scores,) = inputs
+        batch, heads, rows, keys = scores.shape
+        windows = scores.astype(np.int64).reshape(batch, heads, rows // keys, keys, keys)
+        windows = windows + self.bias.astype(np.int64)[:, None]
+        if self.mask is not None:
+            windows = np.where(self.mask, self.masked.astype(np.int64)[:, None, None, None], windows)
+        return windows.reshape(scores.shape).astype(np.int32)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """[H, W·n, n] → the same."""
+        (scores,) = shapes
+        heads, keys = self.bias.shape[0], self.bias.shape[2]
+        expect(
+            len(scores) == 3 and scores[0] == heads and scores[2] == keys and scores[1] % keys == 0,
+            f"input has shape {list(scores)}; the bias wants [{heads} heads, windows · {keys}, {keys}]",
+        )
+        if self.regions.size:
+            expect(
+                scores[1] == self.regions.size,
+                f"input has {scores[1]} queries; there are regions for {self.regions.size}",
+            )
+        return scores
+
+    def output_format(self) -> tuple[int, bool]:
+        """int32."""
+        return 32, True
+
+    def bounds(self, *ranges: Range) -> Bounds:
+        """Sum with the actual bias, and what masked keys get."""
+        low, high = ranges[0][0] + int(self.bias.min()), ranges[0][1] + int(self.bias.max())
+        if self.regions.size:
+            low, high = min(low, int(self.masked.min())), max(high, int(self.masked.max()))
+        return Bounds((low, high), {"accumulator": (low, high)})
