@@ -92,6 +92,11 @@ def test_a_graph_without_a_form_is_refused():
         compile_program(replace(whole, nodes=tuple(nodes)), ODD)
 
 
+def test_windows_are_refused():
+    with pytest.raises(UnfitProgramError, match=r"attn\.scores: attention within 7 windows; the accelerator holds"):
+        compile_program(changed("blocks.0.attn.scores", windows=7), ODD)
+
+
 def test_two_widths_of_layernorm_are_refused():
     whole = program("linear")
     norm = next(n for n in whole.nodes if n.name == "norm")
