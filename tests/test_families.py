@@ -152,8 +152,8 @@ def test_program_is_sound_and_equal_everywhere(programs, family, bits):
     executors = [TorchExecutor(program), OnnxExecutor(program)]
     if any(not reason for reason in native.instruction_sets().values()):
         executors.append(NativeExecutor(program, threads=2))
-    for batch in (1, 3):
-        photos = smooth_photos(found.config.image_size, 4)[:batch]
+    for batch in (1, 8):
+        photos = smooth_photos(found.config.image_size, 8)[:batch]
         expected = ReferenceExecutor(program).run(photos, names)
         for executor in executors:
             got = executor.run(photos, names)
