@@ -217,9 +217,10 @@ def summary() -> None:
             f"## Front on {data}: feature SQNR (dB) on {value['held_out_images']} held-out calibration photos",
             "",
         ]
+        four_widths = "searched" if "any_width_bits_per_layer" in rows[0] else "coarse only"
         lines += [
-            "| budget | 4/8 searched | coarse only | 4/5/6/8 searched | uniform (width) | random mean | random best "
-            "| other photos: 4/8 | 4/5/6/8 | random | uniform |"
+            f"| budget | 4/8 searched | coarse only | 4/5/6/8 {four_widths} | uniform (width) "
+            "| random mean | random best | other photos: 4/8 | 4/5/6/8 | random | uniform |"
         ]
         lines += ["|---|---|---|---|---|---|---|---|---|---|---|"]
         again = value.get("uniform_confirmed", {})
@@ -240,7 +241,7 @@ def summary() -> None:
         figure, axes = pyplot.subplots(figsize=(7, 4.5))
         budgets = [r["budget"] for r in rows]
         axes.plot(budgets, [r["searched"] for r in rows], "o-", label="searched, 4 or 8 bits")
-        axes.plot(budgets, [r["any_width"] for r in rows], "s-", label="searched, 4, 5, 6 or 8 bits")
+        axes.plot(budgets, [r["any_width"] for r in rows], "s-", label=f"{four_widths}, 4, 5, 6 or 8 bits")
         axes.plot(budgets, [r["random_mean"] for r in rows], "x--", label="random 4/8 mix, mean")
         widths = [int(width) for width in value["uniform"]]
         axes.step(
