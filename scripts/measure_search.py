@@ -42,7 +42,7 @@ RESULTS, OUT = ROOT / "results" / "search", ROOT / "out" / "search"
 #: 6 comes first: its mix is made into a program.
 BUDGETS = (6.0, 4.25, 4.5, 5.0, 5.5, 6.5, 7.0, 7.5, 7.75)
 WIDTHS = (4, 5, 6, 8)
-PHOTOS, LIBRARY_PHOTOS, HELD_OUT, RANDOM_MIXES = 96, 32, 16, 4
+PHOTOS, HELD_OUT, RANDOM_MIXES = 96, 32, 4
 EVOLUTION = Evolution(population=6, generations=2, crossovers=4, mutations=4)
 
 
@@ -100,7 +100,7 @@ def prepared_file(data: str) -> Path:
 def prepare_all(data: str, threads: int) -> None:
     model = load_model(f"dinov2-{data}")
     photos = calibration(data, model, PHOTOS + HELD_OUT)
-    ready = prepare(model, photos[:LIBRARY_PHOTOS], photos[PHOTOS:], OURS, WIDTHS, threads=threads)
+    ready = prepare(model, photos[:PHOTOS], photos[PHOTOS:], OURS, WIDTHS, threads=threads)
     for measure in ("direct", "hessian"):
         ready.sensitivity(measure, threads)  # type: ignore[arg-type]
     OUT.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from p2vit.models.loaded import FloatModel
-    from p2vit.program.graph import IntegerProgram
 
 #: Written into the program's folder, and beside it while the search runs.
 RESULT_FILE, LOG_SUFFIX = "search.json", ".search.jsonl"
@@ -119,6 +118,7 @@ def run_search(
     # Before any photo is read: an impossible budget is known at once.
     check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
     config = replace(named(method), weight_bits=chosen[-1])
+    config.check_integer()
     photos = draw(data, loaded, calib_images + held_out, seed, strict)
     if len(photos) < calib_images + held_out:
         held_out = max(1, len(photos) * held_out // (calib_images + held_out))
@@ -153,7 +153,7 @@ def run_search(
         "bits_per_layer": found.bits_per_layer,
         "budget": {"name": limit.name, "limit": limit.limit},
         "cost": found.cost,
-        "sqnr_db": program_sqnr(loaded, result.program, rest),
+        "sqnr_db": prepared.scorer.sqnr(result.program, threads),
         "searched_sqnr_db": found.sqnr_db,
         "candidates": found.candidates,
         "program_sha256": program_sha256(result.program),
@@ -183,23 +183,6 @@ def draw(data: str, model: "FloatModel", count: int, seed: int, strict: bool) ->
     if sum(map(len, batches)) < 2:
         raise DataError(f"{data}: a search needs at least 2 photos, one of them to score on")
     return np.concatenate(batches)
-
-
-def program_sqnr(model: "FloatModel", program: "IntegerProgram", photos: "NDArray[np.uint8]") -> float:
-    """Feature SQNR of the integer program itself, in dB."""
-    import torch
-
-    from p2vit.engine.torch_executor import TorchExecutor
-    from p2vit.quant.sensitivity import sqnr_db
-
-    executor, exact, ours = TorchExecutor(program), [], []
-    spec = program.tensors[program.feature]
-    with torch.inference_mode():
-        for start in range(0, len(photos), 4):
-            part = photos[start : start + 4]
-            exact.append(model.module.features(torch.from_numpy(part)).numpy())
-            ours.append(spec.real(executor.run(part)[program.feature]).reshape(len(part), -1))
-    return sqnr_db(np.concatenate(exact), np.concatenate(ours))
 
 
 def describe(result: dict[str, Any]) -> str:

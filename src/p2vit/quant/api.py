@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2vit import __version__
-from p2vit.errors import DataError, ModelError
+from p2vit.errors import DataError
 from p2vit.models.loaded import FloatModel
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import OURS, QuantConfig
@@ -66,11 +66,7 @@ def quantize(
         DataError: no photo came.
         ModelError: the method is only simulated.
     """
-    if not config.integer:
-        raise ModelError(
-            f"scales {config.scales!r} with softmax {config.softmax!r} have no integer program; they are a baseline "
-            "for `p2vit ablate`. Choose a method with power-of-two scales, e.g. --method p2vit"
-        )
+    config.check_integer()
     start = time.perf_counter()
     quantized, count, first = _quantized(model, photos, config, threads, progress)
     provenance = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Literal
 
-from p2vit.errors import P2vitError
+from p2vit.errors import ModelError, P2vitError
 
 Scales = Literal["pot", "ceil", "floor", "nearest", "float"]
 Criterion = Literal["block", "tensor", "range"]
@@ -74,6 +74,18 @@ class QuantConfig:
     def integer(self) -> bool:
         """Whether an integer program can come of it."""
         return self.scales != "float" and self.softmax in ("linear", "log2")
+
+    def check_integer(self) -> None:
+        """See that an integer program can come of it.
+
+        Raises:
+            ModelError: it is only simulated.
+        """
+        if not self.integer:
+            raise ModelError(
+                f"scales {self.scales!r} with softmax {self.softmax!r} have no integer program; they are a baseline "
+                "for `p2vit ablate`. Choose a method with power-of-two scales, e.g. --method p2vit"
+            )
 
     @property
     def aims_at_float(self) -> bool:

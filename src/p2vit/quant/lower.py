@@ -37,6 +37,8 @@ from p2vit.quant.weights import QuantizedLinear
 
 #: Scores of int8 queries and keys are at most this times the channels of a head.
 LARGEST_PRODUCT = 1 << 14
+#: Grid that a block's layer puts its output on, by the layer's name within the block.
+OUTPUT_GRID = {"q": "q", "k": "k", "v": "v", "proj": "branch1", "fc1": "fc1", "fc2": "branch2"}
 
 
 def whole(values: Tensor, dtype: str) -> NDArray:
@@ -166,7 +168,7 @@ class Lowering:
         names = []
         for name in "qkv":
             at_name = f"{at}.attn.{name}"
-            names.append(self.add(at_name, linear(block.layers[name], grids[name]), [source], grids[name]))
+            names.append(self.layer(at_name, block, source))
             if windows is not None and padded and block.inside is not None:
                 # What pads a window is not zero behind the folded norm, so it comes in behind the linears.
                 fill = block.inside.fills[name]
@@ -174,26 +176,26 @@ class Lowering:
         last = self.attention(f"{at}.attn", block, names)
         if windows is not None and windows.moves:
             last = self.gather(f"{at}.attn.back", windows.inverse, [last], grids["values"])
-        proj = linear(block.layers["proj"], grids["branch1"])
-        self.add(f"{at}.attn.proj", proj, [last], grids["branch1"])
+        self.layer(f"{at}.attn.proj", block, last)
         add = residual_add(before, grids["branch1"], grids["add1"])
         middle = self.add(f"{at}.add1", add, [stream, f"{at}.attn.proj"], grids["add1"])
         return self.mlp(at, block, middle), grids["add2"]
+
+    def layer(self, name: str, block: QuantizedBlock, source: str) -> str:
+        """A linear layer of a block."""
+        site = name.rsplit(".", 1)[1]
+        grid = block.grids[OUTPUT_GRID[site]]
+        return self.add(name, linear(block.layers[site], grid), [source], grid)
 
     def mlp(self, at: str, block: QuantizedBlock, middle: str) -> str:
         """The MLP half of a block."""
         grids = block.grids
         norm = layer_norm(block.shape.dim, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
         self.add(f"{at}.norm2", norm, [middle], grids["norm2"])
-        self.add(f"{at}.mlp.fc1", linear(block.layers["fc1"], grids["fc1"]), [f"{at}.norm2"], grids["fc1"])
+        self.layer(f"{at}.mlp.fc1", block, f"{at}.norm2")
         lookup = table(grids["fc1"], grids["gelu"], block.activation, block.table_groups)
         self.add(f"{at}.mlp.gelu", lookup, [f"{at}.mlp.fc1"], grids["gelu"])
-        self.add(
-            f"{at}.mlp.fc2",
-            linear(block.layers["fc2"], grids["branch2"]),
-            [f"{at}.mlp.gelu"],
-            grids["branch2"],
-        )
+        self.layer(f"{at}.mlp.fc2", block, f"{at}.mlp.gelu")
         add = residual_add(grids["add1"], grids["branch2"], grids["add2"])
         return self.add(f"{at}.add2", add, [middle, f"{at}.mlp.fc2"], grids["add2"])
 
@@ -259,7 +261,7 @@ class Lowering:
         query = whole(grids["q"].stored(pool.query), "int8")
         self.add("pool.attn.q", ConstantTokens(query[None]), [source], grids["q"])
         for name in "kv":
-            self.add(f"pool.attn.{name}", linear(block.layers[name], grids[name]), [source], grids[name])
+            self.layer(f"pool.attn.{name}", block, source)
         last = self.attention("pool.attn", block, [f"pool.attn.{name}" for name in "qkv"])
         proj = self.add("pool.attn.proj", linear(block.layers["proj"], grids["add1"]), [last], grids["add1"])
         return self.mlp("pool", block, proj), grids["add2"]

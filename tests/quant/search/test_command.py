@@ -88,3 +88,8 @@ def test_few_photos_are_shared_and_one_is_not_enough(tmp_path):
         (tmp_path / f"{index}.png").unlink()
     with pytest.raises(P2vitError, match="at least 2 photos"):
         run_search("digits", str(tmp_path), tmp_path / "q", budget="average-bits=6", **SMALL)
+
+
+def test_a_method_without_an_integer_program_is_refused_at_once(tmp_path):
+    with pytest.raises(P2vitError, match="have no integer program"):
+        run_search("digits", "digits", tmp_path / "p", budget="average-bits=6", method="paper", **SMALL)

@@ -10,9 +10,6 @@ from p2vit.quant.pipeline import Progress, silent
 from p2vit.quant.search.layers import SITES
 from p2vit.quant.search.library import Library
 
-#: Grid of the layer's input, by site.
-INPUT_GRID = {"q": "norm1", "k": "norm1", "v": "norm1", "proj": "values", "fc1": "norm2", "fc2": "gelu"}
-
 
 def hessian_traces(
     model: CanonicalViT, pixels: NDArray[np.uint8], probes: int, seed: int, progress: Progress = silent
@@ -81,18 +78,19 @@ def hessian_sensitivity(
     """
     table: dict[str, dict[int, float]] = {}
     for layer in library.layers:
-        block = library.model.blocks[layer.block]
         source = model.blocks[layer.block]
         folded = fold_block(source).layers[layer.site]  # type: ignore[arg-type]
         original = getattr(source, layer.site).weight
         # What folding multiplied each weight with; where that is zero the weight is zero on both sides.
         gain = torch.where(original == 0, torch.ones_like(original), folded.weight / original).double()
         gain = torch.where(gain == 0, torch.ones_like(gain), gain)
-        scale = block.grids[INPUT_GRID[layer.site]].scale
+        inputs = library.program.tensors[library.program.node(layer.name).inputs[0]]
         table[layer.name] = {}
         for width in library.widths:
             rounded = library.rounded[layer.name, width]
-            weight = rounded.weight.double() * torch.exp2(rounded.log2_scale).unsqueeze(1) / scale
+            # The accumulator's exponent is the weight's with the input's absorbed.
+            exponent = rounded.accumulator_exponent[:, None].astype(np.int32) - inputs.exponent
+            weight = torch.from_numpy(np.ldexp(rounded.weight.astype(np.float64), exponent))
             error = (weight - folded.weight) / gain
             table[layer.name][width] = traces[layer.name] * float((error**2).sum())
     return table

@@ -4,16 +4,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from p2vit.errors import P2vitError
-from p2vit.models.canonical import CanonicalViT
+from p2vit.models.loaded import FloatModel
+from p2vit.numerics import Linear
+from p2vit.program.graph import IntegerProgram
 from p2vit.quant.block import Menu
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.lower import OUTPUT_GRID, linear, lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
 from p2vit.quant.search.cost import Bits
 from p2vit.quant.search.layers import Layer, searchable
-from p2vit.quant.simulated import QuantizedViT
 from p2vit.quant.weights import QuantizedLinear
 
 
@@ -22,37 +25,37 @@ class Library:
     """Layers to compose candidates of.
 
     Attributes:
-        model: Quantized with the widest width everywhere.
+        program: The widest width everywhere.
         layers: All that are searched.
         widths: Ascending.
-        rounded: (layer, width) → the layer in integers.
+        rounded: (layer, width) → the layer's operator.
     """
 
-    model: QuantizedViT
+    program: IntegerProgram
     layers: tuple[Layer, ...]
     widths: tuple[int, ...]
-    rounded: dict[tuple[str, int], QuantizedLinear]
+    rounded: dict[tuple[str, int], Linear]
 
     @property
     def widest(self) -> dict[str, int]:
         """Every layer at the widest width."""
         return {layer.name: self.widths[-1] for layer in self.layers}
 
-    def compose(self, bits: Bits) -> QuantizedViT:
-        """The model with these widths; grids and ends are shared, nothing is copied.
+    def compose(self, bits: Bits) -> IntegerProgram:
+        """The program with these widths; everything else is shared, nothing is copied.
 
         Args:
             bits: Layer → width; layers not named have the widest.
         """
-        blocks = [replace(block, layers=dict(block.layers)) for block in self.model.blocks]
-        for layer in self.layers:
-            if layer.name in bits:
-                blocks[layer.block].layers[layer.site] = self.rounded[layer.name, bits[layer.name]]
-        return replace(self.model, blocks=blocks)
+        nodes = tuple(
+            replace(node, operator=self.rounded[node.name, bits[node.name]]) if node.name in bits else node
+            for node in self.program.nodes
+        )
+        return replace(self.program, nodes=nodes)
 
 
 def build_library(
-    model: CanonicalViT,
+    model: FloatModel,
     photos: Iterable[NDArray[np.uint8]],
     config: QuantConfig,
     widths: Sequence[int],
@@ -65,7 +68,7 @@ def build_library(
     layers are good companions whatever the mix turns out to be.
 
     Args:
-        model: In canonical form.
+        model: Float.
         photos: Calibration photos in batches, uint8 [B, H, W, 3].
         config: The method; its widths are ignored.
         widths: At least one, each 2 to 8.
@@ -74,15 +77,26 @@ def build_library(
 
     Raises:
         P2vitError: a width is not allowed.
+        ModelError: no integer program comes of the method.
     """
+    config.check_integer()
     ordered = tuple(sorted(set(widths)))
     if not ordered or ordered[0] < 2 or ordered[-1] > 8:
         raise P2vitError(f"widths {list(widths)} are not allowed; name one or more of 2 to 8, e.g. 4,8")
     rounded: dict[tuple[str, int], QuantizedLinear] = {}
 
     def keep(name: str, width: int, layer: QuantizedLinear) -> None:
-        rounded[name, width] = layer
+        # A quarter of the memory: all widths of all layers are held at once.
+        rounded[name, width] = replace(layer, weight=layer.weight.to(torch.int8))
 
     base = replace(config, weight_bits=ordered[-1], layer_bits={})
-    quantized, _ = quantize_model(model, photos, base, threads, progress, Menu(ordered, keep))
-    return Library(quantized, searchable(model.config), ordered, rounded)
+    quantized, _ = quantize_model(model.module, photos, base, threads, progress, Menu(ordered, keep))
+    layers = searchable(model.config)
+    operators = {
+        (layer.name, width): linear(
+            rounded[layer.name, width], quantized.blocks[layer.block].grids[OUTPUT_GRID[layer.site]]
+        )
+        for layer in layers
+        for width in ordered
+    }
+    return Library(lower(quantized, model.preprocessing), layers, ordered, operators)

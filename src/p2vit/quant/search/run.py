@@ -156,7 +156,7 @@ def prepare(
         )
     seconds: dict[str, float] = {}
     with _Timed(seconds, "library"):
-        library = build_library(model.module, [calibration], method, widths, threads, progress)
+        library = build_library(model, [calibration], method, widths, threads, progress)
         scorer = Scorer.of(model.module, library, held_out, threads)
     return Prepared(model, scorer, seed, seconds)
 
@@ -255,8 +255,8 @@ def library_sha256(library: Library) -> str:
     digest = hashlib.sha256()
     for (name, width), layer in sorted(library.rounded.items()):
         digest.update(f"{name} {width}\n".encode())
-        for array in (layer.weight, layer.bias, layer.log2_scale):
-            digest.update(array.contiguous().numpy().tobytes())
+        for array in (layer.weight, layer.bias, layer.shift):
+            digest.update(array.tobytes())
     return digest.hexdigest()
 
 
