@@ -70,6 +70,7 @@ rtl-nightly: $(VENV)/.dev ## 100,000 vectors and more through every configuratio
 
 lint: $(VENV)/.dev ## style, types, and that imports go one way
 	$(BIN)/ruff check src tests scripts
+	$(BIN)/ruff format --check src tests scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

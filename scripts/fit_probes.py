@@ -32,7 +32,9 @@ WEIGHTS = Path(__file__).parent.parent / "src" / "p2vit" / "models" / "weights"
 def features(module: torch.nn.Module, batches: Iterable[tuple[Pixels, Labels]]) -> tuple[NDArray, Labels]:
     # Whole batches side by side, one thread each: the features do not depend on how many there are.
     with Workers() as workers:
-        parts = workers.map(lambda part: (module.features(torch.from_numpy(part[0])).numpy(), part[1]), batches)
+        parts = workers.map(
+            lambda part: (module.features(torch.from_numpy(part[0])).numpy(), part[1]), batches
+        )
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
@@ -42,7 +44,10 @@ def fold(scaler: StandardScaler, regression: LogisticRegression) -> dict[str, ND
     if len(weight) == 1:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     # In C order: a file of safetensors is the raw bytes, and scikit-learn hands out columns first.
-    return {"weight": np.ascontiguousarray(weight, np.float32), "bias": np.ascontiguousarray(bias, np.float32)}
+    return {
+        "weight": np.ascontiguousarray(weight, np.float32),
+        "bias": np.ascontiguousarray(bias, np.float32),
+    }
 
 
 def main() -> None:

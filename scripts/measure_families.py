@@ -40,7 +40,9 @@ FAMILIES: dict[str, list[str]] = {
     "SigLIP": ["vit_base_patch16_siglip_224"],
 }
 #: timm's name where it is another than ours: the size is an argument there.
-TIMM_NAMES = {name: name.removesuffix("_224") for names in FAMILIES.values() for name in names if "dinov2" in name}
+TIMM_NAMES = {
+    name: name.removesuffix("_224") for names in FAMILIES.values() for name in names if "dinov2" in name
+}
 #: Architecture → transformers' model, its configuration, and what differs from its defaults.
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 TINY = {"hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
@@ -148,7 +150,13 @@ def float_row(family: str) -> dict[str, Any]:
     theirs, _ = relative_difference(found, output)
     del keep
     versions = {"timm": timm.__version__, "transformers": transformers.__version__}
-    return {"timm": ours, "transformers": theirs, "numbers": numbers, "architecture": name, "versions": versions}
+    return {
+        "timm": ours,
+        "transformers": theirs,
+        "numbers": numbers,
+        "architecture": name,
+        "versions": versions,
+    }
 
 
 def integer_row(name: str, bits: str, images: int, threads: int) -> dict[str, Any]:
@@ -241,7 +249,11 @@ def measure(threads: int, timeout: int) -> None:
     for item in pending(read()):
         arguments = ["--row", *item, "--threads", str(threads)]
         child = subprocess.run(
-            [sys.executable, __file__, *arguments], stdout=subprocess.PIPE, text=True, timeout=timeout, check=False
+            [sys.executable, __file__, *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if child.returncode:
             print(f"{' '.join(item)}: failed with {child.returncode}", file=sys.stderr)
@@ -252,7 +264,11 @@ def measure(threads: int, timeout: int) -> None:
         else:
             done["rows"].append(row)
             done["rows"].sort(key=lambda each: [each["bits"] != "w8a8", *_place(each["architecture"])])
-        done["machine"] = {"cpus": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
+        done["machine"] = {
+            "cpus": os.cpu_count(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+        }
         done["command"] = "python scripts/measure_families.py"
         RESULTS.write_text(json.dumps(done, indent=1) + "\n")
         write_tables(done)
@@ -314,7 +330,9 @@ def _float_cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return "not measured"
     # Rounded up to the next power of ten: which last bits a sum has differs between machines.
-    bound = [f"< 1e{math.ceil(math.log10(max(row[side], 1e-8) * 1.0001))}" for side in ("timm", "transformers")]
+    bound = [
+        f"< 1e{math.ceil(math.log10(max(row[side], 1e-8) * 1.0001))}" for side in ("timm", "transformers")
+    ]
     return ", ".join(bound)
 
 
@@ -337,7 +355,9 @@ def _width_cell(rows: list[dict[str, Any]], bits: str) -> str:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--timeout", type=int, default=3600, help="seconds for one row")
     parser.add_argument("--tables", action="store_true", help="write the tables again and measure nothing")

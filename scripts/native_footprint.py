@@ -80,7 +80,8 @@ def main(target: str) -> None:
             save(random_program(**DEIT_B, weight_bits=bits), f"{folder}/w{bits}")
             command = [sys.executable, __file__, "--child", f"{folder}/w{bits}"]
             results = [
-                json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(RUNS)
+                json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+                for _ in range(RUNS)
             ]
             runs[f"w{bits}a8"] = {
                 key: value if isinstance(value, str) else statistics.median(r[key] for r in results)

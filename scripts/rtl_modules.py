@@ -35,8 +35,12 @@ def fill(mark: str, text: str) -> None:
 def diagram(name: str) -> str:
     """SVG of one module; the output holds back now and then so that the handshake shows."""
     module, inputs, counts = example(name)
-    title = f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
-    return timing_diagram(Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2})
+    title = (
+        f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
+    )
+    return timing_diagram(
+        Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2}
+    )
 
 
 def requantizers() -> str:
@@ -55,7 +59,11 @@ def requantizers() -> str:
         share = "–"
         if not method.endswith("_pipelined"):
             machine = edit_machine(load_machine("paper"), {"chunks.requantization.method": method})
-            parts = {key: value for key, value in area_mm2(machine, technology).items() if not key.endswith("_buffer")}
+            parts = {
+                key: value
+                for key, value in area_mm2(machine, technology).items()
+                if not key.endswith("_buffer")
+            }
             # The lanes alone: those of the model also multiply by a row's reciprocal.
             area = getattr(technology.area, f"{name}_um2") * machine.chunks.requantization.lanes / 1e6
             share = f"{100 * area / sum(parts.values()):.1f} %"
@@ -73,7 +81,9 @@ def vectors(log: Path, out: Path) -> None:
     rows.sort(key=lambda row: (row["module"], row["simulator"]))
     total: dict[str, dict[str, int]] = {}
     for row in rows:
-        sums = total.setdefault(row["simulator"], {"configurations": 0, "numbers_compared": 0, "mismatches": 0})
+        sums = total.setdefault(
+            row["simulator"], {"configurations": 0, "numbers_compared": 0, "mismatches": 0}
+        )
         sums["configurations"] += 1
         sums["numbers_compared"] += row["numbers_compared"]
         sums["mismatches"] += row["mismatches"]

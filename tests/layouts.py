@@ -52,7 +52,10 @@ def timm_state(state: dict[str, Tensor], config: ViTConfig) -> dict[str, Tensor]
 
 def transformers_state(state: dict[str, Tensor], config: ViTConfig) -> dict[str, Tensor]:
     """Canonical tensors by transformers' names; LayerScale, which is folded, is one."""
-    family, P = FAMILIES["dinov2_with_registers" if config.register_tokens else "dinov2"], config.prefix_tokens
+    family, P = (
+        FAMILIES["dinov2_with_registers" if config.register_tokens else "dinov2"],
+        config.prefix_tokens,
+    )
     positions = torch.cat([state["position"][:1], state["position"][P:]])
     out = {
         f"{family.patch}.weight": image_of(state["patch_embed.weight"], config.patch_size),

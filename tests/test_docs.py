@@ -18,7 +18,9 @@ BLOCK = re.compile(r"(?:^<!-- (run|check) -->\n)?^```(bash|console)\n(.*?)^```",
 def commands(page: Path, mark: str) -> list[str]:
     found = []
     for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
-        assert block.group(1), f"{page.name}: a block of commands is marked neither run nor check:\n{block.group(3)}"
+        assert block.group(1), (
+            f"{page.name}: a block of commands is marked neither run nor check:\n{block.group(3)}"
+        )
         if block.group(1) == mark:
             found += [line for line in block.group(3).splitlines() if line and not line.startswith("#")]
     return found
@@ -59,7 +61,9 @@ def test_other_commands_parse(page):
 def test_options_in_running_text_exist(page):
     for line in re.findall(r"`p2vit ([a-z]+ [^`]*--[^`]*)`", page.read_text(encoding="utf-8")):
         verb, *words = line.split()
-        known = {name for parameter in cli.get_command(None, verb).params for name in parameter.opts} | {"--help"}
+        known = {name for parameter in cli.get_command(None, verb).params for name in parameter.opts} | {
+            "--help"
+        }
         assert {word for word in words if word.startswith("-")} <= known, line
 
 
@@ -77,7 +81,9 @@ def test_links_lead_somewhere():
 
 
 def documented(verb: str) -> set[str]:
-    section = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split(f"\n## {verb}\n")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split(f"\n## {verb}\n")[1].split("\n## ")[0]
+    )
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     return {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
 
@@ -124,7 +130,9 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
 
 
 def test_the_table_of_families_is_the_measured_one():
-    spec = importlib.util.spec_from_file_location("measure_families", ROOT / "scripts" / "measure_families.py")
+    spec = importlib.util.spec_from_file_location(
+        "measure_families", ROOT / "scripts" / "measure_families.py"
+    )
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     table = script.families_table(script.read())

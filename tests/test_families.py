@@ -104,7 +104,9 @@ def test_float_form_equals_timm(timm, family, which):
     assert_same(from_timm_model(model, name), model)
 
 
-@pytest.mark.parametrize("size", [None, (40, 56), (16, 64)], ids=["its own size", "larger", "as many patches"])
+@pytest.mark.parametrize(
+    "size", [None, (40, 56), (16, 64)], ids=["its own size", "larger", "as many patches"]
+)
 @pytest.mark.parametrize("family", HUGGING_FACE)
 def test_float_form_equals_transformers(transformers, family, size, tmp_path):
     if family == "Swin" and size == (16, 64):

@@ -48,7 +48,9 @@ def test_labels_in_a_file(p2vit, digits_program, digit_photos, tmp_path):
     # The same as a list in the order of the names, which holds a 0, so it counts from 0.
     in_order = write(tmp_path / "gt.txt", "".join(f"{label}\n" for _, label in sorted(labels)))
     again = p2vit("eval", digits_program, "--data", root / "flat", "--labels", in_order, "--json").json
-    assert {key: again[key] for key in ("top1", "per_class")} == {key: found[key] for key in ("top1", "per_class")}
+    assert {key: again[key] for key in ("top1", "per_class")} == {
+        key: found[key] for key in ("top1", "per_class")
+    }
     nine = write(tmp_path / "nine.csv", f"{labels[0][0]},{labels[0][1]}\n")
     one = p2vit("eval", digits_program, "--data", root / "flat", "--labels", nine, "--json").json
     assert sum(row["images"] for row in one["per_class"]) == 1
@@ -121,7 +123,15 @@ def test_features(p2vit, digits_program, digit_photos):
     assert found["knn_agreement"] > 95
     assert 0.95 < found["cosine_min"] <= found["cosine_mean"] <= 1
     own = p2vit(
-        "eval", digits_program, "--data", root / "gallery", "--feature", "--gallery", "digits", "--neighbours", 3
+        "eval",
+        digits_program,
+        "--data",
+        root / "gallery",
+        "--feature",
+        "--gallery",
+        "digits",
+        "--neighbours",
+        3,
     )
     assert "k-NN" in own.out
     alone = p2vit("eval", digits_program, "--data", root / "flat", "--feature", "--json").json

@@ -26,7 +26,10 @@ def test_patterns(p2vit):
     nothing = p2vit("list", "deit_tinny_patch16_224", "--json")
     assert nothing.code == 0
     assert nothing.json["architectures"] == []
-    assert "no architecture matches 'deit_tinny_patch16_224'. Did you mean 'deit_tiny_patch16_224'?" in nothing.err
+    assert (
+        "no architecture matches 'deit_tinny_patch16_224'. Did you mean 'deit_tiny_patch16_224'?"
+        in nothing.err
+    )
     assert "hf:facebook/deit-tiny-patch16-224" in p2vit("list", "deit_tiny*").out
 
 

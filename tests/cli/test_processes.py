@@ -39,7 +39,17 @@ def place(tmp_path_factory):
 
 
 def command(place, *more):
-    return ["-m", "p2vit", "eval", str(place / "program"), "--data", str(place / "val"), "--batch-size", "3", *more]
+    return [
+        "-m",
+        "p2vit",
+        "eval",
+        str(place / "program"),
+        "--data",
+        str(place / "val"),
+        "--batch-size",
+        "3",
+        *more,
+    ]
 
 
 def clean():
@@ -48,7 +58,9 @@ def clean():
 
 def alone(place, **more):
     """What one process measures, here."""
-    return json.loads(to_json(run_eval(place / "program", str(place / "val"), batch_size=3, threads=2, **more)))
+    return json.loads(
+        to_json(run_eval(place / "program", str(place / "val"), batch_size=3, threads=2, **more))
+    )
 
 
 def torchrun(processes, words, **more):
@@ -133,7 +145,10 @@ def test_more_processes_than_batches(place):
 def test_processes_with_different_photos_refuse(place, tmp_path):
     shutil.copytree(place / "val", tmp_path / "other")
     (tmp_path / "other" / "3" / "3.png").rename(tmp_path / "other" / "2" / "3.png")
-    words = [command(place), [word.replace(str(place / "val"), str(tmp_path / "other")) for word in command(place)]]
+    words = [
+        command(place),
+        [word.replace(str(place / "val"), str(tmp_path / "other")) for word in command(place)],
+    ]
     (code, _, err), _ = by_hand(2, words)
     assert code == 2
     assert "have different photos or labels; every machine needs the same files" in err
@@ -156,7 +171,12 @@ def test_a_killed_process_ends_all(place, tmp_path):
 
 
 def test_variables_that_make_no_sense(p2vit, monkeypatch):
-    for name, value in {"RANK": "x", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+    for name, value in {
+        "RANK": "x",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     answer = p2vit("eval", "nowhere", "--data", "noise")
     assert answer.code == 2

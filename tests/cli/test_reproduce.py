@@ -41,7 +41,13 @@ def tiny_timm(timm, tmp_path):
         for value in model.parameters():
             value.add_(0.3 * torch.randn_like(value))
     safetensors.torch.save_file(model.state_dict(), file)
-    own = {"file": str(file), "num_classes": 4, "input_size": (3, 16, 16), "classifier": "head", "first_conv": None}
+    own = {
+        "file": str(file),
+        "num_classes": 4,
+        "input_size": (3, 16, 16),
+        "classifier": "head",
+        "first_conv": None,
+    }
 
     def p2vit_test_tiny(pretrained=False, pretrained_cfg=None, pretrained_cfg_overlay=None, **options):
         return build_model_with_cfg(
@@ -96,11 +102,23 @@ def test_weights_from_files(p2vit, imagenet, tmp_path):
 
     val, train = imagenet
     (tmp_path / "w").mkdir()
-    state = {name: value.detach().clone() for name, value in load_model("random:digits").module.named_parameters()}
+    state = {
+        name: value.detach().clone() for name, value in load_model("random:digits").module.named_parameters()
+    }
     state["head.weight"], state["head.bias"] = state["head.weight"][:10], state["head.bias"][:10]
     torch.save(state, tmp_path / "w" / "digits.pth")
     (tmp_path / "index.json").write_text(json.dumps([*WNIDS, *(f"n{place:08}" for place in range(6))]))
-    words = ("reproduce", "--data", val, "--calib-data", train, "--weights", tmp_path / "w", "-o", tmp_path / "r")
+    words = (
+        "reproduce",
+        "--data",
+        val,
+        "--calib-data",
+        train,
+        "--weights",
+        tmp_path / "w",
+        "-o",
+        tmp_path / "r",
+    )
     answer = p2vit(
         *words, "--models", "DeiT-T", "--models", "digits", "--bits", "w8a8", "--class-index",
         tmp_path / "index.json", "--calib-images", 8, "--json",

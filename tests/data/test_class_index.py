@@ -18,7 +18,10 @@ WANTED = {"n01440764": 0, "tench, Tinca tinca": 0, "tench": 0, "n01443537": 1, "
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        ({"0": ["n01440764", "tench, Tinca tinca"], "1": ["n01443537", "goldfish"]}, "imagenet_class_index.json"),
+        (
+            {"0": ["n01440764", "tench, Tinca tinca"], "1": ["n01443537", "goldfish"]},
+            "imagenet_class_index.json",
+        ),
         ("n01440764 tench, Tinca tinca\nn01443537 goldfish\n", "LOC_synset_mapping.txt"),
         ("n01440764\ttench, Tinca tinca\nn01443537\tgoldfish\n", "synset_to_lemma.txt"),
         ("1: 'n01443537 goldfish'\n0: 'n01440764 tench, Tinca tinca'\n", "numbered.txt"),
@@ -50,7 +53,11 @@ def test_a_name_of_two_outputs_is_none(tmp_path):
 def test_the_devkit_has_an_order_of_its_own(tmp_path):
     scipy_io = pytest.importorskip("scipy.io")
     kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
-    rows = [(1, "n02119789", "kit fox", 0), (2, "n01440764", "tench, Tinca", 0), (1001, "n00001740", "entity", 7)]
+    rows = [
+        (1, "n02119789", "kit fox", 0),
+        (2, "n01440764", "tench, Tinca", 0),
+        (1001, "n00001740", "entity", 7),
+    ]
     scipy_io.savemat(tmp_path / "meta.mat", {"synsets": np.array(rows, dtype=kind)})
     found = read_class_index(tmp_path / "meta.mat")
     assert found.names == (("n01440764", "tench, Tinca", "tench"), ("n02119789", "kit fox", "kit fox"))

@@ -42,7 +42,9 @@ def test_names_with_spaces_and_commas(tmp_path):
 
 
 def test_numbers_are_sorted_by_value(tmp_path):
-    found = table(tmp_path, "ILSVRC2012_val_00000001.JPEG 65\nILSVRC2012_val_00000002.JPEG 970\nx.JPEG 7\n", "val.txt")
+    found = table(
+        tmp_path, "ILSVRC2012_val_00000001.JPEG 65\nILSVRC2012_val_00000002.JPEG 970\nx.JPEG 7\n", "val.txt"
+    )
     assert (found.classes, found.numbered) == (("7", "65", "970"), True)
 
 

@@ -23,7 +23,12 @@ def folder(tmp_path):
 
 
 def content(batch):
-    return batch.places.tolist(), batch.pixels[:, :1, 0, 0].ravel().tolist(), batch.labels.tolist(), batch.skipped
+    return (
+        batch.places.tolist(),
+        batch.pixels[:, :1, 0, 0].ravel().tolist(),
+        batch.labels.tolist(),
+        batch.skipped,
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

@@ -35,7 +35,10 @@ def test_windows_shrink_by_each_library_s_rule():
         ({"heads": (3, 4)}, "16 channels do not divide into 3 heads"),
         ({"heads": (2,)}, "must be one per stage"),
         ({"window": ((3, 3),)}, "1 windows for 2 stages"),
-        ({"window": 7, "rule": "transformers", "image_size": (24, 56)}, "transformers' own Swin cannot run that"),
+        (
+            {"window": 7, "rule": "transformers", "image_size": (24, 56)},
+            "transformers' own Swin cannot run that",
+        ),
     ],
 )
 def test_impossible_shapes_are_refused(changes, message):

@@ -52,8 +52,14 @@ def test_bounds_hold_the_masked_score():
     [
         ([np.zeros((2, 3), np.int32)], r"bias has shape \(2, 3\)"),
         ([np.zeros((2, 3, 4), np.int32)], "bias has shape"),
-        ([np.zeros((2, 3, 3), np.int32), np.zeros((5, 4), np.int8), np.zeros(2, np.int32)], "regions has shape"),
-        ([np.zeros((2, 3, 3), np.int32), np.zeros((5, 3), np.int8), np.zeros(1, np.int32)], "masked has shape"),
+        (
+            [np.zeros((2, 3, 3), np.int32), np.zeros((5, 4), np.int8), np.zeros(2, np.int32)],
+            "regions has shape",
+        ),
+        (
+            [np.zeros((2, 3, 3), np.int32), np.zeros((5, 3), np.int8), np.zeros(1, np.int32)],
+            "masked has shape",
+        ),
     ],
 )
 def test_wrong_parameters_are_refused(arguments, message):

@@ -34,7 +34,9 @@ def test_a_masked_score_that_is_too_high_is_found():
 def test_a_guard_that_gives_the_least_code_weight_is_found():
     program = with_operator(windowed_program(form="log2"), "values", guard=15)
     assert isinstance(program.node("values").operator, AttentionValues)
-    assert audit(program).problems == ["values: with a guard of 15 a masked key weighs 1, not 0; use at most 14"]
+    assert audit(program).problems == [
+        "values: with a guard of 15 a masked key weighs 1, not 0; use at most 14"
+    ]
 
 
 def test_no_mask_no_limit():

@@ -112,11 +112,15 @@ def test_nothing_counted():
 def test_classes_have_rows_of_their_own():
     found = measured(exact=lookup(LOGITS[[0, 1, 2, 1]], FEATURES + 0.5))
     row = found.per_class[1].model_dump()
-    assert row.pop("sqnr_db") == pytest.approx(10 * math.log10((3.5**2 + 4.5**2 + 7.5**2 + 8.5**2) / 1), abs=0.01)
+    assert row.pop("sqnr_db") == pytest.approx(
+        10 * math.log10((3.5**2 + 4.5**2 + 7.5**2 + 8.5**2) / 1), abs=0.01
+    )
     assert row == {
         "name": "b", "output": 1, "images": 2, "top1": 50, "top5": None, "top1_float": 100, "agreement": 50,
     }  # fmt: skip
-    assert [pair.model_dump() for pair in found.most_confused] == [{"true": "b", "predicted": "a", "images": 1}]
+    assert [pair.model_dump() for pair in found.most_confused] == [
+        {"true": "b", "predicted": "a", "images": 1}
+    ]
 
 
 def test_a_thousand_classes_have_no_matrix_but_confusions():

@@ -58,7 +58,15 @@ def evaluate(world=None, batch_size=4, photos=None, **more):
 
     seen = []
     job = Job(
-        PROGRAM, predict, exact, batch_size, 1, 2, lambda: None, world or World(), lambda *step: seen.append(step)
+        PROGRAM,
+        predict,
+        exact,
+        batch_size,
+        1,
+        2,
+        lambda: None,
+        world or World(),
+        lambda *step: seen.append(step),
     )
     gallery = Labelled(31, seed=5)
     found = evaluate_photos(

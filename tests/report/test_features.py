@@ -38,12 +38,16 @@ def test_a_class_that_the_gallery_lacks_counts_as_wrong():
     found, notes = judge(records([1, 1], [0, 1]), [GALLERY, None], Photos(), ("ant", "dog"))
     assert (found.knn_top1, found.knn_top1_float) == (50.0, None)
     assert "1 of the photos' classes are not in the gallery" in notes[1]
-    with pytest.raises(DataError, match=r"its classes \(bee, ant, cat, \.\.\.\) are not the photos' \(dog, elk"):
+    with pytest.raises(
+        DataError, match=r"its classes \(bee, ant, cat, \.\.\.\) are not the photos' \(dog, elk"
+    ):
         judge(records([1], [0]), [GALLERY, None], Photos(), ("dog", "elk"))
 
 
 def test_without_a_gallery_there_is_the_cosine():
-    own = Records(np.arange(2), np.zeros(2, np.int64), np.zeros((2, 0), np.int64), cosine=np.array([0.5, 1.0]))
+    own = Records(
+        np.arange(2), np.zeros(2, np.int64), np.zeros((2, 0), np.int64), cosine=np.array([0.5, 1.0])
+    )
     found, notes = judge(own, [None, None], None, ())
     assert (found.cosine_mean, found.cosine_min, found.knn_top1) == (0.75, 0.5, None)
     assert "--gallery DIR" in notes[0]

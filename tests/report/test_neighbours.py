@@ -17,7 +17,10 @@ def test_as_scikit_learn_does_it():
     features, labels = clusters(150, 0)
     queries, truth = clusters(60, 1)
     peer = sklearn.KNeighborsClassifier(
-        n_neighbors=20, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / 0.07)
+        n_neighbors=20,
+        metric="cosine",
+        algorithm="brute",
+        weights=lambda distance: np.exp((1 - distance) / 0.07),
     ).fit(features, labels)
     found = Gallery(features, labels).vote(queries)
     assert np.array_equal(found, peer.predict(queries))

@@ -61,4 +61,7 @@ def test_empty_batches_add_nothing():
 
 
 def test_cosine_of_nothing_is_zero():
-    assert cosines(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [6.0, 8.0]])).tolist() == [0.0, 1.0]
+    assert cosines(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[1.0, 2.0], [6.0, 8.0]])).tolist() == [
+        0.0,
+        1.0,
+    ]

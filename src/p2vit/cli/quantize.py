@@ -126,7 +126,9 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         sum(block.tokens * block.dim * 4 * 2 for block in stages)
         + shape.image_size[0] * shape.image_size[1] * 3
     )
-    widest = max(max(block.tokens * block.mlp_dim, block.heads * block.places * block.keys) for block in shape.blocks)
+    widest = max(
+        max(block.tokens * block.mlp_dim, block.heads * block.places * block.keys) for block in shape.blocks
+    )
     weights = sum(parameter.numel() for parameter in model.module.parameters()) * 4
     return {
         "dry_run": True,

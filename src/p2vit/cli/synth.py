@@ -85,7 +85,9 @@ def run_synth(
         "notes": notes,
     }
     # The file says nothing of where it lies.
-    kept = {key: value for key, value in result.items() if key != "out"} | {"technology": table.name if table else None}
+    kept = {key: value for key, value in result.items() if key != "out"} | {
+        "technology": table.name if table else None
+    }
     write_text(folder / "synthesis.json", to_json(kept) + "\n")
     write_text(folder / "synthesis.md", describe(rows, library.name if library else None) + "\n")
     return result

@@ -50,7 +50,9 @@ class CanonicalViT(nn.Module):
         self.prefix = nn.Parameter(torch.zeros(config.prefix_tokens, C)) if config.positions else None
         self.position = nn.Parameter(torch.zeros(config.tokens, C)) if config.positions else None
         self.pre_norm = nn.LayerNorm(C, eps=config.norm_eps) if config.pre_norm else None
-        self.blocks = nn.ModuleList(Block(shape, config.activation, config.norm_eps) for shape in config.blocks)
+        self.blocks = nn.ModuleList(
+            Block(shape, config.activation, config.norm_eps) for shape in config.blocks
+        )
         width = config.feature_dim
         self.norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.attention_pool: AttentionPool | None = None

@@ -64,7 +64,9 @@ class SwinConfig:
                     f"of patch_size {self.patch_size}"
                 )
         if len(self.depths) != len(self.heads) or not self.depths or min(self.depths) < 1:
-            raise ValueError(f"{self.name}: depths {self.depths} and heads {self.heads} must be one per stage")
+            raise ValueError(
+                f"{self.name}: depths {self.depths} and heads {self.heads} must be one per stage"
+            )
         if not isinstance(self.window, int) and len(self.window) != len(self.depths):
             raise ValueError(f"{self.name}: {len(self.window)} windows for {len(self.depths)} stages")
         for stage, heads in enumerate(self.heads):

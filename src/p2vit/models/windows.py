@@ -90,7 +90,9 @@ class Windows:
             return None
         whole, region = np.zeros(self.padded, np.int8), 0
         # A side that is not shifted is one slice: −0 is the whole of it, as in both libraries.
-        sides = [(slice(0, -n), slice(-n, -s), slice(-s, None)) for n, s in zip(self.size, self.shift, strict=True)]
+        sides = [
+            (slice(0, -n), slice(-n, -s), slice(-s, None)) for n, s in zip(self.size, self.shift, strict=True)
+        ]
         for rows in sides[0]:
             for columns in sides[1]:
                 whole[rows, columns] = region

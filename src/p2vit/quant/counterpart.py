@@ -74,7 +74,9 @@ class Counterpart:
         y = (stored @ layer.weight.double().T + layer.bias) * torch.exp2(layer.log2_scale)
         return self.keep(name, y if grid is None else grid.fake(y))
 
-    def norm(self, name: str, x: Tensor, inputs: Grid, exponents: object, epsilon: float, bits: int) -> Tensor:
+    def norm(
+        self, name: str, x: Tensor, inputs: Grid, exponents: object, epsilon: float, bits: int
+    ) -> Tensor:
         """A LayerNorm without gain and bias, to given exponents."""
         stored = (x / torch.exp2(inputs.log2_scale)).to(torch.int8 if inputs.bits <= 8 else torch.int16)
         operator = layer_norm(x.shape[-1], inputs, np.asarray(exponents), epsilon, bits)
@@ -133,7 +135,9 @@ class Counterpart:
         mixed = self.attention(f"{at}.attn", block, parts)
         if windows is not None and windows.moves and block.inside is not None:
             mixed = self.keep(f"{at}.attn.back", block.inside.scatter(mixed))
-        branch = self.linear(f"{at}.attn.proj", block.layers["proj"], mixed, grids["values"], grids["branch1"])
+        branch = self.linear(
+            f"{at}.attn.proj", block.layers["proj"], mixed, grids["values"], grids["branch1"]
+        )
         x = self.keep(f"{at}.add1", grids["add1"].fake(x + branch))
         return self.mlp(at, block, x), grids["add2"]
 

@@ -126,7 +126,9 @@ def quantize_model(
             last = f"{name}.add2"
         progress("blocks", depth, depth)
         if model.attention_pool is not None:
-            result.pooling = quantize_pool(model, streams, spool, grids, float_stream.wanted("pool"), config, workers)
+            result.pooling = quantize_pool(
+                model, streams, spool, grids, float_stream.wanted("pool"), config, workers
+            )
         quantize_head(model, result, streams.own, float_stream.features, config, workers)
         return result, len(pixels) - config.guard_photos
 
@@ -258,7 +260,9 @@ def quantize_embedding(
         position = stream.fake(model.position[prefix:])
     norm = Affine(model.norm.weight, model.norm.bias)
     if model.attention_pool is not None:
-        norm = Affine(torch.ones_like(norm.weight), torch.zeros_like(norm.bias))  # it is inside the pooling head
+        norm = Affine(
+            torch.ones_like(norm.weight), torch.zeros_like(norm.bias)
+        )  # it is inside the pooling head
     before = None if model.pre_norm is None else Affine(model.pre_norm.weight, model.pre_norm.bias)
     return QuantizedEnds(
         patch_embed=layer,

@@ -160,7 +160,9 @@ class QuantizedBlock:
 
     def score_scale(self) -> Tensor:
         """What a score's 1 stands for in each head, as log2: float64 [H]."""
-        q, k = (self.grids[name].log2_scale.expand(self.shape.dim).view(self.heads, -1)[:, 0] for name in "qk")
+        q, k = (
+            self.grids[name].log2_scale.expand(self.shape.dim).view(self.heads, -1)[:, 0] for name in "qk"
+        )
         return q + k + self.score_exponent
 
     def score_bias(self) -> Tensor | None:

@@ -137,7 +137,9 @@ def test_unsupported_pieces_are_named(change, message):
 
 
 def test_a_siglip_tower_needs_its_pooling_head():
-    with pytest.raises(ModelError, match=r"hf:a/b: a SigLIP tower without its pooling head \(vision_use_head\)"):
+    with pytest.raises(
+        ModelError, match=r"hf:a/b: a SigLIP tower without its pooling head \(vision_use_head\)"
+    ):
         from_huggingface({"model_type": "siglip_vision_model", **META}, {}, {}, "hf:a/b")
 
 

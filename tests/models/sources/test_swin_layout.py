@@ -40,7 +40,10 @@ def test_layouts_are_told_apart(model):
     state = model.state_dict()
     assert swin_layout_of(state) is TIMM
     assert swin_layout_of(authors_names(state)) is AUTHORS
-    assert swin_layout_of({"encoder.layers.0.blocks.0.attention.self.relative_position_bias_table": 0}) is HUGGING_FACE
+    assert (
+        swin_layout_of({"encoder.layers.0.blocks.0.attention.self.relative_position_bias_table": 0})
+        is HUGGING_FACE
+    )
     assert swin_layout_of({"blocks.0.attn.qkv.weight": 0}) is None
 
 
@@ -57,7 +60,13 @@ def test_a_file_gives_the_model(rename, model, arch, tmp_path):
 def test_a_transformers_file_gives_the_model(transformers, arch, tmp_path):
     torch.manual_seed(0)
     shape = transformers.SwinConfig(
-        embed_dim=16, depths=[2, 2], num_heads=[2, 4], window_size=4, image_size=32, patch_size=4, num_labels=5
+        embed_dim=16,
+        depths=[2, 2],
+        num_heads=[2, 4],
+        window_size=4,
+        image_size=32,
+        patch_size=4,
+        num_labels=5,
     )
     source = transformers.SwinForImageClassification(shape).eval()
     source.save_pretrained(tmp_path)

@@ -66,16 +66,36 @@ def test_preprocessing_comes_from_timm(timm):
     ("name", "options", "piece"),
     [
         ("resnet18", {}, "ResNet"),
-        ("swinv2_tiny_window8_256", {}, "SwinTransformerV2, neither a plain Vision Transformer .* nor a Swin"),
+        (
+            "swinv2_tiny_window8_256",
+            {},
+            "SwinTransformerV2, neither a plain Vision Transformer .* nor a Swin",
+        ),
         ("swin_tiny_patch4_window7_224", {**SWIN, "always_partition": True}, "always_partition"),
-        ("swin_tiny_patch4_window7_224", {**SWIN, "head_dim": 4}, r"another width than the stream \(head_dim\)"),
+        (
+            "swin_tiny_patch4_window7_224",
+            {**SWIN, "head_dim": 4},
+            r"another width than the stream \(head_dim\)",
+        ),
         ("swin_tiny_patch4_window7_224", {**SWIN, "global_pool": "max"}, "pooling 'max'"),
-        ("swin_tiny_patch4_window7_224", {**SWIN, "norm_layer": torch.nn.RMSNorm}, "RMSNorm where a LayerNorm"),
+        (
+            "swin_tiny_patch4_window7_224",
+            {**SWIN, "norm_layer": torch.nn.RMSNorm},
+            "RMSNorm where a LayerNorm",
+        ),
         ("deit_tiny_distilled_patch16_224", {}, "VisionTransformerDistilled"),
         ("vit_tiny_patch16_224", {**SMALL, "qk_norm": True}, "qk_norm"),
         ("vit_base_patch16_siglip_224", {**SMALL, "global_pool": "max"}, "pooling 'max'"),
-        ("vit_base_patch16_siglip_224", {**SMALL, "reg_tokens": 1}, "class or register tokens is not supported"),
-        ("vit_base_patch16_siglip_224", {**SMALL, "img_size": 40, "patch_size": 16}, "not a positive multiple"),
+        (
+            "vit_base_patch16_siglip_224",
+            {**SMALL, "reg_tokens": 1},
+            "class or register tokens is not supported",
+        ),
+        (
+            "vit_base_patch16_siglip_224",
+            {**SMALL, "img_size": 40, "patch_size": 16},
+            "not a positive multiple",
+        ),
         ("vit_giant_patch14_dinov2", {"img_size": 28, "depth": 1}, "activation SiLU|SwiGLU"),
     ],
 )

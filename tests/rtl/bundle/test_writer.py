@@ -90,7 +90,9 @@ def test_one_make_passes_in_two_simulators_that_agree(bundle):
     assert not last(bundle, "icarus").startswith(f"cycles {cycles} ")
 
 
-@pytest.mark.skipif(not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog")
+@pytest.mark.skipif(
+    not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog"
+)
 def test_without_clock_gating_and_with_waveforms_nothing_changes(bundle, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns("build"))

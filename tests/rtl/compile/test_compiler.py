@@ -93,7 +93,9 @@ def test_a_graph_without_a_form_is_refused():
 
 
 def test_windows_are_refused():
-    with pytest.raises(UnfitProgramError, match=r"attn\.scores: attention within 7 windows; the accelerator holds"):
+    with pytest.raises(
+        UnfitProgramError, match=r"attn\.scores: attention within 7 windows; the accelerator holds"
+    ):
         compile_program(changed("blocks.0.attn.scores", windows=7), ODD)
 
 

@@ -153,7 +153,10 @@ def test_bad_input_is_refused(words, message, tmp_path, monkeypatch, capsys):
 
 def test_without_a_library_gates_are_counted_and_it_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("p2vit.rtl.synthesis.liberty.DEFAULT", tmp_path / "nowhere.lib")
-    assert run(["synth", "-o", str(tmp_path / "out"), "--design", "register32", "--design", "add32", "--json"]) == 0
+    assert (
+        run(["synth", "-o", str(tmp_path / "out"), "--design", "register32", "--design", "add32", "--json"])
+        == 0
+    )
     said = capsys.readouterr()
     answer = json.loads(said.out)
     assert (answer["library"], answer["label"], answer["technology"]) == (None, "generic gate counts", None)
@@ -165,7 +168,16 @@ def test_without_a_library_gates_are_counted_and_it_says_so(tmp_path, monkeypatc
 
 def test_place_and_route_names_its_extra(tmp_path, monkeypatch, capsys, library):
     monkeypatch.setattr("p2vit.rtl.synthesis.ecp5.has_nextpnr", lambda: False)
-    words = ["synth", "-o", str(tmp_path / "out"), "--liberty", str(library.path), "--design", "register32", "--ecp5"]
+    words = [
+        "synth",
+        "-o",
+        str(tmp_path / "out"),
+        "--liberty",
+        str(library.path),
+        "--design",
+        "register32",
+        "--ecp5",
+    ]
     assert run(words) == 2
     assert "pip install 'p2vit[ecp5]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -45,7 +45,9 @@ def test_a_rounding_shift_is_the_norms():
     m.d.comb += y.eq(round_right(x, s, 33))
     values = corners(32, 1500)
     shifts = [i % 32 for i in range(len(values))]
-    assert evaluate(m, [(x, values), (s, shifts)], y) == shift_round(np.array(values), np.array(shifts)).tolist()
+    assert (
+        evaluate(m, [(x, values), (s, shifts)], y) == shift_round(np.array(values), np.array(shifts)).tolist()
+    )
 
 
 @pytest.mark.parametrize("planes", [1, 2])

@@ -34,4 +34,3 @@ def test_a_module_that_stands_many_times_is_written_once():
     assert set(files) >= {f"{name}.v" for name in PRIMITIVES}
     assert len(re.findall(r"^ *p2vit_line ", files[f"{TOP}.v"], re.MULTILINE)) == TINY.lines
     assert len(re.findall(r"^module ", files["p2vit_line.v"], re.MULTILINE)) == 1
-

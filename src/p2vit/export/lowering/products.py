@@ -121,7 +121,9 @@ def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
         row = graph.op("MatMulInteger", weights, ones)
         if operator.windows == 1:
             return product(graph, weights, 0, values, at.products), row
-        grouped = np.array([-1, operator.heads, operator.windows, *_window(codes.spec.shape, operator.windows)])
+        grouped = np.array(
+            [-1, operator.heads, operator.windows, *_window(codes.spec.shape, operator.windows)]
+        )
         mixed = product(graph, graph.op("Reshape", weights, grouped), 0, values, at.products)
         return graph.op("Reshape", mixed, np.array([-1, *codes.spec.shape[:2], width])), row
 

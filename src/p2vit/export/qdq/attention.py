@@ -11,9 +11,7 @@ from p2vit.numerics.softmax import DISTANCE_EXPONENT
 PROBABILITY_EXPONENT = -8
 
 
-def heads_first(
-    at: FloatLowering, x: FloatValue, heads: int, windows: int = 1, across: bool = False
-) -> str:
+def heads_first(at: FloatLowering, x: FloatValue, heads: int, windows: int = 1, across: bool = False) -> str:
     """[B, W·N, H·D] → [B, H, W, N, D], or [B, H, N, D] for one window; D before N if ``across``."""
     tokens, source = x.spec.shape[0], x.read(at.graph)
     if windows == 1:

@@ -98,5 +98,3 @@ def lower_float(at: FloatLowering) -> FloatValue:
             )
     with at.graph.scope(at.node.name):
         return FLOAT_LOWERINGS[kind](at.node.operator, at)
-
-

@@ -157,7 +157,9 @@ def _vit_config(
         )
     pooled = any(key.endswith("head.probe") for key in weights)
     if siglip and head is None and not pooled:
-        raise ModelError(f"{source}: a SigLIP tower without its pooling head (vision_use_head) is not supported")
+        raise ModelError(
+            f"{source}: a SigLIP tower without its pooling head (vision_use_head) is not supported"
+        )
     epsilon = 1e-5 if clip else 1e-6 if siglip or kind.startswith("dinov2") else 1e-12
     return ViTConfig(
         name=source.removeprefix("hf:"),
@@ -185,7 +187,9 @@ def _swin_config(
         raise ModelError(f"{source}: absolute position embeddings in a Swin are not supported")
     if shape.get("layer_norm_eps", 1e-5) != 1e-5:
         # transformers uses it in the blocks, and 1e-5 in the embedding and in patch merging.
-        raise ModelError(f"{source}: layer_norm_eps {shape['layer_norm_eps']} is not supported in a Swin; 1e-5 is")
+        raise ModelError(
+            f"{source}: layer_norm_eps {shape['layer_norm_eps']} is not supported in a Swin; 1e-5 is"
+        )
     return SwinConfig(
         name=source.removeprefix("hf:"),
         embed_dim=shape.get("embed_dim", 96),

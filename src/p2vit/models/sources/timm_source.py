@@ -133,12 +133,16 @@ def _swin_config(model: nn.Module, name: str) -> SwinConfig:
     swin: Any = model
     first = swin.layers[0].blocks[0]
     if swin.head.global_pool.pool_type != "avg":
-        raise ModelError(f"timm's {name}: pooling '{swin.head.global_pool.pool_type}' is not supported; avg is")
+        raise ModelError(
+            f"timm's {name}: pooling '{swin.head.global_pool.pool_type}' is not supported; avg is"
+        )
     blocks = [block for stage in swin.layers for block in stage.blocks]
     if any(block.always_partition for block in blocks):
         raise ModelError(f"timm's {name}: windows larger than the grid (always_partition) are not supported")
     if any(block.attn.qkv.out_features != 3 * block.dim for block in blocks):
-        raise ModelError(f"timm's {name}: attention of another width than the stream (head_dim) is not supported")
+        raise ModelError(
+            f"timm's {name}: attention of another width than the stream (head_dim) is not supported"
+        )
     for norm in (swin.patch_embed.norm, swin.norm, first.norm1):
         if not isinstance(norm, nn.LayerNorm):
             raise ModelError(f"timm's {name}: {type(norm).__name__} where a LayerNorm is needed")
@@ -158,7 +162,10 @@ def _swin_config(model: nn.Module, name: str) -> SwinConfig:
     )
     for number, (block, shape) in enumerate(zip(blocks, config.blocks, strict=True)):
         windows = shape.windows
-        if windows is None or (tuple(block.window_size), tuple(block.shift_size)) != (windows.size, windows.shift):
+        if windows is None or (tuple(block.window_size), tuple(block.shift_size)) != (
+            windows.size,
+            windows.shift,
+        ):
             raise ModelError(
                 f"timm's {name}: block {number} has windows of {tuple(block.window_size)} shifted by "
                 f"{tuple(block.shift_size)}, which is not supported"
@@ -221,9 +228,13 @@ def _check_pool(vit: Any, name: str) -> None:
             "blocks is not supported"
         )
     if _activation(pool.mlp.act, name) != _activation(block.mlp.act, name):
-        raise ModelError(f"timm's {name}: a pooling head with another activation than the blocks is not supported")
+        raise ModelError(
+            f"timm's {name}: a pooling head with another activation than the blocks is not supported"
+        )
     if pool.norm.eps != block.norm1.eps:
-        raise ModelError(f"timm's {name}: a pooling head with another epsilon than the blocks is not supported")
+        raise ModelError(
+            f"timm's {name}: a pooling head with another epsilon than the blocks is not supported"
+        )
 
 
 def _timm() -> Any:
