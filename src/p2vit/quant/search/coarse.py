@@ -1,6 +1,10 @@
 """Coarse step: the assignment with the least summed sensitivity under a budget, solved exactly."""
 
-from collections.abc import Mapping, Sequence
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -44,19 +48,40 @@ def solve(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
     largest = max(float(np.abs(harm).max()), 1e-300)
     for slack in SLACKS:
         limit = LinearConstraint(price[np.newaxis] / budget.limit, -np.inf, 1 - slack)
-        answer = milp(
-            harm / largest,
-            integrality=np.ones(len(choices)),
-            bounds=Bounds(0, 1),
-            constraints=[LinearConstraint(one_each, 1, 1), limit],
-            options={"mip_rel_gap": 0.0},
-        )
+        with solver_output_aside():
+            answer = milp(
+                harm / largest,
+                integrality=np.ones(len(choices)),
+                bounds=Bounds(0, 1),
+                constraints=[LinearConstraint(one_each, 1, 1), limit],
+                options={"mip_rel_gap": 0.0},
+            )
         if not answer.success:
             break
         taken = [choice for choice, value in zip(choices, answer.x, strict=True) if value > 0.5]
         if budget.holds(bits := dict(taken)):
             return bits
     raise P2vitError(f"the solver found no mix for {budget.name}={budget.limit:.6g}: {answer.message}")
+
+
+@contextmanager
+def solver_output_aside() -> Iterator[None]:
+    """HiGHS prints a line now and then, asked or not; standard output may be somebody's JSON, so to standard error."""
+
+    def flush() -> None:
+        sys.stdout.flush()
+        with suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).fflush(None)
+
+    flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def check(sensitivity: Sensitivity, budget: Budget) -> None:
