@@ -5,7 +5,7 @@ import pytest
 
 from p2vit.quant.search.coarse import solve
 from p2vit.quant.search.cost import parse_budget
-from p2vit.quant.search.fitted import cheapest, fit, proposals, steps
+from p2vit.quant.search.fitted import fit, least_harm, proposals, steps
 from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.space import Space
 from tiny import config
@@ -53,7 +53,7 @@ def test_the_cheapest_is_the_exact_optimum_but_for_a_layer(widths, seed):
     coefficients = np.array(
         [[row[low] - row[high] for low, high in pairwise(widths)] for row in harm]
     ).ravel()
-    found = cheapest(allowed, coefficients)
+    found = least_harm(allowed, coefficients)
     exact = solve({layer.name: row for layer, row in zip(LAYERS, harm, strict=True)}, allowed.budget)
     assert allowed.holds(found)
     worst = max(max(row.values()) for row in harm)

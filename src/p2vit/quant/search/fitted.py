@@ -38,7 +38,7 @@ def proposals(
     found = []
     for index in range(count):
         rows = random.integers(len(genomes), size=len(genomes)) if index else np.arange(len(genomes))
-        found.append(space.repaired(cheapest(space, fit(taken[rows], noise[rows])), random))
+        found.append(space.repaired(least_harm(space, fit(taken[rows], noise[rows])), random))
     return found
 
 
@@ -61,7 +61,7 @@ def fit(taken: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.fl
     return found.round(DECIMALS)
 
 
-def cheapest(space: Space, coefficients: NDArray[np.float64]) -> Genome:
+def least_harm(space: Space, coefficients: NDArray[np.float64]) -> Genome:
     """Least summed coefficients within the budget, by a price on what a layer costs (Lagrange).
 
     At the optimum but for less than one layer, which :meth:`Space.repaired` fills in.

@@ -48,14 +48,17 @@ class Space:
     def repaired(self, genome: Genome, random: np.random.Generator) -> Genome:
         """Brought within the budget, and up to it: widths are lowered, then raised, at random layers.
 
-        Lowering goes by what a layer costs, so it always ends within a feasible budget.
+        Lowering goes by what a layer costs, so it always ends within a feasible budget. Where prices add up only
+        nearly, layers are lowered further until the whole is within it.
         """
         genes, count = list(genome), len(self.layers)
         prices = self.prices
         levels = [self.widths.index(width) for width in genes]
         total = sum(row[level] for row, level in zip(prices, levels, strict=True))
         limit = self.budget.limit * (1 + 1e-12)
-        while total > limit:
+
+        def lower() -> float:
+            """One layer, at random; returns what that saves."""
             cheaper = [
                 (index, level)
                 for index, row in enumerate(prices)
@@ -63,15 +66,23 @@ class Space:
                 if row[level] < row[levels[index]]
             ]
             index, level = cheaper[int(random.integers(len(cheaper)))]
-            total += prices[index][level] - prices[index][levels[index]]
+            saved = prices[index][levels[index]] - prices[index][level]
             levels[index] = level
+            return saved
+
+        while total > limit:
+            total -= lower()
         for index in random.permutation(count):
             for level in range(len(self.widths) - 1, levels[index], -1):
                 more = prices[index][level] - prices[index][levels[index]]
                 if total + more <= limit:
                     total, levels[index] = total + more, level
                     break
-        return tuple(self.widths[level] for level in levels)
+        genome = tuple(self.widths[level] for level in levels)
+        while self.budget.whole is not None and not self.holds(genome):
+            lower()
+            genome = tuple(self.widths[level] for level in levels)
+        return genome
 
     def random(self, random: np.random.Generator) -> Genome:
         """A random assignment that fills the budget."""
