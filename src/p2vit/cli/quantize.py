@@ -99,25 +99,20 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         images: Calibration photos.
         output: The program's folder.
     """
+    from p2vit.quant.names import ENDS, linear_layers
     from p2vit.report.card import CARD_FILE
 
     files = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
     shape = model.config
     layers = []
-    for name, module in model.module.named_modules():
-        weight = getattr(module, "weight", None)
-        if weight is None or weight.ndim != 2:
-            continue
-        block, _, part = name.rpartition(".")
-        inner = f"{block}.{'mlp' if part.startswith('fc') else 'attn'}.{part}" if block else name
-        inner = name if part == "reduction" else inner.replace("attention_pool.", "pool.")
-        bits = config.bits_of(inner) if block else config.head_bits
+    for name, layer in linear_layers(model.module).items():
+        bits = config.head_bits if name in ENDS else config.bits_of(name)
         layers.append(
             {
-                "name": inner,
-                "shape": list(weight.shape),
+                "name": name,
+                "shape": list(layer.weight.shape),
                 "bits": bits,
-                "bytes": -(-weight.numel() * bits // 8),
+                "bytes": -(-layer.weight.numel() * bits // 8),
             }
         )
     # Two streams for each stage, of which a plain ViT is one.
