@@ -38,5 +38,5 @@ def test_what_has_no_place_is_refused(places):
         places.of("head")
     with pytest.raises(ValueError, match=r"holds tensors of \[tokens, channels\], not \[8, 12, 3\]$"):
         places.new(PIXELS)
-    with pytest.raises(ValueError, match="holds int8, int16 and int32, not 12 bits, signed True$"):
+    with pytest.raises(ValueError, match=r"holds int8, int16 and int32, not 12 bits, signed True$"):
         places.new("wide")
