@@ -74,7 +74,7 @@ def save(program: IntegerProgram, folder: Path | str, overwrite: bool = False) -
             disk refuses.
     """
     folder = Path(folder)
-    _check_place(folder, overwrite)
+    check_place(folder, overwrite)
     graph, tensors = encode(program)
     decode(graph, tensors, str(folder))
     mark = secrets.token_hex(4)
@@ -258,8 +258,16 @@ def _read(path: Path, limit: int) -> bytes:
         raise ProgramError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse to write over anything but a program that may be replaced."""
+def check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse to write over anything but a program that may be replaced.
+
+    Args:
+        folder: Where a program shall go.
+        overwrite: One that is there may be replaced.
+
+    Raises:
+        ProgramError: it may not be written there.
+    """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ProgramError(f"{folder}: exists and is no folder; choose another place")
     if not folder.exists():
