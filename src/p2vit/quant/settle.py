@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import activate
+from p2vit.quant.attention import attend
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid
-from p2vit.quant.simulated import QuantizedBlock, attend
+from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.sites import CLIP_MARGIN, FLAT_BELOW, Ranges, choose, gelu_grids, tensor_candidates
 from p2vit.quant.workers import Workers
 
