@@ -42,6 +42,8 @@ def peers(kind: str, rounds: int, cache: Path) -> list[dict]:
     for model in MODELS:
         report = run_bench(program_of(model), PEERS[kind], (1, 8), threads=2, rounds=rounds, cache=cache)
         rows += [{"model": model, **row} for row in report["rows"]]
+        for note in report["notes"]:
+            print(f"warning: {note}", file=sys.stderr)
         for row in report["rows"]:
             print(model, row, file=sys.stderr)
     # One machine, one instruction, as many threads: the best burst of the whole run is its rate.

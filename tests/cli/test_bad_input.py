@@ -190,7 +190,7 @@ def test_no_calibration_image(refused, tmp_path):
     ("option", "value", "match"),
     [
         ("--bits", "w9a8", "'w9a8' is not understood; allowed are w2a8 to w8a8"),
-        ("--method", "papper", "'papper' is unknown.*did you mean 'paper'"),
+        ("--method", "papper", "'papper' is unknown.*Did you mean 'paper'"),
         ("--image-size", "8by8", "write 224, or 224x320"),
         ("--image-size", "9", "the image size is 8 × 8, not"),
         ("--threads", "0", "0 is not in the range"),
@@ -221,7 +221,7 @@ def test_unknown_ablation_row(refused, tmp_path):
         tmp_path,
         "--row",
         "xyz",
-        match="no such row. Rows: p2vit;",
+        match="--row 'xyz': no such row. Rows: p2vit;",
     )
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from p2vit.engine.reference import ReferenceExecutor
+from p2vit.errors import ProgramError
 from programs import random_pixels, random_program
 
 
@@ -23,6 +24,16 @@ def test_only_what_is_asked_for_is_kept():
     kept = executor.run(random_pixels(program, 2), ["blocks.0.attn.q"])
     assert set(kept) == {"blocks.0.attn.q", "feature", "head"}
     assert len(executor.stored) == 3
+
+
+def test_a_tensor_that_the_program_does_not_have_is_refused():
+    program = random_program()
+    with pytest.raises(
+        ProgramError,
+        match=r"^keep names 'blocks\.0\.attn\.qq', which is no tensor of the program\. Did you mean "
+        r"'blocks\.0\.attn\.q'\? Its tensors: pixels, .* and \d+ more$",
+    ):
+        ReferenceExecutor(program).run(random_pixels(program, 1), ["blocks.0.attn.qq"])
 
 
 def test_logits():

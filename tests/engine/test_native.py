@@ -9,6 +9,7 @@ import pytest
 from p2vit.engine import native
 from p2vit.engine.native import NativeExecutor, NativeUnavailableError, choose_isa, self_test, status
 from p2vit.engine.reference import ReferenceExecutor
+from p2vit.errors import ProgramError
 from programs import WINDOWED, random_pixels, random_program, windowed_program
 
 ISAS = [name for name, reason in native.instruction_sets().items() if not reason]
@@ -106,6 +107,16 @@ def test_pixels_of_another_kind_are_refused():
     ):
         with pytest.raises(ValueError, match=r"the program wants uint8 \[batch, 8, 12, 3\]"):
             executor.run(pixels)
+
+
+def test_a_tensor_that_the_program_does_not_have_is_refused():
+    program = random_program()
+    executor, pixels = NativeExecutor(program, threads=1), random_pixels(program, 1)
+    assert set(executor.run(pixels, keep=["pixels"])) == {"feature", "head"}
+    with pytest.raises(
+        ProgramError, match=r"^keep names 'nose', which is no tensor of the program\. Its tensors"
+    ):
+        executor.run(pixels, keep=["nose"])
 
 
 def test_several_python_threads_share_an_executor():

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -53,6 +54,44 @@ def test_peers_are_named():
         resolve(["tvm"])
 
 
+def without_nncf(monkeypatch):
+    for name in ("onnx", "onnxruntime", "openvino"):
+        pytest.importorskip(name)
+    monkeypatch.setitem(sys.modules, "nncf", None)
+
+
+def test_openvino_without_nncf_is_a_warning(monkeypatch, tmp_path):
+    without_nncf(monkeypatch)
+    report = run_bench(random_program(), ["openvino"], (1, 2), threads=1, rounds=2, cache=tmp_path)
+    assert [row["note"] for row in report["rows"] if row["name"] == "openvino-int8"] == ["QDQ (no NNCF)"] * 2
+    (note,) = report["notes"]
+    assert note.startswith("openvino-int8 runs ONNX Runtime's static QDQ model, which is not how OpenVINO")
+    assert note.endswith("For its own: pip install nncf")
+    assert list(tmp_path.glob("*qdq*"))
+
+
+def test_the_warning_is_on_stderr_and_in_the_json(monkeypatch, tmp_path):
+    without_nncf(monkeypatch)
+    save(random_program(), tmp_path / "program")
+    arguments = [str(tmp_path / "program"), "--against", "openvino", "--batches", "1", "--threads", "1"]
+    arguments += ["--rounds", "2", "--cache", str(tmp_path), "--json", "--quiet"]
+    done = CliRunner().invoke(bench, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("warning: openvino-int8 runs ONNX Runtime's static QDQ model")
+    assert len(json.loads(done.stdout)["notes"]) == 1
+
+
+def test_a_peer_that_is_not_installed(monkeypatch, tmp_path):
+    pytest.importorskip("onnx")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    save(random_program(), tmp_path / "program")
+    arguments = [str(tmp_path / "program"), "--against", "openvino-fp32", "--cache", str(tmp_path)]
+    done = CliRunner().invoke(bench, arguments)
+    assert done.exit_code == 2
+    message = " ".join(done.output.split())
+    assert "Leave that peer out of --against, or: pip install openvino" in message
+
+
 def test_the_command(tmp_path):
     save(random_program(), tmp_path / "program")
     run = CliRunner().invoke
@@ -60,6 +99,7 @@ def test_the_command(tmp_path):
     result = run(bench, [*common, "--json", "--profile"])
     assert result.exit_code == 0, result.output
     assert set(json.loads(result.stdout)["rows"][0]) >= {"name", "batch", "median_ms", "ratio"}
+    assert json.loads(result.stdout)["notes"] == []
     assert "p2vit" in run(bench, common).stdout
     for wrong in (["--batches", "0"], ["--against", "tvm"], ["--threads", "0"]):
         assert run(bench, [*common, *wrong]).exit_code == 2

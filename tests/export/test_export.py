@@ -109,6 +109,14 @@ def test_a_difference_of_the_integers_is_a_failed_check(command, monkeypatch, tm
     assert json.loads(done.stdout)["max_abs_diff"] == 3
 
 
+def test_expose_is_for_graphs_of_integers(tmp_path):
+    with pytest.raises(
+        P2vitError, match=r"^expose gives tensors out of onnx-integer, not of onnx-qdq; leave it"
+    ):
+        run_export(random_program(), "onnx-qdq", tmp_path / "model.onnx", expose=["head"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_help_names_formats_and_options(command):
     text = command("--help").output
     assert "[onnx-integer|onnx-qdq|vectors]" in text

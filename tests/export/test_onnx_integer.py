@@ -142,7 +142,8 @@ def test_metadata_tells_where_the_model_is_from():
 def test_errors_say_what_is_allowed():
     program = random_program()
     with pytest.raises(
-        P2vitError, match=r"expose names 'nose', which is no tensor .* such as pixels, patches"
+        P2vitError,
+        match=r"expose names 'nose', which is no tensor of the program\. Its tensors: pixels, patches",
     ):
         build_onnx_integer(program, expose=["nose"])
     with pytest.raises(P2vitError, match=r"^products is 'fast'; allowed are 'portable' and 'vnni'$"):

@@ -11,7 +11,10 @@ import safetensors.numpy
 from forging import SMALL
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import ProgramError
+from p2vit.numerics import Linear, Patchify
 from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, load, program_sha256, save
+from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
+from p2vit.program.preprocessing import Preprocessing
 from programs import random_pixels, random_program
 
 
@@ -45,6 +48,19 @@ def test_bytes_are_deterministic_and_weights_are_packed(tmp_path):
     assert arrays["blocks.0.mlp.fc2/weight"].shape == (6, 4)  # 7 inputs
     assert all(array.dtype.kind in "iu" for array in arrays.values())
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [GRAPH_FILE, TENSOR_FILE]
+
+
+def test_the_hash_of_a_program_stays_what_it_was():
+    # Hashes are quoted in results/, in reports and in exported files: a new version of the files must not change one.
+    builder = ProgramBuilder((4, 4, 3))
+    builder.add("patches", Patchify(4), [PIXELS], 0, 128)
+    weight = np.arange(96).reshape(2, 48) % 255 - 127
+    linear = Linear(weight, np.array([5, -7]), np.array([3, 4]), output_bits=16)
+    builder.add("head", linear, ["patches"], np.array([3, 4]))
+    program = IntegerProgram(
+        tuple(builder.nodes), builder.tensors, "head", "patches", Preprocessing(image_size=(4, 4))
+    )
+    assert program_sha256(program) == "3787a22a4c04a10015eed97d6337b91125108f95faefb21e59ebacb009af24a8"
 
 
 def test_hash_counts_integers_and_not_provenance():

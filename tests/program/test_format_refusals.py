@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -18,17 +20,44 @@ from programs import random_program
         (b"[1]", "is not an integer program"),
         (b'{"format": "onnx"}', "is not an integer program"),
         (
-            b'{"format": "p2vit-integer-program", "version": 2}',
-            r"has version 2; this release reads version 1",
+            b'{"format": "p2vit-integer-program", "version": true}',
+            "has version True; expected 2: the file is",
         ),
-        (b'{"format": "p2vit-integer-program", "version": true}', "has version True"),
-        (b'{"format": "p2vit-integer-program", "version": 1}', "sha256 is not the one it records"),
+        (b'{"format": "p2vit-integer-program", "version": "2"}', "has version '2'; expected 2"),
+        (b'{"format": "p2vit-integer-program", "version": 2.0}', "has version 2.0; expected 2"),
+        (b'{"format": "p2vit-integer-program", "version": 0}', "has version 0; expected 2"),
+        (b'{"format": "p2vit-integer-program"}', "has version None; expected 2"),
+        (b'{"format": "p2vit-integer-program", "version": 2}', "sha256 is not the one it records"),
         (b'{"x": ' + b"9" * 5000 + b"}", "is not JSON"),
     ],
 )
 def test_foreign_documents(graph, message):
     with pytest.raises(ProgramError, match=f"^here/program.json: .*{message}"):
         decode(graph, b"", "here")
+
+
+@pytest.mark.parametrize(
+    ("version", "provenance", "message"),
+    [
+        (
+            1,
+            {"p2vit": "0.1.0", "source": "dinov2-elpv"},
+            "is of version 1 of the format, written by p2vit 0.1.0; this release reads version 2: "
+            "quantize dinov2-elpv again",
+        ),
+        (1, {}, "is of version 1 of the format; this release reads version 2: quantize the model again"),
+        (1, "odd", "is of version 1 of the format; this release reads version 2: quantize the model again"),
+        (
+            3,
+            {"p2vit": "9.0.0", "source": "dinov2-elpv"},
+            "is of version 3 of the format, written by p2vit 9.0.0; this release reads version 2: update p2vit",
+        ),
+    ],
+)
+def test_files_of_another_version(version, provenance, message):
+    files = edited(lambda document, arrays: document.update(version=version, provenance=provenance))
+    with pytest.raises(ProgramError, match=f"^here/program.json: {re.escape(message)}$"):
+        decode(*files, "here")
 
 
 def node(document: dict, name: str) -> dict:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from p2vit.errors import ProgramError
 from p2vit.numerics import Add, Linear, Patchify, Scores, SelectToken, Softmax
 from p2vit.program.graph import PIXELS, ProgramBuilder, TensorSpec, node_macs, width_name
 from programs import random_program
@@ -24,6 +25,15 @@ def test_specs_follow_from_operators():
     assert spec.limits == (-32768, 32767)
     selected = made.add("one", SelectToken(2), ["fc"], np.arange(5))
     assert (selected.shape, selected.bits) == ((1, 5), 16)
+
+
+def test_tensors_by_name():
+    program = random_program()
+    assert program.among(["head", PIXELS, "head"], "keep") == [PIXELS, "head"]
+    with pytest.raises(
+        ProgramError, match=r"^keep names 'heat', .* Did you mean 'head'\? Its tensors: pixels, "
+    ):
+        program.among(["head", "heat"], "keep")
 
 
 def test_real_values():

@@ -13,7 +13,7 @@ def test_methods_by_name():
 
 def test_unknown_names_are_refused_with_a_hint():
     with pytest.raises(
-        P2vitError, match=r"--method 'papr' is unknown; did you mean 'paper'\? Allowed: p2vit"
+        P2vitError, match=r"--method 'papr' is unknown\. Did you mean 'paper'\? Allowed: p2vit"
     ):
         method("papr")
     with pytest.raises(P2vitError, match=r"--bits 'w8' is not understood; allowed are w2a8 to w8a8"):

@@ -1,8 +1,9 @@
 import torch
 
 from p2vit.models.canonical import activate
+from p2vit.quant.attention import attend
 from p2vit.quant.fold import fold_block, fold_pixels, normalise
-from p2vit.quant.simulated import attend, centred_patches
+from p2vit.quant.simulated import centred_patches
 from tiny import float_model
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from p2vit.quant.attention import attend
 from p2vit.quant.config import OURS
 from p2vit.quant.fold import fold_pool, normalise
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import quantize_model
 from p2vit.quant.sensitivity import sqnr_db
-from p2vit.quant.simulated import attend
 from tiny import float_model, smooth_photos
 
 

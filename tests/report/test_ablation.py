@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from p2vit.errors import P2vitError
 from p2vit.report.ablation import Remembered, choose_rows, markdown, plot
 
 RESULT = {
@@ -29,6 +31,13 @@ def test_rows_are_chosen_by_parts_of_names():
     methods, pieces = ["p2vit", "p2vit-log2", "paper"], ["without the GELU"]
     assert choose_rows(methods, pieces, []) == [*methods, *pieces]
     assert choose_rows(methods, pieces, ["gelu", "paper"]) == ["paper", "without the GELU"]
+
+
+def test_every_part_must_be_in_some_name():
+    with pytest.raises(
+        P2vitError, match=r"^--row 'papr': no such row\. Did you mean 'paper'\? Rows: p2vit; paper$"
+    ):
+        choose_rows(["p2vit", "paper"], [], ["p2vit", "papr"])
 
 
 def test_markdown_says_how_and_with_what():

@@ -26,7 +26,6 @@ from p2vit.cli.common import (
 )
 from p2vit.cli.float_model import float_predict
 from p2vit.cli.quantize import load
-from p2vit.errors import P2vitError
 
 BATCH = 8
 
@@ -75,8 +74,6 @@ def run_ablate(
 
     out = out or Output(quiet=True)
     names = choose_rows(list(METHODS), list(WITHOUT), rows)
-    if not names:
-        raise P2vitError(f"--row {', '.join(rows)}: no such row. Rows: {'; '.join([*METHODS, *WITHOUT])}")
     files = [output / f"ablation.{suffix}" for suffix in ("json", "md", "svg")]
     for file in files:
         check_output(file, overwrite)

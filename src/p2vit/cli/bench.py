@@ -66,7 +66,12 @@ def bench(
     except (ValueError, NativeUnavailableError) as error:
         raise click.UsageError(str(error)) from None
     except ImportError as error:
-        raise click.UsageError(f"a peer's package is missing: {error}") from None
+        package = (error.name or "it").partition(".")[0]
+        raise click.UsageError(
+            f"a peer's package is missing: {error}. Leave that peer out of --against, or: pip install {package}"
+        ) from None
+    for note in report["notes"]:
+        out.warn(note)
     out.result(report, table(report))
 
 

@@ -1,6 +1,5 @@
 """``p2vit quantize``: a float ViT and a few photos in, an integer program out."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,24 +9,20 @@ import click
 from p2vit.cli.common import (
     Output,
     common,
-    make_folder,
     overwrite_option,
-    plain,
     seed_option,
     strict_option,
     thread_count,
     threads_option,
-    write_text,
 )
 from p2vit.cli.float_model import has_torch
-from p2vit.errors import MissingPackageError, P2vitError
-from p2vit.program.format import GRAPH_FILE, TENSOR_FILE
+from p2vit.cli.program_folder import FILES, check_place, program_lines, write_program
+from p2vit.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from p2vit.models.loaded import FloatModel
     from p2vit.quant.config import QuantConfig
 
-SENSITIVITY_FILE, PLOT_FILE = "sensitivity.json", "sensitivity.svg"
 #: Fewer photos than this are taken, with a warning.
 FEW_PHOTOS = 8
 
@@ -59,23 +54,6 @@ def choose_config(bits: str, method: str) -> "QuantConfig":
     return replace(named(method), weight_bits=parse_bits(bits))
 
 
-def check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse an output that exists before any time is spent on making it.
-
-    Raises:
-        P2vitError: as saving would say in the end.
-    """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise P2vitError(f"{folder}: exists and is no folder; choose another place")
-    if folder.exists() and not overwrite:
-        raise P2vitError(
-            f"{folder}: exists already; choose another place, or allow overwriting (--overwrite)"
-        )
-    if folder.exists() and any(folder.iterdir()) and not (folder / GRAPH_FILE).is_file():
-        raise P2vitError(f"{folder}: holds no {GRAPH_FILE}, so it is not a program and is not overwritten")
-    make_folder(folder.parent)
-
-
 def load(model: str, arch: str | None, image_size: tuple[int, int] | None, seed: int) -> "FloatModel":
     """Load the float model, or say that torch is missing.
 
@@ -99,25 +77,18 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         images: Calibration photos.
         output: The program's folder.
     """
-    from p2vit.report.card import CARD_FILE
+    from p2vit.quant.names import ENDS, linear_layers
 
-    files = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
     shape = model.config
     layers = []
-    for name, module in model.module.named_modules():
-        weight = getattr(module, "weight", None)
-        if weight is None or weight.ndim != 2:
-            continue
-        block, _, part = name.rpartition(".")
-        inner = f"{block}.{'mlp' if part.startswith('fc') else 'attn'}.{part}" if block else name
-        inner = name if part == "reduction" else inner.replace("attention_pool.", "pool.")
-        bits = config.bits_of(inner) if block else config.head_bits
+    for name, layer in linear_layers(model.module).items():
+        bits = config.head_bits if name in ENDS else config.bits_of(name)
         layers.append(
             {
-                "name": inner,
-                "shape": list(weight.shape),
+                "name": name,
+                "shape": list(layer.weight.shape),
                 "bits": bits,
-                "bytes": -(-weight.numel() * bits // 8),
+                "bytes": -(-layer.weight.numel() * bits // 8),
             }
         )
     # Two streams for each stage, of which a plain ViT is one.
@@ -139,7 +110,7 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
         "float_weight_bytes": weights,
         "memory_bytes": 3 * weights + 64 * widest * 4,
         "temporary_bytes": spool,
-        "files": [str(output / name) for name in files],
+        "files": [str(output / name) for name in FILES],
     }
 
 
@@ -185,10 +156,6 @@ def run_quantize(
         P2vitError: whatever users can mend.
     """
     from p2vit.data.benchmarks import open_photos
-    from p2vit.program.format import program_sha256, save
-    from p2vit.program.inspect import summarize
-    from p2vit.report.card import CARD_FILE, model_card
-    from p2vit.report.svg import sensitivity_plot
 
     out = out or Output(quiet=True)
     config = choose_config(bits, method)
@@ -209,28 +176,18 @@ def run_quantize(
         out.warn(f"{data}: {result.photos} photos could be had to calibrate on, not {calib_images}")
     if result.photos < FEW_PHOTOS:
         out.warn(f"calibrated on {result.photos} photo(s): ranges come from so few; 16 to 64 are usual")
-    save(result.program, output, overwrite=overwrite)
-    blocks = [dict(block) for block in result.blocks]
     notes = {"model": loaded.source, "bits": bits, "method": method, "calibration_images": result.photos}
-    write_text(output / SENSITIVITY_FILE, json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n")
-    write_text(output / PLOT_FILE, sensitivity_plot(blocks))
-    write_text(output / CARD_FILE, model_card(result.program, blocks))
-    summary = summarize(result.program)
+    written = write_program(result, output, overwrite=overwrite, notes=notes)
     return {
         "seconds": round(result.seconds, 2),
         "calibration_images": result.photos,
-        "program_sha256": program_sha256(result.program),
-        "output": str(output),
+        **written,
         "model": loaded.source,
         "data": data,
         "bits": bits,
         "method": method,
         "seed": seed,
         "threads": threads,
-        "weight_bytes": summary.weight_bytes,
-        "parameter_bytes": summary.parameter_bytes,
-        "macs": summary.macs,
-        "blocks": blocks,
         "skipped": skipped(photos),
     }
 
@@ -265,13 +222,7 @@ def describe(result: dict[str, Any]) -> str:
         [
             f"{result['model']} -> {result['output']}  ({result['bits']}, method {result['method']})",
             f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
-            f"  weights {result['weight_bytes'] / 1e6:.2f} MB, {result['macs'] / 1e9:.3f} GMAC per photo",
-            f"  program_sha256 {result['program_sha256']}",
-            *(
-                f"  {block['name']:<12} local {block['local_sqnr_db']:6.2f} dB"
-                f"  cumulative {block['cumulative_sqnr_db']:6.2f} dB"
-                for block in result["blocks"]
-            ),
+            *program_lines(result),
             f"next: p2vit eval {result['output']} --data {result['data']}",
         ]
     )

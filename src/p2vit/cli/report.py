@@ -19,7 +19,7 @@ from p2vit.cli.common import (
     write_text,
 )
 from p2vit.cli.evaluate import run_eval
-from p2vit.cli.quantize import SENSITIVITY_FILE
+from p2vit.cli.program_folder import SENSITIVITY_FILE
 from p2vit.errors import P2vitError
 
 

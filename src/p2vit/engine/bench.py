@@ -136,6 +136,7 @@ def run_bench(
         deciles, and ``note``. Ours also has ``gmacs`` (carried out, see :func:`executed_macs`) and ``fast_gmacs``;
         ``peak_gmacs``: the best that the dot-product instruction reached in any burst between the turns, on as many
         threads; ``peak_share`` and ``fast_peak_share``, the shares of it.
+        ``notes``: why a peer runs something else than its name says, and what to install.
         ``profile``, if asked for: milliseconds of thread time per image and operator.
 
     Raises:
@@ -146,12 +147,15 @@ def run_bench(
     executed = executed_macs(program)
     rows = []
     peaks: list[float] = []
+    warnings: list[str] = []
     for batch in batches:
         pixels = np.random.default_rng(0).integers(0, 256, (batch, *program.pixels.shape), dtype=np.uint8)
         entrants: dict[str, Runner] = {"p2vit": lambda pixels=pixels: ours.run(pixels)}  # type: ignore[misc]
         notes = {"p2vit": f"native, {ours.isa}"}
         for name in names:
-            entrants[name], notes[name] = PEERS[name](shape, batch, threads, cache)
+            entrants[name], notes[name], warning = PEERS[name](shape, batch, threads, cache)
+            if warning and warning not in warnings:
+                warnings.append(warning)
         if peak_gmacs(ours.isa, threads):
             entrants["peak"] = lambda: peaks.append(burst(ours.isa, threads))
         seconds = take_turns(entrants, rounds, calls=3 if batch == 1 else 1)
@@ -181,6 +185,7 @@ def run_bench(
         "shape": shape.key,
         "macs": program.macs,
         "executed_macs": executed,
+        "notes": warnings,
     }
     if profile:
         report["profile"] = profile_of(ours, pixels)

@@ -2,14 +2,30 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from p2vit.engine.bench_models import ViTShape, float_model, nncf_model, photos, qdq_model
 
 Runner = Callable[[], Any]
-Maker = Callable[[ViTShape, int, int, Path], tuple[Runner, str]]
+
+
+class Peer(NamedTuple):
+    """A peer that is ready to run.
+
+    Attributes:
+        run: Runs one batch.
+        note: What model it runs, in a few words.
+        warning: What makes it less than its best, and what to install; empty if nothing does.
+    """
+
+    run: Runner
+    note: str
+    warning: str = ""
+
+
+Maker = Callable[[ViTShape, int, int, Path], Peer]
 
 
 def onnxruntime_session(path: Path, threads: int, x: np.ndarray) -> Runner:
@@ -23,14 +39,16 @@ def onnxruntime_session(path: Path, threads: int, x: np.ndarray) -> Runner:
     return lambda: session.run(None, {"pixels": x})
 
 
-def onnxruntime_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> tuple[Runner, str]:
+def onnxruntime_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
     """ONNX Runtime on its own static QDQ quantization."""
-    return onnxruntime_session(qdq_model(shape, batch, cache), threads, photos(shape, batch)[0]), "static QDQ"
+    path = qdq_model(shape, batch, cache)
+    return Peer(onnxruntime_session(path, threads, photos(shape, batch)[0]), "static QDQ")
 
 
-def onnxruntime_fp32(shape: ViTShape, batch: int, threads: int, cache: Path) -> tuple[Runner, str]:
+def onnxruntime_fp32(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
     """ONNX Runtime on the float model."""
-    return onnxruntime_session(float_model(shape, batch, cache), threads, photos(shape, batch)[0]), "float"
+    path = float_model(shape, batch, cache)
+    return Peer(onnxruntime_session(path, threads, photos(shape, batch)[0]), "float")
 
 
 def openvino_model(path: Path, threads: int, precision: str, x: np.ndarray) -> Runner:
@@ -50,24 +68,29 @@ def openvino_model(path: Path, threads: int, precision: str, x: np.ndarray) -> R
     return lambda alive=(core, compiled, x): request.infer()  # type: ignore[misc]
 
 
-def openvino_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> tuple[Runner, str]:
-    """OpenVINO on NNCF's quantization, or on the QDQ model where NNCF is not installed."""
+def openvino_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
+    """OpenVINO on NNCF's quantization, or on ONNX Runtime's QDQ model, with a warning, where there is no NNCF."""
     x = photos(shape, batch)[0]
     try:
-        return openvino_model(nncf_model(shape, batch, cache), threads, "f32", x), "NNCF"
-    except ImportError:
-        return openvino_model(
-            qdq_model(shape, batch, cache), threads, "f32", x
-        ), "QDQ (NNCF is not installed)"
+        path = nncf_model(shape, batch, cache)
+    except ImportError as error:
+        if (error.name or "").startswith("openvino"):
+            raise
+        return Peer(
+            openvino_model(qdq_model(shape, batch, cache), threads, "f32", x),
+            "QDQ (no NNCF)",
+            f"openvino-int8 runs ONNX Runtime's static QDQ model, which is not how OpenVINO quantizes: NNCF cannot be "
+            f"imported ({error}). For its own: pip install nncf",
+        )
+    return Peer(openvino_model(path, threads, "f32", x), "NNCF")
 
 
 def openvino_float(precision: str) -> Maker:
     """OpenVINO on the float model."""
 
-    def make(shape: ViTShape, batch: int, threads: int, cache: Path) -> tuple[Runner, str]:
-        return openvino_model(
-            float_model(shape, batch, cache), threads, precision, photos(shape, batch)[0]
-        ), precision
+    def make(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
+        path = float_model(shape, batch, cache)
+        return Peer(openvino_model(path, threads, precision, photos(shape, batch)[0]), precision)
 
     return make
 
@@ -75,7 +98,7 @@ def openvino_float(precision: str) -> Maker:
 def torch_model(dtype_name: str) -> Maker:
     """A ViT of torch modules with fused attention."""
 
-    def make(shape: ViTShape, batch: int, threads: int, cache: Path) -> tuple[Runner, str]:
+    def make(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
         import torch
         from torch import nn
         from torch.nn import functional
@@ -116,7 +139,7 @@ def torch_model(dtype_name: str) -> Maker:
             with torch.inference_mode():
                 return model(x)
 
-        return run, dtype_name
+        return Peer(run, dtype_name)
 
     return make
 

@@ -4,8 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, Node
 
@@ -51,14 +49,10 @@ class Executor(ABC):
 
         Raises:
             ValueError: pixels of another shape or dtype than the program's.
+            ProgramError: ``keep`` names a tensor that the program does not have.
         """
-        expected = self.program.pixels.shape
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
-            raise ValueError(
-                f"pixels are {pixels.dtype} {list(pixels.shape)}; "
-                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
-            )
-        wanted = {*keep, self.program.output, self.program.feature}
+        self.program.expect_pixels(pixels)
+        wanted = {*self.program.among(keep, "keep"), self.program.output, self.program.feature}
         live: dict[str, Any] = {PIXELS: self.load(pixels)}
         kept: dict[str, IntArray] = {}
         for position, node in enumerate(self.program.nodes):

@@ -18,7 +18,7 @@ from p2vit.engine.native_selftest import cases
 from p2vit.engine.native_weights import Weights
 from p2vit.numerics.rounding import IntArray
 from p2vit.numerics.softmax import EXP2_TABLE
-from p2vit.program.graph import IntegerProgram, Node
+from p2vit.program.graph import PIXELS, IntegerProgram, Node
 
 try:
     from p2vit.engine import _native  # type: ignore[attr-defined]
@@ -197,14 +197,10 @@ class NativeExecutor(Executor):
 
         Raises:
             ValueError: pixels of another shape or dtype than the program's.
+            ProgramError: ``keep`` names a tensor that the program does not have.
         """
-        expected = self.program.pixels.shape
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
-            raise ValueError(
-                f"pixels are {pixels.dtype} {list(pixels.shape)}; "
-                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
-            )
-        plan, builder = self._plan(frozenset(keep))
+        self.program.expect_pixels(pixels)
+        plan, builder = self._plan(frozenset(self.program.among(keep, "keep")))
         outputs = [np.empty((len(pixels), *spec.shape), spec.dtype) for spec in builder.outputs]
         plan.run(np.ascontiguousarray(pixels), outputs)
         return {spec.name: array for spec, array in zip(builder.outputs, outputs, strict=True)}
@@ -215,10 +211,7 @@ class NativeExecutor(Executor):
             if keep not in self._plans:
                 height, width, channels = self.program.pixels.shape
                 plan = _native.Plan(self._pool, self.isa, height, width, channels, self._chunk_rows)
-                wanted = (keep & {node.name for node in self.program.nodes}) | {
-                    self.program.output,
-                    self.program.feature,
-                }
+                wanted = (keep - {PIXELS}) | {self.program.output, self.program.feature}
                 builder = PlanBuilder(self.program, wanted, plan, self._weights)
                 builder.build()
                 plan.set_profiling(self._profiling)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from p2vit.errors import P2vitError
 from p2vit.export.lowering import Lowering, lower
 from p2vit.export.matmul import ProductForm, expect_product_form
 from p2vit.export.metadata import attach_metadata, model_metadata
@@ -50,7 +49,7 @@ def build_onnx_integer(
             lowering.
     """
     expect_product_form(products)
-    names = check_names(program, expose)
+    names = program.among(expose, "expose")
     graph = OnnxGraph()
     graph.reserve([LOGITS, *names])
     pixels = graph.input(PIXELS, np.dtype(np.uint8), program.pixels.shape)
@@ -71,19 +70,3 @@ def build_onnx_integer(
         model, model_metadata(program, "onnx-integer", program_sha256) | {"p2vit.products": products}
     )
     return model
-
-
-def check_names(program: IntegerProgram, names: Iterable[str]) -> list[str]:
-    """The names in the program's order, each once.
-
-    Raises:
-        P2vitError: a name that is no tensor of the program.
-    """
-    wanted = set(names)
-    unknown = sorted(wanted - set(program.tensors))
-    if unknown:
-        raise P2vitError(
-            f"expose names {unknown[0]!r}, which is no tensor of the program; "
-            f"allowed are its {len(program.tensors)} tensors, such as {', '.join(list(program.tensors)[:4])}"
-        )
-    return [name for name in program.tensors if name in wanted]

@@ -81,6 +81,10 @@ def run_export(
     """
     if export_format not in FORMATS:
         raise P2vitError(f"format is {export_format!r}; allowed are {', '.join(FORMATS)}")
+    if expose and export_format != "onnx-integer":
+        raise P2vitError(
+            f"expose gives tensors out of onnx-integer, not of {export_format}; leave it away, or choose that format"
+        )
     if pixels is None:
         pixels = noise_pixels(program, images, seed)
     executor = executor or ReferenceExecutor(program)

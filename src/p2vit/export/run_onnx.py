@@ -10,7 +10,7 @@ import numpy as np
 from p2vit.errors import P2vitError
 from p2vit.export.matmul import PRODUCT_FORMS, ProductForm, expect_product_form, products_are_exact
 from p2vit.export.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model
-from p2vit.export.onnx_integer import build_onnx_integer, check_names
+from p2vit.export.onnx_integer import build_onnx_integer
 from p2vit.export.optional import onnx, onnxruntime
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
@@ -59,15 +59,10 @@ class OnnxExecutor:
 
         Raises:
             ValueError: pixels of another shape or dtype than the program's.
-            P2vitError: ``keep`` names a tensor that the program does not have.
+            ProgramError: ``keep`` names a tensor that the program does not have.
         """
-        expected = self.program.pixels.shape
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
-            raise ValueError(
-                f"pixels are {pixels.dtype} {list(pixels.shape)}; "
-                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
-            )
-        wanted = check_names(self.program, {*keep, self.program.output, self.program.feature})
+        self.program.expect_pixels(pixels)
+        wanted = self.program.among({*keep, self.program.output, self.program.feature}, "keep")
         names = [name for name in wanted if name != PIXELS]
         results = self._session(tuple(names)).run(names, {PIXELS: np.ascontiguousarray(pixels)})
         return dict(zip(names, results, strict=True))

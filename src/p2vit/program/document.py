@@ -13,7 +13,8 @@ from p2vit.program.packing import PACKED_BITS, pack_nibbles, unpack_nibbles
 from p2vit.program.preprocessing import Preprocessing
 
 FORMAT: Literal["p2vit-integer-program"] = "p2vit-integer-program"
-VERSION: Literal[1] = 1
+#: Of the files. 2: tables [G, 256] instead of [256], a tensor's offset may be one per channel.
+VERSION: Literal[2] = 2
 
 Side = Annotated[int, Field(ge=0, le=1 << 31)]
 Small = Annotated[int, Field(ge=-(1 << 31), le=1 << 31)]
@@ -59,7 +60,7 @@ class Document(Record):
     """The whole of ``program.json``."""
 
     format: Literal["p2vit-integer-program"] = FORMAT
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     tensors_sha256: Digest
     pixels: TensorRecord
     nodes: Annotated[list[NodeRecord], Field(min_length=1)]

@@ -32,19 +32,24 @@ MAX_GRAPH_BYTES, MAX_TENSOR_BYTES = 64 << 20, 8 << 30
 #: What the hash of a program leaves out: where it came from does not change what it computes. Seconds, dates,
 #: versions and machines stand in there.
 UNHASHED = ("provenance",)
+#: What the hash counts in place of the files' version. It changes only when the same description comes to mean
+#: another computation, not when programs are written otherwise: hashes that people have noted stay right.
+MEANING = 1
 
 
 def program_sha256(program: IntegerProgram) -> str:
     """Hash of what a program computes and how its photos are prepared; 64 hexadecimal digits.
 
     Counted are the graph, every integer, the preprocessing and the classes. Provenance is not: the same
-    integers found twice are the same program, whoever found them, when, where and in how many seconds.
+    integers found twice are the same program, whoever found them, when, where and in how many seconds. Nor is the
+    version of the files that hold it.
 
     Raises:
         ProgramError: something in the program cannot be written as JSON.
     """
     document, arrays = describe(program)
-    digest = hashlib.sha256(_canonical({k: v for k, v in document.items() if k not in UNHASHED}))
+    counted = {key: value for key, value in document.items() if key not in UNHASHED}
+    digest = hashlib.sha256(_canonical(counted | {"version": MEANING}))
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key]).astype(arrays[key].dtype.newbyteorder("<"), copy=False)
         digest.update(_canonical([key, str(arrays[key].dtype), list(array.shape)]))
@@ -69,7 +74,7 @@ def save(program: IntegerProgram, folder: Path | str, overwrite: bool = False) -
             disk refuses.
     """
     folder = Path(folder)
-    _check_place(folder, overwrite)
+    check_place(folder, overwrite)
     graph, tensors = encode(program)
     decode(graph, tensors, str(folder))
     mark = secrets.token_hex(4)
@@ -184,12 +189,7 @@ def _parse_document(graph: bytes, where: str) -> Document:
         ) from None
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise ProgramError(f'{where}: is not an integer program: its "format" is not {FORMAT!r}')
-    version = raw.get("version")
-    if version != VERSION or isinstance(version, bool):
-        raise ProgramError(
-            f"{where}: has version {version!r}; this release reads version {VERSION}: "
-            "update it, or quantize again"
-        )
+    _expect_version(raw, where)
     recorded = raw.pop("sha256", None)
     if hashlib.sha256(_canonical(raw)).hexdigest() != recorded:
         raise ProgramError(
@@ -202,6 +202,29 @@ def _parse_document(graph: bytes, where: str) -> Document:
         first = error.errors(include_url=False, include_input=False)[0]
         item = ".".join(str(part) for part in first["loc"]) or "the document"
         raise ProgramError(f"{where}: {item}: {first['msg']}") from None
+
+
+def _expect_version(raw: dict[str, Any], where: str) -> None:
+    """See that files are of the version that this release reads.
+
+    Raises:
+        ProgramError: they are not; says who wrote them, as far as they tell, and what to do.
+    """
+    version = raw.get("version")
+    if type(version) is not int or version < 1:
+        raise ProgramError(
+            f"{where}: has version {version!r}; expected {VERSION}: the file is damaged or foreign"
+        )
+    if version == VERSION:
+        return
+    provenance = raw.get("provenance")
+    told = provenance if isinstance(provenance, dict) else {}
+    writer, source = (str(told[key])[:100] if told.get(key) else "" for key in ("p2vit", "source"))
+    by = f", written by p2vit {writer}" if writer else ""
+    todo = f"quantize {source or 'the model'} again" if version < VERSION else "update p2vit"
+    raise ProgramError(
+        f"{where}: is of version {version} of the format{by}; this release reads version {VERSION}: {todo}"
+    )
 
 
 def _parse_tensors(tensors: bytes, where: str) -> dict[str, IntArray]:
@@ -235,8 +258,16 @@ def _read(path: Path, limit: int) -> bytes:
         raise ProgramError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse to write over anything but a program that may be replaced."""
+def check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse to write over anything but a program that may be replaced.
+
+    Args:
+        folder: Where a program shall go.
+        overwrite: One that is there may be replaced.
+
+    Raises:
+        ProgramError: it may not be written there.
+    """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ProgramError(f"{folder}: exists and is no folder; choose another place")
     if not folder.exists():

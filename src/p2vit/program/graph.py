@@ -1,11 +1,12 @@
 """The integer program: a typed graph of integer operators, from uint8 pixels to logits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from p2vit.errors import ProgramError, did_you_mean, some
 from p2vit.numerics import AttentionValues, Operator
 from p2vit.numerics.operator import Shape
 from p2vit.numerics.rounding import IntArray, int_range, storage_dtype
@@ -150,6 +151,37 @@ class IntegerProgram:
     def pixels(self) -> TensorSpec:
         """The input: uint8 [H, W, 3]."""
         return self.tensors[PIXELS]
+
+    def among(self, names: Iterable[str], what: str) -> list[str]:
+        """Names of tensors in the program's order, each once.
+
+        Args:
+            names: Which.
+            what: Who names them, for the message: ``keep``.
+
+        Raises:
+            ProgramError: a name that is no tensor of the program.
+        """
+        wanted = set(names)
+        if unknown := sorted(wanted - self.tensors.keys()):
+            raise ProgramError(
+                f"{what} names {unknown[0]!r}, which is no tensor of the program."
+                f"{did_you_mean(unknown[0], self.tensors)} Its tensors: {some(list(self.tensors), 4)}"
+            )
+        return [name for name in self.tensors if name in wanted]
+
+    def expect_pixels(self, pixels: IntArray) -> None:
+        """See that a batch of photos has the program's shape and dtype.
+
+        Raises:
+            ValueError: it does not.
+        """
+        expected = self.pixels.shape
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
+            raise ValueError(
+                f"pixels are {pixels.dtype} {list(pixels.shape)}; "
+                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
+            )
 
     @property
     def macs(self) -> int:

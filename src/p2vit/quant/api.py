@@ -65,6 +65,7 @@ def quantize(
     Raises:
         DataError: no photo came.
         ModelError: the method is only simulated.
+        P2vitError: ``layer_bits`` names a layer that the model does not have; a width is not 2 to 8.
     """
     config.check_integer()
     start = time.perf_counter()
@@ -96,6 +97,7 @@ def simulated(
 
     Raises:
         DataError: no photo came.
+        P2vitError: as :func:`quantize`.
     """
     return _quantized(model, photos, config, threads, progress)[0]
 

@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import AttentionPool, Block, activate
+from p2vit.models.canonical import AttentionPool, Block
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
-from p2vit.quant.simulated import QuantizedBlock, attend
+from p2vit.quant.settle import Judge, settle_attention, settle_merge, settle_mlp
+from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.sites import (
-    CLIP_MARGIN,
     FLAT_BELOW,
     Ranges,
-    choose,
     gelu_grids,
     norm_grid,
     query_key_grids,
@@ -111,18 +110,8 @@ class BlockQuantizer:
 
         seen = Ranges.merge(self.each(lambda i: Ranges.of(normal(i))))
         block.grids["merge"] = norm_grid(seen, [source], config, ALPHA_MLP)
-        if config.scales == "pot" and config.criterion != "range":
-            probe = torch.cat([normal(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
-            candidates = tensor_candidates(block.grids["merge"], probe)
-
-            def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
-                return F.linear(x if trial is None else trial["merge"].fake(x), source.weight)
-
-            if config.criterion == "tensor":
-                block.grids["merge"] = candidates[-1]
-            else:
-                error = self.output_error(output, list(probe.split(1)))
-                block.grids.update(choose([{"merge": grid} for grid in candidates], error))
+        if self.judge.wanted:
+            settle_merge(self.judge, source, block, self.probe(normal))
         target = None
         if self.twin is not None and exact is not None:
             twin, merging = self.twin, getattr(self.twin.block, "merge", None)
@@ -140,6 +129,15 @@ class BlockQuantizer:
             self.stream[index] = block.merged(before[index])
 
         self.each(move)
+
+    @property
+    def judge(self) -> Judge:
+        """Who takes this block's verdicts."""
+        return Judge(self.config, self.importance, self.workers)
+
+    def probe(self, value: Callable[[int], Tensor]) -> Tensor:
+        """What a verdict is taken on: a tensor's first batches."""
+        return torch.cat([value(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
 
     def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
         """Run a task for every batch."""
@@ -212,8 +210,8 @@ class BlockQuantizer:
         seen = Ranges.merge(self.each(lambda i: Ranges.of(self.normal(i))))
         block.grids["norm1"] = norm_grid(seen, edges, config, ALPHA_ATTENTION)
         block.grids.update(self.qkv_grids())
-        if config.scales == "pot" and config.criterion != "range":
-            self.settle_attention()
+        if self.judge.wanted:
+            settle_attention(self.judge, layers, block, self.probe(self.normal))
         inputs = block.grids["norm1"]
         statistics = self.statistics(self.normal, inputs, self.exact_normal())
         for name in "qkv":
@@ -238,8 +236,7 @@ class BlockQuantizer:
         """Grid of the attention output; its shift against v stays within the operator's −16..8."""
         grid = range_grid(seen.magnitude, self.config.scales, per_channel=self.config.channel_exponents)
         if self.config.scales == "pot" and self.config.criterion == "tensor":
-            probe = torch.cat([self.scratch[i] for i in list(self.stream.batches)[:PROBE_BATCHES]])
-            grid = tensor_candidates(grid, probe)[-1]
+            grid = tensor_candidates(grid, self.probe(self.scratch.__getitem__))[-1]
         v = self.block.grids["v"].log2_scale
         return Grid(torch.minimum(torch.maximum(grid.log2_scale, v - 16), v + 8), grid.bits)
 
@@ -268,67 +265,6 @@ class BlockQuantizer:
             "v": range_grid(v.magnitude, config.scales, per_channel=config.channel_exponents),
         }
 
-    def settle_attention(self) -> None:
-        """Adaptive power-of-two rounding of ``norm1``, ``q``, ``k`` and ``v``: by the half block's output, or by the
-        tensor's own error (the paper's criterion).
-        """
-        layers, block, grids = self.folded.layers, self.block, self.block.grids
-        normals = [self.normal(i) for i in list(self.stream.batches)[:PROBE_BATCHES]]
-        probe = torch.cat(normals)
-        exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
-        candidates = {
-            "norm1": tensor_candidates(grids["norm1"], probe),
-            "v": tensor_candidates(grids["v"], exact["v"]),
-        }
-        if self.config.criterion == "tensor":
-            for name in ("norm1", "v"):
-                grids[name] = candidates[name][-1]
-            if self.config.separate_qkv and not self.config.channel_exponents:
-                for name in "qk":
-                    grids[name] = tensor_candidates(grids[name], exact[name])[-1]
-            return
-
-        def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
-            hidden = x if trial is None else trial["norm1"].fake(x)
-            out = {n: F.linear(hidden, layers[n].weight, layers[n].bias) for n in "qkv"}
-            if trial is not None:
-                out = {n: trial[n].fake(out[n]) for n in "qkv"}
-            form = None if trial is None else self.config.softmax
-            if block.inside is not None:
-                out = {n: block.inside.gather(out[n], block.inside.fills[n]) for n in "qkv"}
-            mixed = attend(
-                out["q"], out["k"], out["v"], block.heads, block.score_exponent, form, block.inside
-            )
-            if block.inside is not None:
-                mixed = block.inside.scatter(mixed)
-            return F.linear(mixed, layers["proj"].weight)
-
-        error = self.output_error(output, list(probe.split(1)))
-        for name in ("norm1", "v"):
-            grids.update(choose([{**grids, name: grid} for grid in candidates[name]], error, CLIP_MARGIN))
-
-    def output_error(
-        self, output: Callable[[dict[str, Grid] | None, Tensor], Tensor], probes: list[Tensor]
-    ) -> Callable[[dict[str, Grid]], float]:
-        """Error of a trial: squared distance of the half block's output from the one without activation rounding.
-
-        The mean error of each channel is left out: bias correction takes it away.
-        """
-        targets = self.workers.map(lambda x: output(None, x), probes)
-        weight = self.importance.unsqueeze(-1).double()
-        total = len(probes) * float(self.importance.sum())
-
-        def error(trial: dict[str, Grid]) -> float:
-            def moments(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-                distance = (output(trial, pair[0]) - pair[1]).double()
-                return (distance * weight).sum(dim=(0, 1)), (distance**2 * weight).sum(dim=(0, 1))
-
-            parts = self.workers.map(moments, list(zip(probes, targets, strict=True)))
-            first, second = (torch.stack(list(column)).sum(dim=0) for column in zip(*parts, strict=True))
-            return float((second - first**2 / total).sum() if self.config.bias_correction else second.sum())
-
-        return error
-
     def mlp(self) -> None:
         """Quantize LayerNorm 2, fc1, the activation's table and fc2."""
         block, config, layers = self.block, self.config, self.folded.layers
@@ -344,7 +280,7 @@ class BlockQuantizer:
         block.grids["fc1"], block.grids["gelu"] = gelu_grids(
             hidden, block.activation, FLAT_BELOW[0], config, block.table_groups
         )
-        if config.scales == "pot" and config.criterion != "range":
+        if self.judge.wanted:
             self.settle_mlp(hidden)
         statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
         self.layer("mlp.fc1", block.grids["norm2"], statistics)
@@ -373,31 +309,8 @@ class BlockQuantizer:
         return Ranges(hidden.low[order], hidden.high[order])
 
     def settle_mlp(self, hidden: Ranges) -> None:
-        """Adaptive power-of-two rounding of ``norm2``, the activation's input and its output."""
-        layers, block, grids = self.folded.layers, self.block, self.block.grids
-        probe = torch.cat([self.normal(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
-        norms = tensor_candidates(grids["norm2"], probe)
-        pairs = [
-            gelu_grids(hidden, block.activation, low, self.config, block.table_groups) for low in FLAT_BELOW
-        ]
-        if self.config.criterion == "tensor":
-            exact = F.linear(probe, layers["fc1"].weight, layers["fc1"].bias)
-            grids["norm2"] = norms[-1]
-            grids["fc1"] = tensor_candidates(grids["fc1"], exact)[-1]
-            grids["gelu"] = tensor_candidates(grids["gelu"], activate(exact, block.activation))[-1]
-            return
-
-        def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
-            before = F.linear(
-                x if trial is None else trial["norm2"].fake(x), layers["fc1"].weight, layers["fc1"].bias
-            )
-            after = activate(before if trial is None else trial["fc1"].fake(before), block.activation)
-            return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
-
-        error = self.output_error(output, list(probe.split(1)))
-        grids.update(choose([{**grids, "norm2": grid} for grid in norms], error, CLIP_MARGIN))
-        options = [{"fc1": inputs, "gelu": outputs} for inputs, outputs in pairs]
-        grids.update(choose([{**grids, **option} for option in options], error))
+        """Adaptive power-of-two rounding of the MLP half's grids."""
+        settle_mlp(self.judge, self.folded.layers, self.block, self.probe(self.normal), hidden)
 
 
 def weighted_sum(x: Tensor, importance: Tensor) -> Tensor:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Literal
 
-from p2vit.errors import ModelError, P2vitError
+from p2vit.errors import ModelError, P2vitError, did_you_mean
 
 Scales = Literal["pot", "ceil", "floor", "nearest", "float"]
 Criterion = Literal["block", "tensor", "range"]
@@ -21,7 +20,8 @@ class QuantConfig:
 
     Attributes:
         weight_bits: Width of every weight that ``layer_bits`` does not name, 2 to 8.
-        layer_bits: Layer name (``blocks.3.mlp.fc1``) → width, for mixed precision.
+        layer_bits: Layer name (``blocks.3.mlp.fc1``) → width, for mixed precision; a name that the model does not
+            have is refused when quantizing starts (:func:`p2vit.quant.names.check_widths`).
         residual_bits: 16: one exponent for the whole stream; 8: one per channel and add (the paper's PTF, here with
             powers of two).
         scales: How a scale is brought to a power of two: ``pot`` starts at the smallest power of two that covers the
@@ -163,9 +163,9 @@ def method(name: str) -> QuantConfig:
     """
     if name in METHODS:
         return METHODS[name]
-    close = get_close_matches(name, METHODS, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise P2vitError(f"--method {name!r} is unknown{hint} Allowed: {', '.join(METHODS)}")
+    raise P2vitError(
+        f"--method {name!r} is unknown.{did_you_mean(name, METHODS)} Allowed: {', '.join(METHODS)}"
+    )
 
 
 def parse_bits(text: str) -> int:

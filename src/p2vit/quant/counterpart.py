@@ -13,22 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.engine.torch_kernels import Parameters, compute
-from p2vit.models.layers import activate, gather_tokens
+from p2vit.models.layers import activate, gather_tokens, split_heads
 from p2vit.numerics import AttentionValues, Operator, Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram
+from p2vit.quant.attention import guard_of
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid
-from p2vit.quant.lower import score_bias
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
-from p2vit.quant.simulated import (
-    QuantizedBlock,
-    QuantizedPool,
-    QuantizedViT,
-    centred_patches,
-    guard_of,
-    split_heads,
-)
+from p2vit.quant.lower_operators import score_bias
+from p2vit.quant.simulated import QuantizedBlock, QuantizedPool, QuantizedViT, centred_patches
 from p2vit.quant.weights import QuantizedLinear
 
 

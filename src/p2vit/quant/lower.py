@@ -4,22 +4,15 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from p2vit.models.canonical import activate
-from p2vit.models.config import Activation
 from p2vit.numerics import (
-    Add,
     AssembleTokens,
     AttentionValues,
     ConstantTokens,
     GatherTokens,
-    Linear,
-    Lookup,
     Patchify,
-    ScoreBias,
     Scores,
     SelectToken,
     Softmax,
@@ -28,80 +21,15 @@ from p2vit.numerics import (
 from p2vit.numerics.rounding import storage_dtype
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
-from p2vit.program.masks import LARGEST_DISTANCE
 from p2vit.program.preprocessing import Preprocessing
+from p2vit.quant.attention import guard_of
 from p2vit.quant.grid import Grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
-from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT, guard_of
-from p2vit.quant.weights import QuantizedLinear
+from p2vit.quant.lower_operators import linear, residual_add, score_bias, table, whole
+from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
 
-#: Scores of int8 queries and keys are at most this times the channels of a head.
-LARGEST_PRODUCT = 1 << 14
 #: Grid that a block's layer puts its output on, by the layer's name within the block.
 OUTPUT_GRID = {"q": "q", "k": "k", "v": "v", "proj": "branch1", "fc1": "fc1", "fc2": "branch2"}
-
-
-def whole(values: Tensor, dtype: str) -> NDArray:
-    """Whole numbers held in a float tensor, as a NumPy integer array."""
-    return values.detach().double().round().numpy().astype(dtype)
-
-
-def linear(layer: QuantizedLinear, grid: Grid | None) -> Linear:
-    """A layer with its shift to the exponents of ``grid``; without one, the accumulator is the output."""
-    accumulator, bias = whole(layer.log2_scale, "int8"), layer.bias
-    if grid is None:
-        shift, bits = np.zeros_like(accumulator), 32
-    else:
-        shift, bits = (grid.exponents().astype(np.int16) - accumulator).astype(np.int8), grid.bits
-        # The offset that the output leaves out is taken from the bias.
-        bias = bias - torch.floor(grid.offset * torch.exp2(grid.log2_scale - layer.log2_scale) + 0.5)
-    return Linear(
-        whole(layer.weight, "int8"),
-        whole(bias, "int32"),
-        shift,
-        layer.bits,
-        bits,
-        accumulator_exponent=accumulator,
-    )
-
-
-def table(inputs: Grid, outputs: Grid, activation: Activation, groups: int) -> Lookup:
-    """Tables of an activation from one grid to another, one for each group, from the exact function in float64."""
-
-    def of_groups(value: float | Tensor) -> Tensor:
-        each = torch.as_tensor(value, dtype=torch.float64).reshape(-1, 1)
-        return each[:: max(len(each) // groups, 1)]
-
-    x = (torch.arange(-128, 128, dtype=torch.float64) + of_groups(inputs.offset)) * torch.exp2(
-        of_groups(inputs.log2_scale)
-    )
-    y = activate(x, activation) / torch.exp2(of_groups(outputs.log2_scale))
-    return Lookup(whole(torch.floor(y + (0.5 - of_groups(outputs.offset))).clamp(-128, 127), "int8"))
-
-
-def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
-    """Add of a stream and a branch, aligned to the branch's exponents, which are as fine as both neighbours'."""
-    left = np.atleast_1d(before.exponents() - branch.exponents())
-    shift = np.atleast_1d(after.exponents() - branch.exponents())
-    return Add(left, np.zeros(1, np.int8), shift, after.bits)
-
-
-def score_bias(block: QuantizedBlock, shift: NDArray) -> ScoreBias:
-    """Bias and mask of a block in windows; masked keys fall below every other by the largest distance.
-
-    Args:
-        block: With windows.
-        shift: int8 [H], of the softmax behind it.
-    """
-    assert block.inside is not None
-    numbers = block.score_bias()
-    assert numbers is not None
-    bias, regions = whole(numbers, "int32"), block.inside.shape.regions
-    if regions is None:
-        return ScoreBias(bias)
-    lowest = bias.min(axis=(1, 2)).astype(np.int64) - block.shape.head_dim * LARGEST_PRODUCT
-    reach = (LARGEST_DISTANCE + 1) * 2.0 ** shift.astype(np.float64)
-    return ScoreBias(bias, regions, (lowest - np.ceil(reach).astype(np.int64)).astype(np.int32))
 
 
 class Lowering:

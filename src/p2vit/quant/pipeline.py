@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.models.canonical import Block, CanonicalViT
+from p2vit.quant.attention import Inside
 from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
 from p2vit.quant.guards import with_guards
+from p2vit.quant.names import check_widths
 from p2vit.quant.pooling import quantize_pool
-from p2vit.quant.simulated import Inside, QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
+from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
 from p2vit.quant.sites import Ranges
 from p2vit.quant.stream import Spool, Stream, Streams
 from p2vit.quant.weights import InputStatistics, quantize_linear
@@ -80,7 +82,11 @@ def quantize_model(
 
     Returns:
         The quantized model and the number of photos given.
+
+    Raises:
+        P2vitError: a width that is not allowed, or for a layer that the model does not have.
     """
+    check_widths(model, config)
     with Workers(threads) as workers, Spool() as spool, torch.inference_mode():
         guarded = with_guards(photos, model.config.image_size, config.guard_photos)
         pixels = spool.pixels(guarded, (*model.config.image_size, 3))

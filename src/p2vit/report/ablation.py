@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from p2vit.errors import P2vitError, did_you_mean
 from p2vit.report.accuracy import Predict
 
 COLUMNS = ("name", "integer", "top1", "agreement", "sqnr_db", "seconds")
@@ -41,11 +42,19 @@ def choose_rows(methods: Sequence[str], pieces: Sequence[str], wanted: Sequence[
         methods: All methods.
         pieces: All variants with one piece taken away.
         wanted: Parts of names, any case; empty for all.
+
+    Raises:
+        P2vitError: a part that stands in no name.
     """
     names = [*methods, *pieces]
     if not wanted:
         return names
-    return [name for name in names if name in wanted or any(part.lower() in name.lower() for part in wanted)]
+    for part in wanted:
+        if not any(part.lower() in name.lower() for name in names):
+            raise P2vitError(
+                f"--row {part!r}: no such row.{did_you_mean(part, names)} Rows: {'; '.join(names)}"
+            )
+    return [name for name in names if any(part.lower() in name.lower() for part in wanted)]
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -102,7 +102,7 @@ def programs() -> dict[str, tuple[IntegerProgram, np.ndarray]]:
     """Name → program and pixels: the self-test's cases and the shapes of ``test_native.py``."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from engine.test_native import PROGRAMS
-    from programs import random_pixels, random_program
+    from programs import WINDOWED, random_pixels, random_program, windowed_program
 
     found = {f"selftest-{name}": (program, pixels) for name, program, pixels, _ in cases()}
     # As many tokens as a real model has, and a head of real width.
@@ -112,6 +112,9 @@ def programs() -> dict[str, tuple[IntegerProgram, np.ndarray]]:
         pixels = random_pixels(program, 3)
         pixels[0] = 255
         found[name] = (program, pixels)
+    for number, options in enumerate(WINDOWED):
+        program = windowed_program(**options)  # type: ignore[arg-type]
+        found[f"windows-{number}"] = (program, random_pixels(program, 3))
     return found
 
 

@@ -2,6 +2,8 @@
 // pmaddubsw would saturate), the VEX-coded VNNI of client CPUs, and the EVEX-coded one of CPUs with AVX-512.
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "kernels.h"
 #include "row_math.h"
 
@@ -74,12 +76,12 @@ inline __m256i dot(__m256i acc, __m256i x, __m256i w) {
 
 // R rows × one panel, the accumulators in 2·R registers.
 template <int R>
-void tile(const Gemm& g, const int8_t* b, int row, int panel) {
+void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int panel) {
     const uint8_t* a = g.a + row * g.a_pitch;
     __m256i acc[R][2];
     for (int i = 0; i < R; ++i)
         for (int j = 0; j < 2; ++j)
-            acc[i][j] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(g.bias + panel * kPanel + 8 * j));
+            acc[i][j] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start + 8 * j));
     for (int q = 0; q < g.quads; ++q) {
         const auto* w = reinterpret_cast<const __m256i*>(b + q * kPanel * kQuad);
         const __m256i w0 = _mm256_loadu_si256(w), w1 = _mm256_loadu_si256(w + 1);
@@ -96,7 +98,7 @@ constexpr int kRows = 3;
 
 // R rows × one panel; each lane sums two of a column's four products, a horizontal add at the end joins them.
 template <int R>
-void tile(const Gemm& g, const int8_t* b, int row, int panel) {
+void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int panel) {
     const uint8_t* a = g.a + row * g.a_pitch;
     __m256i acc[R][4];
     for (int i = 0; i < R; ++i)
@@ -111,7 +113,7 @@ void tile(const Gemm& g, const int8_t* b, int row, int panel) {
             for (int i = 0; i < R; ++i) acc[i][j] = _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(x[i], wide));
         }
     }
-    const auto* bias = reinterpret_cast<const __m256i*>(g.bias + panel * kPanel);
+    const auto* bias = reinterpret_cast<const __m256i*>(start);
     for (int i = 0; i < R; ++i) {
         __m256i sum[2];
         for (int j = 0; j < 2; ++j) {
@@ -123,26 +125,7 @@ void tile(const Gemm& g, const int8_t* b, int row, int panel) {
 }
 #endif
 
-template <int R>
-void tile_of(int rows, const Gemm& g, const int8_t* b, int row, int panel) {
-    if (rows == R)
-        tile<R>(g, b, row, panel);
-    else if constexpr (R > 1)
-        tile_of<R - 1>(rows, g, b, row, panel);
-}
-
-void gemm(const Gemm& g) {
-    const size_t stride = size_t(g.quads) * kPanel * kQuad;
-    auto* unpacked = reinterpret_cast<int8_t*>(g.scratch);
-    for (int panel = 0; panel < g.panels; ++panel) {
-        const int8_t* b = g.b + panel * stride;
-        if (g.nibbles) {
-            unpack_nibbles(reinterpret_cast<const uint8_t*>(g.b) + panel * stride / 2, g.quads, unpacked);
-            b = unpacked;
-        }
-        for (int row = 0; row < g.rows; row += kRows) tile_of<kRows>(std::min(kRows, g.rows - row), g, b, row, panel);
-    }
-}
+inline const int32_t* start_of(const Gemm& g, const int8_t*, int panel, int32_t*) { return g.bias + panel * kPanel; }
 
 #if defined(P2VIT_AVXVNNI) || defined(P2VIT_VNNI256)
 int64_t probe() {
@@ -160,7 +143,7 @@ int64_t probe() {
 constexpr int64_t (*probe)() = nullptr;
 #endif
 
-constexpr Kernels table{P2VIT_NAME, gemm, portable_layernorm, portable_softmax, portable_quotient, probe};
+#include "panels.inc"
 }   // namespace
 
 const Kernels* P2VIT_SET() { return &table; }

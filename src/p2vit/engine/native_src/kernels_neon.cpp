@@ -2,6 +2,7 @@
 // matrix product of Armv8.6 (USMMLA, two rows by two columns).
 #include <arm_neon.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels.h"
@@ -97,10 +98,7 @@ void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int pan
     }
 }
 
-// What the accumulators of a panel begin with.
-inline void start_of(const Gemm& g, const int8_t*, int panel, int32_t* start) {
-    std::memcpy(start, g.bias + panel * kPanel, kPanel * sizeof *start);
-}
+inline const int32_t* start_of(const Gemm& g, const int8_t*, int panel, int32_t*) { return g.bias + panel * kPanel; }
 
 int64_t probe() {
     constexpr int kCount = 16, kTurns = 10000;
@@ -139,13 +137,14 @@ void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int pan
     for (int i = 0; i < R; ++i) finish_vectors(g.end, row + i, panel * kPanel, acc[i]);
 }
 
-// What the accumulators of a panel begin with: the bias, and back what the activations lose, 128 · Σw, modulo 2^32.
-inline void start_of(const Gemm& g, const int8_t* b, int panel, int32_t* start) {
+// The bias, and back what the activations lose, 128 · Σw, modulo 2^32.
+inline const int32_t* start_of(const Gemm& g, const int8_t* b, int panel, int32_t* room) {
     for (int j = 0; j < 4; ++j) {
         int32x4_t sum = vdupq_n_s32(0);
         for (int q = 0; q < g.quads; ++q) sum = vdotq_s32(sum, vld1q_s8(b + q * kPanel * kQuad + 16 * j), vdupq_n_s8(1));
-        vst1q_s32(start + 4 * j, vaddq_s32(vld1q_s32(g.bias + panel * kPanel + 4 * j), vshlq_n_s32(sum, 7)));
+        vst1q_s32(room + 4 * j, vaddq_s32(vld1q_s32(g.bias + panel * kPanel + 4 * j), vshlq_n_s32(sum, 7)));
     }
+    return room;
 }
 
 int64_t probe() {
@@ -161,31 +160,7 @@ int64_t probe() {
 }
 #endif
 
-template <int R>
-void tile_of(int rows, const Gemm& g, const int8_t* b, const int32_t* start, int row, int panel) {
-    if (rows == R)
-        tile<R>(g, b, start, row, panel);
-    else if constexpr (R > 1)
-        tile_of<R - 1>(rows, g, b, start, row, panel);
-}
-
-void gemm(const Gemm& g) {
-    const size_t stride = size_t(g.quads) * kPanel * kQuad;
-    auto* unpacked = reinterpret_cast<int8_t*>(g.scratch);
-    for (int panel = 0; panel < g.panels; ++panel) {
-        const int8_t* b = g.b + panel * stride;
-        if (g.nibbles) {
-            unpack_nibbles(reinterpret_cast<const uint8_t*>(g.b) + panel * stride / 2, g.quads, unpacked);
-            b = unpacked;
-        }
-        int32_t start[kPanel];
-        start_of(g, b, panel, start);
-        for (int row = 0; row < g.rows; row += kRows)
-            tile_of<kRows>(std::min(kRows, g.rows - row), g, b, start, row, panel);
-    }
-}
-
-constexpr Kernels table{P2VIT_NAME, gemm, portable_layernorm, portable_softmax, portable_quotient, probe};
+#include "panels.inc"
 }   // namespace
 
 const Kernels* P2VIT_SET() { return &table; }

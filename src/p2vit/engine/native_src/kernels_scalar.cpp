@@ -60,24 +60,22 @@ inline void accumulate(const uint8_t* a, const int8_t* b, int quads, const int32
 }
 #endif
 
-void gemm(const Gemm& g) {
-    const size_t stride = size_t(g.quads) * kPanel * kQuad;
-    auto* unpacked = reinterpret_cast<int8_t*>(g.scratch);
-    for (int panel = 0; panel < g.panels; ++panel) {
-        const int8_t* b = g.b + panel * stride;
-        if (g.nibbles) {
-            unpack_nibbles(reinterpret_cast<const uint8_t*>(g.b) + panel * stride / 2, g.quads, unpacked);
-            b = unpacked;
-        }
-        for (int row = 0; row < g.rows; ++row) {
-            int32_t result[kPanel];
-            accumulate(g.a + row * g.a_pitch, b, g.quads, g.bias + panel * kPanel, result);
-            finish_row(g.end, row, panel * kPanel, result);
-        }
-    }
+constexpr int kRows = 1;
+
+template <int R>
+void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int panel) {
+    static_assert(R == 1);
+    int32_t result[kPanel];
+    accumulate(g.a + row * g.a_pitch, b, g.quads, start, result);
+    finish_row(g.end, row, panel * kPanel, result);
 }
 
-constexpr Kernels table{"scalar", gemm, portable_layernorm, portable_softmax, portable_quotient, nullptr};
+inline const int32_t* start_of(const Gemm& g, const int8_t*, int panel, int32_t*) { return g.bias + panel * kPanel; }
+
+constexpr int64_t (*probe)() = nullptr;
+
+#define P2VIT_NAME "scalar"
+#include "panels.inc"
 }   // namespace
 
 const Kernels* kernels_scalar() { return &table; }

@@ -1,0 +1,113 @@
+"""Attention in float arithmetic, with the softmax codes and the windows of the integer program."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from p2vit.models.layers import gather_tokens, merge_heads, split_heads
+from p2vit.models.windows import Windows
+from p2vit.program.masks import LARGEST_GUARD
+from p2vit.quant.config import Softmax
+
+#: int32 holds that many keys of log2 codes with 15 guard bits: 128 · 2^15 · 511 < 2^31.
+KEYS_AT_FULL_GUARD = 511
+
+
+@dataclass(frozen=True)
+class Inside:
+    """The windows of one block, as attention needs them.
+
+    Attributes:
+        shape: Where tokens stand.
+        bias: float32 [H, n, n], relative position bias.
+        fills: float32 [C] each: what pads a window in ``q``, ``k`` and ``v``.
+    """
+
+    shape: Windows
+    bias: Tensor
+    fills: dict[str, Tensor]
+
+    def gather(self, x: Tensor, fill: Tensor) -> Tensor:
+        """Tokens [B, T, C] into windows [B, W·n, C]."""
+        return gather_tokens(x, torch.from_numpy(self.shape.index.astype("int64")), fill)
+
+    def scatter(self, x: Tensor) -> Tensor:
+        """Places [B, W·n, C] back to tokens [B, T, C]."""
+        return x[:, torch.from_numpy(self.shape.inverse.astype("int64"))]
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Where query and key do not see each other: bool [W, n, n], [n, n] for one window, or None."""
+        regions = self.shape.regions
+        if regions is None:
+            return None
+        apart = torch.from_numpy(regions[:, :, None] != regions[:, None, :])
+        return apart if len(apart) > 1 else apart[0]
+
+    def biased(self, scores: Tensor, bias: Tensor) -> Tensor:
+        """Scores [B, H, W, n, n] or [B, H, n, n] with bias and mask, in place."""
+        scores += bias.unsqueeze(1) if scores.ndim == 5 else bias
+        return scores if self.mask is None else scores.masked_fill_(self.mask, -torch.inf)
+
+
+def guard_of(keys: int, masked: bool) -> int:
+    """Guard bits of log2 codes: sums fit int32, and where keys are masked the least code weighs nothing."""
+    guard = 15 if keys <= KEYS_AT_FULL_GUARD else 15 - math.ceil(math.log2(keys / KEYS_AT_FULL_GUARD))
+    return min(guard, LARGEST_GUARD) if masked else guard
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    heads: int,
+    score_exponent: int,
+    form: Softmax | None,
+    inside: Inside | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Attention with quantized softmax codes, or exact for ``form`` None.
+
+    Args:
+        q: float32 [B, N, C]; k and v alike. With windows, tokens stand window by window.
+        k: Keys.
+        v: Values.
+        heads: H.
+        score_exponent: log2 of the factor that scores still get.
+        form: See :class:`~p2vit.quant.config.QuantConfig`.
+        inside: Windows that attention stays inside.
+        bias: float32 [H, n, n], bias of their scores; ``inside.bias`` by default.
+
+    Returns:
+        float32 [B, N, C].
+    """
+    windows = 1 if inside is None else inside.shape.count
+    q, k, v = (split_heads(x, heads, windows) for x in (q, k, v))
+    if form is None and inside is None:
+        return merge_heads(F.scaled_dot_product_attention(q, k, v, scale=2.0**score_exponent))
+    scores = (q @ k.transpose(-1, -2)) * 2.0**score_exponent
+    if inside is not None:
+        scores = inside.biased(scores, inside.bias if bias is None else bias)
+    if form is None:
+        return merge_heads(scores.softmax(dim=-1) @ v)
+    if form in ("linear", "log2"):
+        relative = scores.sub_(scores.amax(dim=-1, keepdim=True))
+        if form == "linear":
+            codes = relative.exp_().mul_(256).add_(0.5).floor_().clamp_(max=255)
+        else:
+            levels = relative.mul_(-1.4426950408889634).add_(0.5).floor_().clamp_(max=15)
+            guard = guard_of(k.shape[-2], inside is not None and inside.mask is not None)
+            codes = torch.exp2(-levels) * (levels <= guard)
+        out = (codes @ v) / codes.sum(dim=-1, keepdim=True)
+    else:
+        probability = scores.softmax(dim=-1)
+        if form == "log2-probability":
+            codes = torch.exp2(-torch.floor(0.5 - torch.log2(probability.clamp(min=2.0**-20))).clamp(0, 15))
+            codes = codes * (probability > 0)
+        else:
+            codes = torch.floor(probability * 256 + 0.5).clamp_(max=255) / 256
+        out = codes @ v
+    return merge_heads(out)
