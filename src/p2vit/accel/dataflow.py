@@ -129,17 +129,20 @@ def schedule(machine: Machine, workload: Workload) -> Schedule:
         key: tuple[object, ...] = (ends, *(_shape(op) for op in operations))
         if machine.organisation == "load_store":
             before = None if first else pieces[index - 1][-1]
-            key = (*key, before and (before.rows, before.cols))
+            first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
+            key = (*key, before and (before.rows, before.cols), first_norm)
             if key not in known:
-                known[key] = _as_units(machine, operations, before)
+                known[key] = _as_units(machine, operations, before, first_norm)
         elif key not in known:
             known[key] = lay_out(machine, operations, ends)
         sections.append(known[key])
     return Schedule(tuple(sections), tuple(pieces))
 
 
-def _as_units(machine: Machine, operations: Sequence[Operation], before: Operation | None) -> Section:
-    units, costs, memory = load_store_section(machine, operations, before)
+def _as_units(
+    machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
+) -> Section:
+    units, costs, memory = load_store_section(machine, operations, before, first_norm)
     return Section(tuple(operations), costs, memory, (), len(operations), units)
 
 

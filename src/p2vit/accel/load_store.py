@@ -27,7 +27,7 @@ EXPOSED_REQUANT = f"{REQUANT}: not hidden"
 
 
 def load_store_section(
-    machine: Machine, operations: Sequence[Operation], before: Operation | None
+    machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
 ) -> tuple[tuple[Unit, ...], tuple[Cost, ...], MemoryPlan]:
     """Units, costs and memory of one section.
 
@@ -35,6 +35,7 @@ def load_store_section(
         machine: A load–store machine.
         operations: The section's.
         before: The operation that the section's first reads; None at the start.
+        first_norm: Whether no LayerNorm stands before the section: the first loads the table of roots.
 
     Returns:
         Units in program order; no units where it does not fit, and then the plan has the reasons.
@@ -46,7 +47,7 @@ def load_store_section(
     if misfits:
         none = (0,) * len(operations)
         return (), tuple(costs), MemoryPlan((1,) * len(operations), none, none, 0, misfits)
-    builder = _Builder(machine, options, operations, before)
+    builder = _Builder(machine, options, operations, before, first_norm)
     for index in range(len(operations)):
         builder.operation(index)
     word = machine.chunks.mac_array.lines
@@ -75,8 +76,10 @@ class _Builder:
         options: LoadStore,
         operations: Sequence[Operation],
         before: Operation | None,
+        first_norm: bool,
     ) -> None:
         self.machine, self.options = machine, options
+        self.norm_table = first_norm and options.norm_table_words
         self.operations, self.before = operations, before
         array = machine.chunks.mac_array
         self.lines, self.lanes = array.lines, array.lanes_per_line
@@ -326,8 +329,9 @@ class _Builder:
             used = columns // (op.cols // op.tables) if op.tables > 1 else 1
             return [Load(TABLE_WORDS * used, "table")]
         loads = [self.column_parameters(columns, "vector_parameters")]
-        if op.kind == "layernorm" and self.options.norm_table_words:
-            loads.insert(0, Load(self.options.norm_table_words, "norm_table", opens=False, closes=False))
+        if op.kind == "layernorm" and self.norm_table:
+            loads.insert(0, Load(self.norm_table, "norm_table", opens=False, closes=False))
+            self.norm_table = 0
         return loads
 
     def operands(self, index: int, group: int, first: int, columns: int) -> list[Load]:

@@ -60,8 +60,8 @@ class UnitRun:
         lines = machine.chunks.mac_array.lines
         # A word is a byte of every line; a slower memory takes longer over it.
         self.word_cycles = max(1.0, lines / machine.dram_bytes_per_cycle)
-        self.tables_loaded = False
         self.last_store = 0
+        self.current, self.before_it = 0, 0
         self.busy: dict[str, float] = defaultdict(float)
         self.stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
         self.free = dict.fromkeys(CHUNKS, 0)
@@ -91,18 +91,14 @@ class UnitRun:
     def _walk(self, number: int, unit: Unit) -> int:
         """Load, run, store; returns the cycle in which its engine is free again."""
         walk, base = self.walk, self.bases[number]
+        barrier = self._barrier(base + unit.operation)
         for load in unit.loads:
-            if load.buffer == "norm_table":
-                if self.tables_loaded:
-                    continue
-                self.tables_loaded = True
             after = 0
             for region in load.reads:
                 when = self.written.when(base, region)
                 assert when is not None, "a unit reads what no unit before it writes; a defect of the dataflow"
                 after = max(after, when)
-            if not self.machine.pipelining.inter_layer and load.reads:
-                after = max(after, self.last_store)
+            after = max(after, barrier)
             words = self._words(load.words)
             self.busy[DRAM] += words
             walk.load(words, load.buffer, opens=load.opens, closes=load.closes, gather=load.gather, after=after)
@@ -115,6 +111,14 @@ class UnitRun:
             self.last_store = done
             self.last_write[number, unit.operation] = done
         return end
+
+    def _barrier(self, operation: int) -> int:
+        """One operation at a time: the cycle at which all before this one is written; else 0."""
+        if self.machine.pipelining.inter_layer:
+            return 0
+        if operation != self.current:
+            self.current, self.before_it = operation, self.last_store
+        return self.before_it
 
     def _book(self, number: int, unit: Unit, start: int, end: int) -> None:
         """Write down what the chunk did and what it waited for."""
