@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT
 from p2vit.accel.dataflow import Part, Schedule, Section
-from p2vit.accel.load_store_closed import closed_form_of_units
+from p2vit.accel.load_store.closed_form import closed_form_of_units
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.timing import PhaseTime, Timing

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2vit.accel.costs import Cost, cost_of
-from p2vit.accel.load_store import load_store_section
+from p2vit.accel.load_store.section import load_store_section
+from p2vit.accel.load_store.units import Unit
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, plan_memory
-from p2vit.accel.units import Unit
 from p2vit.accel.workload import Operation, Workload
 
 Needs = Literal["rows", "all"]

@@ -17,7 +17,7 @@ from collections import defaultdict
 
 from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, REQUANT
 from p2vit.accel.dataflow import Schedule
-from p2vit.accel.load_store_events import simulate_units
+from p2vit.accel.load_store.events import simulate_units
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.streams import Stream, streams_of

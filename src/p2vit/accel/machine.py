@@ -147,7 +147,9 @@ class LoadStore(_Described):
     slots: Annotated[int, Field(ge=2, le=8)] = Field(
         2, description="Slots of every buffer: one is worked on while others are filled or stored."
     )
-    row_terms: Count = Field(description="Longest row that a line holds: inputs of a linear, keys of attention.")
+    row_terms: Count = Field(
+        description="Longest row that a line holds: inputs of a linear, keys of attention."
+    )
     columns_per_run: Count = Field(
         description="Columns of one run of the array: depth of its output buffer and of its column parameters."
     )
@@ -158,6 +160,9 @@ class LoadStore(_Described):
     tables: Annotated[int, Field(ge=1, le=256)] = Field(description="GELU tables held at once.")
     table_columns: Count = Field(
         64, description="Columns that end a tile of a linear, so that tables can follow tile by tile."
+    )
+    shifters: bool = Field(
+        True, description="Whether a lane of the array has a shifter beside its multiplier, for log2 codes."
     )
     run_cycles: Annotated[int, Field(ge=0, le=256)] = Field(
         1, description="Cycles of an engine between two runs, besides fill and drain."
@@ -213,9 +218,7 @@ class Machine(_Described):
     chunks: Chunks
     buffers: Buffers
     dram: Dram
-    load_store: LoadStore | None = Field(
-        None, description="Of a load_store organisation, and of no other."
-    )
+    load_store: LoadStore | None = Field(None, description="Of a load_store organisation, and of no other.")
     pipelining: Pipelining = Pipelining(inter_layer=True, intra_layer=True)
 
     @model_validator(mode="after")

@@ -10,8 +10,8 @@ The order is made before the machine runs, by estimates, as the compiler of the 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from p2vit.accel.units import Region, Unit
-from p2vit.accel.walk import Engine
+from p2vit.accel.load_store.units import Region, Unit
+from p2vit.accel.load_store.walk import Engine
 
 #: What comes first of the two engines' next units: program order, whose loads could begin first, whose run could.
 RULES = ("program", "loads", "runs")

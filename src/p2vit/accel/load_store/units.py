@@ -7,7 +7,7 @@ reads.
 
 from dataclasses import dataclass
 
-from p2vit.accel.walk import Engine
+from p2vit.accel.load_store.walk import Engine
 
 
 @dataclass(frozen=True)

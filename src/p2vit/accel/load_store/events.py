@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from p2vit.accel.costs import CHUNKS, DRAM
 from p2vit.accel.dataflow import Schedule, Section
-from p2vit.accel.load_store_order import RULES, Written, ordered
+from p2vit.accel.load_store.order import RULES, Written, ordered
+from p2vit.accel.load_store.units import Unit
+from p2vit.accel.load_store.walk import Walk
 from p2vit.accel.machine import Machine
 from p2vit.accel.timing import Tile, Timing
-from p2vit.accel.units import Unit
-from p2vit.accel.walk import Walk
 
 FILL = "pipeline: fill and drain of a run"
 OTHER_WORK = "its engine: other work"
@@ -96,12 +96,16 @@ class UnitRun:
             after = 0
             for region in load.reads:
                 when = self.written.when(base, region)
-                assert when is not None, "a unit reads what no unit before it writes; a defect of the dataflow"
+                assert when is not None, (
+                    "a unit reads what no unit before it writes; a defect of the dataflow"
+                )
                 after = max(after, when)
             after = max(after, barrier)
             words = self._words(load.words)
             self.busy[DRAM] += words
-            walk.load(words, load.buffer, opens=load.opens, closes=load.closes, gather=load.gather, after=after)
+            walk.load(
+                words, load.buffer, opens=load.opens, closes=load.closes, gather=load.gather, after=after
+            )
         cycles = unit.cycles + self.run_cycles
         start, end = walk.run(unit.engine, cycles - 1, unit.takes, unit.releases, bool(unit.store_words))
         self._book(number, unit, start, end + 1)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from p2vit.accel.costs import CHUNKS, DRAM, MAC
 from p2vit.accel.dataflow import Schedule, Section
-from p2vit.accel.load_store_events import FILL
+from p2vit.accel.load_store.events import FILL
+from p2vit.accel.load_store.units import Unit
+from p2vit.accel.load_store.walk import STORE_LATENCY
 from p2vit.accel.machine import Machine
 from p2vit.accel.timing import PhaseTime, Timing
-from p2vit.accel.units import Unit
-from p2vit.accel.walk import STORE_LATENCY
 
 LOAD_PORT, STORE_PORT = "load engine", "store engine"
 #: In front of a run, its loads are answered and the buffer is handed over; a load takes one cycle to begin.
@@ -283,7 +283,9 @@ def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -
         begins = _chain([*follows, *firsts], latency, loading, last.last.store)[0]
     elif phase.core.reads & ({-1} if first else {op.index for op in before.operations}):
         # The first rows that are whole were made some runs ago.
-        begins = _chain([*follows, *firsts], latency, loading, last.last.store - last.later * last.last.run)[0]
+        begins = _chain([*follows, *firsts], latency, loading, last.last.store - last.later * last.last.run)[
+            0
+        ]
     else:  # k and v read the same rows as q
         begins = _chain(firsts, latency, loading, loading)[0]
     return max(0.0, begins)
