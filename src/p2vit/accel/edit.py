@@ -26,7 +26,7 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
     problems = []
     for path, value in changes.items():
         *outer, last = path.split(".")
-        node = data
+        node: Any = data
         for step in outer:
             node = node.get(step) if isinstance(node, dict) else None
         if not isinstance(node, dict) or last not in node:

@@ -1,19 +1,9 @@
 """An RTL machine as a description for the chunk model: its sizes, depths and engines."""
 
+from typing import Any
+
 from p2vit.accel.load_store.fit import buffer_bytes
-from p2vit.accel.machine import (
-    Buffer,
-    Buffers,
-    Chunks,
-    Dram,
-    LoadStore,
-    MacArray,
-    Machine,
-    Requantization,
-    RowChunk,
-    ShifterArray,
-    StreamChunk,
-)
+from p2vit.accel.machine import Machine
 from p2vit.rtl.top.machine import (
     ARRAY_DRAIN,
     DIVIDE_CYCLES,
@@ -30,10 +20,10 @@ from p2vit.rtl.top.machine import (
 )
 
 #: Bytes of a number in the vector engine's input buffer, which stands as score buffer too.
-_SCORE_BYTES = 4
+SCORE_BYTES = 4
 
 
-def description_of(machine: RtlMachine, name: str, clock_mhz: float = 500) -> Machine:
+def description_of(machine: RtlMachine, name: str, clock_mhz: float = 500.0) -> Machine:
     """Describe an RTL machine.
 
     Args:
@@ -45,58 +35,54 @@ def description_of(machine: RtlMachine, name: str, clock_mhz: float = 500) -> Ma
         A load–store machine on which `p2vit.accel` counts the cycles that `p2vit.rtl.timing` counts.
     """
     lines, lanes = machine.lines, machine.lanes
-    word_per_cycle = lines * clock_mhz / 1e3
-    options = LoadStore(
-        slots=SLOTS,
-        row_terms=machine.longest_row,
-        columns_per_run=machine.columns,
-        vector_columns=machine.vector_columns,
-        tables=machine.table_groups,
-        shifters=machine.shifters,
-        reciprocal_cycles=DIVIDE_CYCLES + 1,
-        norm_table_words=NORM_TABLE_ENTRIES,
-        queue_depth=QUEUE_DEPTH,
-        loads_in_flight=IN_FLIGHT,
-    )
+    stream = {"lanes": lines, "pipeline_depth_cycles": VECTOR_DRAIN}
+    # Cycles of a run in which nothing goes in: every pass runs dry; LayerNorm takes steps between passes, one a line.
+    norm_depth = 3 * VECTOR_DRAIN + SHIFT_STEPS + TOTAL_STEPS + lines + 1
+    array = {"lines": lines, "lanes_per_line": lanes, "pipeline_depth_cycles": ARRAY_DRAIN}
 
-    def buffer(size: int) -> Buffer:
-        # Every line has a bank of its own, which is never what limits.
-        return Buffer(size_bytes=size, banks=min(lines, 16), bytes_per_port_per_cycle=64)
+    def buffer(size: int) -> dict[str, int]:
+        # Every line has a bank of its own (16 macros at most), whose port is never what limits.
+        return {"size_bytes": max(1024, size), "banks": min(lines, 16), "bytes_per_port_per_cycle": 64}
 
-    weights = SLOTS * machine.weight_rows * lines * lanes
-    scores = SLOTS * machine.vector_columns * lines * _SCORE_BYTES
-    described = Machine(
-        name=name,
-        summary=f"The generated accelerator of {lines} lines x {lanes} lanes",
-        organisation="load_store",
-        clock_mhz=clock_mhz,
-        technology="cacti28",
-        chunks=Chunks(
-            mac_array=MacArray(
-                lines=lines, lanes_per_line=lanes, pipeline_depth_cycles=ARRAY_DRAIN, narrow_weight_rate=1
-            ),
-            shifter_array=ShifterArray(lines=lines, lanes_per_line=lanes, pipeline_depth_cycles=ARRAY_DRAIN),
-            layernorm=RowChunk(
-                lanes=lines,
-                passes=3,
-                pipeline_depth_cycles=3 * VECTOR_DRAIN + SHIFT_STEPS + TOTAL_STEPS + lines + 1,
-            ),
-            softmax=RowChunk(lanes=lines, passes=2, pipeline_depth_cycles=2 * VECTOR_DRAIN + SUM_BYTES),
-            requantization=Requantization(
-                method="shift", lanes=lines, initiation_interval_cycles=1, pipeline_depth_cycles=3
-            ),
-            gelu=StreamChunk(lanes=lines, pipeline_depth_cycles=VECTOR_DRAIN),
-            elementwise=StreamChunk(lanes=lines, pipeline_depth_cycles=VECTOR_DRAIN),
-        ),
-        buffers=Buffers(
-            activation=buffer(1024), weight=buffer(weights), accumulator=buffer(max(1024, scores))
-        ),
-        dram=Dram(
-            kind="lpddr4",
-            bandwidth_gbytes_per_s=word_per_cycle,
-            latency_ns=MEMORY_LATENCY / clock_mhz * 1e3,
-        ),
-        load_store=options,
-    )
-    sized = described.buffers.model_copy(update={"activation": buffer(buffer_bytes(described, options))})
-    return described.model_copy(update={"buffers": sized})
+    described: dict[str, Any] = {
+        "name": name,
+        "summary": f"The generated accelerator of {lines} lines x {lanes} lanes",
+        "organisation": "load_store",
+        "clock_mhz": clock_mhz,
+        "technology": "cacti28",
+        "chunks": {
+            "mac_array": {**array, "narrow_weight_rate": 1},
+            "shifter_array": array,
+            "layernorm": {"lanes": lines, "passes": 3, "pipeline_depth_cycles": norm_depth},
+            "softmax": {"lanes": lines, "passes": 2, "pipeline_depth_cycles": 2 * VECTOR_DRAIN + SUM_BYTES},
+            "requantization": {"method": "shift", "lanes": lines, "pipeline_depth_cycles": 3},
+            "gelu": stream,
+            "elementwise": stream,
+        },
+        "buffers": {
+            "activation": buffer(0),
+            "weight": buffer(SLOTS * machine.weight_rows * lines * lanes),
+            "accumulator": buffer(SLOTS * machine.vector_columns * lines * SCORE_BYTES),
+        },
+        "dram": {
+            "kind": "lpddr4",
+            "bandwidth_gbytes_per_s": lines * clock_mhz / 1e3,
+            "latency_ns": MEMORY_LATENCY / clock_mhz * 1e3,
+        },
+        "load_store": {
+            "slots": SLOTS,
+            "row_terms": machine.longest_row,
+            "columns_per_run": machine.columns,
+            "vector_columns": machine.vector_columns,
+            "tables": machine.table_groups,
+            "shifters": machine.shifters,
+            "reciprocal_cycles": DIVIDE_CYCLES + 1,
+            "norm_table_words": NORM_TABLE_ENTRIES,
+            "queue_depth": QUEUE_DEPTH,
+            "loads_in_flight": IN_FLIGHT,
+        },
+    }
+    small = Machine.model_validate(described)
+    assert small.load_store is not None
+    described["buffers"]["activation"] = buffer(buffer_bytes(small, small.load_store))
+    return Machine.model_validate(described)

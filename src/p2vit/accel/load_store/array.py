@@ -54,7 +54,8 @@ class ArrayUnits:
             lane = chunks.requantization
             each = folds(self.lines * lane.initiation_interval_cycles, lane.lanes)
             if not self.machine.pipelining.intra_layer:
-                slowed.append((EXPOSED_REQUANT, columns * (each - 1 + lane.pipeline_depth_cycles)))
+                after = max(0, lane.pipeline_depth_cycles - lane.initiation_interval_cycles)
+                slowed.append((EXPOSED_REQUANT, columns * (each + after)))
             elif each > step:
                 slowed.append((SLOW_REQUANT, columns * (each - step)))
         overhead = chunks.mac_array.pipeline_depth_cycles + (
