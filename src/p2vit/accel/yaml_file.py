@@ -111,5 +111,6 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
             field = current.model_fields.get(step)
             current = field.annotation if field else None
             # A key that may be missing: `Thing | None`.
-            current = next((kind for kind in get_args(current) if kind is not type(None)), current)
+            if type(None) in get_args(current):
+                current = next(kind for kind in get_args(current) if kind is not type(None))
     return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []

@@ -40,12 +40,24 @@ def test_the_array_does_every_product_once(machine, workload):
 @given(machines(), workloads())
 def test_what_is_read_has_been_written(machine, workload):
     plan = schedule(machine, workload)
-    written, base = set(), 0
+    written, base, ever = set(), 0, set()
+    for section in plan.sections:
+        ever |= {
+            (base + unit.operation, unit.writes.head, unit.writes.group)
+            for unit in section.units
+            if unit.writes
+        }
+        base += len(section.operations)
+    base = 0
     for section in plan.sections:
         for unit in section.units:
             for load in unit.loads:
                 for region in load.reads:
-                    assert (base + region.operation, region.head, region.group) in written
+                    key = base + region.operation, region.head, region.group
+                    # Groups of nothing but room for prefix tokens are never written.
+                    assert key in written or (
+                        key not in ever and section.operations[unit.operation].kind == "tokens"
+                    )
             if unit.writes:
                 written.add((base + unit.operation, unit.writes.head, unit.writes.group))
         base += len(section.operations)
@@ -87,7 +99,9 @@ def test_narrow_weights_halve_their_words_and_nothing_else():
     wide = by_name(RTL, DEIT)["blocks.0.mlp.fc1"][1]
     narrow = by_name(RTL, workload_of("deit_tiny_patch16_224", Precision(4)))["blocks.0.mlp.fc1"][1]
     assert [unit.work for unit in wide] == [unit.work for unit in narrow]
-    first = [sum(load.words for load in unit.loads if load.buffer == "weights") for unit in (wide[0], narrow[0])]
+    first = [
+        sum(load.words for load in unit.loads if load.buffer == "weights") for unit in (wide[0], narrow[0])
+    ]
     assert first[0] == 2 * first[1]
 
 
