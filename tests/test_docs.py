@@ -104,6 +104,7 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
     from p2vit.cli.report import run_report
     from p2vit.cli.reproduce import run_reproduce
     from p2vit.cli.run import run_photos
+    from p2vit.cli.search import run_search
     from p2vit.cli.verify import run_verify
 
     monkeypatch.chdir(tmp_path)
@@ -111,6 +112,7 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
     Image.new("RGB", (8, 8)).save("x.png")
     results = {
         "quantize": run_quantize("digits", "digits", program, calib_images=8),
+        "search": run_search("digits", "digits", Path("s"), budget="average-bits=6", fine=False),
         "eval": run_eval(program, "digits", limit=8),
         "audit": run_audit(program),
         "inspect": run_inspect(program),

@@ -8,6 +8,7 @@ from p2vit.accel.workload_program import program_workload
 from p2vit.accel.workload_swin import swin_workload
 from p2vit.accel.workload_vit import Precision, vit_workload
 from p2vit.models.architectures import ARCHITECTURES
+from p2vit.models.config import ModelConfig
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.format import load
 
@@ -15,6 +16,18 @@ from p2vit.program.format import load
 def known_models() -> list[str]:
     """Names that `workload_of` takes; a folder that holds an integer program is taken too."""
     return sorted(ARCHITECTURES)
+
+
+def workload_of_config(config: ModelConfig, precision: Precision | None = None) -> Workload:
+    """The workload of a model's shape.
+
+    Args:
+        config: Of a ViT or a Swin.
+        precision: Bits; default 8-bit weights and log2 attention.
+    """
+    if isinstance(config, SwinConfig):
+        return swin_workload(config, precision)
+    return vit_workload(config, precision)
 
 
 def workload_of(model: str, precision: Precision | None = None) -> Workload:
@@ -37,8 +50,5 @@ def workload_of(model: str, precision: Precision | None = None) -> Workload:
         return program_workload(Path(model).name, load(model))
     name = model.removeprefix("random:").split(".")[0]
     if name in ARCHITECTURES:
-        config = ARCHITECTURES[name].config
-        if isinstance(config, SwinConfig):
-            return swin_workload(config, precision)
-        return vit_workload(config, precision)
+        return workload_of_config(ARCHITECTURES[name].config, precision)
     raise AccelError("model", [f"unknown architecture {model!r}; {did_you_mean(name, known_models())}"])

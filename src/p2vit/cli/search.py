@@ -50,10 +50,11 @@ def run_search(
     output: Path,
     *,
     budget: str,
+    hardware: str | None = None,
     widths: str = "4,8",
     method: str = "p2vit",
     calib_images: int = 96,
-    held_out: int = 16,
+    held_out: int = 32,
     measure: str = "direct",
     coarse: bool = True,
     fine: bool = True,
@@ -74,7 +75,8 @@ def run_search(
         model: As users type it.
         data: A folder or a benchmark's name; only photos that may be calibrated on are used.
         output: The program's folder; the log of candidates is ``OUTPUT.search.jsonl``.
-        budget: ``average-bits=6``, ``bytes=16M`` or ``bitops=300G``.
+        budget: ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
+        hardware: Machine that the last two are modelled on; ``paper`` if None.
         widths: That a layer may have.
         method: A name in ``METHODS``.
         calib_images: Photos to calibrate on.
@@ -103,22 +105,24 @@ def run_search(
     chosen = parse_widths(widths)
     check_place(output, overwrite)
     loaded = load(model, arch, None, seed)
+    from p2vit.cli.budget import read_budget
     from p2vit.program.format import program_sha256, save
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
-    from p2vit.quant.search.cost import parse_budget
     from p2vit.quant.search.fine import Evolution
     from p2vit.quant.search.layers import searchable
     from p2vit.quant.search.run import SearchConfig, prepare, search
     from p2vit.report.card import CARD_FILE, model_card
 
-    layers = searchable(loaded.config)
-    limit = parse_budget(budget, layers)
-    # Before any photo is read: an impossible budget is known at once.
-    check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
     config = replace(named(method), weight_bits=chosen[-1])
     config.check_integer()
+    layers = searchable(loaded.config)
+    limit = read_budget(
+        budget, layers, chosen, loaded.config, hardware, log2_softmax=config.softmax == "log2"
+    )
+    # Before any photo is read: an impossible budget is known at once.
+    check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
     photos = draw(data, loaded, calib_images + held_out, seed, strict)
     if len(photos) < calib_images + held_out:
         held_out = max(1, len(photos) * held_out // (calib_images + held_out))
@@ -151,7 +155,8 @@ def run_search(
     write_text(output / CARD_FILE, model_card(result.program))
     report = {
         "bits_per_layer": found.bits_per_layer,
-        "budget": {"name": limit.name, "limit": limit.limit},
+        "budget": {"name": limit.name, "limit": limit.limit}
+        | ({"hardware": hardware or "paper"} if limit.whole else {}),
         "cost": found.cost,
         "sqnr_db": prepared.scorer.sqnr(result.program, threads),
         "searched_sqnr_db": found.sqnr_db,
@@ -192,9 +197,10 @@ def describe(result: dict[str, Any]) -> str:
         counts[width] = counts.get(width, 0) + 1
     mix = ", ".join(f"{counts[width]} layers at {width} bits" for width in sorted(counts))
     budget = result["budget"]
+    modelled = f", modelled on the machine '{budget['hardware']}'" if "hardware" in budget else ""
     return (
         f"{result['file']}: {mix}\n"
-        f"  {budget['name']} {result['cost']:.6g} of {budget['limit']:.6g}\n"
+        f"  {budget['name']} {result['cost']:.6g} of {budget['limit']:.6g}{modelled}\n"
         f"  feature SQNR on held-out calibration photos {result['sqnr_db']:.2f} dB (searched "
         f"{result['searched_sqnr_db']:.2f} dB, {result['candidates']} candidates)\n"
         f"  every candidate: {result['log']}"
@@ -206,7 +212,14 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
 )
-@click.option("--budget", required=True, help="average-bits=6, bytes=16M or bitops=300G.")
+@click.option(
+    "--budget",
+    required=True,
+    help="average-bits=6, bytes=16M, bitops=300G; or latency-ms=8, energy-mj=2, modelled on --hw.",
+)
+@click.option(
+    "--hw", "hardware", help="Accelerator for latency-ms and energy-mj, as in simulate. Default: paper."
+)
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program."
 )
@@ -216,7 +229,7 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option(
     "--held-out",
-    default=16,
+    default=32,
     show_default=True,
     type=click.IntRange(1),
     help="Further calibration photos, to score candidates on.",

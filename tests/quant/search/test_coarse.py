@@ -1,9 +1,10 @@
+import ctypes
 from itertools import product
 
 import numpy as np
 import pytest
 
-from p2vit.quant.search.coarse import front, harm, solve
+from p2vit.quant.search.coarse import front, harm, solve, solver_output_aside
 from p2vit.quant.search.cost import Budget, BudgetError, TableCost
 
 
@@ -47,3 +48,12 @@ def test_an_infeasible_budget_names_the_gap():
     assert caught.value.smallest == least
     assert caught.value.gap == 1
     solve(sensitivity, Budget("table", cost, caught.value.smallest))
+
+
+def test_what_the_solver_prints_stays_off_standard_output(capfd):
+    with solver_output_aside():
+        ctypes.CDLL(None).puts(b"a line of the solver")
+    print("{}")
+    said = capfd.readouterr()
+    assert said.out == "{}\n"
+    assert "a line of the solver" in said.err

@@ -93,3 +93,23 @@ def test_few_photos_are_shared_and_one_is_not_enough(tmp_path):
 def test_a_method_without_an_integer_program_is_refused_at_once(tmp_path):
     with pytest.raises(P2vitError, match="have no integer program"):
         run_search("digits", "digits", tmp_path / "p", budget="average-bits=6", method="paper", **SMALL)
+
+
+def test_a_budget_of_an_accelerator(tmp_path):
+    command = [
+        "digits",
+        "--data",
+        "digits",
+        "--budget",
+        "energy-mj=0.006",
+        "--hw",
+        "edge",
+        "--json",
+        *OPTIONS,
+    ]
+    result = CliRunner().invoke(search, [*command, "-o", str(tmp_path / "p")])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["budget"] == {"name": "energy-mj", "limit": 0.006, "hardware": "edge"}
+    assert report["cost"] <= 0.006
+    assert set(report["bits_per_layer"].values()) == {4, 8}

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from p2vit.quant.search.cost import BudgetError, parse_budget
-from p2vit.quant.search.fine import Evolution, Space, evolve, mutated
+from p2vit.quant.search.fine import Evolution, evolve
 from p2vit.quant.search.journal import Journal
 from p2vit.quant.search.layers import searchable
+from p2vit.quant.search.space import Space
 from tiny import config
 
 LAYERS = searchable(config())
@@ -23,22 +24,10 @@ def run(seed=0, starts=(), **changes):
     return best, journal
 
 
-def test_repair_fits_the_budget_and_fills_it():
-    random = np.random.default_rng(0)
-    prices = [
-        SPACE.budget.price.cost(layer.name, 8) - SPACE.budget.price.cost(layer.name, 4) for layer in LAYERS
-    ]
-    for _ in range(50):
-        genome = SPACE.repaired(tuple(int(w) for w in random.choice((4, 8), len(LAYERS))), random)
-        room = SPACE.budget.limit - SPACE.cost(genome)
-        assert room >= -1e-9
-        assert all(width == 8 or price > room - 1e-9 for width, price in zip(genome, prices, strict=True))
-
-
 def test_every_candidate_is_within_the_budget_and_logged_once():
     _, journal = run()
     assert all(SPACE.budget.holds(SPACE.bits(genome)) for genome in journal.scores)
-    assert len(journal.scores) <= 25 + 8 * 20
+    assert len(journal.scores) <= 25 + 8 * 30
 
 
 def test_it_is_deterministic_by_seed():
@@ -63,8 +52,16 @@ def test_a_start_over_the_budget_is_repaired():
 def test_progress_is_told_after_each_candidate():
     calls = []
     evolve(SPACE, [], scores, Journal(None, {}), Evolution(generations=1), lambda *call: calls.append(call))
-    assert calls[-1] == ("search", 45, 45) or calls[-1][1] < 45
+    assert calls[-1] == ("search", 55, 55) or calls[-1][1] < 55
     assert [call[1] for call in calls] == list(range(1, len(calls) + 1))
+
+
+def test_what_the_scores_say_guides_it():
+    # Six layers of twelve are worth their 8 bits: those with the largest gains, which evolution alone seldom finds.
+    few = {"population": 8, "generations": 2, "crossovers": 4, "mutations": 4}
+    guided = [scores([run(seed, **few, fitted=4)[0]])[0] for seed in range(5)]
+    alone = [scores([run(seed, **few, fitted=0)[0]])[0] for seed in range(5)]
+    assert np.mean(guided) > np.mean(alone)
 
 
 def test_an_infeasible_budget_is_refused():
@@ -76,13 +73,3 @@ def test_an_infeasible_budget_is_refused():
             Journal(None, {}),
             Evolution(),
         )
-
-
-def test_mutation_changes_few_genes():
-    random = np.random.default_rng(0)
-    genome = (4,) * len(LAYERS)
-    changes = [
-        sum(a != b for a, b in zip(genome, mutated(genome, SPACE, 4.0, random), strict=True))
-        for _ in range(200)
-    ]
-    assert 1 < np.mean(changes) < 3  # about four are drawn anew, half of those come out the same

@@ -115,14 +115,19 @@ class Budget:
         name: What is counted, as people read it: ``average-bits``.
         price: Of one layer.
         limit: What the sum must not exceed.
+        whole: Exact cost of a whole assignment, where the layers' prices add up only nearly: what is fetched and
+            what is computed overlap in an accelerator.
     """
 
     name: str
     price: LayerCost
     limit: float
+    whole: Callable[[Bits], float] | None = None
 
     def total(self, bits: Bits) -> float:
         """Cost of a whole assignment."""
+        if self.whole is not None:
+            return self.whole(bits)
         return sum(self.price.cost(name, width) for name, width in bits.items())
 
     def holds(self, bits: Bits) -> bool:
@@ -161,18 +166,33 @@ def parse_budget(text: str, layers: tuple[Layer, ...]) -> Budget:
     """Read ``average-bits=6``, ``bytes=16M`` or ``bitops=300G``.
 
     Args:
-        text: What the user typed; k, M, G and T are powers of a thousand.
+        text: What the user typed.
         layers: All that are searched.
 
     Raises:
         P2vitError: it is not understood; says what is allowed.
     """
+    name, limit = parse_limit(text, tuple(COSTS))
+    return Budget(name, COSTS[name](layers), limit)
+
+
+def parse_limit(text: str, names: Sequence[str]) -> tuple[str, float]:
+    """Read ``NAME=NUMBER``.
+
+    Args:
+        text: What the user typed; k, M, G and T are powers of a thousand.
+        names: That are allowed.
+
+    Raises:
+        P2vitError: it is not understood; says what is allowed.
+    """
     match = _BUDGET.fullmatch(text.strip())
-    if match and match[1].lower() in COSTS and match[2].count(".") < 2:
+    if match and match[1].lower() in names and match[2].count(".") < 2:
         limit = float(match[2]) * _UNITS[match[3].lower()]
         if limit > 0:
-            return Budget(match[1].lower(), COSTS[match[1].lower()](layers), limit)
+            return match[1].lower(), limit
+    near = did_you_mean(text.split("=")[0].strip().lower(), names)
     raise P2vitError(
-        f"--budget {text!r} is not understood. Allowed: {', '.join(f'{name}=NUMBER' for name in COSTS)}, with "
+        f"--budget {text!r} is not understood.{near} Allowed: {', '.join(f'{name}=NUMBER' for name in names)}, with "
         "a positive number that may end in k, M, G or T; e.g. average-bits=6, bytes=16M, bitops=300G"
     )

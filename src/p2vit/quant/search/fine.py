@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from p2vit.quant.pipeline import Progress, silent
 from p2vit.quant.search.coarse import check
-from p2vit.quant.search.cost import Budget
+from p2vit.quant.search.fitted import proposals
 from p2vit.quant.search.journal import Genome, Journal
-from p2vit.quant.search.layers import Layer
+from p2vit.quant.search.space import Space, mutated
 
 #: Draws before a generation is taken to be exhausted.
 PATIENCE = 50
@@ -25,6 +24,7 @@ class Evolution:
         generations: Rounds.
         crossovers: Children of two parents, per generation.
         mutations: Children of one parent, per generation.
+        fitted: Children that linear models of all scores so far propose, per generation (not the paper's).
         rate: Probability that a gene mutates, relative to the number of layers: so many change on average.
         seed: The same seed gives the same search.
     """
@@ -33,78 +33,9 @@ class Evolution:
     generations: int = 8
     crossovers: int = 10
     mutations: int = 10
+    fitted: int = 10
     rate: float = 4.0
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Space:
-    """Assignments within a budget.
-
-    Attributes:
-        layers: All that are searched.
-        widths: Ascending.
-        budget: With a price for each.
-    """
-
-    layers: tuple[Layer, ...]
-    widths: tuple[int, ...]
-    budget: Budget
-
-    @cached_property
-    def _prices(self) -> list[list[float]]:
-        """Of each layer at each width."""
-        return [[self.budget.price.cost(layer.name, width) for width in self.widths] for layer in self.layers]
-
-    def bits(self, genome: Genome) -> dict[str, int]:
-        """The genome as names and widths."""
-        return {layer.name: width for layer, width in zip(self.layers, genome, strict=True)}
-
-    def genome(self, bits: dict[str, int]) -> Genome:
-        """Widths in the order of the layers."""
-        return tuple(bits[layer.name] for layer in self.layers)
-
-    def cost(self, genome: Genome) -> float:
-        """Of a whole genome."""
-        return self.budget.total(self.bits(genome))
-
-    def holds(self, genome: Genome) -> bool:
-        """Whether it is within the budget."""
-        return self.budget.holds(self.bits(genome))
-
-    def repaired(self, genome: Genome, random: np.random.Generator) -> Genome:
-        """Brought within the budget, and up to it: widths are lowered, then raised, at random layers.
-
-        Lowering goes by what a layer costs, so it always ends within a feasible budget.
-        """
-        genes, count = list(genome), len(self.layers)
-        prices = self._prices
-        levels = [self.widths.index(width) for width in genes]
-        total = sum(row[level] for row, level in zip(prices, levels, strict=True))
-        limit = self.budget.limit * (1 + 1e-12)
-        while total > limit:
-            cheaper = [
-                (index, level)
-                for index, row in enumerate(prices)
-                for level in range(len(row))
-                if row[level] < row[levels[index]]
-            ]
-            index, level = cheaper[int(random.integers(len(cheaper)))]
-            total += prices[index][level] - prices[index][levels[index]]
-            levels[index] = level
-        for index in random.permutation(count):
-            for level in range(len(self.widths) - 1, levels[index], -1):
-                more = prices[index][level] - prices[index][levels[index]]
-                if total + more <= limit:
-                    total, levels[index] = total + more, level
-                    break
-        return tuple(self.widths[level] for level in levels)
-
-    def random(self, random: np.random.Generator) -> Genome:
-        """A random assignment that fills the budget."""
-        return self.repaired(
-            tuple(int(width) for width in random.choice(self.widths, len(self.layers))), random
-        )
 
 
 def evolve(
@@ -135,8 +66,11 @@ def evolve(
         BudgetError: nothing fits the budget.
     """
     check({layer.name: dict.fromkeys(space.widths, 0.0) for layer in space.layers}, space.budget)
-    expected = settings.population + settings.generations * (settings.crossovers + settings.mutations)
+    expected = settings.population + settings.generations * (
+        settings.crossovers + settings.mutations + settings.fitted
+    )
     ranked: list[Genome] = []
+    known: dict[Genome, float] = {}
     seen: set[Genome] = set()
     done = 0
 
@@ -147,6 +81,7 @@ def evolve(
         for genome in candidates:
             if genome not in journal.scores:
                 journal.add(genome, next(scores), generation, space.cost(genome))
+            known[genome] = journal.scores[genome]
             done += 1
             progress("search", done, expected)
         ranked.extend(candidates)
@@ -191,16 +126,11 @@ def evolve(
         def mutant(random: np.random.Generator = random) -> Genome:
             return space.repaired(mutated(parent(), space, settings.rate, random), random)
 
-        children = _draw(settings.crossovers, child, seen) + _draw(settings.mutations, mutant, seen)
+        # Of what was scored before this generation: the journal of a search that was killed knows more.
+        children = _distinct(proposals(space, known, settings.fitted, random), seen)
+        children += _draw(settings.crossovers, child, seen) + _draw(settings.mutations, mutant, seen)
         run(children, generation)
     return ranked[0]
-
-
-def mutated(genome: Genome, space: Space, rate: float, random: np.random.Generator) -> Genome:
-    """A copy in which about ``rate`` genes have another width."""
-    change = random.random(len(genome)) < rate / len(genome)
-    drawn = random.choice(space.widths, len(genome))
-    return tuple(int(new) if flip else old for old, new, flip in zip(genome, drawn, change, strict=True))
 
 
 def _distinct(genomes: list[Genome], seen: set[Genome]) -> list[Genome]:

@@ -19,11 +19,12 @@ from p2vit.quant.search.coarse import Sensitivity, check, solve
 from p2vit.quant.search.cost import Bits, Budget
 from p2vit.quant.search.direct import direct_sensitivity
 from p2vit.quant.search.fanout import fan_out
-from p2vit.quant.search.fine import Evolution, Space, evolve
+from p2vit.quant.search.fine import Evolution, evolve
 from p2vit.quant.search.hessian import hessian_sensitivity, hessian_traces
 from p2vit.quant.search.journal import Genome, Journal
 from p2vit.quant.search.library import Library, build_library
 from p2vit.quant.search.score import Scorer
+from p2vit.quant.search.space import Space
 
 Measure = Literal["direct", "hessian"]
 #: Photos and sign vectors of the Hessian's traces; the estimate's spread is then a few percent.
