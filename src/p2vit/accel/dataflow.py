@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from p2vit.accel.costs import Cost, cost_of
+from p2vit.accel.load_store.section import load_store_section
+from p2vit.accel.load_store.units import Unit
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, plan_memory
 from p2vit.accel.workload import Operation, Workload
@@ -78,8 +80,9 @@ class Section:
         operations: Program order.
         costs: Demands of each operation.
         memory: How it uses memory.
-        parts: In the order of issue of their first tiles.
+        parts: In the order of issue of their first tiles; none on a load–store machine.
         phases: Number of phases.
+        units: Of a load–store machine, in program order.
     """
 
     operations: tuple[Operation, ...]
@@ -87,6 +90,7 @@ class Section:
     memory: MemoryPlan
     parts: tuple[Part, ...]
     phases: int
+    units: tuple[Unit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,18 +126,31 @@ def schedule(machine: Machine, workload: Workload) -> Schedule:
             workload.constant_bytes if first else 0,
             operations[-1].output_bytes if last else 0,
         )
-        key = (ends, *(_shape(op) for op in operations))
-        if key not in known:
+        key: tuple[object, ...] = (ends, *(_shape(op) for op in operations))
+        if machine.organisation == "load_store":
+            before = None if first else pieces[index - 1][-1]
+            first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
+            key = (*key, before and (before.rows, before.cols), first_norm)
+            if key not in known:
+                known[key] = _as_units(machine, operations, before, first_norm)
+        elif key not in known:
             known[key] = lay_out(machine, operations, ends)
         sections.append(known[key])
     return Schedule(tuple(sections), tuple(pieces))
+
+
+def _as_units(
+    machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
+) -> Section:
+    units, costs, memory = load_store_section(machine, operations, before, first_norm)
+    return Section(tuple(operations), costs, memory, (), len(operations), units)
 
 
 def _shape(op: Operation) -> tuple[object, ...]:
     """All that matters for cost: everything but the name and the block."""
     return (
         op.kind, op.part, op.rows, op.cols, op.inner, op.instances, op.heads,
-        op.input_bits, op.weight_bits, op.output_bits, op.log2_codes,
+        op.input_bits, op.weight_bits, op.output_bits, op.log2_codes, op.tables,
     )  # fmt: skip
 
 

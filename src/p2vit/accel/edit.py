@@ -26,10 +26,10 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
     problems = []
     for path, value in changes.items():
         *outer, last = path.split(".")
-        node = data
+        node: Any = data
         for step in outer:
-            node = node.get(step, {}) if isinstance(node, dict) else {}
-        if last not in node:
+            node = node.get(step) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
             problems.append(f"{path}: no such key; {did_you_mean(path, _paths(machine.model_dump()))}")
         else:
             node[last] = value
@@ -42,6 +42,8 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
             f"changes to {machine.name}",
             [
                 f"{'.'.join(str(s) for s in item['loc'])}: {item['msg']}, not {item['input']!r}"
+                if item["loc"]
+                else str(item["ctx"]["error"])
                 for item in error.errors()
             ],
         ) from None

@@ -17,6 +17,7 @@ from collections import defaultdict
 
 from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, REQUANT
 from p2vit.accel.dataflow import Schedule
+from p2vit.accel.load_store.events import simulate_units
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.streams import Stream, streams_of
@@ -38,6 +39,8 @@ def simulate_events(machine: Machine, plan: Schedule) -> Timing:
     Raises:
         RuntimeError: if the schedule deadlocks, which is a defect of the dataflow, never of the input.
     """
+    if machine.organisation == "load_store":
+        return simulate_units(machine, plan)
     run = _Run(machine, plan)
     run.go()
     return run.timing()

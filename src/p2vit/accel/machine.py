@@ -7,7 +7,7 @@ of as many tokens as there are lines therefore takes ceil(inner / lanes_per_line
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1, le=65536, strict=True)]
 Depth = Annotated[int, Field(ge=1, le=256, strict=True)]
@@ -136,6 +136,51 @@ class Dram(_Described):
     )
 
 
+class LoadStore(_Described):
+    """What a load–store machine has besides its chunks.
+
+    Four engines take their work in order: load, array (MACs and shifters), vector (LayerNorm, softmax, GELU,
+    elementwise) and store. Tensors pass through the external memory between operations, a word of ``lines``
+    bytes per cycle and direction. A slot of the weight buffer is its size over ``slots``.
+    """
+
+    slots: Annotated[int, Field(ge=2, le=8)] = Field(
+        2, description="Slots of every buffer: one is worked on while others are filled or stored."
+    )
+    row_terms: Count = Field(
+        description="Longest row that a line holds: inputs of a linear, keys of attention."
+    )
+    columns_per_run: Count = Field(
+        description="Columns of one run of the array: depth of its output buffer and of its column parameters."
+    )
+    vector_columns: Count = Field(
+        description="Columns of one run of the vector engine: channels of a LayerNorm, keys of a softmax and its "
+        "row sum."
+    )
+    tables: Annotated[int, Field(ge=1, le=256)] = Field(description="GELU tables held at once.")
+    table_columns: Count = Field(
+        64, description="Columns that end a tile of a linear, so that tables can follow tile by tile."
+    )
+    shifters: bool = Field(
+        True, description="Whether a lane of the array has a shifter beside its multiplier, for log2 codes."
+    )
+    run_cycles: Annotated[int, Field(ge=0, le=256)] = Field(
+        1, description="Cycles of an engine between two runs, besides fill and drain."
+    )
+    reciprocal_cycles: Annotated[int, Field(ge=0, le=256)] = Field(
+        description="Cycles before the columns of an attention × V run: the reciprocal of every row sum."
+    )
+    norm_table_words: Annotated[int, Field(ge=0, le=65536)] = Field(
+        0, description="Words of the table of reciprocal roots, loaded once."
+    )
+    queue_depth: Annotated[int, Field(ge=1, le=256)] = Field(
+        8, description="Actions that wait in front of each engine."
+    )
+    loads_in_flight: Annotated[int, Field(ge=1, le=256)] = Field(
+        8, description="Loads whose answers may be outstanding."
+    )
+
+
 class Pipelining(_Described):
     """What overlaps."""
 
@@ -160,9 +205,10 @@ class Machine(_Described):
     assumed: tuple[str, ...] = Field(
         (), description="What nobody published and this description chose, with the reason."
     )
-    organisation: Literal["chunks", "single_engine"] = Field(
+    organisation: Literal["chunks", "single_engine", "load_store"] = Field(
         "chunks",
-        description="Own chunks side by side, or one reconfigurable engine: one thing at a time.",
+        description="Own chunks side by side; or one reconfigurable engine: one thing at a time; or load, array, "
+        "vector and store engines with tensors in external memory between operations.",
     )
     reconfiguration_cycles: Annotated[int, Field(ge=0, le=100000)] = Field(
         0, description="Cycles that a single engine takes to turn from one operation to the next."
@@ -172,7 +218,16 @@ class Machine(_Described):
     chunks: Chunks
     buffers: Buffers
     dram: Dram
+    load_store: LoadStore | None = Field(None, description="Of a load_store organisation, and of no other.")
     pipelining: Pipelining = Pipelining(inter_layer=True, intra_layer=True)
+
+    @model_validator(mode="after")
+    def _engines_are_described(self) -> "Machine":
+        if (self.organisation == "load_store") != (self.load_store is not None):
+            raise ValueError(
+                "the key load_store describes the engines of organisation load_store: give both or neither"
+            )
+        return self
 
     @property
     def dram_bytes_per_cycle(self) -> float:

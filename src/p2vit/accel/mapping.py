@@ -49,7 +49,8 @@ def map_workload(machine: Machine, workload: Workload) -> Mapping:
     """
     lines = machine.chunks.mac_array.lines
     best = _mapped(machine, workload)
-    fewer = lines // 2
+    # The lines of a load–store machine share the words of its memory: all of them are used.
+    fewer = lines // 2 if machine.organisation != "load_store" else 0
     while fewer:
         # Nothing is faster than its own MACs: that bound spares nearly every further attempt.
         if best.timing and _mac_cycles(machine, best.plan, fewer) >= best.timing.cycles:

@@ -49,6 +49,7 @@ class Operation:
         weight_bits: Bits of one stored weight; 0 where both operands are activations.
         output_bits: Bits of one number written.
         log2_codes: Softmax codes are exponents, so that attention × V is shift and add.
+        tables: Tables of a lookup, each for an even share of its columns.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Operation:
     weight_bits: int = 0
     output_bits: int = 8
     log2_codes: bool = False
+    tables: int = 1
 
     def __post_init__(self) -> None:
         """Check what every model below relies on.

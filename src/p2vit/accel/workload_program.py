@@ -2,7 +2,7 @@
 
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.workload import Kind, Operation, Part, Workload
-from p2vit.numerics import AttentionValues, Linear, ScoreBias, Scores, SumTokens
+from p2vit.numerics import AttentionValues, Linear, Lookup, ScoreBias, Scores, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
 
 # Operators of the integer program and what they cost like. Patchify and SelectToken only move rows.
@@ -103,6 +103,7 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
         weight_bits=weight_bits,
         output_bits=output.bits,
         log2_codes=log2_codes,
+        tables=len(operator.table) if isinstance(operator, Lookup) and operator.table.ndim == 2 else 1,
     )
 
 

@@ -8,6 +8,7 @@ from p2vit.accel.workload import ACCUMULATOR_BITS, Operation, Part, Workload
 from p2vit.models.config import ViTConfig
 
 RESIDUAL_BITS = 16
+TABLE_COLUMNS = 64  # hidden channels that share a GELU table, where that divides their number
 
 
 @dataclass(frozen=True)
@@ -144,16 +145,21 @@ def attention(prefix: str, block: int, shape: AttentionShape, precision: Precisi
     return operations
 
 
+def tables(hidden: int) -> int:
+    """GELU tables of an MLP as quantization makes them by default."""
+    return hidden // TABLE_COLUMNS if hidden % TABLE_COLUMNS == 0 else 1
+
+
 def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Precision) -> list[Operation]:
     """Second half of a block: LayerNorm, FC1, GELU table, FC2, add."""
 
-    def op(name: str, kind: str, cols: int, inner: int = 0, **bits: int) -> Operation:
-        return Operation(prefix + name, kind, "mlp", block, rows, cols, inner, **bits)  # type: ignore[arg-type]
+    def op(name: str, kind: str, cols: int, inner: int = 0, **more: int) -> Operation:
+        return Operation(prefix + name, kind, "mlp", block, rows, cols, inner, **more)  # type: ignore[arg-type]
 
     return [
         op("norm2", "layernorm", dim, input_bits=RESIDUAL_BITS),
         op("mlp.fc1", "linear", hidden, dim, weight_bits=precision.of(prefix + "mlp.fc1")),
-        op("mlp.gelu", "lookup", hidden),
+        op("mlp.gelu", "lookup", hidden, tables=tables(hidden)),
         op(
             "mlp.fc2",
             "linear",
@@ -231,7 +237,7 @@ def pooling_head(config: ViTConfig, precision: Precision) -> list[Operation]:
         linear("pool.proj", 1, dim, dim, RESIDUAL_BITS),
         op("pool.norm", "layernorm", 1, dim, input_bits=RESIDUAL_BITS),
         linear("pool.fc1", 1, hidden, dim),
-        op("pool.gelu", "lookup", 1, hidden),
+        op("pool.gelu", "lookup", 1, hidden, tables=tables(hidden)),
         linear("pool.fc2", 1, dim, hidden, RESIDUAL_BITS),
         op("pool.add", "add", 1, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS),
     ]

@@ -82,6 +82,8 @@ def _problem(data: Any, model: type[BaseModel], error: dict[str, Any]) -> str:
         return f"{where}: unknown key; {did_you_mean(str(location[-1]), _fields_at(model, location[:-1]))}"
     if error["type"] == "missing":
         return f"{where}: missing; it must be given"
+    if not location:  # what keys say together
+        return str(error["ctx"]["error"])
     return f"{where}: {error['msg']}, not {error['input']!r}"
 
 
@@ -108,4 +110,7 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
         elif isinstance(current, type) and issubclass(current, BaseModel):
             field = current.model_fields.get(step)
             current = field.annotation if field else None
+            # A key that may be missing: `Thing | None`.
+            if type(None) in get_args(current):
+                current = next(kind for kind in get_args(current) if kind is not type(None))
     return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []

@@ -42,7 +42,7 @@ def run_simulate(
         model: Architecture name.
         hardware: Shipped description or path of a YAML file.
         method: ``closed_form`` or ``events``; a trace or a report needs tiles, so they run ``events``. ``descriptors``:
-            the exact cycles of the RTL, for a program's folder and the machine ``rtl``.
+            the exact cycles of the RTL, for a program's folder and a machine that exists as RTL.
         weight_bits: 8 or 4.
         attention: ``log2`` codes on the shifters, or ``uniform8`` codes on the MACs.
         inter_layer: Overrides the description.
@@ -100,7 +100,9 @@ def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> C
             model, ["--method descriptors needs a program: the folder that p2vit quantize wrote"]
         )
     if hardware not in MACHINES:
-        raise AccelError(hardware, ["--method descriptors is for machines that exist as RTL: --hw rtl"])
+        raise AccelError(
+            hardware, [f"--method descriptors is for machines that exist as RTL: --hw {', '.join(MACHINES)}"]
+        )
     if any(switch is not None for switch in pipelining):
         raise AccelError(
             "pipelining", ["the RTL's cannot be switched; leave the option out with --method descriptors"]
@@ -139,7 +141,7 @@ def _answer(run: Run) -> dict[str, Any]:
     type=click.Choice(["closed_form", "events", "descriptors"]),
     default="closed_form",
     show_default=True,
-    help="descriptors: the generated RTL's own cycles, for a program and --hw rtl.",
+    help="descriptors: the generated RTL's own cycles, for a program and --hw rtl, rtl-wide or rtl-small.",
 )
 @click.option(
     "--weight-bits", type=click.Choice(["4", "8"]), default="8", show_default=True, help="Of every linear."

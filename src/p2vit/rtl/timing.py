@@ -1,17 +1,17 @@
 """When every descriptor of a stream starts and ends: an exact model of the accelerator's timing.
 
-It knows no values, only descriptors: each engine takes its queue in order, and every rule by which one waits for
-another is a maximum over earlier events. All of them are earlier in program order, so one walk over the stream gives
-every cycle. It holds for a memory that refuses nothing and answers after a fixed time; then it is equal to
-the RTL, cycle by cycle (``tests/rtl/test_timing.py``). What a stall of the memory costs, only the RTL says.
+It knows no values, only descriptors: how long each lasts, which buffers it takes and releases. How engines wait for
+each other is in `p2vit.accel.load_store.walk`, which the chunk model shares. It holds for a memory that refuses
+nothing and answers after a fixed time; then it is equal to the RTL, cycle by cycle (``tests/rtl/test_timing.py``).
+What a stall of the memory costs, only the RTL says.
 """
 
-from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from p2vit.accel.load_store.walk import Engine, Walk
 from p2vit.numerics.rounding import IntArray
 from p2vit.rtl.top.descriptor import Descriptor, Dest, Kind, Mode, Source, VectorOp
 from p2vit.rtl.top.machine import (
@@ -27,9 +27,6 @@ from p2vit.rtl.top.machine import (
     VECTOR_DRAIN,
     RtlMachine,
 )
-
-#: From the last read of an output buffer to the count of done stores: buffer, queue, memory, counter.
-STORE_LATENCY = 3
 
 
 @dataclass(frozen=True)
@@ -88,91 +85,7 @@ def load_words(descriptor: Descriptor) -> int:
     return descriptor["inner"] * descriptor["outer"] * each
 
 
-class _Slots:
-    """Buffer slots: when one is free again, when one is full."""
-
-    def __init__(self, slots: int) -> None:
-        self.free: deque[int] = deque([0] * slots)
-        self.full: deque[int] = deque()
-
-
-class _Walk:
-    def __init__(self, machine: RtlMachine, latency: int) -> None:
-        self.machine, self.latency = machine, latency
-        self.slots = {dest: _Slots(1 if dest == Dest.TABLE else SLOTS) for dest in Dest}
-        self.outputs = {source: _Slots(SLOTS) for source in Source}
-        self.pops: dict[Kind, deque[int]] = defaultdict(lambda: deque(maxlen=QUEUE_DEPTH))
-        self.flights: deque[int] = deque(maxlen=IN_FLIGHT)
-        self.idle = dict.fromkeys(Kind, 0)
-        self.stores: list[int] = []
-        self.dispatched = 0
-        self.reason = ""
-
-    def visible(self, queue: Kind) -> int:
-        """Dispatch the next descriptor; returns the cycle at which its engine sees it."""
-        pops = self.pops[queue]
-        room = pops[0] + 1 if len(pops) == QUEUE_DEPTH else 0
-        self.dispatched = max(self.dispatched + 1, room)
-        return self.dispatched + 1
-
-    def load(self, d: Descriptor) -> tuple[int, int]:
-        start = max(self.visible(Kind.LOAD), self.idle[Kind.LOAD])
-        if d["after"]:
-            start = max(start, self.stores[d["after"] - 1])
-        dest = Dest(d["dest"])
-        slot = Dest.ROWS if dest == Dest.LINE_PARAMETERS else dest
-        if d["open"]:
-            start = max(start, self.slots[slot].free.popleft())
-        if len(self.flights) == IN_FLIGHT:
-            start = max(start, self.flights[0] + 1)
-        if d["gather"] and self.flights:
-            start = max(start, self.flights[-1] + 1)
-        words = load_words(d)
-        self.idle[Kind.LOAD] = start + words + 1
-        end = start + words + self.latency + 1
-        self.flights.append(end)
-        if d["close"]:
-            self.slots[slot].full.append(end + 1)
-        self.pops[Kind.LOAD].append(start)
-        return start, end
-
-    def run(
-        self, d: Descriptor, kind: Kind, takes: dict[str, Dest], releases: dict[str, Dest]
-    ) -> tuple[int, int]:
-        """A run of the array or of the vector chunk: it waits for what it takes and for room to put its results."""
-        start, self.reason = self.idle[kind], ""
-        if (seen := self.visible(kind)) > start:
-            start, self.reason = seen, "descriptors: not there yet"
-        for name, dest in takes.items():
-            if d[name] and (full := self.slots[dest].full.popleft()) > start:
-                start, self.reason = full, f"load: {dest.name.lower().replace('_', ' ')} not there yet"
-        emits = kind == Kind.ARRAY or d["emit"]
-        output = self.outputs[Source.ARRAY if kind == Kind.ARRAY else Source.VECTOR]
-        if emits and (free := output.free.popleft()) > start:
-            start, self.reason = free, "store: output buffers full"
-        lasts = array_cycles(d) if kind == Kind.ARRAY else vector_cycles(d, self.machine.lines)
-        end = start + lasts
-        self.idle[kind] = end + 1
-        for name, dest in releases.items():
-            if d[name]:
-                self.slots[dest].free.append(end + 1)
-        if emits:
-            output.full.append(end + 1)
-        self.pops[kind].append(start)
-        return start, end
-
-    def store(self, d: Descriptor) -> tuple[int, int]:
-        output = self.outputs[Source(d["source"])]
-        start = max(self.visible(Kind.STORE), self.idle[Kind.STORE], output.full.popleft())
-        words = d["columns"] * d["planes"]
-        self.idle[Kind.STORE] = start + words + 1
-        done = start + words + STORE_LATENCY
-        self.stores.append(done)
-        output.free.append(done)
-        self.pops[Kind.STORE].append(start)
-        return start, done - 1
-
-
+#: Buffers that a run takes and releases, by the descriptor's fields.
 _ARRAY = (
     {"take_rows": Dest.ROWS, "take_weights": Dest.WEIGHTS, "take_parameters": Dest.COLUMN_PARAMETERS},
     {
@@ -185,6 +98,31 @@ _VECTOR = (
     {"take": Dest.VECTOR, "take_parameters": Dest.VECTOR_PARAMETERS},
     {"release": Dest.VECTOR, "release_parameters": Dest.VECTOR_PARAMETERS, "release_table": Dest.TABLE},
 )
+_BUFFERS = {dest: dest.name.lower() for dest in Dest} | {Dest.LINE_PARAMETERS: Dest.ROWS.name.lower()}
+_ENGINES: dict[int, Engine] = {Source.ARRAY: "array", Source.VECTOR: "vector"}
+
+
+def _load(walk: Walk, d: Descriptor, stores: Sequence[int]) -> tuple[int, int]:
+    return walk.load(
+        load_words(d),
+        _BUFFERS[Dest(d["dest"])],
+        opens=bool(d["open"]),
+        closes=bool(d["close"]),
+        gather=bool(d["gather"]),
+        after=stores[d["after"] - 1] if d["after"] else 0,
+    )
+
+
+def _run(walk: Walk, d: Descriptor, lines: int) -> tuple[int, int]:
+    array = d.kind == Kind.ARRAY
+    takes, releases = _ARRAY if array else _VECTOR
+    return walk.run(
+        "array" if array else "vector",
+        array_cycles(d) if array else vector_cycles(d, lines),
+        [_BUFFERS[dest] for name, dest in takes.items() if d[name]],
+        [_BUFFERS[dest] for name, dest in releases.items() if d[name]],
+        array or bool(d["emit"]),
+    )
 
 
 def rtl_timing(
@@ -197,22 +135,26 @@ def rtl_timing(
         machine: Which executes them.
         latency: Cycles from a read request to its answer; nothing is refused.
     """
-    walk = _Walk(machine, latency)
-    spans, cycles = [], 0
+    walk = Walk(slots=SLOTS, queue_depth=QUEUE_DEPTH, in_flight=IN_FLIGHT, latency=latency)
+    spans: list[Span] = []
+    stores: list[int] = []
+    cycles = 0
     for d in descriptors:
         match d.kind:
             case Kind.LOAD:
-                start, end = walk.load(d)
+                start, end = _load(walk, d, stores)
             case Kind.ARRAY | Kind.VECTOR:
-                start, end = walk.run(d, d.kind, *(_ARRAY if d.kind == Kind.ARRAY else _VECTOR))
+                start, end = _run(walk, d, machine.lines)
             case Kind.STORE:
-                start, end = walk.store(d)
+                start, done = walk.store(_ENGINES[d["source"]], d["columns"] * d["planes"])
+                stores.append(done)
+                end = done - 1
             case _:
-                start = max(walk.visible(Kind.LOAD), walk.idle[Kind.LOAD], walk.stores[d["after"] - 1])
-                end = cycles = start + 1
+                cycles = end = walk.end(stores[d["after"] - 1])
+                start = end - 1
         spans.append(Span(d, start, end, walk.reason if d.kind in (Kind.ARRAY, Kind.VECTOR) else ""))
     busy = sum(d["columns"] * d["chunks"] for d in descriptors if d.kind == Kind.ARRAY)
-    return RtlTiming(cycles, tuple(spans), np.array(walk.stores, np.int64), busy)
+    return RtlTiming(cycles, tuple(spans), np.array(stores, np.int64), busy)
 
 
 def cycles_per_node(stores: Sequence[str], store_cycles: IntArray) -> dict[str, int]:

@@ -10,8 +10,9 @@ compiler tries both, and program order, and keeps what the exact timing model fi
 from collections import defaultdict
 
 from p2vit.rtl.compile.emitter import Region, Unit
-from p2vit.rtl.top.descriptor import Descriptor, Kind, VectorOp
-from p2vit.rtl.top.machine import ARRAY_DRAIN, SLOTS, VECTOR_DRAIN
+from p2vit.rtl.timing import array_cycles, vector_cycles
+from p2vit.rtl.top.descriptor import Descriptor, Kind
+from p2vit.rtl.top.machine import SLOTS
 
 
 class Written:
@@ -106,12 +107,9 @@ def load_words(values: dict[str, int]) -> int:
 
 
 def duration(unit: Unit, lines: int) -> int:
-    """Estimated cycles of a run."""
-    run = unit.run
-    if unit.engine == Kind.ARRAY:
-        return run["columns"] * run["chunks"] + ARRAY_DRAIN
-    passes = {VectorOp.LAYERNORM: 3, VectorOp.SOFTMAX: 2}.get(VectorOp(run["op"]), 1)
-    return passes * (run["count"] + VECTOR_DRAIN) + (lines if passes == 3 else 0)
+    """Cycles of a run."""
+    run = Descriptor(unit.engine, unit.run)
+    return array_cycles(run) if unit.engine == Kind.ARRAY else vector_cycles(run, lines)
 
 
 def descriptors(units: list[Unit]) -> list[Descriptor]:

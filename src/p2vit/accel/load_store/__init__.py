@@ -1,0 +1,1 @@
+"""Load–store machines: load, array, vector and store engines, tensors in external memory between operations."""

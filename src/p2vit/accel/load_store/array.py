@@ -1,0 +1,162 @@
+"""Matrix products of a load–store machine as units of its array: linears, scores, attention × V."""
+
+from p2vit.accel.costs import REQUANT
+from p2vit.accel.gemm import folds
+from p2vit.accel.load_store.layers import LINE_PARAMETER_WORDS, Layers, words_each
+from p2vit.accel.load_store.units import Load, Region, Unit
+from p2vit.accel.machine import LoadStore, Machine
+from p2vit.accel.workload import Operation
+
+WEIGHT_PORT = "weight buffer: too few bytes per cycle"
+SLOW_REQUANT = f"{REQUANT}: slower than the array"
+EXPOSED_REQUANT = f"{REQUANT}: not hidden"
+
+
+class ArrayUnits:
+    """Emits the operations that the array runs.
+
+    Args:
+        layers: Where units go.
+    """
+
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+        self.machine, self.options, self.operations = layers.machine, layers.options, layers.operations
+        self.lines, self.lanes = layers.lines, layers.lanes
+        self.weight_rows = weight_rows(layers.machine, layers.options)
+
+    def tile(self, chunks: int, columns: int) -> int:
+        """Columns per run: whole column groups that fit the weight, the output and the parameter buffers."""
+        lines, most = self.lines, self.options.columns_per_run
+        whole = min(self.weight_rows // chunks * lines, most // lines * lines) or most
+        together = self.options.table_columns
+        if whole > together and together % lines == 0:
+            whole -= whole % together
+        return min(columns, whole)
+
+    def weight_words(self, op: Operation) -> int:
+        """Words of a group of columns of weights; two 4-bit weights share a byte."""
+        return folds(op.inner, 2) if op.weight_bits <= 4 else op.inner
+
+    def run(
+        self, index: int, columns: int, loads: list[Load], group: int, groups: range, writes: Region,
+        once: tuple[str, ...], reciprocal: bool = False,
+    ) -> None:  # fmt: skip
+        """One run of the array and its store; ``once`` buffers serve all groups."""
+        op, chunks = self.operations[index], self.machine.chunks
+        step = folds(op.inner, self.lanes)
+        slowed = []
+        port = self.machine.buffers.weight.bytes_per_cycle
+        read = folds(op.inner * (op.weight_bits or 8), 8)
+        if (starved := folds(read, port) - step) > 0:
+            slowed.append((WEIGHT_PORT, columns * starved))
+        if op.requantized:
+            lane = chunks.requantization
+            each = folds(self.lines * lane.initiation_interval_cycles, lane.lanes)
+            if not self.machine.pipelining.intra_layer:
+                after = max(0, lane.pipeline_depth_cycles - lane.initiation_interval_cycles)
+                slowed.append((EXPOSED_REQUANT, columns * (each + after)))
+            elif each > step:
+                slowed.append((SLOW_REQUANT, columns * (each - step)))
+        overhead = chunks.mac_array.pipeline_depth_cycles + (
+            self.options.reciprocal_cycles if reciprocal else 0
+        )
+        self.layers.units.append(
+            Unit(
+                index, "array", tuple(loads), columns * step, tuple(slowed), overhead,
+                ("rows", *(once if group == groups[0] else ())),
+                ("rows", *(once if group == groups[-1] else ())),
+                columns * words_each(op), writes,
+            )
+        )  # fmt: skip
+
+    def linear(self, index: int) -> None:
+        """Rows stand still, the outputs are the columns."""
+        op = self.operations[index]
+        words = self.weight_words(op)
+        tile = self.layers.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
+        groups = self.layers.groups(index)
+        for first, columns in self.layers.tiles_of(index, op.cols, tile):
+            for group in groups:
+                loads = []
+                if group == groups[0]:
+                    loads = [
+                        Load(words * folds(columns, self.lines), "weights"),
+                        self.layers.column_parameters(columns),
+                    ]
+                loads.append(Load(op.inner, "rows", self.layers.rows(index, group)))
+                writes = Region(index, 0, group, first, first + columns)
+                self.run(index, columns, loads, group, groups, writes, ("weights", "column_parameters"))
+
+    def values(self, index: int) -> None:
+        """The layer's channels stand still, head by head; the tokens are the columns."""
+        op = self.operations[index]
+        heads = next(later.heads for later in self.operations[index:] if later.kind == "scores")
+        words, per_head = self.weight_words(op), folds(op.cols // heads, self.lines)
+        every = range(heads * per_head)
+        tile = self.tile(folds(op.inner, self.lanes), op.rows)
+        for first, columns in self.layers.tiles_of(index, op.rows, tile):
+            tokens = range(first // self.lines, folds(first + columns, self.lines))
+            for group in every:
+                loads = []
+                if group == every[0]:
+                    reads = tuple(region for token in tokens for region in self.layers.rows(index, token))
+                    loads = [Load(op.inner * len(tokens), "weights", reads)]
+                loads += self.rows_with_parameters(words, ())
+                head, inside = divmod(group, per_head)
+                writes = Region(index, head, inside, first, first + columns)
+                self.run(index, columns, loads, group, every, writes, ("weights",))
+
+    def scores(self, index: int) -> None:
+        """Queries stand still, keys are the columns; one product per head."""
+        op = self.operations[index]
+        depth, groups = op.inner, range(folds(op.rows, self.lines))
+        tile = self.tile(folds(depth, self.lanes), op.cols)
+        for head in range(op.heads):
+            part = (head * depth, head * depth + depth)
+            for first, columns in self.layers.tiles_of(index, op.cols, tile):
+                keys = range(first // self.lines, folds(first + columns, self.lines))
+                for group in groups:
+                    loads = []
+                    if group == groups[0]:
+                        reads = tuple(Region(index - 2, 0, key, *part) for key in keys)
+                        loads = [Load(depth * len(keys), "weights", reads)]
+                    loads.append(Load(depth, "rows", (Region(index - 3, 0, group, *part),)))
+                    writes = Region(index, head, group, first, first + columns)
+                    self.run(index, columns, loads, group, groups, writes, ("weights",))
+
+    def attention(self, index: int) -> None:
+        """Codes stand still with their row sums, the values' channels are the columns."""
+        op = self.operations[index]
+        keys, groups = op.inner, range(folds(op.rows, self.lines))
+        values = next(i for i in range(index, -1, -1) if self.operations[i].kind == "scores") - 1
+        tile = self.tile(folds(keys, self.lanes), op.cols)
+        for head in range(op.heads):
+            for first, columns in self.layers.tiles_of(index, op.cols, tile):
+                channels = range(first // self.lines, folds(first + columns, self.lines))
+                for group in groups:
+                    loads = []
+                    if group == groups[0]:
+                        reads = tuple(Region(values, head, channel) for channel in channels)
+                        loads = [
+                            Load(keys * len(channels), "weights", reads),
+                            self.layers.column_parameters(columns),
+                        ]
+                    loads += self.rows_with_parameters(keys, (Region(index - 1, head, group),))
+                    at = head * op.cols + first
+                    writes = Region(index, 0, group, at, at + columns)
+                    once = ("weights", "column_parameters")
+                    self.run(index, columns, loads, group, groups, writes, once, reciprocal=True)
+
+    def rows_with_parameters(self, words: int, reads: tuple[Region, ...]) -> list[Load]:
+        """Rows, and what belongs to each line: bias and shift, or the row sum."""
+        return [
+            Load(words, "rows", reads, closes=False),
+            Load(LINE_PARAMETER_WORDS, "rows", reads, opens=False),
+        ]
+
+
+def weight_rows(machine: Machine, options: LoadStore) -> int:
+    """Rows of ``lanes`` terms of one slot of one line's weight bank."""
+    array = machine.chunks.mac_array
+    return machine.buffers.weight.size_bytes // options.slots // array.macs_per_cycle

@@ -1,0 +1,311 @@
+"""Closed-form timing of a load–store machine: one sum over phases.
+
+A phase is one operation of the array with what flows beside it: LayerNorm in front, softmax, table or add
+behind. It lasts as long as its busiest engine or memory port. In front of a phase the array waits where its
+first run's loads are not hidden behind the runs before it, or where what it reads is not written yet.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from p2vit.accel.costs import CHUNKS, DRAM, MAC
+from p2vit.accel.dataflow import Schedule, Section
+from p2vit.accel.load_store.events import FILL
+from p2vit.accel.load_store.units import Unit
+from p2vit.accel.load_store.walk import STORE_LATENCY
+from p2vit.accel.machine import Machine
+from p2vit.accel.timing import PhaseTime, Timing
+
+LOAD_PORT, STORE_PORT = "load engine", "store engine"
+#: In front of a run, its loads are answered and the buffer is handed over; a load takes one cycle to begin.
+HAND_OVER = 2
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One unit of a chain in which each reads what the one before wrote.
+
+    Attributes:
+        ahead: Cycles of the load engine for what is there long before: weights, constants, the residual stream.
+        load: Cycles of the load engine from the first load on that reads what was just written.
+        run: Cycles of its engine.
+        store: Cycles from the end of its run until its results may be read.
+    """
+
+    ahead: float
+    load: float
+    run: int
+    store: float
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """Sums over the units of one operation.
+
+    Attributes:
+        index: Position in its section.
+        engine: Where it runs.
+        chunk: The chunk of that engine.
+        work: Cycles in which numbers go in.
+        slowed: Further cycles by reason.
+        fill: Cycles of filling and draining.
+        load: Cycles of the load engine.
+        words: Of these, cycles of the memory's port.
+        store: Cycles of the store engine.
+        runs: Number of runs.
+        first: Its first unit.
+        last: Its last unit.
+        later: Runs behind the one that completes its first rows.
+        reads: Operations that its first run reads.
+    """
+
+    index: int
+    engine: str
+    chunk: str
+    work: int
+    slowed: dict[str, int]
+    fill: int
+    load: float
+    words: float
+    store: float
+    runs: int
+    first: _Step
+    last: _Step
+    later: int
+    reads: frozenset[int]
+
+    @property
+    def occupied(self) -> int:
+        """Cycles of its engine."""
+        return self.work + self.fill + sum(self.slowed.values())
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """One operation of the array, or one of the vector engine that nothing runs beside.
+
+    Attributes:
+        leads: Operations of the vector engine in front of it.
+        core: Of the array; of the vector engine where the phase has no other.
+        follows: Operations of the vector engine behind it.
+    """
+
+    leads: tuple[_Operation, ...]
+    core: _Operation
+    follows: tuple[_Operation, ...]
+
+    @property
+    def operations(self) -> tuple[_Operation, ...]:
+        return (*self.leads, self.core, *self.follows)
+
+    def loads(self) -> dict[str, float]:
+        """Cycles of every engine and port from the core's first run on; what leads to it stands in front."""
+        sums: dict[str, float] = defaultdict(float)
+        for op in self.operations:
+            sums[f"{op.engine} engine"] += op.occupied
+            sums[LOAD_PORT] += op.load
+            sums[STORE_PORT] += op.store
+        for op in (*self.leads, self.core):
+            sums[LOAD_PORT] -= op.first.ahead + op.first.load
+        for op in self.leads:
+            sums[f"{op.engine} engine"] -= op.first.run
+        return sums
+
+
+def closed_form_of_units(machine: Machine, plan: Schedule) -> Timing:
+    """Cycles of a schedule.
+
+    Args:
+        machine: The load–store machine that the schedule was made for.
+        plan: A schedule without misfits.
+
+    Returns:
+        Timing with every phase.
+    """
+    known: dict[int, list[_Phase]] = {}
+    phases: list[PhaseTime] = []
+    busy: dict[str, float] = defaultdict(float)
+    stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
+    per_operation = []
+    latency = machine.dram_latency_cycles + HAND_OVER
+    total = 0.0
+    before: _Phase | None = None
+    for number, section in enumerate(plan.sections):
+        if id(section) not in known:
+            known[id(section)] = _phases(machine, section)
+        own = [0.0] * len(section.operations)
+        for place, phase in enumerate(known[id(section)]):
+            wait = _wait(machine, before, phase, place == 0)
+            loads = phase.loads()
+            limited_by = max(loads, key=lambda resource: loads[resource])
+            cycles = loads[limited_by]
+            phases.append(PhaseTime(number, place, cycles + wait, limited_by))
+            own[phase.core.index] += cycles + wait
+            total += cycles + wait
+            for op in phase.operations:
+                busy[op.chunk] += op.work
+                busy[DRAM] += op.words
+                stalls[op.chunk][FILL] += op.fill
+                for reason, slow in op.slowed.items():
+                    stalls[op.chunk][reason] += slow
+            if phase.core.engine == "array":
+                stalls[MAC]["load engine: first rows and weights"] += wait
+                over = cycles - loads["array engine"]
+                stalls[MAC][f"{limited_by}: slower than the array"] += over
+            before = phase
+        per_operation.append(own)
+    assert before is not None
+    whole = total + _chain([op.last for op in before.follows], latency, 0.0, before.core.last.store)[1]
+    cycles = -int(-whole // 1)
+    per_operation[-1][-1] += cycles - total
+    for chunk in CHUNKS:
+        rest = cycles - busy[chunk] - sum(stalls[chunk].values())
+        stalls[chunk]["nothing to do in this phase"] += rest
+    return Timing(
+        cycles,
+        dict(busy),
+        {chunk: {reason: n for reason, n in reasons.items() if n > 0} for chunk, reasons in stalls.items()},
+        tuple(tuple(own) for own in per_operation),
+        tuple(phases),
+    )
+
+
+def _phases(machine: Machine, section: Section) -> list[_Phase]:
+    """Cut a section: what follows an operation of the array goes with it, what prepares the next goes with that."""
+    operations = _operations(machine, section)
+    if not machine.pipelining.inter_layer:
+        return [_Phase((), op, ()) for op in operations]
+    phases: list[_Phase] = []
+    leads: list[_Operation] = []
+    for op in operations:
+        kind = section.operations[op.index].kind
+        if op.engine == "array":
+            phases.append(_Phase(tuple(leads), op, ()))
+            leads = []
+        elif phases and not leads and kind in ("softmax", "lookup", "add", "tokens"):
+            last = phases.pop()
+            phases.append(_Phase(last.leads, last.core, (*last.follows, op)))
+        elif kind == "move" and any(load.gather for unit in section.units for load in unit.loads):
+            # A gather keeps the load engine: the array's loads come behind all of it.
+            phases.append(_Phase((), op, ()))
+        else:
+            leads.append(op)
+    return [*phases, *(_Phase((), op, ()) for op in leads)]
+
+
+def _operations(machine: Machine, section: Section) -> list[_Operation]:
+    options = machine.load_store
+    assert options is not None
+    by_operation: list[list[Unit]] = [[] for _ in section.operations]
+    for unit in section.units:
+        by_operation[unit.operation].append(unit)
+    word = max(1.0, machine.chunks.mac_array.lines / machine.dram_bytes_per_cycle)
+    found = []
+    for index, units in enumerate(by_operation):
+        slowed: dict[str, int] = defaultdict(int)
+        for unit in units:
+            for reason, cycles in unit.slowed:
+                slowed[reason] += cycles
+        words = word * sum(load.words for unit in units for load in unit.loads)
+        stores = [unit.store_words for unit in units if unit.store_words]
+        found.append(
+            _Operation(
+                index=index,
+                engine=units[0].engine,
+                chunk=section.costs[index].chunk,
+                work=sum(unit.work for unit in units),
+                slowed=dict(slowed),
+                fill=sum(unit.overhead + options.run_cycles for unit in units),
+                load=words + sum(len(unit.loads) for unit in units),
+                words=words,
+                store=word * sum(stores) + len(stores),
+                runs=len(units),
+                first=_step(units[0], word, options.run_cycles),
+                last=_step(units[-1], word, options.run_cycles),
+                later=_later_runs(section, index, units),
+                reads=frozenset(region.operation for load in units[0].loads for region in load.reads),
+            )
+        )
+    return found
+
+
+def _step(unit: Unit, word: float, run_cycles: int) -> _Step:
+    """Loads in front of the last one that reads something are there before it."""
+    last = max((at for at, load in enumerate(unit.loads) if load.reads), default=0)
+    while last and unit.loads[last - 1].reads == unit.loads[last].reads:
+        last -= 1
+    cycles = [word * load.words + 1 for load in unit.loads]
+    return _Step(
+        sum(cycles[:last]),
+        sum(cycles[last:]),
+        unit.cycles + run_cycles,
+        word * unit.store_words + STORE_LATENCY,
+    )
+
+
+def _later_runs(section: Section, index: int, units: Sequence[Unit]) -> int:
+    """Runs of an operation behind the one that completes its first rows."""
+    heads = section.operations[index].heads
+    if section.operations[index].kind in ("scores", "softmax"):
+        return len(units) - len(units) // heads // section.memory.passes[index]
+    first = next((unit.writes.group for unit in units if unit.writes), 0)
+    whole = max(at for at, unit in enumerate(units) if unit.writes and unit.writes.group == first)
+    return len(units) - 1 - whole
+
+
+def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -> float:
+    """Cycles between the last run of the phase before and the first run of this.
+
+    Args:
+        machine: The machine.
+        before: The phase before, if any.
+        phase: The phase.
+        first: Whether it is its section's first, so that what it reads is numbered −1.
+    """
+    options = machine.load_store
+    assert options is not None
+    latency = machine.dram_latency_cycles + HAND_OVER
+    firsts = [*(op.first for op in phase.leads), phase.core.first]
+    if before is None:
+        return _chain(firsts, latency, 0.0, 0.0)[0]
+    last = before.core
+    # The loads of a run begin where the run before the last `slots` is done.
+    loading = -options.slots * last.last.run
+    follows = [op.last for op in before.follows]
+    if not machine.pipelining.inter_layer:
+        return _chain(firsts, latency, last.last.store, last.last.store)[0]
+    if phase.leads:
+        # In order behind what the vector engine still has to do; its next units' loads come first as well.
+        lead = phase.leads[-1]
+        more = min(options.slots, lead.runs - 1) * lead.load / lead.runs
+        firsts[-1] = replace(firsts[-1], ahead=firsts[-1].ahead + more)
+        begins = _chain([*follows, *firsts], latency, loading, last.last.store)[0]
+    elif phase.core.reads & ({-1} if first else {op.index for op in before.operations}):
+        # The first rows that are whole were made some runs ago.
+        begins = _chain([*follows, *firsts], latency, loading, last.last.store - last.later * last.last.run)[
+            0
+        ]
+    else:  # k and v read the same rows as q
+        begins = _chain(firsts, latency, loading, loading)[0]
+    return max(0.0, begins)
+
+
+def _chain(steps: Sequence[_Step], latency: float, loading: float, data: float) -> tuple[float, float]:
+    """Walk a chain of units.
+
+    Args:
+        steps: Each reads what the one before wrote.
+        latency: Of a load.
+        loading: When the load engine is free.
+        data: When what the first reads is written.
+
+    Returns:
+        When the last one's run begins, and when its results are written.
+    """
+    begins = data
+    for step in steps:
+        loading = max(loading + step.ahead, data) + step.load
+        begins = loading + latency
+        data = begins + step.run + step.store
+    return begins, data

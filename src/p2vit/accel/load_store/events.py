@@ -1,0 +1,166 @@
+"""Event-driven timing of a load–store machine: every load, run and store of every unit.
+
+Units come in the order that `load_store_order` makes; the engines, buffers and the memory's ports are walked as
+`walk` says. Whenever a chunk stands still, what it waited for is written down.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from p2vit.accel.costs import CHUNKS, DRAM
+from p2vit.accel.dataflow import Schedule, Section
+from p2vit.accel.load_store.order import RULES, Written, ordered
+from p2vit.accel.load_store.units import Unit
+from p2vit.accel.load_store.walk import Walk
+from p2vit.accel.machine import Machine
+from p2vit.accel.timing import Tile, Timing
+
+FILL = "pipeline: fill and drain of a run"
+OTHER_WORK = "its engine: other work"
+
+
+def simulate_units(machine: Machine, plan: Schedule) -> Timing:
+    """Run a schedule unit by unit, in each order that the rules give; the fastest counts.
+
+    Args:
+        machine: The load–store machine that the schedule was made for.
+        plan: A schedule without misfits.
+
+    Returns:
+        Timing with a tile for every run; stalls have reasons, and busy + stalls add up to the run for every chunk.
+    """
+    rules = RULES if machine.pipelining.inter_layer else RULES[:1]
+    runs = [UnitRun(machine, plan.sections, rule) for rule in rules]
+    return min(runs, key=lambda run: run.cycles).timing()
+
+
+class UnitRun:
+    """One order of the units of some sections, walked.
+
+    Args:
+        machine: The machine.
+        sections: In order.
+        rule: One of ``RULES``.
+
+    Attributes:
+        cycles: From the first load to the last result.
+    """
+
+    def __init__(self, machine: Machine, sections: Sequence[Section], rule: str) -> None:
+        options = machine.load_store
+        assert options is not None
+        self.machine, self.sections, self.rule = machine, sections, rule
+        self.run_cycles, self.slots = options.run_cycles, options.slots
+        self.walk = Walk(
+            slots=options.slots,
+            queue_depth=options.queue_depth,
+            in_flight=options.loads_in_flight,
+            latency=machine.dram_latency_cycles,
+        )
+        lines = machine.chunks.mac_array.lines
+        # A word is a byte of every line; a slower memory takes longer over it.
+        self.word_cycles = max(1.0, lines / machine.dram_bytes_per_cycle)
+        self.last_store = 0
+        self.current, self.before_it = 0, 0
+        self.busy: dict[str, float] = defaultdict(float)
+        self.stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
+        self.free = dict.fromkeys(CHUNKS, 0)
+        self.last_write: dict[tuple[int, int], int] = {}
+        self.tiles: list[Tile] = []
+        self.bases = [0]
+        for section in sections:
+            self.bases.append(self.bases[-1] + len(section.operations))
+        self._go()
+        self.cycles = self.walk.end(self.last_store)
+
+    def _go(self) -> None:
+        """Order and walk every unit."""
+        numbers = {base: number for number, base in enumerate(self.bases[:-1])}
+        units = [
+            (base, unit)
+            for base, section in zip(self.bases, self.sections, strict=False)
+            for unit in section.units
+        ]
+        self.written = Written(units)
+        for base, unit in ordered(units, self.rule, self.slots, self._words):
+            self._walk(numbers[base], unit)
+
+    def _words(self, words: int) -> int:
+        return words if self.word_cycles == 1 else -int(-words * self.word_cycles // 1)
+
+    def _walk(self, number: int, unit: Unit) -> int:
+        """Load, run, store; returns the cycle in which its engine is free again."""
+        walk, base = self.walk, self.bases[number]
+        barrier = self._barrier(base + unit.operation)
+        for load in unit.loads:
+            after = 0
+            for region in load.reads:
+                when = self.written.when(base, region)
+                assert when is not None, (
+                    "a unit reads what no unit before it writes; a defect of the dataflow"
+                )
+                after = max(after, when)
+            after = max(after, barrier)
+            words = self._words(load.words)
+            self.busy[DRAM] += words
+            walk.load(
+                words, load.buffer, opens=load.opens, closes=load.closes, gather=load.gather, after=after
+            )
+        cycles = unit.cycles + self.run_cycles
+        start, end = walk.run(unit.engine, cycles - 1, unit.takes, unit.releases, bool(unit.store_words))
+        self._book(number, unit, start, end + 1)
+        if unit.writes:
+            _, done = walk.store(unit.engine, self._words(unit.store_words))
+            self.written.write(base, unit.writes, done)
+            self.last_store = done
+            self.last_write[number, unit.operation] = done
+        return end
+
+    def _barrier(self, operation: int) -> int:
+        """One operation at a time: the cycle at which all before this one is written; else 0."""
+        if self.machine.pipelining.inter_layer:
+            return 0
+        if operation != self.current:
+            self.current, self.before_it = operation, self.last_store
+        return self.before_it
+
+    def _book(self, number: int, unit: Unit, start: int, end: int) -> None:
+        """Write down what the chunk did and what it waited for."""
+        chunk = self.sections[number].costs[unit.operation].chunk
+        stalls, waited = self.stalls[chunk], start - self.free[chunk]
+        reason = (self.walk.reason or OTHER_WORK) if waited else ""
+        if waited:
+            stalls[reason] += waited
+        for why, cycles in unit.slowed:
+            stalls[why] += cycles
+        if rest := unit.overhead + self.run_cycles:
+            stalls[FILL] += rest
+        self.busy[chunk] += unit.work
+        self.free[chunk] = end
+        self.tiles.append(Tile(chunk, number, unit.operation, start, end, waited, reason))
+
+    def timing(self) -> Timing:
+        """The record of the run."""
+        for chunk in CHUNKS:
+            if rest := self.cycles - self.free[chunk]:
+                self.stalls[chunk]["finished: nothing left to do"] += rest
+        return Timing(
+            self.cycles,
+            dict(self.busy),
+            {chunk: dict(reasons) for chunk, reasons in self.stalls.items()},
+            self.operation_cycles(),
+            tiles=tuple(sorted(self.tiles, key=lambda tile: (tile.start, tile.chunk))),
+        )
+
+    def operation_cycles(self) -> tuple[tuple[float, ...], ...]:
+        """Cut the run at the last store of each operation; one that ends before an earlier one has none of its own."""
+        per_section, at = [], 0
+        for number, section in enumerate(self.sections):
+            own = [0.0] * len(section.operations)
+            for index in range(len(own)):
+                end = self.last_write[number, index]
+                own[index] = float(max(0, end - at))
+                at = max(at, end)
+            per_section.append(own)
+        per_section[-1][-1] += self.cycles - at
+        return tuple(tuple(own) for own in per_section)

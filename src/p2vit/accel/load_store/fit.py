@@ -1,0 +1,91 @@
+"""What a load–store machine cannot hold or has no form for, and what would make it fit."""
+
+from collections.abc import Sequence
+
+from p2vit.accel.gemm import folds
+from p2vit.accel.load_store.layers import SUM_BYTES
+from p2vit.accel.machine import LoadStore, Machine
+from p2vit.accel.memory import Misfit
+from p2vit.accel.workload import Operation
+
+#: Bytes of a number in an array's output buffer, in a vector engine's input and in its output buffer.
+ARRAY_OUT_BYTES, VECTOR_IN_BYTES, VECTOR_OUT_BYTES = 4, 4, 2
+
+
+def buffer_bytes(machine: Machine, options: LoadStore) -> int:
+    """Row, vector input and output buffers: what the activation buffer has to be large enough for."""
+    of_a_line = (
+        options.row_terms
+        + options.columns_per_run * ARRAY_OUT_BYTES
+        + options.vector_columns * (VECTOR_IN_BYTES + VECTOR_OUT_BYTES)
+    )
+    return options.slots * machine.chunks.mac_array.lines * of_a_line
+
+
+def misfits_of(machine: Machine, options: LoadStore, operations: Sequence[Operation]) -> tuple[Misfit, ...]:
+    """Every reason why a section cannot run.
+
+    Args:
+        machine: A load–store machine.
+        options: Its engines.
+        operations: The section's.
+    """
+    found = []
+    need, size = buffer_bytes(machine, options), machine.buffers.activation.size_bytes
+    if need > size:
+        found.append(
+            Misfit(
+                "row, vector and output buffers do not fit the activation buffer",
+                operations[0].name, need, size, "bytes",
+                (f"buffers.activation.size_bytes of at least {need}", "smaller load_store sizes"),
+            )
+        )  # fmt: skip
+    for op in operations:
+        found += _too_long(machine, options, op)
+        found += _formless(options, op)
+    return tuple(found)
+
+
+def _too_long(machine: Machine, options: LoadStore, op: Operation) -> list[Misfit]:
+    """Rows and weight columns that a buffer does not hold."""
+    array, weights = machine.chunks.mac_array, machine.buffers.weight.size_bytes
+    # Of a group of columns in every slot; lanes that a row does not fill count.
+    columns = folds(op.inner, array.lanes_per_line) * array.macs_per_cycle * options.slots
+    whole = {"layernorm": op.cols, "softmax": op.cols + SUM_BYTES}.get(op.kind, 0)
+    if op.kind == "lookup" and op.tables > 1:
+        whole = op.cols // op.tables
+    checks = (
+        ("rows of {} are longer than a line holds", op.inner, options.row_terms, "terms", "load_store.row_terms"),
+        (f"{array.lines} weight columns of {{}} do not fit a slot", columns, weights, "bytes",
+         "buffers.weight.size_bytes"),
+        ("rows of {} are longer than the vector buffer", whole, options.vector_columns, "columns",
+         "load_store.vector_columns"),
+    )  # fmt: skip
+    return [
+        Misfit(statement.format(op.name), op.name, need, bound, unit, (f"{path} of at least {need}",))
+        for statement, need, bound, unit, path in checks
+        if need > bound
+    ]
+
+
+def _formless(options: LoadStore, op: Operation) -> list[Misfit]:
+    """Tensors that stand in groups of rows can be neither permuted nor cut into windows."""
+    windows = op.instances // op.heads
+    lever = ("organisation: chunks",)
+    if windows > 1:
+        return [Misfit(f"attention of {op.name} is within windows; the engines hold attention over all tokens",
+                       op.name, windows, 1, "windows", lever)]  # fmt: skip
+    if op.kind == "attention_values" and op.log2_codes and not options.shifters:
+        levers = ("load_store.shifters: true", "8-bit softmax codes")
+        return [Misfit(f"{op.name} has log2 codes; there are no shifters", op.name, 1, 0, "shifters", levers)]
+    if op.kind == "score_bias" or (op.kind == "move" and op.rows > 1 and op.part != "embedding"):
+        return [
+            Misfit(f"no engine executes {op.name} ({op.kind})", op.name, op.elements, 0, "elements", lever)
+        ]
+    if op.kind == "tokens" and op.part != "embedding":
+        return [
+            Misfit(
+                f"no engine makes the constant query {op.name}", op.name, op.elements, 0, "elements", lever
+            )
+        ]
+    return []

@@ -1,0 +1,94 @@
+"""What the units of every operation of a section need to know: rows, sources, tiles, parameters."""
+
+from collections.abc import Iterator, Sequence
+
+from p2vit.accel.gemm import folds
+from p2vit.accel.load_store.units import Load, Region, Unit
+from p2vit.accel.machine import LoadStore, Machine
+from p2vit.accel.workload import Operation
+
+#: Formats of the generated accelerator: bytes of a column's parameters (bias, gain, shifts), words of a line's (bias
+#: or row sum, shift), bytes of the row sum behind a softmax's codes, entries of a table.
+COLUMN_PARAMETER_BYTES, LINE_PARAMETER_WORDS, SUM_BYTES, TABLE_WORDS = 8, 5, 4, 256
+
+
+class Layers:
+    """The operations of one section, and the units made of them so far.
+
+    Args:
+        machine: A load–store machine.
+        options: Its engines.
+        operations: The section's.
+        before: The operation that the section's first reads; None at the start.
+
+    Attributes:
+        units: In program order.
+        passes: Column tiles of each operation.
+        tiles: Columns of a tile of each linear that others can follow tile by tile.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        options: LoadStore,
+        operations: Sequence[Operation],
+        before: Operation | None,
+    ) -> None:
+        self.machine, self.options = machine, options
+        self.operations, self.before = operations, before
+        array = machine.chunks.mac_array
+        self.lines, self.lanes = array.lines, array.lanes_per_line
+        self.units: list[Unit] = []
+        self.passes = [1] * len(operations)
+        self.tiles: dict[int, int] = {}
+
+    def groups(self, index: int) -> range:
+        """Row groups of an operation: patches leave room for the prefix tokens that are put in front of them."""
+        op = self.operations[index]
+        first = self.prefix(index)
+        return range(first // self.lines, folds(first + op.rows, self.lines))
+
+    def prefix(self, index: int) -> int:
+        """Rows left free before an operation's first."""
+        for later in self.operations[index:]:
+            if later.kind == "tokens":
+                return max(0, later.rows - self.operations[index].rows)
+            if later.kind not in ("move", "linear", "lookup"):
+                break
+        return 0
+
+    def projection(self, index: int) -> str:
+        """Which of q, k and v a linear is; empty where it is neither."""
+        for ahead, name in enumerate("vkq", start=1):
+            later = self.operations[index + ahead : index + ahead + 1]
+            if later and later[0].kind == "scores":
+                return name
+        return ""
+
+    def source(self, index: int) -> int:
+        """What an operation reads; q, k and v all read what stands before q."""
+        return index - {"q": 1, "k": 2, "v": 3}.get(self.projection(index), 1)
+
+    def rows(
+        self, index: int, group: int, first: int = 0, end: int = 1 << 30, head: int = 0
+    ) -> tuple[Region, ...]:
+        """The region of an operation's source; pixels have none."""
+        source = self.source(index)
+        if source < 0 and self.before is None:
+            return ()
+        return (Region(source, head, group, first, end),)
+
+    def tiles_of(self, index: int, columns: int, tile: int) -> Iterator[tuple[int, int]]:
+        """First column and columns of every tile."""
+        self.passes[index] = folds(columns, tile)
+        for first in range(0, columns, tile):
+            yield first, min(tile, columns - first)
+
+    def column_parameters(self, columns: int, buffer: str = "column_parameters") -> Load:
+        """Parameters of a tile's columns."""
+        return Load(columns * folds(COLUMN_PARAMETER_BYTES, self.lines), buffer)
+
+
+def words_each(op: Operation) -> int:
+    """Words of a number of every line: its bytes."""
+    return folds(op.output_bits, 8)

@@ -1,0 +1,89 @@
+"""The dataflow of a load–store machine: every operation as units of work, layer by layer, in program order.
+
+Rows of a linear stand still, tile by tile of its columns; values are computed the other way round, channels
+standing still and tokens as columns, so that they come out channel by channel, as attention × V wants them.
+LayerNorm, softmax, tables and adds take a group of rows at a time. In what order the engines take them is decided
+in `order`. The generated accelerator works this way (docs/rtl-top.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from p2vit.accel.costs import Cost, cost_of
+from p2vit.accel.load_store.array import ArrayUnits
+from p2vit.accel.load_store.fit import buffer_bytes, misfits_of
+from p2vit.accel.load_store.layers import Layers
+from p2vit.accel.load_store.units import Unit
+from p2vit.accel.load_store.vector import VectorUnits
+from p2vit.accel.machine import Machine
+from p2vit.accel.memory import MemoryPlan
+from p2vit.accel.workload import Operation
+
+
+def load_store_section(
+    machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
+) -> tuple[tuple[Unit, ...], tuple[Cost, ...], MemoryPlan]:
+    """Units, costs and memory of one section.
+
+    Args:
+        machine: A load–store machine.
+        operations: The section's.
+        before: The operation that the section's first reads; None at the start.
+        first_norm: Whether no LayerNorm stands before the section: the first loads the table of roots.
+
+    Returns:
+        Units in program order; no units where it does not fit, and then the plan has the reasons.
+    """
+    options = machine.load_store
+    assert options is not None
+    misfits = misfits_of(machine, options, operations)
+    costs = [cost_of(machine, op) for op in operations]
+    if misfits:
+        none = (0,) * len(operations)
+        return (), tuple(costs), MemoryPlan((1,) * len(operations), none, none, 0, misfits)
+    layers = Layers(machine, options, operations, before)
+    array = ArrayUnits(layers)
+    vector = VectorUnits(layers, options.norm_table_words if first_norm else 0)
+    for index in range(len(operations)):
+        _emit(layers, array, vector, index)
+    word = machine.chunks.mac_array.lines
+    fetched, spilled = [0] * len(operations), [0] * len(operations)
+    work, slowed = [0] * len(operations), [0] * len(operations)
+    for unit in layers.units:
+        for load in unit.loads:
+            (spilled if load.reads else fetched)[unit.operation] += load.words * word
+        spilled[unit.operation] += unit.store_words * word
+        work[unit.operation] += unit.work
+        slowed[unit.operation] += sum(cycles for _, cycles in unit.slowed)
+    own = tuple(
+        replace(cost, busy_cycles=busy, starved_cycles=slow, exposed_requant_cycles=0)
+        for cost, busy, slow in zip(costs, work, slowed, strict=True)
+    )
+    memory = MemoryPlan(
+        tuple(layers.passes), tuple(fetched), tuple(spilled), buffer_bytes(machine, options), ()
+    )
+    return tuple(layers.units), own, memory
+
+
+def _emit(layers: Layers, array: ArrayUnits, vector: VectorUnits, index: int) -> None:
+    """Emit one operation."""
+    op = layers.operations[index]
+    match op.kind:
+        case "linear" if layers.projection(index) == "v":
+            array.values(index)
+        case "linear":
+            array.linear(index)
+        case "scores":
+            array.scores(index)
+        case "attention_values":
+            array.attention(index)
+        case "softmax":
+            vector.softmax(index)
+        case "pool":
+            vector.sum_tokens(index)
+        case "move" if op.rows == 1:
+            vector.sum_tokens(index)
+        case "move":
+            vector.gather(index)
+        case _:
+            vector.streamed(index)

@@ -1,0 +1,131 @@
+import pytest
+from hypothesis import given, settings
+
+from accel.load_store.machines import RTL, WIDE, machines, workloads
+from p2vit.accel.dataflow import schedule
+from p2vit.accel.gemm import row_stationary_cycles
+from p2vit.accel.resolve import workload_of
+
+DEIT = workload_of("deit_tiny_patch16_224")
+
+
+def by_name(machine, workload):
+    """Units of every operation, and the operation."""
+    plan = schedule(machine, workload)
+    return {
+        op.name: (op, [unit for unit in section.units if unit.operation == index])
+        for section, own in zip(plan.sections, plan.operations, strict=True)
+        for index, op in enumerate(own)
+    }
+
+
+@settings(deadline=None, max_examples=40)
+@given(machines(), workloads())
+def test_the_array_does_every_product_once(machine, workload):
+    lines, lanes = machine.chunks.mac_array.lines, machine.chunks.mac_array.lanes_per_line
+    for name, (op, units) in by_name(machine, workload).items():
+        work = sum(unit.work for unit in units)
+        if name.endswith("attn.v"):  # channels stand still, head by head
+            heads = next(o.heads for o in workload.operations if o.kind == "scores")
+            assert work == heads * row_stationary_cycles(op.cols // heads, op.rows, op.inner, lines, lanes)
+        elif op.kind in ("scores", "attention_values"):
+            assert work == op.heads * row_stationary_cycles(op.rows, op.cols, op.inner, lines, lanes)
+        elif op.kind == "linear":
+            least = row_stationary_cycles(op.rows, op.cols, op.inner, lines, lanes)
+            # Patches leave room for the prefix tokens, which may take another group.
+            assert least <= work <= least + row_stationary_cycles(5, op.cols, op.inner, lines, lanes)
+
+
+@settings(deadline=None, max_examples=40)
+@given(machines(), workloads())
+def test_what_is_read_has_been_written(machine, workload):
+    plan = schedule(machine, workload)
+    written, base, ever = set(), 0, set()
+    for section in plan.sections:
+        ever |= {
+            (base + unit.operation, unit.writes.head, unit.writes.group)
+            for unit in section.units
+            if unit.writes
+        }
+        base += len(section.operations)
+    base = 0
+    for section in plan.sections:
+        for unit in section.units:
+            for load in unit.loads:
+                for region in load.reads:
+                    key = base + region.operation, region.head, region.group
+                    # Groups of nothing but room for prefix tokens are never written.
+                    assert key in written or (
+                        key not in ever and section.operations[unit.operation].kind == "tokens"
+                    )
+            if unit.writes:
+                written.add((base + unit.operation, unit.writes.head, unit.writes.group))
+        base += len(section.operations)
+
+
+@settings(deadline=None, max_examples=40)
+@given(machines(), workloads())
+def test_slots_that_are_opened_are_released(machine, workload):
+    """Otherwise an engine would wait for ever."""
+    for _, (_, units) in by_name(machine, workload).items():
+        loads = [load for unit in units for load in unit.loads]
+        for buffer in {load.buffer for load in loads} - {"norm_table"}:
+            opened = sum(load.opens for load in loads if load.buffer == buffer)
+            assert opened == sum(load.closes for load in loads if load.buffer == buffer)
+            assert opened == sum(buffer in unit.releases for unit in units)
+            if buffer != "table":  # in order behind it come the rows, which are taken
+                assert opened == sum(buffer in unit.takes for unit in units)
+
+
+def test_traffic_is_every_tensor_out_and_in():
+    units = by_name(RTL, DEIT)
+    op, softmax = units["blocks.0.attn.softmax"]
+    groups = 13
+    assert sum(load.words for unit in softmax for load in unit.loads) == op.heads * groups * op.cols * 4
+    assert sum(unit.store_words for unit in softmax) == op.heads * groups * (op.cols + 4)
+    _, scores = units["blocks.0.attn.scores"]
+    assert sum(unit.store_words for unit in scores) == op.heads * groups * op.cols * 4
+    plan = schedule(RTL, DEIT)
+    moved = sum(sum(s.memory.fetched_bytes) + sum(s.memory.spilled_bytes) for s in plan.sections)
+    words = sum(
+        unit.store_words + sum(load.words for load in unit.loads) for s in plan.sections for unit in s.units
+    )
+    assert moved == 16 * words
+
+
+def test_narrow_weights_halve_their_words_and_nothing_else():
+    from p2vit.accel.workload_vit import Precision
+
+    wide = by_name(RTL, DEIT)["blocks.0.mlp.fc1"][1]
+    narrow = by_name(RTL, workload_of("deit_tiny_patch16_224", Precision(4)))["blocks.0.mlp.fc1"][1]
+    assert [unit.work for unit in wide] == [unit.work for unit in narrow]
+    first = [
+        sum(load.words for load in unit.loads if load.buffer == "weights") for unit in (wide[0], narrow[0])
+    ]
+    assert first[0] == 2 * first[1]
+
+
+def test_the_table_of_roots_is_loaded_once():
+    plan = schedule(RTL, DEIT)
+    loads = [
+        load.words
+        for section in plan.sections
+        for unit in section.units
+        for load in unit.loads
+        if load.buffer == "norm_table"
+    ]
+    assert loads == [768]
+
+
+def test_equal_blocks_are_laid_out_once():
+    sections = schedule(WIDE, DEIT).sections
+    assert len({id(section) for section in sections}) == 4  # embedding, first block, blocks, head
+
+
+@pytest.mark.parametrize(("lanes", "times"), [(16, 1), (8, 2), (5, 4)])
+def test_fewer_vector_lanes_than_lines_take_several_cycles_a_column(lanes, times):
+    from p2vit.accel.edit import edit_machine
+
+    few = edit_machine(RTL, {"chunks.layernorm.lanes": lanes})
+    (_, slow), (_, fast) = (by_name(m, DEIT)["blocks.0.norm1"] for m in (few, RTL))
+    assert slow[0].work == times * fast[0].work
