@@ -20,13 +20,16 @@ from p2vit.cli.common import (
     threads_option,
     write_text,
 )
-from p2vit.cli.quantize import check_place, load
+from p2vit.cli.program_folder import check_place, write_program
+from p2vit.cli.quantize import load
 from p2vit.errors import DataError, P2vitError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from p2vit.models.loaded import FloatModel
+    from p2vit.quant.api import QuantizeResult
+    from p2vit.quant.search.cost import Bits
 
 #: Written into the program's folder, and beside it while the search runs.
 RESULT_FILE, LOG_SUFFIX = "search.json", ".search.jsonl"
@@ -106,14 +109,13 @@ def run_search(
     check_place(output, overwrite)
     loaded = load(model, arch, None, seed)
     from p2vit.cli.budget import read_budget
-    from p2vit.program.format import program_sha256, save
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
+    from p2vit.quant.search.finalists import decide, finalists
     from p2vit.quant.search.fine import Evolution
     from p2vit.quant.search.layers import searchable
     from p2vit.quant.search.run import SearchConfig, prepare, search
-    from p2vit.report.card import CARD_FILE, model_card
 
     config = replace(named(method), weight_bits=chosen[-1])
     config.check_integer()
@@ -147,21 +149,31 @@ def run_search(
         found = search(
             prepared, limit, settings, log=log, overwrite=overwrite, threads=threads, progress=progress
         )
-        final = replace(config, layer_bits=found.bits_per_layer)
-        result = quantize(
-            loaded, [calibration], final, threads=threads, progress=progress, seed=seed, calibration=data
-        )
-    save(result.program, output, overwrite=overwrite)
-    write_text(output / CARD_FILE, model_card(result.program))
+        mixes = finalists(prepared, limit, found, threads)
+
+        def make(bits: "Bits") -> "QuantizeResult":
+            mixed = replace(config, layer_bits=dict(bits))
+            return quantize(
+                loaded, [calibration], mixed, threads=threads, progress=progress, seed=seed, calibration=data
+            )
+
+        place, scores, result = decide(prepared, mixes, make, threads)
+    chosen_bits = dict(mixes[place])
+    notes = {"model": loaded.source, "bits": "mixed", "method": method, "calibration_images": result.photos}
+    written = write_program(result, output, overwrite=overwrite, notes=notes)
     report = {
-        "bits_per_layer": found.bits_per_layer,
+        "bits_per_layer": chosen_bits,
         "budget": {"name": limit.name, "limit": limit.limit}
         | ({"hardware": hardware or "paper"} if limit.whole else {}),
-        "cost": found.cost,
-        "sqnr_db": prepared.scorer.sqnr(result.program, threads),
+        "cost": limit.total(chosen_bits),
+        "sqnr_db": scores[place],
+        "finalists": [
+            {"bits": "searched" if bits is found.bits_per_layer else max(bits.values()), "sqnr_db": score}
+            for bits, score in zip(mixes, scores, strict=True)
+        ],
         "searched_sqnr_db": found.sqnr_db,
         "candidates": found.candidates,
-        "program_sha256": program_sha256(result.program),
+        "program_sha256": written["program_sha256"],
         "calibration_images": len(calibration),
         "held_out_images": len(rest),
         "seed": seed,
@@ -197,12 +209,19 @@ def describe(result: dict[str, Any]) -> str:
         counts[width] = counts.get(width, 0) + 1
     mix = ", ".join(f"{counts[width]} layers at {width} bits" for width in sorted(counts))
     budget = result["budget"]
+    others = ", ".join(
+        f"{each['bits']} bits for all {each['sqnr_db']:.2f} dB"
+        if each["bits"] != "searched"
+        else f"the mix found {each['sqnr_db']:.2f} dB"
+        for each in result["finalists"]
+    )
     modelled = f", modelled on the machine '{budget['hardware']}'" if "hardware" in budget else ""
     return (
         f"{result['file']}: {mix}\n"
         f"  {budget['name']} {result['cost']:.6g} of {budget['limit']:.6g}{modelled}\n"
         f"  feature SQNR on held-out calibration photos {result['sqnr_db']:.2f} dB (searched "
         f"{result['searched_sqnr_db']:.2f} dB, {result['candidates']} candidates)\n"
+        f"  quantized anew: {others}; the best is kept\n"
         f"  every candidate: {result['log']}"
     )
 

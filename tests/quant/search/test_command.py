@@ -29,6 +29,9 @@ def test_it_writes_a_program_with_the_mix_and_says_what_it_did(tmp_path):
     report = run_search("digits", "digits", out, budget="average-bits=6", **SMALL)
     assert {"bits_per_layer", "budget", "cost", "file", "sqnr_db"} <= set(report)
     assert report["cost"] <= 6 + 1e-9
+    assert report["sqnr_db"] == max(each["sqnr_db"] for each in report["finalists"])
+    assert report["finalists"][0]["bits"] == "searched"
+    assert (out / "sensitivity.json").is_file()
     program = load(out)
     assert program_sha256(program) == report["program_sha256"]
     widths = {
