@@ -30,12 +30,15 @@ from p2vit.program.format import save
 from p2vit.quant.api import quantize
 from p2vit.quant.config import OURS, parse_bits
 from p2vit.quant.search.cost import Budget, parse_budget
+from p2vit.quant.search.fine import Evolution
 from p2vit.quant.search.run import Prepared, SearchConfig, prepare, search
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, OUT = ROOT / "results" / "search", ROOT / "out" / "search"
 WIDTHS = (4, 5, 6, 8)
 PHOTOS, HELD_OUT = 96, 32
+#: A third of the command's candidates: enough to tell the cases apart.
+ABLATED = Evolution(generations=2)
 
 
 def write(name: str, value: Any) -> None:
@@ -129,7 +132,7 @@ def ablation(data: str, threads: int) -> None:
     for limit in (4.5, 6.0):
         for name, changes in cases.items():
             start = time.perf_counter()
-            settings = SearchConfig(**changes)  # type: ignore[arg-type]
+            settings = SearchConfig(evolution=ABLATED, **changes)  # type: ignore[arg-type]
             found = search(two, average(limit, two), settings, threads=threads)
             minutes = (time.perf_counter() - start) / 60
             if settings.coarse:
