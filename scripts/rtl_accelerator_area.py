@@ -12,15 +12,9 @@ from p2vit.rtl.synthesis.liberty import load_liberty
 from p2vit.rtl.synthesis.netlist import synthesize
 from p2vit.rtl.top.line import Line
 from p2vit.rtl.top.machine import MACHINES
-from p2vit.rtl.top.primitives import PRIMITIVES
+from p2vit.rtl.top.primitives import primitives_verilog
 from p2vit.rtl.top.vector_lane import VectorLane
 from p2vit.rtl.top.weight_bank import WeightBank
-
-
-def black_box(verilog: str) -> str:
-    """A module's ports without its body: a memory macro in its place."""
-    head = verilog[verilog.index("module") : verilog.index(");") + 2]
-    return f"(* blackbox *)\n{head.replace('output reg', 'output')}\nendmodule\n"
 
 
 def main(target: Path) -> None:
@@ -28,12 +22,11 @@ def main(target: Path) -> None:
     machine = MACHINES["rtl"]
     library = load_liberty(None)
     assert library, "apt-get install qflow-tech-osu018"
-    also = "".join(black_box(PRIMITIVES[name]) for name in ("p2vit_ram", "p2vit_byte_ram"))
     copies = {"line": machine.lines, "vector_lane": machine.lines, "weight_bank": machine.lanes}
     parts = {"line": Line(machine), "vector_lane": VectorLane(machine), "weight_bank": WeightBank(machine)}
     modules = {}
     for name, module in parts.items():
-        found = synthesize(module, f"p2vit_{name}", library, also=also)
+        found = synthesize(module, f"p2vit_{name}", library, also=primitives_verilog())
         row = found.to_json()
         row.pop("cells_by_type")
         modules[name] = row | {"copies": copies[name]}

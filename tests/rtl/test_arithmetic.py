@@ -15,7 +15,10 @@ from p2vit.rtl.arithmetic import (
     clamp_either,
     clamp_signed,
     largest,
+    offset_binary,
+    round_last_bit,
     shift_round,
+    shift_with_half,
     smallest,
 )
 from p2vit.rtl.simulate import Simulation
@@ -35,6 +38,8 @@ class All(wiring.Component):
                     sum=signed(14),
                     largest=signed(11),
                     smallest=signed(11),
+                    raised=signed(15),
+                    offset=unsigned(8),
                 ),
             }
         )
@@ -52,6 +57,8 @@ class All(wiring.Component):
             sum=add_tree(x),
             largest=largest(m, x),
             smallest=smallest(m, x),
+            raised=round_last_bit(shift_with_half(x[0], beat.s, raised=4)).as_signed(),
+            offset=offset_binary(x[0]),
         )
         pipe.finish(**vars(a))
         return m
@@ -76,3 +83,5 @@ def test_every_value_of_eleven_bits():
     assert (found["sum"] == x.sum(axis=1)).all()
     assert (found["largest"] == x.max(axis=1)).all()
     assert (found["smallest"] == x.min(axis=1)).all()
+    assert (found["raised"] == golden_shift_round(first, s - 4)).all()
+    assert (found["offset"] == ((first & 255) ^ 128)).all()

@@ -23,6 +23,7 @@ def test_sizes_are_changed_by_name():
         ("rtl", ["lines=many"], r"--set lines=many: 'many' is no whole number; e\.g\. --set lines=16"),
         ("rtl", ["lines=65"], r"RTL machine: lines is 65; allowed are 2 to 64"),
         ("rtl", ["lanes=7"], r"lanes is 7; it must be even"),
+        ("rtl", ["columns=15"], r"columns is 15; with 16 lines it must be 16 or more"),
         ("rtl", ["shifters=2"], r"shifters is 0 or 1"),
     ],
 )

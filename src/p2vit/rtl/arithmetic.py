@@ -23,16 +23,15 @@ def width_of(value: Any) -> int:
     return len(Value.cast(value))
 
 
-def shift_with_half(x: Any, shift: Any) -> Value:
-    """``floor(2·x · 2^-shift)``: the first half of a rounding shift; :func:`round_last_bit` is the other.
+def shift_with_half(x: Any, shift: Any, raised: int = 0) -> Value:
+    """``floor(2·x · 2^(raised - shift))``: the first half of a rounding shift; :func:`round_last_bit` is the other.
 
     Args:
         x: Signed or unsigned.
         shift: Unsigned, right.
+        raised: Places that x goes up first, so that one right shift shifts both ways.
     """
-    cast = Value.cast(x)
-    doubled = Cat(C(0, 1), cast)
-    return (doubled.as_signed() if cast.shape().signed else doubled) >> shift
+    return Value.cast(x).shift_left(raised + 1) >> shift
 
 
 def round_last_bit(twice: Any) -> Value:
@@ -78,6 +77,11 @@ def bit_length(m: Module, x: Any) -> Value:
         step //= 2
     # `rest` is now the single bit at the leading one's place.
     return wire(m, Cat(*reversed(count)) + rest[0], "length")
+
+
+def offset_binary(x: Any) -> Value:
+    """``x + 128`` of an int8: x with its sign bit turned over; where a table of 256 entries is read."""
+    return Cat(x[:7], ~x[7])
 
 
 def tree(values: Sequence[Any], combine: Callable[[Any, Any], Any]) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from p2vit.errors import did_you_mean
 from p2vit.rtl.modules.base import OperatorModule, Streams
-from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit, AssembleUnit, SumUnit
+from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit
 from p2vit.rtl.modules.layernorm import LayerNormUnit
 from p2vit.rtl.modules.lookup import LookupUnit
 from p2vit.rtl.modules.mac_array import MacArray
@@ -17,6 +17,7 @@ from p2vit.rtl.modules.requantizer_float import FloatRequantizer
 from p2vit.rtl.modules.requantizer_multiplier import MultiplierRequantizer
 from p2vit.rtl.modules.shifter_array import ShifterArray
 from p2vit.rtl.modules.softmax import SoftmaxUnit
+from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.rtl.tools.missing import RtlError
 
 #: Name → (a small configuration, the operator of `numerics` it computes, beats for a picture).

@@ -57,7 +57,7 @@ def test_stalled_photos_are_equal_and_slower(digits):
 def test_a_difference_is_reported_with_its_place():
     right = compiled("linear", ODD)
     image = right.image.copy()
-    image[right.image.shape[0] - 3] ^= 0xFF
+    image[right.image.shape[0] - 2] ^= 0xFF  # the bias of the last logit
     wrong = dataclasses.replace(right, image=image)
     whole = program("linear")
     found = cosimulate(wrong, model(ODD), ReferenceExecutor(whole), random_pixels(whole, 1))

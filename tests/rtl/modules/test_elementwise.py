@@ -3,21 +3,16 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.numerics import Add, AssembleTokens, SumTokens
-from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit, AssembleUnit, SumUnit
+from p2vit.numerics import Add
+from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit
 from p2vit.rtl.simulate import Simulation
 from rtl_checking import check, check_streaming_time
 
-FIRST = [AddUnit(3), AffineUnit(3, output_bits=16), AssembleUnit(3), SumUnit(3, depth=3)]
+FIRST = [AddUnit(3), AffineUnit(3, output_bits=16)]
 CONFIGURATIONS = [
     *FIRST,
     *(AddUnit(*a, output_bits=b) for a, b in (((1,), 8), ((20,), 16), ((7,), 8), ((5,), 16), ((2,), 8))),
     *(AffineUnit(*a, output_bits=b) for a, b in (((1,), 8), ((20,), 8), ((7,), 16), ((5,), 8), ((2,), 16))),
-    *(AssembleUnit(*a, output_bits=b) for a, b in (((1,), 8), ((20,), 16), ((7,), 8), ((5,), 16), ((2,), 8))),
-    *(
-        SumUnit(a, depth=d, output_bits=b)
-        for a, d, b in ((1, 1, 8), (20, 10, 8), (7, 5, 16), (5, 2, 8), (2, 9, 16))
-    ),
 ]
 
 
@@ -26,19 +21,9 @@ def test_elements_as_the_norm_has_them(module):
     check(module, 5000, icarus=300)
 
 
-@pytest.mark.parametrize("module", FIRST[:2], ids=lambda module: type(module).__name__)
+@pytest.mark.parametrize("module", FIRST, ids=lambda module: type(module).__name__)
 def test_one_beat_per_cycle(module):
     check_streaming_time(module)
-
-
-def test_tokens_and_sums_come_out_when_they_should():
-    for module, stream, marks in ((FIRST[2], "constants", None), (FIRST[3], "i", "final")):
-        inputs = module.sample(np.random.default_rng(0), 100)
-        expected = module.compute(inputs)
-        moved = Simulation(module, module.key).run(inputs, {"o": len(expected["o"]["y"])}).moved
-        taken = moved[stream] if marks is None else moved[stream][inputs[stream][marks] == 1]
-        assert (np.diff(moved[stream]) == 1).all()
-        assert (moved["o"] - taken == module.timing.latency).all()
 
 
 def test_a_residual_add_is_the_operators_own():
@@ -49,32 +34,6 @@ def test_a_residual_add_is_the_operators_own():
     module = FIRST[0]
     run = Simulation(module, module.key).run({"i": module.operator_beats(operator, a[0], b[0])}, {"o": 18})
     assert (run.outputs["o"]["y"].reshape(9, 6) == operator.compute(a, b)[0]).all()
-
-
-def test_tokens_are_assembled_as_by_the_operator():
-    rng = np.random.default_rng(0)
-    prefix, position, x = (rng.integers(-32768, 32768, (n, 6)).astype(np.int16) for n in (2, 5, 5))
-    operator = AssembleTokens(prefix, position)
-    constants = {"c": np.concatenate([prefix, position]).reshape(-1, 3), "prefix": np.repeat([1, 0], [4, 10])}
-    inputs = {"constants": constants, "x": {"x": x.reshape(-1, 3)}}
-    run = Simulation(FIRST[2], FIRST[2].key).run(inputs, {"o": 14}, stall=0.2)
-    assert (run.outputs["o"]["y"].reshape(7, 6) == operator.compute(x[None])[0]).all()
-
-
-def test_pooling_is_the_operators_own():
-    rng = np.random.default_rng(0)
-    operator = SumTokens(1, 4, np.full(6, 4, np.int8))
-    x = rng.integers(-32768, 32768, (1, 5, 6))
-    token = np.repeat(np.arange(4), 2)
-    beats = {
-        "x": x[0, 1:].reshape(-1, 3),
-        "shift": np.full((8, 3), 4),
-        "last": np.tile([0, 1], 4),
-        "first": token == 0,
-        "final": token == 3,
-    }
-    run = Simulation(FIRST[3], FIRST[3].key).run({"i": beats}, {"o": 2}, stall=0.2)
-    assert (run.outputs["o"]["y"].reshape(1, 6) == operator.compute(x)[0]).all()
 
 
 @pytest.mark.slow

@@ -5,26 +5,41 @@ import pytest
 pytest.importorskip("amaranth")
 pytest.importorskip("pyosys")
 
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
 from p2vit.accel.technology import Technology, load_technology
 from p2vit.cli.main import run
-from p2vit.rtl.synthesis.designs import DESIGNS, LINE_LANES
+from p2vit.rtl.modules.mac_array import MacArray
+from p2vit.rtl.synthesis.designs import DESIGNS, LINE_LANES, TOPS
 from p2vit.rtl.synthesis.liberty import DEFAULT, load_liberty
 from p2vit.rtl.synthesis.netlist import synthesize
 from p2vit.rtl.synthesis.run import chosen_designs, compare
 from p2vit.rtl.synthesis.table import NEEDED, technology_table
 from p2vit.rtl.synthesis.timing import analyse, has_sta
 from p2vit.rtl.tools.missing import RtlError
+from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.primitives import primitives_verilog
+from p2vit.rtl.top.top import Accelerator
+from rtl_library import LIBRARY
 
-LIBRARY = """library (tiny) {
-  cell (INVX1) { area : 2; pin(A) { direction : input; } pin(Y) { direction : output; function : "(!A)"; } }
-  cell (NAND2X1) { area : 3; pin(A) { direction : input; } pin(B) { direction : input; }
-    pin(Y) { direction : output; function : "(!(A B))"; } }
-  cell (BUFX2) { area : 3; pin(A) { direction : input; } pin(Y) { direction : output; function : "(A)"; } }
-  cell (DFFPOSX1) { area : 12; ff(IQ,IQN) { next_state : "D"; clocked_on : "CLK"; }
-    pin(CLK) { direction : input; clock : true; } pin(D) { direction : input; }
-    pin(Q) { direction : output; function : "IQ"; } }
-}
-"""
+
+class WriteOnly(wiring.Component):
+    """A memory that nobody reads through logic, in front of it a register and an adder."""
+
+    def __init__(self):
+        super().__init__({"x": In(8), "address": In(3), "y": Out(8)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.words = words = memory.Memory(shape=8, depth=8, init=[])
+        write, read = words.write_port(), words.read_port()
+        held = Signal(8)
+        m.d.sync += held.eq(self.x)
+        m.d.comb += [write.addr.eq(self.address), write.data.eq(held + self.x), write.en.eq(1)]
+        m.d.comb += [read.addr.eq(self.address), self.y.eq(read.data)]
+        return m
 
 
 @pytest.fixture
@@ -37,6 +52,8 @@ def library(tmp_path):
 def test_a_library_is_read(library):
     assert (library.name, library.nand2) == ("tiny", 3)
     assert library.areas == {"INVX1": 2, "NAND2X1": 3, "BUFX2": 3, "DFFPOSX1": 12}
+    assert library.inputs == {"INVX1": {"A"}, "NAND2X1": {"A", "B"}, "BUFX2": {"A"}, "DFFPOSX1": {"D"}}
+    assert library.buffer == ("BUFX2", "A", "Y")
 
 
 def test_libraries_that_are_none_are_refused(tmp_path, library):
@@ -69,8 +86,44 @@ def test_memories_are_counted_in_bits_and_not_as_cells():
     assert found.flip_flops < 1000
 
 
+def test_what_only_a_memory_takes_is_not_swept_away():
+    found = synthesize(WriteOnly(), "write_only", None)
+    assert (found.memory_bits, found.flip_flops) == (64, 8)
+    assert found.cells > 8
+
+
+def test_modules_that_stand_many_times_are_mapped_once_and_put_together():
+    array = MacArray(3, 4, depth=2)
+    found = synthesize(array, "array", None)
+    line = synthesize(array.parts()[array.line_name], array.line_name, None)
+    assert found.memory_bits == 3 * line.memory_bits == 3 * 2 * 2 * 8 * 4
+    assert found.flip_flops > 3 * line.flip_flops
+    assert found.cells > 3 * line.cells
+    assert not any("mac" in cell.lower() for cell in found.cells_by_type)
+
+
+@pytest.mark.slow
+def test_a_whole_accelerator_is_synthesised():
+    machine = RtlMachine(
+        lines=2, lanes=2, row_rows=8, weight_rows=16, columns=16, vector_columns=16, table_groups=1
+    )
+    found = synthesize(Accelerator(machine), "top", None, None, primitives_verilog())
+    rows, weights = 2 * 8 * (8 * 2) * 2, 2 * 16 * (8 * 2) * 2
+    # A column's parameters are four words here; the array has no use for that of the gain.
+    columns = 2 * 16 * (16 * 3) + 2 * 16 * 32 * 2
+    vectors = 2 * 16 * (16 * 4) + 2 * 16 * (32 + 16) * 2 + 16 * 32
+    tables = 768 * 15 + 2 * 256 * 8
+    queues, accumulators = (5 * 8) * 256 + 4 * (16 + 34), 2 * 2 * 32
+    assert found.memory_bits == rows + weights + columns + vectors + tables + queues + accumulators
+    assert found.flip_flops > 1000
+
+
 def test_designs_by_name():
     assert chosen_designs(None) == list(DESIGNS)
+    assert chosen_designs(["top_rtl_small"]) == ["top_rtl_small"]
+    assert set(TOPS) == {"top_rtl", "top_rtl_wide", "top_rtl_small"}
+    with pytest.raises(RtlError, match=r"no design 'top_rtl_smal'. Did you mean 'top_rtl_small'"):
+        chosen_designs(["top_rtl_smal"])
     with pytest.raises(RtlError, match=r"no design 'requant_shif'. Did you mean 'requant_shift'"):
         chosen_designs(["requant_shif"])
 

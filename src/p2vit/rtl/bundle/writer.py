@@ -17,7 +17,7 @@ from p2vit.rtl.compile.compiled import CompiledProgram
 from p2vit.rtl.timing import cycles_per_node, rtl_timing
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BYTES
 from p2vit.rtl.top.machine import MEMORY_LATENCY
-from p2vit.rtl.top.verilog import REPEATED, TOP, accelerator_verilog
+from p2vit.rtl.top.verilog import TOP, VERILATOR_CONFIG, accelerator_verilog
 
 MANIFEST = "manifest.json"
 _BENCH = ("bench.v", "clock.v", "main.cpp")
@@ -109,7 +109,7 @@ def write_bundle(
     files = {f"rtl/{name}": text for name, text in verilog.items()}
     files |= {f"bench/{name}": _filled(name, values) for name in _BENCH}
     files |= {
-        "bench/repeated.vlt": REPEATED,
+        "bench/repeated.vlt": VERILATOR_CONFIG,
         "Makefile": _filled("Makefile", values),
         "README.md": _filled("README.md", values),
         "data/descriptors.hex": hex_words(descriptors),

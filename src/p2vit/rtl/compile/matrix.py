@@ -1,5 +1,7 @@
 """Matrix products: linear layers, scores, codes × values, as loads, array runs and stores."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from p2vit.numerics import AttentionValues, Linear, Scores
@@ -56,8 +58,6 @@ class MatrixEmitter:
         most = min(
             machine.weight_rows // chunks * machine.lines, machine.columns // machine.lines * machine.lines
         )
-        if most == 0:
-            most = machine.columns  # an output buffer narrower than a column group
         # Lookup tables serve groups of 64 columns: tiles that end with a group let a table follow tile by tile.
         if most > TABLE_COLUMNS and TABLE_COLUMNS % machine.lines == 0:
             most -= most % TABLE_COLUMNS
@@ -78,12 +78,10 @@ class MatrixEmitter:
         )
         tile = emit.tiles[name] = self.tile(shape["chunks"], outputs)
         groups = range(source.first_row // self.machine.lines, source.groups)
-        for first in range(0, outputs, tile):
-            columns = min(tile, outputs - first)
-            column_groups = -(-columns // self.machine.lines)
+        for first, columns, column_groups in self.tiles(outputs, tile):
             emit.load(
-                dest=Dest.WEIGHTS, open=1, close=1, nibbles=int(narrow), inner=words, outer=column_groups,
-                stride=words, address=weights + first // self.machine.lines * words,
+                dest=Dest.WEIGHTS, open=1, close=1, nibbles=int(narrow), inner=words, outer=len(column_groups),
+                stride=words, address=weights + column_groups[0] * words,
             )  # fmt: skip
             self.column_parameters(parameters, first, columns)
             for group in groups:
@@ -119,9 +117,7 @@ class MatrixEmitter:
         tail = tail.reshape(heads * per_head, machine.lines, LINE_PARAMETER_WORDS).swapaxes(1, 2)
         weights = emit.memory.constant(np.concatenate([body, tail], axis=1).reshape(-1, machine.lines))
         tile = self.tile(shape["chunks"], place.columns)
-        for first in range(0, place.columns, tile):
-            columns = min(tile, place.columns - first)
-            token_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
+        for first, columns, token_groups in self.tiles(place.columns, tile):
             emit.load(
                 [Region(node.inputs[0], 0, group) for group in token_groups],
                 dest=Dest.WEIGHTS, open=1, close=1, inner=inputs, outer=len(token_groups),
@@ -141,7 +137,7 @@ class MatrixEmitter:
 
     def scores(self, node: Node, sources: list[Place], place: Place) -> None:
         """Queries stand still, keys are the columns; one product per head."""
-        emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
+        emit, operator, name = self.emit, node.operator, node.name
         assert isinstance(operator, Scores)
         queries, keys = sources
         depth = operator.head_dim
@@ -149,9 +145,7 @@ class MatrixEmitter:
         tile = self.tile(shape["chunks"], place.columns)
         for head in range(operator.heads):
             part = (head * depth, head * depth + depth)
-            for first in range(0, place.columns, tile):
-                columns = min(tile, place.columns - first)
-                key_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
+            for first, columns, key_groups in self.tiles(place.columns, tile):
                 emit.load(
                     [Region(node.inputs[1], 0, group, *part) for group in key_groups],
                     dest=Dest.WEIGHTS, open=1, close=1, inner=depth, outer=len(key_groups), stride=keys.stride,
@@ -189,9 +183,7 @@ class MatrixEmitter:
         )
         tile = self.tile(shape["chunks"], channels)
         for head in range(operator.heads):
-            for first in range(0, channels, tile):
-                columns = min(tile, channels - first)
-                channel_groups = range(first // machine.lines, -(-(first + columns) // machine.lines))
+            for first, columns, channel_groups in self.tiles(channels, tile):
                 emit.load(
                     [Region(node.inputs[1], head, group) for group in channel_groups],
                     dest=Dest.WEIGHTS, open=1, close=1, inner=keys, outer=len(channel_groups),
@@ -218,6 +210,13 @@ class MatrixEmitter:
                     self.store(name, place, group, head * channels + first, columns)
 
     # --- shared
+
+    def tiles(self, total: int, tile: int) -> Iterator[tuple[int, int, range]]:
+        """Column tiles, each from the first of a group on: first column, columns, and their groups."""
+        lines = self.machine.lines
+        for first in range(0, total, tile):
+            columns = min(tile, total - first)
+            yield first, columns, range(first // lines, -(-(first + columns) // lines))
 
     def rows_of(self, weight: np.ndarray, narrow: bool) -> np.ndarray:
         """A weight matrix [outputs, terms] as words, output rows in groups."""

@@ -11,7 +11,7 @@ from p2vit.rtl.compile.compiled import CompiledProgram
 from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.verilator import build_shared
 from p2vit.rtl.top.machine import MEMORY_LATENCY, RtlMachine
-from p2vit.rtl.top.verilog import REPEATED, TOP, accelerator_verilog
+from p2vit.rtl.top.verilog import TOP, VERILATOR_CONFIG, accelerator_verilog
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class RtlModel:
         self.machine = machine
         driver = resources.files("p2vit.rtl.cosim").joinpath("driver.cpp").read_text(encoding="utf-8")
         path = build_shared(
-            {**accelerator_verilog(machine), "repeated.vlt": REPEATED},
+            {**accelerator_verilog(machine), "repeated.vlt": VERILATOR_CONFIG},
             TOP,
             f"#define LINES {machine.lines}\n{driver}",
             optimization=optimization,

@@ -1,44 +1,43 @@
 """Integer LayerNorm: a row passes three times (statistics, squares, output) through one pipeline."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import C, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory
 from numpy.typing import NDArray
 
 from p2vit.numerics import LayerNorm
-from p2vit.numerics.layernorm import (
-    CENTRED_BITS,
-    INDEX_SHIFT,
-    TABLE_FIRST,
-    rsqrt_table,
-    squares_shift,
-)
-from p2vit.numerics.rounding import saturate
+from p2vit.numerics.layernorm import CENTRED_BITS, TABLE_FIRST, rsqrt_table, squares_shift
 from p2vit.rtl.arithmetic import (
     add_tree,
-    bit_length,
     clamp_signed,
     larger,
     largest,
     round_last_bit,
     shift_round,
-    shift_with_half,
     smaller,
     smallest,
     wire,
 )
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
-from p2vit.rtl.modules.requantizer import ShiftStage
-from p2vit.rtl.stream import Pipe, lanes, sink, source
+from p2vit.rtl.datapath.layernorm import (
+    INDEX_BITS,
+    TOTAL_BITS,
+    centred_twice,
+    common_shift,
+    epsilon_twice,
+    positive_total,
+    root_exponent,
+    root_index,
+)
+from p2vit.rtl.datapath.requantize import ShiftStage
+from p2vit.rtl.modules.base import Timing
+from p2vit.rtl.modules.layernorm_rows import LayerNormRows
+from p2vit.rtl.modules.requantizing import narrow_field
+from p2vit.rtl.stream import Pipe, lanes, sink
 
-#: A sum of squares and an epsilon stay below 2^31.
-TOTAL_BITS = 31
 
-
-class LayerNormUnit(OperatorModule):
+class LayerNormUnit(LayerNormRows):
     """:class:`p2vit.numerics.LayerNorm` on rows of C channels.
 
     A row is sent three times in a row; beats follow each other without a gap, from pass to pass and from row to row:
@@ -75,26 +74,19 @@ class LayerNormUnit(OperatorModule):
             input_bits: What an aligned input saturates to.
             table: The operator's; default the one of C.
         """
-        self.channels, self.lanes = channels, lanes_
-        self.output_bits, self.input_bits = output_bits, input_bits
+        self.channels, self.input_bits = channels, input_bits
         self.table = rsqrt_table(channels)[0] if table is None else table
-        self.step = ShiftStage(output_bits, 0, 31)
-        self.timing = Timing(16, note="of the third pass; three passes of ⌈C / lanes⌉ beats")
         self.beats = -(-channels // lanes_)
-        extra = {"narrow": 1} if output_bits > 8 else {}
-        super().__init__(
-            {
-                "i": sink(
-                    x=lanes(signed(16), lanes_),
-                    left=lanes(unsigned(4), lanes_),
-                    epsilon=unsigned(30),
-                    epsilon_shift=signed(6),
-                    last=1,
-                ),
-                "shifts": sink(shift=lanes(unsigned(5), lanes_), **extra),
-                "o": source(y=lanes(signed(output_bits), lanes_), last=1),
-            }
+        rows = sink(
+            x=lanes(signed(16), lanes_),
+            left=lanes(unsigned(4), lanes_),
+            epsilon=unsigned(30),
+            epsilon_shift=signed(6),
+            last=1,
         )
+        shifts = sink(shift=lanes(unsigned(5), lanes_), **narrow_field(output_bits))
+        timing = Timing(16, note="of the third pass; three passes of ⌈C / lanes⌉ beats")
+        super().__init__(lanes_, ShiftStage(output_bits, 0, 31), timing, {"i": rows, "shifts": shifts})
 
     @classmethod
     def of(cls, operator: LayerNorm, lanes_: int) -> "LayerNormUnit":
@@ -169,7 +161,7 @@ class LayerNormUnit(OperatorModule):
             **carried(s3, "epsilon", "epsilon_shift"),
         )
         # Stage 5: k of the row, left by the first pass.
-        k_found = larger(m, (bit_length(m, s4.largest) - CENTRED_BITS).as_signed(), s4.epsilon_shift)
+        k_found = common_shift(m, s4.largest, s4.epsilon_shift)
         k_row = Signal(signed(6), reset_less=True)
         with m.If(pipe.fires & (s4.turn == 0)):
             m.d.sync += k_row.eq(k_found)
@@ -182,13 +174,8 @@ class LayerNormUnit(OperatorModule):
         # Stages 6 and 7: d = c · 2^-k, and ε at the same k. Up 14 places first: k is −14 at least.
         amount = wire(m, (k_row + CENTRED_BITS)[:6], "centred_shift")
         s6 = pipe.stage(
-            twice=[
-                shift_with_half(Cat(C(0, CENTRED_BITS), value).as_signed(), amount)[
-                    : CENTRED_BITS + 3
-                ].as_signed()
-                for value in s5.centred
-            ],
-            epsilon=shift_with_half(s5.epsilon, ((k_row - s5.epsilon_shift) << 1)[:7]),
+            twice=[centred_twice(value, amount)[: CENTRED_BITS + 3].as_signed() for value in s5.centred],
+            epsilon=epsilon_twice(s5.epsilon, k_row, s5.epsilon_shift),
             live=s5.live,
             **carried(s5),
         )
@@ -215,18 +202,16 @@ class LayerNormUnit(OperatorModule):
         with m.If(pipe.fires & (s9.turn == 1)):
             m.d.sync += energy.eq((Mux(s9.first, 0, energy) + s9.sum)[:TOTAL_BITS])
         s10 = pipe.stage(keep=(s9.turn != 1) | s9.last, d=s9.d, epsilon=s9.epsilon, **carried(s9))
-        raw = wire(m, (energy + s10.epsilon)[:TOTAL_BITS], "raw")
-        s11 = pipe.stage(d=s10.d, total=raw | ~raw.any(), **carried(s10))
+        s11 = pipe.stage(d=s10.d, total=positive_total(m, energy, s10.epsilon), **carried(s10))
         # Stages 12 and 13: j and the table's entry for the mantissa total · 2^-2j in [2^28, 2^30).
-        j = wire(m, ((bit_length(m, s11.total) - 29) >> 1)[:5].as_signed(), "j")
-        raised = Cat(C(0, 2 * CENTRED_BITS), s11.total)
-        mantissa = raised >> ((j + CENTRED_BITS) << 1)[:5]
+        j = wire(m, root_exponent(m, s11.total), "j")
         table = m.submodules.table = memory.Memory(
-            shape=unsigned(15), depth=1024, init=[0] * TABLE_FIRST + [int(value) for value in self.table]
+            shape=unsigned(15),
+            depth=1 << INDEX_BITS,
+            init=[0] * TABLE_FIRST + [int(value) for value in self.table],
         )
         port = table.read_port()
-        index = mantissa[INDEX_SHIFT : INDEX_SHIFT + 10]
-        s12 = pipe.stage(d=s11.d, index=index, j=j, **carried(s11))
+        s12 = pipe.stage(d=s11.d, index=root_index(s11.total, j), j=j, **carried(s11))
         m.d.comb += [port.addr.eq(s12.index), port.en.eq(pipe.advance)]
         s13 = pipe.stage(d=s12.d, j=s12.j, **carried(s12))
         # Stage 14: the second pass leaves the row's factor, the third multiplies by it and meets its shifts.
@@ -234,133 +219,12 @@ class LayerNormUnit(OperatorModule):
         with m.If(pipe.fires & (s13.turn == 1)):
             m.d.sync += [factor.eq(port.data), exponent.eq(s13.j)]
         side = pipe.join(self.shifts, s13.turn == 2)
-        narrow = {"narrow": side.narrow} if self.output_bits > 8 else {}
         s14 = pipe.stage(
             keep=s13.turn == 2,
             product=[(value * factor)[: CENTRED_BITS + 17].as_signed() for value in s13.d],
             amount=[(side.shift[k] + exponent)[:5] for k in each],
             last=s13.last,
-            **narrow,
+            **self.narrow(side),
         )
-        carry = {"narrow": s14.narrow} if narrow else {}
-        s15 = pipe.stage(
-            twice=[self.step.first(m, s14.product[k], s14.amount[k]) for k in each], last=s14.last, **carry
-        )
-        flag = s15.narrow if narrow else None
-        s16 = pipe.stage(y=[self.step.second(m, value, flag) for value in s15.twice], last=s15.last)
-        pipe.finish(y=s16.y, last=s16.last)
+        self.requantized(pipe, s14.product, s14.amount, s14)
         return m
-
-    def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """:class:`p2vit.numerics.LayerNorm`, rows with the same parameters together."""
-        i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
-        side = {name: np.asarray(value, np.int64) for name, value in inputs["shifts"].items()}
-        rows = len(i["last"]) // (3 * self.beats)
-
-        def row_of(values: NDArray[np.int64], passes: int) -> NDArray[np.int64]:
-            return values.reshape(rows, passes, -1)[:, 0, : self.channels]
-
-        x, left = row_of(i["x"], 3), row_of(i["left"], 3)
-        shift = row_of(side["shift"], 1)
-        epsilon, epsilon_shift = (i[name].reshape(rows, -1)[:, 0] for name in ("epsilon", "epsilon_shift"))
-        parameters = np.concatenate([left, shift, epsilon[:, None], epsilon_shift[:, None]], axis=1)
-        y = np.zeros((rows, self.beats * self.lanes), np.int64)
-        _, kinds = np.unique(parameters, axis=0, return_inverse=True)
-        kinds = kinds.ravel()
-        for kind in range(kinds.max(initial=-1) + 1):
-            which = np.flatnonzero(kinds == kind)
-            one = which[0]
-            norm = LayerNorm(
-                self.channels,
-                left[one],
-                self.table,
-                shift[one],
-                int(epsilon[one]),
-                int(epsilon_shift[one]),
-                self.input_bits,
-                self.output_bits,
-            )
-            y[which, : self.channels] = norm.compute(x[which][None])[0]
-        y = y.reshape(rows * self.beats, self.lanes)
-        if self.output_bits > 8:
-            y = np.where(side["narrow"][:, None] != 0, saturate(y, 8), y)
-        last = np.zeros((rows, self.beats), np.int64)
-        last[:, -1] = 1
-        return {"o": {"y": y, "last": last.ravel()}}
-
-    def matters(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
-        """Lanes beyond C are undefined."""
-        if field != "y":
-            return None
-        alive = np.arange(self.beats * self.lanes) < self.channels
-        rows = len(outputs[stream]["last"]) // self.beats
-        return np.tile(alive.reshape(self.beats, self.lanes), (rows, 1))
-
-    def row_beats(
-        self,
-        x: NDArray[np.integer[Any]],
-        left: NDArray[np.integer[Any]],
-        shift: NDArray[np.integer[Any]],
-        epsilon: int,
-        epsilon_shift: int,
-    ) -> Streams:
-        """Beats of three passes over each row.
-
-        Args:
-            x: int16 [rows, C].
-            left: ``input_shift``, [C].
-            shift: Of the operator, [C].
-            epsilon: Of the operator.
-            epsilon_shift: Of the operator.
-        """
-        rows, room = len(x), self.beats * self.lanes
-
-        def padded(values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-            wide = np.zeros((*values.shape[:-1], room), np.int64)
-            wide[..., : self.channels] = values
-            return wide
-
-        passes = np.repeat(padded(x)[:, None], 3, axis=1).reshape(-1, self.lanes)
-        count = len(passes)
-        last = np.zeros((rows * 3, self.beats), np.int64)
-        last[:, -1] = 1
-        return {
-            "i": {
-                "x": passes,
-                "left": np.tile(padded(left).reshape(self.beats, self.lanes), (rows * 3, 1)),
-                "epsilon": np.full(count, epsilon),
-                "epsilon_shift": np.full(count, epsilon_shift),
-                "last": last.ravel(),
-            },
-            "shifts": {"shift": np.tile(padded(shift).reshape(self.beats, self.lanes), (rows, 1))},
-        }
-
-    def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Rows of every kind: quiet, constant, extreme, with outliers; several sets of parameters."""
-        parts = []
-        count = 0
-        while count < beats:
-            rows = int(rng.integers(1, 6))
-            x = corners(rng, 16, (rows, self.channels)) >> rng.integers(0, 16, (rows, 1))
-            x = x + (rng.integers(-(1 << 14), 1 << 14, (rows, 1)) >> rng.integers(0, 15, (rows, 1)))
-            alike = rng.integers(0, 6, (rows, 1)) == 0
-            x = np.clip(np.where(alike, x[:, :1], x), -(1 << 15), (1 << 15) - 1)
-            left = (
-                rng.integers(0, 16, self.channels)
-                if rng.integers(0, 2)
-                else np.zeros(self.channels, np.int64)
-            )
-            epsilon = int(corners(rng, 29, (1,), signed=False)[0]) if rng.integers(0, 4) else 1 << 29
-            part = self.row_beats(
-                x, left, rng.integers(14, 31, self.channels), epsilon, int(rng.integers(-CENTRED_BITS, 32))
-            )
-            if self.output_bits > 8:
-                part["shifts"]["narrow"] = rng.integers(0, 2, len(part["shifts"]["shift"]))
-            parts.append(part)
-            count += len(part["i"]["last"])
-        return {
-            stream: {
-                name: np.concatenate([part[stream][name] for part in parts]) for name in parts[0][stream]
-            }
-            for stream in parts[0]
-        }

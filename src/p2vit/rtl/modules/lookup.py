@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import memory
 from numpy.typing import NDArray
 
+from p2vit.rtl.arithmetic import offset_binary
 from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
@@ -80,10 +81,8 @@ class LookupUnit(OperatorModule):
         found = []
         for k in range(self.lanes):
             port = store.read_port()
-            x = beat.x[k].as_unsigned()
-            # x + 128 is x with its sign bit turned over.
-            address = Cat(x[:7], ~x[7], beat.group[k]) if self.groups > 1 else Cat(x[:7], ~x[7])
-            m.d.comb += [port.addr.eq(address), port.en.eq(pipe.advance)]
+            address = [offset_binary(beat.x[k]), *([beat.group[k]] if self.groups > 1 else [])]
+            m.d.comb += [port.addr.eq(Cat(*address)), port.en.eq(pipe.advance)]
             found.append(port.data.as_signed())
         a = pipe.stage(last=beat.last)
         pipe.finish(y=found, last=a.last)

@@ -34,6 +34,9 @@ class MacLine(wiring.Component):
     Ports are those of the stage that uses them; the array's pipeline registers what comes with a beat.
     """
 
+    # Also made for its name alone.
+    _MustUse__silence = True
+
     def __init__(self, lanes_: int, depth: int, codes: bool) -> None:
         self.lanes, self.depth, self.codes = lanes_, depth, codes
         super().__init__(

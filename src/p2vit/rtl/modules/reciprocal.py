@@ -4,20 +4,17 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 
 from p2vit.numerics.attention import QUOTIENT_FRACTION
 from p2vit.numerics.rounding import bit_length as golden_bit_length
-from p2vit.numerics.rounding import saturate, shift_round
-from p2vit.rtl.arithmetic import bit_length, round_last_bit, shift_with_half
+from p2vit.numerics.rounding import shift_round
+from p2vit.rtl.arithmetic import round_last_bit, shift_with_half
+from p2vit.rtl.datapath.division import STEPS, TOTAL_BITS, Division
+from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
-from p2vit.rtl.modules.requantizer import ShiftStage
+from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
 from p2vit.rtl.stream import Pipe, lanes, sink, source
-
-#: Bits of a row's sum: below 2^31.
-TOTAL_BITS = 31
-#: Quotient bits: ⌊2^(n+14) / total⌋ is 2^14 to 2^15.
-STEPS = 16
 
 
 class Reciprocal(OperatorModule):
@@ -48,34 +45,18 @@ class Reciprocal(OperatorModule):
         m = Module()
         busy, full = Signal(), Signal()
         count = Signal(range(STEPS))
-        total = Signal(TOTAL_BITS, reset_less=True)
-        rest = Signal(TOTAL_BITS + 1, reset_less=True)
-        quotient = Signal(STEPS, reset_less=True)
         n = Signal(5, reset_less=True)
-        length = bit_length(m, self.i.payload.total)
+        division = Division(m, self.i.payload.total)
         m.d.comb += [
             self.i.ready.eq(~busy & ~full),
             self.o.valid.eq(full),
-            self.o.payload.r.eq(quotient),
+            self.o.payload.r.eq(division.quotient),
             self.o.payload.n.eq(n),
         ]
-        fits = Signal()
-        m.d.comb += fits.eq(rest >= total)
         with m.If(self.i.valid & self.i.ready):
-            # The numerator's leading part, 2^(n-1): at most one `total`, so the first bit decides 2^15.
-            m.d.sync += [
-                total.eq(self.i.payload.total),
-                n.eq(length),
-                rest.eq((C(1, TOTAL_BITS + 1) << length)[1:]),
-                busy.eq(1),
-                count.eq(STEPS - 1),
-            ]
+            m.d.sync += [*division.load(), n.eq(division.length), busy.eq(1), count.eq(STEPS - 1)]
         with m.If(busy):
-            m.d.sync += [
-                quotient.eq(Cat(fits, quotient[:-1])),
-                rest.eq(Cat(C(0, 1), (rest - Mux(fits, total, 0))[:TOTAL_BITS])),
-                count.eq(count - 1),
-            ]
+            m.d.sync += [*division.step(), count.eq(count - 1)]
             with m.If(count == 0):
                 m.d.sync += [busy.eq(0), full.eq(1)]
         with m.If(full & self.o.ready):
@@ -93,7 +74,7 @@ class Reciprocal(OperatorModule):
         return {"i": {"total": np.maximum(corners(rng, TOTAL_BITS, (beats,), signed=False), 1)}}
 
 
-class RowDivision(OperatorModule):
+class RowDivision(RequantizingModule):
     """``o = requantize(acc / total)``: steps 3 and 4 of :class:`p2vit.numerics.AttentionValues`.
 
     Streams:
@@ -113,27 +94,15 @@ class RowDivision(OperatorModule):
             lanes_: Accumulators at once.
             output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
         """
-        self.lanes, self.output_bits = lanes_, output_bits
-        self.step = ShiftStage(output_bits, QUOTIENT_FRACTION - 16, QUOTIENT_FRACTION + 8)
-        self.timing = Timing(5)
-        extra = {"narrow": 1} if output_bits > 8 else {}
-        super().__init__(
-            {
-                "i": sink(
-                    acc=lanes(signed(32), lanes_),
-                    r=lanes(unsigned(STEPS), lanes_),
-                    n=lanes(unsigned(5), lanes_),
-                    shift=lanes(signed(6), lanes_),
-                    **extra,
-                    last=1,
-                ),
-                "o": source(y=lanes(signed(output_bits), lanes_), last=1),
-            }
-        )
-
-    def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
-        return {"l": self.lanes, "o": self.output_bits}
+        fields = {
+            "acc": lanes(signed(32), lanes_),
+            "r": lanes(unsigned(STEPS), lanes_),
+            "n": lanes(unsigned(5), lanes_),
+            "shift": lanes(signed(6), lanes_),
+        }
+        i = sink(**fields, **narrow_field(output_bits), last=1)
+        step = ShiftStage(output_bits, QUOTIENT_FRACTION - 16, QUOTIENT_FRACTION + 8)
+        super().__init__(lanes_, step, Timing(5), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
         """Five stages."""
@@ -141,33 +110,25 @@ class RowDivision(OperatorModule):
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
         each = range(self.lanes)
-        narrow = {"narrow": beat.narrow} if self.output_bits > 8 else {}
-
-        def carried(stage: Any) -> dict[str, Any]:
-            return {"last": stage.last, **({"narrow": stage.narrow} if narrow else {})}
-
         # acc · 2^-(n-8) with n from 1: seven places up, then n - 1 down. |a| ≤ 2^15, so 18 bits hold 2a.
-        raised = [Cat(C(0, 7), beat.acc[k]).as_signed() for k in each]
         a = pipe.stage(
-            twice=[shift_with_half(raised[k], (beat.n[k] - 1)[:5])[:18].as_signed() for k in each],
+            twice=[
+                shift_with_half(beat.acc[k], (beat.n[k] - 1)[:5], raised=7)[:18].as_signed() for k in each
+            ],
             r=[beat.r[k] for k in each],
             amount=[(beat.shift[k] + QUOTIENT_FRACTION)[: self.step.shift_bits] for k in each],
-            last=beat.last,
-            **narrow,
+            **self.flags(beat),
         )
         b = pipe.stage(
             a=[round_last_bit(value)[:17].as_signed() for value in a.twice],
             r=a.r,
             amount=a.amount,
-            **carried(a),
+            **self.flags(a),
         )
         c = pipe.stage(
-            product=[(b.a[k] * b.r[k])[:32].as_signed() for k in each], amount=b.amount, **carried(b)
+            product=[(b.a[k] * b.r[k])[:32].as_signed() for k in each], amount=b.amount, **self.flags(b)
         )
-        d = pipe.stage(twice=[self.step.first(m, c.product[k], c.amount[k]) for k in each], **carried(c))
-        flag = d.narrow if narrow else None
-        e = pipe.stage(y=[self.step.second(m, value, flag) for value in d.twice], last=d.last)
-        pipe.finish(y=e.y, last=e.last)
+        self.requantized(pipe, c.product, c.amount, c)
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
@@ -175,10 +136,7 @@ class RowDivision(OperatorModule):
         i = inputs["i"]
         reduced = shift_round(np.asarray(i["acc"]), np.asarray(i["n"]) - 8)
         product = shift_round(reduced * np.asarray(i["r"]), QUOTIENT_FRACTION + np.asarray(i["shift"]))
-        y = saturate(product, self.output_bits)
-        if self.output_bits > 8:
-            y = np.where(np.asarray(i["narrow"])[:, None] != 0, saturate(y, 8), y)
-        return {"o": {"y": y, "last": np.asarray(i["last"], np.int64)}}
+        return self.golden(i, product)
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
         """Sums of every length, accumulators up to ±128 times the sum."""
@@ -193,8 +151,5 @@ class RowDivision(OperatorModule):
             "r": (np.int64(1) << (n + 14)) // total,
             "n": n,
             "shift": rng.integers(-16, 9, size),
-            "last": rng.integers(0, 2, beats),
         }
-        if self.output_bits > 8:
-            fields["narrow"] = rng.integers(0, 2, beats)
-        return {"i": fields}
+        return {"i": {**fields, **self.marks(rng, beats)}}

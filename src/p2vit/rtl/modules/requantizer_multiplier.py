@@ -7,12 +7,13 @@ import numpy as np
 from amaranth.hdl import Module, signed, unsigned
 
 from p2vit.numerics.rounding import int_range
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
-from p2vit.rtl.modules.requantizer import ShiftStage
-from p2vit.rtl.stream import Pipe, lanes, sink, source
+from p2vit.rtl.datapath.requantize import ShiftStage
+from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
+from p2vit.rtl.modules.requantizing import RequantizingModule
+from p2vit.rtl.stream import Pipe, lanes, sink
 
 
-class MultiplierRequantizer(OperatorModule):
+class MultiplierRequantizer(RequantizingModule):
     """``y = saturate(round(x · multiplier · 2^-shift))``, one rounding, half up: what TFLite-like scales need.
 
     Streams:
@@ -33,20 +34,14 @@ class MultiplierRequantizer(OperatorModule):
             bits: Width of the multiplier operand, up to 32.
             pipelined: A register between product and shift.
         """
-        self.lanes, self.bits, self.pipelined = lanes_, bits, pipelined
-        self.step = ShiftStage(8, 0, 63)
-        self.timing = Timing(3 if pipelined else 2)
-        super().__init__(
-            {
-                "i": sink(
-                    x=lanes(signed(32), lanes_),
-                    multiplier=lanes(unsigned(bits), lanes_),
-                    shift=lanes(unsigned(6), lanes_),
-                    last=1,
-                ),
-                "o": source(y=lanes(signed(8), lanes_), last=1),
-            }
+        self.bits, self.pipelined = bits, pipelined
+        i = sink(
+            x=lanes(signed(32), lanes_),
+            multiplier=lanes(unsigned(bits), lanes_),
+            shift=lanes(unsigned(6), lanes_),
+            last=1,
         )
+        super().__init__(lanes_, ShiftStage(8, 0, 63), Timing(3 if pipelined else 2), {"i": i})
 
     def configuration(self) -> dict[str, Any]:
         """Structural parameters."""
@@ -62,9 +57,7 @@ class MultiplierRequantizer(OperatorModule):
         if self.pipelined:
             stage = pipe.stage(product=product, shift=[stage.shift[k] for k in each], last=stage.last)
             product = stage.product
-        a = pipe.stage(twice=[self.step.first(m, product[k], stage.shift[k]) for k in each], last=stage.last)
-        b = pipe.stage(y=[self.step.second(m, value) for value in a.twice], last=a.last)
-        pipe.finish(y=b.y, last=b.last)
+        self.requantized(pipe, product, [stage.shift[k] for k in each], stage)
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:

@@ -29,6 +29,9 @@ STORED_BITS = 5
 class ShifterLine(wiring.Component):
     """One line: row memory of shift distances, ``lanes`` shifters, an adder tree, an accumulator."""
 
+    # Also made for its name alone.
+    _MustUse__silence = True
+
     def __init__(self, lanes_: int, depth: int) -> None:
         self.lanes, self.depth = lanes_, depth
         super().__init__(

@@ -4,19 +4,29 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import memory
+from amaranth.hdl import C, Module, Mux, Signal, signed, unsigned
 from numpy.typing import NDArray
 
 from p2vit.numerics import AttentionValues, Softmax
-from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS
-from p2vit.rtl.arithmetic import add_tree, larger, largest, round_last_bit, shift_round, shift_with_half, wire
+from p2vit.rtl.arithmetic import add_tree, larger, largest, shift_with_half
+from p2vit.rtl.datapath.softmax import (
+    OCTAVE_FACTOR,
+    cut_distance,
+    exp2_table,
+    linear_code,
+    linear_twice,
+    log2_code,
+    octaves_of,
+    rounded_distance,
+    table_index,
+    times_weight,
+    whole_octaves,
+)
 from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 #: Left shifts of more places than a distance has bits saturate like this one.
 MOST_LEFT = 16
-DISTANCE_BITS = 16
 
 
 class SoftmaxUnit(OperatorModule):
@@ -113,15 +123,17 @@ class SoftmaxUnit(OperatorModule):
             **carried(a),
         )
         c = pipe.stage(
-            twice=[self._saturated(m, Cat(C(0, MOST_LEFT), value), b.amount) for value in b.distance],
+            cut=[cut_distance(m, shift_with_half(value, b.amount, raised=MOST_LEFT)) for value in b.distance],
             **carried(b),
         )
-        half = [wire(m, round_last_bit(value)[: DISTANCE_BITS + 1], "half") for value in c.twice]
-        z = [Mux(value[-1], C(-1, DISTANCE_BITS), value[:DISTANCE_BITS])[:DISTANCE_BITS] for value in half]
+        z = [rounded_distance(m, value) for value in c.cut]
         d = pipe.stage(z=z, **carried(c))
-        e = pipe.stage(u=[((value * (LOG2_E >> 1)) >> 15)[:16] for value in d.z], **carried(d))
+        e = pipe.stage(u=[octaves_of(value * OCTAVE_FACTOR) for value in d.z], **carried(d))
         last = self._log2_codes(m, pipe, e, carried) if log2 else self._linear_codes(m, pipe, e, carried)
-        weights = [Mux(last.live[k], self._weight(last, k) if log2 else last.code[k], C(0)) for k in each]
+        weights = last.code
+        if log2:
+            weights = [times_weight(C(1), code, last.guard) for code in last.code]
+        weights = [Mux(alive, weight, 0) for alive, weight in zip(last.live, weights, strict=True)]
         f = pipe.stage(code=last.code, sum=add_tree(weights), last=last.last, first=last.first)
         total = Signal(32, reset_less=True)
         grown = (Mux(f.first, 0, total) + f.sum)[:32]
@@ -132,51 +144,28 @@ class SoftmaxUnit(OperatorModule):
         return m
 
     @staticmethod
-    def _saturated(m: Module, distance: Any, amount: Any) -> Any:
-        """2 · distance · 2^-shift, floored, at most 2^18 − 1: it rounds to 2^17, which z's clamp cuts."""
-        twice = wire(m, shift_with_half(distance, amount), "twice")
-        kept = DISTANCE_BITS + 1
-        return Mux(twice[kept:].any(), C((1 << kept) - 1, kept), twice[:kept])[:kept]
-
-    @staticmethod
     def _log2_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
-        """min(15, round(u))."""
-        rounded = [wire(m, shift_round(value, OCTAVE_FRACTION)[:6], "octave") for value in e.u]
-        codes = [
-            Mux(alive & ~value[4:].any(), value[:4], 15)[:4]
-            for value, alive in zip(rounded, e.live, strict=True)
-        ]
+        """Octaves, rounded."""
+        codes = [Mux(alive, log2_code(m, value), 15)[:4] for value, alive in zip(e.u, e.live, strict=True)]
         return pipe.stage(code=codes, **carried(e))
 
     @staticmethod
-    def _weight(stage: Any, k: int) -> Any:
-        """2^(guard − code), or 0 where the code is above the guard."""
-        code = stage.code[k]
-        return Mux(code <= stage.guard, (C(1, 16) << (stage.guard - code)[:4])[:16], 0)
-
-    def _linear_codes(self, m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
-        """min(255, round(table[f] · 2^-(7 + i)))."""
-        table = m.submodules.table = memory.Memory(
-            shape=unsigned(16), depth=1 << TABLE_BITS, init=[int(value) for value in EXP2_TABLE]
-        )
+    def _linear_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
+        """The table, a shift, a rounding."""
+        table = m.submodules.table = exp2_table()
         mantissa = []
         for value in e.u:
             port = table.read_port()
-            m.d.comb += [
-                port.addr.eq(value[OCTAVE_FRACTION - TABLE_BITS : OCTAVE_FRACTION]),
-                port.en.eq(pipe.advance),
-            ]
+            m.d.comb += [port.addr.eq(table_index(value)), port.en.eq(pipe.advance)]
             mantissa.append(port.data)
-        f = pipe.stage(whole=[value[OCTAVE_FRACTION:] for value in e.u], **carried(e))
-        # 2 · mantissa · 2^-(7 + whole) has 10 bits.
-        shifted = [
-            shift_with_half(value, whole + 7)[:10] for value, whole in zip(mantissa, f.whole, strict=True)
+        f = pipe.stage(whole=[whole_octaves(value) for value in e.u], **carried(e))
+        g = pipe.stage(
+            twice=[linear_twice(value, whole) for value, whole in zip(mantissa, f.whole, strict=True)],
+            **carried(f),
+        )
+        codes = [
+            Mux(alive, linear_code(m, value), 0)[:8] for value, alive in zip(g.twice, g.live, strict=True)
         ]
-        g = pipe.stage(twice=shifted, **carried(f))
-        codes = []
-        for value, alive in zip(g.twice, g.live, strict=True):
-            code = wire(m, round_last_bit(value)[:10], "rounded")
-            codes.append(Mux(alive, Mux(code[8:].any(), 255, code[:8]), 0)[:8])
         return pipe.stage(code=codes, **carried(g))
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:

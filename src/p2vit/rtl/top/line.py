@@ -1,32 +1,33 @@
 """One line of the MAC array: a token's row, its products, accumulators, re-quantizer and output buffer."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from typing import ClassVar
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
-from p2vit.rtl.top.bits import bit_length, requantized, round_right
-from p2vit.rtl.top.bus import delayed, place
+from p2vit.rtl.arithmetic import add_tree, shift_round
+from p2vit.rtl.datapath.division import TOTAL_BITS, Division
+from p2vit.rtl.datapath.requantize import ShiftStage
+from p2vit.rtl.datapath.softmax import times_weight
+from p2vit.rtl.top.buffers import output_buffer, output_ports, place
 from p2vit.rtl.top.descriptor import Mode
-from p2vit.rtl.top.machine import DIVIDE_CYCLES, RtlMachine
+from p2vit.rtl.top.machine import DIVIDE_CYCLES, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, RtlMachine
+from p2vit.rtl.top.part import Part, delayed
 from p2vit.rtl.top.primitives import ram
 
 
-class Line(wiring.Component):
+class Line(Part):
     """A token's row times broadcast weight columns.
 
     Per cycle ``lanes`` products of one weight column are summed (two stages) and added to that column's accumulator;
     with the last chunk of a row the accumulator leaves through bias, quotient and re-quantizer (three stages) into the
     line's output buffer. No handshake: the engine only starts what has room. Throughput: one chunk of one column per
     cycle. Latency: 6 cycles.
-
-    Args:
-        machine: Sizes.
     """
 
-    def __init__(self, machine: RtlMachine) -> None:
-        self.machine = machine
-        super().__init__(self.ports(machine))
+    verilog_name: ClassVar[str] = "p2vit_line"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
@@ -58,15 +59,7 @@ class Line(wiring.Component):
             "column_bias": In(signed(32)),
             "column_shift": In(signed(6)),
             "divide": In(1),
-            "write": In(1),
-            "write_slot": In(1),
-            "write_column": In(16),
-            # The store engine's side.
-            "read": In(1),
-            "read_slot": In(1),
-            "read_column": In(16),
-            "read_plane": In(2),
-            "byte": Out(8),
+            **output_ports(),
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -92,7 +85,7 @@ class Line(wiring.Component):
             m.d.sync += product.eq(self.product(x, w))
             products.append(product)
         total = Signal(signed(32), reset_less=True)
-        m.d.sync += total.eq(tree(products))
+        m.d.sync += total.eq(add_tree(products))
 
         # The column's accumulator, two cycles after its operands.
         first, valid = delayed(m, self.first, 2, "first"), delayed(m, self.valid, 2, "valid")
@@ -128,30 +121,18 @@ class Line(wiring.Component):
         scaled = Signal(signed(34), reset_less=True)
         m.d.sync += [
             biased.eq(result + Mux(by_line, own_bias, Mux(by_column, self.column_bias, 0))),
-            reduced.eq(round_right(result, down, 18)),
+            reduced.eq(shift_round(result, down)[:18]),
             scaled.eq(Mux(self.mode == Mode.QUOTIENT, reduced * reciprocal, biased)),
         ]
         shifts = delayed(m, self.column_shift, 2, "column_shift")
         amount = Signal(signed(6))
+        m.d.comb += amount.eq(Mux(by_line, own_shift, shifts))
+        # Four bytes are an accumulator as it is; what is shifted has one byte or two.
+        step = ShiftStage(16, -MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT)
+        rounded = step.both(m, scaled, amount, narrow=self.planes[0])
         output = Signal(32, reset_less=True)
-        m.d.comb += amount.eq(Mux(by_line, own_shift, Mux(self.mode == Mode.RAW, 0, shifts)))
-        m.d.sync += output.eq(requantized(m, scaled, amount, self.planes, "out"))
-
-        stored = ram(
-            m,
-            "output_buffer",
-            32,
-            2 * machine.columns,
-            write_enable=self.write,
-            write_address=place(self.write_slot, self.write_column, machine.columns),
-            write_data=output,
-            read_enable=self.read,
-            read_address=place(self.read_slot, self.read_column, machine.columns),
-        )
-        plane = Signal(2)
-        with m.If(self.read):
-            m.d.sync += plane.eq(self.read_plane)
-        m.d.comb += self.byte.eq(stored.word_select(plane, 8))
+        m.d.sync += output.eq(Mux(self.planes[2], scaled[:32], rounded))
+        output_buffer(m, self, 32, machine.columns, output)
         return m
 
     def product(self, x: Value, w: Value) -> Value:
@@ -160,40 +141,20 @@ class Line(wiring.Component):
         if not self.machine.shifters:
             return value * w
         code = x[:4]
-        shifted = Mux(code > self.guard, 0, w << (self.guard - code)[:4])
+        shifted = times_weight(w, code, self.guard)
         return Mux(self.log2, shifted, value * w)
 
     def divider(self, m: Module, row_sum: Value) -> tuple[Signal, Signal]:
-        """N − 8 and ``⌊2^(n+14) / sum⌋`` of the row sum, n its bit length; one quotient bit per cycle."""
+        """Of the row sum with n bits: n − 8 and ``⌊2^(n+14) / sum⌋``; one quotient bit per cycle.
+
+        A row holds its maximum, whose code stands for 255 or for 2^guard, guard 8 at least: so n is at least 8.
+        """
         down, reciprocal = Signal(5), Signal(signed(18))
-        divisor, rest, quotient = (Signal(bits, reset_less=True) for bits in (32, 33, 16))
-        steps = Signal(range(DIVIDE_CYCLES + 1))
-        found = Signal(32)
-        m.d.comb += found.eq(row_sum)
-        width = bit_length(m, found, "sum_bits")
+        division = Division(m, row_sum[:TOTAL_BITS])
+        steps = Signal(range(DIVIDE_CYCLES))
         with m.If(self.divide):
-            m.d.sync += [
-                divisor.eq(found),
-                down.eq(Mux(width > 8, width - 8, 0)),
-                rest.eq((Const(1, 33) << width) >> 1),
-                quotient.eq(0),
-                steps.eq(DIVIDE_CYCLES - 1),
-            ]
+            m.d.sync += [*division.load(), down.eq(division.length - 8), steps.eq(DIVIDE_CYCLES - 1)]
         with m.Elif(steps != 0):
-            fits = rest >= divisor
-            m.d.sync += [
-                rest.eq(Mux(fits, rest - divisor, rest) << 1),
-                quotient.eq(Cat(fits, quotient[:15])),
-                steps.eq(steps - 1),
-            ]
-        m.d.comb += reciprocal.eq(quotient)
+            m.d.sync += [*division.step(), steps.eq(steps - 1)]
+        m.d.comb += reciprocal.eq(division.quotient)
         return down, reciprocal
-
-
-def tree(values: list) -> Value:
-    """Balanced sum."""
-    while len(values) > 1:
-        values = [
-            values[i] + values[i + 1] if i + 1 < len(values) else values[i] for i in range(0, len(values), 2)
-        ]
-    return values[0]

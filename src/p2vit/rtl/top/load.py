@@ -5,50 +5,45 @@ from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from p2vit.rtl.top.bits import field
 from p2vit.rtl.top.bus import SLOTTED, loaded_signature, queue_signature
+from p2vit.rtl.top.decode import decoder, field
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind
 from p2vit.rtl.top.machine import IN_FLIGHT, RtlMachine
+from p2vit.rtl.top.part import Part
 
 
-class LoadEngine(wiring.Component):
+class LoadEngine(Part):
     """One request per cycle, one load after the other; a load begins the cycle after the last request before it.
 
     A load waits for its buffer slot (``open``) and for the stores that it reads (``after``). Answers may take any time.
     A gather asks for one byte per request and puts the bytes of all lines together: how pixels become patches.
-
-    Args:
-        machine: Sizes.
     """
 
-    def __init__(self, machine: RtlMachine) -> None:
-        self.machine = machine
-        super().__init__(
-            {
-                "queue": In(queue_signature()),
-                "loaded": Out(loaded_signature(machine)),
-                "read_valid": Out(1),
-                "read_ready": In(1),
-                "read_address": Out(32),
-                "answer_valid": In(1),
-                "answer_data": In(8 * machine.lines),
-                "stores_done": In(24),
-                "free": In(8),
-                "open": Out(8),
-                "close": Out(8),
-                "done": Out(1),
-                "idle": Out(1),
-            }
-        )
+    @staticmethod
+    def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
+        """Descriptors in, the external memory's read side, loaded words out; a bit for each buffer that is opened."""
+        return {
+            "queue": In(queue_signature()),
+            "loaded": Out(loaded_signature(machine)),
+            "read_valid": Out(1),
+            "read_ready": In(1),
+            "read_address": Out(32),
+            "answer_valid": In(1),
+            "answer_data": In(8 * machine.lines),
+            "stores_done": In(24),
+            "free": In(8),
+            "open": Out(8),
+            "close": Out(8),
+            "done": Out(1),
+            "idle": Out(1),
+        }
 
     def elaborate(self, platform: object) -> Module:
         """Requests, then answers."""
         m = Module()
         machine = self.machine
         word = self.queue.word
-
-        def take(name: str) -> Signal:
-            return field(word, Kind.LOAD, name)
+        take = decoder(word, Kind.LOAD)
 
         # --- requests
         m.submodules.flight = flight = SyncFIFO(width=DESCRIPTOR_BITS, depth=IN_FLIGHT)
@@ -113,10 +108,7 @@ class LoadEngine(wiring.Component):
 
         # --- answers: the load at the head of those in flight says where they go
         head = flight.r_data
-
-        def of(name: str) -> Signal:
-            return field(head, Kind.LOAD, name)
-
+        of = decoder(head, Kind.LOAD)
         row, part, inner_at, outer_at = Signal(16), Signal(8), Signal(16), Signal(16)
         slots = [Signal(name=f"slot_{dest.name.lower()}") for dest in Dest]
         dest = of("dest")
@@ -149,7 +141,7 @@ class LoadEngine(wiring.Component):
         m.d.comb += picked.eq(self.answer_data.word_select(answers.byte, 8))
         m.d.comb += merged.eq(
             Cat(
-                Mux(answers.line == line, picked, assembled[8 * line : 8 * line + 8])
+                Mux(answers.line == line, picked, assembled.word_select(line, 8))
                 for line in range(machine.lines)
             )
         )

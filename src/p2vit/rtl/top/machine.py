@@ -8,8 +8,8 @@ from p2vit.errors import P2vitError
 LINE_PARAMETER_WORDS = 5
 #: Bytes of one column's parameters: bias 32, gain 16, shift 6, two left shifts of 4 bits, 2 spare.
 COLUMN_PARAMETER_BYTES = 8
-#: Largest left shift of the re-quantizer, and of a softmax' distance.
-MAX_LEFT_SHIFT, MAX_DISTANCE_SHIFT = 7, 15
+#: Largest shifts of the re-quantizer to the left and to the right, and of a softmax' distance to the left.
+MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, MAX_DISTANCE_SHIFT = 7, 31, 15
 #: Bytes of the row sum behind the codes of a softmax.
 SUM_BYTES = 4
 #: Cycles from a read request to its answer that the compiler plans for, and the test bench's default.
@@ -79,6 +79,11 @@ class RtlMachine:
         if self.lanes % 2:
             raise P2vitError(
                 f"RTL machine: lanes is {self.lanes}; it must be even, as 4-bit weights arrive two terms at a time"
+            )
+        if self.columns < self.lines:
+            raise P2vitError(
+                f"RTL machine: columns is {self.columns}; with {self.lines} lines it must be {self.lines} or more, as "
+                "weight columns come in groups of as many as there are lines"
             )
 
     @property

@@ -65,6 +65,11 @@ endmodule
 }
 
 
+def primitives_verilog() -> str:
+    """All of them, for a flow that takes one text."""
+    return "\n".join(PRIMITIVES.values())
+
+
 def ram(
     m: Module,
     name: str,

@@ -1,76 +1,64 @@
 """The store engine: writes finished output buffers to the external memory, in program order."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from p2vit.rtl.top.bits import field
-from p2vit.rtl.top.bus import output_signature, queue_signature
+from p2vit.rtl.top.buffers import output_signature
+from p2vit.rtl.top.bus import queue_signature
+from p2vit.rtl.top.decode import decoder
 from p2vit.rtl.top.descriptor import Kind, Source
 from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.part import Part
+from p2vit.rtl.top.slots import reader_signature
 
 #: Words that wait for the memory to take them.
 WRITES_WAITING = 4
 
 
-class StoreEngine(wiring.Component):
+class StoreEngine(Part):
     """One word per cycle: the byte planes of a column, then the next column; addresses rise by one.
 
     A store waits until its source's output buffer is full. It is counted as done with its last word.
-
-    Args:
-        machine: Sizes.
     """
 
-    def __init__(self, machine: RtlMachine) -> None:
-        self.machine = machine
-        super().__init__(
-            {
-                "queue": In(queue_signature()),
-                "array": Out(output_signature(machine)),
-                "vector": Out(output_signature(machine)),
-                "full": In(2),
-                "take": Out(2),
-                "release": Out(2),
-                "stores_done": Out(24),
-                "write_valid": Out(1),
-                "write_ready": In(1),
-                "write_address": Out(32),
-                "write_data": Out(8 * machine.lines),
-            }
-        )
+    @staticmethod
+    def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
+        """Descriptors in, the output buffer of each source and its counters, and the external memory's write side."""
+        sources = len(Source)
+        return {
+            "queue": In(queue_signature()),
+            "buffers": Out(output_signature(machine)).array(sources),
+            "slots": Out(reader_signature()).array(sources),
+            "stores_done": Out(24),
+            "write_valid": Out(1),
+            "write_ready": In(1),
+            "write_address": Out(32),
+            "write_data": Out(8 * machine.lines),
+        }
 
     def elaborate(self, platform: object) -> Module:
         """Buffer → small queue → memory: whether the memory takes a word reaches no further than the queue."""
         m = Module()
-        word = self.queue.word
+        take = decoder(self.queue.word, Kind.STORE)
         width = 8 * self.machine.lines
-
-        def take(name: str) -> Signal:
-            return field(word, Kind.STORE, name)
-
         source, planes = Signal(), Signal(3)
         column, plane, left = Signal(16), Signal(2), Signal(16)
         address = Signal(32)
-        slots = Array([Signal(name="array_slot"), Signal(name="vector_slot")])
+        slots = Array(Signal(name=f"{kind.name.lower()}_slot") for kind in Source)
+        full = Array(self.slots[kind].full for kind in Source)
+        data = Array(self.buffers[kind].data for kind in Source)
         reading, step, start, last_read = Signal(), Signal(), Signal(), Signal()
         arrived, arrived_last, arrived_source = Signal(), Signal(), Signal()
         m.submodules.waiting = waiting = SyncFIFO(width=width + 34, depth=WRITES_WAITING)
         m.d.comb += [
-            start.eq(self.queue.valid & ~reading & Array(self.full[i] for i in range(2))[take("source")]),
+            start.eq(self.queue.valid & ~reading & full[take("source")]),
             self.queue.ready.eq(start),
             step.eq(reading & (waiting.level + arrived < WRITES_WAITING)),
             last_read.eq((left == 1) & (plane == planes - 1)),
             waiting.w_en.eq(arrived),
-            waiting.w_data.eq(
-                Cat(
-                    Mux(arrived_source, self.vector.data, self.array.data),
-                    address,
-                    arrived_last,
-                    arrived_source,
-                )
-            ),
+            waiting.w_data.eq(Cat(data[arrived_source], address, arrived_last, arrived_source)),
             self.write_valid.eq(waiting.r_rdy),
             self.write_data.eq(waiting.r_data[:width]),
             self.write_address.eq(waiting.r_data[width : width + 32]),
@@ -78,14 +66,15 @@ class StoreEngine(wiring.Component):
         ]
         done = Signal()
         m.d.comb += done.eq(waiting.r_rdy & self.write_ready & waiting.r_data[width + 32])
-        for kind, port in ((Source.ARRAY, self.array), (Source.VECTOR, self.vector)):
+        for kind in Source:
+            port, use = self.buffers[kind], self.slots[kind]
             m.d.comb += [
                 port.enable.eq(step & (source == kind)),
                 port.slot.eq(slots[kind]),
                 port.column.eq(column),
                 port.plane.eq(plane),
-                self.take[kind].eq(start & (take("source") == kind)),
-                self.release[kind].eq(done & (waiting.r_data[width + 33] == kind)),
+                use.take.eq(start & (take("source") == kind)),
+                use.release.eq(done & (waiting.r_data[width + 33] == kind)),
             ]
         next_address = Signal(32)
         m.d.sync += [arrived.eq(step), arrived_last.eq(last_read), arrived_source.eq(source)]

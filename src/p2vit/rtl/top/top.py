@@ -6,44 +6,49 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.array import ArrayEngine
-from p2vit.rtl.top.bits import field
-from p2vit.rtl.top.bus import SLOTTED, counter, memory_signature
+from p2vit.rtl.top.bus import SLOTTED, loaded_signature, memory_signature
+from p2vit.rtl.top.decode import field
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Source
 from p2vit.rtl.top.line import Line
 from p2vit.rtl.top.load import LoadEngine
 from p2vit.rtl.top.machine import QUEUE_DEPTH, SLOTS, RtlMachine
+from p2vit.rtl.top.part import Part
+from p2vit.rtl.top.slots import counter
 from p2vit.rtl.top.store import StoreEngine
 from p2vit.rtl.top.vector import VectorEngine
 from p2vit.rtl.top.vector_lane import VectorLane
+from p2vit.rtl.top.verilog import REPEATED
 from p2vit.rtl.top.weight_bank import WeightBank
 
 
-class Accelerator(wiring.Component):
+class Accelerator(Part):
     """Executes a descriptor stream on tensors in an external memory.
 
     ``descriptor`` is a stream with ready and valid: one 256-bit descriptor per cycle. ``memory`` may refuse a request
     and delay an answer for any time. ``done`` rises with the END descriptor, when all stores are done.
     ``stores_done`` counts stores, for progress and for cycles per layer. The results do not depend on when anything
     comes.
-
-    Args:
-        machine: Sizes.
     """
 
-    def __init__(self, machine: RtlMachine) -> None:
-        self.machine = machine
-        super().__init__(
-            {
-                "descriptor_valid": In(1),
-                "descriptor_ready": Out(1),
-                "descriptor_data": In(DESCRIPTOR_BITS),
-                "memory": Out(memory_signature(machine)),
-                "stores_done": Out(24),
-                "array_busy": Out(1),
-                "vector_busy": Out(1),
-                "done": Out(1),
-            }
-        )
+    @staticmethod
+    def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
+        """Descriptors, the external memory, and what a host may watch."""
+        return {
+            "descriptor_valid": In(1),
+            "descriptor_ready": Out(1),
+            "descriptor_data": In(DESCRIPTOR_BITS),
+            "memory": Out(memory_signature(machine)),
+            "stores_done": Out(24),
+            "array_busy": Out(1),
+            "vector_busy": Out(1),
+            "done": Out(1),
+        }
+
+    def parts(self) -> dict[str, Part]:
+        """The modules that stand many times, by their names in Verilog: each is written once."""
+        parts: list[Part] = [WeightBank(self.machine), Line(self.machine), VectorLane(self.machine)]
+        assert {part.verilog_name for part in parts} == set(REPEATED)
+        return {part.verilog_name: part for part in parts}
 
     def elaborate(self, platform: object) -> Module:
         """Dispatch, engines, slot counters."""
@@ -93,44 +98,32 @@ class Accelerator(wiring.Component):
             self.memory.write_address.eq(store.write_address),
             self.memory.write_data.eq(store.write_data),
         ]
-        _copy(m, load.loaded, array.loaded)
-        _copy(m, load.loaded, vector.loaded)
-        for source, sink in ((store.array, array.output), (store.vector, vector.output)):
-            m.d.comb += [
-                sink.enable.eq(source.enable),
-                sink.slot.eq(source.slot),
-                sink.column.eq(source.column),
-                sink.plane.eq(source.plane),
-                source.data.eq(sink.data),
-            ]
+        for engine in (array, vector):
+            for name in loaded_signature(self.machine).members:
+                m.d.comb += getattr(engine.loaded, name).eq(getattr(load.loaded, name))
 
         # --- slots: opened by a load, closed when its last word is there, taken and released by their reader
-        takes = {
-            Dest.ROWS: (array.take_rows, array.release_rows, array.rows_full),
-            Dest.WEIGHTS: (array.take_weights, array.release_weights, array.weights_full),
-            Dest.COLUMN_PARAMETERS: (array.take_parameters, array.release_parameters, array.parameters_full),
-            Dest.VECTOR: (vector.take_vector, vector.release_vector, vector.vector_full),
-            Dest.VECTOR_PARAMETERS: (
-                vector.take_parameters,
-                vector.release_parameters,
-                vector.parameters_full,
-            ),
-            Dest.TABLE: (Const(0), vector.release_table, None),
+        readers = {
+            Dest.ROWS: array.rows,
+            Dest.WEIGHTS: array.weights,
+            Dest.COLUMN_PARAMETERS: array.parameters,
+            Dest.VECTOR: vector.numbers,
+            Dest.VECTOR_PARAMETERS: vector.parameters,
         }
-        for dest in SLOTTED:
-            taken, released, full_out = takes[dest]
-            slots = 1 if dest == Dest.TABLE else SLOTS
+        assert {*readers, Dest.TABLE} == set(SLOTTED)
+        for dest, reader in readers.items():
             name = dest.name.lower()
-            free = counter(m, slots, released, load.open[dest], f"{name}_free")
-            m.d.comb += load.free[dest].eq(free != 0)
-            if full_out is not None:
-                full = counter(m, 0, load.close[dest], taken, f"{name}_full")
-                m.d.comb += full_out.eq(full != 0)
+            free = counter(m, SLOTS, reader.release, load.open[dest], f"{name}_free")
+            full = counter(m, 0, load.close[dest], reader.take, f"{name}_full")
+            m.d.comb += [load.free[dest].eq(free != 0), reader.full.eq(full != 0)]
+        table_free = counter(m, 1, vector.release_table, load.open[Dest.TABLE], "table_free")
+        m.d.comb += load.free[Dest.TABLE].eq(table_free != 0)
         for source, engine in ((Source.ARRAY, array), (Source.VECTOR, vector)):
-            name = source.name.lower()
-            free = counter(m, SLOTS, store.release[source], engine.take_output, f"{name}_output_free")
-            full = counter(m, 0, engine.finish, store.take[source], f"{name}_output_full")
-            m.d.comb += [engine.output_free.eq(free != 0), store.full[source].eq(full != 0)]
+            wiring.connect(m, store.buffers[source], engine.output)
+            name, results, stored = source.name.lower(), engine.results, store.slots[source]
+            free = counter(m, SLOTS, stored.release, results.take, f"{name}_output_free")
+            full = counter(m, 0, results.finish, stored.take, f"{name}_output_full")
+            m.d.comb += [results.free.eq(free != 0), stored.full.eq(full != 0)]
         m.d.comb += [
             load.stores_done.eq(store.stores_done),
             self.stores_done.eq(store.stores_done),
@@ -139,19 +132,3 @@ class Accelerator(wiring.Component):
             self.vector_busy.eq(vector.busy),
         ]
         return m
-
-
-def _copy(m: Module, source: object, sink: object) -> None:
-    """Connect the bus of loaded words to one more reader."""
-    for name in ("valid", "dest", "slot", "row", "part", "nibbles", "data"):
-        m.d.comb += getattr(sink, name).eq(getattr(source, name))
-
-
-def accelerator_modules(machine: RtlMachine) -> dict[str, wiring.Component]:
-    """Verilog modules of the accelerator: name → component; the top last."""
-    return {
-        "p2vit_weight_bank": WeightBank(machine),
-        "p2vit_line": Line(machine),
-        "p2vit_vector_lane": VectorLane(machine),
-        "p2vit_accelerator": Accelerator(machine),
-    }

@@ -1,34 +1,58 @@
 """One lane of the vector chunk: everything that happens to one token's numbers outside the array."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from typing import ClassVar
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT
-from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E
-from p2vit.rtl.top.bits import bit_length, requantized, round_right
-from p2vit.rtl.top.bus import delayed, place
+from p2vit.rtl.arithmetic import offset_binary, round_last_bit, shift_round, shift_with_half
+from p2vit.rtl.datapath.layernorm import (
+    INDEX_BITS,
+    TOTAL_BITS,
+    common_shift,
+    epsilon_twice,
+    positive_total,
+    root_exponent,
+    root_index,
+)
+from p2vit.rtl.datapath.requantize import ShiftStage
+from p2vit.rtl.datapath.softmax import (
+    OCTAVE_FACTOR,
+    cut_distance,
+    exp2_table,
+    linear_code,
+    linear_twice,
+    log2_code,
+    octaves_of,
+    rounded_distance,
+    table_index,
+    times_weight,
+    whole_octaves,
+)
+from p2vit.rtl.top.buffers import output_buffer, output_ports, place
 from p2vit.rtl.top.descriptor import VectorOp
-from p2vit.rtl.top.machine import LANE_LATENCY, RtlMachine
+from p2vit.rtl.top.machine import (
+    LANE_LATENCY,
+    MAX_DISTANCE_SHIFT,
+    MAX_LEFT_SHIFT,
+    MAX_RIGHT_SHIFT,
+    RtlMachine,
+)
+from p2vit.rtl.top.part import Part, delayed, history
 from p2vit.rtl.top.primitives import ram
 
 
-class VectorLane(wiring.Component):
+class VectorLane(Part):
     """A token's numbers, one per cycle, five stages: align, multiply-add, shift, multiply, re-quantize.
 
     Numbers and parameters arrive together with ``valid``; the engine says which pass over the row it is. LayerNorm:
     pass 0 gathers sum and extremes, pass 1 squares, pass 2 puts out; softmax: pass 0 the maximum, pass 1 codes and
     their sum. Between passes the engine steps the scalars. No handshake inside. Latency: 5. Throughput: one number per
     cycle.
-
-    Args:
-        machine: Sizes.
     """
 
-    def __init__(self, machine: RtlMachine) -> None:
-        self.machine = machine
-        super().__init__(self.ports(machine))
+    verilog_name: ClassVar[str] = "p2vit_vector_lane"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
@@ -74,19 +98,12 @@ class VectorLane(wiring.Component):
             "factor_write": In(1),
             "factor": In(15),
             "aligned": Out(signed(17)),
-            "index": Out(10),
+            "index": Out(INDEX_BITS),
             # The output buffer: results, a column's sum over the lines, or a byte of the row's sum.
-            "write": In(1),
-            "write_slot": In(1),
-            "write_column": In(16),
             "column_sum": In(16),
             "sum_byte": In(2),
             "sum_valid": In(1),
-            "output_read": In(1),
-            "output_slot": In(1),
-            "output_column": In(16),
-            "output_plane": In(1),
-            "byte": Out(8),
+            **output_ports(),
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -111,16 +128,8 @@ class VectorLane(wiring.Component):
         is_affine = self.op == VectorOp.AFFINE
 
         # The column's parameters go along.
-        parameters = [self.parameter]
-        for stage in range(1, 5):
-            following = Signal(64, name=f"parameter_{stage}", reset_less=True)
-            m.d.sync += following.eq(parameters[-1])
-            parameters.append(following)
-        valid: list[Signal] = [self.valid]
-        for stage in range(1, 5):
-            following = Signal(name=f"valid_{stage}")
-            m.d.sync += following.eq(valid[-1])
-            valid.append(following)
+        parameters = history(m, self.parameter, 4, "parameter", reset_less=True)
+        valid = history(m, self.valid, 4, "valid")
 
         # 1: align.
         byte, other = value[:8].as_signed(), value[16:24].as_signed()
@@ -182,34 +191,29 @@ class VectorLane(wiring.Component):
         with m.Else():
             m.d.sync += two.eq(one)
 
-        # 3: the common shift of a normalised token; the distance, held in 16 bits.
+        # 3: the common shift of a normalised token, k ≥ −14; the distance, held in 16 bits. One shifter serves both.
         down = Signal(signed(6))
-        softmax_shift = self.softmax_shift
-        amount = Signal(signed(6))
+        amount = Signal(6)
         three = Signal(signed(34), reset_less=True)
-        m.d.comb += amount.eq(Mux(is_softmax, softmax_shift, down))
-        # A left shift is at most 14 for a norm (k ≥ −14) and 15 for a softmax.
-        lifted, rounded = Signal(signed(50)), Signal(signed(50))
-        m.d.comb += [
-            lifted.eq(two << Mux(amount < 0, (-amount)[:4], 0)),
-            rounded.eq(round_right(lifted, Mux(amount < 0, 0, amount[:5]), 50)),
-        ]
+        m.d.comb += amount.eq(Mux(is_softmax, self.softmax_shift, down) + MAX_DISTANCE_SHIFT)
+        twice = Signal(signed(51))
+        m.d.comb += twice.eq(shift_with_half(two, amount, raised=MAX_DISTANCE_SHIFT))
         with m.If(is_norm):
-            m.d.sync += three.eq(rounded)
+            m.d.sync += three.eq(round_last_bit(twice))
         with m.Elif(is_softmax):
-            m.d.sync += three.eq(Mux(rounded > 65535, 65535, rounded))
+            m.d.sync += three.eq(rounded_distance(m, cut_distance(m, twice.as_unsigned())))
         with m.Else():
             m.d.sync += three.eq(two)
 
         # 4: squares, times the factor, times log2 e.
         factor = Signal(15)
         reduced = Signal(signed(17))
-        m.d.comb += reduced.eq(round_right(three, self.squares_shift, 17))
+        m.d.comb += reduced.eq(shift_round(three, self.squares_shift))
         squaring = is_norm & (self.phase == 1)
         left_side, right_side = Signal(signed(17)), Signal(signed(17))
         m.d.comb += [
             left_side.eq(Mux(squaring, reduced, three)),
-            right_side.eq(Mux(squaring, reduced, Mux(is_norm, factor, LOG2_E >> 1))),
+            right_side.eq(Mux(squaring, reduced, Mux(is_norm, factor, OCTAVE_FACTOR))),
         ]
         four = Signal(signed(34), reset_less=True)
         with m.If(is_norm | is_softmax):
@@ -226,7 +230,8 @@ class VectorLane(wiring.Component):
         exponent = Signal(signed(6))
         shift = Signal(signed(7))
         m.d.comb += shift.eq(parameters[4][48:54].as_signed() + Mux(is_norm, exponent, 0))
-        scaled = requantized(m, four, shift, self.planes, "out")
+        step = ShiftStage(16, -MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT)
+        scaled = step.both(m, four, shift, narrow=self.planes[0])
         code, weight = self.softmax(m, four)
         row_sum = Signal(32)
         with m.If(self.clear):
@@ -245,48 +250,28 @@ class VectorLane(wiring.Component):
             write_address=self.load_row,
             write_data=self.table_byte,
             read_enable=valid[4] & (self.op == VectorOp.LOOKUP),
-            read_address=Cat(four[:7], ~four[7], delayed(m, self.group, LANE_LATENCY, "group")),
+            read_address=Cat(offset_binary(four), delayed(m, self.group, LANE_LATENCY, "group")),
         )
         output = Mux(
             self.op == VectorOp.LOOKUP, looked_up, Mux(self.op == VectorOp.SUM, self.column_sum, result)
         )
-        stored = ram(
-            m,
-            "output_buffer",
-            16,
-            2 * depth,
-            write_enable=self.write,
-            write_address=place(self.write_slot, self.write_column, depth),
-            write_data=Mux(self.sum_valid, row_sum.word_select(self.sum_byte, 8), output),
-            read_enable=self.output_read,
-            read_address=place(self.output_slot, self.output_column, depth),
-        )
-        plane = Signal()
-        with m.If(self.output_read):
-            m.d.sync += plane.eq(self.output_plane)
-        m.d.comb += self.byte.eq(stored.word_select(plane, 8))
-
+        stored = Mux(self.sum_valid, row_sum.word_select(self.sum_byte, 8), output)
+        output_buffer(m, self, 16, depth, stored)
         self.scalars(m, two, down, squares, exponent, factor)
         return m
 
-    def softmax(self, m: Module, product: Signal) -> tuple[Signal, Signal]:
-        """Code of a distance in octaves, and what it adds to the row's sum."""
-        octaves = Signal(16)
-        m.d.comb += octaves.eq(product[15:])
-        m.submodules.exp2 = table = Memory(shape=16, depth=128, init=[int(entry) for entry in EXP2_TABLE])
+    def softmax(self, m: Module, product: Signal) -> tuple[Value, Value]:
+        """Code of a distance, from its product with log2 e, and what it adds to the row's sum."""
+        octaves = octaves_of(product)
+        m.submodules.exp2 = table = exp2_table()
         read = table.read_port(domain="comb")
-        m.d.comb += read.addr.eq(octaves[4:11])
-        mantissa = Signal(signed(17))
-        m.d.comb += mantissa.eq(read.data)
-        linear = round_right(mantissa, 7 + octaves[11:], 17)
-        nearest = (octaves + 1024) >> 11
+        m.d.comb += read.addr.eq(table_index(octaves))
+        linear = linear_code(m, linear_twice(read.data, whole_octaves(octaves)))
         code, weight = Signal(8), Signal(16)
-        m.d.comb += code.eq(
-            Mux(self.log2, Mux(nearest > 15, 15, nearest), Mux(linear > 255, 255, linear[:8]))
-        )
-        m.d.comb += weight.eq(
-            Mux(self.log2, Mux(code[:4] > self.guard, 0, 1 << (self.guard - code[:4])[:4]), code)
-        )
+        m.d.comb += [
+            code.eq(Mux(self.log2, log2_code(m, octaves), linear)),
+            weight.eq(Mux(self.log2, times_weight(C(1), code[:4], self.guard), code)),
+        ]
         return code, weight
 
     def scalars(
@@ -302,30 +287,15 @@ class VectorLane(wiring.Component):
             m.d.sync += largest.eq(0)
         with m.Elif((most_at[1] | least_at[1]) & (magnitude > largest)):
             m.d.sync += largest.eq(magnitude)
-        wanted = Signal(signed(7))
-        m.d.comb += wanted.eq(bit_length(m, largest, "largest_bits") - CENTRED_BITS)
         with m.If(self.step_shift):
-            m.d.sync += down.eq(Mux(wanted > self.epsilon_shift, wanted, self.epsilon_shift))
-        total = Signal(31)
-        twice = Signal(8)
-        epsilon = Signal(32)
-        m.d.comb += [
-            twice.eq((down - self.epsilon_shift) << 1),
-            epsilon.eq(Mux(twice > 31, 0, round_right(Cat(self.epsilon, 0).as_signed(), twice[:5], 31))),
-        ]
-        sum_of_both = Signal(32)
-        m.d.comb += sum_of_both.eq(squares + epsilon)
+            m.d.sync += down.eq(common_shift(m, largest, self.epsilon_shift))
+        total = Signal(TOTAL_BITS)
+        epsilon = round_last_bit(epsilon_twice(self.epsilon, down, self.epsilon_shift))
         with m.If(self.step_total):
-            m.d.sync += total.eq(Mux(sum_of_both == 0, 1, sum_of_both))
+            m.d.sync += total.eq(positive_total(m, squares, epsilon))
         with m.If(self.step_exponent):
-            m.d.sync += exponent.eq((bit_length(m, total, "total_bits") - 29) >> 1)
-        mantissa = Signal(31)
-        doubled = Signal(signed(7))
-        m.d.comb += [
-            doubled.eq(exponent << 1),
-            mantissa.eq(Mux(exponent < 0, total << (-doubled)[:5], total >> doubled[:2])),
-        ]
+            m.d.sync += exponent.eq(root_exponent(m, total))
         with m.If(self.step_index):
-            m.d.sync += self.index.eq(mantissa >> INDEX_SHIFT)
+            m.d.sync += self.index.eq(root_index(total, exponent))
         with m.If(self.factor_write):
             m.d.sync += factor.eq(self.factor)

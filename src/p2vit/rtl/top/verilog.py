@@ -1,17 +1,15 @@
 """Verilog of an accelerator: one file per module, made once per machine and kept in the cache."""
 
-from p2vit.rtl.tools.verilog import to_verilog
+from p2vit.rtl.tools.verilog import to_rtlil, to_verilog
 from p2vit.rtl.top.machine import RtlMachine
 
 #: The top module; its file comes last.
 TOP = "p2vit_accelerator"
-#: Modules that stand many times in the design stay functions that all share: inlined, their code would be many times
-#: larger than a processor's caches.
-REPEATED = "\n".join(
-    ["`verilator_config"]
-    + [f'no_inline -module "{name}"' for name in ("p2vit_line", "p2vit_vector_lane", "p2vit_weight_bank")]
-    + [""]
-)
+#: Modules that stand many times in the design.
+REPEATED = ("p2vit_line", "p2vit_vector_lane", "p2vit_weight_bank")
+#: For Verilator: these stay functions that all share; inlined, their code would be many times larger than a
+#: processor's caches.
+VERILATOR_CONFIG = "\n".join(["`verilator_config", *(f'no_inline -module "{name}"' for name in REPEATED), ""])
 
 
 def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
@@ -27,7 +25,10 @@ def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
 
     require("amaranth", "amaranth", "generating hardware")
     from p2vit.rtl.top.primitives import PRIMITIVES
-    from p2vit.rtl.top.top import accelerator_modules
+    from p2vit.rtl.top.top import Accelerator
 
-    modules = {f"{name}.v": to_verilog(module, name) for name, module in accelerator_modules(machine).items()}
-    return {**{f"{name}.v": text for name, text in PRIMITIVES.items()}, **modules}
+    top = Accelerator(machine)
+    texts = {name: to_verilog(part, name) for name, part in top.parts().items()}
+    # As RTLIL: its parts have files of their own.
+    texts[TOP] = to_verilog(to_rtlil(top, TOP), TOP)
+    return {f"{name}.v": text for name, text in {**PRIMITIVES, **texts}.items()}

@@ -1,26 +1,24 @@
 """One bank of the weight buffer: a term of all columns of a group, of which one column's byte goes out per cycle."""
 
+from typing import ClassVar
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from p2vit.rtl.top.bus import place
+from p2vit.rtl.top.buffers import place
 from p2vit.rtl.top.machine import RtlMachine
+from p2vit.rtl.top.part import Part
 from p2vit.rtl.top.primitives import ram
 
 
-class WeightBank(wiring.Component):
+class WeightBank(Part):
     """Holds the terms ≡ p (mod lanes) of every column. A fetch brings a word; ``column`` picks its byte.
 
     Latency: fetch to byte two cycles (memory, selection). Throughput: one column per cycle.
-
-    Args:
-        machine: Sizes.
     """
 
-    def __init__(self, machine: RtlMachine) -> None:
-        self.machine = machine
-        super().__init__(self.ports(machine))
+    verilog_name: ClassVar[str] = "p2vit_weight_bank"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:

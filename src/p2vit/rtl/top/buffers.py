@@ -1,0 +1,163 @@
+"""The buffers that more than one engine has: parameters of columns, and results on their way to the memory."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from p2vit.rtl.top.bus import loaded_signature, queue_signature
+from p2vit.rtl.top.descriptor import Dest
+from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
+from p2vit.rtl.top.primitives import ram
+from p2vit.rtl.top.slots import Writer, reader_signature, writer_signature
+
+
+def place(slot: Value, row: Value, depth: int) -> Value:
+    """Address of a row in one of two slots that lie behind each other."""
+    return Mux(slot, row + depth, row)
+
+
+def column_parameters(
+    m: Module,
+    machine: RtlMachine,
+    loaded: wiring.PureInterface,
+    dest: Dest,
+    depth: int,
+    *,
+    slot: Value,
+    column: Value,
+    enable: Value,
+) -> Signal:
+    """A buffer of columns' parameters, filled by loads; returns those of a column, a cycle after its number.
+
+    Args:
+        m: The engine.
+        machine: Sizes.
+        loaded: The bus of loaded words.
+        dest: Which of its words are meant.
+        depth: Columns of a slot.
+        slot: Slot that is read.
+        column: Column that is read.
+        enable: The output stands while this is low.
+    """
+    width = min(8 * machine.lines, 8 * COLUMN_PARAMETER_BYTES)
+    parts = [
+        ram(
+            m,
+            f"parameters_{part}",
+            width,
+            2 * depth,
+            write_enable=loaded.valid & (loaded.dest == dest) & (loaded.part == part),
+            write_address=place(loaded.slot, loaded.row, depth),
+            write_data=loaded.data[:width],
+            read_enable=enable,
+            read_address=place(slot, column, depth),
+        )
+        for part in range(machine.parameter_words)
+    ]
+    found = Signal(8 * COLUMN_PARAMETER_BYTES, name="column_parameter")
+    m.d.comb += found.eq(Cat(*parts))
+    return found
+
+
+def output_signature(machine: RtlMachine) -> wiring.Signature:
+    """An output buffer, seen from the store engine: a cycle from address to data, which stands without ``enable``."""
+    return wiring.Signature(
+        {
+            "enable": Out(1),
+            "slot": Out(1),
+            "column": Out(16),
+            "plane": Out(2),
+            "data": In(8 * machine.lines),
+        }
+    )
+
+
+def engine_ports(
+    machine: RtlMachine, readers: tuple[str, ...], **more: wiring.Member
+) -> dict[str, wiring.Member]:
+    """Ports of an engine that works run by run: descriptors, loaded words, its buffers and their counters.
+
+    Args:
+        machine: Sizes.
+        readers: Buffers that it reads.
+        more: Ports besides.
+    """
+    return {
+        "queue": In(queue_signature()),
+        "loaded": In(loaded_signature(machine)),
+        "output": In(output_signature(machine)),
+        **{name: Out(reader_signature()) for name in readers},
+        "results": Out(writer_signature()),
+        **more,
+        "idle": Out(1),
+        "busy": Out(1),
+    }
+
+
+def output_ports() -> dict[str, wiring.Member]:
+    """Ports of a line's or a lane's part of an output buffer: its engine writes it, the store engine reads it."""
+    return {
+        "write": In(1),
+        "write_slot": In(1),
+        "write_column": In(16),
+        "output_read": In(1),
+        "output_slot": In(1),
+        "output_column": In(16),
+        "output_plane": In(2),
+        "byte": Out(8),
+    }
+
+
+def output_buffer(m: Module, part: Any, width: int, depth: int, data: Value) -> None:
+    """One token's part of an output buffer, between the ports of :func:`output_ports`.
+
+    Args:
+        m: The line or lane.
+        part: It, for its ports.
+        width: Bits of a result.
+        depth: Columns of a slot.
+        data: What is written.
+    """
+    stored = ram(
+        m,
+        "output_buffer",
+        width,
+        2 * depth,
+        write_enable=part.write,
+        write_address=place(part.write_slot, part.write_column, depth),
+        write_data=data,
+        read_enable=part.output_read,
+        read_address=place(part.output_slot, part.output_column, depth),
+    )
+    plane = Signal(range(width // 8))
+    with m.If(part.output_read):
+        m.d.sync += plane.eq(part.output_plane)
+    m.d.comb += part.byte.eq(stored.word_select(plane, 8))
+
+
+def output_connections(
+    m: Module, output: wiring.PureInterface, writer: Writer, write: Value, line: int
+) -> dict[str, Any]:
+    """What an engine connects to those ports of one of its lines.
+
+    Args:
+        m: The engine.
+        output: The store engine's side of the whole buffer.
+        writer: The engine's side.
+        write: A word is written.
+        line: Number of the line.
+    """
+    byte = Signal(8, name=f"output_{line}")
+    m.d.comb += output.data.word_select(line, 8).eq(byte)
+    return {
+        "write": write,
+        "write_slot": writer.slot,
+        "write_column": writer.column,
+        "output_read": output.enable,
+        "output_slot": output.slot,
+        "output_column": output.column,
+        "output_plane": output.plane,
+        "byte": byte,
+    }
