@@ -115,7 +115,8 @@ def _passes(top: str, liberty: Liberty | None, booth: bool, repeated: Sequence[s
         "memory_dff",
         "memory_collect",
         "memory_map -rom-only",
-        "opt",
+        # What a memory's data port holds while nothing is written is undefined: no gates for it.
+        "opt -mux_undef",
         "wreduce",
         "peepopt",
         "opt_clean",
