@@ -35,6 +35,7 @@ from p2vit.quant.search.finalists import MARGIN_DB
 from p2vit.quant.search.fine import Evolution
 from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.run import Prepared, SearchConfig, search
+from p2vit.quant.search.run import uniform as library_uniform
 from p2vit.quant.search.space import Space
 from p2vit.report.ablation import Remembered
 from p2vit.report.accuracy import executor_predict, measure
@@ -67,7 +68,7 @@ def search_all(data: str, spaces: list[str], threads: int) -> None:
     ready = pickle.loads(prepared_file(data).read_bytes())
     scorer, layers = ready.scorer, ready.scorer.library.layers
     uniform = {
-        width: scorer.score({layer.name: width for layer in layers}, threads)
+        width: scorer.score(library_uniform(scorer.library, width), threads)
         for width in scorer.library.widths
     }
     for limit, name in ((limit, name) for limit in BUDGETS for name in spaces):

@@ -11,7 +11,6 @@ import numpy as np
 from p2vit.cli.common import (
     Output,
     common,
-    make_folder,
     overwrite_option,
     plain,
     seed_option,
@@ -131,7 +130,6 @@ def run_search(
         out.warn(f"{data}: only {len(photos)} photos could be had; {held_out} of them are held out")
     calibration, rest = photos[:-held_out], photos[-held_out:]
     threads = thread_count(threads)
-    make_folder(output.parent)
     log = output.with_name(output.name + LOG_SUFFIX)
     with out.progress() as progress:
         prepared = prepare(

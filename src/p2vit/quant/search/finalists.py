@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from p2vit.quant.api import QuantizeResult
 from p2vit.quant.search.cost import Bits, Budget
-from p2vit.quant.search.run import Prepared, SearchResult
+from p2vit.quant.search.run import Prepared, SearchResult, uniform
 
 #: How much worse than the winner, in dB, one width for all may look and still be tried: layers that are rounded
 #: towards the float stream, each given its true predecessors, gain most where all are narrow.
@@ -23,7 +23,7 @@ def finalists(prepared: Prepared, budget: Budget, found: SearchResult, threads: 
     library = prepared.scorer.library
     mixes: list[Bits] = [found.bits_per_layer]
     for width in reversed(library.widths):
-        flat = {layer.name: width for layer in library.layers}
+        flat = uniform(library, width)
         if budget.holds(flat):
             score = prepared.scorer.score(flat, threads)
             if flat not in mixes and score > found.sqnr_db - MARGIN_DB:
