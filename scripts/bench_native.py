@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from p2vit.engine.bench import add_peak, executed_macs, profile_of, run_bench, take_turns
+from p2vit.bench.run import add_peak, executed_macs, profile_of, run_bench, take_turns
 from p2vit.engine.native import NativeExecutor, instruction_sets, peak_gmacs
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from programs import random_pixels, random_program
+from support.programs import random_pixels, random_program
 
 MODELS = {
     "DeiT-T": {"dim": 192, "heads": 3, "mlp": 768, "patch": 16},

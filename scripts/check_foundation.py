@@ -17,11 +17,11 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
 
 from measure_families import import_torchvision  # noqa: E402
 
-from layouts import through_timm, through_transformers  # noqa: E402
 from p2vit.data.benchmarks import open_photos  # noqa: E402
 from p2vit.models.registry import load_model  # noqa: E402
 from p2vit.program.format import program_sha256  # noqa: E402
 from p2vit.quant.api import quantize  # noqa: E402
+from support.layouts import through_timm, through_transformers  # noqa: E402
 
 IMAGES, THREADS = 32, 2
 

@@ -168,7 +168,7 @@ def integer_row(name: str, bits: str, images: int, threads: int) -> dict[str, An
     from p2vit.data.noise import NoisePhotos
     from p2vit.engine.native import NativeExecutor
     from p2vit.engine.reference import ReferenceExecutor
-    from p2vit.engine.torch_executor import TorchExecutor
+    from p2vit.engine.torch.executor import TorchExecutor
     from p2vit.models.registry import load_model
     from p2vit.program.audit import audit
     from p2vit.program.format import program_sha256

@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 from measure_search import OUT, PHOTOS, RESULTS, average, calibration, narrowed, prepared_file, write
 
-from p2vit.cli.float_model import float_predict
 from p2vit.data.benchmarks import open_photos
 from p2vit.engine.choose import fastest
+from p2vit.evaluate.ablation import Remembered
+from p2vit.evaluate.accuracy import executor_predict, measure
 from p2vit.models.registry import load_model
 from p2vit.program.audit import audit
 from p2vit.quant.api import quantize
@@ -37,8 +38,7 @@ from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.run import Prepared, SearchConfig, search
 from p2vit.quant.search.run import uniform as library_uniform
 from p2vit.quant.search.space import Space
-from p2vit.report.ablation import Remembered
-from p2vit.report.accuracy import executor_predict, measure
+from p2vit.workflows.float_model import float_predict
 
 BUDGETS = (4.25, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 7.75)
 #: What a layer may have: name in the JSON → widths.

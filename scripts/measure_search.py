@@ -22,8 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from p2vit.cli.audit import run_audit
-from p2vit.cli.evaluate import run_eval
 from p2vit.data.benchmarks import open_photos
 from p2vit.models.registry import load_model
 from p2vit.program.format import save
@@ -32,6 +30,8 @@ from p2vit.quant.config import OURS, parse_bits
 from p2vit.quant.search.cost import Budget, parse_budget
 from p2vit.quant.search.fine import Evolution
 from p2vit.quant.search.run import Prepared, SearchConfig, prepare, search
+from p2vit.workflows.audit import run_audit
+from p2vit.workflows.evaluate import run_eval
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, OUT = ROOT / "results" / "search", ROOT / "out" / "search"

@@ -72,7 +72,7 @@ def child(folder: str) -> None:
 def main(target: str) -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from p2vit.program.format import save
-    from programs import random_program
+    from support.programs import random_program
 
     with tempfile.TemporaryDirectory() as folder:
         runs = {}

@@ -16,7 +16,7 @@ rm -rf "$build/site"
 mkdir -p "$build/site"
 cp -rs "$PWD/src/p2vit" "$build/site/p2vit"
 # What lies there is a link to the engine of the working tree, which must not be written through.
-cp --remove-destination "$build"/_native*.so "$build/site/p2vit/engine/"
+cp --remove-destination "$build"/_native*.so "$build/site/p2vit/engine/native/"
 # An editable install would win over any path, so its finder is taken away first.
 ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
     LD_PRELOAD="$(${CXX:-g++} -print-file-name=$library) $(${CXX:-g++} -print-file-name=libstdc++.so)" \
@@ -25,9 +25,9 @@ import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "Redirecting" not in type(finder).__name__]
 sys.path.insert(0, sys.argv.pop(1))
 import pytest
-from p2vit.engine import _native
+from p2vit.engine.native import _native
 assert _native.__file__.startswith(sys.path[0]), _native.__file__
 sys.exit(pytest.main(sys.argv[1:]))
 ' "$PWD/$build/site" -p no:cacheprovider \
-    tests/engine/test_native.py tests/engine/test_native_kernels.py tests/engine/test_native_malformed.py \
-    tests/engine/test_native_fuzz.py "$@"
+    tests/engine/native/test_executor.py tests/engine/native/test_kernels.py tests/engine/native/test_malformed.py \
+    tests/engine/native/test_fuzz.py "$@"

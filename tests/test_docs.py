@@ -93,19 +93,19 @@ def test_every_json_key_is_documented(tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     from PIL import Image
 
-    from p2vit.cli.ablate import run_ablate
-    from p2vit.cli.audit import run_audit
-    from p2vit.cli.demo import run_demo
-    from p2vit.cli.doctor import run_doctor
-    from p2vit.cli.evaluate import run_eval
-    from p2vit.cli.inspect import run_inspect
-    from p2vit.cli.listing import run_list
-    from p2vit.cli.quantize import run_quantize
-    from p2vit.cli.report import run_report
-    from p2vit.cli.reproduce import run_reproduce
-    from p2vit.cli.run import run_photos
-    from p2vit.cli.search import run_search
-    from p2vit.cli.verify import run_verify
+    from p2vit.workflows.ablate import run_ablate
+    from p2vit.workflows.audit import run_audit
+    from p2vit.workflows.demo import run_demo
+    from p2vit.workflows.doctor import run_doctor
+    from p2vit.workflows.evaluate import run_eval
+    from p2vit.workflows.inspect import run_inspect
+    from p2vit.workflows.listing import run_list
+    from p2vit.workflows.quantize import run_quantize
+    from p2vit.workflows.report import run_report
+    from p2vit.workflows.reproduce import run_reproduce
+    from p2vit.workflows.run import run_photos
+    from p2vit.workflows.search import run_search
+    from p2vit.workflows.verify import run_verify
 
     monkeypatch.chdir(tmp_path)
     program = Path("p")

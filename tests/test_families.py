@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 from p2vit.engine import native  # noqa: E402
 from p2vit.engine.native import NativeExecutor  # noqa: E402
 from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
-from p2vit.engine.torch_executor import TorchExecutor  # noqa: E402
-from p2vit.export.onnx_qdq import build_onnx_qdq  # noqa: E402
-from p2vit.export.run_onnx import OnnxExecutor, open_session  # noqa: E402
+from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
+from p2vit.export.onnx.executor import OnnxExecutor, open_session  # noqa: E402
+from p2vit.export.onnx.qdq.build import build_onnx_qdq  # noqa: E402
 from p2vit.models.sources.huggingface import load_huggingface  # noqa: E402
 from p2vit.models.sources.timm_source import from_timm_model  # noqa: E402
 from p2vit.program.audit import audit  # noqa: E402
@@ -26,7 +26,7 @@ from p2vit.quant.counterpart import unequal_tensors  # noqa: E402
 from p2vit.quant.lower import lower  # noqa: E402
 from p2vit.quant.pipeline import quantize_model  # noqa: E402
 from p2vit.quant.sensitivity import sqnr_db  # noqa: E402
-from tiny import smooth_photos  # noqa: E402
+from support.tiny import smooth_photos  # noqa: E402
 
 SMALL = {"depth": 2, "embed_dim": 48, "num_heads": 3}
 SWIN = {"embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4), "window_size": 4}

@@ -6,11 +6,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from layouts import through_timm, through_transformers
 from p2vit.program.format import program_sha256
 from p2vit.quant.api import quantize
 from p2vit.quant.config import OURS
-from tiny import float_model, smooth_photos
+from support.layouts import through_timm, through_transformers
+from support.tiny import float_model, smooth_photos
 
 SHAPE = {"image_size": (28, 28), "patch_size": 7, "num_classes": 0, "mlp_dim": 96}
 

@@ -4,7 +4,7 @@ from p2vit.accel.problems import AccelError
 from p2vit.accel.resolve import known_models, workload_of
 from p2vit.accel.workload_vit import Precision
 from p2vit.program.format import save
-from programs import random_program
+from support.programs import random_program
 
 
 @pytest.mark.parametrize("name", known_models())

@@ -8,7 +8,7 @@ from p2vit.accel.simulate import simulate
 from p2vit.accel.workload_program import program_workload
 from p2vit.accel.workload_vit import Precision, vit_workload
 from p2vit.models.config import ViTConfig
-from programs import random_program, windowed_program
+from support.programs import random_program, windowed_program
 
 CONFIG = ViTConfig("vit", (8, 12), 4, 48, 2, 3, 80, 5)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forging import SMALL
 from p2vit.program.format import save
-from programs import random_program
+from support.forging import SMALL
+from support.programs import random_program
 
 QUANTIZE = ("quantize", "digits", "--calib-images", 4, "-q")
 
@@ -299,7 +299,7 @@ def test_a_checkpoint_of_our_own_works(p2vit, tmp_path):
 
 
 def test_torch_is_missing(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr("p2vit.cli.quantize.has_torch", lambda: False)
+    monkeypatch.setattr("p2vit.workflows.quantize.has_torch", lambda: False)
     refused(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", match=r"pip install 'p2vit\[quant\]'")
 
 
@@ -333,7 +333,7 @@ def test_an_existing_program_is_kept(refused, p2vit, digits_program, tmp_path, m
         raise AssertionError("time was spent before the output was refused")
 
     with monkeypatch.context() as patch:
-        patch.setattr("p2vit.cli.quantize.load", never)
+        patch.setattr("p2vit.cli.verbs.quantize.load", never)
         refused(*QUANTIZE, "--data", "digits", "-o", place, match=r"exists already.*\(--overwrite\)")
     assert (place / "program.json").read_bytes() == before
     arguments = ("quantize", "digits", "--data", "digits", "-o", place, "--seed", 3, "--overwrite", "-q")

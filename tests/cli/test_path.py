@@ -85,7 +85,7 @@ def test_eval_on_photos_without_labels(p2vit, digits_program):
 
 
 def test_eval_without_torch_says_what_is_missing(p2vit, digits_program, monkeypatch):
-    monkeypatch.setattr("p2vit.cli.evaluate.has_torch", lambda: False)
+    monkeypatch.setattr("p2vit.workflows.evaluate.has_torch", lambda: False)
     arguments = ("--data", "digits", "--limit", 4, "--backend", "reference", "--json")
     found = p2vit("eval", digits_program, *arguments).json
     assert found["top1"] is not None
@@ -133,7 +133,7 @@ def test_verify(p2vit, digits_program):
 
 
 def test_verify_finds_a_wrong_number(p2vit, digits_program, monkeypatch):
-    from p2vit.engine.torch_executor import TorchExecutor
+    from p2vit.engine.torch.executor import TorchExecutor
 
     true = TorchExecutor.store
 
@@ -229,7 +229,7 @@ def test_list(p2vit):
 
 def test_list_knows_the_benchmarks_models():
     benchmark = pytest.importorskip("p2vit.models.sources.benchmark")
-    from p2vit.cli.listing import BENCHMARK_MODELS
+    from p2vit.workflows.listing import BENCHMARK_MODELS
 
     assert set(BENCHMARK_MODELS) == set(benchmark.MODELS)
 

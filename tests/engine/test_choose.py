@@ -1,7 +1,7 @@
 from p2vit.engine import choose
 from p2vit.engine.native import NativeUnavailableError
-from p2vit.engine.torch_executor import TorchExecutor
-from programs import random_program
+from p2vit.engine.torch.executor import TorchExecutor
+from support.programs import random_program
 
 
 def test_torch_stands_in_for_the_native_engine(monkeypatch):

@@ -3,7 +3,7 @@ import pytest
 
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import ProgramError
-from programs import random_pixels, random_program
+from support.programs import random_pixels, random_program
 
 
 class Counting(ReferenceExecutor):

@@ -10,7 +10,7 @@ from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.vectors import hex_text, parse_hex, read_array, read_vectors, write_vectors
 from p2vit.program.graph import PIXELS
-from programs import random_pixels, random_program
+from support.programs import random_pixels, random_program
 
 
 def test_hex_is_twos_complement_most_significant_digit_first():

@@ -1,6 +1,6 @@
 import torch
 
-from tiny import float_model, swin_model
+from support.tiny import float_model, swin_model
 
 
 def test_attention_in_windows_written_out():

@@ -2,7 +2,7 @@ import pytest
 
 from p2vit.models.swin_config import SwinConfig
 from p2vit.models.windows import Windows
-from tiny import swin_config
+from support.tiny import swin_config
 
 
 def test_stages_of_the_published_model():

@@ -10,7 +10,7 @@ from p2vit.numerics.rounding import signed_bits
 from p2vit.program.audit import audit, float_operations
 from p2vit.program.graph import IntegerProgram, Node
 from p2vit.program.ranges import proven_ranges
-from programs import random_pixels, random_program
+from support.programs import random_pixels, random_program
 
 SMALL = {"image": (4, 4), "patch": 2, "dim": 6, "depth": 1, "heads": 2, "mlp": 7, "classes": 3}
 

@@ -7,7 +7,7 @@ from p2vit.numerics import Patchify, SelectToken
 from p2vit.program.check import structure_problems
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, ProgramBuilder, TensorSpec
 from p2vit.program.preprocessing import Preprocessing
-from programs import random_program
+from support.programs import random_program
 
 SMALL = {"image": (4, 4), "patch": 2, "dim": 6, "depth": 1, "heads": 2, "mlp": 7, "classes": 3}
 

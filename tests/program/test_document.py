@@ -4,7 +4,7 @@ import pytest
 
 from p2vit.numerics import OPERATORS
 from p2vit.program.document import Document, canonical_json, describe
-from programs import random_program, windowed_program
+from support.programs import random_program, windowed_program
 
 
 def test_canonical_json_has_one_spelling():

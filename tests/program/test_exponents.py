@@ -7,7 +7,7 @@ from p2vit.numerics import OPERATORS, LayerNorm, Lookup, Scores, SelectToken
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 from p2vit.program.exponents import Relation, node_relations, relations, scale_problems
 from p2vit.program.graph import Node, TensorSpec
-from programs import random_program
+from support.programs import random_program
 
 
 def spec(name, shape, exponent, offset=0, bits=8):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from forging import SMALL
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import ProgramError
 from p2vit.numerics import Linear, Patchify
 from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, load, program_sha256, save
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
-from programs import random_pixels, random_program
+from support.forging import SMALL
+from support.programs import random_pixels, random_program
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 
-from forging import SMALL, mutate, resign
 from p2vit.errors import ProgramError
 from p2vit.program.audit import audit
 from p2vit.program.format import decode, encode, program_sha256
-from programs import random_program
+from support.forging import SMALL, mutate, resign
+from support.programs import random_program
 
 
 def outcome(graph: bytes, tensors: bytes, expected: str) -> str:

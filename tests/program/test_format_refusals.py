@@ -3,10 +3,10 @@ import re
 import numpy as np
 import pytest
 
-from forging import SMALL, edited
 from p2vit.errors import ProgramError
 from p2vit.program.format import decode
-from programs import random_program
+from support.forging import SMALL, edited
+from support.programs import random_program
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from p2vit.errors import ProgramError
 from p2vit.numerics import Add, Linear, Patchify, Scores, SelectToken, Softmax
 from p2vit.program.graph import PIXELS, ProgramBuilder, TensorSpec, node_macs, width_name
-from programs import random_program
+from support.programs import random_program
 
 
 def builder() -> ProgramBuilder:

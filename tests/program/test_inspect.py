@@ -1,7 +1,7 @@
 import json
 
 from p2vit.program.inspect import bytes_of, summarize
-from programs import random_program
+from support.programs import random_program
 
 
 def test_rows_and_totals():

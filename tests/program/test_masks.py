@@ -7,7 +7,7 @@ import numpy as np
 from p2vit.numerics import AttentionValues, ScoreBias
 from p2vit.program.audit import audit
 from p2vit.program.graph import IntegerProgram, Node
-from programs import windowed_program
+from support.programs import windowed_program
 
 
 def with_operator(program: IntegerProgram, name: str, **changes: object) -> IntegerProgram:

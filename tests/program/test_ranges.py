@@ -4,7 +4,7 @@ from p2vit.numerics import Linear, Patchify
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.program.ranges import NodeRanges, proven_ranges
-from programs import random_program
+from support.programs import random_program
 
 
 def two_layers(weight: int) -> IntegerProgram:

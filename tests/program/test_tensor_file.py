@@ -10,10 +10,10 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forging import SMALL
 from p2vit.program.format import encode
 from p2vit.program.tensor_file import DTYPES, read_tensors
-from programs import random_program
+from support.forging import SMALL
+from support.programs import random_program
 
 
 def equal(found: dict, expected: dict) -> bool:

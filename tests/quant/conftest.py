@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiny import float_model
+from support.tiny import float_model
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from p2vit.program.format import program_sha256
 from p2vit.quant.api import quantize, simulated
 from p2vit.quant.config import METHODS, OURS, WITHOUT
 from p2vit.quant.pipeline import simulate
-from tiny import float_model
+from support.tiny import float_model
 
 
 def test_same_inputs_same_program_whatever_the_threads(tiny_model, photos):

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from p2vit.engine.torch_executor import TorchExecutor
+from p2vit.engine.torch.executor import TorchExecutor
 from p2vit.program.graph import Node
 from p2vit.quant.config import METHODS, OURS
 from p2vit.quant.counterpart import unequal_tensors
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import quantize_model
-from tiny import config, model_of, smooth_photos, swin_config
+from support.tiny import config, model_of, smooth_photos, swin_config
 
 SHAPES = {
     "class token": config(mlp_dim=128),

@@ -4,7 +4,7 @@ from p2vit.models.canonical import activate
 from p2vit.quant.attention import attend
 from p2vit.quant.fold import fold_block, fold_pixels, normalise
 from p2vit.quant.simulated import centred_patches
-from tiny import float_model
+from support.tiny import float_model
 
 
 def folded_forward(model, x):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from p2vit.engine.torch_executor import TorchExecutor
+from p2vit.engine.torch.executor import TorchExecutor
 from p2vit.program.audit import audit
 from p2vit.program.format import load, program_sha256, save
 from p2vit.quant.config import METHODS, OURS
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import quantize_model
 from p2vit.quant.sensitivity import sqnr_db
-from tiny import float_model
+from support.tiny import float_model
 
 KINDS = {
     "class token": {},

@@ -4,7 +4,7 @@ from p2vit.errors import P2vitError
 from p2vit.quant.api import quantize, simulated
 from p2vit.quant.config import METHODS, QuantConfig
 from p2vit.quant.names import check_widths, linear_layers
-from tiny import config, float_model, model_of, swin_config
+from support.tiny import config, float_model, model_of, swin_config
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from p2vit.quant.fold import fold_pool, normalise
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import quantize_model
 from p2vit.quant.sensitivity import sqnr_db
-from tiny import float_model, smooth_photos
+from support.tiny import float_model, smooth_photos
 
 
 @pytest.fixture

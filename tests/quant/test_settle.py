@@ -11,7 +11,7 @@ from p2vit.quant.settle import Judge, settle_attention, settle_merge, settle_mlp
 from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.sites import FLAT_BELOW, Ranges, gelu_grids
 from p2vit.quant.workers import Workers
-from tiny import float_model
+from support.tiny import float_model
 
 TENSOR = replace(OURS, criterion="tensor")
 

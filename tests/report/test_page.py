@@ -3,11 +3,11 @@ import re
 
 import pytest
 
-from p2vit.cli.common import to_json
 from p2vit.program.audit import audit
 from p2vit.report.page import number, render, report_data
 from p2vit.report.peers import PEERS
-from programs import random_program
+from p2vit.workflows.plain import to_json
+from support.programs import random_program
 
 PROGRAM = random_program()
 EVALUATION = {

@@ -12,7 +12,7 @@ from p2vit.rtl.chunk_timing import chunk_timing
 from p2vit.rtl.compile.compiler import compile_program
 from p2vit.rtl.timing import cycles_per_node, rtl_timing
 from p2vit.rtl.top.machine import MACHINES
-from rtl_programs import program
+from support.rtl_programs import program
 
 
 @pytest.mark.parametrize("name", ["linear", "log2", "mean"])

@@ -10,7 +10,7 @@ from p2vit.rtl.compile.compiler import compile_program
 from p2vit.rtl.description import description_of
 from p2vit.rtl.timing import rtl_timing
 from p2vit.rtl.top.machine import MACHINES, RtlMachine
-from rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, TINY, program
+from support.rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, TINY, program
 
 
 def figures(whole, machine, description):

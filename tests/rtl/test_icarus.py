@@ -5,7 +5,7 @@ pytest.importorskip("amaranth")
 from p2vit.rtl.catalog import example
 from p2vit.rtl.icarus import from_hex, run_icarus, to_hex
 from p2vit.rtl.tools.missing import RtlError
-from rtl_checking import need_icarus
+from support.rtl_checking import need_icarus
 
 
 def test_hexadecimal_there_and_back():

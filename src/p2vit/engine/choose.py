@@ -16,6 +16,6 @@ def fastest(program: IntegerProgram, threads: int | None = None) -> Executor:
         return NativeExecutor(program, threads)
     except NativeUnavailableError:
         # Imported only where it is needed: running a program takes no torch.
-        from p2vit.engine.torch_executor import TorchExecutor
+        from p2vit.engine.torch.executor import TorchExecutor
 
         return TorchExecutor(program)

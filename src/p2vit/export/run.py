@@ -9,14 +9,19 @@ import numpy as np
 from p2vit.engine.executor import Executor
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
-from p2vit.export.check import check_model, expect_integers_only, inspect_model
-from p2vit.export.matmul import ProductForm
-from p2vit.export.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model, without_constants
-from p2vit.export.onnx_integer import LOGITS, build_onnx_integer
-from p2vit.export.onnx_qdq import build_onnx_qdq
-from p2vit.export.optional import onnx
-from p2vit.export.qdq.values import Activations
-from p2vit.export.run_onnx import exact_products, open_session
+from p2vit.export.onnx.common.check import check_model, expect_integers_only, inspect_model
+from p2vit.export.onnx.common.model_file import (
+    LARGEST_SINGLE_FILE,
+    constant_bytes,
+    save_model,
+    without_constants,
+)
+from p2vit.export.onnx.common.optional import onnx
+from p2vit.export.onnx.executor import exact_products, open_session
+from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
+from p2vit.export.onnx.integer.matmul import ProductForm
+from p2vit.export.onnx.qdq.build import build_onnx_qdq
+from p2vit.export.onnx.qdq.values import Activations
 from p2vit.export.vectors import Encoding, write_vectors
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram

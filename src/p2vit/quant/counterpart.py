@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from p2vit.engine.torch_kernels import Parameters, compute
+from p2vit.engine.torch.kernels import Parameters, compute
 from p2vit.models.layers import activate, gather_tokens, split_heads
 from p2vit.numerics import AttentionValues, Operator, Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from p2vit.evaluate.eval_table import how_quantized
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
-from p2vit.report.eval_table import how_quantized
 
 CARD_FILE = "README.md"
 

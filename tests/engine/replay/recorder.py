@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from p2vit.engine.native_plan import PlanBuilder
-from p2vit.engine.native_selftest import cases
-from p2vit.engine.native_weights import Weights
+from p2vit.engine.native.plan import PlanBuilder
+from p2vit.engine.native.selftest import cases
+from p2vit.engine.native.weights import Weights
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.numerics.softmax import EXP2_TABLE
 from p2vit.program.graph import IntegerProgram
@@ -99,10 +99,10 @@ def record(program: IntegerProgram, pixels: np.ndarray, keep: list[str]) -> byte
 
 
 def programs() -> dict[str, tuple[IntegerProgram, np.ndarray]]:
-    """Name → program and pixels: the self-test's cases and the shapes of ``test_native.py``."""
+    """Name → program and pixels: the self-test's cases and the shapes of ``native/test_executor.py``."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from engine.test_native import PROGRAMS
-    from programs import WINDOWED, random_pixels, random_program, windowed_program
+    from engine.native.test_executor import PROGRAMS
+    from support.programs import WINDOWED, random_pixels, random_program, windowed_program
 
     found = {f"selftest-{name}": (program, pixels) for name, program, pixels, _ in cases()}
     # As many tokens as a real model has, and a head of real width.

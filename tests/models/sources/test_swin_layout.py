@@ -10,7 +10,7 @@ from p2vit.models.registry import load_model
 from p2vit.models.sources.swin_layout import AUTHORS, HUGGING_FACE, TIMM, swin_layout_of
 from p2vit.models.sources.timm_source import from_timm_model
 from p2vit.program.preprocessing import Preprocessing
-from tiny import smooth_photos, swin_config
+from support.tiny import smooth_photos, swin_config
 
 CONFIG = swin_config(name="swin_tiny_for_tests", image_size=(32, 32), window=4)
 

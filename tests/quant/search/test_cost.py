@@ -11,7 +11,7 @@ from p2vit.quant.search.cost import (
     parse_budget,
 )
 from p2vit.quant.search.layers import searchable
-from tiny import config
+from support.tiny import config
 
 LAYERS = searchable(config())
 ALL8 = {layer.name: 8 for layer in LAYERS}

@@ -6,7 +6,7 @@ from p2vit.quant.search.fine import Evolution, evolve
 from p2vit.quant.search.journal import Journal
 from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.space import Space
-from tiny import config
+from support.tiny import config
 
 LAYERS = searchable(config())
 SPACE = Space(LAYERS, (4, 8), parse_budget("average-bits=6", LAYERS))

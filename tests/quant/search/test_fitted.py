@@ -8,7 +8,7 @@ from p2vit.quant.search.cost import parse_budget
 from p2vit.quant.search.fitted import fit, least_harm, proposals, steps
 from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.space import Space
-from tiny import config
+from support.tiny import config
 
 LAYERS = searchable(config())
 

@@ -1,5 +1,5 @@
 from p2vit.quant.search.layers import searchable
-from tiny import config
+from support.tiny import config
 
 
 def test_layers_are_those_of_the_blocks_with_their_shapes():

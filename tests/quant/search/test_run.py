@@ -28,7 +28,7 @@ from p2vit.quant.config import QuantConfig
 from p2vit.quant.search import run
 from p2vit.quant.search.cost import parse_budget
 from p2vit.quant.search.fine import Evolution
-from tiny import float_model
+from support.tiny import float_model
 
 torch.manual_seed(0)
 photos = np.random.default_rng(0).integers(0, 256, (12, 8, 12, 3), dtype=np.uint8)

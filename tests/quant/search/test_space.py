@@ -3,7 +3,7 @@ import numpy as np
 from p2vit.quant.search.cost import parse_budget
 from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.space import Space, mutated
-from tiny import config
+from support.tiny import config
 
 LAYERS = searchable(config())
 SPACE = Space(LAYERS, (4, 8), parse_budget("average-bits=6", LAYERS))

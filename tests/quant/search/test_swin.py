@@ -5,7 +5,7 @@ from p2vit.quant.search.direct import direct_sensitivity
 from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.library import build_library
 from p2vit.quant.search.score import Scorer
-from tiny import smooth_photos, swin_config, swin_model
+from support.tiny import smooth_photos, swin_config, swin_model
 
 
 def test_layers_have_the_sizes_of_their_stage():

@@ -13,8 +13,8 @@ from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.rtl.bundle.writer import hex_words, write_bundle
 from p2vit.rtl.compile.compiler import compile_program
-from programs import random_pixels, random_program
-from rtl_programs import TINY
+from support.programs import random_pixels, random_program
+from support.rtl_programs import TINY
 
 
 def write(folder: Path, **options) -> dict:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BYTES, Kind
-from programs import random_pixels
-from rtl_programs import ODD, compiled, expected, program
+from support.programs import random_pixels
+from support.rtl_programs import ODD, compiled, expected, program
 
 
 @pytest.mark.parametrize("name", ["linear", "registers"])

@@ -9,7 +9,7 @@ from p2vit.program.graph import IntegerProgram, Node
 from p2vit.rtl.compile.compiler import compile_program
 from p2vit.rtl.compile.errors import UnfitProgramError
 from p2vit.rtl.top.descriptor import Kind
-from rtl_programs import ODD, compiled, program
+from support.rtl_programs import ODD, compiled, program
 
 
 def test_the_same_inputs_give_the_same_stream_and_image():

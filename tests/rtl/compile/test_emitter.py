@@ -1,6 +1,6 @@
 from p2vit.rtl.compile.emitter import Emitter, Region
 from p2vit.rtl.top.descriptor import Kind
-from rtl_programs import ODD
+from support.rtl_programs import ODD
 
 
 def test_a_unit_ends_with_its_store_or_with_a_run_that_stores_nothing():

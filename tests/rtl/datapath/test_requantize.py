@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Signal, signed
 
 from p2vit.numerics.rounding import requantize
 from p2vit.rtl.datapath.requantize import ShiftStage
-from rtl_evaluate import corners, evaluate
+from support.rtl_evaluate import corners, evaluate
 
 
 @pytest.mark.parametrize("narrow", [0, 1])

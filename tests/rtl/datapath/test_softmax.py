@@ -10,7 +10,7 @@ from p2vit.numerics.rounding import shift_round
 from p2vit.numerics.softmax import EXP2_TABLE, octaves_below_maximum
 from p2vit.rtl.arithmetic import shift_with_half
 from p2vit.rtl.datapath import softmax
-from rtl_evaluate import evaluate
+from support.rtl_evaluate import evaluate
 
 
 def octaves(m: Module, distance: Signal, amount: Signal) -> Signal:

@@ -6,7 +6,7 @@ pytest.importorskip("amaranth")
 from p2vit.numerics import Add
 from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check, check_streaming_time
+from support.rtl_checking import check, check_streaming_time
 
 FIRST = [AddUnit(3), AffineUnit(3, output_bits=16)]
 CONFIGURATIONS = [

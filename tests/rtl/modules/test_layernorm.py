@@ -7,7 +7,7 @@ from p2vit.numerics import LayerNorm
 from p2vit.numerics.layernorm import rsqrt_table
 from p2vit.rtl.modules.layernorm import LayerNormUnit
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check
+from support.rtl_checking import check
 
 CONFIGURATIONS = [
     LayerNormUnit(13, 4),

@@ -6,7 +6,7 @@ pytest.importorskip("amaranth")
 from p2vit.numerics import Lookup
 from p2vit.rtl.modules.lookup import LookupUnit
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check, check_streaming_time
+from support.rtl_checking import check, check_streaming_time
 
 TABLE = np.random.default_rng(5).integers(-128, 128, 256).astype(np.int8)
 CONFIGURATIONS = [

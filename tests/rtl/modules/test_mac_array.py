@@ -7,7 +7,7 @@ from p2vit.numerics import Linear, Scores
 from p2vit.rtl.modules.array import column_marks, joined
 from p2vit.rtl.modules.mac_array import MacArray, pack_weights
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check
+from support.rtl_checking import check
 
 CONFIGURATIONS = [
     MacArray(3, 5, depth=3),

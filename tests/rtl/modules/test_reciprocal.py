@@ -7,7 +7,7 @@ from p2vit.numerics import AttentionValues
 from p2vit.rtl.modules.reciprocal import Reciprocal, RowDivision
 from p2vit.rtl.modules.shifter_array import ShifterArray
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check, check_streaming_time
+from support.rtl_checking import check, check_streaming_time
 
 DIVISIONS = [
     RowDivision(3),

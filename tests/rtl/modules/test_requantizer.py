@@ -6,7 +6,7 @@ pytest.importorskip("amaranth")
 from p2vit.numerics.rounding import requantize
 from p2vit.rtl.modules.requantizer import Requantizer
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check, check_streaming_time
+from support.rtl_checking import check, check_streaming_time
 
 CONFIGURATIONS = [
     Requantizer(20),

@@ -3,7 +3,7 @@ import pytest
 pytest.importorskip("amaranth")
 
 from p2vit.rtl.modules.requantizer_float import FloatRequantizer
-from rtl_checking import check, check_streaming_time
+from support.rtl_checking import check, check_streaming_time
 
 CONFIGURATIONS = [
     FloatRequantizer(3),

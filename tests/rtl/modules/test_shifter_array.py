@@ -5,7 +5,7 @@ pytest.importorskip("amaranth")
 
 from p2vit.rtl.modules.shifter_array import ShifterArray
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check
+from support.rtl_checking import check
 
 CONFIGURATIONS = [
     ShifterArray(3, 5, depth=3),

@@ -6,7 +6,7 @@ pytest.importorskip("amaranth")
 from p2vit.numerics import Softmax
 from p2vit.rtl.modules.softmax import SoftmaxUnit
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check
+from support.rtl_checking import check
 
 CONFIGURATIONS = [
     SoftmaxUnit(4),

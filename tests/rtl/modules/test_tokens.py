@@ -6,7 +6,7 @@ pytest.importorskip("amaranth")
 from p2vit.numerics import AssembleTokens, SumTokens
 from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.rtl.simulate import Simulation
-from rtl_checking import check
+from support.rtl_checking import check
 
 FIRST = [AssembleUnit(3), SumUnit(3, depth=3)]
 CONFIGURATIONS = [

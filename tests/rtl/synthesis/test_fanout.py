@@ -7,7 +7,7 @@ pytest.importorskip("amaranth")
 
 from p2vit.rtl.synthesis.fanout import buffer_trees
 from p2vit.rtl.synthesis.liberty import load_liberty
-from rtl_library import LIBRARY
+from support.rtl_library import LIBRARY
 
 
 @pytest.fixture

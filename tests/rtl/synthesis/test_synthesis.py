@@ -22,7 +22,7 @@ from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.top.machine import RtlMachine
 from p2vit.rtl.top.primitives import primitives_verilog
 from p2vit.rtl.top.top import Accelerator
-from rtl_library import LIBRARY
+from support.rtl_library import LIBRARY
 
 
 class WriteOnly(wiring.Component):

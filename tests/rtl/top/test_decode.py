@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 
 from p2vit.rtl.top.decode import decoder, field
 from p2vit.rtl.top.descriptor import Descriptor, Kind
-from rtl_evaluate import evaluate
+from support.rtl_evaluate import evaluate
 
 
 def test_a_field_is_decoded_where_it_is_encoded():

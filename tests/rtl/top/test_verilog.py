@@ -8,7 +8,7 @@ pytest.importorskip("pyosys")
 from p2vit.rtl.tools.yosys import run_yosys
 from p2vit.rtl.top.primitives import PRIMITIVES
 from p2vit.rtl.top.verilog import TOP, accelerator_verilog
-from rtl_programs import ODD, TINY
+from support.rtl_programs import ODD, TINY
 
 
 @pytest.mark.parametrize("machine", [ODD, TINY], ids=lambda machine: machine.name)

@@ -1,0 +1,88 @@
+"""What every verb shares: one JSON object on stdout, all else on stderr, and the options that mean the same."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from p2vit.cli.shared.progress import Progress
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.plain import to_json
+
+#: What a verb returns when a check that it ran does not hold.
+CHECK_FAILED = 1
+
+
+class Output(Feedback):
+    """Where a verb's result, notes and progress go.
+
+    Attributes:
+        as_json: The result is one JSON object.
+        quiet: No progress and no notes; warnings stay.
+    """
+
+    def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def note(self, text: str) -> None:
+        """Say something on stderr, unless quiet."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def warn(self, text: str) -> None:
+        """Say on stderr what must not be missed."""
+        click.echo(f"warning: {text}", err=True)
+
+    def refuse(self, message: str) -> None:
+        """Say what is wrong with the input: for people, and for scripts where they asked for JSON."""
+        click.echo(f"error: {message}", err=True)
+        if self.as_json:
+            click.echo(json.dumps({"error": message}, ensure_ascii=False))
+
+    def progress(self) -> Progress:
+        """A progress display; use it as a context manager and call it with (stage, done, total)."""
+        return Progress(silent=self.quiet)
+
+    def result(self, data: Mapping[str, Any] | BaseModel, text: str) -> None:
+        """Print the result: ``data`` as one JSON object, or ``text`` for people."""
+        click.echo(to_json(data) if self.as_json else text)
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb ``--json`` and ``--quiet``, and hand it an `Output` as its first argument."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object on stdout.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes on stderr.")
+    @functools.wraps(function)
+    def wrapper(*args: Any, as_json: bool, quiet: bool, **options: Any) -> Any:
+        return function(Output(as_json, quiet), *args, **options)
+
+    return wrapper
+
+
+program_argument = click.argument("program", metavar="OUT", type=click.Path(path_type=Path))
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of every draw."
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="CPU threads. Default: what the machine offers, at most 8.",
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+strict_option = click.option(
+    "--strict", is_flag=True, help="Refuse the first photo that cannot be read, instead of skipping it."
+)
+limit_option = click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many photos.")
+backend_option = click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="native, torch, reference, onnx; auto takes the fastest that works here.",
+)

@@ -1,0 +1,1 @@
+"""One file per verb: it parses, prints and sets the exit status."""

@@ -1,0 +1,129 @@
+"""``p2vit eval``: accuracy of an integer program, beside that of its float model."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2vit.cli.shared.common import (
+    Output,
+    backend_option,
+    common,
+    limit_option,
+    overwrite_option,
+    program_argument,
+    strict_option,
+    threads_option,
+)
+from p2vit.cli.shared.processes import together
+from p2vit.cli.verbs.quantize import warn_skipped
+from p2vit.workflows.evaluate import run_eval
+
+#: Classes that are shown on a terminal; a file has all.
+SHOWN = 20
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+
+    def show(value: float | None, unit: str = "%") -> str:
+        return "-" if value is None else f"{value:.2f} {unit}"
+
+    rate = result["images"] / max(result["evaluation_seconds"], 0.01)
+    lines = [
+        f"{result['program']} on {result['images']} photos of {result['data']} "
+        f"({result['backend']}, {result['evaluation_seconds']:.1f} s, {rate:.1f} photos/s)",
+        f"  top-1      {show(result['top1']):>10}   float {show(result['top1_float'])}",
+        f"  top-5      {show(result['top5']):>10}   float {show(result['top5_float'])}",
+        f"  agreement  {show(result['agreement']):>10}",
+        f"  SQNR       {show(result['sqnr_db'], 'dB'):>10}",
+    ]
+    if feature := result["feature"]:
+        cosine = "-" if feature["cosine_mean"] is None else f"{feature['cosine_mean']:.6f}"
+        lines.append(f"  cosine     {cosine:>10}")
+        if feature["gallery"]:
+            lines.append(
+                f"  k-NN       {show(feature['knn_top1']):>10}   float {show(feature['knn_top1_float'])}   "
+                f"agreement {show(feature['knn_agreement'])}   "
+                f"(k = {feature['k']}, {feature['gallery_images']} photos of {feature['gallery']})"
+            )
+    for row in result["per_class"][:SHOWN]:
+        lines.append(
+            f"  {row['name']:<20} {row['images']:>6} photos  {row['top1']:6.2f} %   float {show(row['top1_float'])}"
+        )
+    if (more := len(result["per_class"]) - SHOWN) > 0:
+        lines.append(f"  and {more} more classes: --per-class FILE writes them all")
+    if result["confusion"] is None:
+        for pair in result["most_confused"][:5]:
+            lines.append(f"  {pair['true']} taken for {pair['predicted']}: {pair['images']} photos")
+    return "\n".join([*lines, *(f"note: {note}" for note in result["notes"])])
+
+
+@click.command("eval")
+@program_argument
+@click.option(
+    "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
+)
+@click.option(
+    "--labels",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Labels of DIR's photos: rows file,label; a ground-truth list. Default: one subfolder per class.",
+)
+@click.option(
+    "--class-index",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Which output is which class: JSON or text as timm and torchvision use, or the devkit's meta.mat.",
+)
+@click.option("--model", help="Float model to compare with. Default: the one that was quantized.")
+@click.option("--arch", help="Architecture of a weight file.")
+@click.option("--no-float", is_flag=True, help="Do not run the float model.")
+@click.option(
+    "--feature", is_flag=True, help="Also judge the feature: cosine similarity, and k-NN with a gallery."
+)
+@click.option(
+    "--gallery",
+    metavar="DIR",
+    help="With --feature: labelled photos that vote. Default: a benchmark's training half.",
+)
+@click.option(
+    "--neighbours",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="With --gallery: so many vote.",
+)
+@click.option(
+    "--batch-size", "--batch", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    help="Threads that read photos ahead; 0 for none. Default: as many as --threads.",
+)
+@click.option(
+    "--csv", metavar="FILE", type=click.Path(path_type=Path), help="Append one row with every figure to FILE."
+)
+@click.option(
+    "--per-class", metavar="FILE", type=click.Path(path_type=Path), help="Write the table of classes as CSV."
+)
+@backend_option
+@limit_option
+@strict_option
+@overwrite_option
+@threads_option
+@common
+def evaluate(out: Output, program: Path, data: str, **options: Any) -> None:
+    """Measure the program OUT on photos: top-1, top-5, agreement with the float model, SQNR.
+
+    A benchmark is measured on its held-out half, which calibration never sees. Percentages are 0 to 100.
+
+    Several processes or machines share the photos, with the same figures:
+    torchrun --nproc-per-node 2 -m p2vit eval OUT --data DIR
+    """
+    with together() as world:
+        result = run_eval(program, data, out=out, world=world, **options)
+    if world.rank == 0:
+        warn_skipped(out, result)
+        out.result(result, describe(result))

@@ -1,0 +1,100 @@
+"""``p2vit export``: an integer program in other people's formats."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from p2vit.cli.shared.common import Output, common
+from p2vit.export.onnx.integer.matmul import PRODUCT_FORMS
+from p2vit.export.onnx.qdq.values import ACTIVATIONS
+from p2vit.export.run import FORMATS, run_export
+from p2vit.export.vectors import ENCODINGS
+from p2vit.numerics.rounding import IntArray
+from p2vit.program.graph import IntegerProgram
+
+
+@click.command("export")
+@click.argument("program", type=click.Path(path_type=Path))
+@click.option("--format", "export_format", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The .onnx file; a folder for vectors.",
+)
+@click.option(
+    "--data",
+    default="noise",
+    show_default=True,
+    metavar="DIR",
+    help="Photos to run both sides on, or to write.",
+)
+@click.option("--images", default=2, show_default=True, help="How many of them.")
+@click.option("--seed", default=0, show_default=True, help="Seed of noise.")
+@click.option(
+    "--products",
+    type=click.Choice(PRODUCT_FORMS),
+    default="portable",
+    show_default=True,
+    help="onnx-integer: products exact on every CPU, or faster and exact on those with VNNI and on Arm.",
+)
+@click.option(
+    "--expose", multiple=True, metavar="TENSOR", help="onnx-integer: also give this tensor out; repeatable."
+)
+@click.option(
+    "--quantize-probabilities",
+    is_flag=True,
+    help="onnx-qdq: quantize the softmax's output too, for tools that want it; costs accuracy.",
+)
+@click.option(
+    "--activations",
+    type=click.Choice(ACTIVATIONS),
+    default="int8",
+    show_default=True,
+    help="onnx-qdq: symmetric int8, or the same numbers as uint8, which ONNX Runtime runs faster on x86.",
+)
+@click.option(
+    "--encoding", type=click.Choice(ENCODINGS), default="npy", show_default=True, help="vectors: file format."
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@common
+def export(
+    out: Output, program: Path, export_format: str, file: Path, data: str, images: int, **options: Any
+) -> None:
+    """Write PROGRAM, a folder that quantize wrote, as ONNX or as test vectors; run both on some images."""
+    from p2vit.program.format import load, program_sha256
+
+    loaded = load(program)
+    pixels = None if data == "noise" else photos(loaded, data, images)
+    sha256 = program_sha256(loaded)
+    out.note(f"writing {export_format}, then running it and the program on {images} images")
+    report = run_export(
+        loaded, export_format, file, pixels=pixels, images=images, program_sha256=sha256, **options
+    )
+    out.result(report, describe(report))
+    if report["format"] == "onnx-integer" and report["max_abs_diff"]:
+        raise click.exceptions.Exit(1)
+
+
+def photos(program: IntegerProgram, data: str, images: int) -> IntArray:
+    """The first photos of a folder or benchmark, uint8 [images, H, W, 3]."""
+    from p2vit.data.benchmarks import open_photos
+
+    source = open_photos(data, program.preprocessing)
+    return np.concatenate([pixels for pixels, _ in source.evaluation(limit=images)])
+
+
+def describe(report: dict) -> str:
+    """The report in one or two lines."""
+    if report["opset"] is None:
+        return f"wrote {report['file']}: every tensor of {report['images']} images"
+    unit = "integers" if report["format"] == "onnx-integer" else "real units"
+    files = ", ".join(report["files"])
+    return (
+        f"wrote {files} (opset {report['opset']}, {report['float_tensors']} float tensors)\n"
+        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images"
+    )

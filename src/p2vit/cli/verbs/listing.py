@@ -1,0 +1,51 @@
+"""``p2vit list``: what can be typed where a model, photos, a method or a back-end is asked for."""
+
+from typing import Any
+
+import click
+
+from p2vit.cli.shared.common import Output, common
+from p2vit.errors import did_you_mean
+from p2vit.workflows.listing import run_list
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = ["MODEL is one of:"]
+    lines += [f"  {form:<18} {text}" for form, text in result["model_forms"].items()]
+    lines += [f"  {name:<18} {text}" for name, text in result["benchmark_models"].items()]
+    lines.append(f"{len(result['architectures'])} architectures:")
+    for row in result["architectures"]:
+        size = " x ".join(map(str, row["image_size"]))
+        lines.append(
+            f"  {row['name']:<36} {size:>9}  {row['tokens']:>5} tokens  "
+            f"{row['parameters'] / 1e6:7.2f} M parameters  {row['macs'] / 1e9:7.2f} GMAC  "
+            f"{row['sources'].get('hf', '')}".rstrip()
+        )
+    lines.append("Photo sets (or any folder, one subfolder per class):")
+    lines += [f"  {name:<18} {text}" for name, text in result["photo_sets"].items()]
+    lines.append("Methods:")
+    lines += [
+        f"  {name:<18} {'integer program' if entry['integer'] else 'only simulated, for ablate'}"
+        for name, entry in result["methods"].items()
+    ]
+    lines.append("Back-ends ('p2vit doctor' says which work here):")
+    lines += [f"  {name:<18} {text}" for name, text in result["backends"].items()]
+    return "\n".join(lines)
+
+
+@click.command("list")
+@click.argument("pattern", default="*")
+@common
+def listing(out: Output, pattern: str) -> None:
+    """List models, photo sets, methods and back-ends. PATTERN selects models, e.g. 'deit_*'.
+
+    Nothing is downloaded and torch is not imported: sizes are computed from the architectures' shapes.
+    """
+    result = run_list(pattern)
+    if not result["architectures"] and not result["benchmark_models"]:
+        from p2vit.models.architectures import names
+
+        hint = did_you_mean(pattern, names()) or " Patterns are shell-style: 'deit_*', '*dinov2*'"
+        out.note(f"no architecture matches '{pattern}'.{hint}")
+    out.result(result, describe(result))

@@ -1,0 +1,98 @@
+"""``p2vit quantize``: a float ViT and a few photos in, an integer program out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from p2vit.cli.shared.common import (
+    Output,
+    common,
+    overwrite_option,
+    seed_option,
+    strict_option,
+    threads_option,
+)
+from p2vit.workflows.program_folder import program_lines
+
+if TYPE_CHECKING:
+    pass
+from p2vit.workflows.quantize import run_quantize
+
+
+class ImageSize(click.ParamType):
+    """``224`` or ``224x320`` (height x width)."""
+
+    name = "N|HxW"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Two numbers above 0."""
+        parts = str(value).lower().split("x")
+        if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
+            self.fail(f"{value!r} is not a size; write 224, or 224x320 for height x width", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+def warn_skipped(out: Output, result: dict[str, Any]) -> None:
+    """Name every photo that was left out on stderr."""
+    for entry in result.get("skipped", []):
+        # Reasons begin with the file's name.
+        out.warn(f"skipped {entry['reason']}")
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    if result.get("dry_run"):
+        lines = [
+            f"{layer['name']:<28} {layer['shape']!s:<14} {layer['bits']} bits" for layer in result["layers"]
+        ]
+        lines += [
+            f"weights: {result['weight_bytes'] / 1e6:.2f} MB (float {result['float_weight_bytes'] / 1e6:.2f} MB)",
+            f"memory: about {result['memory_bytes'] / 1e6:.0f} MB",
+            f"temporary files: {result['temporary_bytes'] / 1e6:.0f} MB",
+            "would write: " + ", ".join(result["files"]),
+        ]
+        return "\n".join(lines)
+    photos = f"{result['calibration_images']} photos of {result['data']}"
+    return "\n".join(
+        [
+            f"{result['model']} -> {result['output']}  ({result['bits']}, method {result['method']})",
+            f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
+            *program_lines(result),
+            f"next: p2vit eval {result['output']} --data {result['data']}",
+        ]
+    )
+
+
+@click.command("quantize")
+@click.argument("model")
+@click.option(
+    "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program."
+)
+@click.option("--bits", default="w8a8", show_default=True, help="w2a8 to w8a8: width of the weights.")
+@click.option(
+    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+)
+@click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
+@click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
+@click.option("--image-size", type=ImageSize(), help="Another than the model's own.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done: layers, widths, memory, files.")
+@strict_option
+@overwrite_option
+@seed_option
+@threads_option
+@common
+def quantize(out: Output, model: str, data: str, **options: Any) -> None:
+    """Quantize MODEL to integers with power-of-two scales, calibrated on photos.
+
+    MODEL is a timm name, hf:ORG/NAME, a weight file with --arch, a benchmark's model (dinov2-elpv,
+    dinov2-textile, digits) or random:ARCH.
+    """
+    result = run_quantize(model, data, out=out, **options)
+    warn_skipped(out, result)
+    out.result(result, describe(result))

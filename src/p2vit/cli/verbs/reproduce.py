@@ -1,0 +1,104 @@
+"""``p2vit reproduce``: published ImageNet figures beside what this machine measures."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2vit.cli.shared.common import (
+    CHECK_FAILED,
+    Output,
+    backend_option,
+    common,
+    limit_option,
+    seed_option,
+    threads_option,
+)
+from p2vit.workflows.reproduce import NEEDED, run_reproduce
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The table for people."""
+    lines = [f"{'model':<12}{'W/A/attn':<10}{'method':<42}{'published':>14}{'measured':>10}  photos"]
+    for row in result["rows"]:
+        published = "-" if row["published"] is None else f"{row['published']:.2f}"
+        published += "" if row["published_to"] is None else f"–{row['published_to']:.2f}"
+        measured = "-" if row["measured"] is None else f"{row['measured']:.2f}"
+        photos = "" if row["images"] is None else f"  {row['images']}"
+        bits = row["bits"] if row["method"] != "float" else "float"
+        lines.append(f"{row['model']:<12}{bits:<10}{row['method']:<42}{published:>14}{measured:>10}{photos}")
+    sources = dict.fromkeys(
+        (row["method"], row["source"]) for row in result["rows"] if row["published"] is not None
+    )
+    by_source: dict[str, list[str]] = {}
+    for method, source in sources:
+        by_source.setdefault(source, []).append(method)
+    lines += ["ImageNet-1k top-1, percent. Sources of what is published:"]
+    lines += [f"  {', '.join(dict.fromkeys(methods))}: {source}" for source, methods in by_source.items()]
+    lines.append("The P²-ViT paper's own rows are not in this table: its accuracy tables could not be had.")
+    lines += [f"failed: {row['model']} {row['bits']}: {row['error']}" for row in result["failed"]]
+    if result["data"] is None:
+        lines += ["", NEEDED]
+    return "\n".join(lines)
+
+
+@click.command("reproduce")
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="ImageNet's validation photos: what is measured.",
+)
+@click.option(
+    "--calib-data", metavar="DIR", type=click.Path(path_type=Path), help="Other photos, to calibrate on."
+)
+@click.option(
+    "--models",
+    multiple=True,
+    metavar="PATTERN",
+    help="DeiT-T, 'Swin-*', a timm name; repeatable. Default: all.",
+)
+@click.option(
+    "--bits", multiple=True, default=("w8a8", "w4a8"), show_default=True, help="w2a8 to w8a8; repeatable."
+)
+@click.option("--method", default="p2vit", show_default=True, help="p2vit-log2 has 4-bit attention codes.")
+@click.option(
+    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+)
+@click.option(
+    "--weights",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder with weight files by timm's names.",
+)
+@click.option("--labels", metavar="FILE", type=click.Path(path_type=Path), help="As in eval.")
+@click.option("--class-index", metavar="FILE", type=click.Path(path_type=Path), help="As in eval.")
+@click.option(
+    "-o",
+    "--output",
+    default="out/reproduce",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the journal and the programs; a run that was stopped goes on there.",
+)
+@click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch.")
+@click.option("--workers", type=click.IntRange(0, 256), help="Threads that read photos ahead.")
+@backend_option
+@limit_option
+@seed_option
+@threads_option
+@common
+def reproduce(out: Output, **options: Any) -> int:
+    """Published ImageNet figures of the P²-ViT paper and of FQ-ViT, beside what this machine measures.
+
+    Without --data it shows the table and says what measuring needs. With it, every model is quantized on photos of
+    --calib-data and measured on --data. Results go to a journal, so that a run which was stopped goes on. Exit
+    status 1 when a model could not be measured.
+    """
+    if options["data"] is None and (options["calib_data"] or options["models"]):
+        raise click.UsageError(
+            "--data is missing: without ImageNet's validation photos nothing can be measured"
+        )
+    result = run_reproduce(out=out, **options)
+    out.result(result, describe(result))
+    return CHECK_FAILED if result["failed"] else 0

@@ -1,0 +1,51 @@
+"""``p2vit verify``: the same integers from every back-end, tensor by tensor."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2vit.cli.shared.common import CHECK_FAILED, Output, common, program_argument, threads_option
+from p2vit.workflows.verify import run_verify
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    first, *others = result["backends"]
+    verdict = "identical" if not result["mismatches"] else f"{result['mismatches']} TENSORS DIFFER"
+    lines = [
+        f"{verdict}: {', '.join(others)} against {first}, {result['images']} photos, "
+        f"{result['tensors_compared']} tensors, {result['values_compared']:,} numbers"
+    ]
+    for row in result["first_mismatches"][:20]:
+        lines.append(
+            f"  {row['tensor']} ({row['backend']}): at {row['index']} {row['actual']}, "
+            f"expected {row['expected']}; {row['differing']} numbers differ"
+        )
+    return "\n".join(lines)
+
+
+@click.command("verify")
+@program_argument
+@click.option(
+    "--backends",
+    default="reference,torch",
+    show_default=True,
+    metavar="A,B,...",
+    help="native, torch, reference, onnx; all are compared with the first.",
+)
+@click.option("--images", default=8, show_default=True, type=click.IntRange(1), help="Photos.")
+@click.option(
+    "--data", default="noise", show_default=True, metavar="DIR", help="Photos: a folder or a benchmark."
+)
+@click.option("--batch", default=2, show_default=True, type=click.IntRange(1), help="Photos per batch.")
+@threads_option
+@common
+def verify(out: Output, program: Path, **options: Any) -> int:
+    """Run OUT on several back-ends and compare every tensor that they expose, number by number.
+
+    Exit status 1 when one number differs; the first one of each tensor is shown.
+    """
+    result = run_verify(program, out=out, **options)
+    out.result(result, describe(result))
+    return CHECK_FAILED if result["mismatches"] else 0

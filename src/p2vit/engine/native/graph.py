@@ -1,0 +1,282 @@
+"""What the native engine fuses: a program's nodes grouped into units, and which rows of each tensor
+anybody reads.
+
+A unit is what one step (with its companions) of the compiled plan computes: a linear layer with the table,
+residual add or position embedding behind it; the linear layers of q, k and v; scores, softmax and values
+together.
+"""
+
+from dataclasses import dataclass
+
+from p2vit.engine.native.weights import fits_epilogue
+from p2vit.numerics import (
+    Add,
+    AssembleTokens,
+    AttentionValues,
+    ConstantTokens,
+    GatherTokens,
+    Linear,
+    Lookup,
+    Operator,
+    Patchify,
+    ScoreBias,
+    Scores,
+    SelectToken,
+    Softmax,
+    SumTokens,
+)
+from p2vit.program.graph import IntegerProgram, Node
+
+IN_A_ROW = "the native engine wants Scores, Softmax and AttentionValues in a row"
+
+#: First row and number of rows.
+Rows = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Nodes that one step computes.
+
+    Attributes:
+        nodes: In the program's order; the first decides what kind of unit it is.
+        rows: Rows that are computed; the others of the tensor nobody reads.
+    """
+
+    nodes: tuple[Node, ...]
+    rows: Rows
+
+    @property
+    def operator(self) -> Operator:
+        """The first node's."""
+        return self.nodes[0].operator
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Every tensor of its nodes, materialised or not."""
+        return tuple(node.name for node in self.nodes)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Tensors of other units, in the nodes' order."""
+        own = set(self.writes)
+        return tuple(dict.fromkeys(name for node in self.nodes for name in node.inputs if name not in own))
+
+
+class Graph:
+    """A program with its consumers and the rows that are needed of each tensor.
+
+    Attributes:
+        program: The program.
+        wanted: Tensors that the caller asked for.
+        consumers: Tensor → nodes that read it.
+        rows: Tensor → rows that are needed; a tensor that is missing is not needed at all.
+    """
+
+    def __init__(self, program: IntegerProgram, wanted: frozenset[str]) -> None:
+        self.program = program
+        self.wanted = wanted
+        self.consumers: dict[str, list[Node]] = {}
+        for node in program.nodes:
+            for source in node.inputs:
+                self.consumers.setdefault(source, []).append(node)
+        self.rows: dict[str, Rows] = {}
+        for name in wanted:
+            self._need(name, self.all_rows(name))
+        for node in reversed(program.nodes):
+            if node.name in self.rows:
+                self._need_inputs(node)
+
+    def all_rows(self, name: str) -> Rows:
+        """Every row (token, or query of an attention matrix) of a tensor."""
+        shape = self.program.tensors[name].shape
+        return (0, shape[-2] if len(shape) > 1 else 1)
+
+    def _need(self, name: str, rows: Rows) -> None:
+        first, count = self.rows.get(name, rows)
+        begin = min(first, rows[0])
+        self.rows[name] = (begin, max(first + count, rows[0] + rows[1]) - begin)
+
+    def _need_inputs(self, node: Node) -> None:
+        operator, rows = node.operator, self.rows[node.name]
+        for position, source in enumerate(node.inputs):
+            if isinstance(operator, SelectToken):
+                self._need(source, (operator.index, 1))
+            elif isinstance(operator, SumTokens):
+                self._need(source, (operator.first, operator.count))
+            elif isinstance(operator, ConstantTokens):
+                self._need(source, (0, 1))
+            elif isinstance(operator, Patchify | AssembleTokens | GatherTokens | ScoreBias) or (
+                isinstance(operator, Scores | AttentionValues) and (position == 1 or operator.windows > 1)
+            ):
+                self._need(source, self.all_rows(source))
+            else:
+                self._need(source, rows)
+
+    def only_consumer(self, name: str) -> Node | None:
+        """The node that alone reads a tensor which nobody else asked for."""
+        readers = self.consumers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self.wanted else None
+
+    def attention_of(self, scores: Node) -> list[Node]:
+        """A node of scores with its bias, if it has one, its softmax and its values.
+
+        Raises:
+            ValueError: they do not follow one another directly.
+        """
+        chain = [scores]
+        biased = any(isinstance(node.operator, ScoreBias) for node in self.consumers.get(scores.name, []))
+        for kind in (*((ScoreBias,) if biased else ()), Softmax, AttentionValues):
+            readers = self.consumers.get(chain[-1].name, [])
+            if (
+                len(readers) != 1
+                or not isinstance(readers[0].operator, kind)
+                or readers[0].inputs[0] != chain[-1].name
+            ):
+                raise ValueError(f"node {scores.name}: {IN_A_ROW}")
+            chain.append(readers[0])
+        return chain
+
+
+def in_windows(nodes: tuple[Node, ...] | list[Node]) -> bool:
+    """Whether an attention is computed window by window and head by head, on keys that are not packed before."""
+    scores = nodes[0].operator
+    return isinstance(scores, Scores) and (scores.windows > 1 or isinstance(nodes[1].operator, ScoreBias))
+
+
+def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> list[Node]:
+    """What a linear layer's epilogue takes over: a table, a residual add, or the position embedding.
+
+    Args:
+        graph: The program.
+        node: A linear layer.
+        exact: Whether its accumulator provably fits int32.
+        computed: Tensors computed before it; a residual must be among them.
+    """
+    follower = graph.only_consumer(node.name)
+    if (
+        follower is None
+        or not exact
+        or not isinstance(node.operator, Linear)
+        or node.operator.output_bits == 32
+    ):
+        return []
+    operator = follower.operator
+    if isinstance(operator, Lookup):
+        fits = node.operator.output_bits == 8 and fits_epilogue(operator, len(node.operator.weight))
+        return [follower] if fits else []
+    if isinstance(operator, AssembleTokens):
+        return [follower]
+    if isinstance(operator, Add):
+        others = [name for name in follower.inputs if name != node.name]
+        bits = graph.program.tensors[others[0]].bits if others else 32
+        return [follower] if len(others) == 1 and others[0] in computed and bits in (8, 16) else []
+    return []
+
+
+def feeds_attention_only(graph: Graph, name: str) -> bool:
+    """Whether a tensor is read as queries, keys or values and nothing else: it may lie beside others in
+    one buffer.
+    """
+    readers = graph.consumers.get(name, [])
+    return bool(readers) and all(
+        isinstance(node.operator, Scores)
+        or (isinstance(node.operator, AttentionValues) and node.inputs[1] == name)
+        for node in readers
+    )
+
+
+def siblings(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
+    """A linear layer of q, k or v with those that read the same tensor, write the same width and need the
+    same rows.
+    """
+    operator = node.operator
+    assert isinstance(operator, Linear)
+    if not feeds_attention_only(graph, node.name):
+        return [node]
+    group = []
+    for other in graph.consumers[node.inputs[0]]:
+        if (
+            not isinstance(other.operator, Linear)
+            or other.name in taken
+            or not feeds_attention_only(graph, other.name)
+        ):
+            continue
+        same_width = (other.operator.output_bits, other.operator.weight_bits <= 4) == (
+            operator.output_bits,
+            operator.weight_bits <= 4,
+        )
+        if same_width and graph.rows.get(other.name) == graph.rows.get(node.name):
+            group.append(other)
+    return group
+
+
+def schedule(units: list[Unit], sources: set[str]) -> list[Unit]:
+    """Order units so that neighbours work on the same rows wherever dependencies allow it.
+
+    Args:
+        units: In any order that respects the program's.
+        sources: Tensors that are there from the start.
+
+    Raises:
+        ValueError: a tensor that nothing before it writes.
+    """
+    ready_tensors, waiting, ordered = set(sources), list(units), []
+    rows: Rows | None = None
+    while waiting:
+        ready = [unit for unit in waiting if all(name in ready_tensors for name in unit.reads)]
+        if not ready:
+            node = waiting[0].nodes[0]
+            raise ValueError(
+                f"node {node.name}: reads {list(node.inputs)}, not all of which can be computed before it"
+            )
+        unit = next((unit for unit in ready if unit.rows == rows), ready[0])
+        waiting.remove(unit)
+        ordered.append(unit)
+        ready_tensors.update(unit.writes)
+        rows = unit.rows
+    return ordered
+
+
+def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
+    """Group the needed nodes into units, scheduled.
+
+    Args:
+        graph: The program.
+        exact: Linear layer → whether its accumulator provably fits int32 with its rounding half.
+
+    Raises:
+        ValueError: an attention that is not scores, softmax, values.
+    """
+    units: list[Unit] = []
+    taken: set[str] = set()
+    computed: set[str] = set()
+    for node in graph.program.nodes:
+        if node.name not in graph.rows or node.name in taken:
+            continue
+        if isinstance(node.operator, Scores):
+            nodes = graph.attention_of(node)
+        elif isinstance(node.operator, ScoreBias | Softmax | AttentionValues):
+            raise ValueError(f"node {node.name}: {IN_A_ROW}")
+        elif isinstance(node.operator, Linear):
+            tail = linear_tail(graph, node, exact[node.name], computed)
+            nodes = (
+                [node, *tail]
+                if tail
+                else [
+                    n for n in siblings(graph, node, taken) if n is node or exact[n.name] == exact[node.name]
+                ]
+            )
+        else:
+            nodes = [node]
+        last = nodes[-1]
+        rows = graph.rows[last.name]
+        if isinstance(last.operator, AssembleTokens | SumTokens | SelectToken):
+            rows = graph.all_rows(last.inputs[0]) if isinstance(last.operator, AssembleTokens) else (0, 1)
+        elif isinstance(last.operator, ConstantTokens):
+            rows = (0, 1)
+        elif isinstance(node.operator, Scores) and in_windows(nodes):
+            rows = (0, node.operator.windows * node.operator.heads)  # each is computed on its own
+        units.append(Unit(tuple(nodes), rows))
+        taken.update(n.name for n in nodes)
+        computed.update(n.name for n in nodes)
+    return schedule(units, {"pixels"})

@@ -1,0 +1,136 @@
+"""Executors by name, imported only when they are asked for: each may miss what it is built on."""
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from p2vit.errors import P2vitError, did_you_mean
+from p2vit.numerics.rounding import IntArray
+from p2vit.program.graph import IntegerProgram
+
+
+class Runs(Protocol):
+    """What verbs need of an executor."""
+
+    def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
+        """Name → integers [B, ...] of the output, the feature and what else is kept."""
+        ...
+
+
+class BackendError(P2vitError):
+    """A back-end that does not exist, or cannot run on this machine."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to run a program.
+
+    Attributes:
+        module: Where its class is.
+        attribute: The class.
+        needs: What to install when its import fails.
+        about: What it is, in a few words.
+        takes_threads: Its class has an argument ``threads``.
+    """
+
+    module: str
+    attribute: str
+    needs: str
+    about: str
+    takes_threads: bool = False
+
+
+BACKENDS: dict[str, Backend] = {
+    "native": Backend(
+        "p2vit.engine.native",
+        "NativeExecutor",
+        "a C++ compiler, then: pip install --force-reinstall --no-deps p2vit",
+        "compiled kernels, the fastest",
+        takes_threads=True,
+    ),
+    "torch": Backend(
+        "p2vit.engine.torch.executor",
+        "TorchExecutor",
+        "pip install 'p2vit[quant]'",
+        "torch on integer tensors",
+    ),
+    "reference": Backend(
+        "p2vit.engine.reference",
+        "ReferenceExecutor",
+        "pip install p2vit",
+        "NumPy, slow and obvious: the norm",
+    ),
+    "onnx": Backend(
+        "p2vit.export.onnx.executor",
+        "OnnxExecutor",
+        "pip install 'p2vit[onnx]'",
+        "the integer ONNX export in ONNX Runtime",
+    ),
+}
+#: What ``auto`` tries, in order.
+PREFERENCE = ("native", "torch", "reference")
+
+
+def open_backend(name: str, program: IntegerProgram, threads: int | None = None) -> tuple[str, Runs]:
+    """Make the executor of a name.
+
+    Args:
+        name: One of `BACKENDS`, or ``auto``.
+        program: What it will run.
+        threads: Bound for executors that take one.
+
+    Returns:
+        (its name, the executor).
+
+    Raises:
+        BackendError: there is no such back-end, or it cannot run here; says why and what to install.
+    """
+    if name != "auto":
+        return name, _open(name, program, threads)
+    reasons = []
+    for candidate in PREFERENCE:
+        try:
+            return candidate, _open(candidate, program, threads)
+        except BackendError as error:
+            reasons.append(str(error))
+    raise BackendError("no back-end works here: " + "; ".join(reasons))
+
+
+def unavailable(name: str) -> str:
+    """Why a back-end's module cannot be imported here, or an empty string."""
+    backend = BACKENDS[name]
+    try:
+        getattr(importlib.import_module(backend.module), backend.attribute)
+    except Exception as error:  # a broken installation raises whatever it likes
+        return _first_line(error)
+    return ""
+
+
+def _open(name: str, program: IntegerProgram, threads: int | None) -> Any:
+    """Import and make one executor."""
+    if name not in BACKENDS:
+        raise BackendError(
+            f"--backend: there is no back-end '{name}'.{did_you_mean(name, BACKENDS)} "
+            f"Allowed: auto, {', '.join(BACKENDS)}"
+        )
+    backend = BACKENDS[name]
+    try:
+        kind = getattr(importlib.import_module(backend.module), backend.attribute)
+        return kind(program, threads=threads) if backend.takes_threads and threads else kind(program)
+    except P2vitError as error:
+        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from error
+    except (RuntimeError, OSError) as error:
+        # The back-end itself says why it cannot run and what would help.
+        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from error
+    except (ImportError, AttributeError) as error:
+        raise BackendError(
+            f"back-end '{name}' cannot run here ({_first_line(error)}). It needs: {backend.needs}. "
+            f"Others: {', '.join(other for other in BACKENDS if other != name)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """First line of an error's text, or its type."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,1 @@
+"""The torch executor: a program on torch integer tensors."""

@@ -1,0 +1,133 @@
+"""How well a program keeps a backbone's features, where there is no classifier to count with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from p2vit.data.benchmarks import open_photos
+from p2vit.data.folder import ImageFolder
+from p2vit.data.source import PhotoSource
+from p2vit.errors import DataError
+from p2vit.evaluate.accuracy import percent
+from p2vit.evaluate.neighbours import Gallery, K
+from p2vit.evaluate.records import Records
+from p2vit.program.preprocessing import Preprocessing
+
+
+class FeatureAccuracy(BaseModel):
+    """Features of the program beside the float model's; null stands for what could not be measured."""
+
+    model_config = ConfigDict(frozen=True)
+
+    cosine_mean: float | None = Field(description="mean cosine similarity with the float model's feature")
+    cosine_min: float | None = Field(description="the least similar photo's")
+    knn_top1: float | None = Field(description="percent that the gallery's neighbours name right")
+    knn_top1_float: float | None = Field(description="the same with the float model's features")
+    knn_agreement: float | None = Field(description="percent where both votes are the same")
+    k: int | None = Field(description="neighbours that vote")
+    temperature: float | None = Field(description="of their weights, exp(similarity / temperature)")
+    gallery: str | None = Field(description="photos that vote")
+    gallery_images: int | None = Field(description="how many")
+
+
+def open_gallery(spec: str, data: str, preprocessing: Preprocessing) -> tuple[PhotoSource, NDArray[np.int64]]:
+    """Open the labelled photos that vote; none of them may be measured.
+
+    Args:
+        spec: A folder with a subfolder per class, or a benchmark, of which the training half is taken.
+        data: What is measured.
+        preprocessing: The model's.
+
+    Returns:
+        (the photos, numbers of those that vote).
+
+    Raises:
+        DataError: there are no labels, or measured photos could be among them.
+    """
+    photos = open_photos(spec, preprocessing)
+    train = getattr(photos, "train", None)
+    if train is not None:
+        return photos, train
+    if not photos.classes:
+        raise DataError(f"{spec}: a gallery votes with its labels; it needs a subfolder per class")
+    if isinstance(photos, ImageFolder) and Path(data).exists():
+        check_disjoint(Path(spec), Path(data), "the gallery")
+    return photos, photos.order()
+
+
+def check_disjoint(own: Path, measured: Path, what: str) -> None:
+    """Refuse a folder that is, holds, or is part of the folder that is measured.
+
+    Args:
+        own: The folder.
+        measured: The folder that is measured.
+        what: Name of the first one's role, for the message.
+
+    Raises:
+        DataError: they overlap.
+    """
+    inner, outer = own.resolve(), measured.resolve()
+    if inner == outer or inner in outer.parents or outer in inner.parents:
+        raise DataError(
+            f"{own}: {what} and the measured photos ({measured}) must be different folders, none inside the other: "
+            "photos that are measured must not be seen before"
+        )
+
+
+def judge(
+    records: Records,
+    galleries: Sequence[Gallery | None],
+    gallery: PhotoSource | None,
+    photo_classes: Sequence[str],
+) -> tuple[FeatureAccuracy, list[str]]:
+    """Sum features up.
+
+    Args:
+        records: Of all photos.
+        galleries: The program's, and the float model's; None where there is none.
+        gallery: Whose classes the votes are for.
+        photo_classes: Of the measured photos, in label order.
+
+    Returns:
+        (the figures, notes).
+
+    Raises:
+        DataError: gallery and photos have no class in common.
+    """
+    numbers: dict[str, Any] = dict.fromkeys(FeatureAccuracy.model_fields)
+    notes = []
+    if records.cosine is not None and len(records):
+        numbers["cosine_mean"] = round(float(records.cosine.mean()), 6)
+        numbers["cosine_min"] = round(float(records.cosine.min()), 6)
+    own = galleries[0]
+    if own is None or gallery is None or records.voted is None:
+        notes.append("no gallery of labelled photos (--gallery DIR), so there is no k-NN accuracy")
+        return FeatureAccuracy(**numbers), notes
+    numbers |= {"k": own.k, "temperature": own.temperature, "gallery": gallery.name}
+    numbers["gallery_images"] = len(own.labels)
+    if own.k < K:
+        notes.append(f"the gallery has {own.k} photos, so {own.k} neighbours vote instead of {K}")
+    if records.voted_float is not None:
+        numbers["knn_agreement"] = percent(records.voted == records.voted_float)
+    place = {name: index for index, name in enumerate(gallery.classes)}
+    right = np.array([place.get(name, -1) for name in photo_classes], dtype=np.int64)
+    if len(right) and (right < 0).all():
+        raise DataError(
+            f"{gallery.name}: its classes ({', '.join(gallery.classes[:3])}, ...) are not the photos' "
+            f"({', '.join(list(photo_classes)[:3])}, ...)"
+        )
+    known = records.labels >= 0
+    if len(right) and known.any():
+        if (right < 0).any():
+            notes.append(
+                f"{int((right < 0).sum())} of the photos' classes are not in the gallery and count as wrong"
+            )
+        truth = right[records.labels[known]]
+        numbers["knn_top1"] = percent((records.voted[known] == truth) & (truth >= 0))
+        if records.voted_float is not None:
+            numbers["knn_top1_float"] = percent((records.voted_float[known] == truth) & (truth >= 0))
+    return FeatureAccuracy(**numbers), notes

@@ -1,0 +1,1 @@
+"""ONNX: integers only (`integer`), QuantizeLinear/DequantizeLinear pairs (`qdq`), and what both share."""

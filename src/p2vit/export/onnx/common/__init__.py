@@ -1,0 +1,1 @@
+"""What both ONNX forms share: the graph writer, checks, files, metadata."""

@@ -1,0 +1,111 @@
+"""Integer matrix products in ONNX Runtime: which form of ``MatMulInteger`` is exact where.
+
+ONNX Runtime's kernels differ by the signedness of the operands:
+
+* **u8 × u8** widens to 16 bits before it multiplies (``vpmaddwd``): exact on every CPU.
+* **u8 × s8** multiplies bytes. With VNNI (or on Arm) it is exact and faster. Without VNNI
+  two neighbouring products are added in 16 bits *with saturation* (``vpmaddubsw``): wrong as soon as
+  ``255 · (|w0| + |w1|) > 32767``. Weights of up to 7 bits never get there.
+* **s8 × anything** has no fast kernel: 20 to 40 times slower.
+
+So ``portable`` takes u8 × s8 for weights that cannot saturate and u8 × u8 otherwise; ``vnni`` takes u8 × s8
+everywhere, for machines that :func:`products_are_exact` has cleared. int8 activations enter as ``x +
+128`` with zero point 128, which ``MatMulInteger`` takes off exactly.
+"""
+
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+
+from p2vit.errors import P2vitError
+from p2vit.export.onnx.common.graph import OnnxGraph
+from p2vit.export.onnx.common.optional import onnxruntime
+from p2vit.export.onnx.integer.values import ZERO_POINT, Value
+
+ProductForm = Literal["portable", "vnni"]
+PRODUCT_FORMS: tuple[ProductForm, ...] = get_args(ProductForm)
+
+INT16_MAX = (1 << 15) - 1
+
+
+def expect_product_form(form: str) -> None:
+    """Check the name of a form.
+
+    Raises:
+        P2vitError: it is not one of the allowed names.
+    """
+    if form not in PRODUCT_FORMS:
+        raise P2vitError(f"products is {form!r}; allowed are {' and '.join(map(repr, PRODUCT_FORMS))}")
+
+
+def cannot_saturate(weight: np.ndarray) -> bool:
+    """Whether no two neighbours along K can overflow 16 bits with uint8 operands.
+
+    Args:
+        weight: int8 [N, K].
+    """
+    size = np.abs(weight.astype(np.int64))
+    pairs = size[:, :-1] + size[:, 1:] if weight.shape[1] > 1 else size
+    return bool(255 * int(pairs.max(initial=0)) <= INT16_MAX)
+
+
+def constant_product(graph: OnnxGraph, x: Value, weight: np.ndarray, form: ProductForm) -> str:
+    """``x · Wᵀ`` as int32 [..., N], for x as an 8-bit value [..., K] and W int8 [N, K]."""
+    across = np.ascontiguousarray(weight.T)
+    if form == "portable" and not cannot_saturate(weight):
+        across, zero = (across.astype(np.int16) + ZERO_POINT).astype(np.uint8), np.uint8(ZERO_POINT)
+        return graph.op("MatMulInteger", x.biased, across, np.uint8(x.zero_point), zero)
+    return graph.op("MatMulInteger", x.biased, across, np.uint8(x.zero_point), np.int8(0))
+
+
+def product(graph: OnnxGraph, a: str, a_zero: int, b: str, form: ProductForm) -> str:
+    """``a · b`` of two computed tensors as int32: a uint8, b uint8 for ``portable`` and int8 for ``vnni``."""
+    zero = np.int8(0) if form == "vnni" else np.uint8(ZERO_POINT)
+    return graph.op("MatMulInteger", a, b, np.uint8(a_zero), zero)
+
+
+def right_operand(x: Value, form: ProductForm) -> str:
+    """The tensor that :func:`product` wants on its right."""
+    return x.stored if form == "vnni" else x.biased
+
+
+@cache
+def products_are_exact(form: ProductForm) -> bool:
+    """Whether this machine's ONNX Runtime computes full-range products of a form exactly.
+
+    Extreme and full-range operands, one row and many, constant and computed right operands: whatever a kernel
+    saturates inside shows there.
+
+    Raises:
+        P2vitError: onnxruntime is not installed.
+    """
+    rng = np.random.default_rng(0)
+    exact = True
+    for rows, depth, columns in ((1, 768, 40), (33, 768, 70), (65, 65, 64)):
+        right = rng.integers(-128, 128, (depth, columns))
+        right[:, :2] = -128, 127
+        left = rng.integers(0, 256, (rows, depth))
+        left[0] = 255
+        for constant in (True, False):
+            exact &= _agrees(left, right, form, constant)
+    return exact
+
+
+def _agrees(left: np.ndarray, right: np.ndarray, form: ProductForm, constant: bool) -> bool:
+    graph = OnnxGraph()
+    lift, dtype = (0, np.dtype(np.int8)) if form == "vnni" else (ZERO_POINT, np.dtype(np.uint8))
+    operand = (right + lift).astype(dtype)
+    feeds: dict[str, np.ndarray] = {"a": left.astype(np.uint8)[None]}
+    a = graph.input("a", np.dtype(np.uint8), left.shape)
+    if constant:
+        b = graph.constant(operand)
+    else:
+        b, feeds["b"] = graph.input("b", dtype, right.shape), operand[None]
+    graph.op("MatMulInteger", a, b, np.uint8(3), dtype.type(lift), output="y")
+    graph.output("y", np.dtype(np.int32), (left.shape[0], right.shape[1]))
+    runtime = onnxruntime()
+    session = runtime.InferenceSession(
+        graph.model("probe", 18, 8).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return np.array_equal(session.run(None, feeds)[0][0], (left - 3) @ right)

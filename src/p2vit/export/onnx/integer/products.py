@@ -1,0 +1,147 @@
+"""Matrix products: linear layers, attention scores, attention × values with the division after it."""
+
+import numpy as np
+
+from p2vit.export.onnx.integer.matmul import constant_product, product, right_operand
+from p2vit.export.onnx.integer.registry import Lowering, lowers
+from p2vit.export.onnx.integer.shifts import bit_length, by_index, clamp
+from p2vit.export.onnx.integer.values import Value, requantize
+from p2vit.numerics import AttentionValues, Linear, Scores, Softmax
+from p2vit.numerics.attention import QUOTIENT_FRACTION
+
+#: Bound of accumulator · reciprocal, and of the accumulator before that; see AttentionValues.
+QUOTIENT_LIMIT, REDUCED_BITS = (1 << 29) + (1 << 15), 15
+#: Powers of two that a log2 code can stand for do not fit a byte: they are split into two.
+BYTE = 8
+
+
+@lowers(Linear)
+def linear(operator: Linear, at: Lowering) -> Value:
+    """``MatMulInteger``; the bias and the rounding half are one addition."""
+    graph = at.graph
+    (x,) = at.inputs
+    accumulator = constant_product(graph, x, operator.weight, at.products)
+    bias = operator.bias.astype(np.int64)
+    if operator.output_bits == 32:
+        return Value(graph, at.spec, wide=graph.op("Add", accumulator, operator.bias.astype(np.int32)))
+    weight = operator.weight.astype(np.int64)
+    ends = np.stack([weight * limit for limit in x.spec.limits])
+    low, high = ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
+    return requantize(graph, at.spec, accumulator, low, high, operator.shift.astype(np.int64), bias)
+
+
+def heads_first(
+    at: Lowering, name: str, heads: int, tokens: int, windows: int = 1, across: bool = False
+) -> str:
+    """[B, W·N, H·D] → [B, H, W, N, D], or [B, H, N, D] for one window; D before N if ``across``."""
+    if windows == 1:
+        split = at.graph.op("Reshape", name, np.array([0, tokens, heads, -1]))
+        return at.graph.op("Transpose", split, perm=[0, 2, 3, 1] if across else [0, 2, 1, 3])
+    split = at.graph.op("Reshape", name, np.array([0, windows, tokens // windows, heads, -1]))
+    return at.graph.op("Transpose", split, perm=[0, 3, 1, 4, 2] if across else [0, 3, 1, 2, 4])
+
+
+@lowers(Scores)
+def scores(operator: Scores, at: Lowering) -> Value:
+    """One batched ``MatMulInteger``; the int32 accumulator is the result."""
+    q, k = at.inputs
+    left = heads_first(at, q.biased, operator.heads, q.spec.shape[0], operator.windows)
+    keys = right_operand(k, at.products)
+    right = heads_first(at, keys, operator.heads, k.spec.shape[0], operator.windows, across=True)
+    result = product(at.graph, left, q.zero_point, right, at.products)
+    if operator.windows > 1:
+        result = at.graph.op("Reshape", result, np.array([-1, *at.spec.shape]))
+    return Value(at.graph, at.spec, wide=result)
+
+
+@lowers(AttentionValues)
+def attention_values(operator: AttentionValues, at: Lowering) -> Value:
+    """Product, row sum, one reciprocal per row, two rounding shifts.
+
+    The shift by ``n − 8`` differs from row to row: its constants are read from tables by n, one number
+    per row.
+    """
+    source = at.program.node(at.node.inputs[0]).operator
+    if not isinstance(source, Softmax) or source.form != operator.form:
+        raise at.error(f"codes come from {at.node.inputs[0]}; expected a Softmax of form {operator.form!r}")
+    graph, keys = at.graph, at.inputs[0].spec.shape[2]
+    accumulator, total = weighted_sums(operator, at)
+    largest = keys * (255 if operator.form == "linear" else 1 << operator.guard)
+    bits = largest.bit_length()
+    n = bit_length(graph, total)
+    lengths = np.arange(32)
+    # The largest code is always there, so n is at least 8 and the shift is never to the left.
+    shift = np.maximum(lengths - 8, 0)
+    # |accumulator| < 2^(n+7): lifted by that much it is below 2^(n+8).
+    wide = np.int64 if bits + 8 > 31 else np.int32
+    lift = ((np.int64(1) << shift) >> 1) + (np.int64(1) << (shift + REDUCED_BITS))
+    if wide is np.int64:
+        accumulator = graph.cast(accumulator, np.int64)
+    used = lengths <= bits
+    lifted = graph.op("Add", accumulator, by_index(graph, np.where(used, lift, 0), n, wide))
+    reduced = graph.op("Div", lifted, by_index(graph, np.where(used, np.int64(1) << shift, 1), n, wide))
+    if wide is np.int64:
+        reduced = graph.cast(reduced, np.int32)
+    reduced = graph.op("Sub", reduced, np.int32(1 << REDUCED_BITS))
+    quotient = graph.op("Mul", reduced, reciprocal(at, total, n, bits))
+    per_head = (operator.shift.astype(np.int64) + QUOTIENT_FRACTION).reshape(operator.heads, 1, -1)
+    value = requantize(graph, at.spec, quotient, -QUOTIENT_LIMIT, QUOTIENT_LIMIT, per_head)
+    form = "biased" if at.spec.bits <= 8 else "wide"
+    rows = graph.op("Transpose", value.form(form), perm=[0, 2, 1, 3])
+    return Value(graph, at.spec, **{form: graph.op("Reshape", rows, np.array([0, *at.spec.shape]))})
+
+
+def _window(shape: tuple[int, ...], windows: int) -> tuple[int, int]:
+    """Queries and keys of one window, from the shape [H, W·N, M] of codes."""
+    return shape[1] // windows, shape[2]
+
+
+def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:
+    """``⌊2^(n+14) / sum⌋`` per row, int32; in int64 where 2^(n+14) leaves int32."""
+    graph, powers = at.graph, np.int64(1) << (np.minimum(np.arange(32), bits) + 14)
+    if bits + 14 <= 30:
+        return graph.op("Div", by_index(graph, powers, n), total)
+    quotient = graph.op("Div", by_index(graph, powers, n, np.int64), graph.cast(total, np.int64))
+    return graph.cast(quotient, np.int32)
+
+
+def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
+    """Σ p·v, int32 [B, H, N, D], and Σ p, int32 [B, H, N, 1].
+
+    A ``log2`` code stands for a power of two of up to 16 bits; its upper and its lower byte are
+    multiplied apart.
+    """
+    graph, (codes, v) = at.graph, at.inputs
+    keys, width = v.spec.shape[0], v.spec.shape[1] // operator.heads
+    values = heads_first(at, right_operand(v, at.products), operator.heads, keys, operator.windows)
+    # Codes × 1 cannot saturate, whatever the kernel does inside.
+    ones = np.ones((codes.spec.shape[2], 1), np.int8)
+
+    def sums(weights: str) -> tuple[str, str]:
+        row = graph.op("MatMulInteger", weights, ones)
+        if operator.windows == 1:
+            return product(graph, weights, 0, values, at.products), row
+        grouped = np.array(
+            [-1, operator.heads, operator.windows, *_window(codes.spec.shape, operator.windows)]
+        )
+        mixed = product(graph, graph.op("Reshape", weights, grouped), 0, values, at.products)
+        return graph.op("Reshape", mixed, np.array([-1, *codes.spec.shape[:2], width])), row
+
+    if operator.form == "linear":
+        return sums(codes.biased)
+    powers = operator.weights_of(np.arange(16))
+    index = clamp(graph, codes.wide, (0, 15))
+    parts = []
+    for shift in (BYTE, 0):
+        entries = ((powers >> shift) & 255).astype(np.uint8)
+        flat = graph.op("Reshape", index, np.array([-1]))
+        byte = graph.op(
+            "Reshape", graph.op("GatherElements", entries, flat, axis=0), np.array([-1, *codes.spec.shape])
+        )
+        parts.append(sums(byte))
+    (high, high_sum), (low, low_sum) = parts
+    scale = np.int32(1 << BYTE)
+    return tuple(  # type: ignore[return-value]
+        graph.op("Add", graph.op("Mul", upper, scale), lower)
+        for upper, lower in ((high, low), (high_sum, low_sum))
+    )

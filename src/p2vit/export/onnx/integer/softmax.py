@@ -1,0 +1,67 @@
+"""Bias and mask of windows; softmax: one subtraction, one division by a power of two, one table read per score."""
+
+import numpy as np
+
+from p2vit.export.onnx.integer.registry import Lowering, lowers
+from p2vit.export.onnx.integer.shifts import compact, lookup
+from p2vit.export.onnx.integer.values import Value
+from p2vit.numerics import ScoreBias, Softmax
+from p2vit.numerics.softmax import LOG2_E
+
+#: Distances from the row's maximum that the operator tells apart.
+DISTANCES = 1 << 16
+
+
+def codes_by_distance(form: str) -> np.ndarray:
+    """Code of every clamped distance z, cut off where the last code is reached: uint8 [≤ 65536].
+
+    Asks the operator itself: a row that holds the maximum and all distances below it.
+    """
+    distances = np.arange(DISTANCES, dtype=np.int32)
+    operator = Softmax(np.zeros(1, np.int8), form)  # type: ignore[arg-type]
+    codes = operator.compute(-distances[None, None, None, :])[0, 0, 0]
+    last = int(np.flatnonzero(codes != codes[-1]).max()) + 1
+    return codes[: last + 1].astype(np.uint8)
+
+
+@lowers(ScoreBias)
+def score_bias(operator: ScoreBias, at: Lowering) -> Value:
+    """``Add``, then ``Where`` with the mask, window by window."""
+    graph = at.graph
+    (scores,) = at.inputs
+    heads, rows, keys = at.spec.shape
+    windows = graph.op("Reshape", scores.wide, np.array([-1, heads, rows // keys, keys, keys]))
+    total = graph.op("Add", windows, operator.bias.astype(np.int32)[:, None])
+    if operator.mask is not None:
+        total = graph.op("Where", operator.mask, operator.masked.astype(np.int32)[:, None, None, None], total)
+    return Value(graph, at.spec, wide=graph.op("Reshape", total, np.array([-1, *at.spec.shape])))
+
+
+@lowers(Softmax)
+def softmax(operator: Softmax, at: Lowering) -> Value:
+    """``code = table[min(round((max − s) · 2^-shift), last)]``.
+
+    The distance is never negative, so the shift is a plain ``Div``, and its rounding half is added to
+    the row's maximum. Everything behind the distance is one table.
+    """
+    assert DISTANCES * LOG2_E <= 1 << 32
+    graph = at.graph
+    (scores,) = at.inputs
+    table = codes_by_distance(operator.form)
+    shift = operator.shift.astype(np.int64)[:, None, None]
+    left, right = np.maximum(-shift, 0), np.maximum(shift, 0)
+    top = graph.op("ReduceMax", scores.wide, np.array([-1]), keepdims=1)
+    half = (np.int64(1) << right) >> 1
+    if half.any():
+        top = graph.op("Add", top, compact(half, np.int32))
+    distance = graph.op("Sub", top, scores.wide)
+    if right.any():
+        distance = graph.op("Div", distance, compact(np.int64(1) << right, np.int32))
+    last = len(table) - 1
+    if left.any():
+        # Clamped before it is multiplied, so that it cannot overflow.
+        reach = -(-np.int64(last) >> left)
+        distance = graph.op("Min", distance, compact(reach, np.int32))
+        distance = graph.op("Mul", distance, compact(np.int64(1) << left, np.int32))
+    distance = graph.op("Min", distance, np.int32(last))
+    return Value(graph, at.spec, biased=lookup(graph, table, distance, at.spec.shape))

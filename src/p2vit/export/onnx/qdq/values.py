@@ -1,0 +1,148 @@
+"""A program tensor in a float graph: ``stored integer · 2^gauge``, with Q/DQ where it has 8 bits."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from p2vit.errors import P2vitError
+from p2vit.export.onnx.common.graph import OnnxGraph
+from p2vit.export.onnx.integer.shifts import Int64
+from p2vit.numerics.rounding import int_range
+from p2vit.program.graph import TensorSpec
+
+Activations = Literal["int8", "uint8"]
+ACTIVATIONS: tuple[Activations, ...] = get_args(Activations)
+
+
+@dataclass(frozen=True)
+class QdqForm:
+    """What a float graph is to look like.
+
+    Attributes:
+        quantize: Off writes the same graph in plain float: what the Q/DQ model is compared with.
+        quantize_probabilities: Quantize the softmax's output too, uint8 relative to 1.
+        activations: ``int8`` is symmetric with zero point 0, which TensorRT and NPU tools ask for; ``uint8``
+            stands for the same numbers with zero point 128, which ONNX Runtime runs faster on x86.
+    """
+
+    quantize: bool = True
+    quantize_probabilities: bool = False
+    activations: Activations = "int8"
+
+    def __post_init__(self) -> None:
+        """Check the names.
+
+        Raises:
+            P2vitError: ``activations`` is not one of the allowed names.
+        """
+        if self.activations not in ACTIVATIONS:
+            allowed = " and ".join(map(repr, ACTIVATIONS))
+            raise P2vitError(f"activations is {self.activations!r}; allowed are {allowed}")
+
+
+def power(exponent: object) -> np.ndarray:
+    """``2^exponent`` in float32, exactly; a scalar where all are equal."""
+    exponents = np.asarray(exponent, dtype=np.int32)
+    if exponents.size and (exponents == exponents.flat[0]).all():
+        exponents = exponents.reshape(-1)[:1].reshape(())
+    return np.ldexp(np.float32(1), exponents).astype(np.float32)
+
+
+def times_power(graph: OnnxGraph, x: str, exponent: object) -> str:
+    """Multiply by powers of two, unless all of them are 1."""
+    factor = power(exponent)
+    return x if (factor == 1).all() else graph.op("Mul", x, factor)
+
+
+@dataclass(frozen=True)
+class FloatValue:
+    """A program tensor inside a float graph.
+
+    Tools want one scale per activation tensor, the program may have one per channel. So every tensor is
+    carried in a *gauge*: one exponent E for the whole tensor, in which channel c is held as ``q_c ·
+    2^E``, not as its real value ``q_c · 2^e_c``. The factor ``2^(E − e_c)`` disappears into whoever
+    writes the tensor (a LayerNorm's scale), and its inverse into whoever reads it: the program's integer
+    weights have absorbed ``2^e_c`` already, so in the gauge they are int8 weights with one power of two
+    per output channel.
+
+    Attributes:
+        spec: The program's tensor.
+        source: ONNX tensor: ``(q + held) · 2^gauge`` in float, or what DequantizeLinear makes that of.
+        gauge: E.
+        zero: Zero point, where ``source`` is quantized.
+    """
+
+    spec: TensorSpec
+    source: str
+    gauge: int
+    zero: np.generic | None = None
+
+    def read(self, graph: OnnxGraph) -> str:
+        """ONNX tensor ``(q + held) · 2^gauge`` for one reader.
+
+        Each reader gets a DequantizeLinear of its own: ONNX Runtime makes int8 kernels only of groups of
+        nodes that share none.
+        """
+        if self.zero is None:
+            return self.source
+        return graph.op("DequantizeLinear", self.source, power(self.gauge), self.zero)
+
+    @property
+    def held(self) -> int:
+        """The constant that ``source`` holds besides the stored integer: see :func:`held_offset`."""
+        return held_offset(self.spec)
+
+    def real(self, graph: OnnxGraph) -> str:
+        """ONNX tensor of the real values, ``(q + offset) · 2^e``."""
+        exponent = self.spec.exponent.astype(np.int32)
+        x = times_power(graph, self.read(graph), exponent - self.gauge)
+        left_out = np.ldexp(np.asarray(self.spec.offset - self.held, np.float32), exponent)
+        return graph.op("Add", x, left_out) if left_out.any() else x
+
+
+def held_offset(spec: TensorSpec) -> int:
+    """What a float graph's tensor holds besides the stored integers: the offset, where all channels have the same.
+
+    One zero point then stands for it. Offsets that differ would need one zero point per channel, which tools do not
+    take for activations; such a tensor is carried without them, and whoever reads it adds them.
+    """
+    offsets = np.unique(spec.offset)
+    return int(offsets[0]) if offsets.size == 1 else 0
+
+
+def gauge_of(spec: TensorSpec) -> int:
+    """The exponent that a tensor is carried at: its own, or the largest of its channels'."""
+    return int(spec.exponent.max())
+
+
+def quantized(graph: OnnxGraph, spec: TensorSpec, x: str, form: QdqForm) -> FloatValue:
+    """A tensor that was just computed in its gauge: quantized if it has 8 bits, as it is if it has more.
+
+    Args:
+        graph: Where the nodes go.
+        spec: The program's tensor.
+        x: ONNX tensor in the gauge of ``spec``.
+        form: What the model is to look like.
+
+    Raises:
+        P2vitError: an offset that no 8-bit zero point can hold.
+    """
+    gauge = gauge_of(spec)
+    if spec.bits > 8 or not form.quantize:
+        return FloatValue(spec, x, gauge)
+    signed = spec.signed and form.activations == "int8"
+    low, high = int_range(8, signed)
+    offset = held_offset(spec)
+    point = -offset + (128 if spec.signed and not signed else 0)
+    if not low <= point <= high:
+        raise P2vitError(
+            f"tensor {spec.name}: offset {offset} gives zero point {point}; allowed are {low} to {high}"
+        )
+    zero = np.int8(point) if signed else np.uint8(point)
+    return FloatValue(spec, graph.op("QuantizeLinear", x, power(gauge), zero), gauge, zero)
+
+
+def per_channel(value: Int64, channels: int) -> Int64:
+    """Broadcast exponents to one per channel."""
+    return np.broadcast_to(np.asarray(value, dtype=np.int64), (channels,))

@@ -1,6 +1,0 @@
-"""The pieces of the ``onnx-qdq`` export: what a tensor means in float, and how each operator is written."""
-
-from p2vit.export.qdq import attention, operators, tokens  # noqa: F401  (they register)
-from p2vit.export.qdq.registry import FLOAT_LOWERINGS, FloatLowering, lower_float
-
-__all__ = ["FLOAT_LOWERINGS", "FloatLowering", "lower_float"]

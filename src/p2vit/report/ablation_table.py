@@ -1,0 +1,46 @@
+"""The ablation table as Markdown and as a chart."""
+
+from typing import Any
+
+from p2vit.report.svg import ranked_bars
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table as Markdown, with the command that made it.
+
+    Args:
+        result: Of ``p2vit ablate``.
+    """
+
+    def show(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f}"
+
+    lines = [
+        f"# Ablation: {result['model']} on {result['data']}, {result['bits']}",
+        "",
+        f"{result['images']} photos, {result['calibration_images']} calibration photos, seed {result['seed']}. "
+        f"Float top-1 {show(result['top1_float'])} %. *simulated*: the method has no integer program, so it was run in "
+        "float arithmetic on its grids.",
+        "",
+        "| method | runs as | top-1 % | agreement % | SQNR dB | quantize s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        kind = "integers" if row["integer"] else "simulated"
+        lines.append(
+            f"| {row['name']} | {kind} | {show(row['top1'])} | {show(row['agreement'])} | {show(row['sqnr_db'])} | "
+            f"{row['seconds']:.1f} |"
+        )
+    return "\n".join([*lines, "", f"Made by `{result['command']}`.", ""])
+
+
+def plot(result: dict[str, Any]) -> str:
+    """SQNR of every row as an SVG chart.
+
+    Args:
+        result: Of ``p2vit ablate``.
+    """
+    rows = [(row["name"], row["sqnr_db"] or 0.0) for row in result["rows"]]
+    return ranked_bars(
+        rows, "dB", f"SQNR of the feature: {result['model']} on {result['data']}, {result['bits']}"
+    )

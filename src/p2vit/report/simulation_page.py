@@ -1,0 +1,132 @@
+"""One offline HTML file about one run: figures, plots, stalls, layers, what would help. No scripts, no
+network.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+import jinja2
+
+from p2vit.accel.costs import CHUNKS, MAC
+from p2vit.accel.explain import limiting_resource, roofline, what_would_help
+from p2vit.accel.simulate import Run
+from p2vit.report.simulation_plots import COLOURS, bars, gantt, roofline_plot, shares
+
+_BUSY = "#0072B2"
+# Stalls of the MAC array, by who is to blame; anything else is grey.
+_BLAME = {
+    "dram": "#D55E00",
+    "requantization": "#E69F00",
+    "shifter_array": "#CC79A7",
+    "activation_buffer": "#56B4E9",
+}
+
+
+def html_report(run: Run) -> str:
+    """Render a run.
+
+    Args:
+        run: An event-driven run that fits.
+
+    Returns:
+        HTML text, complete in itself.
+
+    Raises:
+        ValueError: if the run has no tiles.
+    """
+    if run.timing is None or not run.timing.tiles:
+        raise ValueError(
+            "a report needs tiles: simulate with method 'events' (and a machine that the model fits)"
+        )
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("p2vit.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("simulation.html.j2")
+    return template.render(**_context(run))
+
+
+def _context(run: Run) -> dict[str, Any]:
+    assert run.timing is not None
+    result = run.result
+    first, last = _one_block(run)
+    busiest, share = limiting_resource(run)
+    mac = next(chunk for chunk in result.chunks if chunk.name == MAC)
+    return {
+        "result": result,
+        "machine": run.machine,
+        "sources": run.technology.sources,
+        "colours": COLOURS,
+        "limiting": busiest,
+        "limiting_share": share,
+        "stalls": sorted(mac.stalls.items(), key=lambda item: -item[1]),
+        "levers": what_would_help(run.workload, run.machine),
+        "parts": _by_part(run),
+        "gantt_block": gantt(run, first, last),
+        "gantt_run": gantt(run, 0, run.timing.cycles),
+        "roofline": roofline_plot(run, roofline(run)),
+        "energy": bars(
+            sorted(
+                ((name.replace("_", " "), mj) for name, mj in result.energy_breakdown_mj.items()),
+                key=lambda r: -r[1],
+            ),
+            "mJ",
+        ),
+        "area": bars(
+            sorted(
+                ((name.replace("_", " "), mm2) for name, mm2 in result.area_breakdown_mm2.items()),
+                key=lambda r: -r[1],
+            ),
+            "mm²",
+            colour="#009E73",
+        ),
+        "blame": {"busy": _BUSY, **_BLAME, "anything else": "#d4d4d4"},
+        "chunks": shares(
+            [
+                (chunk.name.replace("_", " "), {"busy": chunk.busy_cycles, **_stalled(chunk.stalls)})
+                for chunk in result.chunks
+                if chunk.name in (*CHUNKS, "requantization", "dram")
+            ],
+            float(run.timing.cycles),
+            {"busy": _BUSY, **_BLAME},
+        ),
+    }
+
+
+def _stalled(stalls: dict[str, float]) -> dict[str, float]:
+    by_blame: dict[str, float] = defaultdict(float)
+    for reason, cycles in stalls.items():
+        by_blame[reason.split(":")[0]] += cycles
+    return dict(sorted(by_blame.items(), key=lambda item: item[0] not in _BLAME))
+
+
+def _one_block(run: Run) -> tuple[float, float]:
+    """First and last cycle of one block in the middle: past the start, before the end."""
+    assert run.timing is not None
+    blocks = [number for number, own in enumerate(run.plan.operations) if own[0].block >= 0]
+    middle = blocks[len(blocks) // 2] if blocks else 0
+    tiles = [tile for tile in run.timing.tiles if tile.section == middle]
+    return min(tile.start for tile in tiles), max(tile.end for tile in tiles)
+
+
+def _by_part(run: Run) -> list[dict[str, Any]]:
+    """Cycles, MACs, traffic and energy summed by part of the network and kind of operation."""
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for layer in run.result.layers:
+        name = layer.name.split(".")[-1] if layer.block >= 0 else layer.name
+        row = sums.setdefault(
+            (layer.part, name),
+            {"part": layer.part, "name": name, "chunk": layer.chunk, "count": 0}
+            | dict.fromkeys(("macs", "cycles", "busy_cycles", "dram_bytes", "energy_pj"), 0.0)
+            | {"utilization": 0.0},
+        )
+        row["count"] += 1
+        row["utilization"] += layer.utilization * layer.busy_cycles
+        for key in ("macs", "cycles", "busy_cycles", "dram_bytes", "energy_pj"):
+            row[key] += getattr(layer, key)
+    for row in sums.values():
+        row["utilization"] /= row["busy_cycles"] or 1.0
+    return list(sums.values())

@@ -1,0 +1,1 @@
+"""The work of the verbs, for the command line and for Python alike."""

@@ -1,0 +1,29 @@
+"""Results as JSON has them."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def plain(value: Any) -> Any:
+    """Bring a result to what JSON has: models to objects, infinities and NaN to null, tuples to lists."""
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_json(data: Mapping[str, Any] | BaseModel) -> str:
+    """One JSON object, indented."""
+    return json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,78 @@
+"""The folder that quantizing leaves, with what stands beside the program; for every verb that makes one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p2vit.files import make_folder, write_text
+from p2vit.program import format as program_format
+from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, program_sha256, save
+from p2vit.program.inspect import summarize
+from p2vit.report.card import CARD_FILE, model_card
+from p2vit.report.svg import sensitivity_plot
+from p2vit.workflows.plain import plain
+
+if TYPE_CHECKING:
+    from p2vit.quant.api import QuantizeResult
+
+SENSITIVITY_FILE, PLOT_FILE = "sensitivity.json", "sensitivity.svg"
+#: All that is written, in the order in which people look.
+FILES = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
+
+
+def check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse an output that exists before any time is spent on making it, and make the folder it goes into.
+
+    Raises:
+        P2vitError: as saving would say in the end.
+    """
+    program_format.check_place(folder, overwrite)
+    make_folder(folder.parent)
+
+
+def write_program(
+    result: "QuantizeResult", folder: Path, *, overwrite: bool, notes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Save a program with all that goes beside it.
+
+    Args:
+        result: Of the quantizer.
+        folder: The program's own; see :func:`check_place`.
+        overwrite: A program that is there may be replaced.
+        notes: What the sensitivity file says of how it was made: model, bits, method, photos.
+
+    Returns:
+        Keys that verbs which quantize have in common: ``program_sha256``, ``output``, ``weight_bytes``,
+        ``parameter_bytes``, ``macs``, ``blocks``.
+
+    Raises:
+        P2vitError: the folder may not be written.
+    """
+    program, blocks = result.program, [dict(block) for block in result.blocks]
+    save(program, folder, overwrite=overwrite)
+    write_text(folder / SENSITIVITY_FILE, json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n")
+    write_text(folder / PLOT_FILE, sensitivity_plot(blocks))
+    write_text(folder / CARD_FILE, model_card(program, blocks))
+    summary = summarize(program)
+    return {
+        "program_sha256": program_sha256(program),
+        "output": str(folder),
+        "weight_bytes": summary.weight_bytes,
+        "parameter_bytes": summary.parameter_bytes,
+        "macs": summary.macs,
+        "blocks": blocks,
+    }
+
+
+def program_lines(told: Mapping[str, Any]) -> list[str]:
+    """What :func:`write_program` returned, for people."""
+    return [
+        f"  weights {told['weight_bytes'] / 1e6:.2f} MB, {told['macs'] / 1e9:.3f} GMAC per photo",
+        f"  program_sha256 {told['program_sha256']}",
+        *(
+            f"  {block['name']:<12} local {block['local_sqnr_db']:6.2f} dB"
+            f"  cumulative {block['cumulative_sqnr_db']:6.2f} dB"
+            for block in told["blocks"]
+        ),
+    ]

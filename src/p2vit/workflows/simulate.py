@@ -1,0 +1,123 @@
+"""``p2vit simulate``: what a model costs on a modelled accelerator."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from p2vit.accel.dataflow import Schedule
+from p2vit.accel.explain import limiting_resource, what_would_help
+from p2vit.accel.machines import load_machine
+from p2vit.accel.problems import AccelError
+from p2vit.accel.resolve import workload_of
+from p2vit.accel.simulate import Run
+from p2vit.accel.simulate import simulate as run_model
+from p2vit.accel.timing import Timing
+from p2vit.accel.trace import perfetto_trace
+from p2vit.accel.workload_vit import Precision
+from p2vit.report.simulation_page import html_report
+
+
+def run_simulate(
+    model: str,
+    hardware: str,
+    *,
+    method: str = "closed_form",
+    weight_bits: int = 8,
+    attention: str = "log2",
+    inter_layer: bool | None = None,
+    intra_layer: bool | None = None,
+    trace: Path | None = None,
+    report: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Simulate a model and write what is asked for.
+
+    Args:
+        model: Architecture name.
+        hardware: Shipped description or path of a YAML file.
+        method: ``closed_form`` or ``events``; a trace or a report needs tiles, so they run ``events``. ``descriptors``:
+            the exact cycles of the RTL, for a program's folder and a machine that exists as RTL.
+        weight_bits: 8 or 4.
+        attention: ``log2`` codes on the shifters, or ``uniform8`` codes on the MACs.
+        inter_layer: Overrides the description.
+        intra_layer: Overrides the description.
+        trace: Perfetto JSON to write.
+        report: HTML to write.
+        overwrite: Whether existing files may be replaced.
+
+    Returns:
+        The `Simulation` as a dictionary, with ``limiting`` and ``levers``.
+
+    Raises:
+        AccelError: on anything the user can put right.
+    """
+    existing = [
+        f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()
+    ]
+    if existing and not overwrite:
+        raise AccelError("output", existing)
+    machine = load_machine(hardware)
+    pipelining = {"inter_layer": inter_layer, "intra_layer": intra_layer}
+    chosen = machine.pipelining.model_dump() | {
+        key: value for key, value in pipelining.items() if value is not None
+    }
+    machine = machine.with_pipelining(**chosen)
+    workload = workload_of(model, Precision(weight_bits, attention == "log2"))
+    if method == "descriptors":
+        run = run_model(
+            workload, machine, "descriptors", _descriptor_timing(model, hardware, inter_layer, intra_layer)
+        )
+    else:
+        tiles = method == "events" or trace is not None or report is not None
+        run = run_model(workload, machine, "events" if tiles else "closed_form")
+    if run.timing and trace:
+        _write(trace, perfetto_trace(run))
+    if run.timing and report:
+        _write(report, html_report(run))
+    return _answer(run)
+
+
+def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> Callable[[Schedule], Timing]:
+    """The RTL's cycles instead of the chunk model's.
+
+    Raises:
+        AccelError: no program, or a machine that does not exist as RTL.
+        UnfitProgramError: a program that the RTL cannot hold.
+    """
+    from p2vit.program.format import load
+    from p2vit.rtl.chunk_timing import chunk_timing
+    from p2vit.rtl.compile.compiler import compile_program
+    from p2vit.rtl.top.machine import MACHINES
+
+    if not Path(model).is_dir():
+        raise AccelError(
+            model, ["--method descriptors needs a program: the folder that p2vit quantize wrote"]
+        )
+    if hardware not in MACHINES:
+        raise AccelError(
+            hardware, [f"--method descriptors is for machines that exist as RTL: --hw {', '.join(MACHINES)}"]
+        )
+    if any(switch is not None for switch in pipelining):
+        raise AccelError(
+            "pipelining", ["the RTL's cannot be switched; leave the option out with --method descriptors"]
+        )
+    compiled = compile_program(load(Path(model)), MACHINES[hardware])
+    return partial(chunk_timing, compiled)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AccelError("output", [f"{path} cannot be written: {error.strerror}"]) from None
+
+
+def _answer(run: Run) -> dict[str, Any]:
+    answer = run.result.model_dump()
+    if run.timing:
+        name, share = limiting_resource(run)
+        answer["limiting"] = {"resource": name, "busy": share}
+        answer["levers"] = [asdict(lever) for lever in what_would_help(run.workload, run.machine)]
+    return answer

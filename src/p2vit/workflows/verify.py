@@ -1,0 +1,74 @@
+"""``p2vit verify``: the same integers from every back-end, tensor by tensor."""
+
+from pathlib import Path
+from typing import Any
+
+from p2vit.engine.registry import open_backend
+from p2vit.errors import P2vitError
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.threads import thread_count, torch_threads
+
+
+def run_verify(
+    program: Path,
+    *,
+    backends: str = "reference,torch",
+    images: int = 8,
+    data: str = "noise",
+    batch: int = 2,
+    threads: int | None = None,
+    out: Feedback | None = None,
+) -> dict[str, Any]:
+    """Compare back-ends.
+
+    Args:
+        program: Its folder.
+        backends: Names, separated by commas; the first is what the others are compared with.
+        images: Photos.
+        data: A folder or a benchmark's name.
+        batch: Photos per batch.
+        threads: Bound.
+        out: Where progress goes.
+
+    Returns:
+        The keys of ``p2vit verify --json``.
+
+    Raises:
+        P2vitError: whatever users can mend.
+    """
+    from p2vit.data.benchmarks import open_photos
+    from p2vit.evaluate.comparison import compare
+    from p2vit.program.format import load, program_sha256
+
+    out = out or Feedback()
+    names = list(dict.fromkeys(name.strip() for name in backends.split(",") if name.strip()))
+    if len(names) < 2:
+        raise P2vitError(
+            f"--backends {backends!r}: at least two different ones are needed, separated by commas, "
+            "e.g. reference,torch"
+        )
+    loaded = load(program)
+    photos = open_photos(data, loaded.preprocessing)
+    executors = {}
+    for name in names:
+        resolved, executor = open_backend(name, loaded, threads)
+        executors[resolved] = executor
+    if len(executors) < 2:
+        raise P2vitError(
+            f"--backends {backends!r}: these are one back-end, {next(iter(executors))}; name another"
+        )
+    torch_threads(thread_count(threads))
+    with out.progress() as progress:
+        found = compare(
+            loaded,
+            executors,
+            (pixels for pixels, _ in photos.evaluation(images, batch)),
+            total=min(images, len(photos)),
+            progress=progress,
+        )
+    return {
+        **found.model_dump(),
+        "data": data,
+        "program": str(program),
+        "program_sha256": program_sha256(loaded),
+    }

@@ -1,0 +1,105 @@
+import json
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from p2vit.bench.models import shape_of
+from p2vit.bench.run import add_peak, executed_macs, resolve, run_bench
+from p2vit.cli.verbs.bench import bench
+from p2vit.engine import native
+from p2vit.program.format import save
+from support.programs import random_program
+
+pytestmark = pytest.mark.skipif(not native.instruction_sets(), reason="the native engine was not built")
+
+
+def test_rows_of_our_own():
+    report = run_bench(random_program(), [], (1, 2), threads=1, rounds=3, profile=True)
+    assert [(row["name"], row["batch"], row["ratio"]) for row in report["rows"]] == [
+        ("p2vit", 1, 1),
+        ("p2vit", 2, 1),
+    ]
+    assert all(0 < row["fast_ms"] <= row["median_ms"] for row in report["rows"])
+    ours = [row for row in report["rows"] if "peak_gmacs" in row]
+    assert len({row["peak_gmacs"] for row in ours}) <= 1  # one machine, one rate
+    assert all(0 < row["peak_share"] <= row["fast_peak_share"] < 1 for row in ours)
+    assert sum(step["share"] for step in report["profile"]) == pytest.approx(1, abs=0.01)
+
+
+def test_shares_are_of_the_best_burst():
+    rows = [{"gmacs": 200.0, "fast_gmacs": 300.0, "peak_gmacs": 250.0}, {"name": "a peer"}]
+    add_peak(rows, 400.0)
+    assert rows[0]["peak_gmacs"] == 400
+    assert (rows[0]["peak_share"], rows[0]["fast_peak_share"]) == (0.5, 0.75)
+    assert rows[1] == {"name": "a peer"}
+
+
+def test_the_shape_is_the_programs():
+    shape = shape_of(random_program(prefix=3, classes=7))
+    assert (shape.image, shape.patch, shape.dim, shape.depth, shape.heads) == ((8, 12), 4, 48, 2, 3)
+    assert (shape.mlp, shape.prefix, shape.classes, shape.tokens) == (80, 3, 7, 9)
+
+
+def test_rows_that_nobody_reads_are_not_counted():
+    program = random_program()
+    assert executed_macs(program) < program.macs
+    every = random_program(pool="mean", prefix=0)
+    assert executed_macs(every) == every.macs
+
+
+def test_peers_are_named():
+    assert resolve(["openvino", "torch-bf16"]) == ["openvino-int8", "torch-bf16"]
+    with pytest.raises(ValueError, match=r"unknown peer 'tvm'; allowed are openvino, .*torch-bf16"):
+        resolve(["tvm"])
+
+
+def without_nncf(monkeypatch):
+    for name in ("onnx", "onnxruntime", "openvino"):
+        pytest.importorskip(name)
+    monkeypatch.setitem(sys.modules, "nncf", None)
+
+
+def test_openvino_without_nncf_is_a_warning(monkeypatch, tmp_path):
+    without_nncf(monkeypatch)
+    report = run_bench(random_program(), ["openvino"], (1, 2), threads=1, rounds=2, cache=tmp_path)
+    assert [row["note"] for row in report["rows"] if row["name"] == "openvino-int8"] == ["QDQ (no NNCF)"] * 2
+    (note,) = report["notes"]
+    assert note.startswith("openvino-int8 runs ONNX Runtime's static QDQ model, which is not how OpenVINO")
+    assert note.endswith("For its own: pip install nncf")
+    assert list(tmp_path.glob("*qdq*"))
+
+
+def test_the_warning_is_on_stderr_and_in_the_json(monkeypatch, tmp_path):
+    without_nncf(monkeypatch)
+    save(random_program(), tmp_path / "program")
+    arguments = [str(tmp_path / "program"), "--against", "openvino", "--batches", "1", "--threads", "1"]
+    arguments += ["--rounds", "2", "--cache", str(tmp_path), "--json", "--quiet"]
+    done = CliRunner().invoke(bench, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.stderr.startswith("warning: openvino-int8 runs ONNX Runtime's static QDQ model")
+    assert len(json.loads(done.stdout)["notes"]) == 1
+
+
+def test_a_peer_that_is_not_installed(monkeypatch, tmp_path):
+    pytest.importorskip("onnx")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    save(random_program(), tmp_path / "program")
+    arguments = [str(tmp_path / "program"), "--against", "openvino-fp32", "--cache", str(tmp_path)]
+    done = CliRunner().invoke(bench, arguments)
+    assert done.exit_code == 2
+    message = " ".join(done.output.split())
+    assert "Leave that peer out of --against, or: pip install openvino" in message
+
+
+def test_the_command(tmp_path):
+    save(random_program(), tmp_path / "program")
+    run = CliRunner().invoke
+    common = [str(tmp_path / "program"), "--against", "", "--batches", "1", "--threads", "1", "--rounds", "2"]
+    result = run(bench, [*common, "--json", "--profile"])
+    assert result.exit_code == 0, result.output
+    assert set(json.loads(result.stdout)["rows"][0]) >= {"name", "batch", "median_ms", "ratio"}
+    assert json.loads(result.stdout)["notes"] == []
+    assert "p2vit" in run(bench, common).stdout
+    for wrong in (["--batches", "0"], ["--against", "tvm"], ["--threads", "0"]):
+        assert run(bench, [*common, *wrong]).exit_code == 2

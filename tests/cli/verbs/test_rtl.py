@@ -1,0 +1,34 @@
+import json
+
+import pytest
+
+pytest.importorskip("amaranth")
+pytest.importorskip("pyosys")
+
+from support.rtl_programs import documented
+
+
+def test_a_folder_with_modules_vectors_and_bench(p2vit, digits_program, tmp_path):
+    folder = tmp_path / "rtl"
+    answer = p2vit("rtl", digits_program, "--hw", "rtl-small", "--data", "digits", "-o", folder, "--json")
+    assert answer.code == 0, answer.err
+    found = answer.json
+    assert "p2vit_accelerator" in [module["name"] for module in found["modules"]]
+    assert all((folder / module["file"]).exists() for module in found["modules"])
+    assert documented("rtl") == set(found)
+    assert found["files"] == sum(path.is_file() for path in folder.rglob("*"))
+    assert json.loads((folder / "manifest.json").read_text())["program_sha256"] == found["program_sha256"]
+    again = p2vit("rtl", digits_program, "--hw", "rtl-small", "-o", folder)
+    assert again.code == 2
+    assert "exists already" in again.err
+    text = p2vit("rtl", digits_program, "--hw", "rtl-small", "-o", folder, "--overwrite")
+    assert text.code == 0
+    assert "next: make -C" in text.out
+
+
+def test_no_place_and_no_machine(p2vit, digits_program, tmp_path):
+    assert "Missing option '-o'" in p2vit("rtl", digits_program).err
+    answer = p2vit("rtl", digits_program, "--set", "lines=1", "-o", tmp_path / "x")
+    assert answer.code == 2
+    assert "lines is 1; allowed are 2 to 64" in answer.err
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,30 @@
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from p2vit.accel.explain import roofline
+from p2vit.accel.machines import load_machine
+from p2vit.accel.resolve import workload_of
+from p2vit.accel.simulate import simulate
+from p2vit.report.simulation_plots import bars, gantt, roofline_plot, shares
+
+RUN = simulate(workload_of("swin_tiny_patch4_window7_224"), load_machine("paper"), "events")
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        gantt(RUN, 0, RUN.timing.cycles),
+        gantt(RUN, 1000, 50000),
+        roofline_plot(RUN, roofline(RUN)),
+        bars([("a < b", 1.0), ("c", 0.0)], "mJ"),
+        shares([("a", {"busy": 5.0, "x": 1.0})], 10.0, {"busy": "#000"}),
+    ],
+    ids=["whole run", "window", "roofline", "bars", "shares"],
+)
+def test_well_formed(svg):
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+def test_a_long_run_is_drawn_with_few_slices():
+    assert gantt(RUN, 0, RUN.timing.cycles).count("<rect") < len(RUN.timing.tiles) / 3

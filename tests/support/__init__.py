@@ -1,0 +1,1 @@
+"""Builders of programs, models and photos that several test files share."""
