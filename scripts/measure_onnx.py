@@ -52,7 +52,7 @@ def load_program(arguments: argparse.Namespace) -> IntegerProgram:
 
         return load(arguments.program)
     sys.path.insert(0, str(ROOT / "tests"))
-    from export.meaningful import meaningful_program
+    from support.meaningful import meaningful_program
 
     sizes = {"image": (224, 224), "patch": 14, "dim": 384, "depth": 12, "heads": 6, "mlp": 1536}
     return meaningful_program(classes=2, form=arguments.form, **sizes)

@@ -5,6 +5,8 @@ import sys
 import pytest
 from hypothesis import settings
 
+from support.command import digits_program, p2vit, photo_folder  # noqa: F401  (fixtures)
+
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("p2vit", deadline=None)
 settings.load_profile("p2vit")

@@ -333,7 +333,7 @@ def test_an_existing_program_is_kept(refused, p2vit, digits_program, tmp_path, m
         raise AssertionError("time was spent before the output was refused")
 
     with monkeypatch.context() as patch:
-        patch.setattr("p2vit.cli.verbs.quantize.load", never)
+        patch.setattr("p2vit.workflows.quantize.load", never)
         refused(*QUANTIZE, "--data", "digits", "-o", place, match=r"exists already.*\(--overwrite\)")
     assert (place / "program.json").read_bytes() == before
     arguments = ("quantize", "digits", "--data", "digits", "-o", place, "--seed", 3, "--overwrite", "-q")

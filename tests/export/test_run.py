@@ -7,12 +7,12 @@ import types
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from export.meaningful import meaningful_program
 
 from p2vit.cli.verbs.export import export
 from p2vit.errors import P2vitError
 from p2vit.export import run
 from p2vit.export.run import run_export
+from support.meaningful import meaningful_program
 from support.programs import random_pixels, random_program
 
 

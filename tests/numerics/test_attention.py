@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2vit.numerics import AttentionValues, Scores, Softmax
-from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.rounding import INT32, int_range
 
 #: What the docstring promises before the last rounding, in steps of v.

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import (
     bit_length,
     clamp_range,
     int_range,
-    requantize,
     saturate,
     shift_range,
     shift_round,

@@ -113,7 +113,7 @@ def test_a_failing_disk_leaves_the_old_program(tmp_path, monkeypatch):
 def test_a_killed_save_leaves_no_program(tmp_path):
     script = (
         "import os, sys\n"
-        "from programs import random_program\n"
+        "from support.programs import random_program\n"
         "from p2vit.program.format import save\n"
         "os.fsync = lambda _: os._exit(9)\n"
         "save(random_program(image=(4, 4), patch=2, dim=6, depth=1, heads=2, mlp=7), sys.argv[1])\n"

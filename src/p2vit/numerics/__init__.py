@@ -4,13 +4,16 @@ Slow, obvious and documented with bit widths (docs/numerics.md). There is no flo
 division in this package; a test keeps it so.
 """
 
-from p2vit.numerics.attention import AttentionValues, Scores
-from p2vit.numerics.elementwise import Add, Affine, Lookup
+from p2vit.numerics.add import Add
+from p2vit.numerics.affine import Affine
+from p2vit.numerics.attention_values import AttentionValues
 from p2vit.numerics.gather import ConstantTokens, GatherTokens
 from p2vit.numerics.layernorm import LayerNorm
 from p2vit.numerics.linear import Linear
+from p2vit.numerics.lookup import Lookup
 from p2vit.numerics.operator import Bounds, Operator
 from p2vit.numerics.score_bias import ScoreBias
+from p2vit.numerics.scores import Scores
 from p2vit.numerics.softmax import Softmax
 from p2vit.numerics.tokens import AssembleTokens, Patchify, SelectToken, SumTokens
 

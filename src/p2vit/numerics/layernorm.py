@@ -13,12 +13,12 @@ from typing import ClassVar
 import numpy as np
 
 from p2vit.numerics.operator import INT8, UINT16, Bounds, Operator, Shape, expect
+from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import (
     IntArray,
     Range,
     bit_length,
     clamp_range,
-    requantize,
     saturate,
     shift_range,
     shift_round,

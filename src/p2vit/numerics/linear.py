@@ -6,16 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from p2vit.numerics.operator import INT8, INT32_ARRAY, Bounds, Operator, Shape, expect
-from p2vit.numerics.rounding import (
-    INT32,
-    IntArray,
-    Range,
-    clamp_range,
-    int_range,
-    requantize,
-    shift_round,
-    storage_dtype,
-)
+from p2vit.numerics.requantize import requantize
+from p2vit.numerics.rounding import INT32, IntArray, Range, clamp_range, int_range, shift_round, storage_dtype
 
 
 def integer_matmul(a: IntArray, b: IntArray) -> IntArray:

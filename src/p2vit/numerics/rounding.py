@@ -10,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.integer[Any]]
+
+
 Range = tuple[int, int]
 
+
 INT32: Range = (-(1 << 31), (1 << 31) - 1)
+
+
 MAX_SHIFT = 62
 
 
@@ -73,22 +78,6 @@ def saturate(x: IntArray | int, bits: int, signed: bool = True) -> NDArray[np.in
     """Clamp to the range of a width; int64, the shape of ``x``."""
     low, high = int_range(bits, signed)
     return np.clip(np.asarray(x, dtype=np.int64), low, high)
-
-
-def requantize(x: IntArray, shift: IntArray | int, bits: int, signed: bool = True) -> IntArray:
-    """Re-quantize an accumulator by a shift: round half up, then saturate (P²-ViT, figure PoT).
-
-    Args:
-        x: int32 accumulators, any shape.
-        shift: Right shift, ``output exponent − accumulator exponent``; broadcastable.
-        bits: Output width.
-        signed: Output signedness.
-
-    Returns:
-        The shape of ``x``, in the narrowest NumPy dtype for ``bits``. The error is at most half an output
-        step, unless the value saturates.
-    """
-    return saturate(shift_round(x, shift), bits, signed).astype(storage_dtype(bits, signed))
 
 
 def storage_dtype(bits: int, signed: bool) -> np.dtype:

@@ -2,7 +2,7 @@
 
 Quantizing probabilities relative to 1 spends the codes on values that do not occur; relative to the row's
 maximum the largest code is always used, and the division is done once per output with more bits
-(:mod:`p2vit.numerics.attention`). Everything fits int32, which the polynomial of the paper's softmax does
+(:mod:`p2vit.numerics.attention_values`). Everything fits int32, which the polynomial of the paper's softmax does
 not.
 """
 

@@ -6,15 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from p2vit.numerics.operator import ANY_INTEGER, INT8, Bounds, Operator, Shape, expect
-from p2vit.numerics.rounding import (
-    IntArray,
-    Range,
-    clamp_range,
-    requantize,
-    saturate,
-    shift_range,
-    storage_dtype,
-)
+from p2vit.numerics.requantize import requantize
+from p2vit.numerics.rounding import IntArray, Range, clamp_range, saturate, shift_range, storage_dtype
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ("aarch64-linux-gnu-g++", "qemu-aarch64", "cmake")
 pytestmark = [
     pytest.mark.slow,

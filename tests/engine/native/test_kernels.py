@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from p2vit.engine import native
 from p2vit.engine.native.weights import column_tables, int32, part_of
 from p2vit.numerics import Add, AttentionValues, LayerNorm, Linear, Lookup, Scores, Softmax
-from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 
 compiled = pytest.importorskip("p2vit.engine.native._native")

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from export.meaningful import meaningful_program
+from support.meaningful import meaningful_program
 
-PAGE = Path(__file__).parents[2] / "docs" / "onnx.md"
+PAGE = Path(__file__).parents[3] / "docs" / "onnx.md"
 
 
 def test_the_code_blocks_run(tmp_path, monkeypatch):

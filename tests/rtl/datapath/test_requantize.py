@@ -5,7 +5,7 @@ pytest.importorskip("amaranth")
 
 from amaranth.hdl import Module, Signal, signed
 
-from p2vit.numerics.rounding import requantize
+from p2vit.numerics.requantize import requantize
 from p2vit.rtl.datapath.requantize import ShiftStage
 from support.rtl_evaluate import corners, evaluate
 

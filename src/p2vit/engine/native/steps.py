@@ -25,7 +25,7 @@ from p2vit.numerics import (
     Softmax,
     SumTokens,
 )
-from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.layernorm import squares_shift
 from p2vit.program.graph import PIXELS, Node
 

@@ -29,7 +29,7 @@ from p2vit.numerics import (
     Softmax,
     SumTokens,
 )
-from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, TABLE_FIRST, squares_shift
 from p2vit.numerics.rounding import IntArray, int_range
 from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS

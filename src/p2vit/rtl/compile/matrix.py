@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from p2vit.numerics import AttentionValues, Linear, Scores
-from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.program.graph import Node
 from p2vit.rtl.compile.emitter import Emitter, Region
 from p2vit.rtl.compile.errors import require

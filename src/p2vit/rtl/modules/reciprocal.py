@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from amaranth.hdl import Module, Signal, signed, unsigned
 
-from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.rounding import bit_length as golden_bit_length
 from p2vit.numerics.rounding import shift_round
 from p2vit.rtl.arithmetic import round_last_bit, shift_with_half

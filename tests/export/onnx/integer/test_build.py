@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from export.meaningful import meaningful_program, mismatches
 
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
@@ -15,6 +14,7 @@ from p2vit.export.onnx.integer.build import INTEGER_OPSET, LOGITS, build_onnx_in
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
 from p2vit.program.check import structure_problems
 from p2vit.program.graph import PIXELS, Node
+from support.meaningful import meaningful_program, mismatches
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program
 
 PROGRAMS = {

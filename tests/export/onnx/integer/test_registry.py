@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from export.meaningful import mismatches
 
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.integer import LOWERINGS
@@ -25,6 +24,7 @@ from p2vit.numerics import (
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
+from support.meaningful import mismatches
 
 SIDE = 6
 CHANNELS = 12

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from export.meaningful import meaningful_program, mismatches, sqnr_db
 
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
@@ -18,6 +17,7 @@ from p2vit.numerics import Add, LayerNorm, Linear, Patchify, SumTokens
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
+from support.meaningful import meaningful_program, mismatches, sqnr_db
 from support.programs import random_pixels, random_program
 
 PROGRAMS = {

@@ -7,8 +7,9 @@ so their powers of two, halves and offsets are tables of 32 entries.
 import numpy as np
 
 from p2vit.export.onnx.integer.registry import Lowering, lowers
+from p2vit.export.onnx.integer.requantize import requantize
 from p2vit.export.onnx.integer.shifts import IntType, bit_length, by_index, clamp, compact
-from p2vit.export.onnx.integer.values import Value, requantize
+from p2vit.export.onnx.integer.values import Value
 from p2vit.numerics import LayerNorm
 from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, TABLE_FIRST, squares_shift
 from p2vit.numerics.rounding import int_range

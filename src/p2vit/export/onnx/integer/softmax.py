@@ -1,11 +1,11 @@
-"""Bias and mask of windows; softmax: one subtraction, one division by a power of two, one table read per score."""
+"""Softmax: one subtraction, one division by a power of two, one table read per score."""
 
 import numpy as np
 
 from p2vit.export.onnx.integer.registry import Lowering, lowers
 from p2vit.export.onnx.integer.shifts import compact, lookup
 from p2vit.export.onnx.integer.values import Value
-from p2vit.numerics import ScoreBias, Softmax
+from p2vit.numerics import Softmax
 from p2vit.numerics.softmax import LOG2_E
 
 #: Distances from the row's maximum that the operator tells apart.
@@ -22,19 +22,6 @@ def codes_by_distance(form: str) -> np.ndarray:
     codes = operator.compute(-distances[None, None, None, :])[0, 0, 0]
     last = int(np.flatnonzero(codes != codes[-1]).max()) + 1
     return codes[: last + 1].astype(np.uint8)
-
-
-@lowers(ScoreBias)
-def score_bias(operator: ScoreBias, at: Lowering) -> Value:
-    """``Add``, then ``Where`` with the mask, window by window."""
-    graph = at.graph
-    (scores,) = at.inputs
-    heads, rows, keys = at.spec.shape
-    windows = graph.op("Reshape", scores.wide, np.array([-1, heads, rows // keys, keys, keys]))
-    total = graph.op("Add", windows, operator.bias.astype(np.int32)[:, None])
-    if operator.mask is not None:
-        total = graph.op("Where", operator.mask, operator.masked.astype(np.int32)[:, None, None, None], total)
-    return Value(graph, at.spec, wide=graph.op("Reshape", total, np.array([-1, *at.spec.shape])))
 
 
 @lowers(Softmax)

@@ -3,8 +3,9 @@
 import numpy as np
 
 from p2vit.export.onnx.integer.registry import Lowering, lowers
+from p2vit.export.onnx.integer.requantize import requantize
 from p2vit.export.onnx.integer.shifts import clamp
-from p2vit.export.onnx.integer.values import ZERO_POINT, Value, requantize
+from p2vit.export.onnx.integer.values import ZERO_POINT, Value
 from p2vit.numerics import AssembleTokens, ConstantTokens, GatherTokens, Patchify, SelectToken, SumTokens
 from p2vit.numerics.rounding import int_range
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.graph import OnnxGraph
-from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, gauge_of, held_offset, quantized, times_power
+from p2vit.export.onnx.qdq.requantize import quantized
+from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, gauge_of, held_offset, times_power
 from p2vit.numerics import ConstantTokens, GatherTokens, Linear, Lookup, Operator, Patchify, SelectToken
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 

@@ -1,10 +1,28 @@
-"""Tokens in float: assembled, selected, gathered, summed."""
+"""Patches and tokens in float: cut, assembled, selected, gathered, summed."""
 
 import numpy as np
 
 from p2vit.export.onnx.qdq.registry import FloatLowering, writes
-from p2vit.export.onnx.qdq.values import FloatValue, times_power
-from p2vit.numerics import AssembleTokens, ConstantTokens, GatherTokens, SelectToken, SumTokens
+from p2vit.export.onnx.qdq.values import FloatValue, held_offset, times_power
+from p2vit.numerics import AssembleTokens, ConstantTokens, GatherTokens, Patchify, SelectToken, SumTokens
+
+
+@writes(Patchify)
+def patchify(operator: Patchify, at: FloatLowering) -> FloatValue:
+    """Cut the uint8 pixels; they are quantized already, so one DequantizeLinear is all that is left.
+
+    A patch's stored integer is the pixel less 128, so that ``(q + offset)`` is the pixel less a zero point of
+    128 − offset.
+    """
+    height, width, channels = at.inputs[0].spec.shape
+    p, graph = operator.patch_size, at.graph
+    grid = graph.op("Reshape", at.inputs[0].source, np.array([-1, height // p, p, width // p, p, channels]))
+    rows = graph.op("Transpose", grid, perm=[0, 1, 3, 2, 4, 5])
+    patches = graph.op("Reshape", rows, np.array([-1, *at.spec.shape]))
+    zero = 128 - held_offset(at.spec)
+    if not 0 <= zero <= 255:
+        raise at.error(f"its offset is {at.spec.offset}; allowed are −127 to 128")
+    return FloatValue(at.spec, patches, at.gauge, np.uint8(zero))
 
 
 def repeated(at: FloatLowering, rows: np.ndarray, like: str) -> str:

@@ -1,57 +1,22 @@
-"""Matrix products: linear layers, attention scores, attention × values with the division after it."""
+"""Attention × values, with the division by the row sum after it."""
 
 import numpy as np
 
-from p2vit.export.onnx.integer.matmul import constant_product, product, right_operand
+from p2vit.export.onnx.integer.heads import _window, heads_first
+from p2vit.export.onnx.integer.matmul import product, right_operand
 from p2vit.export.onnx.integer.registry import Lowering, lowers
+from p2vit.export.onnx.integer.requantize import requantize
 from p2vit.export.onnx.integer.shifts import bit_length, by_index, clamp
-from p2vit.export.onnx.integer.values import Value, requantize
-from p2vit.numerics import AttentionValues, Linear, Scores, Softmax
-from p2vit.numerics.attention import QUOTIENT_FRACTION
+from p2vit.export.onnx.integer.values import Value
+from p2vit.numerics import AttentionValues, Softmax
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 
 #: Bound of accumulator · reciprocal, and of the accumulator before that; see AttentionValues.
 QUOTIENT_LIMIT, REDUCED_BITS = (1 << 29) + (1 << 15), 15
+
+
 #: Powers of two that a log2 code can stand for do not fit a byte: they are split into two.
 BYTE = 8
-
-
-@lowers(Linear)
-def linear(operator: Linear, at: Lowering) -> Value:
-    """``MatMulInteger``; the bias and the rounding half are one addition."""
-    graph = at.graph
-    (x,) = at.inputs
-    accumulator = constant_product(graph, x, operator.weight, at.products)
-    bias = operator.bias.astype(np.int64)
-    if operator.output_bits == 32:
-        return Value(graph, at.spec, wide=graph.op("Add", accumulator, operator.bias.astype(np.int32)))
-    weight = operator.weight.astype(np.int64)
-    ends = np.stack([weight * limit for limit in x.spec.limits])
-    low, high = ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1)
-    return requantize(graph, at.spec, accumulator, low, high, operator.shift.astype(np.int64), bias)
-
-
-def heads_first(
-    at: Lowering, name: str, heads: int, tokens: int, windows: int = 1, across: bool = False
-) -> str:
-    """[B, W·N, H·D] → [B, H, W, N, D], or [B, H, N, D] for one window; D before N if ``across``."""
-    if windows == 1:
-        split = at.graph.op("Reshape", name, np.array([0, tokens, heads, -1]))
-        return at.graph.op("Transpose", split, perm=[0, 2, 3, 1] if across else [0, 2, 1, 3])
-    split = at.graph.op("Reshape", name, np.array([0, windows, tokens // windows, heads, -1]))
-    return at.graph.op("Transpose", split, perm=[0, 3, 1, 4, 2] if across else [0, 3, 1, 2, 4])
-
-
-@lowers(Scores)
-def scores(operator: Scores, at: Lowering) -> Value:
-    """One batched ``MatMulInteger``; the int32 accumulator is the result."""
-    q, k = at.inputs
-    left = heads_first(at, q.biased, operator.heads, q.spec.shape[0], operator.windows)
-    keys = right_operand(k, at.products)
-    right = heads_first(at, keys, operator.heads, k.spec.shape[0], operator.windows, across=True)
-    result = product(at.graph, left, q.zero_point, right, at.products)
-    if operator.windows > 1:
-        result = at.graph.op("Reshape", result, np.array([-1, *at.spec.shape]))
-    return Value(at.graph, at.spec, wide=result)
 
 
 @lowers(AttentionValues)
@@ -89,11 +54,6 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
     form = "biased" if at.spec.bits <= 8 else "wide"
     rows = graph.op("Transpose", value.form(form), perm=[0, 2, 1, 3])
     return Value(graph, at.spec, **{form: graph.op("Reshape", rows, np.array([0, *at.spec.shape]))})
-
-
-def _window(shape: tuple[int, ...], windows: int) -> tuple[int, int]:
-    """Queries and keys of one window, from the shape [H, W·N, M] of codes."""
-    return shape[1] // windows, shape[2]
 
 
 def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:

@@ -1,0 +1,22 @@
+"""Scores of attention."""
+
+import numpy as np
+
+from p2vit.export.onnx.integer.heads import heads_first
+from p2vit.export.onnx.integer.matmul import product, right_operand
+from p2vit.export.onnx.integer.registry import Lowering, lowers
+from p2vit.export.onnx.integer.values import Value
+from p2vit.numerics import Scores
+
+
+@lowers(Scores)
+def scores(operator: Scores, at: Lowering) -> Value:
+    """One batched ``MatMulInteger``; the int32 accumulator is the result."""
+    q, k = at.inputs
+    left = heads_first(at, q.biased, operator.heads, q.spec.shape[0], operator.windows)
+    keys = right_operand(k, at.products)
+    right = heads_first(at, keys, operator.heads, k.spec.shape[0], operator.windows, across=True)
+    result = product(at.graph, left, q.zero_point, right, at.products)
+    if operator.windows > 1:
+        result = at.graph.op("Reshape", result, np.array([-1, *at.spec.shape]))
+    return Value(at.graph, at.spec, wide=result)

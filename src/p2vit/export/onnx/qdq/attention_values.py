@@ -1,0 +1,27 @@
+"""Attention × values."""
+
+import numpy as np
+
+from p2vit.export.onnx.qdq.heads import heads_first
+from p2vit.export.onnx.qdq.registry import FloatLowering, writes
+from p2vit.export.onnx.qdq.values import FloatValue, times_power
+from p2vit.numerics import AttentionValues
+
+
+@writes(AttentionValues)
+def attention_values(operator: AttentionValues, at: FloatLowering) -> FloatValue:
+    """MatMul of probabilities and values; the shift per channel is a power of two per channel."""
+    graph = at.graph
+    codes, v = at.inputs
+    weights, values = codes.read(graph), heads_first(at, v, operator.heads, operator.windows)
+    heads, queries, keys = codes.spec.shape
+    if operator.windows > 1:
+        grouped = np.array([-1, heads, operator.windows, queries // operator.windows, keys])
+        weights = graph.op("Reshape", weights, grouped)
+    mixed = graph.op("MatMul", weights, values)
+    if operator.windows > 1:
+        width = at.spec.shape[1] // operator.heads
+        mixed = graph.op("Reshape", mixed, np.array([-1, heads, queries, width]))
+    rows = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
+    merged = graph.op("Reshape", rows, np.array([0, *at.spec.shape]))
+    return at.done(times_power(graph, merged, at.gauge - v.gauge - operator.shift.astype(np.int32)))

@@ -1,0 +1,31 @@
+"""LayerNorm."""
+
+import math
+
+import numpy as np
+
+from p2vit.export.onnx.qdq.registry import FloatLowering, writes
+from p2vit.export.onnx.qdq.values import FloatValue, per_channel
+from p2vit.numerics import LayerNorm
+from p2vit.numerics.layernorm import INDEX_SHIFT, TABLE_FIRST, squares_shift
+
+
+@writes(LayerNorm)
+def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
+    """LayerNormalization; its scale is a power of two per channel, gain and bias are in the next weights."""
+    graph = at.graph
+    (x,) = at.inputs
+    channels, t = operator.channels, squares_shift(operator.channels)
+    # The table holds √C · 2^K / √w; its first entry tells K.
+    middle = (2 * TABLE_FIRST + 1) << (INDEX_SHIFT - 1)
+    fraction = round(math.log2(int(operator.table[0]) * math.sqrt(middle / channels)))
+    exponent = operator.shift.astype(np.int32) - fraction - t
+    inputs = per_channel(x.spec.exponent.astype(np.int64), channels) - operator.input_shift
+    if np.unique(inputs).size != 1:
+        raise at.error(
+            "its aligned input has no single exponent; input_shift does not fit the input's exponents"
+        )
+    unit = 2 * (operator.epsilon_shift + t + int(inputs[0]))
+    epsilon = math.ldexp(operator.epsilon, unit) / channels**3
+    scale = np.ldexp(np.float32(1), at.gauge - exponent).astype(np.float32)
+    return at.done(graph.op("LayerNormalization", x.real(graph), scale, epsilon=epsilon, axis=-1))

@@ -1,0 +1,95 @@
+"""Gain and bias per channel: a LayerNorm that feeds no linear layer."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from p2vit.numerics.linear import unknown_exponent
+from p2vit.numerics.operator import INT8, INT16, INT32_ARRAY, Bounds, Operator, Shape, expect
+from p2vit.numerics.requantize import requantize
+from p2vit.numerics.rounding import IntArray, Range, clamp_range, shift_round, storage_dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Operator):
+    """``y = requantize(x · gain + bias)`` per channel: the gain and bias of a LayerNorm that feeds no linear
+    layer.
+
+    Error: half an output step, plus the rounding of the gain.
+
+    Attributes:
+        gain: int16 [C].
+        bias: int32 [C], at the product's exponent.
+        shift: int8 [C], right shift from product to output, −8 to 30.
+        output_bits: 8 or 16.
+        accumulator_exponent: int8 [C], what a 1 in the product stands for: the input's exponent + the gain's.
+            As in
+            ``Linear``: for the audit only, empty if unknown.
+    """
+
+    accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((16, True),)
+
+    gain: IntArray = field(metadata=INT16)
+    bias: IntArray = field(metadata=INT32_ARRAY)
+    shift: IntArray = field(metadata=INT8)
+    output_bits: int = 8
+    accumulator_exponent: IntArray = field(default_factory=unknown_exponent, metadata=INT8)
+
+    def validate(self) -> None:
+        """Check shapes and ranges.
+
+        Raises:
+            ValueError: naming the parameter, its value and what is allowed.
+        """
+        shape = self.gain.shape
+        expect(len(shape) == 1 and self.gain.size > 0, f"gain has shape {shape}; expected (channels,)")
+        for name in ("bias", "shift"):
+            given = getattr(self, name).shape
+            expect(given == shape, f"{name} has shape {given}; expected {shape}")
+        known = self.accumulator_exponent.shape
+        expect(
+            known in (shape, (0,)),
+            f"accumulator_exponent has shape {known}; expected {self.gain.shape}, or (0,)",
+        )
+        expect(bool(((self.shift >= -8) & (self.shift <= 30)).all()), "shift leaves −8..30")
+        expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
+
+    def compute(self, *inputs: IntArray) -> IntArray:
+        """x: int16 [B, ..., C] → [B, ..., C]."""
+        (x,) = inputs
+        product = x.astype(np.int64) * self.gain.astype(np.int64) + self.bias.astype(np.int64)
+        return requantize(product, self.shift, self.output_bits)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """[..., C] → the same."""
+        (x,) = shapes
+        expect(
+            len(x) > 0 and x[-1] == self.gain.size,
+            f"input has shape {list(x)}; the gain has {self.gain.size} channels",
+        )
+        return x
+
+    def output_format(self) -> tuple[int, bool]:
+        """Signed, ``output_bits`` wide."""
+        return self.output_bits, True
+
+    def bounds(self, *ranges: Range) -> Bounds:
+        """Product and bias together, with the left shift or the rounding half."""
+        gain, bias = self.gain.astype(np.int64), self.bias.astype(np.int64)
+        ends = np.stack([gain * ranges[0][0], gain * ranges[0][1]])
+        low, high = ends.min(axis=0) + bias, ends.max(axis=0) + bias
+        half = (np.int64(1) << np.maximum(self.shift.astype(np.int64), 0)) >> 1
+        reach = (
+            int(shift_round(low, self.shift).min()),
+            int(shift_round(high, self.shift).max()),
+        )
+        left = np.maximum(-self.shift.astype(np.int64), 0)
+        least = min(int((low << left).min()), int(low.min()), int(ends.min()), int(bias.min()))
+        most = max(int((high << left).max()), int((high + half).max()), int(ends.max()), int(bias.max()))
+        return Bounds(clamp_range(reach, self.output_bits), {"accumulator": (least, most)})
+
+    @property
+    def storage(self) -> np.dtype:
+        """Dtype of the output."""
+        return storage_dtype(self.output_bits, signed=True)
