@@ -1,31 +1,27 @@
 """From what users type to a float model in canonical form."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from p2vit.errors import ModelError, did_you_mean
 from p2vit.models.architectures import ARCHITECTURES
 from p2vit.models.loaded import FloatModel
+from p2vit.models.options import LoadOptions
 from p2vit.models.sources import benchmark
 from p2vit.models.sources.weight_file import SUFFIXES
 
-__all__ = ["FloatModel", "load_model"]
+__all__ = ["FloatModel", "LoadOptions", "load_model"]
 
 
-def load_model(
-    spec: str | Path,
-    *,
-    arch: str | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    seed: int = 0,
-) -> FloatModel:
+def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: Any) -> FloatModel:
     """Load a float model.
 
     Args:
         spec: ``random:ARCH``, ``hf:ORG/NAME``, a benchmark's model (``dinov2-elpv``, ``dinov2-textile``,
             ``dinov2``, ``digits``), a weight file (needs ``arch``), or a timm name.
-        arch: Architecture of a weight file.
-        image_size: Pixels, one side or (height, width), another than the model's own.
-        seed: Of random weights.
+        options: What the user says beside the name; all as the source says if None.
+        **changes: Fields of `LoadOptions` that replace those of ``options``.
 
     Returns:
         The model, in eval mode.
@@ -34,6 +30,8 @@ def load_model(
         ModelError: it cannot be found, read, or brought to the canonical form.
         MissingPackageError: an optional package is not installed.
     """
+    options = replace(options or LoadOptions(), **changes)
+    image_size, arch, seed = options.image_size, options.arch, options.seed
     name = str(spec)
     if name.startswith("random:"):
         from p2vit.models.sources.random import load_random
