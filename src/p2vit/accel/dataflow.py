@@ -15,11 +15,15 @@ rows. With inter-layer pipelining off, every operation is a phase of its own and
 before.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-from p2vit.accel.costs import Cost, cost_of
+import numpy as np
+
+from p2vit.accel.costs import Cost, Number, cost_of
 from p2vit.accel.load_store.section import load_store_section
 from p2vit.accel.load_store.units import Unit
 from p2vit.accel.machine import Machine
@@ -27,6 +31,25 @@ from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, pla
 from p2vit.accel.workload import Operation, Workload
 
 Needs = Literal["rows", "all"]
+# What works on the rows of scores: the mapping gives these their own number of lines.
+ON_SCORES = ("scores", "score_bias", "softmax", "attention_values")
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of the MAC array that a mapping uses; buffers may allow an operation fewer.
+
+    Attributes:
+        rows: Of linears and what follows them row by row.
+        scores: Of attention from its scores to attention × V.
+    """
+
+    rows: Number
+    scores: Number
+
+    def of(self, kind: str) -> Number:
+        """Lines of an operation of a kind."""
+        return self.scores if kind in ON_SCORES else self.rows
 # Element by element, they need no whole rows.
 PASS_ALIGNED = ("add", "lookup")
 
@@ -54,7 +77,7 @@ class Part:
     phase: int
     share: int
     passes: int
-    groups: int
+    groups: Number
     needs: tuple[tuple[int, Needs], ...]
     aligned: bool
     reuses: tuple[int, ...]
@@ -62,7 +85,7 @@ class Part:
     spilled_bytes: float
 
     @property
-    def tiles(self) -> int:
+    def tiles(self) -> Number:
         """Tiles it is cut into."""
         return self.passes * self.groups
 
@@ -70,6 +93,21 @@ class Part:
     def dram_bytes(self) -> float:
         """All its DRAM traffic."""
         return self.fetched_bytes + self.spilled_bytes
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parts of one phase that take turns on one chunk.
+
+    Attributes:
+        chunk: Where they run.
+        level: Parts of the same chunk that they follow inside the phase, one behind the other.
+        parts: Their indices in the section.
+    """
+
+    chunk: str
+    level: int
+    parts: list[int]
 
 
 @dataclass(frozen=True)
@@ -92,6 +130,44 @@ class Section:
     phases: int
     units: tuple[Unit, ...] = ()
 
+    @cached_property
+    def groups(self) -> list[list[Group]]:
+        """Groups of every phase, in an order in which each comes behind all that it waits for."""
+        behind: list[dict[str, int]] = []
+        phases: list[dict[tuple[str, int], Group]] = [{} for _ in range(self.phases)]
+        for part in self.parts:
+            ahead: dict[str, int] = defaultdict(int)
+            for need, _ in part.needs:
+                producer = self.parts[need]
+                if producer.phase == part.phase:
+                    own = self.costs[producer.operation].chunk
+                    for chunk, level in (*behind[need].items(), (own, behind[need][own] + 1)):
+                        ahead[chunk] = max(ahead[chunk], level)
+            behind.append(ahead)
+            chunk = self.costs[part.operation].chunk
+            key = chunk, ahead[chunk]
+            phases[part.phase].setdefault(key, Group(*key, [])).parts.append(part.index)
+        return [list(groups.values()) for groups in phases]
+
+    @cached_property
+    def alike(self) -> list[int]:
+        """Of every phase, how many right behind it do the same work with the next heads."""
+        signs = [
+            [(group.chunk, group.level, [self._sign(index) for index in group.parts]) for group in groups]
+            for groups in self.groups
+        ]
+        alike = [0] * self.phases
+        for phase in range(self.phases - 2, -1, -1):
+            if signs[phase] == signs[phase + 1]:
+                alike[phase] = alike[phase + 1] + 1
+        return alike
+
+    def _sign(self, index: int) -> tuple[object, ...]:
+        """What tells a part from others: its operation, and what it waits for relative to itself."""
+        part = self.parts[index]
+        needs = tuple((index - need, how) for need, how in part.needs)
+        return part.operation, part.share, needs, tuple(index - reused for reused in part.reuses)
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -106,12 +182,13 @@ class Schedule:
     operations: tuple[tuple[Operation, ...], ...]
 
 
-def schedule(machine: Machine, workload: Workload) -> Schedule:
+def schedule(machine: Machine, workload: Workload, lines: Lines | None = None) -> Schedule:
     """Cut a workload into sections and lay out their parts.
 
     Args:
         machine: The machine.
         workload: What to run.
+        lines: Lines to use; default as many as there are and fit.
 
     Returns:
         The schedule that both timing models execute.
@@ -134,7 +211,7 @@ def schedule(machine: Machine, workload: Workload) -> Schedule:
             if key not in known:
                 known[key] = _as_units(machine, operations, before, first_norm)
         elif key not in known:
-            known[key] = lay_out(machine, operations, ends)
+            known[key] = lay_out(machine, operations, ends, lines)
         sections.append(known[key])
     return Schedule(tuple(sections), tuple(pieces))
 
@@ -167,22 +244,35 @@ def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
     return [tuple(section) for section in sections]
 
 
-def lay_out(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> Section:
+def lay_out(
+    machine: Machine, operations: Sequence[Operation], ends: Ends | None = None, lines: Lines | None = None
+) -> Section:
     """Parts and phases of one section.
 
     Args:
         machine: The machine.
         operations: The section's operations.
         ends: What it reads and writes off the chip whatever fits.
+        lines: Lines to use; default as many as there are and fit.
     """
     memory = plan_memory(machine, operations, ends)
-    costs = tuple(cost_of(machine, op, passes) for op, passes in zip(operations, memory.passes, strict=True))
+    every = machine.chunks.mac_array.lines
+    lines = lines or Lines(every, every)
+    costs = tuple(
+        cost_of(machine, op, passes, at_most(lines.of(op.kind), max(1, limit)))
+        for op, passes, limit in zip(operations, memory.passes, memory.lines, strict=True)
+    )
     builder = _Builder(tuple(operations), costs, memory)
     if pipelined(machine):
         builder.pipelined()
     else:
         builder.serial()
     return Section(tuple(operations), costs, memory, tuple(builder.parts), builder.phase + 1)
+
+
+def at_most(number: Number, limit: int) -> Number:
+    """The smaller of the two, element by element."""
+    return np.minimum(number, limit) if isinstance(number, np.ndarray) else min(number, limit)
 
 
 class _Builder:
@@ -207,7 +297,7 @@ class _Builder:
             passes = -(-passes // share)
             groups = cost.groups
         else:
-            groups = max(1, cost.groups // share)
+            groups = cost.groups // share
         aligned = operation.kind in PASS_ALIGNED and bool(needs) and needs[-1][1] == "rows"
         if aligned:
             passes = self.parts[needs[-1][0]].passes

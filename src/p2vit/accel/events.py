@@ -2,8 +2,8 @@
 other.
 
 It executes the same schedule as the closed form but knows none of its sums. A chunk begins a tile when the
-tile's operands are complete, its weights have arrived, the buffer it writes to has room and the chunk is
-free. Of the tiles in the chunk's current phase that may begin, those that others follow go first, then the
+tile's operands are complete, its weights arrive as fast as it takes them, the buffer it writes to has room and the
+chunk is free. Tables and adds take columns as they come, so they begin with the tile that they follow. Of the tiles in the chunk's current phase that may begin, those that others follow go first, then the
 one that is furthest behind. Whenever a chunk stands still, what its next tile was waiting for is written
 down.
 
@@ -14,6 +14,7 @@ order of arrival, and a chunk is held until what its tile asked of them is serve
 import heapq
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 
 from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, REQUANT
 from p2vit.accel.dataflow import Schedule
@@ -131,15 +132,20 @@ class _Run:
             cycles = stream.load_bytes / self.machine.dram_bytes_per_cycle
             self.dram_free = start + cycles
             self.busy[DRAM] += cycles
-            self._push(self.dram_free + self.machine.dram_latency_cycles, _WEIGHTS, stream)
+            # The array follows its weights column by column, so it need not wait for the last of them.
+            soonest = max(start, self.dram_free - stream.occupied)
+            self._push(soonest + self.machine.dram_latency_cycles, _WEIGHTS, stream)
             self.next_load += 1
 
-    def _issue(self, chunks: "set[str] | tuple[str, ...]") -> None:
+    def _issue(self, chunks: Iterable[str]) -> None:
+        touched = set(chunks)
         for chunk in CHUNKS:
-            if chunk in chunks and not self.running[chunk]:
+            if chunk in touched and not self.running[chunk]:
                 stream = self._next(chunk)
                 if stream:
                     self._begin(stream)
+                    # What takes its columns as they come begins with it.
+                    touched |= {self.streams[reader].chunk for reader in stream.readers}
 
     def _next(self, chunk: str) -> Stream | None:
         """The stream whose tile begins next: of the current phase, what others follow, then what lags."""
@@ -166,7 +172,8 @@ class _Run:
         """Whether the next tile may begin; if not, writes down why."""
         for need, how, aligned in stream.needs:
             producer = self.streams[need]
-            if producer.done < stream.needed_of(producer, how, aligned):
+            there = len(producer.ends) if aligned else producer.done
+            if there < stream.needed_of(producer, how, aligned):
                 stream.blocked_by = f"{producer.chunk}: rows not there yet"
                 return False
         for index in stream.reuses:
@@ -208,6 +215,10 @@ class _Run:
                 if self.served[server] > free:
                     self.stalls[chunk][f"{server}: slower than the array"] += self.served[server] - free
                     free = self.served[server]
+        last = self._last_column(stream)
+        if last > free:
+            self.stalls[chunk]["columns not there yet"] += last - free
+            free = last
         if stream.spilled:
             self.dram_free = max(self.dram_free, start) + stream.spilled
             self.busy[DRAM] += stream.spilled
@@ -217,12 +228,24 @@ class _Run:
         self.running[chunk] = True
         self.free_at[chunk] = free
         stream.issued += 1
+        stream.ends.append(free + stream.depth)
         stream.blocked_by = ""
         self.tiles.append(
             Tile(chunk, stream.section, stream.operation, start, free, max(waited, 0.0), reason)
         )
         self._push(free, _FREE, stream)
         self._push(free + stream.depth, _DATA, stream)
+
+    def _last_column(self, stream: Stream) -> float:
+        """When the last column is there of the tile that the stream's next tile follows; 0 where it follows none."""
+        return max(
+            (
+                self.streams[need].ends[stream.needed_of(self.streams[need], how, aligned) - 1]
+                for need, how, aligned in stream.needs
+                if aligned
+            ),
+            default=0.0,
+        )
 
     def timing(self) -> Timing:
         """The record of a finished run."""

@@ -1,20 +1,21 @@
-"""The mapping of a workload: how many lines of the array to use.
+"""The mapping of a workload: how many lines of the array each operation uses.
 
-More lines are not always better: a row group as large as the image leaves nothing to overlap, and its scores
-may not fit. So the array may run with a half, a quarter, ... of its lines, and the fastest choice that fits
-is taken. A machine with more lines is therefore never slower.
+More lines are not always better: a row group as large as the image leaves nothing to overlap, and scores of as many
+rows must fit the accumulator buffer. Linears and attention have their own number of lines, and all pairs are
+compared; where a buffer allows an operation fewer, it uses what fits. A machine that has more of anything has all
+the mappings of the smaller one, none of them slower, so it is never slower itself.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 
-from p2vit.accel.closed_form import closed_form
-from p2vit.accel.costs import MAC, columns_per_step
-from p2vit.accel.dataflow import Schedule, schedule
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.gemm import row_stationary_cycles
+import numpy as np
+
+from p2vit.accel.closed_form import closed_form, cycles_of_many
+from p2vit.accel.costs import MAC, Number, cost_of
+from p2vit.accel.dataflow import ON_SCORES, Lines, Schedule, at_most, schedule
 from p2vit.accel.machine import Machine
-from p2vit.accel.memory import Misfit
+from p2vit.accel.memory import Misfit, pipelined
 from p2vit.accel.timing import Timing
 from p2vit.accel.workload import Workload
 
@@ -25,7 +26,7 @@ class Mapping:
 
     Attributes:
         plan: The schedule.
-        active_lines: Lines of the MAC array that are used.
+        active_lines: Most lines of the MAC array that an operation uses.
         timing: Closed-form timing; None where nothing fits.
         misfits: Why it does not fit; empty where it does.
     """
@@ -37,51 +38,64 @@ class Mapping:
 
 
 def map_workload(machine: Machine, workload: Workload) -> Mapping:
-    """Lay a workload out with the number of lines that makes it fastest.
+    """Lay a workload out in the way that makes it fastest.
 
     Args:
         machine: The machine.
         workload: What to run.
 
     Returns:
-        The fastest mapping; of equally fast ones that with the most lines; where none fits, the one with all
-        lines and its misfits.
+        The fastest mapping; of equally fast ones that with the most lines; where none fits, its misfits.
     """
-    lines = machine.chunks.mac_array.lines
-    best = _mapped(machine, workload)
-    # The lines of a load–store machine share the words of its memory: all of them are used.
-    fewer = lines // 2 if machine.organisation != "load_store" else 0
-    while fewer:
-        # Nothing is faster than its own MACs: that bound spares nearly every further attempt.
-        if best.timing and _mac_cycles(machine, best.plan, fewer) >= best.timing.cycles:
-            break
-        tried = _mapped(edit_machine(machine, {"chunks.mac_array.lines": fewer}), workload)
-        if tried.timing and (best.timing is None or tried.timing.cycles < best.timing.cycles):
-            best = tried
-        fewer //= 2
-    return best
+    most = _mapped(machine, workload, None)
+    # Without overlap more lines are always better; the lines of a load–store machine share the words of its memory.
+    if most.timing is None or not pipelined(machine):
+        return most
+    rows, scores = _candidates(machine, workload)
+    bound = _array_cycles(machine, most.plan, Lines(rows, scores))
+    # Nothing is faster than its own MACs: that bound spares nearly every further attempt.
+    hopeful = bound < most.timing.cycles
+    hopeful[0] = False
+    if not hopeful.any():
+        return most
+    compared = Lines(rows[hopeful], scores[hopeful])
+    cycles = cycles_of_many(machine, schedule(machine, workload, compared), len(compared.rows))
+    best = int(np.argmin(cycles))
+    if cycles[best] >= most.timing.cycles:
+        return most
+    return _mapped(machine, workload, Lines(int(compared.rows[best]), int(compared.scores[best])))
 
 
-def _mapped(machine: Machine, workload: Workload) -> Mapping:
-    plan = schedule(machine, workload)
+def _mapped(machine: Machine, workload: Workload, lines: Lines | None) -> Mapping:
+    plan = schedule(machine, workload, lines)
     misfits = tuple(dict.fromkeys(misfit for section in plan.sections for misfit in section.memory.misfits))
-    timing = None if misfits else closed_form(machine, plan)
-    return Mapping(plan, machine.chunks.mac_array.lines, timing, misfits)
+    used = max(cost.lines for section in plan.sections for cost in section.costs)
+    return Mapping(plan, used, None if misfits else closed_form(machine, plan), misfits)
 
 
-def _mac_cycles(machine: Machine, plan: Schedule, lines: int) -> int:
-    """Cycles of the MAC array alone with ``lines`` lines; grows as lines get fewer."""
-    lanes = machine.chunks.mac_array.lanes_per_line
+def _candidates(machine: Machine, workload: Workload) -> tuple[Number, Number]:
+    """Every pair of lines that differs from the others in some operation's row groups; most lines first."""
+    every = machine.chunks.mac_array.lines
+    numbers = []
+    for on_scores in (False, True):
+        sizes = {op.rows for op in workload.operations if (op.kind in ON_SCORES) == on_scores} or {1}
+        lines = np.arange(min(every, max(sizes)), 0, -1)
+        groups = np.array([-(-size // lines) for size in sorted(sizes)])
+        # The fewest lines would do for the same groups; the most are kept.
+        new = np.ones(len(lines), bool)
+        new[1:] = (np.diff(groups, axis=1) != 0).any(axis=0)
+        numbers.append(lines[new])
+    rows, scores = np.meshgrid(*numbers, indexing="ij")
+    return rows.ravel(), scores.ravel()
+
+
+def _array_cycles(machine: Machine, plan: Schedule, lines: Lines) -> np.ndarray:
+    """Cycles of the MAC array alone with each number of lines."""
     times = Counter(id(section) for section in plan.sections)
-    cycles = 0
-    for section in {id(section): section for section in plan.sections}.values():
-        alone = sum(
-            op.instances
-            * row_stationary_cycles(
-                op.rows, -(-op.cols // columns_per_step(machine, op)), op.inner, lines, lanes
-            )
-            for op, cost in zip(section.operations, section.costs, strict=True)
-            if cost.chunk == MAC and op.inner
-        )
-        cycles += alone * times[id(section)]
-    return cycles
+    total: Number = np.zeros(len(lines.rows))
+    for name, section in {id(section): section for section in plan.sections}.items():
+        for op, cost, limit in zip(section.operations, section.costs, section.memory.lines, strict=True):
+            if cost.chunk == MAC:
+                alone = cost_of(machine, op, 1, at_most(lines.of(op.kind), limit))
+                total = total + times[name] * alone.occupied_cycles
+    return np.asarray(total)

@@ -1,5 +1,7 @@
 """What fits on the chip, what goes to DRAM instead, and what cannot run at all and why.
 
+Buffers also limit how many lines an operation may use: scores of as many rows as there are lines must fit.
+
 Weights pass the weight buffer in tiles of whole columns, double-buffered: a tile may take half of it.
 Activations stay on the chip where they fit. Where they do not, the residual stream goes to DRAM first; then
 rows are worked on in blocks, and every block fetches the weights again.
@@ -69,6 +71,7 @@ class MemoryPlan:
         constants.
         spilled_bytes: DRAM bytes that move while each operation runs: activations, results, and weights that
             further row blocks fetch again.
+        lines: Most lines of the MAC array that each operation may use; 0 where not even one row fits.
         peak_activation_bytes: Peak need of the activation buffer after spilling.
         misfits: Why it cannot run; empty if it can.
     """
@@ -76,6 +79,7 @@ class MemoryPlan:
     passes: tuple[int, ...]
     fetched_bytes: tuple[int, ...]
     spilled_bytes: tuple[int, ...]
+    lines: tuple[int, ...]
     peak_activation_bytes: int
     misfits: tuple[Misfit, ...] = field(default=())
 
@@ -93,7 +97,8 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
     """
     misfits: list[Misfit] = []
     passes = tuple(_weight_passes(machine, op, misfits) for op in operations)
-    spill = _score_spill(machine, operations, misfits)
+    lines = [machine.chunks.mac_array.lines] * len(operations)
+    spill = _score_spill(machine, operations, lines, misfits)
     peak, residual = _activation_need(machine, operations)
     capacity = machine.buffers.activation.size_bytes
     blocks = 1
@@ -106,22 +111,25 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
                 spill[index] += op.elements * op.input_bits // 8
         fixed = _fixed_need(machine, operations)
         row_need = peak - residual - fixed
-        groups = max(folds(op.rows, machine.chunks.mac_array.lines) for op in operations)
-        smallest = fixed + folds(row_need, groups)
+        rows = max(op.rows for op in operations)
+        smallest = fixed + folds(row_need, rows)
         if smallest > capacity:
             misfits.append(_activation_misfit(operations, smallest, capacity, machine))
         else:
             blocks = max(1, folds(row_need, max(1, capacity - fixed)))
+            # At least one row group for every block.
+            most = folds(rows, blocks - 1) - 1 if blocks > 1 else rows
+            lines = [min(most, limit) for limit in lines]
         peak = fixed + folds(row_need, blocks)
     ends = ends or Ends()
-    fetched = [op.weight_bytes for op in operations]
+    fetched = [op.weight_bytes + op.table_bytes for op in operations]
     for index, op in enumerate(operations):
         spill[index] += op.weight_bytes * (blocks - 1)
     fetched[0] += ends.pixel_bytes
     if ends.constant_bytes:
         fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += ends.constant_bytes
     spill[-1] += ends.result_bytes
-    return MemoryPlan(passes, tuple(fetched), tuple(spill), peak, tuple(misfits))
+    return MemoryPlan(passes, tuple(fetched), tuple(spill), tuple(lines), peak, tuple(misfits))
 
 
 def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> int:
@@ -144,22 +152,27 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
     return op.cols
 
 
-def _score_spill(machine: Machine, operations: Sequence[Operation], misfits: list[Misfit]) -> list[int]:
+def _score_spill(
+    machine: Machine, operations: Sequence[Operation], lines: list[int], misfits: list[Misfit]
+) -> list[int]:
     """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations.
 
     One operation at a time means that a whole head's scores wait for the softmax; rows that flow need two
-    tiles.
+    tiles, so that the buffer limits the lines of all that works on scores.
     """
     spill = [0] * len(operations)
     size = machine.buffers.accumulator.size_bytes
     for index, op in enumerate(operations):
-        if op.kind == "scores" and pipelined(machine):
-            need = SCORE_TILES * (
-                min(machine.chunks.mac_array.lines, op.rows) * op.cols * op.output_bits // 8
-            )
-            if need > size:
-                misfits.append(_score_misfit(op, need, size))
-        elif op.kind == "scores" and op.output_bytes // op.instances > size:
+        if op.kind != "scores":
+            continue
+        if pipelined(machine):
+            row = SCORE_TILES * op.cols * op.output_bits // 8
+            if row > size:
+                misfits.append(_score_misfit(op, row, size))
+            values = next(i for i in range(index, len(operations)) if operations[i].kind == "attention_values")
+            for at in range(index, values + 1):
+                lines[at] = min(lines[at], size // row)
+        elif op.output_bytes // op.instances > size:
             spill[index] = op.output_bytes
             spill[next(i for i in range(index, len(operations)) if operations[i].kind == "softmax")] = (
                 op.output_bytes
@@ -169,14 +182,13 @@ def _score_spill(machine: Machine, operations: Sequence[Operation], misfits: lis
 
 def _score_misfit(op: Operation, need: int, size: int) -> Misfit:
     return Misfit(
-        f"{SCORE_TILES} tiles of int32 scores of {op.name} do not fit the accumulator buffer",
+        f"{SCORE_TILES} rows of int32 scores of {op.name} do not fit the accumulator buffer",
         op.name,
         need,
         size,
         "bytes",
         (
             f"buffers.accumulator.size_bytes of at least {need}",
-            "fewer chunks.mac_array.lines",
             "a smaller image or larger patches (fewer tokens)",
         ),
     )
@@ -234,10 +246,10 @@ def _projections(operations: Sequence[Operation]) -> list[Operation]:
 
 
 def _activation_misfit(operations: Sequence[Operation], need: int, capacity: int, machine: Machine) -> Misfit:
-    levers = [f"buffers.activation.size_bytes of at least {need}", "fewer chunks.mac_array.lines"]
+    levers = [f"buffers.activation.size_bytes of at least {need}"]
     if not machine.pipelining.inter_layer:
         levers.append("pipelining.inter_layer: true (q, k and v of two heads instead of all)")
     return Misfit(
-        f"one row group of {operations[0].name} and what it attends to do not fit the activation buffer",
+        f"one row of {operations[0].name} and what it attends to do not fit the activation buffer",
         operations[0].name, need, capacity, "bytes", tuple(levers),
     )  # fmt: skip

@@ -35,6 +35,7 @@ class Stream:
         behind: Array parts of the same phase that it follows, directly or not: those have to run ahead of it.
         readers: Streams that need it.
         issued: Tiles begun.
+        ends: Of every tile begun, when its results may be read.
         done: Tiles whose results may be read.
         loaded: Passes whose weights are on the chip.
         blocked_by: Why its next tile could not begin when last looked at.
@@ -62,6 +63,7 @@ class Stream:
     behind: int = 0
     readers: list[int] = field(default_factory=list)
     issued: int = 0
+    ends: list[float] = field(default_factory=list)
     done: int = 0
     loaded: int = 0
     blocked_by: str = ""

@@ -24,6 +24,8 @@ Kind = Literal[
 Part = Literal["embedding", "attention", "mlp", "merge", "head"]
 
 ACCUMULATOR_BITS = 32
+TABLE_BYTES = 256
+CHANNEL_BYTES = 8
 MATMULS = ("linear", "scores", "attention_values")
 ROW_WISE = ("layernorm", "softmax")
 
@@ -101,6 +103,15 @@ class Operation:
         if not self.weight_bits:
             return 0
         return -(-self.inner * self.cols * self.weight_bits // 8) + 4 * self.cols
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of an operation's constants that are no weights: tables, score biases, gain, bias and shifts."""
+        if self.kind == "lookup":
+            return TABLE_BYTES * self.tables
+        if self.kind == "score_bias":
+            return self.heads * self.rows * self.cols * ACCUMULATOR_BITS // 8
+        return CHANNEL_BYTES * self.cols if self.kind in ("layernorm", "affine") else 0
 
     @property
     def output_bytes(self) -> int:

@@ -40,7 +40,7 @@ def load_store_section(
     costs = [cost_of(machine, op) for op in operations]
     if misfits:
         none = (0,) * len(operations)
-        return (), tuple(costs), MemoryPlan((1,) * len(operations), none, none, 0, misfits)
+        return (), tuple(costs), MemoryPlan((1,) * len(operations), none, none, none, 0, misfits)
     layers = Layers(machine, options, operations, before)
     array = ArrayUnits(layers)
     vector = VectorUnits(layers, options.norm_table_words if first_norm else 0)
@@ -60,7 +60,11 @@ def load_store_section(
         for cost, busy, slow in zip(costs, work, slowed, strict=True)
     )
     memory = MemoryPlan(
-        tuple(layers.passes), tuple(fetched), tuple(spilled), buffer_bytes(machine, options), ()
+        tuple(layers.passes),
+        tuple(fetched),
+        tuple(spilled),
+        (machine.chunks.mac_array.lines,) * len(operations),
+        buffer_bytes(machine, options),
     )
     return tuple(layers.units), own, memory
 
