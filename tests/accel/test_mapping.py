@@ -70,7 +70,11 @@ def test_lines_are_given_up_where_their_scores_do_not_fit():
     machine = edit_machine(load_machine("paper"), {"buffers.accumulator.size_bytes": 20000})
     mapping = map_workload(machine, workload_of("deit_tiny_patch16_224"))
     assert mapping.timing
-    assert mapping.active_lines == 10
+    assert mapping.active_lines == 20
+    block = mapping.plan.sections[1]
+    used = {op.kind: cost.lines for op, cost in zip(block.operations, block.costs, strict=True)}
+    assert used["scores"] == used["softmax"] == 20000 // (2 * 197 * 4)
+    assert used["linear"] == 20
 
 
 def test_what_cannot_fit_says_why():

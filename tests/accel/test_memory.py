@@ -15,7 +15,9 @@ def test_a_block_of_deit_base_stays_on_the_chip():
     assert not plan.misfits
     assert sum(plan.spilled_bytes) == 0
     assert plan.peak_activation_bytes <= PAPER.buffers.activation.size_bytes
-    assert sum(plan.fetched_bytes) == sum(op.weight_bytes for op in BLOCK)
+    assert sum(plan.fetched_bytes) == sum(op.weight_bytes + op.table_bytes for op in BLOCK)
+    # 48 GELU tables, and gain, bias and shifts of two LayerNorms.
+    assert sum(op.table_bytes for op in BLOCK) == 48 * 256 + 2 * 768 * 8
 
 
 def test_half_of_the_weight_buffer_holds_a_tile():

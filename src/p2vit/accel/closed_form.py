@@ -82,7 +82,10 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
     return Timing(
         cycles,
         dict(busy),
-        {chunk: {reason: n for reason, n in reasons.items() if n > SAME} for chunk, reasons in stalls.items()},
+        {
+            chunk: {reason: n for reason, n in reasons.items() if n > SAME}
+            for chunk, reasons in stalls.items()
+        },
         tuple(tuple(own) for own in per_operation),
         tuple(phases),
     )
@@ -174,7 +177,11 @@ def _section_time(
         stalls[MAC][record.waited_for] += record.waited
         stalls[MAC][record.limited_by] += max(0.0, record.cycles - record.waited - occupied)
     return _SectionTime(
-        tuple(records), tuple(operation_cycles), cycles, busy, {chunk: dict(own) for chunk, own in stalls.items()}
+        tuple(records),
+        tuple(operation_cycles),
+        cycles,
+        busy,
+        {chunk: dict(own) for chunk, own in stalls.items()},
     )
 
 
@@ -234,9 +241,7 @@ def _own_waits(section: Section, part: Part, stalls: dict[str, dict[str, float]]
         stalls[cost.chunk][f"{REQUANT}: not hidden"] += cost.exposed_requant_cycles / part.share
 
 
-def _attribute(
-    section: Section, parts: Sequence[Part], cycles: float, operation_cycles: list[float]
-) -> None:
+def _attribute(section: Section, parts: Sequence[Part], cycles: float, operation_cycles: list[float]) -> None:
     """Give a phase's cycles to its operations on the MAC array."""
     arrays = [part for part in parts if section.costs[part.operation].chunk == MAC]
     weights = [max(1e-9, section.costs[part.operation].occupied_cycles / part.share) for part in arrays]

@@ -50,6 +50,8 @@ class Lines:
     def of(self, kind: str) -> Number:
         """Lines of an operation of a kind."""
         return self.scores if kind in ON_SCORES else self.rows
+
+
 # Element by element, they need no whole rows.
 PASS_ALIGNED = ("add", "lookup")
 

@@ -2,6 +2,7 @@
 joblib.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -74,7 +75,7 @@ def _backend(engine: str, address: str | None) -> Iterator[dict[str, Any]]:
             import ray
             from ray.util.joblib import register_ray
 
-            ray.init(address=address, ignore_reinit_error=True, logging_level="ERROR")
+            ray.init(address=address, ignore_reinit_error=True, logging_level=logging.ERROR)
             register_ray()
             yield {"backend": "ray"}
         else:

@@ -3,9 +3,9 @@ other.
 
 It executes the same schedule as the closed form but knows none of its sums. A chunk begins a tile when the
 tile's operands are complete, its weights arrive as fast as it takes them, the buffer it writes to has room and the
-chunk is free. Tables and adds take columns as they come, so they begin with the tile that they follow. Of the tiles in the chunk's current phase that may begin, those that others follow go first, then the
-one that is furthest behind. Whenever a chunk stands still, what its next tile was waiting for is written
-down.
+chunk is free. Tables and adds take columns as they come, so they begin with the tile that they follow. Of the
+tiles in the chunk's current phase that may begin, those that others follow go first, then the one that is furthest
+behind. Whenever a chunk stands still, what its next tile was waiting for is written down.
 
 The re-quantization lanes and the ports of the activation buffer are shared by chunks; they serve tiles in
 order of arrival, and a chunk is held until what its tile asked of them is served.

@@ -8,19 +8,19 @@ grows when a chunk, a port or a buffer does, so of two machines with the same ma
 The same code times one mapping (plain numbers, with reasons) or many at once (arrays, one element per mapping).
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 
-from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, ELEMENTWISE, MAC, REQUANT, SOFTMAX, Cost, Number
+from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, SOFTMAX, Number
 from p2vit.accel.dataflow import Group, Part, Section
 from p2vit.accel.machine import Machine
 
 #: Cycles by which two walks over the same thing may differ and still count as equal.
 SAME = 1e-6
+SPACE = f"{ACTIVATION_BUFFER}: space of the head before last still in use"
 #: A moment, and what it was waited for until then.
 Moment = tuple[Number, str]
 
@@ -42,6 +42,47 @@ class PhaseRecord:
     waited: float
     waited_for: str
     limited_by: str
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Figures of one part that do not depend on when it runs.
+
+    Attributes:
+        part: The part.
+        chunk: Where it runs.
+        depth: Cycles from the end of a tile until others may read it.
+        work: Cycles that it holds its chunk.
+        tile: Of these, of one tile.
+        last_rows: Cycles that are left when its last rows come.
+        late: Share of its time that passes before the first tile of its last weight pass.
+        served: Cycles of the re-quantization lanes and of the activation buffer.
+        load: DRAM cycles that can be prefetched.
+        spilled: DRAM cycles while it runs.
+        softmax: Of scores: cycles until the softmax begins, cycles that a slow softmax holds them up.
+    """
+
+    part: Part
+    chunk: str
+    depth: int
+    work: Number
+    tile: Number
+    last_rows: Number
+    late: float
+    served: tuple[tuple[str, Number], ...]
+    load: float
+    spilled: float
+    softmax: tuple[Number, Number] | None = None
+
+    @cached_property
+    def rows_missing(self) -> str:
+        """Why others wait for its rows."""
+        return f"{self.chunk}: rows not there yet"
+
+    @cached_property
+    def slower(self) -> str:
+        """Why others end late because of it."""
+        return self.chunk if self.chunk == MAC else f"{self.chunk}: slower than the array"
 
 
 @dataclass
@@ -71,6 +112,7 @@ class Flow:
         # First and last rows of the section before.
         self.first_before, self.all_before = start, start
         self.started = False
+        self.known: dict[int, tuple[Section, list[_Facts]]] = {}
         self.rate = machine.dram_bytes_per_cycle
         # Half of the weight buffer is filled while the other half is read.
         self.ahead = machine.buffers.weight.size_bytes / 2 / self.rate
@@ -121,17 +163,18 @@ class Flow:
             Its phases on the MAC array, where a single mapping is walked.
         """
         marks, records = _Marks(), []
+        groups, like, facts = section.groups, section.alike, self._facts_of(section)
         phase = 0
         while phase < section.phases:
-            before = self._standing(section, phase - 1, marks)
+            before = self._standing(groups[phase - 1], marks) if phase and like[phase - 1] else None
             end = self.free[MAC]
-            records += self._phase(section, phase, marks)
+            records += self._phase(phase, groups[phase], facts, marks)
             took = self.free[MAC] - end
-            alike = section.alike[phase]
+            alike = like[phase]
             if alike and before is not None:
-                after = self._standing(section, phase, marks)
-                if after is not None and np.abs(after - before).max() < SAME:
-                    self._skip(section, phase, alike, took, marks)
+                after = self._standing(groups[phase], marks)
+                if np.abs(after - before).max() < SAME:
+                    self._skip(groups[phase : phase + alike + 1], took, marks)
                     records += [replace(record, phase=record.phase + ahead)
                                 for ahead in range(1, alike + 1) for record in records[-1:]]  # fmt: skip
                     phase += alike
@@ -143,35 +186,34 @@ class Flow:
         self.started = True
         return records
 
-    def _standing(self, section: Section, phase: int, marks: _Marks) -> np.ndarray | None:
+    def _standing(self, groups: Sequence[Group], marks: _Marks) -> np.ndarray:
         """Where everything stands behind a phase, and its parts, counted from the end of the MAC array's work."""
-        if phase < 1 or not section.alike[max(phase - 1, 0)]:
-            return None
         values = [*self.free.values(), *self.served.values()]
-        for group in section.groups[phase]:
+        for group in groups:
             for index in group.parts:
                 values += [marks.begins[index], marks.first[index], marks.ends[index]]
         return self._from_array(values)
 
-    def _skip(self, section: Section, phase: int, alike: int, took: Number, marks: _Marks) -> None:
-        """Phases that are like the last one take as long: move everything on, and note their parts."""
-        groups = section.groups[phase]
-        for ahead in range(1, alike + 1):
-            for group, later in zip(groups, section.groups[phase + ahead], strict=True):
+    def _skip(self, phases: Sequence[Sequence[Group]], took: Number, marks: _Marks) -> None:
+        """Phases that are like the first take as long: move everything on, and note their parts."""
+        for ahead, groups in enumerate(phases[1:], start=1):
+            for group, later in zip(phases[0], groups, strict=True):
                 for index, same in zip(group.parts, later.parts, strict=True):
                     marks.begins[same] = marks.begins[index] + took * ahead
                     marks.first[same] = marks.first[index] + took * ahead
                     marks.ends[same] = marks.ends[index] + took * ahead
-        self._shift(took * alike)
+        self._shift(took * (len(phases) - 1))
 
-    def _phase(self, section: Section, phase: int, marks: _Marks) -> list[PhaseRecord]:
+    def _phase(
+        self, phase: int, groups: Sequence[Group], facts: list[_Facts], marks: _Marks
+    ) -> list[PhaseRecord]:
         """Walk one phase; its record, where a single mapping is walked and it uses the MAC array."""
         before = self.free[MAC]
         reasons: list[Moment] = []
         begun: dict[str, tuple[Number, Number]] = {}
         waited: Moment = (0.0, "")
-        for group in section.groups[phase]:
-            begins, ends, why = self._group(section, group, marks, begun)
+        for group in groups:
+            begins, ends, why = self._group(facts, group, marks, begun)
             if group.chunk == MAC and not self.many:
                 if not reasons:
                     waited = (begins[0] - before, begins[1])
@@ -181,150 +223,143 @@ class Flow:
         return [PhaseRecord(phase, self.free[MAC] - before, *waited, max(reasons)[1])]
 
     def _group(
-        self, section: Section, group: Group, marks: _Marks, begun: dict[str, tuple[Number, Number]]
+        self, facts: list[_Facts], group: Group, marks: _Marks, begun: dict[str, tuple[Number, Number]]
     ) -> tuple[Moment, Number, str]:
         """Time one group: when it begins and why then, when it ends and why then."""
-        chunk, parts = group.chunk, [section.parts[index] for index in group.parts]
-        costs = [section.costs[part.operation] for part in parts]
-        work = [self._held(cost) / part.share for part, cost in zip(parts, costs, strict=True)]
-        ready = [self._ready(section, part, marks) for part in parts]
+        chunk, parts = group.chunk, [facts[index] for index in group.parts]
+        ready = [self._ready(facts, part, marks) for part in parts]
         earliest = ready[0]
         for other in ready[1:]:
             earliest = (np.minimum(earliest[0], other[0]), "") if self.many else min(earliest, other)
         # Later levels fill the gaps of earlier ones, so the work of all counts from the first's beginning.
         block, done = begun.get(chunk, (None, 0.0))
         start = self._last([(self.free[chunk] if block is None else block, f"{chunk}: busy"), earliest])
-        done = done + sum(work)
-        begun[chunk] = (start[0] if block is None else block, done)
-        ends = [(begun[chunk][0] + done, chunk), (start[0] + sum(work), earliest[1])]
-        ends += self._tails(section, parts, work, marks)
-        ends += self._shared(section, parts, start[0])
-        ends += self._pressure(section, parts, work, start[0])
+        work = sum(part.work for part in parts)
+        block, done = start[0] if block is None else block, done + work
+        begun[chunk] = block, done
+        ends = [(block + done, chunk), (start[0] + work, earliest[1])]
+        self._tails(facts, parts, marks, ends)
+        self._shared(parts, start[0], ends)
+        if any(part.softmax for part in parts):
+            self._pressure(parts, start[0], ends)
         end, why = self._last(ends)
         before = 0.0
-        for part, own, moment in zip(parts, work, ready, strict=True):
-            before = before + own / part.tiles
+        for part, moment in zip(parts, ready, strict=True):
+            before = before + part.tile
             begins = self._latest([start[0], moment[0]])
-            marks.begins[part.index], marks.ends[part.index] = begins, end
-            first = begins + before + (part.passes - 1) / part.passes * (end - begins)
-            if part.aligned:
-                need = part.needs[-1][0]
-                depth = section.costs[section.parts[need].operation].depth_cycles
-                first = self._latest([first, marks.first[need] + depth])
-            marks.first[part.index] = first
+            first = begins + before
+            if part.late:
+                first = first + part.late * (end - begins)
+            if part.part.aligned:
+                need = part.part.needs[-1][0]
+                first = self._latest([first, marks.first[need] + facts[need].depth])
+            index = part.part.index
+            marks.begins[index], marks.first[index], marks.ends[index] = begins, first, end
         self.free[chunk] = self._latest([self.free[chunk], end])
         return start, end, why
 
-    def _held(self, cost: Cost) -> Number:
-        """Cycles that a chunk is held by an operation: until the lanes and the port behind it have served it too."""
-        moved = cost.activation_bytes / self.machine.buffers.activation.bytes_per_cycle
-        return self._latest([cost.occupied_cycles, float(cost.requant_cycles), moved])
+    def _facts_of(self, section: Section) -> list[_Facts]:
+        """Figures of a section's parts; worked out once."""
+        if id(section) not in self.known:
+            self.known[id(section)] = section, [self._facts(section, part) for part in section.parts]
+        return self.known[id(section)][1]
 
-    def _ready(self, section: Section, part: Part, marks: _Marks) -> Moment:
+    def _facts(self, section: Section, part: Part) -> _Facts:
+        cost, share, tiles = section.costs[part.operation], part.share, part.tiles
+        moved = cost.activation_bytes / self.machine.buffers.activation.bytes_per_cycle
+        # A chunk is held until the lanes and the port behind it have served it too.
+        held = self._latest([cost.occupied_cycles, float(cost.requant_cycles), moved]) / share
+        facts = _Facts(
+            part=part,
+            chunk=cost.chunk,
+            depth=cost.depth_cycles,
+            work=held,
+            tile=held / tiles,
+            last_rows=held * (tiles - part.groups + 1) / tiles,
+            late=(part.passes - 1) / part.passes,
+            served=((REQUANT, cost.requant_cycles / share), (ACTIVATION_BUFFER, moved / share)),
+            load=part.fetched_bytes / self.rate,
+            spilled=part.spilled_bytes / self.rate,
+        )
+        if section.operations[part.operation].kind == "scores":
+            return self._with_softmax(section, facts)
+        return facts
+
+    def _with_softmax(self, section: Section, facts: _Facts) -> _Facts:
+        """Scores with what they wait for when the softmax behind them is slow."""
+        part, cost = facts.part, section.costs[facts.part.operation]
+        behind = []
+        for later in section.parts[part.index + 1 :]:
+            behind.append(section.costs[later.operation])
+            if behind[-1].chunk == SOFTMAX:
+                break
+        each = [other.occupied_cycles / part.share / part.tiles for other in behind]
+        held = self.machine.buffers.accumulator.size_bytes // (
+            cost.accumulator_bytes / part.share / part.tiles
+        )
+        waits = self._latest([part.tiles - held, 0.0 * held]) * self._latest(each)
+        latency = facts.depth + sum(other.depth_cycles for other in behind[:-1]) + sum(each[:-1])
+        return replace(facts, softmax=(latency, waits + facts.tile))
+
+    def _ready(self, facts: list[_Facts], part: _Facts, marks: _Marks) -> Moment:
         """When a part's first rows are there."""
         moments: list[Moment] = []
-        for need, how in part.needs:
-            producer = section.parts[need]
-            cost = section.costs[producer.operation]
-            why = f"{cost.chunk}: rows not there yet"
+        for need, how in part.part.needs:
+            producer = facts[need]
             if how == "all":
                 moment = marks.ends[need]
-            elif part.aligned:
+            elif part.part.aligned:
                 moment = marks.begins[need]
             else:
-                moment = marks.first[need] + self._further_groups(part, producer, marks)
-            moments.append((moment + cost.depth_cycles, why))
-        for index in part.reuses:
-            depth = section.costs[section.parts[index].operation].depth_cycles
-            why = f"{ACTIVATION_BUFFER}: space of the head before last still in use"
-            moments.append((marks.ends[index] + depth, why))
-        if not part.needs:
+                moment = marks.first[need]
+                # A producer of smaller row groups has to make as many rows as the part's first group has.
+                further = -(-producer.part.groups // part.part.groups) - 1
+                if self.many or further:
+                    each = (marks.ends[need] - marks.begins[need]) / producer.part.tiles
+                    moment = moment + further * each
+            moments.append((moment + producer.depth, producer.rows_missing))
+        for index in part.part.reuses:
+            moments.append((marks.ends[index] + facts[index].depth, SPACE))
+        if not part.part.needs:
             before = "rows of the section before" if self.started else f"{DRAM}: first weights and pixels"
             moments.append((self.first_before, before))
         return self._last(moments)
 
-    def _further_groups(self, part: Part, producer: Part, marks: _Marks) -> Number:
-        """Until a producer of smaller row groups has made as many rows as the part's first group has."""
-        need = producer.index
-        further = -(-producer.groups // part.groups) - 1
-        each = (marks.ends[need] - marks.begins[need]) / producer.tiles
-        return further * each
-
-    def _tails(
-        self, section: Section, parts: Sequence[Part], work: Sequence[Number], marks: _Marks
-    ) -> list[Moment]:
+    def _tails(self, facts: list[_Facts], parts: Sequence[_Facts], marks: _Marks, ends: list[Moment]) -> None:
         """What is left to do when the last rows come."""
-        left: dict[int, Number] = defaultdict(float)
-        for part, own in zip(parts, work, strict=True):
-            last_rows = own * (part.tiles - part.groups + 1) / part.tiles
-            for need, how in part.needs:
-                left[need] = left[need] + (own if how == "all" else 0 if part.aligned else last_rows)
-            if not part.needs:
-                left[-1] = left[-1] + last_rows
-        moments = []
+        left: dict[int, Number] = {}
+        for part in parts:
+            for need, how in part.part.needs:
+                own = part.work if how == "all" else 0.0 if part.part.aligned else part.last_rows
+                left[need] = left.get(need, 0.0) + own
+            if not part.part.needs:
+                left[-1] = left.get(-1, 0.0) + part.last_rows
         for need, rest in left.items():
             if need < 0:
-                moments.append((self.all_before + rest, "rows of the section before"))
-                continue
-            cost = section.costs[section.parts[need].operation]
-            moment = marks.ends[need] + cost.depth_cycles + rest
-            moments.append((moment, f"{cost.chunk}: slower than the array" if cost.chunk != MAC else MAC))
-        return moments
+                ends.append((self.all_before + rest, "rows of the section before"))
+            else:
+                ends.append((marks.ends[need] + facts[need].depth + rest, facts[need].slower))
 
-    def _shared(self, section: Section, parts: Sequence[Part], start: Number) -> list[Moment]:
+    def _shared(self, parts: Sequence[_Facts], start: Number, ends: list[Moment]) -> None:
         """Re-quantization lanes, ports of the activation buffer, DRAM: they serve one after the other."""
-        moments = []
-        port = self.machine.buffers.activation.bytes_per_cycle
-        demands: dict[str, Number] = {REQUANT: 0.0, ACTIVATION_BUFFER: 0.0}
-        for part in parts:
-            cost = section.costs[part.operation]
-            demands[REQUANT] += cost.requant_cycles / part.share
-            demands[ACTIVATION_BUFFER] = demands[ACTIVATION_BUFFER] + cost.activation_bytes / port / part.share
-        for name, cycles in demands.items():
+        for at, name in enumerate((REQUANT, ACTIVATION_BUFFER)):
+            cycles = sum(part.served[at][1] for part in parts)
             if self.many or cycles:
                 self.served[name] = self._latest([self.served[name], start]) + cycles
-                moments.append((self.served[name], f"{name}: slower than the array"))
-        loads = sum(part.fetched_bytes for part in parts) / self.rate
-        if loads:
+                ends.append((self.served[name], f"{name}: slower than the array"))
+        if loads := sum(part.load for part in parts):
             begin = self._latest([self.served[DRAM], start - self.ahead])
             self.served[DRAM] = begin + loads
-            moments.append((self.served[DRAM], f"{DRAM}: weights not there yet"))
-        if spilled := sum(part.spilled_bytes for part in parts) / self.rate:
+            ends.append((self.served[DRAM], f"{DRAM}: weights not there yet"))
+        if spilled := sum(part.spilled for part in parts):
             self.served[DRAM] = self._latest([self.served[DRAM], start]) + spilled
-            moments.append((self.served[DRAM], f"{DRAM}: what leaves the chip"))
-        return moments
+            ends.append((self.served[DRAM], f"{DRAM}: what leaves the chip"))
 
-    def _pressure(
-        self, section: Section, parts: Sequence[Part], work: Sequence[Number], start: Number
-    ) -> list[Moment]:
+    def _pressure(self, parts: Sequence[_Facts], start: Number, ends: list[Moment]) -> None:
         """Scores wait when a slow softmax leaves them no room in the accumulator buffer."""
-        moments = []
-        tiles_ahead = sum(own / part.tiles for part, own in zip(parts, work, strict=True))
-        for part, own in zip(parts, work, strict=True):
-            if section.operations[part.operation].kind != "scores":
-                continue
-            softmax = next(
-                later for later in section.parts[part.index :]
-                if section.costs[later.operation].chunk == SOFTMAX
-            )  # fmt: skip
-            between = section.parts[part.index + 1 : softmax.index + 1]
-            each = self._latest([_tile(section, other) for other in between])
-            cost = section.costs[part.operation]
-            of_a_tile = cost.accumulator_bytes / part.share / part.tiles
-            held = self.machine.buffers.accumulator.size_bytes // of_a_tile
-            begins = self._latest(
-                [self.free[SOFTMAX], start + tiles_ahead + sum(_latency(section, p) for p in (part, *between[:-1]))]
-            )
-            waits = self._latest([part.tiles - held, 0.0 * held]) * each
-            moments.append((begins + waits + own / part.tiles, f"{SOFTMAX}: its scores fill the accumulator buffer"))
-        return moments
-
-
-def _tile(section: Section, part: Part) -> Number:
-    return section.costs[part.operation].occupied_cycles / part.share / part.tiles
-
-
-def _latency(section: Section, part: Part) -> Number:
-    """Depth, and the first tile of what stands between scores and softmax."""
-    cost = section.costs[part.operation]
-    return cost.depth_cycles + (_tile(section, part) if cost.chunk == ELEMENTWISE else 0)
+        first_tiles = sum(part.tile for part in parts)
+        for part in parts:
+            if part.softmax:
+                latency, waits = part.softmax
+                begins = self._latest([self.free[SOFTMAX], start + first_tiles + latency])
+                ends.append((begins + waits, f"{SOFTMAX}: its scores fill the accumulator buffer"))

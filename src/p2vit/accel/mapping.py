@@ -19,6 +19,9 @@ from p2vit.accel.memory import Misfit, pipelined
 from p2vit.accel.timing import Timing
 from p2vit.accel.workload import Workload
 
+#: Mappings that are timed faster one by one than all at once.
+FEW = 2
+
 
 @dataclass(frozen=True)
 class Mapping:
@@ -51,7 +54,7 @@ def map_workload(machine: Machine, workload: Workload) -> Mapping:
     # Without overlap more lines are always better; the lines of a load–store machine share the words of its memory.
     if most.timing is None or not pipelined(machine):
         return most
-    rows, scores = _candidates(machine, workload)
+    rows, scores = _candidates(most.plan)
     bound = _array_cycles(machine, most.plan, Lines(rows, scores))
     # Nothing is faster than its own MACs: that bound spares nearly every further attempt.
     hopeful = bound < most.timing.cycles
@@ -59,11 +62,22 @@ def map_workload(machine: Machine, workload: Workload) -> Mapping:
     if not hopeful.any():
         return most
     compared = Lines(rows[hopeful], scores[hopeful])
+    if len(compared.rows) <= FEW:
+        tried = [
+            _mapped(machine, workload, Lines(int(own), int(on_scores)))
+            for own, on_scores in zip(compared.rows, compared.scores, strict=True)
+        ]
+        return min([most, *tried], key=_cycles)
     cycles = cycles_of_many(machine, schedule(machine, workload, compared), len(compared.rows))
     best = int(np.argmin(cycles))
     if cycles[best] >= most.timing.cycles:
         return most
     return _mapped(machine, workload, Lines(int(compared.rows[best]), int(compared.scores[best])))
+
+
+def _cycles(mapping: Mapping) -> int:
+    assert mapping.timing is not None
+    return mapping.timing.cycles
 
 
 def _mapped(machine: Machine, workload: Workload, lines: Lines | None) -> Mapping:
@@ -73,13 +87,18 @@ def _mapped(machine: Machine, workload: Workload, lines: Lines | None) -> Mappin
     return Mapping(plan, used, None if misfits else closed_form(machine, plan), misfits)
 
 
-def _candidates(machine: Machine, workload: Workload) -> tuple[Number, Number]:
+def _candidates(plan: Schedule) -> tuple[Number, Number]:
     """Every pair of lines that differs from the others in some operation's row groups; most lines first."""
-    every = machine.chunks.mac_array.lines
+    used = [
+        (op.kind in ON_SCORES, op.rows, cost.lines)
+        for section in {id(section): section for section in plan.sections}.values()
+        for op, cost in zip(section.operations, section.costs, strict=True)
+    ]
     numbers = []
     for on_scores in (False, True):
-        sizes = {op.rows for op in workload.operations if (op.kind in ON_SCORES) == on_scores} or {1}
-        lines = np.arange(min(every, max(sizes)), 0, -1)
+        sizes = {rows for kind, rows, _ in used if kind == on_scores} or {1}
+        most = max((lines for kind, _, lines in used if kind == on_scores), default=1)
+        lines = np.arange(min(most, max(sizes)), 0, -1)
         groups = np.array([-(-size // lines) for size in sorted(sizes)])
         # The fewest lines would do for the same groups; the most are kept.
         new = np.ones(len(lines), bool)

@@ -169,7 +169,9 @@ def _score_spill(
             row = SCORE_TILES * op.cols * op.output_bits // 8
             if row > size:
                 misfits.append(_score_misfit(op, row, size))
-            values = next(i for i in range(index, len(operations)) if operations[i].kind == "attention_values")
+            values = next(
+                i for i in range(index, len(operations)) if operations[i].kind == "attention_values"
+            )
             for at in range(index, values + 1):
                 lines[at] = min(lines[at], size // row)
         elif op.output_bytes // op.instances > size:
