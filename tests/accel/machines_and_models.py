@@ -10,6 +10,7 @@ from p2vit.models.config import ViTConfig
 from p2vit.models.swin_config import SwinConfig
 
 PAPER = load_machine("paper")
+SINGLE_ENGINE = load_machine("single_engine")
 
 
 @st.composite
@@ -40,16 +41,22 @@ def workloads(draw):
 @st.composite
 def machines(draw):
     """Machines of all sorts that hold those models."""
-    machine = edit_machine(
-        PAPER,
+    base = draw(st.sampled_from([PAPER, PAPER, PAPER, SINGLE_ENGINE]))
+    own = (
         {
-            "organisation": draw(st.sampled_from(["chunks", "chunks", "chunks", "single_engine"])),
-            "reconfiguration_cycles": draw(st.sampled_from([0, 10])),
+            "chunks.shifter_array.lines": draw(st.integers(1, 40)),
+            "chunks.shifter_array.lanes_per_line": draw(st.integers(1, 64)),
+        }
+        if base is PAPER
+        else {"reconfiguration_cycles": draw(st.sampled_from([0, 10]))}
+    )
+    machine = edit_machine(
+        base,
+        own
+        | {
             "chunks.mac_array.lines": draw(st.integers(1, 40)),
             "chunks.mac_array.lanes_per_line": draw(st.integers(1, 128)),
             "chunks.mac_array.narrow_weight_rate": draw(st.sampled_from([1, 2])),
-            "chunks.shifter_array.lines": draw(st.integers(1, 40)),
-            "chunks.shifter_array.lanes_per_line": draw(st.integers(1, 64)),
             "chunks.layernorm.lanes": draw(st.integers(1, 64)),
             "chunks.softmax.lanes": draw(st.integers(1, 64)),
             "chunks.requantization.lanes": draw(st.integers(1, 64)),
@@ -63,4 +70,5 @@ def machines(draw):
             "dram.bandwidth_gbytes_per_s": draw(st.floats(0.2, 50)),
         },
     )
-    return machine.with_pipelining(inter_layer=draw(st.booleans()), intra_layer=draw(st.booleans()))
+    inter = base is PAPER and draw(st.booleans())
+    return machine.with_pipelining(inter_layer=inter, intra_layer=draw(st.booleans()))

@@ -40,7 +40,7 @@ def test_scores_are_not_requantized():
 @pytest.mark.parametrize(("log2", "chunk"), [(True, SHIFTER), (False, MAC)])
 def test_only_log2_codes_run_on_shifters(log2, chunk):
     assert chunk_of(PAPER, "attention_values", log2) == chunk
-    engine = edit_machine(PAPER, {"organisation": "single_engine"})
+    engine = load_machine("single_engine")
     assert chunk_of(engine, "attention_values", log2) == MAC
 
 

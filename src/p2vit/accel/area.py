@@ -18,7 +18,7 @@ def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
     Returns:
         mm² by name; the sum is the modelled area.
     """
-    table, chunks, buffers = technology.area, machine.chunks, machine.buffers
+    table, chunks = technology.area, machine.chunks
     requant = {
         "shift": table.requant_shift_um2,
         "multiplier8": table.requant_multiplier8_um2,
@@ -38,7 +38,7 @@ def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
     elementwise = table.add32_um2 + table.shift32_um2 + 2 * table.compare32_um2 + table.multiply16_um2
     um2 = {
         "mac_array": chunks.mac_array.macs_per_cycle * table.mac8_um2,
-        "shifter_array": chunks.shifter_array.lines * chunks.shifter_array.lanes_per_line * shifter,
+        "shifter_array": machine.shifter_lanes * shifter,
         "layernorm": chunks.layernorm.lanes * norm,
         "softmax": chunks.softmax.lanes * softmax,
         # every lane can also multiply by a softmax row's reciprocal
@@ -47,12 +47,7 @@ def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
         "gelu": chunks.gelu.lanes * table.table_um2,
         "elementwise": chunks.elementwise.lanes * elementwise,
     }
-    if machine.organisation == "single_engine":
-        # The engine's own lanes do everything; attention x V runs on the multipliers.
-        um2["shifter_array"] = 0.0
-    if machine.load_store and not machine.load_store.shifters:
-        um2["shifter_array"] = 0.0
     area = {name: value / 1e6 for name, value in um2.items()}
-    for name in ("activation", "weight", "accumulator"):
-        area[f"{name}_buffer"] = buffer_pj(technology, getattr(buffers, name))[2]
+    for name, buffer in machine.buffers.all.items():
+        area[f"{name}_buffer"] = buffer_pj(technology, buffer)[2]
     return area

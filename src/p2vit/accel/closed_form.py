@@ -15,7 +15,7 @@ from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Num
 from p2vit.accel.dataflow import Part, Schedule, Section
 from p2vit.accel.flow import SAME, Flow, PhaseRecord
 from p2vit.accel.load_store.closed_form import closed_form_of_units
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.timing import PhaseTime, Timing
 
@@ -49,7 +49,7 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
     Returns:
         Timing with every phase.
     """
-    if machine.organisation == "load_store":
+    if isinstance(machine, LoadStoreMachine):
         return closed_form_of_units(machine, plan)
     start = float(machine.dram_latency_cycles)
     if pipelined(machine):
@@ -210,7 +210,7 @@ def _serial(machine: Machine, plan: Schedule) -> list[_SectionTime]:
 def _serial_section(machine: Machine, section: Section) -> _SectionTime:
     """One operation at a time; each is waited for, down to its last stage, and one engine has to be turned over."""
     works = _works(machine, section)
-    turn = machine.reconfiguration_cycles if machine.organisation == "single_engine" else 0
+    turn = machine.turn_cycles
     why = "pipeline drain and reconfiguration" if turn else "pipeline drain"
     records, operation_cycles = [], [0.0] * len(section.operations)
     busy: dict[str, float] = defaultdict(float)

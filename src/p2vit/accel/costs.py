@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.accel.gemm import folds
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine import MacArray, Machine, ShifterArray
 from p2vit.accel.workload import Operation
 
 MAC, SHIFTER, LAYERNORM, SOFTMAX = "mac_array", "shifter_array", "layernorm", "softmax"
@@ -41,6 +41,8 @@ class Cost:
         activation_bytes: Bytes read from and written to the activation buffer.
         weight_read_bytes: Bytes read from the weight buffer.
         accumulator_bytes: Bytes through the accumulator buffer (scores out, scores in).
+        row_read_bytes: Bytes of standing rows that the lines read out.
+        row_written_bytes: Bytes of standing rows that are put into the lines.
         macs: Multiply- or shift-accumulates.
         depth_cycles: Latency from the last operand to the result, re-quantization included.
     """
@@ -56,6 +58,8 @@ class Cost:
     activation_bytes: Number = 0
     weight_read_bytes: Number = 0
     accumulator_bytes: int = 0
+    row_read_bytes: int = 0
+    row_written_bytes: int = 0
     macs: int = 0
 
     @property
@@ -67,10 +71,15 @@ class Cost:
 def chunk_of(machine: Machine, kind: str, log2_codes: bool) -> str:
     """Chunk that runs an operation; log2 codes go to the shifters, 8-bit codes to the MACs."""
     if kind == "attention_values":
-        return SHIFTER if log2_codes and machine.organisation != "single_engine" else MAC
+        return SHIFTER if log2_codes and machine.shifters else MAC
     if kind in ("linear", "scores"):
         return MAC
     return _SIDE.get(kind, ELEMENTWISE)
+
+
+def array_of(machine: Machine, chunk: str) -> MacArray | ShifterArray:
+    """The array that a matrix product runs on."""
+    return machine.shifters if chunk == SHIFTER and machine.shifters else machine.chunks.mac_array
 
 
 def columns_per_step(machine: Machine, operation: Operation) -> int:
@@ -103,7 +112,7 @@ def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost
     chunk = chunk_of(machine, op.kind, op.log2_codes)
     # Rows flow in the MAC array's rhythm, whatever the shifters' own groups are.
     groups = op.instances * folds(op.rows, lines)
-    array = machine.chunks.shifter_array if chunk == SHIFTER else machine.chunks.mac_array
+    array = array_of(machine, chunk)
     of_array = op.instances * folds(op.rows, array.lines) if chunk == SHIFTER else groups
     wide = columns_per_step(machine, op)
     column_steps = of_array * folds(op.cols, wide)
@@ -115,7 +124,8 @@ def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost
     exposed, requant_cycles, depth = _requantized(machine, op, column_steps)
     # Rows that stand still are loaded once per weight tile; the operand that streams past them once per
     # group.
-    stationary = passes * op.instances * op.rows * op.inner * _stationary_bits(op) // 8
+    stationary = passes * op.instances * op.rows * stationary_bytes(op)
+    stationary_rows = passes * op.instances * op.rows
     streamed = 0 if op.weight_bits else of_array * op.cols * op.inner * op.input_bits // 8
     written = 0 if op.kind == "scores" else op.output_bytes
     return Cost(
@@ -130,6 +140,10 @@ def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost
         activation_bytes=stationary + streamed + written,
         weight_read_bytes=column_steps * weight_bytes_per_step,
         accumulator_bytes=op.output_bytes if op.kind == "scores" else 0,
+        # A row longer than the lanes is read out once per column; a shorter one stays in the lanes' registers.
+        row_read_bytes=(op.instances * op.rows * folds(op.cols, wide) if step > 1 else stationary_rows)
+        * stationary_bytes(op),
+        row_written_bytes=stationary,
         macs=op.macs,
     )
 
@@ -151,8 +165,9 @@ def _requantized(machine: Machine, op: Operation, column_steps: Number) -> tuple
     return longest + column_steps * after, cycles, requant.pipeline_depth_cycles
 
 
-def _stationary_bits(op: Operation) -> int:
-    return 4 if op.kind == "attention_values" and op.log2_codes else 8
+def stationary_bytes(op: Operation) -> int:
+    """Bytes of one row that stands still in a line; codes that are exponents have 4 bits. 0 without a product."""
+    return folds(op.inner * (4 if op.kind == "attention_values" and op.log2_codes else 8), 8)
 
 
 def _row_wise(machine: Machine, op: Operation, lines: Number) -> Cost:

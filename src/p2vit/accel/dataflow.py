@@ -26,7 +26,7 @@ import numpy as np
 from p2vit.accel.costs import Cost, Number, cost_of
 from p2vit.accel.load_store.section import load_store_section
 from p2vit.accel.load_store.units import Unit
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, plan_memory
 from p2vit.accel.workload import Operation, Workload
 
@@ -206,7 +206,7 @@ def schedule(machine: Machine, workload: Workload, lines: Lines | None = None) -
             operations[-1].output_bytes if last else 0,
         )
         key: tuple[object, ...] = (ends, *(_shape(op) for op in operations))
-        if machine.organisation == "load_store":
+        if isinstance(machine, LoadStoreMachine):
             before = None if first else pieces[index - 1][-1]
             first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
             key = (*key, before and (before.rows, before.cols), first_norm)

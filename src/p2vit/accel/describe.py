@@ -48,19 +48,20 @@ def counter_design_page(machines: Sequence[Machine]) -> str:
 
 
 def _rows(machine: Machine) -> list[tuple[str, str]]:
-    chunks, buffers, dram = machine.chunks, machine.buffers, machine.dram
+    chunks, buffers, dram, shifters = machine.chunks, machine.buffers, machine.dram, machine.shifters
     array = f"{chunks.mac_array.lines} lines × {chunks.mac_array.lanes_per_line} lanes"
     if machine.dsps:
         array += f", {chunks.mac_array.macs_per_dsp:g} MACs per DSP, {machine.dsps:.0f} DSPs in all"
     lanes = (chunks.layernorm, chunks.softmax, chunks.gelu, chunks.elementwise)
-    sizes = (buffers.activation, buffers.weight, buffers.accumulator)
+    sizes = tuple(buffers.all.values())
+    names = ["score" if name == "accumulator" else name for name in buffers.all]
     rows = [
         ("clock", f"{machine.clock_mhz:g} MHz"),
         ("MAC array", array),
-        ("shifter array", f"{chunks.shifter_array.lines} × {chunks.shifter_array.lanes_per_line}"),
+        ("shifter array", f"{shifters.lines} × {shifters.lanes_per_line}" if shifters else "none"),
         ("LayerNorm, softmax, GELU, elementwise lanes", ", ".join(str(chunk.lanes) for chunk in lanes)),
         ("re-quantization", _requantization(machine)),
-        ("activation, weight, score buffer", ", ".join(f"{size.size_bytes // 1024} KiB" for size in sizes)),
+        (f"{', '.join(names)} buffer", ", ".join(f"{size.size_bytes // 1024} KiB" for size in sizes)),
         ("DRAM", f"{dram.kind}, {dram.bandwidth_gbytes_per_s:g} GB/s, {dram.latency_ns:g} ns"),
     ]
     if not machine.dsps:

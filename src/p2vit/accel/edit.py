@@ -14,7 +14,8 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
 
     Args:
         machine: The machine to start from.
-        changes: New values by dotted path, e.g. ``{"chunks.mac_array.lines": 40}``.
+        changes: New values by dotted path, e.g. ``{"chunks.mac_array.lines": 40}``. What is tied to them changes
+            with them.
 
     Returns:
         A checked machine.
@@ -24,7 +25,8 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
     """
     data = machine.model_dump()
     problems = []
-    for path, value in changes.items():
+    tied = {path: changes[leader] for path, leader in machine.tied.items() if leader in changes}
+    for path, value in (tied | dict(changes)).items():
         *outer, last = path.split(".")
         node: Any = data
         for step in outer:

@@ -6,8 +6,8 @@ SRAM leakage. Not counted: clock tree, controller, wires between chunks, leakage
 
 from dataclasses import dataclass, fields
 
-from p2vit.accel.costs import SHIFTER, Cost
-from p2vit.accel.machine import Buffer, Machine, RequantMethod
+from p2vit.accel.costs import SHIFTER, Cost, array_of
+from p2vit.accel.machine import Buffer, Machine, RequantMethod, RowBuffer
 from p2vit.accel.technology import Energies, Technology
 from p2vit.accel.workload import Operation
 
@@ -27,6 +27,7 @@ class EnergyBreakdown:
         activation_buffer: Reads and writes.
         weight_buffer: Fills and reads.
         accumulator_buffer: Scores in and out.
+        row_buffer: Rows that stand still, in and out.
         dram: All traffic.
         leakage: SRAM leakage over the run.
     """
@@ -37,6 +38,7 @@ class EnergyBreakdown:
     activation_buffer: float = 0.0
     weight_buffer: float = 0.0
     accumulator_buffer: float = 0.0
+    row_buffer: float = 0.0
     dram: float = 0.0
     leakage: float = 0.0
 
@@ -102,7 +104,7 @@ def mac_pj(table: Energies, chunk: str, weight_bits: int) -> float:
     return table.multiply8_pj * (0.5 if 0 < weight_bits <= 4 else 1.0) + table.add32_pj
 
 
-def buffer_pj(technology: Technology, buffer: Buffer) -> tuple[float, float, float]:
+def buffer_pj(technology: Technology, buffer: Buffer | RowBuffer) -> tuple[float, float, float]:
     """(pJ per byte read, pJ per byte written, mm²) of a whole buffer."""
     read, write, area = technology.sram_point(buffer.size_bytes / buffer.banks)
     return read, write, area * buffer.banks
@@ -115,17 +117,20 @@ class MemoryRates:
     activation: tuple[float, float]
     weight: tuple[float, float]
     accumulator: tuple[float, float]
+    row: tuple[float, float]
     dram: float
 
 
 def memory_rates(machine: Machine, technology: Technology) -> MemoryRates:
     """Energy of a byte in every memory of the machine."""
-    buffers = machine.buffers
-    activation, weight, accumulator = (
-        buffer_pj(technology, buffer)[:2]
-        for buffer in (buffers.activation, buffers.weight, buffers.accumulator)
+    rates = {name: buffer_pj(technology, buffer)[:2] for name, buffer in machine.buffers.all.items()}
+    return MemoryRates(
+        activation=rates["activation"],
+        weight=rates["weight"],
+        accumulator=rates["accumulator"],
+        row=rates.get("row", (0.0, 0.0)),
+        dram=8 * technology.dram_energy(machine.dram.kind),
     )
-    return MemoryRates(activation, weight, accumulator, 8 * technology.dram_energy(machine.dram.kind))
 
 
 def operation_energy(
@@ -153,8 +158,7 @@ def operation_energy(
     requantized = operation.elements if operation.requantized else 0
     requant = requantized * requant_pj(table, machine.chunks.requantization.method)
     if operation.inner:
-        chunks = machine.chunks
-        lanes = (chunks.shifter_array if cost.chunk == SHIFTER else chunks.mac_array).lanes_per_line
+        lanes = array_of(machine, cost.chunk).lanes_per_line
         arithmetic = operation.macs * mac_pj(table, cost.chunk, operation.weight_bits)
         registers = operation.macs * table.register_bit_pj * (8 + 32 / lanes)
         if operation.kind == "attention_values":
@@ -171,15 +175,13 @@ def operation_energy(
         weight_buffer=cost.weight_read_bytes * rates.weight[0]
         + (operation.weight_bytes * rates.weight[1] if operation.weight_bits else 0.0),
         accumulator_buffer=cost.accumulator_bytes * sum(rates.accumulator) / 2,
+        row_buffer=cost.row_read_bytes * rates.row[0] + cost.row_written_bytes * rates.row[1],
         dram=dram_bytes * rates.dram,
     )
 
 
 def leakage_pj(machine: Machine, technology: Technology, cycles: int) -> float:
     """SRAM leakage over a run of ``cycles``."""
-    buffers = machine.buffers
-    mebibytes = (
-        buffers.activation.size_bytes + buffers.weight.size_bytes + buffers.accumulator.size_bytes
-    ) / 2**20
+    mebibytes = sum(buffer.size_bytes for buffer in machine.buffers.all.values()) / 2**20
     microseconds = cycles / machine.clock_mhz
     return technology.sram_leakage_mw_per_mib * mebibytes * microseconds * 1e3

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, REQUANT
 from p2vit.accel.dataflow import Schedule
 from p2vit.accel.load_store.events import simulate_units
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.streams import Stream, streams_of
 from p2vit.accel.timing import Tile, Timing
@@ -40,7 +40,7 @@ def simulate_events(machine: Machine, plan: Schedule) -> Timing:
     Raises:
         RuntimeError: if the schedule deadlocks, which is a defect of the dataflow, never of the input.
     """
-    if machine.organisation == "load_store":
+    if isinstance(machine, LoadStoreMachine):
         return simulate_units(machine, plan)
     run = _Run(machine, plan)
     run.go()
@@ -74,7 +74,7 @@ class _Run:
         self.weight_room = float(machine.buffers.weight.size_bytes)
         self.score_room = float(machine.buffers.accumulator.size_bytes) if pipelined(machine) else math.inf
         serial = not pipelined(machine)
-        self.turn = machine.reconfiguration_cycles if machine.organisation == "single_engine" else 0
+        self.turn = machine.turn_cycles
         self.serial = serial
         self.last_stream = -1
 

@@ -5,9 +5,11 @@ past all lines at once; its lanes form one dot product of ``lanes_per_line`` ter
 of as many tokens as there are lines therefore takes ceil(inner / lanes_per_line) cycles.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from p2vit.accel.problems import AccelError
 
 Count = Annotated[int, Field(ge=1, le=65536, strict=True)]
 Depth = Annotated[int, Field(ge=1, le=256, strict=True)]
@@ -86,16 +88,21 @@ class Requantization(_Described):
     )
 
 
-class Chunks(_Described):
-    """The sub-processors."""
+class EngineChunks(_Described):
+    """The sub-processors of a machine without shifters of its own."""
 
     mac_array: MacArray
-    shifter_array: ShifterArray
     layernorm: RowChunk
     softmax: RowChunk
     requantization: Requantization
     gelu: StreamChunk
     elementwise: StreamChunk = Field(description="Residual adds, position constants, moves, pooling, affine.")
+
+
+class Chunks(EngineChunks):
+    """The sub-processors."""
+
+    shifter_array: ShifterArray
 
 
 class Buffer(_Described):
@@ -112,6 +119,15 @@ class Buffer(_Described):
         return self.banks * self.ports_per_bank * self.bytes_per_port_per_cycle
 
 
+class RowBuffer(_Described):
+    """Where the rows stand that the lines hold still: a bank for every line."""
+
+    size_bytes: Annotated[int, Field(ge=1024, le=2**30, strict=True)] = Field(
+        description="All lines together, double-buffered: half is read while the other half is filled."
+    )
+    banks: Annotated[int, Field(ge=1, le=65536)]
+
+
 class Buffers(_Described):
     """On-chip memory."""
 
@@ -122,6 +138,24 @@ class Buffers(_Described):
     accumulator: Buffer = Field(
         description="int32 scores on their way from the MAC array to the softmax chunk."
     )
+
+    @property
+    def all(self) -> dict[str, Buffer | RowBuffer]:
+        """Every buffer by its name."""
+        return {"activation": self.activation, "weight": self.weight, "accumulator": self.accumulator}
+
+
+class ChunkBuffers(Buffers):
+    """On-chip memory of a machine of chunks."""
+
+    row: RowBuffer | None = Field(
+        None, description="Rows that stand still. Without the key there is no limit, and nothing is counted."
+    )
+
+    @property
+    def all(self) -> dict[str, Buffer | RowBuffer]:
+        """Every buffer by its name."""
+        return super().all | ({"row": self.row} if self.row else {})
 
 
 class Dram(_Described):
@@ -195,8 +229,21 @@ class Pipelining(_Described):
     )
 
 
+class OneAtATime(_Described):
+    """What overlaps on a machine that does one thing at a time."""
+
+    inter_layer: Literal[False] = Field(False, description="One engine does one operation at a time.")
+    intra_layer: bool = Field(
+        True, description="Re-quantize a column behind the MACs of the next. Off: the line waits."
+    )
+
+
 class Machine(_Described):
-    """A whole accelerator."""
+    """A whole accelerator; which one, its organisation says.
+
+    Reading a description gives one of `ChunkMachine`, `SingleEngineMachine` and `LoadStoreMachine`. A key that
+    means nothing on that kind of machine is refused.
+    """
 
     format: Literal[1] = 1
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -210,24 +257,34 @@ class Machine(_Described):
         description="Own chunks side by side; or one reconfigurable engine: one thing at a time; or load, array, "
         "vector and store engines with tensors in external memory between operations.",
     )
-    reconfiguration_cycles: Annotated[int, Field(ge=0, le=100000)] = Field(
-        0, description="Cycles that a single engine takes to turn from one operation to the next."
-    )
     clock_mhz: Annotated[float, Field(gt=0, le=5000, strict=True)]
     technology: str = Field(description="Name of a shipped table or path of a YAML file.")
-    chunks: Chunks
+    chunks: EngineChunks
     buffers: Buffers
     dram: Dram
-    load_store: LoadStore | None = Field(None, description="Of a load_store organisation, and of no other.")
-    pipelining: Pipelining = Pipelining(inter_layer=True, intra_layer=True)
+    load_store: LoadStore | None = None
+    pipelining: Pipelining | OneAtATime = Pipelining(inter_layer=True, intra_layer=True)
 
-    @model_validator(mode="after")
-    def _engines_are_described(self) -> "Machine":
-        if (self.organisation == "load_store") != (self.load_store is not None):
-            raise ValueError(
-                "the key load_store describes the engines of organisation load_store: give both or neither"
-            )
-        return self
+    #: Whether rows can flow from chunk to chunk.
+    flows: ClassVar[bool] = False
+    #: What always has the value of something else: whoever changes that changes this too.
+    tied: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def kind_of(cls, data: Any) -> type["Machine"]:
+        """The kind of machine that a description's organisation names; this one where it names none that exists."""
+        if cls is not Machine or not isinstance(data, dict):
+            return cls
+        kinds = {kind.model_fields["organisation"].default: kind for kind in KINDS}
+        return kinds.get(data.get("organisation", "chunks"), cls)
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """Check a description, as the kind of machine that it is."""
+        kind = cls.kind_of(obj)
+        if kind is not cls:
+            return kind.model_validate(obj, **options)  # type: ignore[return-value]
+        return super().model_validate(obj, **options)
 
     @property
     def dram_bytes_per_cycle(self) -> float:
@@ -238,6 +295,22 @@ class Machine(_Described):
     def dram_latency_cycles(self) -> int:
         """Cycles until the first byte."""
         return round(self.dram.latency_ns * self.clock_mhz / 1e3)
+
+    @property
+    def turn_cycles(self) -> int:
+        """Cycles to turn from one operation to the next."""
+        return 0
+
+    @property
+    def shifters(self) -> ShifterArray | None:
+        """The shifter array, of a machine that has one."""
+        return self.chunks.shifter_array if isinstance(self.chunks, Chunks) else None
+
+    @property
+    def shifter_lanes(self) -> int:
+        """Shifters of the whole machine."""
+        array = self.shifters
+        return array.lines * array.lanes_per_line if array else 0
 
     @property
     def dsps(self) -> float:
@@ -251,7 +324,89 @@ class Machine(_Described):
         )
 
     def with_pipelining(self, *, inter_layer: bool, intra_layer: bool) -> "Machine":
-        """The same machine with other things overlapping."""
-        return self.model_copy(
-            update={"pipelining": Pipelining(inter_layer=inter_layer, intra_layer=intra_layer)}
-        )
+        """The same machine with other things overlapping.
+
+        Raises:
+            AccelError: if operations shall overlap on a machine that does one at a time.
+        """
+        kind = type(self.pipelining)
+        if inter_layer and kind is OneAtATime:
+            raise AccelError(
+                self.name,
+                ["pipelining.inter_layer: one engine does one operation at a time, so nothing can overlap"],
+            )
+        changed = kind.model_validate({"inter_layer": inter_layer, "intra_layer": intra_layer})
+        return self.model_copy(update={"pipelining": changed})
+
+
+class ChunkMachine(Machine):
+    """Chunks side by side, each with a part of the work."""
+
+    organisation: Literal["chunks"] = "chunks"
+    chunks: Chunks
+    buffers: ChunkBuffers
+    load_store: None = None
+    pipelining: Pipelining = Pipelining(inter_layer=True, intra_layer=True)
+
+    flows: ClassVar[bool] = True
+
+
+class SingleEngineMachine(Machine):
+    """One reconfigurable engine: one thing at a time; attention × V runs on its multipliers."""
+
+    organisation: Literal["single_engine"] = "single_engine"
+    reconfiguration_cycles: Annotated[int, Field(ge=0, le=100000)] = Field(
+        0, description="Cycles that the engine takes to turn from one operation to the next."
+    )
+    buffers: ChunkBuffers
+    load_store: None = None
+    pipelining: OneAtATime = OneAtATime(inter_layer=False, intra_layer=True)
+
+    @property
+    def turn_cycles(self) -> int:
+        """Cycles to turn from one operation to the next."""
+        return self.reconfiguration_cycles
+
+
+class LoadStoreMachine(Machine):
+    """Load, array, vector and store engines; tensors pass through external memory between operations."""
+
+    organisation: Literal["load_store"] = "load_store"
+    chunks: Chunks
+    load_store: LoadStore
+    pipelining: Pipelining = Pipelining(inter_layer=True, intra_layer=True)
+
+    tied: ClassVar[dict[str, str]] = {
+        f"chunks.shifter_array.{key}": f"chunks.mac_array.{key}"
+        for key in ("lines", "lanes_per_line", "pipeline_depth_cycles")
+    }
+
+    @property
+    def shifter_lanes(self) -> int:
+        """A shifter stands beside every multiplier, or there is none."""
+        return super().shifter_lanes if self.load_store.shifters else 0
+
+    @model_validator(mode="after")
+    def _parts_are_tied(self) -> Self:
+        array, shifters = self.chunks.mac_array, self.chunks.shifter_array
+        if array.narrow_weight_rate != 1:
+            raise ValueError(
+                "chunks.mac_array.narrow_weight_rate: a load-store machine takes one column at a time; give 1"
+            )
+        for name in ("lines", "lanes_per_line", "pipeline_depth_cycles"):
+            if getattr(shifters, name) != getattr(array, name):
+                raise ValueError(
+                    f"chunks.shifter_array.{name}: shifters stand beside the multipliers of a load-store machine; "
+                    f"give {getattr(array, name)}, as in chunks.mac_array"
+                )
+        for name in ("activation", "accumulator"):
+            port = getattr(self.buffers, name).bytes_per_cycle
+            if port < array.lines:
+                raise ValueError(
+                    f"buffers.{name}: {port} bytes per cycle are less than a word of {array.lines} bytes, "
+                    "one of every line; give more banks or wider ports"
+                )
+        return self
+
+
+KINDS: tuple[type[Machine], ...] = (ChunkMachine, SingleEngineMachine, LoadStoreMachine)

@@ -3,8 +3,11 @@
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
-from p2vit.accel.machine import Machine
+from pydantic import Field, TypeAdapter
+
+from p2vit.accel.machine import ChunkMachine, LoadStoreMachine, Machine, SingleEngineMachine
 from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.technology import load_technology
 from p2vit.accel.yaml_file import read_yaml
@@ -52,4 +55,7 @@ def load_machine(name: str) -> Machine:
 
 def machine_schema() -> str:
     """The published JSON Schema of a machine description, as text."""
-    return json.dumps(Machine.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    described = TypeAdapter(
+        Annotated[ChunkMachine | SingleEngineMachine | LoadStoreMachine, Field(discriminator="organisation")]
+    )
+    return json.dumps(described.json_schema(), indent=2, ensure_ascii=False) + "\n"

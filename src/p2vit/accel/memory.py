@@ -10,13 +10,14 @@ rows are worked on in blocks, and every block fetches the weights again.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from p2vit.accel.costs import columns_per_step
+from p2vit.accel.costs import columns_per_step, stationary_bytes
 from p2vit.accel.gemm import folds
 from p2vit.accel.machine import Machine
 from p2vit.accel.workload import Operation
 
 HEADS_IN_FLIGHT = 2  # one head attends while the next one's q, k and v are made
 BIAS_BYTES = 4  # of one column, beside its weights
+ROWS_HELD = 2  # one stands still while the next is loaded
 SCORE_TILES = 2  # one is written while the other is normalised
 
 
@@ -98,6 +99,7 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
     misfits: list[Misfit] = []
     passes = tuple(_weight_passes(machine, op, misfits) for op in operations)
     lines = [machine.chunks.mac_array.lines] * len(operations)
+    _limit_by_rows(machine, operations, lines, misfits)
     spill = _score_spill(machine, operations, lines, misfits)
     peak, residual = _activation_need(machine, operations)
     capacity = machine.buffers.activation.size_bytes
@@ -152,6 +154,27 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
     return op.cols
 
 
+def _limit_by_rows(
+    machine: Machine, operations: Sequence[Operation], lines: list[int], misfits: list[Misfit]
+) -> None:
+    """Long rows fill the row buffer with fewer lines."""
+    row = machine.buffers.all.get("row")
+    if row is None:
+        return
+    for index, op in enumerate(operations):
+        need = ROWS_HELD * stationary_bytes(op)
+        if need > row.size_bytes:
+            misfits.append(
+                Misfit(
+                    f"two rows of {op.name} do not fit the row buffer",
+                    op.name, need, row.size_bytes, "bytes",
+                    (f"buffers.row.size_bytes of at least {need}",),
+                )
+            )  # fmt: skip
+        elif need:
+            lines[index] = min(lines[index], row.size_bytes // need)
+
+
 def _score_spill(
     machine: Machine, operations: Sequence[Operation], lines: list[int], misfits: list[Misfit]
 ) -> list[int]:
@@ -198,7 +221,7 @@ def _score_misfit(op: Operation, need: int, size: int) -> Misfit:
 
 def pipelined(machine: Machine) -> bool:
     """Whether operations overlap; one engine cannot do two things at a time."""
-    return machine.pipelining.inter_layer and machine.organisation == "chunks"
+    return machine.pipelining.inter_layer and machine.flows
 
 
 def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from p2vit.accel.area import area_mm2
-from p2vit.accel.costs import CHUNKS, MAC, RESOURCES, SHIFTER, Cost, columns_per_step
+from p2vit.accel.costs import CHUNKS, MAC, RESOURCES, Cost, array_of, columns_per_step
 from p2vit.accel.dataflow import Schedule
 from p2vit.accel.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
 from p2vit.accel.events import simulate_events
@@ -137,7 +137,7 @@ def _layers(machine: Machine, technology: Technology, plan: Schedule, timing: Ti
 def _lane_use(machine: Machine, op: Operation, cost: Cost) -> float:
     chunks = machine.chunks
     if op.inner:
-        array = chunks.shifter_array if cost.chunk == SHIFTER else chunks.mac_array
+        array = array_of(machine, cost.chunk)
         peak = array.lines * array.lanes_per_line * columns_per_step(machine, op)
         return op.macs / (peak * cost.busy_cycles)
     unit = getattr(chunks, cost.chunk)

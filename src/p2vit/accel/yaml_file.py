@@ -38,7 +38,8 @@ def read_yaml(path: Path, model: type[Model], next_step: str = "") -> Model:
     try:
         return model.model_validate(_plain(data))
     except ValidationError as error:
-        problems = [_problem(data, model, dict(item)) for item in error.errors()]
+        described = kind(data) if (kind := getattr(model, "kind_of", None)) else model
+        problems = [_problem(data, described, dict(item)) for item in error.errors()]
         raise AccelError(str(path), problems, next_step) from None
 
 
