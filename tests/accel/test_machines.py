@@ -1,8 +1,10 @@
 import json
+import re
 
 import pytest
 from pydantic import ValidationError
 
+from p2vit.accel.edit import edit_machine
 from p2vit.accel.machine import Machine
 from p2vit.accel.machines import known_machines, load_machine, machine_schema
 from p2vit.accel.problems import AccelError
@@ -95,8 +97,39 @@ def test_technology_beside_the_file(description, tmp_path):
 
 def test_schema_is_valid_json_and_forbids_unknown_keys():
     schema = json.loads(machine_schema())
-    assert schema["additionalProperties"] is False
-    assert "clock_mhz" in schema["required"]
+    assert set(schema["discriminator"]["mapping"]) == {"chunks", "single_engine", "load_store"}
+    for name in ("ChunkMachine", "SingleEngineMachine", "LoadStoreMachine"):
+        assert schema["$defs"][name]["additionalProperties"] is False
+        assert "clock_mhz" in schema["$defs"][name]["required"]
+
+
+@pytest.mark.parametrize(
+    ("hardware", "changes", "words"),
+    [
+        ("rtl", {"chunks.mac_array.narrow_weight_rate": 2}, "takes one column at a time; give 1"),
+        ("rtl", {"chunks.shifter_array.lines": 3}, "shifters stand beside the multipliers"),
+        ("rtl", {"buffers.activation.bytes_per_port_per_cycle": 1, "buffers.activation.banks": 1},
+         "less than a word of 16 bytes"),
+        ("paper", {"load_store.slots": 2}, "load_store.slots: no such key"),
+        ("paper", {"reconfiguration_cycles": 2}, "reconfiguration_cycles: no such key"),
+        ("single_engine", {"chunks.shifter_array.lines": 3}, "no such key"),
+        ("single_engine", {"pipelining.inter_layer": True}, "Input should be False"),
+    ],
+)  # fmt: skip
+def test_a_key_that_means_nothing_is_refused(hardware, changes, words):
+    with pytest.raises(AccelError, match=re.escape(words)):
+        edit_machine(load_machine(hardware), changes)
+
+
+def test_shifters_follow_the_multipliers_that_they_stand_beside():
+    assert edit_machine(load_machine("rtl"), {"chunks.mac_array.lines": 8}).shifters.lines == 8
+
+
+def test_an_unknown_organisation_is_refused(description):
+    with pytest.raises(
+        AccelError, match="organisation: Input should be 'chunks', 'single_engine' or 'load_store'"
+    ):
+        load_machine(description(("organisation: chunks", "organisation: chunk")))
 
 
 def test_a_machine_cannot_be_changed():

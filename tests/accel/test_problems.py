@@ -1,4 +1,4 @@
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.errors import P2vitError
 
 
@@ -15,7 +15,7 @@ def test_all_at_once():
 
 def test_suggestion_or_listing():
     assert (
-        did_you_mean("latency", ["latency_ms", "area"])
+        suggestion("latency", ["latency_ms", "area"])
         == "did you mean 'latency_ms'? (allowed: area, latency_ms)"
     )
-    assert did_you_mean("x", ["b", "a"]) == "allowed: a, b"
+    assert suggestion("x", ["b", "a"]) == "allowed: a, b"

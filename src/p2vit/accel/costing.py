@@ -9,7 +9,7 @@ from p2vit.accel.energy import memory_rates, operation_energy
 from p2vit.accel.machine import Machine
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.memory import plan_memory
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.simulate import run_energy
 from p2vit.accel.technology import load_technology
 from p2vit.accel.workload import Operation, Workload
@@ -100,7 +100,7 @@ class CostModel:
 
     def _check(self, weight_bits: Mapping[str, int]) -> None:
         problems = [
-            f"no linear is called {name!r}; {did_you_mean(name, self.linears)}"
+            f"no linear is called {name!r}; {suggestion(name, self.linears)}"
             for name in weight_bits
             if name not in self.linears
         ]

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from p2vit.accel.machine import Machine
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 
 
 def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
@@ -32,7 +32,7 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
         for step in outer:
             node = node.get(step) if isinstance(node, dict) else None
         if not isinstance(node, dict) or last not in node:
-            problems.append(f"{path}: no such key; {did_you_mean(path, _paths(machine.model_dump()))}")
+            problems.append(f"{path}: no such key; {suggestion(path, _paths(machine.model_dump()))}")
         else:
             node[last] = value
     if problems:

@@ -26,6 +26,7 @@ LEVERS = {
     "activation-buffer size": "buffers.activation.size_bytes",
     "weight-buffer size": "buffers.weight.size_bytes",
     "accumulator-buffer size": "buffers.accumulator.size_bytes",
+    "row-buffer size": "buffers.row.size_bytes",
     "DRAM bandwidth": "dram.bandwidth_gbytes_per_s",
 }
 
@@ -39,7 +40,7 @@ class Lever:
         path: Its path in the description.
         before: Value now.
         after: Value tried.
-        cycles: Cycles then; None where it no longer fits.
+        cycles: Cycles then.
         gain: Cycles now over cycles then; 1 means that it does not help.
     """
 
@@ -47,7 +48,7 @@ class Lever:
     path: str
     before: float
     after: float
-    cycles: int | None
+    cycles: int
     gain: float
 
 
@@ -76,19 +77,20 @@ def what_would_help(workload: Workload, machine: Machine) -> list[Lever]:
         machine: The machine.
 
     Returns:
-        Levers by falling gain. Equal gains keep the order of the table above.
+        Levers by falling gain, each of them simulated: what the machine does not have, what a description may not
+        say and what would not fit is left out. Equal gains keep the order of the table above.
     """
     now = map_workload(machine, workload).timing
     levers = []
     for name, path in LEVERS.items():
-        before = value_at(machine, path)
         try:
+            before = value_at(machine, path)
             tried = edit_machine(machine, {path: before * 2})
-        except ValueError:  # already as large as a description may say
+        except (AttributeError, ValueError):  # it has none, or already as many as a description may say
             continue
         then = map_workload(tried, workload).timing
-        gain = now.cycles / then.cycles if now and then else 1.0
-        levers.append(Lever(name, path, before, before * 2, then.cycles if then else None, gain))
+        if now and then:
+            levers.append(Lever(name, path, before, before * 2, then.cycles, now.cycles / then.cycles))
     return sorted(levers, key=lambda lever: -lever.gain)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from p2vit.accel.machine import ChunkMachine, LoadStoreMachine, Machine, SingleEngineMachine
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.technology import load_technology
 from p2vit.accel.yaml_file import read_yaml
 
@@ -37,7 +37,7 @@ def load_machine(name: str) -> Machine:
     """
     if not name.endswith((".yaml", ".yml")):
         if name not in known_machines():
-            hint = did_you_mean(name, known_machines())
+            hint = suggestion(name, known_machines())
             raise AccelError(
                 "machine", [f"no description is called {name!r}; {hint}; or give the path of a .yaml file"]
             )

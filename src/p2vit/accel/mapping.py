@@ -7,7 +7,8 @@ the mappings of the smaller one, none of them slower, so it is never slower itse
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,9 +83,23 @@ def _cycles(mapping: Mapping) -> int:
 
 def _mapped(machine: Machine, workload: Workload, lines: Lines | None) -> Mapping:
     plan = schedule(machine, workload, lines)
-    misfits = tuple(dict.fromkeys(misfit for section in plan.sections for misfit in section.memory.misfits))
+    misfits = _by_cause([misfit for section in plan.sections for misfit in section.memory.misfits])
     used = max(cost.lines for section in plan.sections for cost in section.costs)
     return Mapping(plan, used, None if misfits else closed_form(machine, plan), misfits)
+
+
+def _by_cause(misfits: Sequence[Misfit]) -> tuple[Misfit, ...]:
+    """The worst of those that the same lever mends; it says how many more there are."""
+    causes: dict[str, dict[str, Misfit]] = {}
+    for misfit in misfits:
+        lever = misfit.levers[0].split(" of at least ")[0]
+        causes.setdefault(lever, {}).setdefault(misfit.operation, misfit)
+    worst = []
+    for alike in causes.values():
+        most = max(alike.values(), key=lambda misfit: misfit.gap)
+        more = f" (and {len(alike) - 1} more operations)" if len(alike) > 1 else ""
+        worst.append(replace(most, statement=most.statement + more))
+    return tuple(worst)
 
 
 def _candidates(plan: Schedule) -> tuple[Number, Number]:

@@ -7,7 +7,7 @@ Activations stay on the chip where they fit. Where they do not, the residual str
 rows are worked on in blocks, and every block fetches the weights again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from p2vit.accel.costs import columns_per_step, stationary_bytes
@@ -15,6 +15,8 @@ from p2vit.accel.gemm import folds
 from p2vit.accel.machine import Machine
 from p2vit.accel.workload import Operation
 
+#: Takes an operation, the most lines that it may use, and the buffer that allows no more.
+Limit = Callable[[int, int, str], None]
 HEADS_IN_FLIGHT = 2  # one head attends while the next one's q, k and v are made
 BIAS_BYTES = 4  # of one column, beside its weights
 ROWS_HELD = 2  # one stands still while the next is loaded
@@ -73,6 +75,7 @@ class MemoryPlan:
         spilled_bytes: DRAM bytes that move while each operation runs: activations, results, and weights that
             further row blocks fetch again.
         lines: Most lines of the MAC array that each operation may use; 0 where not even one row fits.
+        limits: The buffer that allows no more; empty where all lines may be used.
         peak_activation_bytes: Peak need of the activation buffer after spilling.
         misfits: Why it cannot run; empty if it can.
     """
@@ -83,6 +86,7 @@ class MemoryPlan:
     lines: tuple[int, ...]
     peak_activation_bytes: int
     misfits: tuple[Misfit, ...] = field(default=())
+    limits: tuple[str, ...] = ()
 
 
 def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> MemoryPlan:
@@ -99,8 +103,14 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
     misfits: list[Misfit] = []
     passes = tuple(_weight_passes(machine, op, misfits) for op in operations)
     lines = [machine.chunks.mac_array.lines] * len(operations)
-    _limit_by_rows(machine, operations, lines, misfits)
-    spill = _score_spill(machine, operations, lines, misfits)
+    limits = [""] * len(operations)
+
+    def limit(index: int, most: int, buffer: str) -> None:
+        if most < lines[index]:
+            lines[index], limits[index] = most, buffer
+
+    _limit_by_rows(machine, operations, limit, misfits)
+    spill = _score_spill(machine, operations, limit, misfits)
     peak, residual = _activation_need(machine, operations)
     capacity = machine.buffers.activation.size_bytes
     blocks = 1
@@ -121,7 +131,8 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
             blocks = max(1, folds(row_need, max(1, capacity - fixed)))
             # At least one row group for every block.
             most = folds(rows, blocks - 1) - 1 if blocks > 1 else rows
-            lines = [min(most, limit) for limit in lines]
+            for index in range(len(operations)):
+                limit(index, most, "activation_buffer")
         peak = fixed + folds(row_need, blocks)
     ends = ends or Ends()
     fetched = [op.weight_bytes + op.table_bytes for op in operations]
@@ -131,7 +142,7 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
     if ends.constant_bytes:
         fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += ends.constant_bytes
     spill[-1] += ends.result_bytes
-    return MemoryPlan(passes, tuple(fetched), tuple(spill), tuple(lines), peak, tuple(misfits))
+    return MemoryPlan(passes, tuple(fetched), tuple(spill), tuple(lines), peak, tuple(misfits), tuple(limits))
 
 
 def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> int:
@@ -155,7 +166,7 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
 
 
 def _limit_by_rows(
-    machine: Machine, operations: Sequence[Operation], lines: list[int], misfits: list[Misfit]
+    machine: Machine, operations: Sequence[Operation], limit: Limit, misfits: list[Misfit]
 ) -> None:
     """Long rows fill the row buffer with fewer lines."""
     row = machine.buffers.all.get("row")
@@ -172,11 +183,11 @@ def _limit_by_rows(
                 )
             )  # fmt: skip
         elif need:
-            lines[index] = min(lines[index], row.size_bytes // need)
+            limit(index, row.size_bytes // need, "row_buffer")
 
 
 def _score_spill(
-    machine: Machine, operations: Sequence[Operation], lines: list[int], misfits: list[Misfit]
+    machine: Machine, operations: Sequence[Operation], limit: Limit, misfits: list[Misfit]
 ) -> list[int]:
     """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations.
 
@@ -196,7 +207,7 @@ def _score_spill(
                 i for i in range(index, len(operations)) if operations[i].kind == "attention_values"
             )
             for at in range(index, values + 1):
-                lines[at] = min(lines[at], size // row)
+                limit(at, size // row, "accumulator_buffer")
         elif op.output_bytes // op.instances > size:
             spill[index] = op.output_bytes
             spill[next(i for i in range(index, len(operations)) if operations[i].kind == "softmax")] = (

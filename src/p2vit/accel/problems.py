@@ -1,9 +1,8 @@
 """Refusals that say everything at once: what is wrong, where, what is allowed and what to do next."""
 
-import difflib
 from collections.abc import Iterable
 
-from p2vit.errors import P2vitError
+from p2vit.errors import P2vitError, did_you_mean
 
 
 class AccelError(P2vitError, ValueError):
@@ -23,7 +22,7 @@ class AccelError(P2vitError, ValueError):
         super().__init__("\n".join(lines))
 
 
-def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+def suggestion(word: str, allowed: Iterable[str]) -> str:
     """Suggest the nearest allowed word, or list what is allowed.
 
     Args:
@@ -34,6 +33,6 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
         A clause to append to an error.
     """
     names = sorted(allowed)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    near = did_you_mean(word, names).strip()
     listing = "allowed: " + ", ".join(names)
-    return f"did you mean {near[0]!r}? ({listing})" if near else listing
+    return f"{near[0].lower()}{near[1:]} ({listing})" if near else listing

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_program import program_workload
 from p2vit.accel.workload_swin import swin_workload
@@ -51,4 +51,4 @@ def workload_of(model: str, precision: Precision | None = None) -> Workload:
     name = model.removeprefix("random:").split(".")[0]
     if name in ARCHITECTURES:
         return workload_of_config(ARCHITECTURES[name].config, precision)
-    raise AccelError("model", [f"unknown architecture {model!r}; {did_you_mean(name, known_models())}"])
+    raise AccelError("model", [f"unknown architecture {model!r}; {suggestion(name, known_models())}"])

@@ -23,6 +23,11 @@ class Layer(_Result):
         description="Cycles its chunk works on it; may lie behind other layers' cycles."
     )
     requant_cycles: float
+    lines: int = Field(description="Lines of the MAC array that its row groups have.")
+    weight_tiles: int = Field(description="Tiles that its weights pass the weight buffer in.")
+    limited_by: str = Field(
+        description="What it takes longest on; and the buffer that allows no more lines, where one does."
+    )
     utilization: float = Field(
         description="Lanes that did useful work over lanes of its chunk, while it was busy."
     )
@@ -70,13 +75,18 @@ class Simulation(_Result):
     fits: bool
     infeasible: tuple[Infeasible, ...]
     clock_mhz: float
-    active_lines: int | None = Field(description="Lines of the MAC array that the mapping uses.")
+    active_lines: int | None = Field(
+        description="Most lines of the MAC array that an operation uses; every layer says its own."
+    )
     macs: int
     cycles: int | None
     latency_ms: float | None
     images_per_s: float | None
     gops: float | None = Field(
         description="2 × MACs of the model per second; attention × V counts, wherever it runs."
+    )
+    peak_gops: float = Field(
+        description="2 × what all lanes of the MAC array (with these weights) and of the shifter array do per second."
     )
     dsps: float | None = Field(description="FPGA DSPs of all chunks; null on an ASIC.")
     macs_per_dsp: float | None

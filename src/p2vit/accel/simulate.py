@@ -5,8 +5,18 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from p2vit.accel.area import area_mm2
-from p2vit.accel.costs import CHUNKS, MAC, RESOURCES, Cost, array_of, columns_per_step
-from p2vit.accel.dataflow import Schedule
+from p2vit.accel.costs import (
+    ACTIVATION_BUFFER,
+    CHUNKS,
+    DRAM,
+    MAC,
+    REQUANT,
+    RESOURCES,
+    Cost,
+    array_of,
+    columns_per_step,
+)
+from p2vit.accel.dataflow import Schedule, Section
 from p2vit.accel.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
 from p2vit.accel.events import simulate_events
 from p2vit.accel.machine import Machine
@@ -122,6 +132,9 @@ def _layers(machine: Machine, technology: Technology, plan: Schedule, timing: Ti
                     cycles=timing.operation_cycles[number][index],
                     busy_cycles=cost.busy_cycles,
                     requant_cycles=cost.requant_cycles,
+                    lines=cost.lines,
+                    weight_tiles=section.memory.passes[index],
+                    limited_by=_limited_by(machine, section, index),
                     utilization=_lane_use(machine, op, cost),
                     dram_bytes=dram,
                     activation_buffer_bytes=cost.activation_bytes,
@@ -132,6 +145,31 @@ def _layers(machine: Machine, technology: Technology, plan: Schedule, timing: Ti
                 )
             )
     return tuple(layers)
+
+
+def _limited_by(machine: Machine, section: Section, index: int) -> str:
+    """What an operation takes longest on by itself, and the buffer that keeps lines from it."""
+    cost, memory = section.costs[index], section.memory
+    moved = (memory.fetched_bytes[index] + memory.spilled_bytes[index]) / machine.dram_bytes_per_cycle
+    port = cost.activation_bytes / machine.buffers.activation.bytes_per_cycle
+    loads = {
+        cost.chunk: cost.occupied_cycles,
+        REQUANT: cost.requant_cycles,
+        ACTIVATION_BUFFER: port,
+        DRAM: moved,
+    }
+    slowest = max(loads, key=lambda name: loads[name])
+    held = memory.limits[index] if memory.limits and cost.lines == memory.lines[index] else ""
+    return (
+        f"{slowest}; {cost.lines} lines, as many as the {held.replace('_', ' ')} holds" if held else slowest
+    )
+
+
+def peak_gops(machine: Machine, workload: Workload) -> float:
+    """What all lanes together could do: two operations per MAC or shift, two columns at a time with narrow weights."""
+    wide = max((columns_per_step(machine, op) for op in workload.operations), default=1)
+    lanes = machine.chunks.mac_array.macs_per_cycle * wide + machine.shifter_lanes
+    return 2 * lanes * machine.clock_mhz / 1e3
 
 
 def _lane_use(machine: Machine, op: Operation, cost: Cost) -> float:
@@ -182,6 +220,7 @@ def _result(
         latency_ms=seconds * 1e3,
         images_per_s=1 / seconds,
         gops=gops,
+        peak_gops=peak_gops(machine, workload),
         dsps=dsps,
         macs_per_dsp=machine.chunks.mac_array.macs_per_dsp or None,
         gops_per_dsp=gops / dsps if dsps else None,
@@ -211,6 +250,7 @@ def _unfit(
         clock_mhz=machine.clock_mhz,
         active_lines=None,
         macs=workload.macs,
+        peak_gops=peak_gops(machine, workload),
         dsps=machine.dsps or None,
         macs_per_dsp=machine.chunks.mac_array.macs_per_dsp or None,
         energy_breakdown_mj={},

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from p2vit.accel.edit import edit_machine
 from p2vit.accel.machine import Machine
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.yaml_file import read_yaml
 
 Objective = Literal["latency_ms", "energy_mj", "area_mm2", "power_mw", "dsps"]
@@ -107,5 +107,5 @@ def load_space(name: str) -> Space:
     if name.endswith((".yaml", ".yml")):
         return read_yaml(Path(name), Space)
     if name not in known_spaces():
-        raise AccelError("search space", [f"none is called {name!r}; {did_you_mean(name, known_spaces())}"])
+        raise AccelError("search space", [f"none is called {name!r}; {suggestion(name, known_spaces())}"])
     return read_yaml(Path(str(_SPACES / f"{name}.yaml")), Space)

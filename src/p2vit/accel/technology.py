@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.yaml_file import read_yaml
 
 Positive = Annotated[float, Field(gt=0)]
@@ -115,7 +115,7 @@ class Technology(_Described):
             AccelError: if the table does not have that kind.
         """
         if kind not in self.dram_pj_per_bit:
-            hint = did_you_mean(kind, self.dram_pj_per_bit)
+            hint = suggestion(kind, self.dram_pj_per_bit)
             raise AccelError(f"technology {self.name}", [f"dram.kind {kind!r} is not in the table; {hint}"])
         return self.dram_pj_per_bit[kind]
 
@@ -143,7 +143,7 @@ def load_technology(name: str) -> Technology:
     if name.endswith((".yaml", ".yml")):
         return read_yaml(Path(name), Technology)
     if name not in known_technologies():
-        hint = did_you_mean(name, known_technologies())
+        hint = suggestion(name, known_technologies())
         raise AccelError(
             "technology", [f"no table is called {name!r}; {hint}; or give the path of a .yaml file"]
         )

@@ -1,6 +1,6 @@
 """The workload of an integer program: the same operations, with the bits that quantization chose."""
 
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.workload import Kind, Operation, Part, Workload
 from p2vit.numerics import AttentionValues, Linear, Lookup, ScoreBias, Scores, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
@@ -39,7 +39,7 @@ def program_workload(name: str, program: IntegerProgram) -> Workload:
         AccelError: listing every node whose operator has no cost here.
     """
     unknown = [
-        f"{node.name}: operator {_class(node)} has no cost; {did_you_mean(_class(node), KINDS)}"
+        f"{node.name}: operator {_class(node)} has no cost; {suggestion(_class(node), KINDS)}"
         for node in program.nodes
         if _class(node) not in KINDS
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.workload import ACCUMULATOR_BITS, Operation, Part, Workload
 from p2vit.models.config import ViTConfig
 
@@ -57,7 +57,7 @@ class Precision:
         if unknown:
             raise AccelError(
                 f"precision for {workload.name}",
-                [f"no linear is called {name!r}; {did_you_mean(name, linears)}" for name in unknown],
+                [f"no linear is called {name!r}; {suggestion(name, linears)}" for name in unknown],
             )
 
 

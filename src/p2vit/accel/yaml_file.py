@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -80,7 +80,7 @@ def _problem(data: Any, model: type[BaseModel], error: dict[str, Any]) -> str:
     line = _line(data, location)
     where = f"line {line}: {key}" if line else key
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {did_you_mean(str(location[-1]), _fields_at(model, location[:-1]))}"
+        return f"{where}: unknown key; {suggestion(str(location[-1]), _fields_at(model, location[:-1]))}"
     if error["type"] == "missing":
         return f"{where}: missing; it must be given"
     if not location:  # what keys say together

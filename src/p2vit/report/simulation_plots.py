@@ -133,7 +133,7 @@ def roofline_plot(run: Run, points: Sequence[RooflinePoint], width: int = 620, h
         SVG text.
     """
     machine = run.machine
-    peak = 2 * machine.chunks.mac_array.macs_per_cycle * machine.clock_mhz / 1e3
+    peak = run.result.peak_gops
     bandwidth = machine.dram.bandwidth_gbytes_per_s
     ridge = peak / bandwidth
     xs = [point.ops_per_byte for point in points] + [ridge]
@@ -169,7 +169,9 @@ def roofline_plot(run: Run, points: Sequence[RooflinePoint], width: int = 620, h
             f"<title>{escape(title)}</title></circle>"
         )
     body.append(_text((left + right) / 2, height - 8, "operations per byte of DRAM traffic", "middle"))
-    body.append(_text(right, at(ridge, peak)[1] - 12, f"peak {peak:,.0f} GOPS (8-bit)", "end", 11))
+    body.append(
+        _text(right, at(ridge, peak)[1] - 12, f"peak {peak:,.0f} GOPS (MAC and shifter array)", "end", 11)
+    )
     body.append(_text(left + 8, top + 4, "GOPS attained", size=11))
     return _svg(width, height, body, "Roofline")
 

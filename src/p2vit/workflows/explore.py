@@ -8,7 +8,7 @@ from typing import Any
 from p2vit.accel.engines import evaluator
 from p2vit.accel.explore import explore as search
 from p2vit.accel.machines import load_machine
-from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
@@ -84,7 +84,7 @@ def _with_options(space: Space, budget: tuple[str, ...], objectives: tuple[str, 
         name, _, number = item.partition("=")
         if name not in Budget.model_fields:
             problems.append(
-                f"budget {item!r}: no figure is called {name!r}; {did_you_mean(name, Budget.model_fields)}"
+                f"budget {item!r}: no figure is called {name!r}; {suggestion(name, Budget.model_fields)}"
             )
             continue
         try:
@@ -95,7 +95,7 @@ def _with_options(space: Space, budget: tuple[str, ...], objectives: tuple[str, 
         if not bounds[name] > 0:
             problems.append(f"budget {item!r}: must be more than 0")
     problems += [
-        f"objective {name!r}: no such figure; {did_you_mean(name, Budget.model_fields)}"
+        f"objective {name!r}: no such figure; {suggestion(name, Budget.model_fields)}"
         for name in objectives
         if name not in Budget.model_fields
     ]
