@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from p2vit.accel.evaluate import Figures, evaluate_points
+from p2vit.accel.edit import edit_machine
+from p2vit.accel.evaluate import Builder, Figures, evaluate_points
 from p2vit.accel.explore import Evaluator
 from p2vit.accel.machine import Machine
 from p2vit.accel.problems import AccelError
@@ -25,6 +26,7 @@ def evaluator(
     engine: str = "local",
     workers: int | None = None,
     address: str | None = None,
+    build: Builder = edit_machine,
 ) -> Iterator[Evaluator]:
     """An evaluator of batches of points.
 
@@ -34,6 +36,7 @@ def evaluator(
         engine: ``local`` processes, or an existing ``ray`` or ``dask`` cluster.
         workers: Batches evaluated at a time; default this process's cores (local) or 16 (cluster).
         address: Of the cluster; default the engine's own.
+        build: Makes the machine of a point.
 
     Yields:
         The evaluator. The figures are the same on every engine and with any number of workers.
@@ -45,7 +48,7 @@ def evaluator(
         raise AccelError("engine", [f"unknown engine {engine!r}; allowed: {', '.join(ENGINES)}"])
     workers = workers or (len(os.sched_getaffinity(0)) if engine == "local" else 16)
     if engine == "local" and workers == 1:
-        yield lambda points: evaluate_points(machine, workloads, points)
+        yield lambda points: evaluate_points(machine, workloads, points, build)
         return
     import joblib
 
@@ -58,7 +61,9 @@ def evaluator(
         def spread(points: Sequence[dict[str, float]]) -> list[Figures]:
             size = -(-len(points) // workers)
             batches = [points[start : start + size] for start in range(0, len(points), size)]
-            found = pool(joblib.delayed(evaluate_points)(machine, workloads, batch) for batch in batches)
+            found = pool(
+                joblib.delayed(evaluate_points)(machine, workloads, batch, build) for batch in batches
+            )
             return [figures for batch in found for figures in batch]
 
         yield spread

@@ -1,7 +1,8 @@
 """One point of a search: a changed machine, timed in closed form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from p2vit.accel.area import area_mm2
 from p2vit.accel.edit import edit_machine
@@ -10,8 +11,11 @@ from p2vit.accel.mapping import map_workload
 from p2vit.accel.simulate import mac_utilization, run_energy
 from p2vit.accel.technology import load_technology
 from p2vit.accel.workload import Workload
+from p2vit.errors import P2vitError
 
 WEIGHT_BITS = "weight_bits"
+#: Makes the machine of a point: from the one to start from, and values by name.
+Builder = Callable[[Machine, Mapping[str, Any]], Machine]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ def evaluate(machine: Machine, workload: Workload) -> Figures:
 
 
 def evaluate_points(
-    machine: Machine, workloads: Mapping[int, Workload], points: Sequence[Mapping[str, float]]
+    machine: Machine,
+    workloads: Mapping[int, Workload],
+    points: Sequence[Mapping[str, float]],
+    build: Builder = edit_machine,
 ) -> list[Figures]:
     """Evaluate a batch in one process.
 
@@ -71,6 +78,7 @@ def evaluate_points(
         machine: The machine that the points change.
         workloads: The model by weight bits.
         points: Values by path, and ``weight_bits``.
+        build: Makes a point's machine; default: the values are paths in the description.
 
     Returns:
         Figures in the order of the points.
@@ -78,5 +86,10 @@ def evaluate_points(
     figures = []
     for point in points:
         changes = {path: value for path, value in point.items() if path != WEIGHT_BITS}
-        figures.append(evaluate(edit_machine(machine, changes), workloads[int(point[WEIGHT_BITS])]))
+        try:
+            built = build(machine, changes)
+        except P2vitError:  # values that exclude each other: such a machine cannot be built
+            figures.append(Figures(False, 1.0, {}))
+            continue
+        figures.append(evaluate(built, workloads[int(point[WEIGHT_BITS])]))
     return figures

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from p2vit.accel.edit import edit_machine
+from p2vit.accel.evaluate import Builder
 from p2vit.accel.machine import Machine
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.yaml_file import read_yaml
+from p2vit.errors import P2vitError
 
 Objective = Literal["latency_ms", "energy_mj", "area_mm2", "power_mw", "dsps"]
 _SPACES = files("p2vit.accel") / "spaces"
@@ -40,7 +42,9 @@ class Space(_Described):
     format: Literal[1] = 1
     summary: str = ""
     parameters: dict[str, tuple[int | float, ...]] = Field(
-        min_length=1, description="Values to choose from, by path in the machine description."
+        min_length=1,
+        description="Values to choose from, by path in the machine description; of a machine that can be "
+        "generated, by the size's name in `p2vit rtl --set`.",
     )
     weight_bits: tuple[Literal[4, 8], ...] = Field(
         (8,), min_length=1, description="Precisions of every linear."
@@ -50,12 +54,13 @@ class Space(_Described):
     )
     budget: Budget = Budget()
 
-    def check(self, machine: Machine, where: str) -> None:
+    def check(self, machine: Machine, where: str, build: Builder = edit_machine) -> None:
         """Refuse paths and values that the machine description does not have.
 
         Args:
             machine: The machine that would be changed.
             where: Name of the space's file.
+            build: Makes the machine of a point.
 
         Raises:
             AccelError: listing every one of them.
@@ -66,9 +71,11 @@ class Space(_Described):
                 problems.append(f"parameters.{path}: no values to choose from")
             for value in values:
                 try:
-                    edit_machine(machine, {path: value})
+                    build(machine, {path: value})
                 except AccelError as error:
                     problems += error.problems
+                except P2vitError as error:
+                    problems.append(str(error))
         if "dsps" in (*self.objectives, *self.budget.model_dump(exclude_none=True)) and not machine.dsps:
             problems.append(
                 f"dsps: {machine.name} is not counted in DSPs (chunks.mac_array.macs_per_dsp is 0)"

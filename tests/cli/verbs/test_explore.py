@@ -53,3 +53,32 @@ def test_everything_wrong_is_said_at_once():
 def test_no_points():
     result = CliRunner().invoke(explore, ["digits", "--points", "0"])
     assert result.exit_code == 2
+
+
+def test_every_machine_on_the_front_can_be_generated(p2vit, digits_program):
+    answer = p2vit(
+        "explore", digits_program, "--hw", "rtl-small", "--points", "60", "--workers", "1", "--json"
+    ).json
+    assert answer["pareto"]
+    for point in answer["pareto"]:
+        sizes = [
+            f"--set={name}={size}" for name, size in point["parameters"].items() if name != "weight_bits"
+        ]
+        check = p2vit("rtl", digits_program, "--hw", "rtl-small", *sizes, "--dry-run", "--json")
+        assert check.code == 0, check.err
+        assert check.json["cycles"] > 0
+
+
+def test_a_program_is_explored_at_its_own_bits(p2vit, digits_program):
+    answer = p2vit("explore", digits_program, "--points", "20", "--workers", "1", "--json")
+    assert answer.code == 0, answer.err
+    assert {point["parameters"]["weight_bits"] for point in answer.json["pareto"]} == {8}
+
+
+def test_a_size_that_no_generated_machine_has(p2vit, tmp_path):
+    space = tmp_path / "space.yaml"
+    space.write_text("format: 1\nparameters: {line: [4], lanes: [3]}\n")
+    answer = p2vit("explore", "digits", "--hw", "rtl", "--space", space)
+    assert answer.code == 2
+    assert "line: no such size; did you mean 'lines'?" in answer.err
+    assert "it must be even" in answer.err

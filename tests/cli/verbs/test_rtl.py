@@ -32,3 +32,15 @@ def test_no_place_and_no_machine(p2vit, digits_program, tmp_path):
     assert answer.code == 2
     assert "lines is 1; allowed are 2 to 64" in answer.err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_dry_run_compiles_and_writes_nothing(p2vit, digits_program, tmp_path):
+    dry = p2vit("rtl", digits_program, "--hw", "rtl-small", "--dry-run", "--json").json
+    assert dry["folder"] is None
+    made = p2vit("rtl", digits_program, "--hw", "rtl-small", "-o", tmp_path / "x", "--json").json
+    same = ("machine", "descriptors", "cycles", "program_sha256")
+    assert [dry[key] for key in same] == [made[key] for key in same]
+    assert dry["memory"]["words"] == made["memory"]["words"]
+    refused = p2vit("rtl", digits_program, "--set", "lines=1", "--dry-run", "-o", tmp_path / "y")
+    assert refused.code == 2
+    assert not (tmp_path / "y").exists()

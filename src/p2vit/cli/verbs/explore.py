@@ -21,7 +21,10 @@ from p2vit.workflows.explore import run_explore
     show_default=True,
     help="Starting point: a name or a YAML file.",
 )
-@click.option("--space", default="chunks", show_default=True, help="What may change: a name or a YAML file.")
+@click.option(
+    "--space",
+    help="What may change: a name or a YAML file. Default: rtl for a machine that can be generated, else chunks.",
+)
 @click.option(
     "--budget", multiple=True, metavar="FIGURE=NUMBER", help="Upper bound, e.g. area_mm2=5; may be repeated."
 )

@@ -13,6 +13,13 @@ from p2vit.workflows.rtl import run_rtl
 def describe(result: dict[str, Any]) -> str:
     """The result for people."""
     names = ", ".join(module["name"] for module in result["modules"])
+    if result["folder"] is None:
+        sizes = ", ".join(f"{name} {size}" for name, size in result["machine"].items())
+        return (
+            f"can be generated: {sizes}\n{result['descriptors']:,} descriptors, "
+            f"{result['memory']['words']:,} words of memory, {result['cycles']:,} cycles per photo\n"
+            "dry run: nothing was written; give -o FOLDER without --dry-run to write it"
+        )
     return (
         f"{result['folder']}: {result['files']} files, modules {names}\n"
         f"{result['descriptors']:,} descriptors, {result['memory']['words']:,} words of memory, "
@@ -23,7 +30,7 @@ def describe(result: dict[str, Any]) -> str:
 @click.command("rtl")
 @program_argument
 @click.option(
-    "-o", "--output", "folder", required=True, type=click.Path(path_type=Path), help="Folder to write."
+    "-o", "--output", "folder", type=click.Path(path_type=Path), help="Folder to write; needed unless --dry-run."
 )
 @machine_options
 @click.option(
@@ -33,6 +40,7 @@ def describe(result: dict[str, Any]) -> str:
     metavar="DIR",
     help="Photo of the test vectors: folder or benchmark.",
 )
+@click.option("--dry-run", is_flag=True, help="Check the machine and compile OUT for it; write nothing.")
 @overwrite_option
 @common
 def rtl(out: Output, program: Path, **options: Any) -> int:
