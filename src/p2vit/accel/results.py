@@ -94,6 +94,9 @@ class Simulation(_Result):
     utilization: float | None = Field(
         description="Useful MACs of the MAC array over its peak, all cycles; 4-bit MACs count half."
     )
+    asic_only: bool = Field(
+        description="Energy, power and area are those of an ASIC with these chunks, and say nothing about the FPGA."
+    )
     energy_mj: float | None
     energy_breakdown_mj: dict[str, float]
     power_mw: float | None

@@ -161,14 +161,15 @@ def _limited_by(machine: Machine, section: Section, index: int) -> str:
     slowest = max(loads, key=lambda name: loads[name])
     held = memory.limits[index] if memory.limits and cost.lines == memory.lines[index] else ""
     return (
-        f"{slowest}; {cost.lines} lines, as many as the {held.replace('_', ' ')} holds" if held else slowest
+        f"{slowest}; no more lines because of the {held.replace('_', ' ')}" if held else slowest
     )
 
 
 def peak_gops(machine: Machine, workload: Workload) -> float:
     """What all lanes together could do: two operations per MAC or shift, two columns at a time with narrow weights."""
     wide = max((columns_per_step(machine, op) for op in workload.operations), default=1)
-    lanes = machine.chunks.mac_array.macs_per_cycle * wide + machine.shifter_lanes
+    # Shifters that stand beside the multipliers work in their place.
+    lanes = machine.chunks.mac_array.macs_per_cycle * wide + (machine.shifter_lanes if machine.flows else 0)
     return 2 * lanes * machine.clock_mhz / 1e3
 
 
@@ -222,6 +223,7 @@ def _result(
         gops=gops,
         peak_gops=peak_gops(machine, workload),
         dsps=dsps,
+        asic_only=dsps is not None,
         macs_per_dsp=machine.chunks.mac_array.macs_per_dsp or None,
         gops_per_dsp=gops / dsps if dsps else None,
         utilization=mac_utilization(machine, plan, timing.cycles),
@@ -252,6 +254,7 @@ def _unfit(
         macs=workload.macs,
         peak_gops=peak_gops(machine, workload),
         dsps=machine.dsps or None,
+        asic_only=bool(machine.dsps),
         macs_per_dsp=machine.chunks.mac_array.macs_per_dsp or None,
         energy_breakdown_mj={},
         area_mm2=sum(area.values()),

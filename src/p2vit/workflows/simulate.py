@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.accel.dataflow import Schedule
+from p2vit.accel.edit import edit_machine
 from p2vit.accel.explain import limiting_resource, what_would_help
+from p2vit.accel.machine import Machine
 from p2vit.accel.machines import load_machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.resolve import workload_of
@@ -30,6 +32,7 @@ def run_simulate(
     intra_layer: bool | None = None,
     trace: Path | None = None,
     report: Path | None = None,
+    changes: tuple[str, ...] = (),
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Simulate a model and write what is asked for.
@@ -45,6 +48,7 @@ def run_simulate(
         intra_layer: Overrides the description.
         trace: Perfetto JSON to write.
         report: HTML to write.
+        changes: ``key=value`` each, over the description's; not with ``descriptors``.
         overwrite: Whether existing files may be replaced.
 
     Returns:
@@ -58,12 +62,15 @@ def run_simulate(
     ]
     if existing and not overwrite:
         raise AccelError("output", existing)
-    machine = load_machine(hardware)
+    machine = changed_machine(load_machine(hardware), changes)
+    if changes and method == "descriptors":
+        raise AccelError("--set", ["the RTL of --method descriptors is as it is; leave --set out"])
     pipelining = {"inter_layer": inter_layer, "intra_layer": intra_layer}
     chosen = machine.pipelining.model_dump() | {
         key: value for key, value in pipelining.items() if value is not None
     }
-    machine = machine.with_pipelining(**chosen)
+    if chosen != machine.pipelining.model_dump():
+        machine = machine.with_pipelining(**chosen)
     workload = workload_of(model, Precision(weight_bits, attention == "log2"))
     if method == "descriptors":
         run = run_model(
@@ -77,6 +84,40 @@ def run_simulate(
     if run.timing and report:
         _write(report, html_report(run))
     return _answer(run)
+
+
+def changed_machine(machine: Machine, changes: tuple[str, ...]) -> Machine:
+    """A machine with figures changed from the command line.
+
+    Args:
+        machine: From the description.
+        changes: ``key=value``; the value as YAML has it.
+
+    Raises:
+        AccelError: listing what is no ``key=value``, unknown or not allowed.
+    """
+    values: dict[str, Any] = {}
+    problems = []
+    for item in changes:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            problems.append(f"{item!r} is not KEY=VALUE; write for instance chunks.mac_array.lines=40")
+            continue
+        values[key.strip()] = _value(value.strip())
+    if problems:
+        raise AccelError("--set", problems)
+    return edit_machine(machine, values) if values else machine
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> Callable[[Schedule], Timing]:

@@ -37,6 +37,13 @@ from p2vit.workflows.simulate import run_simulate
 @click.option(
     "--intra-layer/--no-intra-layer", default=None, help="Hide re-quantization. Default: the description's."
 )
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a figure of the description, e.g. chunks.mac_array.lines=40; repeat for more.",
+)
 @click.option("--trace", type=click.Path(path_type=Path), help="Write a Perfetto trace (JSON).")
 @click.option("--report", type=click.Path(path_type=Path), help="Write one offline HTML file.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
@@ -65,18 +72,37 @@ def summary(answer: dict[str, Any]) -> str:
             for item in answer["infeasible"]
         ]
         return "\n".join([head, *reasons])
+    of_what = " (an ASIC with these chunks, not the FPGA)" if answer["asic_only"] else ""
     lines = [
         head,
         f"  {answer['cycles']:,} cycles at {answer['clock_mhz']:g} MHz = {answer['latency_ms']:.3f} ms,"
-        f" {answer['images_per_s']:.1f} images/s, {answer['gops']:.0f} GOPS",
+        f" {answer['images_per_s']:.1f} images/s, {answer['gops']:,.0f} of {answer['peak_gops']:,.0f} GOPS",
         f"  MAC array utilisation {answer['utilization']:.1%}",
-        f"  {answer['energy_mj']:.3f} mJ, {answer['power_mw']:.0f} mW, {answer['area_mm2']:.2f} mm²",
+        f"  {answer['energy_mj']:.3f} mJ, {answer['power_mw']:.0f} mW, {answer['area_mm2']:.2f} mm²{of_what}",
     ]
     if answer["dsps"]:
         lines.append(
             f"  {answer['dsps']:.0f} DSPs ({answer['macs_per_dsp']:g} MACs packed per DSP):"
             f" {answer['gops_per_dsp']:.3f} GOPS/DSP at {answer['clock_mhz']:g} MHz"
         )
-    lines.append(f"  limited by {answer['limiting']['resource']} (busy {answer['limiting']['busy']:.1%})")
-    lines += [f"    2 x {lever['name']}: {lever['gain']:.3f}x faster" for lever in answer["levers"][:3]]
+    lines += mapping(answer["layers"])
+    busiest, share = answer["limiting"]["resource"], answer["limiting"]["busy"]
+    lines.append(f"  limited by {busiest} (busy {share:.1%})")
+    helpful = [lever for lever in answer["levers"][:3] if lever["gain"] >= 1.0005]
+    lines += [f"    2 x {lever['name']}: {lever['gain']:.3f}x faster" for lever in helpful]
+    if not helpful:
+        lines.append("    twice as much of any one thing would not make it faster, or would not fit")
     return "\n".join(lines)
+
+
+def mapping(layers: list[dict[str, Any]]) -> list[str]:
+    """Lines, weight tiles and what limits each kind of operation of the block in the middle."""
+    blocks = sorted({layer["block"] for layer in layers if layer["block"] >= 0})
+    middle = blocks[len(blocks) // 2] if blocks else -1
+    alike: dict[tuple[int, str], list[str]] = {}
+    for layer in layers:
+        if layer["block"] == middle and layer["macs"]:
+            tiles = f", {layer['weight_tiles']} weight tiles" if layer["weight_tiles"] > 1 else ""
+            use = f"{layer['lines']} lines ({layer['utilization']:.1%} of the lanes){tiles}: {layer['limited_by']}"
+            alike.setdefault((layer["lines"], use), []).append(layer["name"].split(".")[-1])
+    return [f"  {', '.join(names)}: {use}" for (_, use), names in alike.items()]
