@@ -176,7 +176,9 @@ def roofline_plot(run: Run, points: Sequence[RooflinePoint], width: int = 620, h
     return _svg(width, height, body, "Roofline")
 
 
-def bars(rows: Sequence[tuple[str, float]], unit: str, width: int = 520, colour: str = "#0072B2") -> str:
+def bars(
+    rows: Sequence[tuple[str, float]], unit: str, width: int = 520, colour: str = "#0072B2", left: int = 170
+) -> str:
     """Horizontal bars with their values.
 
     Args:
@@ -184,11 +186,12 @@ def bars(rows: Sequence[tuple[str, float]], unit: str, width: int = 520, colour:
         unit: Written behind each value.
         width: Pixels.
         colour: Of the bars.
+        left: Pixels for the labels.
 
     Returns:
         SVG text.
     """
-    left, row = 170, 24
+    row = 24
     largest = max((value for _, value in rows), default=0.0) or 1.0
     body = []
     for line, (label, value) in enumerate(rows):

@@ -34,6 +34,7 @@ def run_simulate(
     report: Path | None = None,
     changes: tuple[str, ...] = (),
     overwrite: bool = False,
+    explain: bool = True,
 ) -> dict[str, Any]:
     """Simulate a model and write what is asked for.
 
@@ -50,9 +51,10 @@ def run_simulate(
         report: HTML to write.
         changes: ``key=value`` each, over the description's; not with ``descriptors``.
         overwrite: Whether existing files may be replaced.
+        explain: Whether to time what would help.
 
     Returns:
-        The `Simulation` as a dictionary, with ``limiting`` and ``levers``.
+        The `Simulation` as a dictionary, with ``limiting`` and ``levers`` where that is explained.
 
     Raises:
         AccelError: on anything the user can put right.
@@ -80,10 +82,10 @@ def run_simulate(
         tiles = method == "events" or trace is not None or report is not None
         run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
-        _write(trace, perfetto_trace(run))
+        write_text(trace, perfetto_trace(run))
     if run.timing and report:
-        _write(report, html_report(run))
-    return _answer(run)
+        write_text(report, html_report(run))
+    return _answer(run) if explain else run.result.model_dump()
 
 
 def changed_machine(machine: Machine, changes: tuple[str, ...]) -> Machine:
@@ -148,7 +150,12 @@ def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> C
     return partial(chunk_timing, compiled)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        AccelError: it cannot be written.
+    """
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

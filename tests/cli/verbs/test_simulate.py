@@ -80,3 +80,53 @@ def test_what_does_not_fit_is_1_with_levers(tmp_path):
     as_json = run(TINY, "--hw", str(path), "--json")
     assert as_json.exit_code == 1
     assert json.loads(as_json.stdout)["fits"] is False
+
+
+def test_several_models_and_machines_are_rows(tmp_path):
+    plot = tmp_path / "plot.svg"
+    pairs = ("digits", TINY, "--hw", "paper", "--hw", "fpga", "--plot", str(plot))
+    answer = json.loads(run(*pairs, "--json").stdout)
+    assert [(row["model"], row["hardware"]) for row in answer["rows"]] == [
+        ("digits", "paper"), ("digits", "fpga"), (TINY, "paper"), (TINY, "fpga"),
+    ]  # fmt: skip
+    assert answer["rows"][2]["cycles"] == run_simulate(TINY, "paper")["cycles"]
+    assert plot.read_text().count("<rect") == 4
+    assert "give --overwrite" in run(*pairs).stderr
+    text = run(*pairs, "--overwrite").stdout
+    assert "not of the FPGA" in text
+    assert run(*pairs, "--overwrite", "--trace", "t.json").exit_code == 2
+
+
+def test_what_does_not_fit_is_a_row_too():
+    result = run(TINY, "swin_tiny_patch4_window7_224", "--hw", "rtl")
+    assert result.exit_code == 1
+    assert "does not fit: " in result.stdout
+
+
+def test_figures_of_the_description_are_changed():
+    result = run("vit_small_patch14_dinov2", "--set", "chunks.mac_array.lines=20", "--json")
+    layers = {layer["name"]: layer for layer in json.loads(result.stdout)["layers"]}
+    assert layers["blocks.0.mlp.fc1"]["lines"] == 20
+    assert layers["blocks.0.attn.scores"]["lines"] == 11
+    assert "accumulator buffer" in layers["blocks.0.attn.scores"]["limited_by"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("chunks.mac_array.line=20", "did you mean 'chunks.mac_array.lines'?"),
+        ("chunks.mac_array.lines", "is not KEY=VALUE"),
+        ("chunks.mac_array.lines=many", "should be a valid integer"),
+    ],
+)
+def test_a_change_that_means_nothing_is_refused(change, words):
+    result = run(TINY, "--set", change)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+@pytest.mark.parametrize("hardware", ["paper", "fpga", "rtl"])
+@pytest.mark.parametrize("bits", ["4", "8"])
+def test_gops_stay_below_the_peak_beside_them(hardware, bits):
+    answer = json.loads(run(TINY, "--hw", hardware, "--weight-bits", bits, "--json").stdout)
+    assert answer["gops"] < answer["peak_gops"]

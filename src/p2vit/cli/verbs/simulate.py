@@ -9,16 +9,18 @@ from p2vit.accel.machines import known_machines
 from p2vit.cli.shared.common import Output, common
 from p2vit.errors import P2vitError
 from p2vit.workflows.simulate import run_simulate
+from p2vit.workflows.simulate_table import run_simulations
 
 
 @click.command("simulate")
-@click.argument("model")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
     "--hw",
     "hardware",
-    default="paper",
+    default=("paper",),
+    multiple=True,
     show_default=True,
-    help=f"{', '.join(known_machines())} or a YAML file.",
+    help=f"{', '.join(known_machines())} or a YAML file; repeat for a table.",
 )
 @click.option(
     "--method",
@@ -46,12 +48,33 @@ from p2vit.workflows.simulate import run_simulate
 )
 @click.option("--trace", type=click.Path(path_type=Path), help="Write a Perfetto trace (JSON).")
 @click.option("--report", type=click.Path(path_type=Path), help="Write one offline HTML file.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    help="Of several models or machines: write the latencies as SVG.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @common
-def simulate(out: Output, model: str, hardware: str, weight_bits: str, **options: Any) -> None:
-    """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled."""
+def simulate(
+    out: Output,
+    models: tuple[str, ...],
+    hardware: tuple[str, ...],
+    weight_bits: str,
+    plot: Path | None,
+    **options: Any,
+) -> None:
+    """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled.
+
+    Several models or machines give a table.
+    """
     try:
-        answer = run_simulate(model, hardware, weight_bits=int(weight_bits), **options)
+        if len(models) * len(hardware) > 1 or plot:
+            answer = run_simulations(models, hardware, plot=plot, weight_bits=int(weight_bits), **options)
+            out.result(answer, table(answer["rows"]))
+            if not all(row["fits"] for row in answer["rows"]):
+                raise SystemExit(1)
+            return
+        answer = run_simulate(models[0], hardware[0], weight_bits=int(weight_bits), **options)
     except P2vitError as error:
         out.refuse(str(error))
         raise SystemExit(2) from None
@@ -106,3 +129,25 @@ def mapping(layers: list[dict[str, Any]]) -> list[str]:
             use = f"{layer['lines']} lines ({layer['utilization']:.1%} of the lanes){tiles}: {layer['limited_by']}"
             alike.setdefault((layer["lines"], use), []).append(layer["name"].split(".")[-1])
     return [f"  {', '.join(names)}: {use}" for (_, use), names in alike.items()]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A line for each model on each machine."""
+    wide = max(len(row["model"]) for row in rows)
+    across = max(len(row["hardware"]) for row in rows)
+    lines = [
+        f"{'model':{wide}}  {'hardware':{across}}  {'ms':>9}  images/s  MAC use        mJ    mm²  (modelled)"
+    ]
+    for row in rows:
+        head = f"{row['model']:{wide}}  {row['hardware']:{across}}"
+        if not row["fits"]:
+            lines.append(f"{head}  does not fit: {row['misfit']}")
+            continue
+        mark = " *" if row["asic_only"] else ""
+        lines.append(
+            f"{head}  {row['latency_ms']:9.3f}  {row['images_per_s']:8.1f}  {row['utilization']:7.1%}"
+            f"  {row['energy_mj']:8.3f}  {row['area_mm2']:5.2f}{mark}"
+        )
+    if any(row["asic_only"] for row in rows):
+        lines.append("* energy and area of an ASIC with these chunks, not of the FPGA")
+    return "\n".join(lines)
