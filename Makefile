@@ -28,7 +28,7 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz arm ablation results rtl-images clean
+.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz arm ablation results rtl-images clean sweep
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -87,6 +87,9 @@ arm: $(VENV)/.dev ## the native engine built for 64-bit Arm, run under emulation
 
 ablation: $(VENV)/.demo ## the table of all methods on elpv: out/ablation
 	$(BIN)/p2vit ablate dinov2-elpv --data elpv -o out/ablation --overwrite
+
+sweep: $(VENV)/.demo ## more hardware is never slower: every machine of chunks, every known model: results/accel/growth.json
+	$(BIN)/python scripts/sweep_accel.py
 
 results: $(VENV)/.demo ## measure what README.md quotes: results/*.json
 	@mkdir -p results
