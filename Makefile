@@ -28,7 +28,7 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz arm ablation results rtl-images clean sweep
+.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz arm ablation sweep results rtl-images clean sweep
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20

@@ -160,9 +160,7 @@ def _limited_by(machine: Machine, section: Section, index: int) -> str:
     }
     slowest = max(loads, key=lambda name: loads[name])
     held = memory.limits[index] if memory.limits and cost.lines == memory.lines[index] else ""
-    return (
-        f"{slowest}; no more lines because of the {held.replace('_', ' ')}" if held else slowest
-    )
+    return f"{slowest}; no more lines because of the {held.replace('_', ' ')}" if held else slowest
 
 
 def peak_gops(machine: Machine, workload: Workload) -> float:

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "export": ("export", "export", "Write a program as ONNX or as test vectors."),
     "bench": ("bench", "bench", "Speed beside other runtimes."),
     "simulate": ("simulate", "simulate", "Cycles and energy on an accelerator."),
+    "compare": ("compare", "compare", "Modelled accelerators beside published systems."),
     "explore": ("explore", "explore", "Search accelerators for a model."),
     "rtl": ("rtl", "rtl", "Generate the accelerator's RTL."),
     "cosim": ("cosim", "cosim", "Run the RTL against a program."),

@@ -1,0 +1,159 @@
+"""``p2vit compare``: modelled machines beside published systems and a measured GPU, with a source for each figure."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from p2vit.accel.compare import (
+    DEITS,
+    OTHERS_GOPS_PER_DSP,
+    PAPER_GOPS_PER_DSP,
+    against_gpu,
+    gops_per_dsp,
+    pipelining_ablation,
+)
+from p2vit.accel.machine import Machine
+from p2vit.accel.machines import load_machine
+from p2vit.accel.problems import AccelError
+from p2vit.accel.published import load_published
+from p2vit.accel.resolve import workload_of
+from p2vit.accel.simulate import simulate
+from p2vit.accel.workload_vit import Precision
+from p2vit.report.simulation_plots import bars
+from p2vit.workflows.simulate import write_text
+
+MODELS = ("deit_base_patch16_224", "vit_large_patch16_224", "swin_tiny_patch4_window7_224")
+PAPER = "arXiv 2405.19915, tables VII and IX"
+NOTES = (
+    "The paper's 10.1x speed and 36.8x energy name neither GPU model, nor network, nor batch. 10.1 times a T4 at "
+    "batch 1 on DeiT-B would need about 164 TOPS.",
+    "Energy of a published GPU is its board's power limit times its latency: an upper bound.",
+    "Figures of modelled machines are modelled; nothing was measured on silicon.",
+)
+
+
+def run_compare(
+    models: Sequence[str] = (),
+    hardware: Sequence[str] = (),
+    *,
+    weight_bits: int = 8,
+    gpu: Path | None = None,
+    plot: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Put modelled machines beside what others published or what was measured here.
+
+    Args:
+        models: Architectures; default one of each published kind.
+        hardware: Descriptions; default ``paper``, ``server`` and ``fpga``.
+        weight_bits: 8 or 4, of the modelled machines.
+        gpu: A file of `scripts/measure_gpu.py`.
+        plot: SVG of the latencies to write.
+        overwrite: Whether that may be replaced.
+
+    Returns:
+        ``rows``: ``system``, ``model``, ``bits``, ``batch``, ``latency_ms`` of a batch, ``energy_mj`` and
+        ``images_per_second``, ``gops_per_dsp``, ``kind`` (published, modelled or measured), ``source`` and ``ratio``:
+        images per second over those of the model's first published row, or, where a row has GOPS per DSP only, these
+        over the first modelled ones. ``ablation``: the paper's pipelining ablation on the first machine whose rows
+        flow. ``notes``.
+
+    Raises:
+        AccelError: on anything the user can put right.
+    """
+    if plot and plot.exists() and not overwrite:
+        raise AccelError("output", [f"{plot} exists; give --overwrite to replace it"])
+    machines = [load_machine(name) for name in hardware or ("paper", "server", "fpga")]
+    rows: list[dict[str, Any]] = []
+    for model in models or MODELS:
+        own = [*_published(model), *(_modelled(model, machine, weight_bits) for machine in machines)]
+        own += _measured(model, machines[0], gpu) if gpu else []
+        rows += _with_ratios([*own, *_published_dsps(model)])
+    flowing = next((machine for machine in machines if machine.flows and not machine.dsps), None)
+    ablation = [asdict(row) for row in pipelining_ablation(flowing, DEITS)] if flowing else []
+    dsps = next((machine for machine in machines if machine.dsps), None)
+    answer = {
+        "rows": rows,
+        "ablation": ablation,
+        "ablation_on": flowing.name if flowing else None,
+        "gops_per_dsp": [asdict(row) for row in gops_per_dsp(dsps, method="closed_form")] if dsps else [],
+        "notes": list(NOTES),
+    }
+    if plot:
+        shown = [row for row in rows if row["latency_ms"]]
+        lasting = [
+            (f"{row['model']}: {row['system']}, batch {row['batch']}", row["latency_ms"]) for row in shown
+        ]
+        write_text(plot, bars(lasting, "ms", width=1000, left=600))
+    return answer
+
+
+def _row(system: str, model: str, kind: str, source: str, **figures: Any) -> dict[str, Any]:
+    empty = dict.fromkeys(("bits", "batch", "latency_ms", "energy_mj", "images_per_second", "gops_per_dsp"))
+    return {
+        "system": system,
+        "model": model,
+        **empty,
+        **figures,
+        "kind": kind,
+        "source": source,
+        "ratio": None,
+    }
+
+
+def _published(model: str) -> list[dict[str, Any]]:
+    return [
+        _row(
+            found.system, model, "published",
+            found.source if found.model == model else f"{found.source}; of {found.model}, which has the same shapes",
+            bits=found.bits, batch=found.batch, latency_ms=found.batch_ms,
+            energy_mj=found.at_most_mj, images_per_second=found.images_per_s,
+        )
+        for found in load_published().of(model)
+    ]  # fmt: skip
+
+
+def _modelled(model: str, machine: Machine, weight_bits: int) -> dict[str, Any]:
+    result = simulate(workload_of(model, Precision(weight_bits)), machine).result
+    why = f"; does not fit: {result.infeasible[0].statement}" if result.infeasible else ""
+    return _row(
+        machine.name, model, "modelled", f"this project's model, table {result.technology}{why}",
+        bits=weight_bits, batch=1, latency_ms=result.latency_ms,
+        energy_mj=None if result.asic_only else result.energy_mj,
+        images_per_second=result.images_per_s, gops_per_dsp=result.gops_per_dsp,
+    )  # fmt: skip
+
+
+def _measured(model: str, machine: Machine, gpu: Path) -> list[dict[str, Any]]:
+    board, rows = against_gpu(machine, gpu)
+    return [
+        _row(
+            f"{board.name}, {board.software}, {board.precision}", model, "measured", board.measured_with,
+            batch=row.batch, latency_ms=row.batch / row.gpu_images_per_s * 1e3,
+            energy_mj=row.gpu_mj_per_image, images_per_second=row.gpu_images_per_s,
+        )
+        for row in rows
+        if row.model == model
+    ]  # fmt: skip
+
+
+def _published_dsps(model: str) -> list[dict[str, Any]]:
+    """GOPS per DSP as the paper reports its own and others'."""
+    figures = [("P2-ViT (its authors)", figure) for figure in PAPER_GOPS_PER_DSP.get(model, ())]
+    figures += list(OTHERS_GOPS_PER_DSP.get(model, {}).items())
+    return [_row(name, model, "published", PAPER, gops_per_dsp=figure) for name, figure in figures]
+
+
+def _with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each row over the model's first published throughput, or over the first modelled GOPS per DSP."""
+    speed = next((row["images_per_second"] for row in rows if row["kind"] == "published"), None)
+    dense = next(
+        (row["gops_per_dsp"] for row in rows if row["kind"] == "modelled" and row["gops_per_dsp"]), None
+    )
+    for row in rows:
+        if speed and row["images_per_second"]:
+            row["ratio"] = row["images_per_second"] / speed
+        elif dense and row["gops_per_dsp"] and row["kind"] == "published":
+            row["ratio"] = row["gops_per_dsp"] / dense
+    return rows
