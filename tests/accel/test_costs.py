@@ -56,3 +56,15 @@ def test_a_narrow_weight_port_starves_the_array():
 
 def test_more_weight_tiles_load_the_rows_more_often():
     assert cost_of(PAPER, FC1, 3).activation_bytes - cost_of(PAPER, FC1, 1).activation_bytes == 2 * 197 * 384
+
+
+def test_a_narrow_score_port_holds_up_scores_and_softmax():
+    narrow = edit_machine(
+        PAPER, {"buffers.accumulator.banks": 1, "buffers.accumulator.bytes_per_port_per_cycle": 16}
+    )
+    scores = Operation("s", "scores", "attention", 0, 197, 197, 64, 6, 6, output_bits=32)
+    assert cost_of(PAPER, scores).starved_cycles == 0
+    # 20 lines write 80 bytes a column: five cycles of the port, one of the array.
+    assert cost_of(narrow, scores).starved_cycles == 6 * 10 * 197 * 4
+    softmax = Operation("x", "softmax", "attention", 0, 197, 197, 0, 6, 6, input_bits=32, output_bits=4)
+    assert cost_of(narrow, softmax).busy_cycles == 2 * 6 * 197 * 197 * 4 / 16

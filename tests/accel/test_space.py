@@ -3,14 +3,23 @@ import pytest
 from p2vit.accel.machines import load_machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.space import Budget, Space, known_spaces, load_space
+from p2vit.workflows.explore import generated_machine
 
 PAPER = load_machine("paper")
 
 
-@pytest.mark.parametrize("name", known_spaces())
 @pytest.mark.parametrize("hardware", ["edge", "fpga", "paper", "server"])
-def test_shipped_spaces_fit_shipped_machines(name, hardware):
-    load_space(name).check(load_machine(hardware), name)
+def test_the_space_of_chunks_fits_shipped_machines(hardware):
+    load_space("chunks").check(load_machine(hardware), "chunks")
+
+
+@pytest.mark.parametrize("hardware", ["rtl", "rtl-small", "rtl-wide"])
+def test_the_space_of_sizes_fits_machines_that_can_be_generated(hardware):
+    load_space("rtl").check(load_machine(hardware), "rtl", generated_machine)
+
+
+def test_every_space_is_tested():
+    assert known_spaces() == ["chunks", "rtl"]
 
 
 def test_size():

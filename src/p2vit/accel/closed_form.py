@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Number
+from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Number, starved_by
 from p2vit.accel.dataflow import Part, Schedule, Section
 from p2vit.accel.flow import SAME, Flow, PhaseRecord
 from p2vit.accel.load_store.closed_form import closed_form_of_units
@@ -236,7 +236,8 @@ def _own_waits(section: Section, part: Part, stalls: dict[str, dict[str, float]]
     """Book what an array waits for while it is taken: its weight port, re-quantization that is not hidden."""
     cost = section.costs[part.operation]
     if cost.starved_cycles:
-        stalls[cost.chunk]["weight buffer: too few bytes per cycle"] += cost.starved_cycles / part.share
+        why = starved_by(section.operations[part.operation].kind)
+        stalls[cost.chunk][why] += cost.starved_cycles / part.share
     if cost.exposed_requant_cycles:
         stalls[cost.chunk][f"{REQUANT}: not hidden"] += cost.exposed_requant_cycles / part.share
 

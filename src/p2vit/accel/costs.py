@@ -77,6 +77,11 @@ def chunk_of(machine: Machine, kind: str, log2_codes: bool) -> str:
     return _SIDE.get(kind, ELEMENTWISE)
 
 
+def starved_by(kind: str) -> str:
+    """Why an array waits for a port of its own: that of its weights, or of the scores that it writes."""
+    return f"{'score' if kind == 'scores' else 'weight'} buffer: too few bytes per cycle"
+
+
 def array_of(machine: Machine, chunk: str) -> MacArray | ShifterArray:
     """The array that a matrix product runs on."""
     return machine.shifters if chunk == SHIFTER and machine.shifters else machine.chunks.mac_array
@@ -118,9 +123,12 @@ def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost
     column_steps = of_array * folds(op.cols, wide)
     step = folds(op.inner, array.lanes_per_line)
     weight_bytes_per_step = op.inner * op.weight_bits * wide // 8
-    starved = 0
+    starved: Number = 0
     if op.weight_bits:
         starved = max(0, folds(weight_bytes_per_step, machine.buffers.weight.bytes_per_cycle) - step)
+    if op.kind == "scores":  # every line writes one
+        port = machine.buffers.accumulator.bytes_per_cycle
+        starved = _above_zero(folds(lines * op.output_bits // 8, port) - step)
     exposed, requant_cycles, depth = _requantized(machine, op, column_steps)
     # Rows that stand still are loaded once per weight tile; the operand that streams past them once per
     # group.
@@ -146,6 +154,10 @@ def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost
         row_written_bytes=stationary,
         macs=op.macs,
     )
+
+
+def _above_zero(cycles: Number) -> Number:
+    return np.maximum(0, cycles) if isinstance(cycles, np.ndarray) else max(0, cycles)
 
 
 def _requantized(machine: Machine, op: Operation, column_steps: Number) -> tuple[Number, int, int]:
@@ -176,11 +188,12 @@ def _row_wise(machine: Machine, op: Operation, lines: Number) -> Cost:
     rows = op.instances * op.rows
     from_scores = op.kind == "softmax"
     read = rows * op.cols * op.input_bits // 8 * unit.passes
+    port = folds(read, machine.buffers.accumulator.bytes_per_cycle) if from_scores else 0
     return Cost(
         chunk,
         op.instances * folds(op.rows, lines),
         lines,
-        rows * folds(op.cols, unit.lanes) * unit.passes,
+        max(rows * folds(op.cols, unit.lanes) * unit.passes, port),
         unit.pipeline_depth_cycles,
         activation_bytes=op.output_bytes + (0 if from_scores else read),
         accumulator_bytes=read if from_scores else 0,
@@ -193,11 +206,12 @@ def _streamed(machine: Machine, op: Operation, lines: Number) -> Cost:
     operands = 2 if op.kind in ("add", "tokens") else 1
     on_scores = op.kind == "score_bias"
     traffic = op.elements * op.input_bits * operands // 8 + op.output_bytes
+    port = folds(traffic, machine.buffers.accumulator.bytes_per_cycle) if on_scores else 0
     return Cost(
         chunk,
         op.instances * folds(op.rows, lines),
         lines,
-        folds(op.elements, unit.lanes),
+        max(folds(op.elements, unit.lanes), port),
         unit.pipeline_depth_cycles,
         activation_bytes=0 if on_scores else traffic,
         accumulator_bytes=traffic if on_scores else 0,

@@ -16,7 +16,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 
-from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, REQUANT
+from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, REQUANT, starved_by
 from p2vit.accel.dataflow import Schedule
 from p2vit.accel.load_store.events import simulate_units
 from p2vit.accel.machine import LoadStoreMachine, Machine
@@ -204,7 +204,8 @@ class _Run:
         end = start + stream.occupied
         self.busy[chunk] += stream.occupied - stream.starved - stream.exposed
         if stream.starved:
-            self.stalls[chunk]["weight buffer: too few bytes per cycle"] += stream.starved
+            operation = self.plan.sections[stream.section].operations[stream.operation]
+            self.stalls[chunk][starved_by(operation.kind)] += stream.starved
         if stream.exposed:
             self.stalls[chunk][f"{REQUANT}: not hidden"] += stream.exposed
         free = end
