@@ -167,7 +167,10 @@ class Section:
     def _sign(self, index: int) -> tuple[object, ...]:
         """What tells a part from others: its operation, and what it waits for relative to itself."""
         part = self.parts[index]
-        needs = tuple((index - need, how) for need, how in part.needs)
+        # What is not cut into heads is the same for all of them, and further behind with each.
+        needs = tuple(
+            (need if self.parts[need].share == 1 else need - index, how) for need, how in part.needs
+        )
         return part.operation, part.share, needs, tuple(index - reused for reused in part.reuses)
 
 

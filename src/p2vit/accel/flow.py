@@ -344,7 +344,7 @@ class Flow:
         """Re-quantization lanes, ports of the activation buffer, DRAM: they serve one after the other."""
         for at, name in enumerate((REQUANT, ACTIVATION_BUFFER)):
             cycles = sum(part.served[at][1] for part in parts)
-            if self.many or cycles:
+            if isinstance(cycles, np.ndarray) or cycles:
                 self.served[name] = self._latest([self.served[name], start]) + cycles
                 ends.append((self.served[name], f"{name}: slower than the array"))
         if loads := sum(part.load for part in parts):
