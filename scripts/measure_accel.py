@@ -28,7 +28,7 @@ from p2vit.accel.simulate import simulate
 from p2vit.accel.space import load_space
 from p2vit.accel.workload_vit import Precision
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "results" / "accel"
 MODELS = [*DEITS, "swin_tiny_patch4_window7_224", "vit_small_patch14_dinov2_224"]
 SCALE_SIM = {
     "qkv": (197, 1152, 384),
