@@ -30,7 +30,11 @@ def describe(result: dict[str, Any]) -> str:
 @click.command("rtl")
 @program_argument
 @click.option(
-    "-o", "--output", "folder", type=click.Path(path_type=Path), help="Folder to write; needed unless --dry-run."
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder to write; needed unless --dry-run.",
 )
 @machine_options
 @click.option(
