@@ -207,7 +207,8 @@ def _operations(machine: Machine, section: Section) -> list[_Operation]:
         for unit in units:
             for reason, cycles in unit.slowed:
                 slowed[reason] += cycles
-        words = word * sum(load.words for unit in units for load in unit.loads)
+        # The port takes whole cycles for every load.
+        words = float(sum(-int(-load.words * word // 1) for unit in units for load in unit.loads))
         stores = [unit.store_words for unit in units if unit.store_words]
         found.append(
             _Operation(
