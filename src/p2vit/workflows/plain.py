@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+#: What becomes one JSON object.
+Result = Mapping[str, Any] | BaseModel
+
 
 def plain(value: Any) -> Any:
     """Bring a result to what JSON has: models to objects, infinities and NaN to null, tuples to lists."""
@@ -24,6 +27,6 @@ def plain(value: Any) -> Any:
     return value
 
 
-def to_json(data: Mapping[str, Any] | BaseModel) -> str:
+def to_json(data: Result) -> str:
     """One JSON object, indented."""
     return json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False)
