@@ -25,7 +25,7 @@ import numpy as np
 from measure_search import OUT, PHOTOS, RESULTS, average, calibration, narrowed, prepared_file, write
 
 from p2vit.data.benchmarks import open_photos
-from p2vit.engine.choose import fastest
+from p2vit.engine.registry import fastest
 from p2vit.evaluate.ablation import Remembered
 from p2vit.evaluate.accuracy import Classes, executor_predict, measure
 from p2vit.models.registry import load_model

@@ -1,21 +1,11 @@
 """Executors by name, imported only when they are asked for: each may miss what it is built on."""
 
 import importlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
+from p2vit.engine.executor import Executor
 from p2vit.errors import P2vitError, did_you_mean
-from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram
-
-
-class Runs(Protocol):
-    """What verbs need of an executor."""
-
-    def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
-        """Name → integers [B, ...] of the output, the feature and what else is kept."""
-        ...
 
 
 class BackendError(P2vitError):
@@ -66,13 +56,14 @@ BACKENDS: dict[str, Backend] = {
         "OnnxExecutor",
         "pip install 'p2vit[onnx]'",
         "the integer ONNX export in ONNX Runtime",
+        takes_threads=True,
     ),
 }
-#: What ``auto`` tries, in order.
+#: What ``auto`` tries, the fastest first.
 PREFERENCE = ("native", "torch", "reference")
 
 
-def open_backend(name: str, program: IntegerProgram, threads: int | None = None) -> tuple[str, Runs]:
+def open_backend(name: str, program: IntegerProgram, threads: int | None = None) -> tuple[str, Executor]:
     """Make the executor of a name.
 
     Args:
@@ -97,6 +88,19 @@ def open_backend(name: str, program: IntegerProgram, threads: int | None = None)
     raise BackendError("no back-end works here: " + "; ".join(reasons))
 
 
+def fastest(program: IntegerProgram, threads: int | None = None) -> Executor:
+    """The executor to take where only the integers matter: what ``auto`` gives.
+
+    Args:
+        program: What it will run.
+        threads: Bound for executors that take one.
+
+    Raises:
+        BackendError: no back-end works here.
+    """
+    return open_backend("auto", program, threads)[1]
+
+
 def unavailable(name: str) -> str:
     """Why a back-end's module cannot be imported here, or an empty string."""
     backend = BACKENDS[name]
@@ -107,7 +111,7 @@ def unavailable(name: str) -> str:
     return ""
 
 
-def _open(name: str, program: IntegerProgram, threads: int | None) -> Any:
+def _open(name: str, program: IntegerProgram, threads: int | None) -> Executor:
     """Import and make one executor."""
     if name not in BACKENDS:
         raise BackendError(
@@ -119,15 +123,15 @@ def _open(name: str, program: IntegerProgram, threads: int | None) -> Any:
         kind = getattr(importlib.import_module(backend.module), backend.attribute)
         return kind(program, threads=threads) if backend.takes_threads and threads else kind(program)
     except P2vitError as error:
-        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from error
+        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from None
     except (RuntimeError, OSError) as error:
         # The back-end itself says why it cannot run and what would help.
-        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from error
+        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from None
     except (ImportError, AttributeError) as error:
         raise BackendError(
             f"back-end '{name}' cannot run here ({_first_line(error)}). It needs: {backend.needs}. "
             f"Others: {', '.join(other for other in BACKENDS if other != name)}"
-        ) from error
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -18,7 +18,7 @@ from p2vit.engine.native.selftest import cases
 from p2vit.engine.native.weights import Weights
 from p2vit.numerics.rounding import IntArray
 from p2vit.numerics.softmax import EXP2_TABLE
-from p2vit.program.graph import PIXELS, IntegerProgram, Node
+from p2vit.program.graph import PIXELS, IntegerProgram
 
 try:
     from p2vit.engine.native import _native  # type: ignore[attr-defined]
@@ -170,7 +170,7 @@ class NativeExecutor(Executor):
             NativeUnavailableError: the engine cannot run on this machine.
             ValueError: the program has something that the engine cannot run; the message names the node.
         """
-        super().__init__(program)
+        self.program = program
         if _native is None or isa is None:
             isa = choose_isa()
         elif tested and (failure := self_test(isa)):
@@ -245,15 +245,3 @@ class NativeExecutor(Executor):
             "weights": self._weights.bytes,
             "arena": sum(plan.arena_bytes for plan, _ in self._plans.values()),
         }
-
-    def load(self, pixels: IntArray) -> Any:
-        """Not used: the plan runs as a whole."""
-        raise NotImplementedError("the native engine runs a program as a whole")
-
-    def step(self, node: Node, inputs: list[Any]) -> Any:
-        """Not used: the plan runs as a whole."""
-        raise NotImplementedError("the native engine runs a program as a whole")
-
-    def store(self, value: Any) -> IntArray:
-        """Not used: the plan runs as a whole."""
-        raise NotImplementedError("the native engine runs a program as a whole")

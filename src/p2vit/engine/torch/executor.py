@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.executor import Executor
+from p2vit.engine.executor import NodeExecutor
 from p2vit.engine.torch.kernels import Parameters, compute
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram, Node
 
 
-class TorchExecutor(Executor):
+class TorchExecutor(NodeExecutor):
     """Runs a program on torch integer tensors."""
 
     name = "torch"
