@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from p2vit.cluster.options import ClusterOptions
-from p2vit.cluster.pool import first_line, imported
+from p2vit.cluster.pool import PATIENCE, expect_somebody, first_line, imported
 from p2vit.errors import P2vitError
 
 #: How often a task is tried again whose workers or data were lost.
 RETRIES = 5
-#: A scheduler that does not answer within so many seconds is not there.
-PATIENCE = "10s"
 
 
 def call(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
@@ -86,6 +84,8 @@ def dask_pool(options: ClusterOptions) -> Iterator[DaskPool]:
     distributed = imported("distributed", "distributed", "dask")
     address = options.address or os.environ.get("DASK_SCHEDULER_ADDRESS")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if address:
+        expect_somebody(address, "Dask scheduler", "tcp://HOST:PORT", "dask scheduler")
     try:
         if address:
             client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)

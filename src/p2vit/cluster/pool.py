@@ -1,12 +1,16 @@
 """One pool of workers, whatever the engine."""
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from p2vit.cluster.options import ClusterOptions
-from p2vit.errors import MissingPackageError
+from p2vit.errors import MissingPackageError, P2vitError
 from p2vit.standard_output import standard_output_aside
+
+#: A cluster that does not answer within so many seconds is not there.
+PATIENCE = 10.0
 
 
 class Pool(Protocol):
@@ -89,3 +93,27 @@ def first_line(error: BaseException) -> str:
     """First line of an error's text, or its type."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def expect_somebody(address: str, what: str, forms: str, start: str) -> None:
+    """Refuse an address where nobody listens; the engines themselves would try for long.
+
+    Args:
+        address: ``HOST:PORT``, perhaps behind ``SCHEME://``.
+        what: What should be there.
+        forms: How its addresses are written.
+        start: The command that starts one.
+
+    Raises:
+        P2vitError: nobody listens there, or it is no address.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit() or not host:
+        raise P2vitError(f"--address {address!r}: not an address; write {forms}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise P2vitError(
+            f"--address {address}: no {what} can be reached there ({first_line(error)}). "
+            f"'{start}' starts one and prints its address"
+        ) from None

@@ -1,20 +1,17 @@
 """A Ray cluster: an existing one, or one that is started on this machine for as long as it is needed."""
 
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from p2vit.cluster.options import ClusterOptions
-from p2vit.cluster.pool import first_line, imported
+from p2vit.cluster.pool import expect_somebody, first_line, imported
 from p2vit.errors import P2vitError
 
 #: How often a task is tried again whose worker was lost.
 RETRIES = 5
-#: A cluster that does not answer within so many seconds is not there.
-PATIENCE = 10.0
 
 
 def call(function: Callable[[Any], Any], item: Any) -> Any:
@@ -73,7 +70,8 @@ def ray_pool(options: ClusterOptions) -> Iterator[RayPool]:
     address = options.address or os.environ.get("RAY_ADDRESS")
     mine = not ray.is_initialized()
     if mine:
-        _expect_somebody(address)
+        if address not in (None, "auto", "local"):
+            expect_somebody(address, "Ray cluster", "HOST:PORT, ray://HOST:PORT or auto", "ray start --head")
         try:
             ray.init(
                 address=address,
@@ -94,23 +92,3 @@ def ray_pool(options: ClusterOptions) -> Iterator[RayPool]:
     finally:
         if mine:
             ray.shutdown()
-
-
-def _expect_somebody(address: str | None) -> None:
-    """Refuse an address where nobody listens; Ray itself would try for minutes.
-
-    Raises:
-        P2vitError: nobody listens, or it is no address.
-    """
-    if address in (None, "auto", "local"):
-        return
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit() or not host:
-        raise P2vitError(f"--address {address!r}: not an address; write HOST:PORT, ray://HOST:PORT or auto")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
-    except (OSError, OverflowError) as error:
-        raise P2vitError(
-            f"--address {address}: no Ray cluster can be reached there ({first_line(error)}). "
-            "'ray start --head' starts one and prints its address"
-        ) from None
