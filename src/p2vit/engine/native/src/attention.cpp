@@ -1,13 +1,8 @@
-// Attention: keys and values are packed like weights, then every row tile goes through scores, softmax and values.
-#include <algorithm>
+// Attention fused: every row tile goes through scores, softmax and values.
 #include <chrono>
-#include <cstring>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-#include "steps.h"
+#include "packed_heads.h"
+#include "score_bias.h"
 
 namespace p2vit {
 namespace {
@@ -18,132 +13,6 @@ int64_t now() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
 }
-
-struct Shape {
-    int heads, dim, keys;
-
-    int key_panels() const { return ceil_div(keys, kPanel); }
-    int dim_quads() const { return ceil_div(dim, kQuad); }
-    int dim_panels() const { return ceil_div(dim, kPanel); }
-    int key_quads() const { return ceil_div(keys, kQuad); }
-    // Of one head: the packed keys, and −128 · Σk of each key, which takes the bias of the queries off again.
-    size_t key_bytes() const { return size_t(key_panels()) * dim_quads() * 64; }
-    size_t key_sums() const { return size_t(key_panels()) * kPanel; }
-    size_t head_keys() const { return key_bytes() + key_sums() * sizeof(int32_t); }
-    size_t head_values() const { return size_t(dim_panels()) * key_quads() * 64; }
-};
-
-// Up to four keys of one head: they lie beside each other in a panel, because m is a multiple of four.
-void pack_key_quad(const Shape& shape, std::byte* head, int m, int rows, const uint8_t* const source[kQuad]) {
-    auto* out = reinterpret_cast<uint32_t*>(head + size_t(m / kPanel) * shape.dim_quads() * 64) + m % kPanel;
-    auto* sums = reinterpret_cast<int32_t*>(head + shape.key_bytes()) + m;
-    int d = 0, sum[kQuad] = {};
-#if defined(__SSE2__)
-    if (rows == kQuad) {
-        const __m128i sign = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
-        __m128i total[kQuad] = {};
-        for (; d + 16 <= shape.dim; d += 16) {   // four quads of four keys: a transpose of 4 × 4 words
-            __m128i r[kQuad];
-            for (int i = 0; i < kQuad; ++i) {
-                r[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source[i] + d));
-                total[i] = _mm_add_epi32(total[i], _mm_sad_epu8(r[i], zero));
-                r[i] = _mm_xor_si128(r[i], sign);
-            }
-            const __m128i lo01 = _mm_unpacklo_epi32(r[0], r[1]), hi01 = _mm_unpackhi_epi32(r[0], r[1]);
-            const __m128i lo23 = _mm_unpacklo_epi32(r[2], r[3]), hi23 = _mm_unpackhi_epi32(r[2], r[3]);
-            uint32_t* to = out + d / kQuad * kPanel;
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi64(lo01, lo23));
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + kPanel), _mm_unpackhi_epi64(lo01, lo23));
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 2 * kPanel), _mm_unpacklo_epi64(hi01, hi23));
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 3 * kPanel), _mm_unpackhi_epi64(hi01, hi23));
-        }
-        for (int i = 0; i < kQuad; ++i)
-            sum[i] = _mm_cvtsi128_si32(total[i]) + _mm_cvtsi128_si32(_mm_srli_si128(total[i], 8));
-    }
-#endif
-    for (int i = 0; i < rows; ++i) {
-        for (int q = d; q < shape.dim; q += kQuad) {
-            uint8_t quad[kQuad] = {};   // what follows the last channel is the next head's
-            for (int k = q; k < std::min(q + kQuad, shape.dim); ++k) {
-                quad[k - q] = source[i][k] ^ 0x80;
-                sum[i] += source[i][k];
-            }
-            std::memcpy(out + q / kQuad * kPanel + i, quad, sizeof quad);
-        }
-        sums[i] = -128 * (sum[i] - 128 * shape.dim);
-    }
-}
-
-// Four rows of up to 16 channels → 16 groups of four.
-void interleave(const uint8_t* const rows[kQuad], int d, int count, uint8_t* out) {
-#if defined(__SSE2__)
-    if (count == kPanel) {
-        const __m128i sign = _mm_set1_epi8(-128);
-        __m128i r[kQuad];
-        for (int i = 0; i < kQuad; ++i)
-            r[i] = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + d)), sign);
-        const __m128i lo01 = _mm_unpacklo_epi8(r[0], r[1]), hi01 = _mm_unpackhi_epi8(r[0], r[1]);
-        const __m128i lo23 = _mm_unpacklo_epi8(r[2], r[3]), hi23 = _mm_unpackhi_epi8(r[2], r[3]);
-        auto* to = reinterpret_cast<__m128i*>(out);
-        _mm_storeu_si128(to, _mm_unpacklo_epi16(lo01, lo23));
-        _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(lo01, lo23));
-        _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(hi01, hi23));
-        _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(hi01, hi23));
-        return;
-    }
-#endif
-    for (int c = 0; c < count; ++c)
-        for (int i = 0; i < kQuad; ++i) out[c * kQuad + i] = rows[i][d + c] ^ 0x80;
-}
-
-class PackKeysStep final : public Step {
-  public:
-    PackKeysStep(Shape shape, int in, int column, int out) : shape_(shape), in_(in), column_(column), out_(out) {}
-
-    void run(const Work& work, int first, int count) const override {
-        for (int m = first; m < first + count; m += kQuad) {
-            const int rows = std::min(kQuad, first + count - m);
-            for (int h = 0; h < shape_.heads; ++h) pack(work, m, rows, h);
-        }
-    }
-
-  private:
-    void pack(const Work& work, int m, int rows, int h) const {
-        std::byte* head = work.row(out_, 0) + h * shape_.head_keys();
-        const uint8_t* source[kQuad];
-        for (int i = 0; i < rows; ++i)
-            source[i] = reinterpret_cast<const uint8_t*>(work.row(in_, m + i)) + column_ + h * shape_.dim;
-        pack_key_quad(shape_, head, m, rows, source);
-    }
-
-    Shape shape_;
-    int in_, column_, out_;
-};
-
-class PackValuesStep final : public Step {
-  public:
-    PackValuesStep(Shape shape, int in, int column, int out) : shape_(shape), in_(in), column_(column), out_(out) {}
-
-    void run(const Work& work, int first, int count) const override {
-        std::byte* base = work.row(out_, 0);
-        const size_t panel = size_t(shape_.key_quads()) * 64;
-        for (int m = first; m < first + count; m += kQuad) {
-            const uint8_t* rows[kQuad];
-            for (int i = 0; i < kQuad; ++i)   // the codes of keys beyond the last are 0: any row will do for them
-                rows[i] = reinterpret_cast<const uint8_t*>(work.row(in_, std::min(m + i, first + count - 1))) + column_;
-            for (int h = 0; h < shape_.heads; ++h) {
-                std::byte* out = base + h * shape_.head_values() + size_t(m / kQuad) * 64;
-                for (int d = 0; d < shape_.dim; d += kPanel, out += panel)
-                    interleave(rows, h * shape_.dim + d, std::min(kPanel, shape_.dim - d),
-                               reinterpret_cast<uint8_t*>(out));
-            }
-        }
-    }
-
-  private:
-    Shape shape_;
-    int in_, column_, out_;
-};
 
 class AttentionStep final : public Step {
   public:
@@ -210,17 +79,6 @@ class AttentionStep final : public Step {
             tile(work, h, w * rows + row, std::min(kTile, rows - row), keys, values);
     }
 
-    // Bias and mask of the window that a row belongs to.
-    void add_bias(int h, int row, int32_t* scores) const {
-        const int keys = shape_.keys, local = row % keys;
-        const int32_t* bias = config_.bias.data() + (size_t(h) * keys + local) * keys;
-        for (int k = 0; k < keys; ++k) scores[k] += bias[k];
-        if (config_.regions.empty()) return;
-        const int8_t* regions = config_.regions.data() + (row - local);
-        const int32_t masked = config_.masked[h];
-        for (int k = 0; k < keys; ++k) scores[k] = regions[k] == regions[local] ? scores[k] : masked;
-    }
-
     void tile(const Work& work, int h, int row, int rows, const std::byte* keys, const std::byte* values) const {
         auto* scores = reinterpret_cast<int32_t*>(work.scratch);
         auto* codes = reinterpret_cast<uint8_t*>(scores + kTile * score_pitch_);
@@ -250,7 +108,7 @@ class AttentionStep final : public Step {
         for (int i = 0; i < rows; ++i) {
             s.scores = scores + i * score_pitch_;
             show(work, config_.scores_output, h, row + i, s.scores, sizeof(int32_t));
-            if (!config_.bias.empty()) add_bias(h, row + i, scores + i * score_pitch_);
+            if (!config_.bias.empty()) add_score_bias(config_, h, row + i, scores + i * score_pitch_);
             show(work, config_.biased_output, h, row + i, s.scores, sizeof(int32_t));
             s.codes = codes + i * code_pitch_;
             if (config_.log2) {
@@ -308,40 +166,7 @@ class AttentionStep final : public Step {
     std::vector<int32_t> zeros_;
 };
 
-Shape checked(int heads, int dim, int keys) {
-    require(heads >= 1 && heads <= 1024 && dim >= 1 && dim <= 4096 && keys >= 1 && keys <= 32767,
-            "attention of 1..1024 heads, 1..4096 channels, 1..32767 keys");
-    return {heads, dim, keys};
-}
-
-void require_rows(const Buffer& b, int column, const Shape& shape, const char* message) {
-    require(b.kind == Kind::biased8 && column >= 0 && column + shape.heads * shape.dim <= b.columns, message);
-}
-
 }   // namespace
-
-size_t packed_keys_bytes(int heads, int dim, int keys) { return heads * checked(heads, dim, keys).head_keys() + 64; }
-size_t packed_values_bytes(int heads, int dim, int keys) {
-    return heads * checked(heads, dim, keys).head_values() + 64;
-}
-
-void add_pack_keys(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
-    const Shape shape = checked(heads, dim, keys);
-    require_rows(plan.buffer(in), column, shape, "keys are int8 rows of all heads");
-    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every key");
-    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_keys_bytes(heads, dim, keys),
-            "packed keys need more room");
-    plan.add_step(std::make_unique<PackKeysStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
-}
-
-void add_pack_values(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
-    const Shape shape = checked(heads, dim, keys);
-    require_rows(plan.buffer(in), column, shape, "values are int8 rows of all heads");
-    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every value");
-    require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_values_bytes(heads, dim, keys),
-            "packed values need more room");
-    plan.add_step(std::make_unique<PackValuesStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
-}
 
 void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int queries, int column, int keys, int values,
                    int out) {
