@@ -8,7 +8,7 @@ pytest.importorskip("amaranth")
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from p2vit.rtl.datapath.division import STEPS, TOTAL_BITS, Division
+from p2vit.rtl.datapath.attention_values import STEPS, TOTAL_BITS, Division
 
 
 def test_sixteen_steps_give_the_reciprocal():

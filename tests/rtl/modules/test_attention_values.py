@@ -3,7 +3,7 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.rtl.modules.shifter_array import ShifterArray
+from p2vit.rtl.modules.attention_values import ShifterArray
 from p2vit.rtl.simulate import Simulation
 from support.rtl_checking import check
 

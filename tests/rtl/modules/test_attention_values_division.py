@@ -4,8 +4,8 @@ import pytest
 pytest.importorskip("amaranth")
 
 from p2vit.numerics import AttentionValues
-from p2vit.rtl.modules.reciprocal import Reciprocal, RowDivision
-from p2vit.rtl.modules.shifter_array import ShifterArray
+from p2vit.rtl.modules.attention_values import ShifterArray
+from p2vit.rtl.modules.attention_values_division import Reciprocal, RowDivision
 from p2vit.rtl.simulate import Simulation
 from support.rtl_checking import check, check_streaming_time
 

@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("amaranth")
 
 from p2vit.numerics.requantize import requantize
-from p2vit.rtl.modules.requantizer import Requantizer
+from p2vit.rtl.modules.requantize import Requantizer
 from p2vit.rtl.simulate import Simulation
 from support.rtl_checking import check, check_streaming_time
 

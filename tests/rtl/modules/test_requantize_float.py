@@ -2,7 +2,7 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.rtl.modules.requantizer_float import FloatRequantizer
+from p2vit.rtl.modules.requantize_float import FloatRequantizer
 from support.rtl_checking import check, check_streaming_time
 
 CONFIGURATIONS = [

@@ -2,7 +2,7 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.rtl.modules.requantizer_multiplier import MultiplierRequantizer
+from p2vit.rtl.modules.requantize_multiplier import MultiplierRequantizer
 from support.rtl_checking import check, check_streaming_time
 
 CONFIGURATIONS = [

@@ -10,7 +10,7 @@ from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.rounding import bit_length as golden_bit_length
 from p2vit.numerics.rounding import shift_round
 from p2vit.rtl.arithmetic import round_last_bit, shift_with_half
-from p2vit.rtl.datapath.division import STEPS, TOTAL_BITS, Division
+from p2vit.rtl.datapath.attention_values import STEPS, TOTAL_BITS, Division
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
