@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.torch.kernels.base import Parameters, compute, narrow, shift_round
+from p2vit.engine.torch.kernels.base import Parameters, compute
+from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import Add
 
 

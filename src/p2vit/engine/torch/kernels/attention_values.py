@@ -3,15 +3,9 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.torch.kernels.base import (
-    EXACT_FLOAT32,
-    Parameters,
-    bit_length,
-    compute,
-    narrow,
-    shift_round,
-)
+from p2vit.engine.torch.kernels.base import EXACT_FLOAT32, Parameters, bit_length, compute
 from p2vit.engine.torch.kernels.heads import heads_first
+from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import AttentionValues
 from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 

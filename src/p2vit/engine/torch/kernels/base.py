@@ -1,4 +1,4 @@
-"""What every torch kernel needs: parameters as tensors, rounding, exact matrix products, and the dispatcher."""
+"""What every torch kernel needs: parameters as tensors, exact matrix products, and the dispatcher."""
 
 from functools import cache, singledispatch
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from p2vit.numerics import Operator
-from p2vit.numerics.rounding import IntArray, int_range
+from p2vit.numerics.rounding import IntArray
 
 #: Integers below it are exact in float32.
 EXACT_FLOAT32 = 1 << 24
@@ -35,19 +35,6 @@ class Parameters:
 def as_tensor(array: IntArray) -> Tensor:
     """A torch copy; uint16 has no arithmetic in torch and becomes int32."""
     return torch.from_numpy(array.astype(np.int32) if array.dtype == np.uint16 else array.copy())
-
-
-def shift_round(x: Tensor, shift: Tensor) -> Tensor:
-    """Round-half-up shift, right where positive; int32 in, int32 out."""
-    right, left = shift.clamp(min=0), (-shift).clamp(min=0)
-    half = torch.where(right > 0, torch.ones_like(right) << (right - 1).clamp(min=0), torch.zeros_like(right))
-    return ((x << left) + half) >> right
-
-
-def narrow(x: Tensor, bits: int) -> Tensor:
-    """Saturate to a signed width, in the dtype that stores it."""
-    low, high = int_range(bits, signed=True)
-    return x.clamp_(low, high).to(torch.int8 if bits <= 8 else torch.int16)
 
 
 def bit_length(x: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.torch.kernels.base import Parameters, bit_length, compute, narrow, shift_round
+from p2vit.engine.torch.kernels.base import Parameters, bit_length, compute
+from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import LayerNorm
 from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, TABLE_FIRST, squares_shift
 from p2vit.numerics.rounding import int_range

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.torch.kernels.base import Parameters, as_tensor, compute, matmul, narrow, shift_round
+from p2vit.engine.torch.kernels.base import Parameters, as_tensor, compute, matmul
+from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import Linear
 
 

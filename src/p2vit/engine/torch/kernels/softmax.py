@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from p2vit.engine.torch.kernels.base import Parameters, compute, shift_round
+from p2vit.engine.torch.kernels.base import Parameters, compute
+from p2vit.engine.torch.kernels.requantize import shift_round
 from p2vit.numerics import Softmax
 from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS
 

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.torch.kernels.base import Parameters, as_tensor, compute, narrow, shift_round
+from p2vit.engine.torch.kernels.base import Parameters, as_tensor, compute
+from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import AssembleTokens, ConstantTokens, Patchify, SelectToken, SumTokens
 
 
