@@ -4,9 +4,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
-from p2vit.engine.torch import kernels as torch_kernels  # noqa: E402
 from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
-from p2vit.engine.torch.kernels import Parameters, compute, int_mm_is_exact  # noqa: E402
+from p2vit.engine.torch.kernels import Parameters, base, compute  # noqa: E402
 from p2vit.numerics import (  # noqa: E402
     Add,
     Affine,
@@ -32,8 +31,8 @@ FORMS = ["linear", "log2"]
 def product(request, monkeypatch):
     """Every test runs with ``_int_mm`` and with the exact float32 slices that stand in for it."""
     if request.param == "float32":
-        monkeypatch.setattr(torch_kernels, "int_mm_is_exact", lambda: False)
-    elif not int_mm_is_exact():
+        monkeypatch.setattr(base, "int_mm_is_exact", lambda: False)
+    elif not base.int_mm_is_exact():
         pytest.skip("torch._int_mm is not exact on this machine")
     return request.param
 
@@ -248,7 +247,7 @@ def test_patchify_and_lookup():
 
 def test_bit_length():
     values = sorted({*range(2000), *(v for k in range(31) for v in ((1 << k) - 1, 1 << k)), 2**31 - 1})
-    assert torch_kernels.bit_length(torch.tensor(values, dtype=torch.int32)).tolist() == [
+    assert base.bit_length(torch.tensor(values, dtype=torch.int32)).tolist() == [
         v.bit_length() for v in values
     ]
 
