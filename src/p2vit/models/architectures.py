@@ -110,7 +110,7 @@ def parameters(config: ModelConfig) -> int:
     embedding = config.patch_dim * C + C
     if config.positions:
         embedding += (config.prefix_tokens + config.tokens) * C
-    norms = 2 * width + 2 * C * int(config.pre_norm)
+    norms = 2 * config.blocks[-1].dim + 2 * C * int(config.pre_norm)
     pooling = 0
     if config.pool == "attention":
         # As a block without q, and with the query itself.
@@ -170,6 +170,11 @@ def _table() -> list[Architecture]:
     for width in ("tiny", "small", "base"):
         table.append(_entry(f"deit_{width}_patch16_224", width, 224, 16, crop_pct=0.9))
     table.append(_entry("deit_base_patch16_384", "base", 384, 16, crop_pct=1.0))
+    distilled: dict[str, Any] = {"register_tokens": 1, "pool": "token_dist"}
+    for width in ("tiny", "small", "base"):
+        name = f"deit_{width}_distilled_patch16_224"
+        table.append(_entry(name, width, 224, 16, crop_pct=0.9, **distilled))
+    table.append(_entry("deit_base_distilled_patch16_384", "base", 384, 16, crop_pct=1.0, **distilled))
     for width in ("small", "base", "large"):
         table.append(_entry(f"deit3_{width}_patch16_224", width, 224, 16, crop_pct=0.9))
     for width in ("tiny", "small", "base", "large"):
