@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from p2vit.text import in_strings, json_text, lines, message, original, portable, shown
 
 #: All of Unicode, lone surrogates too, and often what the escapes look like.
-ANY = st.text(st.one_of(st.characters(), st.sampled_from("\\xuUd8f0\udcff\udc80\ud800\x1b\x9b\u202e\n")), max_size=30)
+ANY = st.text(
+    st.one_of(st.characters(), st.sampled_from("\\xuUd8f0\udcff\udc80\ud800\x1b\x9b\u202e\n")), max_size=30
+)
 
 
 @given(st.binary(max_size=255))
@@ -47,7 +49,16 @@ def test_nothing_that_is_shown_moves_a_terminal(text):
         for character in printed:
             kind = unicodedata.category(character)
             assert character in "\n\t" or kind not in ("Cc", "Cs", "Zl", "Zp"), repr(character)
-            assert unicodedata.bidirectional(character) not in ("RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI")
+            assert unicodedata.bidirectional(character) not in (
+                "RLO",
+                "LRO",
+                "RLE",
+                "LRE",
+                "PDF",
+                "RLI",
+                "LRI",
+                "FSI",
+            )
     assert "\n" not in shown(text)
     assert shown(shown(text)) == lines(shown(text)) == message(shown(text)) == shown(text)
 

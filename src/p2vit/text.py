@@ -2,7 +2,8 @@
 
 A file's name is bytes. What is not text in it reaches Python as lone surrogates (``surrogateescape``), which no
 encoding writes; and a name may hold codes that move a terminal's cursor or turn the direction of writing. `portable`
-is for machines and can be undone with `original`; `shown` is for people.
+is for machines and can be undone with `original`; `shown` is for people. In memory names are as they came: only what
+writes a file or a line escapes them, and only what reads such a file undoes it.
 """
 
 import json

@@ -1,12 +1,13 @@
 """Results as JSON has them."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+from p2vit.text import json_text
 
 
 def plain(value: Any) -> Any:
@@ -26,4 +27,4 @@ def plain(value: Any) -> Any:
 
 def to_json(data: Mapping[str, Any] | BaseModel) -> str:
     """One JSON object, indented."""
-    return json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False)
+    return json_text(plain(data), indent=1)
