@@ -111,7 +111,9 @@ def swin_config(facts: Facts, source: str) -> tuple[SwinConfig, list[str]]:
     return config, [f"{source}: a Swin of torchvision for 224 × 224 pixels; --image-size changes it"]
 
 
-def canonical_from_torchvision(state: Mapping[str, Tensor], config: ViTConfig, source: str) -> dict[str, Tensor]:
+def canonical_from_torchvision(
+    state: Mapping[str, Tensor], config: ViTConfig, source: str
+) -> dict[str, Tensor]:
     """Rename, and split the fused query, key and value.
 
     Args:
