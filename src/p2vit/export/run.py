@@ -22,7 +22,8 @@ from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
 from p2vit.export.onnx.integer.matmul import ProductForm
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
 from p2vit.export.onnx.qdq.values import Activations
-from p2vit.export.vectors import Encoding, write_vectors
+from p2vit.export.vectors import Encoding, vectors_place, write_vectors
+from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
@@ -38,6 +39,7 @@ def noise_pixels(program: IntegerProgram, images: int, seed: int = 0) -> IntArra
     return rng.integers(0, 256, (images, *program.pixels.shape), dtype=np.uint8)
 
 
+@one_writer("file")
 def run_export(
     program: IntegerProgram,
     export_format: str,
@@ -72,7 +74,7 @@ def run_export(
         encoding: ``vectors`` only: ``npy`` or ``hex``.
         executor: Who runs the program; the reference executor if not given.
         program_sha256: Recorded in what is written.
-        overwrite: Replace what is there.
+        overwrite: Replace what p2vit wrote there.
         largest: Bytes of constants above which a model's weights go into a file beside it.
 
     Returns:
@@ -90,6 +92,10 @@ def run_export(
         raise P2vitError(
             f"expose gives tensors out of onnx-integer, not of {export_format}; leave it away, or choose that format"
         )
+    if export_format == "vectors":
+        vectors_place(file, overwrite).check()
+    else:
+        check_output(file, overwrite)
     if pixels is None:
         pixels = noise_pixels(program, images, seed)
     executor = executor or ReferenceExecutor(program)
@@ -133,9 +139,7 @@ def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> li
     if constant_bytes(model) <= largest:
         check_model(model)
         return save_model(model, file, overwrite=overwrite, largest=largest)
-    files = save_model(model, file, overwrite=overwrite, largest=largest)
-    check_model(file)
-    return files
+    return save_model(model, file, overwrite=overwrite, largest=largest, check=check_model)
 
 
 def structure_only(model: Any) -> Any:

@@ -13,8 +13,10 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import one_writer
 
 
+@one_writer("log")
 def run_explore(
     model: str,
     hardware: str,

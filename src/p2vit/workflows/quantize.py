@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import MissingPackageError
+from p2vit.files import one_writer
 from p2vit.workflows.float_model import has_torch
 from p2vit.workflows.program_folder import FILES, check_place, write_program
 from p2vit.workflows.threads import thread_count
@@ -90,6 +91,7 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
     }
 
 
+@one_writer("output")
 def run_quantize(
     model: str,
     data: str,

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from p2vit.files import one_writer
 from p2vit.workflows.compiled import compiled_program, reference
 
 
+@one_writer("folder")
 def run_rtl(
     program: Path,
     folder: Path,
@@ -32,8 +34,9 @@ def run_rtl(
         P2vitError: whatever users can mend.
     """
     from p2vit.data.benchmarks import open_photos
-    from p2vit.rtl.bundle.writer import write_bundle
+    from p2vit.rtl.bundle.writer import bundle_place, write_bundle
 
+    bundle_place(folder, overwrite).check()
     compiled = compiled_program(program, hardware, changes)
     photos = open_photos(data, compiled.program.preprocessing)
     pixels, _ = next(iter(photos.evaluation(1, 1)))

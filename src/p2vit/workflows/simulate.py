@@ -16,9 +16,11 @@ from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
 
 
+@one_writer("trace", "report")
 def run_simulate(
     model: str,
     hardware: str,
@@ -45,7 +47,7 @@ def run_simulate(
         intra_layer: Overrides the description.
         trace: Perfetto JSON to write.
         report: HTML to write.
-        overwrite: Whether existing files may be replaced.
+        overwrite: Files that p2vit wrote there may be replaced.
 
     Returns:
         The `Simulation` as a dictionary, with ``limiting`` and ``levers``.
@@ -53,11 +55,9 @@ def run_simulate(
     Raises:
         AccelError: on anything the user can put right.
     """
-    existing = [
-        f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()
-    ]
-    if existing and not overwrite:
-        raise AccelError("output", existing)
+    for path in (trace, report):
+        if path is not None:
+            check_output(path, overwrite)
     machine = load_machine(hardware)
     pipelining = {"inter_layer": inter_layer, "intra_layer": intra_layer}
     chosen = machine.pipelining.model_dump() | {
@@ -73,9 +73,9 @@ def run_simulate(
         tiles = method == "events" or trace is not None or report is not None
         run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
-        _write(trace, perfetto_trace(run))
+        write_text(trace, perfetto_trace(run), overwrite)
     if run.timing and report:
-        _write(report, html_report(run))
+        write_text(report, html_report(run), overwrite)
     return _answer(run)
 
 
@@ -105,13 +105,6 @@ def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> C
         )
     compiled = compile_program(load(Path(model)), MACHINES[hardware])
     return partial(chunk_timing, compiled)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AccelError("output", [f"{path} cannot be written: {error.strerror}"]) from None
 
 
 def _answer(run: Run) -> dict[str, Any]:
