@@ -1,5 +1,6 @@
 """The command ``p2vit``: finds verbs without importing them, and turns every error into one clear message."""
 
+import errno
 import importlib
 import importlib.util
 import sys
@@ -119,6 +120,9 @@ def run(arguments: Sequence[str]) -> int:
     except P2vitError as error:
         return _fail(error, str(error), debug, as_json)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            where = error.filename or "standard output, or a temporary folder"
+            return _fail(error, f"{where}: {error.strerror}; make room there", debug, as_json)
         if error.filename is None:
             return _defect(error, debug, as_json)
         return _fail(error, f"{error.filename}: {error.strerror}", debug, as_json)

@@ -6,7 +6,7 @@ from typing import Any
 
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
-from p2vit.files import check_output, write_text
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict, has_torch, reload_float
 from p2vit.workflows.options.base import changed
@@ -14,6 +14,7 @@ from p2vit.workflows.options.evaluate import EvaluateOptions
 from p2vit.workflows.threads import thread_count, torch_threads
 
 
+@one_writer("per_class")
 def run_eval(
     program: Path,
     data: str,
@@ -113,5 +114,5 @@ def run_eval(
     if csv is not None and first:
         append_row(csv, eval_row(loaded, result))
     if per_class is not None and first:
-        write_text(per_class, class_table(result["per_class"]))
+        write_text(per_class, class_table(result["per_class"]), overwrite)
     return result

@@ -12,11 +12,13 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import one_writer
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import ExploreOptions
 
 
+@one_writer("log")
 def run_explore(
     model: str,
     hardware: str = "paper",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import P2vitError
-from p2vit.files import check_output, write_text
+from p2vit.files import FileSet, one_writer, write_files
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import changed
@@ -37,6 +37,7 @@ def read_json(path: Path, keys: set[str], command: str) -> dict[str, Any]:
     return found
 
 
+@one_writer("output")
 def run_report(
     program: Path,
     output: Path,
@@ -70,8 +71,9 @@ def run_report(
     beside = output.with_suffix(".json")
     if beside == output:
         raise P2vitError(f"{output}: the report is an HTML file; its data go beside it as .json")
-    for path in (output, beside):
-        check_output(path, overwrite)
+    FileSet.of_file(output, overwrite).check([output.name, beside.name])
+    if evaluation is not None and evaluation.exists() and beside.exists() and evaluation.samefile(beside):
+        raise P2vitError(f"{evaluation}: is read and would be written too; choose another place with -o")
     loaded = load(program)
     notes = program / SENSITIVITY_FILE
     quantize = read_json(notes, {"blocks"}, "p2vit quantize") if notes.is_file() else {}
@@ -83,6 +85,6 @@ def run_report(
             program, data, limit=options.limit, threads=thread_count(options.threads), out=out
         )
     found = report_data(loaded, quantize=quantize, evaluation=measured)
-    write_text(beside, to_json(found) + "\n")
-    write_text(output, render(json.loads(to_json(found))))
+    page = render(json.loads(to_json(found)))
+    write_files({output: page, beside: to_json(found) + "\n"}, overwrite)
     return {"file": str(output), "data_file": str(beside), "bytes": output.stat().st_size, **found}

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from p2vit.files import one_writer
 from p2vit.workflows.compiled import compiled_program, reference
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import RtlOptions
 
 
+@one_writer("folder")
 def run_rtl(
     program: Path,
     folder: Path,
@@ -29,9 +31,10 @@ def run_rtl(
         P2vitError: whatever users can mend.
     """
     from p2vit.data.benchmarks import open_photos
-    from p2vit.rtl.bundle.writer import write_bundle
+    from p2vit.rtl.bundle.writer import bundle_place, write_bundle
 
     options = changed(RtlOptions, options, replaced)
+    bundle_place(folder, options.overwrite).check()
     compiled = compiled_program(program, options.hardware, options.changes)
     photos = open_photos(options.data, compiled.program.preprocessing)
     pixels, _ = next(iter(photos.evaluation(1, 1)))

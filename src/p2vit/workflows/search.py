@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from p2vit.errors import DataError, P2vitError
-from p2vit.files import write_text
+from p2vit.files import one_writer
+from p2vit.program.format import program_sha256
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import SearchOptions
@@ -40,6 +41,7 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
+@one_writer("output")
 def run_search(
     model: str,
     data: str,
@@ -71,16 +73,19 @@ def run_search(
     hardware, seed, held_out = options.hardware, options.seed, options.held_out
     chosen = parse_widths(options.widths)
     check_place(output, overwrite)
+    log = output.with_name(output.name + LOG_SUFFIX)
     loaded = load(model, options)
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
     from p2vit.quant.search.finalists import decide, finalists
     from p2vit.quant.search.fine import Evolution
+    from p2vit.quant.search.journal import check_log
     from p2vit.quant.search.layers import searchable
     from p2vit.quant.search.run import SearchConfig, prepare, search
     from p2vit.workflows.budget import read_budget
 
+    check_log(log, overwrite)
     config = replace(named(options.method), weight_bits=chosen[-1])
     config.check_integer()
     layers = searchable(loaded.config)
@@ -96,7 +101,6 @@ def run_search(
         out.warn(f"{data}: only {len(photos)} photos could be had; {held_out} of them are held out")
     calibration, rest = photos[:-held_out], photos[-held_out:]
     threads = thread_count(options.threads)
-    log = output.with_name(output.name + LOG_SUFFIX)
     with out.progress() as progress:
         prepared = prepare(
             loaded, calibration, rest, config, chosen, seed=seed, threads=threads, progress=progress
@@ -129,7 +133,6 @@ def run_search(
         "method": options.method,
         "calibration_images": result.photos,
     }
-    written = write_program(result, output, overwrite=overwrite, notes=notes)
     report = {
         "bits_per_layer": chosen_bits,
         "budget": {"name": limit.name, "limit": limit.limit}
@@ -142,12 +145,13 @@ def run_search(
         ],
         "searched_sqnr_db": found.sqnr_db,
         "candidates": found.candidates,
-        "program_sha256": written["program_sha256"],
+        "program_sha256": program_sha256(result.program),
         "calibration_images": len(calibration),
         "held_out_images": len(rest),
         "seed": seed,
     }
-    write_text(output / RESULT_FILE, json.dumps(plain(report), indent=1) + "\n")
+    beside = {RESULT_FILE: json.dumps(plain(report), indent=1) + "\n"}
+    write_program(result, output, overwrite=overwrite, notes=notes, more=beside)
     return {
         **report,
         "file": str(output),

@@ -16,6 +16,7 @@ from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import SimulateOptions
@@ -23,6 +24,7 @@ from p2vit.workflows.options.hardware import SimulateOptions
 __all__ = ["known_machines", "run_simulate"]
 
 
+@one_writer("trace", "report")
 def run_simulate(
     model: str,
     hardware: str = "paper",
@@ -45,11 +47,9 @@ def run_simulate(
     """
     options = changed(SimulateOptions, options, changes)
     trace, report = options.trace, options.report
-    existing = [
-        f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()
-    ]
-    if existing and not options.overwrite:
-        raise AccelError("output", existing)
+    for path in (trace, report):
+        if path is not None:
+            check_output(path, options.overwrite)
     machine = load_machine(hardware)
     pipelining = {"inter_layer": options.inter_layer, "intra_layer": options.intra_layer}
     chosen = machine.pipelining.model_dump() | {
@@ -64,9 +64,9 @@ def run_simulate(
         tiles = options.method == "events" or trace is not None or report is not None
         run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
-        _write(trace, perfetto_trace(run))
+        write_text(trace, perfetto_trace(run), options.overwrite)
     if run.timing and report:
-        _write(report, html_report(run))
+        write_text(report, html_report(run), options.overwrite)
     return _answer(run)
 
 
@@ -96,13 +96,6 @@ def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> C
         )
     compiled = compile_program(load(Path(model)), MACHINES[hardware])
     return partial(chunk_timing, compiled)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AccelError("output", [f"{path} cannot be written: {error.strerror}"]) from None
 
 
 def _answer(run: Run) -> dict[str, Any]:
