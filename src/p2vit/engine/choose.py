@@ -1,12 +1,12 @@
 """The executor to take where only the integers matter."""
 
-from p2vit.engine.executor import Executor
+from p2vit.engine.executor import Executor, RefusedProgramError
 from p2vit.engine.native import NativeExecutor, NativeUnavailableError
 from p2vit.program.graph import IntegerProgram
 
 
 def fastest(program: IntegerProgram, threads: int | None = None) -> Executor:
-    """The native engine where it runs, torch elsewhere: both return the same integers.
+    """The native engine where it runs the program, torch elsewhere: both return the same integers.
 
     Args:
         program: What to run.
@@ -14,7 +14,7 @@ def fastest(program: IntegerProgram, threads: int | None = None) -> Executor:
     """
     try:
         return NativeExecutor(program, threads)
-    except NativeUnavailableError:
+    except (NativeUnavailableError, RefusedProgramError):
         # Imported only where it is needed: running a program takes no torch.
         from p2vit.engine.torch.executor import TorchExecutor
 

@@ -98,7 +98,7 @@ def run_eval(
         reference = reload_float(loaded, model, arch)
         exact, source = float_predict(reference), reference.source
     used = threads or max(1, thread_count(None) // world.local_size)
-    name, executor = open_backend(backend, loaded, used)
+    name, executor = open_backend(backend, loaded, used, out.warn)
     start = time.perf_counter()
     with out.progress() as progress:
         job = Job(

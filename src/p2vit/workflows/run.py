@@ -46,7 +46,7 @@ def run_photos(
     out = out or Feedback()
     loaded = load(program)
     files = expand(photos)
-    name, executor = open_backend(backend, loaded, threads)
+    name, executor = open_backend(backend, loaded, threads, out.warn)
     torch_threads(thread_count(threads))
     outputs: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []

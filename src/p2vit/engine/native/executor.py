@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from p2vit.engine.executor import Executor
+from p2vit.engine.executor import Executor, RefusedProgramError
 from p2vit.engine.native.plan import PlanBuilder
 from p2vit.engine.native.selftest import cases
 from p2vit.engine.native.weights import Weights
@@ -170,7 +170,8 @@ class NativeExecutor(Executor):
 
         Raises:
             NativeUnavailableError: the engine cannot run on this machine.
-            ValueError: the program has something that the engine cannot run; the message names the node.
+            RefusedProgramError: the program has something that the engine cannot run; the message names the
+                node.
         """
         super().__init__(program)
         if _native is None or isa is None:
@@ -181,13 +182,17 @@ class NativeExecutor(Executor):
         self.threads = available_threads() if threads is None else threads
         self._chunk_rows = chunk_rows
         self._pool = _native.Pool(self.threads, SPINS)
-        self._weights = Weights(_native, program)
         self._plans: dict[frozenset[str], tuple[Any, PlanBuilder]] = {}
         self._lock = threading.Lock()
         self._profiling = False
-        self._plan(frozenset())
-        # What cannot be shown on request is refused now, not in the middle of a run.
-        self._builder(frozenset(node.name for node in program.nodes))[1].emit()
+        try:
+            self._weights = Weights(_native, program)
+            self._plan(frozenset())
+            # What cannot be shown on request is refused now, not in the middle of a run.
+            self._builder(frozenset(node.name for node in program.nodes))[1].emit()
+        except ValueError as error:
+            reason = str(error).removeprefix("native engine: ")
+            raise RefusedProgramError(f"native engine: {reason}") from error
 
     def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
         """Run the program on a batch.

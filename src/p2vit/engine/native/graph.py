@@ -7,6 +7,7 @@ together.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from p2vit.engine.native.weights import fits_epilogue
 from p2vit.numerics import (
@@ -27,7 +28,7 @@ from p2vit.numerics import (
 )
 from p2vit.program.graph import IntegerProgram, Node
 
-IN_A_ROW = "the native engine wants Scores, Softmax and AttentionValues in a row"
+IN_A_ROW = "Scores, Softmax and AttentionValues must follow one another directly, and nothing else read them"
 
 #: First row and number of rows.
 Rows = tuple[int, int]
@@ -55,7 +56,7 @@ class Unit:
         """Every tensor of its nodes, materialised or not."""
         return tuple(node.name for node in self.nodes)
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Tensors of other units, in the nodes' order."""
         own = set(self.writes)
