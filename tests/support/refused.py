@@ -103,13 +103,6 @@ def scores_for_nothing() -> IntegerProgram:
     return finish(builder, "a.values")
 
 
-def wide_fill() -> IntegerProgram:
-    """A fill token of int16 for int8 tokens."""
-    builder = start(6)
-    builder.add("filled", GatherTokens(np.array([[0], [-1]]), np.full(8, 300, np.int16)), ["q"], -4)
-    return finish(builder, "filled")
-
-
 def constant_from_scores() -> IntegerProgram:
     """Constant tokens, whose input is read for the number of images alone."""
     builder = start(6)
@@ -127,7 +120,6 @@ REFUSED: dict[str, Callable[[], IntegerProgram]] = {
         scores_read_twice,
         softmax_read_twice,
         scores_for_nothing,
-        wide_fill,
         constant_from_scores,
     )
 }

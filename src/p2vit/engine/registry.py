@@ -31,7 +31,8 @@ class BackendRefusal(BackendError):  # noqa: N818 - it refuses a program; nothin
     """
 
     def __init__(self, name: str, error: Exception) -> None:
-        self.reason = f"back-end '{name}' does not run this program ({_first_line(error).removeprefix('native engine: ')})"
+        why = _first_line(error).removeprefix("native engine: ")
+        self.reason = f"back-end '{name}' does not run this program ({why})"
         others = ", ".join(other for other in ("auto", *BACKENDS) if other != name)
         super().__init__(f"{self.reason}. Use another: {others}")
 
