@@ -149,6 +149,8 @@ class NativeExecutor(Executor):
     """
 
     name = "native"
+    #: What is asked for decides what is computed: ``verify`` tries random sets.
+    plans_by_keep = True
 
     def __init__(
         self,
