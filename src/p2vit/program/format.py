@@ -24,6 +24,7 @@ from p2vit.program.check import structure_problems
 from p2vit.program.document import FORMAT, VERSION, Document, Rebuilder, canonical_json, describe
 from p2vit.program.exponents import scale_problems
 from p2vit.program.graph import IntegerProgram
+from p2vit.program.provenance import provenance_problem
 from p2vit.program.tensor_file import read_tensors
 
 GRAPH_FILE, TENSOR_FILE = "program.json", "tensors.safetensors"
@@ -210,6 +211,8 @@ def _parse_document(graph: bytes, where: str) -> Document:
             f"{where}: its sha256 is not the one it records; "
             "the file was damaged or edited: copy or make it again"
         )
+    if isinstance(told := raw.get("provenance"), dict) and (problem := provenance_problem(told)):
+        raise ProgramError(f"{where}: {problem}")
     try:
         return Document.model_validate_json(graph)
     except ValidationError as error:

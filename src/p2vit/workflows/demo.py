@@ -53,7 +53,7 @@ def run_demo(
     summary_file, page_file, program = output / "summary.json", output / "report.html", output / "program"
     target = FileSet.within(output, "demo", overwrite, _older)
     # A demo that was killed is finished by the same command.
-    token = f"{benchmark} {bits}, {calib_images} photos, limit {limit}, seed {seed}"
+    token = f"{benchmark} {bits}, {options.calib_images} photos, limit {options.limit}, seed {options.seed}"
     resumed = target.check([summary_file.name, page_file.name], token)
     check_place(program, overwrite or resumed)
     target.begin(token)

@@ -73,7 +73,7 @@ def run_eval(
         reference = reload_float(loaded, options.model, options.arch)
         exact, source = float_predict(reference), reference.source
     used = options.threads or max(1, thread_count(None) // world.local_size)
-    name, executor = open_backend(options.backend, loaded, used)
+    name, executor = open_backend(options.backend, loaded, used, out.warn)
     start = time.perf_counter()
     with out.progress() as progress:
         job = Job(
@@ -114,5 +114,5 @@ def run_eval(
     if csv is not None and first:
         append_row(csv, eval_row(loaded, result))
     if per_class is not None and first:
-        write_text(per_class, class_table(result["per_class"]), overwrite)
+        write_text(per_class, class_table(result["per_class"]), options.overwrite)
     return result
