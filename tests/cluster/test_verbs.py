@@ -31,7 +31,7 @@ VERBS = {
 }  # fmt: skip
 ENGINES = {"dask": "distributed", "ray": "ray"}
 #: The others take longer.
-QUICK = {("search", "dask"), ("eval", "dask")}
+QUICK = {("eval", "dask")}
 CASES = [
     pytest.param(verb, engine, marks=() if (verb, engine) in QUICK else pytest.mark.slow)
     for verb in VERBS
