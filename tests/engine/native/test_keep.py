@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("torch")
 
-from p2vit.engine.native import NativeExecutor, executor, graph, instruction_sets, plan  # noqa: E402
-from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
-from support.families import FAMILIES, family_program, wrong_subsets  # noqa: E402
-from support.programs import random_pixels, random_program, windowed_program  # noqa: E402
+from p2vit.engine.native import NativeExecutor, executor, graph, instruction_sets, plan
+from p2vit.engine.reference import ReferenceExecutor
+from support.families import FAMILIES, family_program, wrong_subsets
+from support.programs import random_pixels, random_program, windowed_program
 
 ISAS = [name for name, reason in instruction_sets().items() if not reason]
 EXPORT = plan.PlanBuilder._export
