@@ -139,7 +139,12 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
         max_accumulator_bits=max(layer.accumulator_bits for layer in layers),
         max_register_bits=max(layer.widest_bits for layer in layers),
         max_wide_register_bits=max(
-            (register.bits for layer in layers for register in layer.registers if register.limit == WIDE_BITS),
+            (
+                register.bits
+                for layer in layers
+                for register in layer.registers
+                if register.limit == WIDE_BITS
+            ),
             default=0,
         ),
         layers=layers,
