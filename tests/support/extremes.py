@@ -147,7 +147,7 @@ def most_keys(form: str, guard: int, value: int) -> int:
 
     def fits(keys: int) -> bool:
         total = keys * weight
-        return BOTTOM <= total * value and total * value + (1 << (total.bit_length() - 9)) <= TOP
+        return total * value >= BOTTOM and total * value + (1 << (total.bit_length() - 9)) <= TOP
 
     keys = TOP // (weight * abs(value)) + 1
     while not fits(keys):

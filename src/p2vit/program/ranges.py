@@ -7,7 +7,6 @@ from p2vit.numerics.operator import Bounds
 from p2vit.numerics.rounding import INT32, Range, signed_bits
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec
 
-
 #: What registers may have that are allowed more than 32 bits.
 WIDE_BITS = 64
 

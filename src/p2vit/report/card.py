@@ -60,7 +60,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     rows += [
         ("sha256 of the program", f"`{program_sha256(program)}`"),
         ("sha256 of the float weights", f"`{provenance.get('weights_sha256', 'unknown')}`"),
-        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}"),
+        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}{_float_sums(provenance)}"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     task = "image-classification" if head else "image-feature-extraction"
@@ -104,3 +104,10 @@ def _preparation(pre: Any) -> str:
     if pre.resize == "squash":
         return f"resized to that, {pre.interpolation}"
     return f"{pre.interpolation} resize to cover it by 1/{pre.crop_pct:g}, centre crop"
+
+
+def _float_sums(provenance: Mapping[str, Any]) -> str:
+    """What the float sums of the quantizer were taken with, where it is recorded."""
+    if "cpu_capability" not in provenance:
+        return ""
+    return f", torch {provenance.get('torch', 'unknown')} on {provenance['cpu_capability']}"
