@@ -127,7 +127,9 @@ class Softmax(Operator):
         return (8, False) if self.form == "linear" else (4, False)
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Difference of two scores, aligned distance before it is clamped, and the 16 × 16 product."""
+        """Difference of two scores, the maximum with the rounding half that some back-ends add to it first, the
+        aligned distance before it is clamped, and the 16 × 15 bit product.
+        """
         low, high = ranges[0]
         distance = shift_range((0, high - low), self.shift)
         half = (1 << max(int(self.shift.max()), 0)) >> 1
@@ -135,6 +137,7 @@ class Softmax(Operator):
             (0, 255 if self.form == "linear" else 15),
             {
                 "accumulator": (low - high, high - low),
+                "maximum": (low, high + half),
                 "distance": (0, max(distance[1], high - low + half)),
                 "product": (0, 65535 * (LOG2_E >> 1)),
             },
