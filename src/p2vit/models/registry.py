@@ -19,7 +19,7 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
 
     Args:
         spec: ``random:ARCH``, ``hf:ORG/NAME``, a benchmark's model (``dinov2-elpv``, ``dinov2-textile``,
-            ``dinov2``, ``digits``), a weight file (needs ``arch``), or a timm name.
+            ``dinov2``, ``digits``), a weight file or a folder with one, or a timm name.
         options: What the user says beside the name; all as the source says if None.
         **changes: Fields of `LoadOptions` that replace those of ``options``.
 
@@ -31,8 +31,11 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
         MissingPackageError: an optional package is not installed.
     """
     options = replace(options or LoadOptions(), **changes)
-    image_size, arch, seed = options.image_size, options.arch, options.seed
+    image_size, seed = options.image_size, options.seed
     name = str(spec)
+    for word in ("hf-hub:", "hf_hub:"):  # as timm writes it
+        name = f"hf:{name.removeprefix(word)}" if name.startswith(word) else name
+    name = name.removeprefix("local-dir:")
     if name.startswith("random:"):
         from p2vit.models.sources.random import load_random
 
@@ -40,13 +43,17 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
     if name.startswith("hf:"):
         from p2vit.models.sources.huggingface import load_huggingface
 
-        return load_huggingface(name.removeprefix("hf:"), image_size=image_size)
+        return load_huggingface(name.removeprefix("hf:"), options)
     if name in benchmark.MODELS:
         return benchmark.load_benchmark(name, image_size=image_size)
+    if Path(name).is_dir():
+        from p2vit.models.sources.folder import load_folder
+
+        return load_folder(Path(name), options)
     if Path(name).suffix in SUFFIXES or Path(name).exists():
         from p2vit.models.sources.checkpoint import load_checkpoint
 
-        return load_checkpoint(Path(name), arch, image_size=image_size)
+        return load_checkpoint(Path(name), options)
     if "/" in name or ":" in name:
         raise ModelError(
             f"'{name}' is neither a file nor a model. A model of the Hugging Face Hub is written "

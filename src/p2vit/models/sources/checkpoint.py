@@ -65,7 +65,7 @@ def load_checkpoint(
         if options.arch is None and arch == known.name:
             notes = [f"{source}: architecture {arch}, as the file itself says"]
     config, preprocessing = known.config, known.preprocessing
-    size = options.image_size or _own_size(facts, config, arch or "")
+    size = options.image_size or own_size(facts, config, arch or "")
     if size is not None:
         if options.image_size is None:
             notes.append(
@@ -140,7 +140,7 @@ def canonical(
         return config, canonical_from_timm(state, config, source)
     family = family_of(state)
     assert family is not None
-    head = "cls_classifier" if config.pool.endswith("_dist") else FAMILIES[family].head
+    head = "cls_classifier" if config.pool == "token_dist" else FAMILIES[family].head
     config = replace(config, num_classes=_classes(state, head))
     return config, canonical_from_hf(state, config, family, source)
 
@@ -150,7 +150,7 @@ def _architecture(
 ) -> tuple[Architecture, list[str]]:
     """The architecture that is named, or the only one that fits."""
     if arch is not None:
-        return _with_distillation(find(arch), found.state, source)
+        return with_distillation(find(arch), found.state, source)
     fit = fitting(facts) if found.layout.kind != "own" else list(ARCHITECTURES)
     if len(fit) == 1:
         return find(fit[0]), [
@@ -170,7 +170,7 @@ def _architecture(
     )
 
 
-def _with_distillation(
+def with_distillation(
     known: Architecture, state: Mapping[str, Tensor], source: str
 ) -> tuple[Architecture, list[str]]:
     """The architecture, with a distillation token where the file has one and the architecture has none."""
@@ -183,7 +183,7 @@ def _with_distillation(
     if second or token != "dist_token":
         heads = "; the output is the mean of both heads" if second else ""
         pool = "token_dist" if second else config.pool
-        config = replace(config, register_tokens=1, pool=pool)  # type: ignore[arg-type]
+        config = replace(config, register_tokens=1, pool=pool)
         note = f"{source}: has a distillation token, which {known.name} has not; took it{heads}"
         return replace(known, config=config), [note]
     raise ModelError(
@@ -209,7 +209,7 @@ def _torchvision(
     return Architecture(config, torchvision.preprocessing_of(config.image_size)), notes
 
 
-def _own_size(facts: Facts, config: ModelConfig, arch: str) -> tuple[int, int] | None:
+def own_size(facts: Facts, config: ModelConfig, arch: str) -> tuple[int, int] | None:
     """Pixels that a file's positions are for, where these are not the architecture's."""
     if not isinstance(config, ViTConfig) or RESIZED.fullmatch(arch):
         return None

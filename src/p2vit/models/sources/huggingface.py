@@ -1,6 +1,5 @@
 """``hf:ORG/NAME``: models of the Hugging Face Hub, from their config.json and their weights alone."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,12 @@ from p2vit.errors import MissingPackageError, ModelError
 from p2vit.models.architectures import CLIP_MEAN, CLIP_STD, HALF, with_image_size
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.options import LoadOptions
+from p2vit.models.sources.folder import WEIGHT_FILES, read_json, read_repository_weights
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
+from p2vit.models.sources.hf_numbers import check_numbers
 from p2vit.models.sources.swin_layout import HUGGING_FACE, canonical_from_swin, head_classes
-from p2vit.models.sources.weight_file import read_weights
+from p2vit.models.sources.timm_hub import from_timm_hub, is_timm_config
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -23,7 +25,6 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
 }
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 FILTERS = {
     0: "nearest",
     2: "bilinear",
@@ -31,12 +32,12 @@ FILTERS = {
 }  # Pillow's numbers, as preprocessor_config.json has them
 
 
-def load_huggingface(name: str, *, image_size: int | tuple[int, int] | None = None) -> FloatModel:
+def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatModel:
     """Load a model by its repository's name, or from a folder that holds a copy of the repository.
 
     Args:
-        name: ``ORG/NAME``, or a folder with config.json and weights.
-        image_size: Pixels, another than the model's own; positions are resampled.
+        name: ``ORG/NAME``, or a folder with config.json and weights; transformers' or timm's own.
+        options: What the user says beside it.
 
     Returns:
         The model.
@@ -45,14 +46,20 @@ def load_huggingface(name: str, *, image_size: int | tuple[int, int] | None = No
         MissingPackageError: ``huggingface_hub`` is not installed.
         ModelError: it cannot be had, or is not a supported ViT.
     """
+    options = options or LoadOptions()
     folder = Path(name) if Path(name).is_dir() else None
-    meta = _json(_fetch(name, folder, ("config.json",)))
-    weights = read_weights(_fetch(name, folder, WEIGHT_FILES))
+    if folder is not None:
+        name = str(folder.resolve())  # found again from another working directory
+    meta = read_json(_fetch(name, folder, ("config.json",)))
+    check_numbers(meta, f"hf:{name}: config.json")
+    weights = read_repository_weights(_fetch_weights(name, folder))
+    if is_timm_config(meta):
+        return from_timm_hub(meta, weights, f"hf:{name}", options)
     try:
-        processor = _json(_fetch(name, folder, ("preprocessor_config.json",)))
+        processor = read_json(_fetch(name, folder, ("preprocessor_config.json",)))
     except ModelError:
         processor = {}
-    return from_huggingface(meta, weights, processor, f"hf:{name}", image_size=image_size)
+    return from_huggingface(meta, weights, processor, f"hf:{name}", image_size=options.image_size)
 
 
 def from_huggingface(
@@ -259,15 +266,14 @@ def _size(value: Any) -> tuple[int, int] | None:
     return None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: a JSON object is needed, not {type(content).__name__}")
-    return content
+def _fetch_weights(name: str, folder: Path | None) -> Path:
+    """Find the weights, or download them with all their shards."""
+    path = _fetch(name, folder, WEIGHT_FILES)
+    if folder is None and path.name.endswith(".index.json"):
+        places = read_json(path).get("weight_map")
+        for file in sorted(set(map(str, places.values()))) if isinstance(places, Mapping) else ():
+            _fetch(name, None, (file,))
+    return path
 
 
 def _fetch(name: str, folder: Path | None, candidates: tuple[str, ...]) -> Path:
