@@ -13,6 +13,7 @@ from p2vit.models.canonical import CanonicalViT
 from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.options import LoadOptions
+from p2vit.models.source_names import RESIZED
 from p2vit.models.sources import torchvision_layout as torchvision
 from p2vit.models.sources.facts import Facts, check_fit, facts_of, fitting
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_of
@@ -20,10 +21,10 @@ from p2vit.models.sources.layouts import Layout
 from p2vit.models.sources.locate import Located, locate
 from p2vit.models.sources.position import check_rows, full_positions
 from p2vit.models.sources.reader import StateReader
+from p2vit.models.sources.shards import read_content
 from p2vit.models.sources.swin_layout import canonical_from_swin, head_classes, swin_layout_of
 from p2vit.models.sources.timm_layout import canonical_from_timm
-from p2vit.models.sources.weight_file import Content, read_content, stated_architecture
-from p2vit.models.source_names import RESIZED
+from p2vit.models.sources.weight_file import Content, stated_architecture
 from p2vit.models.swin_config import Rule, SwinConfig
 
 #: Whose rule for windows and padding a Swin's file follows.
@@ -205,7 +206,9 @@ def _torchvision(
         check_fit(facts, wanted := find(options.arch).config, source)
         if isinstance(wanted, ViTConfig):
             config, notes = replace(config, heads=options.heads or wanted.heads), notes[-1:]  # type: ignore[call-arg]
-    notes.append(f"{source}: photos are prepared as torchvision does it (shorter side × 8/7, centre, ImageNet's mean)")
+    notes.append(
+        f"{source}: photos are prepared as torchvision does it (shorter side × 8/7, centre, ImageNet's mean)"
+    )
     return Architecture(config, torchvision.preprocessing_of(config.image_size)), notes
 
 

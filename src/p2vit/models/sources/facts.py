@@ -92,7 +92,9 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
         classes=0 if head is None else len(head),
         rows=_rows(names.get(layout.positions), len(patch)),
         prefix=_prefix(names, layout),
-        pooled=any(mark in name for name in names for mark in ("attn_pool.", "head.probe", "attention_pool.")),
+        pooled=any(
+            mark in name for name in names for mark in ("attn_pool.", "head.probe", "attention_pool.")
+        ),
         pre_norm=any(name.startswith(("norm_pre.", "pre_layrnorm.", "pre_norm.")) for name in names),
         swin=layout.swin,
         **swin,

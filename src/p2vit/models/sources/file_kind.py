@@ -85,6 +85,4 @@ def _check_zip(path: Path) -> None:
     if not any(name.endswith("data.pkl") for name in names):
         raise ModelError(f"{path}: a zip archive that is not torch's; unpack it first")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ModelError(
-            f"{path}: a compressed zip archive, which torch does not write; unpack it, or {HOW}"
-        )
+        raise ModelError(f"{path}: a compressed zip archive, which torch does not write; unpack it, or {HOW}")

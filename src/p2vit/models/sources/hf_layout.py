@@ -111,7 +111,9 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
     Returns:
         A key of `FAMILIES`, or None when it is none of them.
     """
-    if any("self_attn.q_proj" in key for key in state) and any("embeddings.patch_embedding." in key for key in state):
+    if any("self_attn.q_proj" in key for key in state) and any(
+        "embeddings.patch_embedding." in key for key in state
+    ):
         pooled = any(key.endswith("head.probe") for key in state)
         return "siglip" if pooled or "classifier.weight" in state else "clip"
     if not any("attention.attention.query" in key for key in state):

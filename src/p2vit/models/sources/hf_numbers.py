@@ -53,13 +53,17 @@ def _check(part: Mapping[str, Any], where: str) -> None:
             value = part[key]
             fine = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if not fine or not above < value <= top:
-                raise ModelError(f"{where}{key} is {_shown(value)}; allowed are numbers above {above:g} up to {top:g}")
+                raise ModelError(
+                    f"{where}{key} is {_shown(value)}; allowed are numbers above {above:g} up to {top:g}"
+                )
     for key, (least, most) in LISTS.items():
         value = part.get(key)
         if value is None or isinstance(value, int):
             continue
         if not isinstance(value, list | tuple) or not 0 < len(value) <= MOST_STAGES:
-            raise ModelError(f"{where}{key} is {_shown(value)}, where a list of 1 to {MOST_STAGES} numbers is needed")
+            raise ModelError(
+                f"{where}{key} is {_shown(value)}, where a list of 1 to {MOST_STAGES} numbers is needed"
+            )
         for index, number in enumerate(value):
             _whole(number, least, most, f"{where}{key}[{index}]")
     if part.get("image_size") is not None:
@@ -79,7 +83,13 @@ def _whole(value: Any, least: int, most: int, where: str) -> None:
 
 def _size(value: Any, where: str) -> None:
     """Pixels: a number, a pair of them, or an object."""
-    sides = value if isinstance(value, list | tuple) else list(value.values()) if isinstance(value, Mapping) else [value]
+    sides = (
+        value
+        if isinstance(value, list | tuple)
+        else list(value.values())
+        if isinstance(value, Mapping)
+        else [value]
+    )
     if not 0 < len(sides) <= 2:
         raise ModelError(f"{where} is {_shown(value)}, where a size or (height, width) is needed")
     for side in sides:
@@ -93,7 +103,9 @@ def _labels(labels: Any, where: str) -> None:
     for key, name in labels.items():
         number = str(key)
         if not (number.isascii() and number.isdigit()) or isinstance(name, Mapping | list):
-            raise ModelError(f"{where}: {_shown(key)}: {_shown(name)}; needed are whole numbers with a name each")
+            raise ModelError(
+                f"{where}: {_shown(key)}: {_shown(name)}; needed are whole numbers with a name each"
+            )
     numbers = sorted(int(str(key)) for key in labels if len(str(key)) < 12)
     if numbers != list(range(len(labels))):
         raise ModelError(f"{where}: its {len(labels)} numbers are not 0 to {len(labels) - 1}, each once")

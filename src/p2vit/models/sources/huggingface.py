@@ -11,11 +11,13 @@ from p2vit.models.architectures import CLIP_MEAN, CLIP_STD, HALF, with_image_siz
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.options import LoadOptions
-from p2vit.models.sources.folder import WEIGHT_FILES, read_json, read_repository_weights
+from p2vit.models.sources.folder import WEIGHT_FILES
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
 from p2vit.models.sources.hf_numbers import check_numbers
+from p2vit.models.sources.shards import read_content, read_json
 from p2vit.models.sources.swin_layout import HUGGING_FACE, canonical_from_swin, head_classes
 from p2vit.models.sources.timm_hub import from_timm_hub, is_timm_config
+from p2vit.models.sources.weight_file import tensors_in
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -52,7 +54,7 @@ def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatMode
         name = str(folder.resolve())  # found again from another working directory
     meta = read_json(_fetch(name, folder, ("config.json",)))
     check_numbers(meta, f"hf:{name}: config.json")
-    weights = read_repository_weights(_fetch_weights(name, folder))
+    weights = tensors_in(read_content(_fetch_weights(name, folder)).value)
     if is_timm_config(meta):
         return from_timm_hub(meta, weights, f"hf:{name}", options)
     try:

@@ -19,8 +19,36 @@ import torch
 
 #: Modules that no weight file needs: whoever asks for one of these wants to run something.
 REFUSED = frozenset(
-    "builtins __builtin__ os posix nt sys subprocess shutil socket ctypes importlib runpy pickle _pickle marshal pty "
-    "code webbrowser multiprocessing asyncio signal threading tempfile glob http urllib ftplib smtplib".split()
+    [
+        "builtins",
+        "__builtin__",
+        "os",
+        "posix",
+        "nt",
+        "sys",
+        "subprocess",
+        "shutil",
+        "socket",
+        "ctypes",
+        "importlib",
+        "runpy",
+        "pickle",
+        "_pickle",
+        "marshal",
+        "pty",
+        "code",
+        "webbrowser",
+        "multiprocessing",
+        "asyncio",
+        "signal",
+        "threading",
+        "tempfile",
+        "glob",
+        "http",
+        "urllib",
+        "ftplib",
+        "smtplib",
+    ]
 )
 #: Of a refused module, what is plain data all the same.
 HARMLESS = {

@@ -104,7 +104,9 @@ def check_rows(rows: int, prefix: int, grid: tuple[int, int], source: str) -> No
         ModelError: the file lacks tokens.
     """
     patches = grid[0] * grid[1]
-    if not rows or any(rows - tokens == patches or _is_square(rows - tokens) for tokens in (prefix, min(1, prefix), 0)):
+    if not rows or any(
+        rows - tokens == patches or _is_square(rows - tokens) for tokens in (prefix, min(1, prefix), 0)
+    ):
         return
     for tokens, missing in ((2, "a distillation token (dist_token)"), (5, "four registers (reg_token)")):
         if tokens > prefix and (rows - tokens == patches or _is_square(rows - tokens)):

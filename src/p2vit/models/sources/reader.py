@@ -208,7 +208,10 @@ def odd_kind(value: Tensor) -> str | None:
         return f"quantized ({value.dtype})".replace("torch.", "")
     if value.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         return str(value.dtype).removeprefix("torch.")
-    if value.numel() > MOST_REPEATED and value.numel() * value.element_size() > value.untyped_storage().nbytes():
+    if (
+        value.numel() > MOST_REPEATED
+        and value.numel() * value.element_size() > value.untyped_storage().nbytes()
+    ):
         return "a few values repeated (an expanded view)"
     return None
 

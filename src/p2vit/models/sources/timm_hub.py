@@ -19,9 +19,25 @@ from p2vit.models.sources.weight_file import Content
 
 #: Arguments of timm's models that change no number, or that the tensors' shapes say anyway.
 HARMLESS = frozenset(
-    "img_size num_classes global_pool drop_rate drop_path_rate proj_drop_rate attn_drop_rate pos_drop_rate "
-    "patch_drop_rate qkv_bias init_values fc_norm pretrained strict_img_size dynamic_img_size weight_init "
-    "fix_init".split()
+    [
+        "img_size",
+        "num_classes",
+        "global_pool",
+        "drop_rate",
+        "drop_path_rate",
+        "proj_drop_rate",
+        "attn_drop_rate",
+        "pos_drop_rate",
+        "patch_drop_rate",
+        "qkv_bias",
+        "init_values",
+        "fc_norm",
+        "pretrained",
+        "strict_img_size",
+        "dynamic_img_size",
+        "weight_init",
+        "fix_init",
+    ]
 )
 #: Argument of timm's ViTs → our name for it.
 SIZES = {
@@ -84,12 +100,18 @@ def from_timm_hub(
         preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
     keys = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
     try:
-        preprocessing = restated(preprocessing, **{key: stated[key] for key in keys if stated.get(key) is not None})
+        preprocessing = restated(
+            preprocessing, **{key: stated[key] for key in keys if stated.get(key) is not None}
+        )
     except (ModelError, TypeError, ValueError) as error:
         raise ModelError(f"{source}: config.json: pretrained_cfg: {error}") from None
     config, state = canonical(found.state, found.layout, config, source)
     labels = meta.get("label_names") or ()
-    names = tuple(map(str, labels)) if isinstance(labels, list | tuple) and len(labels) == config.num_classes else ()
+    names = (
+        tuple(map(str, labels))
+        if isinstance(labels, list | tuple) and len(labels) == config.num_classes
+        else ()
+    )
     made = assemble(config, state, preprocessing, source=source, class_names=names)
     return replace(made, notes=(*found.notes, *notes))
 

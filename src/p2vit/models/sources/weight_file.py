@@ -33,7 +33,7 @@ class Content:
     unread: tuple[str, ...] = field(default=())
 
 
-def read_content(path: Path) -> Content:
+def read_file(path: Path) -> Content:
     """Read a weight file of any kind.
 
     Args:
@@ -92,9 +92,10 @@ def read_torch(path: Path, *, zipped: bool) -> Content:
                 f"never loaded; where you trust it, load it yourself and {HOW}"
             )
         try:
-            with allowing(names), warnings.catch_warnings():
+            # By an open file: from a path, torch tells the kind of a file by its suffix.
+            with allowing(names), warnings.catch_warnings(), path.open("rb") as file:
                 warnings.simplefilter("ignore")
-                return Content(torch.load(path, map_location="cpu", weights_only=True), tuple(names))
+                return Content(torch.load(file, map_location="cpu", weights_only=True), tuple(names))
         except FileNotFoundError:
             raise ModelError(f"{path}: no such file") from None
         except Exception as error:  # the unpickler raises whatever a damaged file leads it to
@@ -107,8 +108,8 @@ def read_torch(path: Path, *, zipped: bool) -> Content:
 def _classes(path: Path) -> list[str]:
     """Names of the classes in a checkpoint that are no plain data."""
     try:
-        with allowing([]):
-            return torch.serialization.get_unsafe_globals_in_checkpoint(str(path))[:MOST_CLASSES]
+        with allowing([]), path.open("rb") as file:
+            return torch.serialization.get_unsafe_globals_in_checkpoint(file)[:MOST_CLASSES]
     except Exception:  # a damaged file; loading it says so
         return []
 
