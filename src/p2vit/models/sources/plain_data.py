@@ -19,36 +19,9 @@ import torch
 
 #: Modules that no weight file needs: whoever asks for one of these wants to run something.
 REFUSED = frozenset(
-    [
-        "builtins",
-        "__builtin__",
-        "os",
-        "posix",
-        "nt",
-        "sys",
-        "subprocess",
-        "shutil",
-        "socket",
-        "ctypes",
-        "importlib",
-        "runpy",
-        "pickle",
-        "_pickle",
-        "marshal",
-        "pty",
-        "code",
-        "webbrowser",
-        "multiprocessing",
-        "asyncio",
-        "signal",
-        "threading",
-        "tempfile",
-        "glob",
-        "http",
-        "urllib",
-        "ftplib",
-        "smtplib",
-    ]
+    ("builtins", "__builtin__", "os", "posix", "nt", "sys", "subprocess", "commands", "shutil", "socket", "ctypes")
+    + ("importlib", "runpy", "pickle", "_pickle", "cPickle", "marshal", "pty", "code", "webbrowser", "multiprocessing")
+    + ("asyncio", "signal", "threading", "tempfile", "glob", "http", "httplib", "urllib", "urllib2", "ftplib", "smtplib")
 )
 #: Of a refused module, what is plain data all the same.
 HARMLESS = {
@@ -69,9 +42,10 @@ HARMLESS = {
 class StandIn:
     """Takes the place of an object whose class is not known; it keeps nothing of it but the name of the class."""
 
-    origin = ""
+    origin = ""  # the class that stands in the file
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "StandIn":
+        """Take any arguments."""
         return object.__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -100,9 +100,11 @@ def read_torch(path: Path, *, zipped: bool) -> Content:
             raise ModelError(f"{path}: no such file") from None
         except Exception as error:  # the unpickler raises whatever a damaged file leads it to
             unknown = re.search(r"GLOBAL (\S+)", str(error))
-            if unknown is None or unknown[1] in names or len(names) >= MOST_CLASSES:
+            # torch leaves the module of built-in functions away.
+            name = "" if unknown is None else unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"
+            if not name or name in names or len(names) >= MOST_CLASSES:
                 raise ModelError(f"{path}: {_reason(str(error), names)}") from None
-            names.append(unknown[1])
+            names.append(name)
 
 
 def _classes(path: Path) -> list[str]:
@@ -121,10 +123,6 @@ def _reason(text: str, names: list[str]) -> str:
             "written with a pickle protocol that torch does not read safely (4 or later), as pickle.dump does; "
             f"load it where it was made and {HOW}"
         )
-    if unknown := re.search(r"GLOBAL (\S+)|<class '([^']+)'>", text):
-        inside = unknown[1] or unknown[2].rsplit(".", 1)[-1]
-        named = ", ".join(names[:3]) if "StandIn" in inside or not inside else inside
-        return f"not readable as plain tensors: it is built from {named}, which needs code, so it is refused; {HOW}"
     if names:
         return (
             f"not readable as plain tensors: it is built from {', '.join(names[:3])}, which needs code, so it is "
