@@ -132,8 +132,7 @@ def _centre(image: Image.Image, pre: Preprocessing) -> Image.Image:
     if image.size == (width, height):
         return image
     top, left = (
-        _margin(side - wanted, pre)
-        for side, wanted in ((image.height, height), (image.width, width))
+        _margin(side - wanted, pre) for side, wanted in ((image.height, height), (image.width, width))
     )
     return image.crop((left, top, left + width, top + height))
 

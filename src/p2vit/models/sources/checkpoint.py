@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from p2vit.errors import ModelError
-from p2vit.models.architectures import find, with_image_size
+from p2vit.models.architectures import Architecture
 from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.options import LoadOptions
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_of
+from p2vit.models.sources.hf_original import file_original
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import unsupported_pieces
+from p2vit.models.sources.settle import settle
 from p2vit.models.sources.swin_layout import (
     HUGGING_FACE,
     canonical_from_swin,
@@ -20,13 +23,13 @@ from p2vit.models.sources.swin_layout import (
     swin_layout_of,
 )
 from p2vit.models.sources.timm_layout import canonical_from_timm, is_timm
+from p2vit.models.sources.timm_original import timm_original
+from p2vit.models.sources.timm_source import architecture_of
 from p2vit.models.sources.weight_file import read_weights
 from p2vit.models.swin_config import Rule, SwinConfig
 
 
-def load_checkpoint(
-    path: Path, arch: str | None, *, image_size: int | tuple[int, int] | None = None
-) -> FloatModel:
+def load_checkpoint(path: Path, options: LoadOptions) -> FloatModel:
     """Load a local ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file.
 
     The layout (timm's, Hugging Face's, or our own) is told from the names. The number of classes is the
@@ -34,8 +37,7 @@ def load_checkpoint(
 
     Args:
         path: The file.
-        arch: Architecture, a name that `p2vit list` shows.
-        image_size: Pixels, another than the architecture's own; positions are resampled.
+        options: ``arch`` is a name that `p2vit list` shows; the rest is what the user states beside it.
 
     Returns:
         The model, with the architecture's usual preprocessing.
@@ -47,18 +49,52 @@ def load_checkpoint(
         raise ModelError(f"{path}: a folder, where a weight file is needed")
     if not path.exists():
         raise ModelError(f"{path}: no such file")
+    arch = options.arch
     if arch is None:
         raise ModelError(
             f"{path}: a weight file does not say its architecture; "
             "add --arch, e.g. --arch deit_tiny_patch16_224"
         )
-    found = find(arch)
-    config, preprocessing = found.config, found.preprocessing
-    if image_size is not None:
-        config = with_image_size(config, image_size)
-        preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
-    config, state = canonical_from_any(read_weights(path), config, str(path))
-    return assemble(config, state, preprocessing, source=str(path))
+    found = architecture_of(arch)
+    state = read_weights(path)
+    return from_state(state, found, arch, options, str(path))
+
+
+def from_state(
+    state: dict[str, Tensor], found: Architecture, arch: str, options: LoadOptions, source: str
+) -> FloatModel:
+    """Bring the tensors of a file, free of wrappers and prefixes, to a model.
+
+    Args:
+        state: Names -> tensors.
+        found: The architecture.
+        arch: Its name as the user typed it, with a tag or without.
+        options: What the user states.
+        source: What was loaded.
+
+    Returns:
+        The model, with the preprocessing of the architecture or of the tag.
+
+    Raises:
+        ModelError: the layout is unknown, or the tensors do not fit.
+    """
+    config, notes = settle(found.config, state, options, source)
+    config, canonical = canonical_from_any(state, config, source)
+    original = None
+    if is_timm(state) or swin_layout_of(state) not in (None, HUGGING_FACE):
+        original = timm_original(state, config, arch)
+    elif family := "swin" if swin_layout_of(state) is HUGGING_FACE else family_of(state):
+        original = file_original(state, config, family)
+    taken = f"timm's configuration of {arch}" if found.tag else f"the usual values of {config.name}"
+    return assemble(
+        config,
+        canonical,
+        found.preprocessing.for_size(config.image_size),
+        source=source,
+        preprocessing_from=taken,
+        notes=notes,
+        original=original,
+    )
 
 
 def canonical_from_any(
@@ -94,7 +130,8 @@ def canonical_from_any(
         config = replace(config, num_classes=_classes(state, "head"))
         return config, canonical_from_timm(state, config, source)
     if isinstance(config, ViTConfig) and (family := family_of(state)):
-        config = replace(config, num_classes=_classes(state, FAMILIES[family].head))
+        head = FAMILIES[family].head if config.pool != "token_dist" else "cls_classifier"
+        config = replace(config, num_classes=_classes(state, head))
         return config, canonical_from_hf(state, config, family, source)
     if canonical:
         config = replace(config, num_classes=_classes(state, "head"))

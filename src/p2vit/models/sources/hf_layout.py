@@ -10,7 +10,7 @@ from p2vit.errors import ModelError
 from p2vit.models.config import ViTConfig
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import StateReader, patch_linear
-from p2vit.models.sources.timm_layout import fold_layer_scale
+from p2vit.models.sources.timm_layout import average_heads, fold_layer_scale
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,10 @@ def canonical_from_hf(
         _pool(read, out, config)
     elif model_type.startswith("siglip"):
         read.drop("head.*")  # transformers' own classifier averages the tokens
-    if config.num_classes:
-        read.copy(out, family.head, "head", (config.num_classes, C))
+    if config.pool == "token_dist":
+        average_heads(read, out, ("cls_classifier", "distillation_classifier"), config)
+    elif config.num_classes:
+        read.copy(out, family.head, "head", (config.num_classes, config.feature_dim))
     read.finish(config.name)
     return out
 

@@ -55,12 +55,32 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
         _pool(read, out, config)
     last = "fc_norm" if "fc_norm.weight" in read else "norm"
     read.copy(out, last, "norm", (C,))
-    if config.num_classes:
+    if config.pool == "token_dist":
+        average_heads(read, out, ("head", "head_dist"), config)
+    elif config.num_classes:
         read.copy(out, "head", "head", (config.num_classes, C))
     else:
         read.drop("head.weight", "head.bias")
     read.finish(config.name)
     return out
+
+
+def average_heads(
+    read: StateReader, out: dict[str, Tensor], names: tuple[str, str], config: ViTConfig
+) -> None:
+    """One head on class and distillation token side by side that puts out the mean of two heads.
+
+    Args:
+        read: The source's tensors.
+        out: Canonical tensors, added to.
+        names: Of the heads on the class token and on the distillation token.
+        config: The shape.
+    """
+    parts: dict[str, Tensor] = {}
+    for name in names:
+        read.copy(parts, name, name, (config.num_classes, config.embed_dim))
+    out["head.weight"] = torch.cat([parts[f"{name}.weight"] for name in names], dim=1) / 2
+    out["head.bias"] = (parts[f"{names[0]}.bias"] + parts[f"{names[1]}.bias"]) / 2
 
 
 def _prefix(read: StateReader, config: ViTConfig) -> Tensor:
@@ -69,7 +89,8 @@ def _prefix(read: StateReader, config: ViTConfig) -> Tensor:
     if config.class_token:
         rows.append(read.take("cls_token", (1, config.embed_dim)))
     if config.register_tokens:
-        name = "register_tokens" if "register_tokens" in read else "reg_token"
+        names = ("register_tokens", "dist_token", "reg_token")
+        name = next(name for name in names if name in read or name == names[-1])
         rows.append(read.take(name, (config.register_tokens, config.embed_dim)))
     return torch.cat(rows) if rows else torch.zeros(0, config.embed_dim)
 
