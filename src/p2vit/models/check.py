@@ -1,4 +1,4 @@
-"""The float model beside the original library's own: same weights, the library's own image pipeline, real-looking photos."""
+"""The float model beside the original library's own: same weights, its own image pipeline, photos as people take them."""
 
 from dataclasses import replace
 

@@ -75,7 +75,7 @@ class FloatModel:
     sha256: str
     preprocessing_from: str = ""
     notes: tuple[str, ...] = ()
-    options: LoadOptions = LoadOptions()
+    options: LoadOptions = field(default_factory=LoadOptions)
     checked: Checked | None = None
     original: Original | None = field(default=None, repr=False, compare=False)
 

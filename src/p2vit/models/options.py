@@ -61,12 +61,18 @@ class LoadOptions:
     @property
     def stated(self) -> dict[str, Any]:
         """What a program's provenance keeps, to load the same model again: plain JSON values."""
-        found = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in OF_A_RUN}
+        names = [each.name for each in fields(LoadOptions) if each.name not in OF_A_RUN]
+        found = {name: getattr(self, name) for name in names}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in found.items()
             if value is not None
         }
+
+    @property
+    def of_the_model(self) -> "LoadOptions":
+        """These alone, of the options of a workflow that inherit from them."""
+        return LoadOptions(**{each.name: getattr(self, each.name) for each in fields(LoadOptions)})
 
     @classmethod
     def from_record(cls, record: Any) -> "LoadOptions":
@@ -77,7 +83,7 @@ class LoadOptions:
         """
         if record is None:
             return cls()
-        known = {each.name for each in fields(cls)} - set(OF_A_RUN)
+        known = {each.name for each in fields(LoadOptions)} - set(OF_A_RUN)
         if not isinstance(record, Mapping) or not set(record) <= known:
             raise ModelError(f"the program's provenance is damaged: 'load' is {record!r}")
         try:

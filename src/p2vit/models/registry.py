@@ -23,7 +23,7 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
 
     Args:
         spec: ``random:ARCH``, ``hf:ORG/NAME``, a benchmark's model (``dinov2-elpv``, ``dinov2-textile``,
-            ``dinov2``, ``digits``), a weight file (needs ``arch``), or a timm name.
+            ``dinov2``, ``digits``), a weight file or a folder with one, or a timm name.
         options: What the user says beside the name; all as the source says if None.
         **changes: Fields of `LoadOptions` that replace those of ``options``.
 
@@ -34,7 +34,7 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
         ModelError: it cannot be found, read, or brought to the canonical form.
         MissingPackageError: an optional package is not installed.
     """
-    options = replace(options or LoadOptions(), **changes)
+    options = replace((options or LoadOptions()).of_the_model, **changes)
     model = replace(_load(spec, options), options=options)
     model = with_stated_preparation(model)
     return checked(model) if options.check else replace(model, original=None)
@@ -70,6 +70,9 @@ def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
     """Load from whichever source a name stands for."""
     image_size, seed = options.image_size, options.seed
     name = str(spec)
+    for word in ("hf-hub:", "hf_hub:"):  # as timm writes it
+        name = f"hf:{name.removeprefix(word)}" if name.startswith(word) else name
+    name = name.removeprefix("local-dir:")
     if name.startswith("random:"):
         from p2vit.models.sources.random import load_random
 
@@ -77,9 +80,13 @@ def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
     if name.startswith("hf:"):
         from p2vit.models.sources.huggingface import load_huggingface
 
-        return load_huggingface(name.removeprefix("hf:"), options=options)
+        return load_huggingface(name.removeprefix("hf:"), options)
     if name in benchmark.MODELS:
         return benchmark.load_benchmark(name, image_size=image_size)
+    if Path(name).is_dir():
+        from p2vit.models.sources.folder import load_folder
+
+        return load_folder(Path(name), options)
     if Path(name).suffix in SUFFIXES or Path(name).exists():
         from p2vit.models.sources.checkpoint import load_checkpoint
 

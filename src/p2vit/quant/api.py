@@ -77,6 +77,7 @@ def quantize(
         "method": {**asdict(config), "layer_bits": dict(config.layer_bits)},
         "calibration": {"photos": count, "source": calibration, "seed": seed},
         "p2vit": __version__,
+        **model.record,
     }
     program = lower(quantized, model.preprocessing, model.class_names, provenance)
     seconds = time.perf_counter() - start

@@ -13,6 +13,7 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
+from p2vit.cli.shared.model_options import model_options
 from p2vit.workflows.options.base import choices
 from p2vit.workflows.options.quantize import SearchOptions
 from p2vit.workflows.search import run_search
@@ -93,7 +94,7 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--jobs", default=2, show_default=True, type=click.IntRange(1), help="Processes of such a backend."
 )
-@click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
+@model_options
 @strict_option
 @overwrite_option
 @seed_option

@@ -195,8 +195,8 @@ def check_fit(facts: Facts, config: ModelConfig, source: str) -> None:
     if not (found := differences(facts, config)):
         return
     known = fitting(facts)
-    fit = f"These fit it: {some(known, 8)}" if known else "No architecture that 'p2vit list' shows fits it"
-    raise ModelError(f"{source} does not fit {config.name}: {'; '.join(found)}. {fit}")
+    fit = f"These fit: {some(known, 8)}" if known else "None that 'p2vit list' shows fits"
+    raise ModelError(f"{source} does not fit {config.name}: {'; '.join(found)}; name another --arch. {fit}")
 
 
 def _say(value: object) -> str:

@@ -1,4 +1,4 @@
-"""preprocessor_config.json, read as transformers' own (slow) image processors read it: honoured key by key, or refused."""
+"""preprocessor_config.json, as transformers' (slow) image processors read it: honoured key by key, or refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """``hf:ORG/NAME``: models of the Hugging Face Hub, from their config.json and their weights alone."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,14 @@ from p2vit.models.architectures import with_image_size
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.options import LoadOptions
+from p2vit.models.sources.folder import WEIGHT_FILES, read_json, read_repository_weights
 from p2vit.models.sources.hf_classes import Output, output_of, output_of_swin
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
+from p2vit.models.sources.hf_numbers import check_numbers
 from p2vit.models.sources.hf_original import hf_original
 from p2vit.models.sources.hf_processor import FILE, preprocessing_from_hf, usual_preprocessing
 from p2vit.models.sources.swin_layout import HUGGING_FACE, canonical_from_swin, head_classes
-from p2vit.models.sources.weight_file import read_weights
+from p2vit.models.sources.timm_hub import from_timm_hub, is_timm_config
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import Preprocessing
 
@@ -28,20 +28,16 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
 }
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 #: What of a preparation an option states.
 ALL_OF_IT = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
 
 
-def load_huggingface(
-    name: str, *, image_size: int | tuple[int, int] | None = None, options: LoadOptions | None = None
-) -> FloatModel:
+def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatModel:
     """Load a model by its repository's name, or from a folder that holds a copy of the repository.
 
     Args:
-        name: ``ORG/NAME``, or a folder with config.json and weights.
-        image_size: Pixels, another than the model's own; positions are resampled.
-        options: What the user states; ``image_size`` alone if None.
+        name: ``ORG/NAME``, or a folder with config.json and weights; transformers' or timm's own.
+        options: What the user says beside it.
 
     Returns:
         The model.
@@ -50,15 +46,17 @@ def load_huggingface(
         MissingPackageError: ``huggingface_hub`` is not installed.
         ModelError: it cannot be had, or is not a supported ViT.
     """
+    options = options or LoadOptions()
     folder = Path(name) if Path(name).is_dir() else None
-    meta = _json(_fetch(name, folder, ("config.json",)))
-    weights = read_weights(_fetch(name, folder, WEIGHT_FILES))
-    processor = None
-    if path := _fetch_or_none(name, folder, FILE):
-        processor = _json(path)
-    options = replace(
-        options or LoadOptions(), **({"image_size": image_size} if image_size is not None else {})
-    )
+    if folder is not None:
+        name = str(folder.resolve())  # found again from another working directory
+    meta = read_json(_fetch(name, folder, ("config.json",)))
+    check_numbers(meta, f"hf:{name}: config.json")
+    weights = read_repository_weights(_fetch_weights(name, folder))
+    if is_timm_config(meta):
+        return from_timm_hub(meta, weights, f"hf:{name}", options)
+    path = _fetch_or_none(name, folder, FILE)
+    processor = None if path is None else read_json(path)
     return from_huggingface(meta, weights, processor, f"hf:{name}", options=options)
 
 
@@ -270,15 +268,14 @@ def _size(value: Any) -> tuple[int, int] | None:
     return None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: a JSON object is needed, not {type(content).__name__}")
-    return content
+def _fetch_weights(name: str, folder: Path | None) -> Path:
+    """Find the weights, or download them with all their shards."""
+    path = _fetch(name, folder, WEIGHT_FILES)
+    if folder is None and path.name.endswith(".index.json"):
+        places = read_json(path).get("weight_map")
+        for file in sorted(set(map(str, places.values()))) if isinstance(places, Mapping) else ():
+            _fetch(name, None, (file,))
+    return path
 
 
 def _fetch_or_none(name: str, folder: Path | None, file: str) -> Path | None:

@@ -1,33 +1,30 @@
-"""What the tensors of a weight file settle beside its architecture's name, and what only an option can: pool and size."""
+"""The pool of a weight file: what its tensors settle beside its architecture's name, and what only an option can."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
 
 from p2vit.errors import ModelError
-from p2vit.models.architectures import with_image_size
 from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.options import LoadOptions
-from p2vit.models.source_names import RESIZED
 from p2vit.models.sources.hf_layout import FAMILIES, family_of
 from p2vit.models.sources.timm_layout import is_timm
 
 
-def settle(
+def settle_pool(
     config: ModelConfig, state: Mapping[str, Tensor], options: LoadOptions, source: str
 ) -> tuple[ModelConfig, tuple[str, ...]]:
-    """Settle pool, extra tokens and photo size of an architecture for a file.
+    """Settle what is read of the last tokens.
 
     Args:
-        config: The architecture's shape.
-        state: The file's tensors, in timm's, transformers' or p2vit's own layout, without prefixes and wrappers.
+        config: The architecture's shape, with the file's distillation token.
+        state: The file's tensors, in any supported layout, without prefixes and wrappers.
         options: What the user stated.
         source: Named in errors.
 
     Returns:
-        The shape that the file has (with the architecture's number of classes), and what was assumed, for people.
+        The shape with the file's pool (and the architecture's number of classes), and what was assumed, for people.
 
     Raises:
         ModelError: the file and an option contradict each other.
@@ -42,16 +39,13 @@ def settle(
             config = _stated_pool(config, options, source)
     except ValueError as error:
         raise ModelError(f"{source}: {error}") from None
-    return _sized(config, state, options, source, notes), tuple(notes)
+    return config, tuple(notes)
 
 
 def _timm_pool(
     config: ViTConfig, state: Mapping[str, Tensor], options: LoadOptions, source: str, notes: list[str]
 ) -> ViTConfig:
     """The pool of a file in timm's layout."""
-    if "dist_token" in state and config.pool == "token":
-        notes.append(f"{source} has a distillation token: its two heads are averaged, as timm does")
-        config = replace(config, pool="token_dist", register_tokens=1)
     if config.pool == "token_dist":
         if "head_dist.weight" not in state:
             raise ModelError(
@@ -96,8 +90,6 @@ def _hf_pool(
     notes: list[str],
 ) -> ViTConfig:
     """The pool of a file in transformers' layout: of its classifier, which is always the same for a family."""
-    if family == "deit":
-        config = replace(config, register_tokens=1)
     head = state.get(f"{FAMILIES[family].head}.weight")
     settled = ""
     if "cls_classifier.weight" in state:
@@ -137,41 +129,3 @@ def _stated_pool(config: ModelConfig, options: LoadOptions, source: str) -> Mode
             f"{source}: --pool {options.pool}: {config.name} has a pool of its own ('{config.pool}')"
         )
     return replace(config, pool=options.pool, pool_before_norm=False)
-
-
-def _sized(
-    config: ModelConfig, state: Mapping[str, Tensor], options: LoadOptions, source: str, notes: list[str]
-) -> ModelConfig:
-    """The size of photos: stated, or the one that the file's positions are of."""
-    if options.image_size is not None:
-        return with_image_size(config, options.image_size)
-    if not isinstance(config, ViTConfig) or RESIZED.fullmatch(config.name):
-        return config  # a Swin's biases are of its windows; a name that ends in a size states it
-    rows = _position_rows(state, config.embed_dim)
-    kinds = dict.fromkeys((config.prefix_tokens, min(1, config.prefix_tokens), 0))
-    grid = config.grid[0] * config.grid[1]
-    if rows is None or any(rows - extra == grid for extra in kinds):
-        return config
-    sides = [
-        math.isqrt(rows - extra)
-        for extra in kinds
-        if rows > extra and math.isqrt(rows - extra) ** 2 == rows - extra
-    ]
-    if not sides:
-        return config  # the layout names what is wrong
-    side = sides[0] * config.patch_size
-    notes.append(
-        f"{source} was trained on photos of {side} × {side} pixels (it has positions for {sides[0]} × {sides[0]} "
-        f"patches), not {config.image_size[0]} × {config.image_size[1]} as {config.name} says: {side} × {side} is "
-        "taken; --image-size changes it"
-    )
-    return with_image_size(config, side)
-
-
-def _position_rows(state: Mapping[str, Tensor], channels: int) -> int | None:
-    """Rows of the position table, or None where there is none."""
-    for key, value in state.items():
-        named = key in ("pos_embed", "position") or "position_embedding" in key
-        if named and value.ndim >= 2 and value.shape[-1] == channels:
-            return value.numel() // channels
-    return None

@@ -16,7 +16,11 @@ POOLS = {"token": "token", "avg": "avg", "attention": "map"}
 
 
 def timm_original(
-    state: Mapping[str, Tensor], config: ModelConfig, arch: str, data: Mapping[str, Any] | None = None
+    state: Mapping[str, Tensor],
+    config: ModelConfig,
+    arch: str,
+    data: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Original | None:
     """How to make timm's model of a state dict in timm's layout.
 
@@ -25,6 +29,7 @@ def timm_original(
         config: The shape that was read from it.
         arch: timm's name, with or without a tag.
         data: Fields of timm's data configuration that the source states, e.g. ``mean``; the tag's otherwise.
+        arguments: What timm's model is made with beside the shape, as the source states it.
 
     Returns:
         None for an architecture that timm does not have.
@@ -34,18 +39,24 @@ def timm_original(
 
     def build(options: LoadOptions) -> Built:
         timm = import_library("timm")
-        model = build_model(timm, state, config, arch)
+        model = build_model(timm, state, config, arch, arguments or {})
         return model, pipeline(timm, model, config.image_size, {**(data or {}), **options.preparation})
 
     return Original("timm", build)
 
 
-def build_model(timm: Any, state: Mapping[str, Tensor], config: ModelConfig, arch: str) -> Any:
+def build_model(
+    timm: Any, state: Mapping[str, Tensor], config: ModelConfig, arch: str, arguments: Mapping[str, Any]
+) -> Any:
     """Module of timm with the weights, in eval mode; the tensors are shared, not copied."""
     name, _, tag = arch.partition(".")
     if resized := RESIZED.fullmatch(name):
         name = resized[1]
-    changes: dict[str, Any] = {"img_size": config.image_size, "num_classes": config.num_classes}
+    changes: dict[str, Any] = {
+        **arguments,
+        "img_size": config.image_size,
+        "num_classes": config.num_classes,
+    }
     plain = isinstance(config, ViTConfig)
     if plain and config.pool in POOLS:
         changes["global_pool"] = POOLS[config.pool]

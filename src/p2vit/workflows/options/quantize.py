@@ -72,8 +72,8 @@ class SearchOptions(Options, LoadOptions):
 
 
 @dataclass(frozen=True, config=CHECKED)
-class AblateOptions(Options):
-    """Options of the table of methods.
+class AblateOptions(Options, LoadOptions):
+    """Options of the table of methods, beside those of loading the model (`LoadOptions`).
 
     Attributes:
         bits: ``w2a8`` to ``w8a8``: width of the weights.
