@@ -38,7 +38,9 @@ def main() -> None:
     lines = []
     for name, entry in ARCHITECTURES.items():
         pre = entry.preprocessing
-        usual = {field: getattr(pre, field) for field in FIELDS if field != "crop_mode"} | {"crop_mode": "center"}
+        usual = {field: getattr(pre, field) for field in FIELDS if field != "crop_mode"} | {
+            "crop_mode": "center"
+        }
         for tagged in list_pretrained(f"{name}.*"):
             differ = {field: value for field, value in stated(tagged).items() if value != usual[field]}
             lines.append(f"    {tagged!r}: {differ!r},\n".replace("'", '"'))

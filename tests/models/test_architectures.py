@@ -43,7 +43,11 @@ def test_find_knows_weight_tags_and_suggests():
 
 
 def test_names_filter_in_natural_order():
-    kinds = [f"deit_{width}{kind}_patch16_224" for width in ("base", "small", "tiny") for kind in ("_distilled", "")]
+    kinds = [
+        f"deit_{width}{kind}_patch16_224"
+        for width in ("base", "small", "tiny")
+        for kind in ("_distilled", "")
+    ]
     assert names("deit_*_patch16_224") == kinds
     assert "digits" in names()
 

@@ -51,9 +51,8 @@ def test_one_piece_out_of_scale_is_quantized_or_refused(part, factor):
     ],
 )
 def test_the_piece_is_named(change, said):
-    with pytest.raises(ModelError, match=said):
-        with refusing_odd_numbers(changed(change), PHOTOS):
-            raise ValueError("shift leaves -31..31")
+    with pytest.raises(ModelError, match=said), refusing_odd_numbers(changed(change), PHOTOS):
+        raise ValueError("shift leaves -31..31")
 
 
 def test_a_defect_is_not_hidden():

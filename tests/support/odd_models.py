@@ -59,12 +59,22 @@ def tensors_of(config: Any) -> State:
 def torchvision_state() -> State:
     """A tiny ViT by torchvision's names."""
     timm, out = timm_state(tensors_of(TINY), TINY), {}
-    fixed = {"cls_token": "class_token", "pos_embed": "encoder.pos_embedding", "patch_embed.proj": "conv_proj"}
+    fixed = {
+        "cls_token": "class_token",
+        "pos_embed": "encoder.pos_embedding",
+        "patch_embed.proj": "conv_proj",
+    }
     for name, value in timm.items():
         if ".ls" in name:
             continue
-        new = name.replace("blocks.", "encoder.layers.encoder_layer_").replace("attn.qkv.", "self_attention.in_proj_")
-        new = new.replace("attn.proj", "self_attention.out_proj").replace("norm1", "ln_1").replace("norm2", "ln_2")
+        new = name.replace("blocks.", "encoder.layers.encoder_layer_").replace(
+            "attn.qkv.", "self_attention.in_proj_"
+        )
+        new = (
+            new.replace("attn.proj", "self_attention.out_proj")
+            .replace("norm1", "ln_1")
+            .replace("norm2", "ln_2")
+        )
         new = new.replace("mlp.fc1", "mlp.0").replace("mlp.fc2", "mlp.3")
         for old, other in fixed.items():
             new = new.replace(old, other)
@@ -76,7 +86,12 @@ def torchvision_state() -> State:
 def torchvision_swin_state() -> State:
     """A tiny Swin by torchvision's names."""
     state, out = tensors_of("swin"), {}
-    names = {"fc1": "mlp.0", "fc2": "mlp.3", "proj": "attn.proj", "bias_table": "attn.relative_position_bias_table"}
+    names = {
+        "fc1": "mlp.0",
+        "fc2": "mlp.3",
+        "proj": "attn.proj",
+        "bias_table": "attn.relative_position_bias_table",
+    }
     for name, value in state.items():
         parts = name.split(".")
         if parts[0] == "patch_embed":
@@ -112,7 +127,9 @@ def transformers_files(kind: str) -> tuple[State, dict[str, Any]]:
         f"{p}{family.patch}.bias": own["patch_embed.bias"],
         f"{p}{family.class_token}": own["prefix"][None],
         f"{p}{family.positions}": own["position"][None],
-        "classifier.weight": own["head.weight"] if kind == "vit" else torch.cat([own["head.weight"]] * 2, dim=1),
+        "classifier.weight": own["head.weight"]
+        if kind == "vit"
+        else torch.cat([own["head.weight"]] * 2, dim=1),
         "classifier.bias": own["head.bias"],
     }
     for part in ("weight", "bias"):
@@ -188,7 +205,9 @@ def originals() -> dict[str, Case]:
         "timm": Case("timm", timm, arguments=arch),
         "timm, legacy": Case("timm, legacy", timm, "legacy", arguments=arch),
         "torchvision": Case("torchvision", torchvision_state(), "safetensors"),
-        "torchvision swin": Case("torchvision swin", torchvision_swin_state(), arguments=["--image-size", "32"]),
+        "torchvision swin": Case(
+            "torchvision swin", torchvision_swin_state(), arguments=["--image-size", "32"]
+        ),
         "timm hub": Case("timm hub", hub, "safetensors", hub_texts, folder=True),
         "vit": Case("vit", vit, "safetensors", vit_texts, folder=True),
         "dinov2": Case("dinov2", dino, "safetensors", dino_texts, folder=True),
@@ -221,7 +240,16 @@ def drop(case: Case, rng: np.random.Generator) -> None:
 def rename(case: Case, rng: np.random.Generator) -> None:
     """A tensor has another name."""
     name = _some_name(case, rng)
-    odd = ("", ".", "a\x1b[31m", "blocks.999999999.norm1.weight", "é" * 50, name.replace("0", "7"), name + ".x", "x." + name)
+    odd = (
+        "",
+        ".",
+        "a\x1b[31m",
+        "blocks.999999999.norm1.weight",
+        "é" * 50,
+        name.replace("0", "7"),
+        name + ".x",
+        "x." + name,
+    )
     case.state[_pick(rng, odd)] = case.state.pop(name)
 
 
@@ -284,7 +312,9 @@ def retype(case: Case, rng: np.random.Generator) -> None:
 def scale(case: Case, rng: np.random.Generator) -> None:
     """Numbers that no trained model has."""
     names = list(case.state) if rng.random() < 0.5 else [_some_name(case, rng)]
-    factor = _pick(rng, (0.0, 1e-38, 1e-30, 1e-12, 1e-6, 1e-3, 1e3, 1e6, 1e12, 1e30, float("inf"), float("nan")))
+    factor = _pick(
+        rng, (0.0, 1e-38, 1e-30, 1e-12, 1e-6, 1e-3, 1e3, 1e6, 1e12, 1e30, float("inf"), float("nan"))
+    )
     for name in names:
         if case.state[name].dtype.is_floating_point and case.state[name].element_size() > 1:
             case.state[name] = case.state[name] * factor
@@ -309,7 +339,11 @@ def reconfigure(case: Case, rng: np.random.Generator) -> None:
     content = case.texts[_pick(rng, case.texts)]
     for _ in range(int(rng.integers(1, 4))):
         place = content
-        while isinstance(place, dict) and rng.random() < 0.3 and (inner := [k for k in place if isinstance(place[k], dict)]):
+        while (
+            isinstance(place, dict)
+            and rng.random() < 0.3
+            and (inner := [k for k in place if isinstance(place[k], dict)])
+        ):
             place = place[_pick(rng, inner)]
         key = _pick(rng, NEW_KEYS) if rng.random() < 0.3 or not place else _pick(rng, place)
         if rng.random() < 0.15:
@@ -326,8 +360,13 @@ def rewrap(case: Case, rng: np.random.Generator) -> None:
 
 def twice(case: Case, rng: np.random.Generator) -> None:
     """Two models in a file."""
-    first, second = _pick(rng, ("student.", "model.", "a.b.", "")), _pick(rng, ("teacher.", "ema.", "model_ema.", "c."))
-    case.state = {first + n: v for n, v in case.state.items()} | {second + n: v for n, v in case.state.items()}
+    first, second = (
+        _pick(rng, ("student.", "model.", "a.b.", "")),
+        _pick(rng, ("teacher.", "ema.", "model_ema.", "c.")),
+    )
+    case.state = {first + n: v for n, v in case.state.items()} | {
+        second + n: v for n, v in case.state.items()
+    }
 
 
 def ask(case: Case, rng: np.random.Generator) -> None:
@@ -340,7 +379,10 @@ def ask(case: Case, rng: np.random.Generator) -> None:
     case.arguments = [*case.arguments, *_pick(rng, more)]
 
 
-CHANGES = {change.__name__: change for change in (drop, rename, add, reshape, retype, scale, reconfigure, rewrap, twice, ask)}
+CHANGES = {
+    change.__name__: change
+    for change in (drop, rename, add, reshape, retype, scale, reconfigure, rewrap, twice, ask)
+}
 
 
 def flip(data: bytearray, rng: np.random.Generator) -> None:
@@ -399,11 +441,20 @@ def make(seed: int, bases: dict[str, Case]) -> tuple[Case, str | None]:
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % len(KINDS)]
     base = bases[_pick(rng, [n for n in bases if kind != "reconfigure" or bases[n].texts])]
-    case = Case(kind, dict(base.state), base.write, json.loads(json.dumps(base.texts)), list(base.arguments), base.folder)
+    case = Case(
+        kind,
+        dict(base.state),
+        base.write,
+        json.loads(json.dumps(base.texts)),
+        list(base.arguments),
+        base.folder,
+    )
     if kind in CHANGES:
         CHANGES[kind](case, rng)
         while rng.random() < 0.25:
-            with contextlib.suppress(RuntimeError, TypeError, IndexError):  # one change may be in another's way
+            with contextlib.suppress(
+                RuntimeError, TypeError, IndexError
+            ):  # one change may be in another's way
                 CHANGES[_pick(rng, CHANGES)](case, rng)
         return case, None
     return case, kind
@@ -466,7 +517,18 @@ def run(seed: int, bases: dict[str, Case], place: Path) -> Found:
     case, damage = make(seed, bases)
     (place / "in").mkdir()
     spec = write(case, damage, place / "in", np.random.default_rng(seed + 1))
-    arguments = ["quantize", str(spec), "--data", "noise", "-o", str(place / "out"), "--calib-images", "2", "--threads", "1"]
+    arguments = [
+        "quantize",
+        str(spec),
+        "--data",
+        "noise",
+        "-o",
+        str(place / "out"),
+        "--calib-images",
+        "2",
+        "--threads",
+        "1",
+    ]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run_command([*arguments, *case.arguments, "--json"])
@@ -483,4 +545,3 @@ def run(seed: int, bases: dict[str, Case], place: Path) -> Found:
     if (place / "out").exists() != (code == 0):
         failures.append(f"{where}: status {code}, and a program is {'there' if code else 'not there'}")
     return Found(case.kind, code, failures)
-

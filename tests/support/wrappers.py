@@ -171,7 +171,7 @@ WRAPPERS: dict[str, Writer] = {
             "curve": np.arange(3.0),
             "count": np.int64(3),
             "names": np.array(["a", "b"]),
-            "rng": np.random.get_state(),
+            "rng": ("MT19937", np.arange(9, dtype=np.uint32), 3, 0, 0.0),
         },
     ),
     "plain data": _torch(

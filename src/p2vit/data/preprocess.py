@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from p2vit.data.photo_file import check_size, opened
 from p2vit.errors import DataError
 from p2vit.program.preprocessing import Preprocessing
 
@@ -61,7 +62,7 @@ def read_pixels(path: Path, pre: Preprocessing) -> NDArray[np.uint8]:
     """Read one photo file.
 
     Args:
-        path: A file that Pillow opens.
+        path: A file; see `p2vit.data.photo_file.opened` for the formats.
         pre: The model's preprocessing.
 
     Returns:
@@ -70,16 +71,12 @@ def read_pixels(path: Path, pre: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         DataError: naming the file and why it cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            return to_pixels(image, pre)
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not a photo, or damaged beyond its header") from None
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    # Pillow's decoders raise many types on damaged files; SyntaxError is what its PNG reader uses.
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: {error or type(error).__name__}") from None
+    with opened(path) as image:
+        if pre.resize == "crop":
+            # A strip of one pixel's width, scaled until it covers a square, is as large as a bomb.
+            long, short = max(image.size), max(1, min(image.size))
+            check_size(long * max(pre.scaled_size) ** 2 // short, "would be scaled to")
+        return to_pixels(image, pre)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -132,8 +129,7 @@ def _centre(image: Image.Image, pre: Preprocessing) -> Image.Image:
     if image.size == (width, height):
         return image
     top, left = (
-        _margin(side - wanted, pre)
-        for side, wanted in ((image.height, height), (image.width, width))
+        _margin(side - wanted, pre) for side, wanted in ((image.height, height), (image.width, width))
     )
     return image.crop((left, top, left + width, top + height))
 

@@ -224,7 +224,9 @@ def _table() -> list[Architecture]:
     for patch, quick_pct, exact_pct in ((16, 1.0, 0.95), (32, 0.9, 0.9)):
         name = f"vit_base_patch{patch}_clip_quickgelu_224"
         table.append(_entry(name, "base", 224, patch, crop_pct=quick_pct, activation="quick_gelu", **clip))
-        table.append(_entry(f"vit_base_patch{patch}_clip_224", "base", 224, patch, crop_pct=exact_pct, **clip))
+        table.append(
+            _entry(f"vit_base_patch{patch}_clip_224", "base", 224, patch, crop_pct=exact_pct, **clip)
+        )
     siglip: dict[str, Any] = {
         "mean": HALF,
         "std": HALF,

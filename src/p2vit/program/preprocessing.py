@@ -86,7 +86,10 @@ class Preprocessing(BaseModel):
             return steps + f"resized to cover {size(self.scaled_size)}, {self.interpolation}, then its centre"
         if self.scaled_size == self.image_size:
             return steps + f"resized to that whatever the shape, {self.interpolation}"
-        return steps + f"resized to {size(self.scaled_size)} whatever the shape, {self.interpolation}, then its centre"
+        return (
+            steps
+            + f"resized to {size(self.scaled_size)} whatever the shape, {self.interpolation}, then its centre"
+        )
 
     def for_size(self, image_size: tuple[int, int]) -> "Preprocessing":
         """The same for photos of another size; the centre crop keeps its share.

@@ -78,6 +78,7 @@ def quantize(
         "method": {**asdict(config), "layer_bits": dict(config.layer_bits)},
         "calibration": {"photos": count, "source": calibration, "seed": seed},
         "p2vit": __version__,
+        **model.record,
     }
     with refusing_odd_numbers(model, first):
         program = lower(quantized, model.preprocessing, model.class_names, provenance)

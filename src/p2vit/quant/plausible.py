@@ -40,8 +40,8 @@ def refusing_odd_numbers(model: FloatModel, photos: NDArray[np.uint8]) -> Iterat
         if reason is None:
             raise
         raise ModelError(
-            f"{model.source}: cannot be quantized: {reason}. Trained weights do not have such numbers: look whether the "
-            "file is damaged, scaled, or was never trained"
+            f"{model.source}: cannot be quantized: {reason}. Trained weights do not have such numbers: look "
+            "whether the file is damaged, scaled, or was never trained"
         ) from error
 
 

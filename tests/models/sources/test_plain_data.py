@@ -57,7 +57,9 @@ class Builds:
 def test_whatever_asks_for_a_command_is_refused_by_name(tmp_path, monkeypatch, call, zipped):
     monkeypatch.chdir(tmp_path)
     torch.save({"model": {"a": torch.zeros(2)}, "x": call}, "a.pth", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ModelError, match=r"asks to run \S+ while it is read, so it is refused.*state_dict") as caught:
+    with pytest.raises(
+        ModelError, match=r"asks to run \S+ while it is read, so it is refused.*state_dict"
+    ) as caught:
         read_file(tmp_path / "a.pth")
     assert "\x1b" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
@@ -83,10 +85,14 @@ def test_nothing_is_imported_for_a_stand_in(tmp_path):
         "content = read_file(Path(sys.argv[1]))\n"
         "print('this' in sys.modules, content.unread)\n"
     )
-    torch.save({"a": torch.zeros(1), "x": Calls(run_me)}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    torch.save(
+        {"a": torch.zeros(1), "x": Calls(run_me)}, tmp_path / "a.pth", _use_new_zipfile_serialization=False
+    )
     data = (tmp_path / "a.pth").read_bytes().replace(run_me.__module__.encode(), b"this")
     (tmp_path / "b.pth").write_bytes(data)
-    told = subprocess.run([sys.executable, "-c", code, tmp_path / "b.pth"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "b.pth"], capture_output=True, text=True, check=True
+    )
     assert told.stdout.split()[0] == "False"
     assert "this.run_me" in told.stdout
 

@@ -20,7 +20,9 @@ def noisy(model, seed=0):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.named_parameters():
-            value.add_(0.1 * torch.randn(value.shape, generator=generator) if value.ndim < 2 or "head" in name else 0)
+            value.add_(
+                0.1 * torch.randn(value.shape, generator=generator) if value.ndim < 2 or "head" in name else 0
+            )
     return model.eval()
 
 
@@ -39,7 +41,9 @@ def difference(loaded, model):
         return (loaded.module(pixels) - want).abs().max().item() / want.abs().max().item()
 
 
-@pytest.mark.parametrize(("width", "heads", "patch", "size"), [(128, 2, 8, 32), (192, 3, 16, 48), (64, 1, 4, 16)])
+@pytest.mark.parametrize(
+    ("width", "heads", "patch", "size"), [(128, 2, 8, 32), (192, 3, 16, 48), (64, 1, 4, 16)]
+)
 def test_a_vit_without_an_architecture(models, tmp_path, width, heads, patch, size):
     model = noisy(models.VisionTransformer(size, patch, 3, heads, width, 2 * width, num_classes=7))
     loaded = load_model(saved(model, tmp_path))

@@ -15,6 +15,7 @@ from p2vit.cli.shared.common import (
     seed_option,
     threads_option,
 )
+from p2vit.cli.shared.model_options import model_options
 from p2vit.workflows.ablate import run_ablate
 
 
@@ -38,6 +39,7 @@ from p2vit.workflows.ablate import run_ablate
 @click.option(
     "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
 )
+@model_options
 @limit_option
 @overwrite_option
 @seed_option

@@ -11,19 +11,24 @@ from p2vit.errors import ModelError, some
 from p2vit.models.architectures import ARCHITECTURES, Architecture, find, with_image_size
 from p2vit.models.canonical import CanonicalViT
 from p2vit.models.config import ModelConfig, ViTConfig
-from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.loaded import FloatModel, Original, assemble
 from p2vit.models.options import LoadOptions
 from p2vit.models.source_names import RESIZED
 from p2vit.models.sources import torchvision_layout as torchvision
 from p2vit.models.sources.facts import Facts, check_fit, facts_of, fitting
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_of
+from p2vit.models.sources.hf_original import file_original
 from p2vit.models.sources.layouts import Layout
 from p2vit.models.sources.locate import Located, locate
 from p2vit.models.sources.position import check_rows, full_positions
 from p2vit.models.sources.reader import StateReader
+from p2vit.models.sources.settle import settle_pool
 from p2vit.models.sources.shards import read_content
 from p2vit.models.sources.swin_layout import canonical_from_swin, head_classes, swin_layout_of
 from p2vit.models.sources.timm_layout import canonical_from_timm
+from p2vit.models.sources.timm_original import timm_original
+from p2vit.models.sources.timm_source import architecture_of
+from p2vit.models.sources.torchvision_original import torchvision_original
 from p2vit.models.sources.weight_file import Content, stated_architecture
 from p2vit.models.swin_config import Rule, SwinConfig
 
@@ -65,7 +70,9 @@ def load_checkpoint(
         known, notes = _architecture(facts, found, arch, source)
         if options.arch is None and arch == known.name:
             notes = [f"{source}: architecture {arch}, as the file itself says"]
-    config, preprocessing = known.config, known.preprocessing
+    name = arch or known.name
+    config, assumed = settle_pool(known.config, found.state, options, source)
+    preprocessing = known.preprocessing
     size = options.image_size or own_size(facts, config, arch or "")
     if size is not None:
         if options.image_size is None:
@@ -74,10 +81,48 @@ def load_checkpoint(
                 f"{config.image_size[1]}; took the file's size. --image-size {config.image_size[0]} resamples them"
             )
         config = with_image_size(config, size)
-        preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
+        preprocessing = preprocessing.for_size(config.image_size)
     config, state = canonical(found.state, found.layout, config, source)
-    made = assemble(config, state, preprocessing, source=str(path.resolve()))
-    return replace(made, notes=(*found.notes, *notes))
+    return assemble(
+        config,
+        state,
+        preprocessing,
+        source=str(path.resolve()),
+        preprocessing_from=_taken(found.layout, known, name),
+        notes=(*found.notes, *notes, *assumed),
+        original=original_of(found.state, found.layout, config, name),
+    )
+
+
+def original_of(
+    state: Mapping[str, Tensor], layout: Layout, config: ModelConfig, arch: str
+) -> Original | None:
+    """The model that the library would make of a state dict.
+
+    Args:
+        state: Names as the layout has them -> tensors.
+        layout: Of the names.
+        config: The shape that was read.
+        arch: timm's name of the architecture, with a tag or without.
+
+    Returns:
+        None where no library has it.
+    """
+    if layout.kind.startswith("torchvision"):
+        return torchvision_original(state, config)
+    if layout.kind == "hf_swin":
+        return file_original(state, config, "swin")
+    if layout.swin or layout.kind == "timm":
+        return timm_original(state, config, arch)
+    family = family_of(state)
+    return None if layout.kind == "own" or family is None else file_original(state, config, family)
+
+
+def _taken(layout: Layout, known: Architecture, name: str) -> str:
+    """Where the preprocessing of a file is taken from."""
+    if layout.kind.startswith("torchvision"):
+        return "torchvision's usual values"
+    return f"timm's configuration of {name}" if known.tag else f"the usual values of {known.name}"
 
 
 def canonical_from_any(
@@ -151,7 +196,7 @@ def _architecture(
 ) -> tuple[Architecture, list[str]]:
     """The architecture that is named, or the only one that fits."""
     if arch is not None:
-        return with_distillation(find(arch), found.state, source)
+        return with_distillation(architecture_of(arch), found.state, source)
     fit = fitting(facts) if found.layout.kind != "own" else list(ARCHITECTURES)
     if len(fit) == 1:
         return find(fit[0]), [

@@ -19,9 +19,40 @@ import torch
 
 #: Modules that no weight file needs: whoever asks for one of these wants to run something.
 REFUSED = frozenset(
-    ("builtins", "__builtin__", "os", "posix", "nt", "sys", "subprocess", "commands", "shutil", "socket", "ctypes")
-    + ("importlib", "runpy", "pickle", "_pickle", "cPickle", "marshal", "pty", "code", "webbrowser", "multiprocessing")
-    + ("asyncio", "signal", "threading", "tempfile", "glob", "http", "httplib", "urllib", "urllib2", "ftplib", "smtplib")
+    [
+        "builtins",
+        "__builtin__",
+        "os",
+        "posix",
+        "nt",
+        "sys",
+        "subprocess",
+        "commands",
+        "shutil",
+        "socket",
+        "ctypes",
+        "importlib",
+        "runpy",
+        "pickle",
+        "_pickle",
+        "cPickle",
+        "marshal",
+        "pty",
+        "code",
+        "webbrowser",
+        "multiprocessing",
+        "asyncio",
+        "signal",
+        "threading",
+        "tempfile",
+        "glob",
+        "http",
+        "httplib",
+        "urllib",
+        "urllib2",
+        "ftplib",
+        "smtplib",
+    ]
 )
 #: Of a refused module, what is plain data all the same.
 HARMLESS = {

@@ -15,6 +15,8 @@ from p2vit.models.restated import restated
 from p2vit.models.sources.checkpoint import canonical, own_size, with_distillation
 from p2vit.models.sources.facts import MOST_CHANNELS, facts_of
 from p2vit.models.sources.locate import locate
+from p2vit.models.sources.settle import settle_pool
+from p2vit.models.sources.timm_original import timm_original
 from p2vit.models.sources.weight_file import Content
 
 #: Arguments of timm's models that change no number, or that the tensors' shapes say anyway.
@@ -90,14 +92,16 @@ def from_timm_hub(
     pool = arguments.get("global_pool", meta.get("global_pool", "token"))
     if pool not in ("", "token", "avg", "map"):
         raise ModelError(f"{source}: config.json: pooling {pool!r} is not supported; token, avg and map are")
-    if pool == "avg" and config.pool == "token":
-        config = replace(config, pool="avg", pool_before_norm="fc_norm.weight" in found.state)
+    if pool in ("token", "avg") and isinstance(config, ViTConfig) and config.pool in ("token", "avg"):
+        if options.pool not in (None, pool):
+            raise ModelError(f"{source}: --pool {options.pool}: config.json says '{pool}'")
+        config, _ = settle_pool(config, found.state, replace(options, pool=pool), source)
     facts = facts_of(found.state, found.layout, source)
     size = options.image_size or own_size(facts, config, name)
     preprocessing = known.preprocessing
     if size is not None:
         config = with_image_size(config, size)
-        preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
+        preprocessing = preprocessing.for_size(config.image_size)
     keys = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
     try:
         preprocessing = restated(
@@ -112,8 +116,18 @@ def from_timm_hub(
         if isinstance(labels, list | tuple) and len(labels) == config.num_classes
         else ()
     )
-    made = assemble(config, state, preprocessing, source=source, class_names=names)
-    return replace(made, notes=(*found.notes, *notes))
+    data = {key: stated[key] for key in keys if stated.get(key) is not None}
+    made = dict(arguments)
+    return assemble(
+        config,
+        state,
+        preprocessing,
+        source=source,
+        class_names=names,
+        preprocessing_from="pretrained_cfg of config.json" if data else f"the usual values of {name}",
+        notes=(*found.notes, *notes),
+        original=timm_original(found.state, config, name, data, made),
+    )
 
 
 def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
