@@ -1,6 +1,7 @@
 """Weight files as people have them: one state dict written in every way that training scripts and libraries write one.
 
 ``WRAPPERS`` maps a name to a function that writes a file of a state dict and returns its path; every one must load as
+the same model without ``--key``.
 """
 
 import argparse
@@ -62,7 +63,9 @@ def _shards(suffix: str) -> Writer:
         for number, part in enumerate((names[::2], names[1::2]), 1):
             file = f"{stem}-0000{number}-of-00002.{suffix}"
             tensors = plain({name: state[name] for name in part})
-            save_file(tensors, folder / file) if suffix == "safetensors" else torch.save(tensors, folder / file)
+            save_file(tensors, folder / file) if suffix == "safetensors" else torch.save(
+                tensors, folder / file
+            )
             places |= dict.fromkeys(part, file)
         index = folder / f"{stem}.{suffix}.index.json"
         index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": places}))
@@ -73,13 +76,21 @@ def _shards(suffix: str) -> Writer:
 
 def _optimizer(state: State) -> dict[str, Any]:
     """What an optimizer leaves in a checkpoint: tensors without names."""
-    return {"state": {i: {"exp_avg": torch.zeros(3), "step": torch.tensor(4.0)} for i in range(3)}, "param_groups": []}
+    return {
+        "state": {i: {"exp_avg": torch.zeros(3), "step": torch.tensor(4.0)} for i in range(3)},
+        "param_groups": [],
+    }
 
 
 def timm_saver(state: State, arch: str = "") -> dict[str, Any]:
     """What timm's ``CheckpointSaver`` writes; its ``arch`` is the architecture."""
     space = argparse.Namespace(lr=1e-3, output=pathlib.PurePosixPath("out"), model=arch, mean=None)
-    found = {"epoch": 7, "state_dict": collections.OrderedDict(state), "optimizer": _optimizer(state), "version": 2}
+    found = {
+        "epoch": 7,
+        "state_dict": collections.OrderedDict(state),
+        "optimizer": _optimizer(state),
+        "version": 2,
+    }
     return found | {"args": space, "metric": np.float64(0.9), **({"arch": arch} if arch else {})}
 
 
@@ -113,7 +124,9 @@ WRAPPERS: dict[str, Writer] = {
     ),
     "model": _torch("a.pth", lambda s: {"model": s, "epoch": 3}),
     "state_dict": _torch("a.pth", lambda s: {"state_dict": s, "epoch": 3}),
-    "model_state_dict": _torch("a.pth", lambda s: {"model_state_dict": s, "optimizer_state_dict": _optimizer(s)}),
+    "model_state_dict": _torch(
+        "a.pth", lambda s: {"model_state_dict": s, "optimizer_state_dict": _optimizer(s)}
+    ),
     "net": _torch("a.pth", lambda s: {"net": s, "acc": 91.2}),
     "weights": _torch("a.pth", lambda s: {"weights": s}),
     "teacher alone": _torch("a.pth", lambda s: {"teacher": under("backbone.", s)}),
@@ -133,7 +146,9 @@ WRAPPERS: dict[str, Writer] = {
     "beside a decoder": _torch(
         "a.pth", lambda s: {"model": s | {"decoder_blocks.0.attn.qkv.weight": torch.ones(6, 2)}}
     ),
-    "beside a loss": _torch("a.pth", lambda s: {"state_dict": under("model.", s) | {"loss.center": torch.ones(3)}}),
+    "beside a loss": _torch(
+        "a.pth", lambda s: {"state_dict": under("model.", s) | {"loss.center": torch.ones(3)}}
+    ),
     "Lightning": _torch(
         "last.ckpt",
         lambda s: {
@@ -156,7 +171,7 @@ WRAPPERS: dict[str, Writer] = {
             "curve": np.arange(3.0),
             "count": np.int64(3),
             "names": np.array(["a", "b"]),
-            "rng": np.random.get_state(),
+            "rng": ("MT19937", np.arange(9, dtype=np.uint32), 3, 0, 0.0),
         },
     ),
     "plain data": _torch(
@@ -174,7 +189,9 @@ WRAPPERS: dict[str, Writer] = {
             "dtype": torch.float16,
         },
     ),
-    "unknown objects": _torch("a.pth", lambda s: {"model": s, "config": ForeignDict(a=1), "logger": Foreign()}),
+    "unknown objects": _torch(
+        "a.pth", lambda s: {"model": s, "config": ForeignDict(a=1), "logger": Foreign()}
+    ),
     "timm's model_best.pth.tar": _torch("model_best.pth.tar", timm_saver),
     "NumPy weights": _torch("a.pth", lambda s: {name: value.numpy() for name, value in s.items()}),
     "parameters": _torch("a.pth", lambda s: {name: torch.nn.Parameter(value) for name, value in s.items()}),

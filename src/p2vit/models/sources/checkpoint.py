@@ -23,12 +23,13 @@ from p2vit.models.sources.locate import Located, locate
 from p2vit.models.sources.position import check_rows, full_positions
 from p2vit.models.sources.reader import StateReader
 from p2vit.models.sources.settle import settle_pool
+from p2vit.models.sources.shards import read_content
 from p2vit.models.sources.swin_layout import canonical_from_swin, head_classes, swin_layout_of
 from p2vit.models.sources.timm_layout import canonical_from_timm
 from p2vit.models.sources.timm_original import timm_original
 from p2vit.models.sources.timm_source import architecture_of
 from p2vit.models.sources.torchvision_original import torchvision_original
-from p2vit.models.sources.weight_file import Content, read_content, stated_architecture
+from p2vit.models.sources.weight_file import Content, stated_architecture
 from p2vit.models.swin_config import Rule, SwinConfig
 
 #: Whose rule for windows and padding a Swin's file follows.

@@ -11,14 +11,19 @@ from p2vit.models.architectures import with_image_size
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.options import LoadOptions
-from p2vit.models.sources.folder import WEIGHT_FILES, read_json, read_repository_weights
+from p2vit.models.sources.facts import check_sizes
+from p2vit.models.sources.folder import WEIGHT_FILES
 from p2vit.models.sources.hf_classes import Output, output_of, output_of_swin
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
 from p2vit.models.sources.hf_numbers import check_numbers
 from p2vit.models.sources.hf_original import hf_original
 from p2vit.models.sources.hf_processor import FILE, preprocessing_from_hf, usual_preprocessing
+from p2vit.models.sources.layouts import find_roots
+from p2vit.models.sources.locate import locate
+from p2vit.models.sources.shards import read_content, read_json
 from p2vit.models.sources.swin_layout import HUGGING_FACE, canonical_from_swin, head_classes
 from p2vit.models.sources.timm_hub import from_timm_hub, is_timm_config
+from p2vit.models.sources.weight_file import Content, tensors_in
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import Preprocessing
 
@@ -28,6 +33,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
 }
+#: What CLIP and SigLIP have beside the encoder of photos.
+OTHER_TOWER = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
 #: What of a preparation an option states.
 ALL_OF_IT = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
 
@@ -52,7 +59,7 @@ def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatMode
         name = str(folder.resolve())  # found again from another working directory
     meta = read_json(_fetch(name, folder, ("config.json",)))
     check_numbers(meta, f"hf:{name}: config.json")
-    weights = read_repository_weights(_fetch_weights(name, folder))
+    weights = tensors_in(read_content(_fetch_weights(name, folder)).value)
     if is_timm_config(meta):
         return from_timm_hub(meta, weights, f"hf:{name}", options)
     path = _fetch_or_none(name, folder, FILE)
@@ -84,7 +91,9 @@ def from_huggingface(
         ModelError: naming what is not supported, or tensors that do not fit.
     """
     options = options or LoadOptions()
+    weights, left = _towers(weights, options, source)
     config, output = config_from_hf(meta, weights, source, options)
+    check_sizes(weights, config, f"{source}: config.json", source)
     preprocessing, taken, notes = _preparation(processor, meta["model_type"], config, options, source)
     wanted = options.image_size if options.image_size is not None else preprocessing.image_size
     config = with_image_size(config, wanted)
@@ -106,9 +115,20 @@ def from_huggingface(
         source=source,
         class_names=names,
         preprocessing_from=taken,
-        notes=(*output, *notes),
+        notes=(*left, *output, *notes),
         original=hf_original(meta, weights, processor or None, config, source),
     )
+
+
+def _towers(
+    weights: Mapping[str, Tensor], options: LoadOptions, source: str
+) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    """The encoder among what a repository holds, and what was left out beside CLIP's other tower."""
+    weights = {name: value for name, value in weights.items() if not name.startswith(OTHER_TOWER)}
+    if not find_roots(weights) and options.key is None:
+        return weights, ()  # what is missing is named when it is read
+    found = locate(Content(weights), options.key, source)
+    return found.state, found.notes
 
 
 def _preparation(
