@@ -17,11 +17,11 @@ from p2vit.models.options import LoadOptions
 from p2vit.models.sources import torchvision_layout
 from p2vit.models.sources.checkpoint import canonical
 from p2vit.models.sources.facts import facts_of
-from p2vit.models.sources.folder import read_json
 from p2vit.models.sources.hf_original import output_of, preparer
 from p2vit.models.sources.hf_processor import FILE, preprocessing_from_hf
 from p2vit.models.sources.huggingface import from_huggingface
 from p2vit.models.sources.locate import locate
+from p2vit.models.sources.shards import read_json
 from p2vit.models.sources.timm_original import pipeline
 from p2vit.models.sources.timm_source import from_timm_model
 from p2vit.models.sources.weight_file import Content
@@ -62,8 +62,6 @@ def from_module(
             f"a module of the class {type(module).__module__}.{kind} is not supported; ViTs and Swins of timm, "
             "transformers and torchvision are. Save its state dict, and load the file with the architecture's name"
         )
-    if torch.is_grad_enabled():
-        model.module.requires_grad_(False)
     return checked(model) if check else replace(model, original=None)
 
 
