@@ -1,4 +1,4 @@
-"""The float model beside the original library's own: same weights, its own image pipeline, photos as people take them."""
+"""The float model beside the original library's own: same weights, its own image pipeline, photos with structure."""
 
 from dataclasses import replace
 

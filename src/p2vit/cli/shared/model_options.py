@@ -33,7 +33,7 @@ class Channels(click.ParamType):
     ) -> tuple[float, float, float]:
         """Three numbers."""
         if isinstance(value, tuple):
-            return value  # type: ignore[return-value]
+            return value
         try:
             numbers = [float(part) for part in str(value).split(",")]
         except ValueError:

@@ -52,13 +52,22 @@ def hf_original(
         stated = options.preparation or options.image_size is not None
         if processor is None or stated:
             return output_of(model, meta, config), None
-        kind = getattr(transformers, kind_name(processor, meta["model_type"], f"{source}: {FILE}"))
-        prepare = kind.from_dict(dict(processor))
-        return output_of(model, meta, config), lambda photo: prepare(photo, return_tensors="pt")[
-            "pixel_values"
-        ][0]
+        return output_of(model, meta, config), preparer(processor, meta["model_type"], source)
 
     return Original("transformers", build)
+
+
+def preparer(processor: Mapping[str, Any], model_type: str, source: str) -> Callable[[Any], Tensor]:
+    """The (slow) image processor of a file: a photo to float [3, H, W].
+
+    Args:
+        processor: preprocessor_config.json.
+        model_type: Of config.json.
+        source: Named in errors.
+    """
+    kind = getattr(import_library("transformers"), kind_name(processor, model_type, f"{source}: {FILE}"))
+    prepare = kind.from_dict(dict(processor))
+    return lambda photo: prepare(photo, return_tensors="pt")["pixel_values"][0]
 
 
 def file_original(state: Mapping[str, Tensor], config: ModelConfig, model_type: str) -> Original:
@@ -168,12 +177,12 @@ def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Calla
         found = model(x, **options)
         for field in ("logits", "image_embeds"):
             if field in found:
-                return found[field]  # type: ignore[no-any-return]
+                return found[field]
         tokens = found["last_hidden_state"]
         if isinstance(config, ViTConfig) and config.pool == "avg":
-            return tokens[:, config.prefix_tokens :].mean(dim=1)  # type: ignore[no-any-return]
+            return tokens[:, config.prefix_tokens :].mean(dim=1)
         # transformers' ViT and DeiT have a layer behind the class token, which was trained for another task.
         plain = kind in ("ViTModel", "DeiTModel")
-        return tokens[:, 0] if plain else found["pooler_output"]  # type: ignore[no-any-return]
+        return tokens[:, 0] if plain else found["pooler_output"]
 
     return forward

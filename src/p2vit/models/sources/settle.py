@@ -122,9 +122,9 @@ def _hf_pool(
 
 def _stated_pool(config: ModelConfig, options: LoadOptions, source: str) -> ModelConfig:
     """What --pool says of a model that is in no library's layout."""
+    if config.pool == options.pool or options.pool is None:
+        return config
     if not isinstance(config, ViTConfig) or config.pool not in ("token", "avg"):
-        if config.pool == options.pool:
-            return config
         raise ModelError(
             f"{source}: --pool {options.pool}: {config.name} has a pool of its own ('{config.pool}')"
         )
