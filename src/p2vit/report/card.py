@@ -34,6 +34,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     head = program.output != program.feature
     rows = [
         ("float model", f"`{source}`"),
+        *_compared(provenance),
         ("architecture", f"`{provenance.get('architecture', 'unknown')}`"),
         ("weights and activations", f"{width}, every scale a power of two, no float operation"),
         ("method", f"`{method}`"),
@@ -103,3 +104,21 @@ def _float_sums(provenance: Mapping[str, Any]) -> str:
     if "cpu_capability" not in provenance:
         return ""
     return f", torch {provenance.get('torch', 'unknown')} on {provenance['cpu_capability']}"
+
+
+def _compared(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the float model was compared with the original library's, and where its preparation of photos is from."""
+    rows = []
+    found = provenance.get("checked")
+    if isinstance(found, Mapping):
+        pixels = " through its own image pipeline" if found.get("pixels") is True else " on the same pixels"
+        rows.append(
+            (
+                "float model against the original library",
+                f"{found.get('library')}{pixels}, {found.get('photos')} photos: outputs differ by "
+                f"{found.get('difference')} of the largest",
+            )
+        )
+    if taken := provenance.get("preprocessing_from"):
+        rows.append(("preparation of photos taken from", str(taken)))
+    return rows

@@ -75,7 +75,7 @@ def run_search(
     chosen = parse_widths(options.widths)
     check_place(output, overwrite)
     log = output.with_name(output.name + LOG_SUFFIX)
-    loaded = load(model, options)
+    loaded = load(model, options, out)
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
