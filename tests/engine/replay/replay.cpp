@@ -212,7 +212,6 @@ void call(Plan& p, const std::vector<Value>& a, std::vector<std::shared_ptr<Pack
 size_t replay(const std::vector<Value>& calls, const std::string& isa, int threads, size_t& tensors) {
     const auto& head = calls.front().list;
     const auto& end = calls.back().list;
-    set_exp2_table(head[4].array<uint16_t>().data());
     Plan plan(std::make_shared<Pool>(threads, 100), kernels_named(isa), head[1].integer(), head[2].integer(),
               head[3].integer(), threads == 1 ? 256 : 8);
     std::vector<std::shared_ptr<PackedLinear>> packs;

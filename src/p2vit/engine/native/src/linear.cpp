@@ -44,7 +44,7 @@ class LinearStep final : public Step {
         e.bits = e.out_bits = weights_->bits();
         e.shift = weights_->shift();
         if (!table_.empty()) e.table = table_.data();
-        e.table_pitch = table_.size() > 256 ? 256 : 0;
+        e.table_pitch = table_.size() > kTableEntries ? kTableEntries : 0;
         e.out = work.row(out_, first + out_row_offset_);
         e.out_pitch = work.pitch(out_);
         if (residual_) {
@@ -93,7 +93,7 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
                 y.rows >= plan.stage_first() + plan.stage_rows() + out_row_offset,
             "the output of a linear layer has too few rows");
     require(table.empty() || (weights->bits() == 8 && !residual), "a table follows 8 bits only");
-    require(table.size() <= 256 || table.size() == size_t(ceil_div(weights->outputs(), kTableColumns)) * 256,
+    require(table.size() <= kTableEntries || table.size() == size_t(ceil_div(weights->outputs(), kTableColumns)) * kTableEntries,
             "tables are given for another number of columns");
     std::vector<Access> accesses{{in, false}, {out, out_row_offset != 0}};
     bool wide = true;
@@ -102,9 +102,9 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
         const size_t n = weights->outputs();
         require(weights->bits() != 32 && (residual->out_bits == 8 || residual->out_bits == 16),
                 "a residual add stores 8 or 16 bits");
-        require_shifts(residual->left_own, n, 0, 15, "left shift of a residual add");
-        require_shifts(residual->left_residual, n, 0, 15, "left shift of a residual add");
-        require_shifts(residual->shift, n, 0, 15, "right shift of a residual add");
+        require_shifts(residual->left_own, n, 0, kAddLargestShift, "left shift of a residual add");
+        require_shifts(residual->left_residual, n, 0, kAddLargestShift, "left shift of a residual add");
+        require_shifts(residual->shift, n, 0, kAddLargestShift, "right shift of a residual add");
         if (residual->buffer >= 0) {
             const Buffer& r = plan.buffer(residual->buffer);
             require((r.kind == Kind::biased8 || r.kind == Kind::int16) && r.columns == int(n),

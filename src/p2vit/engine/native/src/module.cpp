@@ -31,7 +31,7 @@ std::vector<T> copy(const Array<T, 1>& array) {
 }
 
 std::vector<uint8_t> table_of(const Array<uint8_t, 1>& array) {
-    require(array.size() > 0 && array.size() % 256 == 0, "a table has 256 entries");
+    require(array.size() > 0 && array.size() % kTableEntries == 0, "a table has 256 entries");
     return copy(array);
 }
 
@@ -247,10 +247,6 @@ NB_MODULE(_native, m) {
             return list;
         },
         "Name, whether the build holds it, whether this CPU runs it; best first.");
-    m.def("set_exp2_table", [](const Array<uint16_t, 1>& table) {
-        require(table.size() == 128, "the table has 128 entries");
-        p2vit::set_exp2_table(table.data());
-    });
     nb::class_<Pool>(m, "Pool")
         .def(
             "__init__",

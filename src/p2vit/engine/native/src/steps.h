@@ -38,7 +38,7 @@ void add_layernorm(Plan& plan, const Nodes& nodes, LayerNormConfig config, int i
 struct AttentionConfig {
     int heads, head_dim, keys;
     std::vector<int32_t> softmax_shift;   // [heads]
-    std::vector<int32_t> out_shift;       // [heads · head_dim], 22 added
+    std::vector<int32_t> out_shift;       // [heads · head_dim], kQuotientFraction added
     bool log2;
     int guard, out_bits;
     int scores_output = -1, biased_output = -1, codes_output = -1;   // where to show the inner tensors, if anywhere
