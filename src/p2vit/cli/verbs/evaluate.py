@@ -15,9 +15,9 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
-from p2vit.cli.shared.processes import together
 from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.evaluate import run_eval
+from p2vit.workflows.processes import together
 
 #: Classes that are shown on a terminal; a file has all.
 SHOWN = 20

@@ -1,15 +1,14 @@
 """``p2vit explore``: better machines for a model, within budgets."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from p2vit.accel.engines import ENGINES
-from p2vit.cli.shared.common import Output, common
-from p2vit.errors import P2vitError
+from p2vit.cli.shared.common import CHECK_FAILED, Output, common
 from p2vit.workflows.explore import run_explore
+from p2vit.workflows.options.base import choices
+from p2vit.workflows.options.hardware import ExploreOptions
 
 
 @click.command("explore")
@@ -31,7 +30,7 @@ from p2vit.workflows.explore import run_explore
 @click.option("--workers", type=int, help="Default: every core of this process.")
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice(choices(ExploreOptions, "engine")),
     default="local",
     show_default=True,
     help="Where points are evaluated.",
@@ -39,21 +38,11 @@ from p2vit.workflows.explore import run_explore
 @click.option("--address", help="Of an existing cluster.")
 @click.option("--resume", "log", type=click.Path(path_type=Path), help="Log to append to and to resume from.")
 @common
-def explore(out: Output, model: str, hardware: str, **options: Any) -> None:
+def explore(out: Output, model: str, hardware: str, **options: Any) -> int:
     """Search machines for MODEL, to a Pareto front. Every figure is modelled."""
-    progress = None if out.quiet or not sys.stderr.isatty() else _progress
-    try:
-        answer = run_explore(model, hardware, progress=progress, **options)
-    except P2vitError as error:
-        out.refuse(str(error))
-        raise SystemExit(2) from None
+    answer = run_explore(model, hardware, out=out, **options)
     out.result(answer, summary(answer))
-    if not answer["pareto"]:
-        raise SystemExit(1)
-
-
-def _progress(done: int, points: int) -> None:
-    click.echo(f"\r{done:,} of {points:,} points", nl=done == points, err=True)
+    return 0 if answer["pareto"] else CHECK_FAILED
 
 
 def summary(answer: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,9 +13,8 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
-
-if TYPE_CHECKING:
-    pass
+from p2vit.workflows.options.base import choices
+from p2vit.workflows.options.quantize import SearchOptions
 from p2vit.workflows.search import run_search
 
 
@@ -73,7 +72,7 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
 @click.option(
     "--measure",
-    type=click.Choice(["direct", "hessian"]),
+    type=click.Choice(choices(SearchOptions, "measure")),
     default="direct",
     show_default=True,
     help="Sensitivity of the coarse step: output error of each layer alone, or Hessian trace x perturbation.",

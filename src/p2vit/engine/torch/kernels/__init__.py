@@ -1,7 +1,8 @@
 """Integer operators on torch tensors: the same integers as ``numerics``, fast enough for whole photo sets.
 
-Matrix products go through ``torch._int_mm`` where a self-test shows it exact, otherwise through float32
-products of slices short enough that every partial sum is an integer below 2^24, which float32 holds exactly.
+Matrix products go through ``torch._int_mm`` for every shape that it has shown to compute exactly, otherwise
+through float32 products of slices short enough that every partial sum is an integer of at most 2^24, which
+float32 holds exactly.
 """
 
 # Each module registers its operators with `compute`.

@@ -1,6 +1,6 @@
 """What every torch kernel needs: parameters as tensors, exact matrix products, and the dispatcher."""
 
-from functools import cache, singledispatch
+from functools import lru_cache, singledispatch
 from typing import Any
 
 import numpy as np
@@ -42,36 +42,43 @@ def bit_length(x: Tensor) -> Tensor:
     return torch.frexp(x.to(torch.float64)).exponent
 
 
-@cache
-def int_mm_is_exact() -> bool:
-    """Whether ``torch._int_mm`` computes int8 products exactly on this machine.
+@lru_cache(maxsize=4096)
+def int_mm_is_exact(rows: int, inputs: int, outputs: int) -> bool:
+    """Whether ``torch._int_mm`` computes int8 products [M, K] × [K, N] of this shape exactly on this machine.
 
-    Some int8 kernels saturate inside on CPUs without VNNI; all −128, all 127 and full-range operands tell.
+    Which kernel runs depends on the shape, and some are wrong: with one input on every CPU that we have seen,
+    and where int8 kernels saturate inside, on CPUs without VNNI. So every shape is tried once, at first use:
+    rows and columns of all −128, of all 127 and of the full range meet each other.
     """
     generator = torch.Generator().manual_seed(0)
-    full = torch.randint(-128, 128, (64, 768), dtype=torch.int8, generator=generator)
-    weights = torch.randint(-128, 128, (768, 64), dtype=torch.int8, generator=generator)
-    for value in (None, -128, 127):
-        a = full if value is None else torch.full_like(full, value)
-        b = weights if value is None else torch.full_like(weights, value)
-        try:
-            if not torch.equal(torch._int_mm(a, b).long(), a.long() @ b.long()):
-                return False
-        except RuntimeError:
-            return False
-    return True
+
+    def operand(count: int) -> Tensor:
+        numbers = torch.randint(-128, 128, (count, inputs), dtype=torch.int8, generator=generator)
+        numbers[1::4], numbers[2::4] = -128, 127
+        return numbers
+
+    a, b = operand(rows), operand(outputs).t()
+    try:
+        found = torch._int_mm(a, b)
+    except RuntimeError:
+        return False
+    return torch.equal(found, sliced_matmul(a, b.float()))
+
+
+def sliced_matmul(x: Tensor, dense: Tensor) -> Tensor:
+    """int8 [M, K] × float32 [K, N] of int8 numbers → int32 [M, N]: exact, slice by slice of K."""
+    size = EXACT_FLOAT32 // (128 * 128)
+    total = (x[:, :size].float() @ dense[:size]).to(torch.int32)
+    for start in range(size, x.shape[1], size):
+        total += (x[:, start : start + size].float() @ dense[start : start + size]).to(torch.int32)
+    return total
 
 
 def matmul(x: Tensor, weight: Tensor, weight_float: Any) -> Tensor:
     """int8 [M, K] × int8 [K, N] → int32 [M, N], exact."""
-    if int_mm_is_exact():
+    if not len(x) or int_mm_is_exact(*x.shape, weight.shape[1]):
         return torch._int_mm(x, weight)
-    size = EXACT_FLOAT32 // (128 * 128)
-    total = torch.zeros((x.shape[0], weight.shape[1]), dtype=torch.int32)
-    dense = weight_float()
-    for start in range(0, x.shape[1], size):
-        total += (x[:, start : start + size].float() @ dense[start : start + size]).to(torch.int32)
-    return total
+    return sliced_matmul(x, weight_float())
 
 
 @singledispatch

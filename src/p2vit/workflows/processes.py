@@ -1,10 +1,8 @@
-"""A verb that several processes run together: one of them speaks, and the failure of one ends all."""
+"""A workflow that several processes run together: one of them speaks, and the failure of one ends all."""
 
 import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import click
 
 from p2vit.errors import P2vitError
 from p2vit.evaluate.world import World, join_world
@@ -35,7 +33,7 @@ def together() -> Iterator[World]:
             atexit.register(world.say_heard)  # after the message was printed
             raise
         if world.was_heard():
-            raise click.exceptions.Exit(2) from None
+            raise SystemExit(2) from None
         raise
     finally:
         if world.size > 1:
