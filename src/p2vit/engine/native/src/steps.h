@@ -19,6 +19,9 @@ struct Residual {
     std::vector<int16_t> constant;                         // [stage rows][columns]
     std::vector<int32_t> left_own, left_residual, shift;   // [columns], all 0 for a plain add
     int out_bits = 16;
+    // Found when the step is added: whether the other operand has 16 bits, and the padded rows of a constant one.
+    bool wide = true;
+    size_t constant_pitch = 0;
 };
 
 void require(bool condition, const char* message);
