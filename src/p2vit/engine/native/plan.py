@@ -107,6 +107,8 @@ class PlanBuilder:
                 or node.name in self._windowed
             ):
                 continue
+            if self._graph.all_rows(name) != self._stage:
+                self._enter(self._graph.all_rows(name))
             heads, dim = operator.heads, value.columns // operator.heads
             is_keys = isinstance(operator, Scores)
             room = self.plan.packed_keys if is_keys else self.plan.packed_values
@@ -114,6 +116,7 @@ class PlanBuilder:
             pack = room(heads, dim, keys)
             step([node.name], value.buffer, column=value.column, heads=heads, dim=dim, keys=keys, out=pack)
             self._places.packs[node.name, name] = pack
+            self._fresh.add(name)  # attention reads what every thread has packed: it begins a stage
 
 
 def whole_reads(unit: Unit) -> set[str]:
