@@ -19,6 +19,8 @@ from p2vit.numerics.layernorm import rsqrt_table  # noqa: E402
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program, zeros  # noqa: E402
 
 FORMS = ["linear", "log2"]
+#: The check itself, past its cache and whatever a test puts in its place.
+TRY_SHAPE = base.int_mm_is_exact.__wrapped__
 
 
 @pytest.fixture(params=["int_mm", "float32"], autouse=True)
@@ -229,10 +231,10 @@ def test_a_shape_that_is_computed_wrongly_is_not_used(monkeypatch):
     """The check sees a kernel that saturates inside, and one that is wrong in a single row."""
     right = torch._int_mm
     monkeypatch.setattr(torch, "_int_mm", lambda a, b: right(a, b).clamp(max=2**15))
-    assert not base.int_mm_is_exact.__wrapped__(9, 70, 9)
+    assert not TRY_SHAPE(9, 70, 9)
     wrong_row = lambda a, b: right(a, b) + (torch.arange(len(a)) == len(a) - 1).int()[:, None]  # noqa: E731
     monkeypatch.setattr(torch, "_int_mm", wrong_row)
-    assert not base.int_mm_is_exact.__wrapped__(9, 70, 9)
+    assert not TRY_SHAPE(9, 70, 9)
 
 
 def test_a_callers_autocast_and_precision_change_nothing():
