@@ -157,11 +157,9 @@ class RandomProgram:
             builder.add(f"{at}.norm2", norm, [f"{at}.add1"], exponent)
             builder.add(f"{at}.mlp.fc1", make.linear(self.dim, self.mlp, -5), [f"{at}.norm2"], -5)
             rectifier = np.clip(np.arange(-128, 128) * (np.arange(256) > 120), -128, 127)
-            groups = (
-                self.mlp // 64
-                if self.mlp % 64 == 0
-                else int(rng.choice([n for n in range(1, 5) if self.mlp % n == 0]))
-            )
+            divisors = [n for n in range(1, 5) if self.mlp % n == 0]
+            whole = self.mlp % TABLE_CHANNELS == 0
+            groups = self.mlp // TABLE_CHANNELS if whole else int(rng.choice(divisors))
             table = rectifier >> np.arange(groups)[:, None] % 3
             exponent = np.repeat(np.arange(groups) % 3 - 5, self.mlp // groups)
             builder.add(f"{at}.mlp.gelu", Lookup(table.astype(np.int8)), [f"{at}.mlp.fc1"], exponent)
