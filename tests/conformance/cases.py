@@ -298,9 +298,12 @@ def attention_values(bench: Bench) -> None:
     for form in FORMS:
         for tokens, fill in ((1, "random"), (2, "low"), (13, "high"), (33, "mixed"), (129, "low")):
             bits = 8 if tokens % 3 else 16
-            given = rng.integers(-40000, 1, (2, tokens, tokens))
+            # Down to the largest distance, so that every code is there; the first key alone is near the maximum.
+            given = rng.integers(-80000, 1, (2, tokens, tokens))
+            given[..., 1:] = np.minimum(given[..., 1:], given[..., :1] - 20000)
             for guard in (8, 11, 15) if form == "log2" else (15,):
                 shift = bench.shifts(-16, 8, 6)
+                shift[1:5] = (-8, -9, -4, 0)
                 bench.attention(
                     tokens, 2, 3, form=form, fill=fill, scores=given, shift=shift, guard=guard, bits=bits
                 )
