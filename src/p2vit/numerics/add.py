@@ -9,6 +9,9 @@ from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, clamp_range, shift_range, shift_round
 
+#: Of the shifts that align the operands, and of the one that re-quantizes the sum.
+LARGEST_SHIFT = 15
+
 
 @dataclass(frozen=True, eq=False)
 class Add(Operator):
@@ -45,7 +48,7 @@ class Add(Operator):
                 value.ndim == 1 and value.size > 0,
                 f"{name} has shape {value.shape}; expected (channels,) or (1,)",
             )
-            expect(bool(((value >= 0) & (value <= 15)).all()), f"{name} leaves 0..15")
+            expect(bool(((value >= 0) & (value <= LARGEST_SHIFT)).all()), f"{name} leaves 0..{LARGEST_SHIFT}")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 
     def compute(self, *inputs: IntArray) -> IntArray:
