@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from p2vit.cli.shared.progress import Progress
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.plain import Result, to_json
+from p2vit.workflows.progress import Progress
 
 #: What a verb returns when a check that it ran does not hold.
 CHECK_FAILED = 1
