@@ -4,8 +4,13 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
+from p2vit.errors import P2vitError
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, Node
+
+
+class RefusedProgramError(P2vitError, ValueError):
+    """A sound program that one back-end cannot run; another one can. The message names the node."""
 
 
 @runtime_checkable

@@ -1,15 +1,34 @@
 """Executors by name, imported only when they are asked for: each may miss what it is built on."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from p2vit.engine.executor import Executor
+from p2vit.engine.executor import Executor, RefusedProgramError
 from p2vit.errors import P2vitError, did_you_mean
 from p2vit.program.graph import IntegerProgram
 
 
 class BackendError(P2vitError):
     """A back-end that does not exist, or cannot run on this machine."""
+
+
+class BackendRefusal(BackendError):  # noqa: N818 - it refuses a program; nothing is wrong with either
+    """A back-end that runs on this machine, and not this program.
+
+    Attributes:
+        reason: Which one, and why.
+    """
+
+    def __init__(self, name: str, error: Exception) -> None:
+        why = _first_line(error).removeprefix("native engine: ")
+        self.reason = f"back-end '{name}' does not run this program ({why})"
+        others = ", ".join(other for other in ("auto", *BACKENDS) if other != name)
+        super().__init__(f"{self.reason}. Use another: {others}")
+
+
+def _say_nothing(text: str) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True)
@@ -63,28 +82,40 @@ BACKENDS: dict[str, Backend] = {
 PREFERENCE = ("native", "torch", "reference")
 
 
-def open_backend(name: str, program: IntegerProgram, threads: int | None = None) -> tuple[str, Executor]:
+def open_backend(
+    name: str,
+    program: IntegerProgram,
+    threads: int | None = None,
+    warn: Callable[[str], None] = _say_nothing,
+) -> tuple[str, Executor]:
     """Make the executor of a name.
 
     Args:
         name: One of `BACKENDS`, or ``auto``.
         program: What it will run.
         threads: Bound for executors that take one.
+        warn: Told in one line where ``auto`` passes a back-end over that runs here, and not this program.
 
     Returns:
         (its name, the executor).
 
     Raises:
-        BackendError: there is no such back-end, or it cannot run here; says why and what to install.
+        BackendError: there is no such back-end, or it cannot run here, or not this program; says why and what
+            to install or to use instead.
     """
     if name != "auto":
         return name, _open(name, program, threads)
-    reasons = []
+    reasons, refusals = [], []
     for candidate in PREFERENCE:
         try:
-            return candidate, _open(candidate, program, threads)
+            executor = _open(candidate, program, threads)
         except BackendError as error:
             reasons.append(str(error))
+            refusals += [error.reason] if isinstance(error, BackendRefusal) else []
+            continue
+        if refusals:
+            warn(f"{'; '.join(refusals)}. Back-end '{candidate}' runs it: the same integers, more slowly")
+        return candidate, executor
     raise BackendError("no back-end works here: " + "; ".join(reasons))
 
 
@@ -122,6 +153,8 @@ def _open(name: str, program: IntegerProgram, threads: int | None) -> Executor:
     try:
         kind = getattr(importlib.import_module(backend.module), backend.attribute)
         return kind(program, threads=threads) if backend.takes_threads and threads else kind(program)
+    except RefusedProgramError as error:
+        raise BackendRefusal(name, error) from error
     except P2vitError as error:
         raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from None
     except (RuntimeError, OSError) as error:

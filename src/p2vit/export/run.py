@@ -22,7 +22,8 @@ from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
 from p2vit.export.onnx.integer.matmul import ProductForm
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
 from p2vit.export.onnx.qdq.values import Activations
-from p2vit.export.vectors import Encoding, write_vectors
+from p2vit.export.vectors import Encoding, vectors_place, write_vectors
+from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
@@ -58,6 +59,7 @@ class ExportForm:
     encoding: Encoding = "npy"
 
 
+@one_writer("file")
 def run_export(
     program: IntegerProgram,
     export_format: str,
@@ -78,7 +80,7 @@ def run_export(
         form: How the format is written.
         pixels: uint8 [B, H, W, 3] to compare on; see :func:`noise_pixels`.
         program_sha256: Recorded in what is written.
-        overwrite: Replace what is there.
+        overwrite: Replace what p2vit wrote there.
         largest: Bytes of constants above which a model's weights go into a file beside it.
 
     Returns:
@@ -96,6 +98,10 @@ def run_export(
         raise P2vitError(
             f"expose gives tensors out of onnx-integer, not of {export_format}; leave it away, or choose that format"
         )
+    if export_format == "vectors":
+        vectors_place(file, overwrite).check()
+    else:
+        check_output(file, overwrite)
     executor = ReferenceExecutor(program)
     report: dict[str, Any] = {"file": str(file), "format": export_format, "images": len(pixels)}
     if export_format == "vectors":
@@ -139,9 +145,7 @@ def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> li
     if constant_bytes(model) <= largest:
         check_model(model)
         return save_model(model, file, overwrite=overwrite, largest=largest)
-    files = save_model(model, file, overwrite=overwrite, largest=largest)
-    check_model(file)
-    return files
+    return save_model(model, file, overwrite=overwrite, largest=largest, check=check_model)
 
 
 def structure_only(model: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.engine.registry import open_backend
-from p2vit.files import check_output, write_text
+from p2vit.files import FileSet, one_writer
 from p2vit.models.options import LoadOptions
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict
@@ -21,6 +21,7 @@ from p2vit.workflows.threads import thread_count, torch_threads
 BATCH = 8
 
 
+@one_writer("output")
 def run_ablate(
     model: str,
     data: str,
@@ -61,13 +62,19 @@ def run_ablate(
     bits, seed = options.bits, options.seed
     names = choose_rows(list(METHODS), list(WITHOUT), options.rows)
     files = [output / f"ablation.{suffix}" for suffix in ("json", "md", "svg")]
-    for file in files:
-        check_output(file, overwrite)
+    target = FileSet.within(output, "ablation", overwrite)
+    # A table that was begun is measured anew by the same command.
+    token = (
+        f"{model} on {data}, {bits}, {options.calib_images} photos, limit {options.limit}, seed {seed}, "
+        f"{len(names)} rows"
+    )
+    target.check([file.name for file in files], token)
     threads = thread_count(options.threads)
     loaded = load(model, LoadOptions(seed=seed))
     photos = open_photos(data, loaded.preprocessing)
     calibration = list(photos.calibration(options.calib_images, seed))
     exact = Remembered(list(photos.evaluation(options.limit, BATCH)), float_predict(loaded))
+    target.begin(token)
     found: list[dict[str, Any]] = []
     result: dict[str, Any] = {
         "model": loaded.source,
@@ -97,8 +104,9 @@ def run_ablate(
         found.append({"name": name, "integer": config.integer, **kept, "seconds": round(seconds, 2)})
         result |= {"images": measured.images, "top1_float": measured.top1_float, "notes": measured.notes}
         # Written after every row: a table that took an hour is not lost with its last row.
-        for file, text in zip(files, (to_json(result) + "\n", markdown(result), plot(result)), strict=True):
-            write_text(file, text)
+        texts = (to_json(result) + "\n", markdown(result), plot(result))
+        target.write({file.name: text for file, text in zip(files, texts, strict=True)}, token)
+    target.finish()
     return {**result, "files": [str(file) for file in files]}
 
 

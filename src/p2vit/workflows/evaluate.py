@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
-from p2vit.files import check_output, write_text
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict, has_torch, reload_float
 from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from p2vit.models.loaded import FloatModel
 
 
+@one_writer("per_class")
 def run_eval(
     program: Path | OpenProgram,
     data: "str | PhotoSource",
@@ -81,7 +82,7 @@ def run_eval(
             reference = reload_float(loaded, options.model, options.arch)
         exact, source = float_predict(reference), reference.source
     used = options.threads or max(1, thread_count(None) // world.local_size)
-    backend, executor = open_backend(options.backend, loaded, used)
+    backend, executor = open_backend(options.backend, loaded, used, out.warn)
     start = time.perf_counter()
     with out.progress() as progress:
         job = Job(
@@ -122,5 +123,5 @@ def run_eval(
     if csv is not None and first:
         append_row(csv, eval_row(loaded, result))
     if per_class is not None and first:
-        write_text(per_class, class_table(result["per_class"]))
+        write_text(per_class, class_table(result["per_class"]), options.overwrite)
     return result

@@ -11,6 +11,7 @@ from p2vit.accel.problems import AccelError, did_you_mean
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import one_writer
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram
 from p2vit.workflows.options.base import changed
@@ -18,6 +19,7 @@ from p2vit.workflows.options.hardware import ExploreOptions
 from p2vit.workflows.workload import open_workload
 
 
+@one_writer("log")
 def run_explore(
     model: str | OpenProgram,
     hardware: str = "paper",

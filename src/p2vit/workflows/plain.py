@@ -1,12 +1,13 @@
 """Results as JSON has them."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+from p2vit.text import json_text
 
 #: What becomes one JSON object.
 Result = Mapping[str, Any] | BaseModel
@@ -29,4 +30,4 @@ def plain(value: Any) -> Any:
 
 def to_json(data: Result) -> str:
     """One JSON object, indented."""
-    return json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False)
+    return json_text(plain(data), indent=1)

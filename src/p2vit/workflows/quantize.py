@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import MissingPackageError
+from p2vit.files import one_writer
 from p2vit.models.options import LoadOptions
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch
@@ -102,6 +103,7 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
     }
 
 
+@one_writer("output")
 def run_quantize(
     model: "str | FloatModel",
     data: "str | PhotoSource",

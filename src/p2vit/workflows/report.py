@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import P2vitError
-from p2vit.files import check_output, write_text
+from p2vit.files import FileSet, one_writer, write_files
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, open_program
@@ -38,6 +38,7 @@ def read_json(path: Path, keys: set[str], command: str) -> dict[str, Any]:
     return found
 
 
+@one_writer("output")
 def run_report(
     program: Path | OpenProgram,
     output: Path,
@@ -72,8 +73,9 @@ def run_report(
     beside = output.with_suffix(".json")
     if beside == output:
         raise P2vitError(f"{output}: the report is an HTML file; its data go beside it as .json")
-    for path in (output, beside):
-        check_output(path, overwrite)
+    FileSet.of_file(output, overwrite).check([output.name, beside.name])
+    if evaluation is not None and evaluation.exists() and beside.exists() and evaluation.samefile(beside):
+        raise P2vitError(f"{evaluation}: is read and would be written too; choose another place with -o")
     opened = open_program(program)
     quantize = opened.notes
     if isinstance(program, Path) and (program / SENSITIVITY_FILE).is_file():
@@ -85,6 +87,6 @@ def run_report(
             program, data, limit=options.limit, threads=thread_count(options.threads), out=out
         )
     found = report_data(opened.program, quantize=quantize, evaluation=measured)
-    write_text(beside, to_json(found) + "\n")
-    write_text(output, render(json.loads(to_json(found))))
+    page = render(json.loads(to_json(found)))
+    write_files({output: page, beside: to_json(found) + "\n"}, overwrite)
     return {"file": str(output), "data_file": str(beside), "bytes": output.stat().st_size, **found}

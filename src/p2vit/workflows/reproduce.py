@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import DataError, P2vitError
+from p2vit.files import one_writer
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import changed
@@ -20,6 +21,7 @@ NEEDED = """Nothing is measured without ImageNet-1k, which nobody may hand on. W
 weights       timm downloads them; offline, --weights DIR with NAME.safetensors or NAME.pth for each timm NAME"""
 
 
+@one_writer("output", only_with="data")
 def run_reproduce(
     options: ReproduceOptions | None = None,
     *,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from p2vit.files import one_writer
 from p2vit.workflows.compiled import compiled_program, reference
 from p2vit.workflows.inputs import OpenProgram, open_data
 from p2vit.workflows.options.base import changed
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from p2vit.data.source import PhotoSource
 
 
+@one_writer("folder")
 def run_rtl(
     program: Path | OpenProgram,
     folder: Path,
@@ -35,9 +37,10 @@ def run_rtl(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.rtl.bundle.writer import write_bundle
+    from p2vit.rtl.bundle.writer import bundle_place, write_bundle
 
     options = changed(RtlOptions, options, replaced)
+    bundle_place(folder, options.overwrite).check()
     compiled = compiled_program(program, options.hardware, options.changes)
     source = open_data(photos or options.data, compiled.program.preprocessing)
     pixels, _ = next(iter(source.evaluation(1, 1)))

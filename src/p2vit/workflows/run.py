@@ -46,7 +46,7 @@ def run_photos(
     options, out = changed(RunOptions, options, changes), out or Feedback()
     loaded = load(program)
     files = expand(photos)
-    name, executor = open_backend(options.backend, loaded, options.threads)
+    name, executor = open_backend(options.backend, loaded, options.threads, out.warn)
     torch_threads(thread_count(options.threads))
     outputs: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
@@ -100,7 +100,7 @@ def expand(photos: Sequence[Path]) -> list[Path]:
     Raises:
         DataError: a file does not exist, or a folder holds no photo.
     """
-    from p2vit.data.folder import EXTENSIONS
+    from p2vit.data.find import EXTENSIONS
 
     files: list[Path] = []
     for photo in photos:

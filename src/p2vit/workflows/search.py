@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from p2vit.errors import DataError, P2vitError
-from p2vit.files import write_text
+from p2vit.files import one_writer
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
 from p2vit.workflows.feedback import Feedback
@@ -44,6 +44,7 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
+@one_writer("output")
 def run_search(
     model: "str | FloatModel",
     data: "str | PhotoSource",
@@ -75,9 +76,13 @@ def run_search(
     parse_widths(options.widths)
     check_place(output, overwrite)
     log = output.with_name(output.name + LOG_SUFFIX)
-    found = search_loaded(load(model, options), data, options, log, overwrite=overwrite, out=out)
-    write_program(found.program, output, overwrite=overwrite, notes=found.notes)
-    write_text(output / RESULT_FILE, json.dumps(plain(found.report), indent=1) + "\n")
+    loaded = load(model, options)
+    from p2vit.quant.search.journal import check_log
+
+    check_log(log, overwrite)
+    found = search_loaded(loaded, data, options, log, overwrite=overwrite, out=out)
+    beside = {RESULT_FILE: json.dumps(plain(found.report), indent=1) + "\n"}
+    write_program(found.program, output, overwrite=overwrite, notes=found.notes, more=beside)
     return {**found.report, "file": str(output), "log": str(log), "seconds": found.seconds}
 
 

@@ -15,6 +15,7 @@ from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
 from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.options.base import changed
@@ -24,6 +25,7 @@ from p2vit.workflows.workload import open_workload
 __all__ = ["known_machines", "run_simulate"]
 
 
+@one_writer("trace", "report")
 def run_simulate(
     model: str | OpenProgram,
     hardware: str = "paper",
@@ -46,11 +48,9 @@ def run_simulate(
     """
     options = changed(SimulateOptions, options, changes)
     trace, report = options.trace, options.report
-    existing = [
-        f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()
-    ]
-    if existing and not options.overwrite:
-        raise AccelError("output", existing)
+    for path in (trace, report):
+        if path is not None:
+            check_output(path, options.overwrite)
     machine = load_machine(hardware)
     pipelining = {"inter_layer": options.inter_layer, "intra_layer": options.intra_layer}
     chosen = machine.pipelining.model_dump() | {
@@ -65,9 +65,9 @@ def run_simulate(
         tiles = options.method == "events" or trace is not None or report is not None
         run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
-        _write(trace, perfetto_trace(run))
+        write_text(trace, perfetto_trace(run), options.overwrite)
     if run.timing and report:
-        _write(report, html_report(run))
+        write_text(report, html_report(run), options.overwrite)
     return _answer(run)
 
 
@@ -100,13 +100,6 @@ def _descriptor_timing(
         open_program(Path(model) if isinstance(model, str) else model).program, MACHINES[hardware]
     )
     return partial(chunk_timing, compiled)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AccelError("output", [f"{path} cannot be written: {error.strerror}"]) from None
 
 
 def _answer(run: Run) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from p2vit.errors import P2vitError
-from p2vit.files import make_folder, write_text
+from p2vit.files import FileSet, one_writer
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import SynthOptions
 from p2vit.workflows.plain import to_json
 
 
+@one_writer("folder")
 def run_synth(
     folder: Path,
     options: SynthOptions | None = None,
@@ -48,11 +48,10 @@ def run_synth(
     table_base = load_technology(options.base)
     if options.ecp5:
         require_nextpnr()
-    if folder.exists() and not folder.is_dir():
-        raise P2vitError(f"{folder}: is a file; give the name of a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not options.overwrite:
-        raise P2vitError(f"{folder}: is there already and not empty; allow overwriting with --overwrite")
-    make_folder(folder / "netlists")
+    target = FileSet.within(folder, "synthesis", options.overwrite)
+    target.check(
+        ["synthesis.json", "synthesis.md", "technology.yaml", *(f"netlists/{name}.v" for name in names)]
+    )
     notes = []
     if not library:
         notes.append(
@@ -62,26 +61,32 @@ def run_synth(
         notes.append("OpenSTA (apt-get install opensta) is not installed: no clock period, no energy")
     for note in notes:
         out.warn(note)
-    with out.progress() as progress:
-        rows = synthesize_all(names, library, folder / "netlists", ecp5=options.ecp5, progress=progress)
-    table = None
-    if library and set(NEEDED) <= set(rows):
-        default = 180.0 if "osu018" in library.name else table_base.node_nm
-        table = folder / "technology.yaml"
-        write_text(table, technology_table(rows, library.name, options.node_nm or default, options.base))
-    result = {
-        "out": str(folder),
-        "library": library.name if library else None,
-        "label": "measured synthesis, pre-layout" if library else "generic gate counts",
-        "modules": rows,
-        "against_shift": compare(rows),
-        "technology": str(table) if table else None,
-        "notes": notes,
-    }
-    # The file says nothing of where it lies.
-    kept = {key: value for key, value in result.items() if key != "out"} | {
-        "technology": table.name if table else None
-    }
-    write_text(folder / "synthesis.json", to_json(kept) + "\n")
-    write_text(folder / "synthesis.md", describe(rows, library.name if library else None) + "\n")
+    with target.stage() as stage:
+        (stage.root / "netlists").mkdir()
+        with out.progress() as progress:
+            rows = synthesize_all(
+                names, library, stage.root / "netlists", ecp5=options.ecp5, progress=progress
+            )
+        table = None
+        if library and set(NEEDED) <= set(rows):
+            default = 180.0 if "osu018" in library.name else table_base.node_nm
+            table = folder / "technology.yaml"
+            stage.write(
+                table.name, technology_table(rows, library.name, options.node_nm or default, options.base)
+            )
+        result = {
+            "out": str(folder),
+            "library": library.name if library else None,
+            "label": "measured synthesis, pre-layout" if library else "generic gate counts",
+            "modules": rows,
+            "against_shift": compare(rows),
+            "technology": str(table) if table else None,
+            "notes": notes,
+        }
+        # The file says nothing of where it lies.
+        kept = {key: value for key, value in result.items() if key != "out"} | {
+            "technology": table.name if table else None
+        }
+        stage.write("synthesis.json", to_json(kept) + "\n")
+        stage.write("synthesis.md", describe(rows, library.name if library else None) + "\n")
     return result

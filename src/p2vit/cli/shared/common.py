@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from p2vit.cli.shared.terminal import say, show, show_json
+from p2vit.text import in_strings, shown
 from p2vit.workflows.feedback import Feedback
-from p2vit.workflows.plain import Result, to_json
+from p2vit.workflows.plain import Result, plain
 from p2vit.workflows.progress import Progress
 
 #: What a verb returns when a check that it ran does not hold.
@@ -30,19 +32,27 @@ class Output(Feedback):
     def note(self, text: str) -> None:
         """Say something on stderr, unless quiet."""
         if not self.quiet:
-            click.echo(text, err=True)
+            say(text)
 
     def warn(self, text: str) -> None:
         """Say on stderr what must not be missed."""
-        click.echo(f"warning: {text}", err=True)
+        say(f"warning: {text}")
 
     def progress(self) -> Progress:
         """A progress display; use it as a context manager and call it with (stage, done, total)."""
         return Progress(silent=self.quiet)
 
-    def result(self, data: Result, text: str) -> None:
-        """Print the result: ``data`` as one JSON object, or ``text`` for people."""
-        click.echo(to_json(data) if self.as_json else text)
+    def result(self, data: Result, text: str | Callable[[Any], str]) -> None:
+        """Print the result: ``data`` as one JSON object, or ``text`` for people.
+
+        Args:
+            data: The verb's keys.
+            text: What people read, or what makes it of ``data``, in which all names are `p2vit.text.shown` then.
+        """
+        if self.as_json:
+            show_json(plain(data), indent=1)
+        else:
+            show(text if isinstance(text, str) else text(in_strings(data, shown)))
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,8 +24,9 @@ class TorchExecutor(NodeExecutor):
 
     @torch.inference_mode()
     def step(self, node: Node, inputs: list[Tensor]) -> Tensor:
-        """The operator's torch kernel."""
-        return compute(node.operator, inputs, self._parameters[node.name])
+        """The operator's torch kernel; a caller's autocast would round the integers that floats carry."""
+        with torch.autocast("cpu", enabled=False):
+            return compute(node.operator, inputs, self._parameters[node.name])
 
     def store(self, value: Tensor) -> IntArray:
         """A NumPy array of the same dtype."""

@@ -32,6 +32,9 @@ class OnnxExecutor(Executor):
     """
 
     name = "onnx"
+    #: What is asked for decides which model is built: ``verify`` tries random sets.
+    plans_by_keep = True
+    plans_are_costly = True
 
     def __init__(
         self, program: IntegerProgram, *, products: ProductForm | None = None, threads: int | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2vit.errors import DataError
+from p2vit.files import one_writer
 from p2vit.models.loaded import FloatModel
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.pipeline import Progress, silent
@@ -162,6 +163,7 @@ def prepare(
     return Prepared(model, scorer, seed, seconds)
 
 
+@one_writer("log")
 def search(
     prepared: Prepared,
     budget: Budget,
