@@ -5,7 +5,7 @@ quantize a model, not to run a program.
 
 Example:
     >>> import p2vit
-    >>> q = p2vit.quantize("random:deit_tiny_patch16_224", "noise", image_size=32, calib_images=2)
+    >>> q = p2vit.quantize("digits", "digits", progress=False)
     >>> q.audit().passed
     True
 """

@@ -58,9 +58,8 @@ def quantize(
 
     Example:
         >>> import p2vit
-        >>> q = p2vit.quantize("random:deit_tiny_patch16_224", "noise", image_size=32, bits="w4a8", calib_images=2)
-        >>> q
-        <QuantizedProgram of random:deit_tiny_patch16_224: 32 x 32 pixels, 1000 classes, sha256 ...>
+        >>> p2vit.quantize("digits", "digits", bits="w4a8", progress=False)
+        <QuantizedProgram of digits: 8 x 8 pixels, 10 classes, sha256 ...>
     """
     from p2vit.workflows.quantize import choose_config, notes_of, quantize_loaded
 
@@ -92,8 +91,8 @@ def load(folder: StrPath) -> QuantizedProgram:
 
     Example:
         >>> import p2vit
-        >>> q = p2vit.quantize("random:deit_tiny_patch16_224", "noise", image_size=32, calib_images=2)
-        >>> p2vit.load(q.save("out")).sha256 == q.sha256
+        >>> q = p2vit.quantize("digits", "digits", progress=False)
+        >>> p2vit.load(q.save("out/")).sha256 == q.sha256
         True
     """
     from p2vit.workflows.report import read_json
@@ -157,6 +156,12 @@ def search(
 
     Raises:
         P2vitError: a budget that is not understood or cannot be kept, and what :func:`quantize` raises.
+
+    Example:
+        >>> import p2vit
+        >>> found = p2vit.search("digits", "digits", budget="average-bits=6", fine=False, progress=False)
+        >>> found.cost <= 6, found.program.audit().passed
+        (True, True)
     """
     from p2vit.workflows.search import search_loaded
 
@@ -203,13 +208,12 @@ def simulate(model: Program, hardware: str = "paper", **options: Any) -> Simulat
     return Simulation.model_validate(found)
 
 
-def explore(
-    model: Program, hardware: str = "paper", *, progress: Progress = None, **options: Any
-) -> Exploration:
+def explore(model: str, hardware: str = "paper", *, progress: Progress = None, **options: Any) -> Exploration:
     """Search better accelerators for a model, to a Pareto front. Every figure is modelled.
 
     Args:
-        model: An architecture's name (no weights are needed), a program's folder, or a program.
+        model: An architecture's name; no weights are needed. A program cannot be explored, because the search chooses
+            the width of its weights too.
         hardware: Where to start from: the name of a machine, or a YAML file.
         progress: Called with (stage, done, total); True for a bar, False for none.
         **options: Fields of `ExploreOptions`.
@@ -218,26 +222,70 @@ def explore(
         The front; ``model_dump()`` is what ``p2vit explore --json`` prints.
 
     Raises:
-        AccelError: an unknown model, machine, space, figure or bound.
+        AccelError: an unknown model, machine, space, figure or bound, or a program.
         OptionError: an unknown option.
+
+    Example:
+        >>> import p2vit
+        >>> found = p2vit.explore("digits", objectives=["latency_ms"], points=60, workers=1, progress=False)
+        >>> found.pareto[0]["figures"]["latency_ms"] > 0
+        True
     """
     from p2vit.workflows.explore import run_explore
 
-    if isinstance(model, QuantizedProgram):
-        return model.explore(hardware, progress=progress, **options)
     chosen = changed(ExploreOptions, None, options)
-    return Exploration.model_validate(run_explore(str(model), hardware, chosen, out=Talk(progress)))
+    return Exploration.model_validate(run_explore(model, hardware, chosen, out=Talk(progress)))
 
 
 def rtl(program: Program, folder: StrPath, photos: Any = "noise", **options: Any) -> Result:
-    """Generate an accelerator in Verilog with a program to run; see :meth:`QuantizedProgram.rtl`."""
+    """Generate an accelerator in Verilog with a program to run, and a bench that checks itself.
+
+    Args:
+        program: A program, or its folder.
+        folder: To write.
+        photos: The first one is the test's; a folder, a benchmark's name, or photos as for :func:`quantize`.
+        **options: Fields of `RtlOptions`: ``hardware``, ``changes``, ``overwrite``.
+
+    Returns:
+        ``folder``, ``modules``, ``files``, ``cycles`` and the like.
+
+    Raises:
+        P2vitError: a program that the machine cannot hold, a folder that exists, or a tool that is missing.
+        OptionError: an unknown option.
+
+    Example:
+        >>> import p2vit
+        >>> q = p2vit.quantize("digits", "digits", progress=False)
+        >>> p2vit.rtl(q, "hardware/", hardware="rtl-small").cycles > 0
+        True
+    """
     return _opened(program).rtl(folder, photos, **options)
 
 
 def cosim(
     program: Program, photos: Any = "noise", *, progress: Progress = None, **options: Any
 ) -> Cosimulation:
-    """Run photos through the accelerator's RTL; see :meth:`QuantizedProgram.cosim`."""
+    """Run photos through the accelerator's RTL and compare every layer with a program.
+
+    Args:
+        program: A program, or its folder.
+        photos: A folder, a benchmark's name, or photos as for :func:`quantize`.
+        progress: Called with (stage, done, total); True for a bar, False for none.
+        **options: Fields of `CosimOptions`; ``predict=True`` only asks the timing model, and needs no tool.
+
+    Returns:
+        Cycles and differences per layer; ``passed`` says whether everything is as predicted.
+
+    Raises:
+        P2vitError: a program that the machine cannot hold, or a tool that is missing.
+        OptionError: an unknown option.
+
+    Example:
+        >>> import p2vit
+        >>> q = p2vit.quantize("digits", "digits", progress=False)
+        >>> p2vit.cosim(q, hardware="rtl-small", predict=True).predicted > 0
+        True
+    """
     return _opened(program).cosim(photos, progress=progress, **options)
 
 

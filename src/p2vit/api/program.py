@@ -14,7 +14,6 @@ from p2vit.api.results import (
     Audit,
     Cosimulation,
     Evaluation,
-    Exploration,
     Export,
     Prediction,
     Result,
@@ -40,7 +39,7 @@ from p2vit.workflows.module import MEMORY
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.evaluate import EvaluateOptions, RunOptions, VerifyOptions
 from p2vit.workflows.options.export import ExportOptions
-from p2vit.workflows.options.hardware import CosimOptions, ExploreOptions, RtlOptions, SimulateOptions
+from p2vit.workflows.options.hardware import CosimOptions, RtlOptions, SimulateOptions
 from p2vit.workflows.program_folder import check_place, write_program
 from p2vit.workflows.threads import thread_count
 
@@ -62,15 +61,14 @@ class QuantizedProgram:
     tensor [3, H, W] or [N, 3, H, W], a list of these, or an iterable such as a DataLoader. Each is resized and cropped
     as the model's preprocessing says; ``prepared=True`` says that arrays and tensors have the model's size already.
 
+    The examples below use this program and this photo.
+
     Example:
         >>> import numpy, p2vit
-        >>> q = p2vit.quantize("random:deit_tiny_patch16_224", "noise", image_size=32, calib_images=2)
+        >>> q = p2vit.quantize("digits", "digits", progress=False)
         >>> photo = numpy.zeros((40, 30, 3), numpy.uint8)
-        >>> [prediction] = q.predict(photo, top=1)
-        >>> q.logits(photo).shape, q.logits(photo).dtype
-        ((1, 1000), dtype('int32'))
-        >>> q.audit().passed
-        True
+        >>> q
+        <QuantizedProgram of digits: 8 x 8 pixels, 10 classes, sha256 ...>
     """
 
     def __init__(self, opened: OpenProgram, float_model: "FloatModel | None" = None) -> None:
@@ -123,6 +121,10 @@ class QuantizedProgram:
 
         Raises:
             P2vitError: the folder exists and may not be replaced, or cannot be written.
+
+        Example:
+            >>> q.save("out/").name
+            'out'
         """
         place = Path(folder)
         check_place(place, overwrite)
@@ -151,6 +153,11 @@ class QuantizedProgram:
             ProgramError: the program has no head; use :meth:`features`.
             BackendError: the back-end cannot run here.
             OptionError: an unknown option.
+
+        Example:
+            >>> [best, second] = q.predict(photo, top=2)
+            >>> best.score >= second.score, best.label == q.classes[best.index]
+            (True, True)
         """
         if not self.has_head:
             raise ProgramError(
@@ -189,6 +196,10 @@ class QuantizedProgram:
             ProgramError: the program has no head; use :meth:`features`.
             BackendError: the back-end cannot run here.
             OptionError: an unknown option.
+
+        Example:
+            >>> q.logits([photo, photo]).shape
+            (2, 10)
         """
         if not self.has_head:
             raise ProgramError("this program has no head and so no logits; features() gives what it computes")
@@ -199,7 +210,13 @@ class QuantizedProgram:
         return np.concatenate(parts).astype(np.int32, copy=False)
 
     def logit_exponents(self) -> NDArray[np.int64]:
-        """Exponents of the logits, int64 [classes]: the real logits are ``logits * 2.0 ** exponents``."""
+        """Exponents of the logits, int64 [classes]: the real logits are ``logits * 2.0 ** exponents``.
+
+        Example:
+            >>> real = q.logits(photo) * 2.0 ** q.logit_exponents()
+            >>> real.shape
+            (1, 10)
+        """
         spec = self.program.tensors[self.program.output]
         exponents: NDArray[np.int64] = np.broadcast_to(spec.exponent, spec.shape).astype(np.int64)
         row: NDArray[np.int64] = exponents.reshape(-1, spec.shape[-1])[0]
@@ -223,6 +240,10 @@ class QuantizedProgram:
             DataError: a photo cannot be read.
             BackendError: the back-end cannot run here.
             OptionError: an unknown option.
+
+        Example:
+            >>> q.features(photo).dtype, q.features(photo).shape
+            (dtype('float32'), (1, 64))
         """
         spec = self.program.tensors[self.program.feature]
         parts = [
@@ -256,6 +277,11 @@ class QuantizedProgram:
             DataError: a photo cannot be read with ``strict=True``, none can be read, or labels do not fit.
             ModelError: the float model cannot be loaded; ``no_float=True`` leaves it out.
             OptionError: an unknown option.
+
+        Example:
+            >>> found = q.evaluate("digits", limit=50)
+            >>> found.images, found.top1 > 80
+            (50, True)
         """
         from p2vit.workflows.evaluate import run_eval
 
@@ -284,6 +310,10 @@ class QuantizedProgram:
 
         Returns:
             The proof; ``passed`` says whether everything holds, ``problems`` what does not.
+
+        Example:
+            >>> q.audit().passed, q.audit().float_ops
+            (True, 0)
         """
         found = run_audit(self._opened)
         found.pop("passed")
@@ -312,6 +342,10 @@ class QuantizedProgram:
             BackendError: a back-end cannot run here.
             P2vitError: fewer than two back-ends.
             OptionError: an unknown option.
+
+        Example:
+            >>> q.verify(["reference", "torch"], "digits", images=2).passed
+            True
         """
         from p2vit.workflows.verify import run_verify
 
@@ -336,6 +370,10 @@ class QuantizedProgram:
             P2vitError: an unknown format, a file that exists, or a program that the format cannot hold.
             MissingPackageError: onnx is not installed.
             OptionError: an unknown option.
+
+        Example:
+            >>> q.export("model.onnx", format="onnx-integer").max_abs_diff
+            0
         """
         from p2vit.workflows.export import run_export
 
@@ -355,28 +393,16 @@ class QuantizedProgram:
         Raises:
             AccelError: an unknown machine, or options that a program does not have.
             OptionError: an unknown option.
+
+        Example:
+            >>> found = q.simulate("paper")
+            >>> found.fits, found.latency_ms > 0
+            (True, True)
         """
         from p2vit.workflows.simulate import run_simulate
 
         found = run_simulate(self._opened, hardware, changed(SimulateOptions, None, options))
         return Simulation.model_validate(found)
-
-    def explore(self, hardware: str = "paper", *, progress: Progress = None, **options: Any) -> Exploration:
-        """Search better accelerators for this program, to a Pareto front. Every figure is modelled.
-
-        Args:
-            hardware: Where to start from: the name of a machine, or a YAML file.
-            progress: Called with (stage, done, total); True for a bar, False for none.
-            **options: Fields of `ExploreOptions`.
-
-        Raises:
-            AccelError: an unknown machine, space, figure or bound.
-            OptionError: an unknown option.
-        """
-        from p2vit.workflows.explore import run_explore
-
-        chosen = changed(ExploreOptions, None, options)
-        return Exploration.model_validate(run_explore(self._opened, hardware, chosen, out=Talk(progress)))
 
     def rtl(self, folder: StrPath, photos: Any = "noise", **options: Any) -> Result:
         """Generate an accelerator in Verilog with this program to run, and a bench that checks itself.
@@ -392,6 +418,10 @@ class QuantizedProgram:
         Raises:
             P2vitError: a program that the machine cannot hold, a folder that exists, or a tool that is missing.
             OptionError: an unknown option.
+
+        Example:
+            >>> q.rtl("hardware/", hardware="rtl-small").cycles > 0
+            True
         """
         from p2vit.workflows.rtl import run_rtl
 
@@ -413,6 +443,10 @@ class QuantizedProgram:
         Raises:
             P2vitError: a program that the machine cannot hold, or a tool that is missing.
             OptionError: an unknown option.
+
+        Example:
+            >>> q.cosim(hardware="rtl-small", predict=True).predicted > 0
+            True
         """
         from p2vit.workflows.cosim import run_cosim
 
@@ -433,6 +467,10 @@ class QuantizedProgram:
 
         Raises:
             P2vitError: a file exists and may not be replaced, or cannot be written.
+
+        Example:
+            >>> q.report("report.html", evaluation=q.evaluate("digits", limit=20)).name
+            'report.html'
         """
         from p2vit.workflows.report import run_report
 

@@ -8,20 +8,19 @@ from p2vit.accel.engines import evaluator
 from p2vit.accel.explore import explore as search
 from p2vit.accel.machines import load_machine
 from p2vit.accel.problems import AccelError, did_you_mean
+from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
 from p2vit.files import one_writer
 from p2vit.workflows.feedback import Feedback
-from p2vit.workflows.inputs import OpenProgram
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import ExploreOptions
-from p2vit.workflows.workload import open_workload
 
 
 @one_writer("log")
 def run_explore(
-    model: str | OpenProgram,
+    model: str,
     hardware: str = "paper",
     options: ExploreOptions | None = None,
     *,
@@ -31,7 +30,7 @@ def run_explore(
     """Search machines for a model.
 
     Args:
-        model: An architecture's name, a program's folder, or a program that is open.
+        model: An architecture's name.
         hardware: Description to start from: a shipped name or a YAML file.
         options: What may be chosen; the defaults of `ExploreOptions` if None.
         out: Where progress goes.
@@ -50,7 +49,7 @@ def run_explore(
     chosen = _with_options(load_space(options.space), options.budget, options.objectives)
     chosen.check(machine, options.space)
     workloads: dict[int, Workload] = {
-        bits: open_workload(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))
+        bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))
     }
     with (
         out.progress() as progress,
@@ -69,7 +68,7 @@ def run_explore(
             progress=partial(progress, "explore"),
         )
     return {
-        "model": model if isinstance(model, str) else model.title,
+        "model": model,
         "hardware": machine.name,
         "technology": machine.technology,
         "modelled": True,
