@@ -3,13 +3,14 @@
 import os
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from p2vit.api.program import Progress, QuantizedProgram, StrPath
 from p2vit.api.results import Cosimulation, Exploration, Result, Simulation
 from p2vit.api.talk import Talk
-from p2vit.data.held import hold
+from p2vit.data.held import HeldPhotos, hold
 from p2vit.errors import P2vitError, P2vitWarning
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.workflows.inputs import OpenProgram, open_program
@@ -37,7 +38,8 @@ def quantize(
             ``random:ARCH``), or a module in memory from timm, transformers or torchvision, in any mode: it is copied.
         photos: To calibrate on, 16 to 64 are usual: a folder, a benchmark's name, a list of paths, PIL images, a uint8
             array [N, H, W, 3], a uint8 tensor [N, 3, H, W], or an iterable such as a DataLoader of images or of
-            (image, label). ``calib_images`` of them are drawn at random; of an iterable the first ones are taken.
+            (image, label). ``calib_images`` of them are drawn at random, 32 unless it is given or fewer are listed; of
+            an iterable the first ones are taken.
         preprocessing: What photos go through before a module whose own configuration does not say so.
         progress: Called with (stage, done, total); True for a bar, False for none. Default: a bar in terminals and
             notebooks.
@@ -68,6 +70,9 @@ def quantize(
     choose_config(chosen.bits, chosen.method)
     loaded = open_model(model, chosen, preprocessing)
     source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    if "calib_images" not in options and isinstance(source, HeldPhotos) and source.listed:
+        # Who lists a few photos has said how many there are.
+        chosen = replace(chosen, calib_images=max(1, min(chosen.calib_images, len(source))))
     result = quantize_loaded(loaded, source, chosen, talk)
     talk.warn_skipped(source.skipped)
     notes = notes_of(loaded, result, chosen)

@@ -289,7 +289,9 @@ class QuantizedProgram:
         chosen = changed(EvaluateOptions, None, options)
         if isinstance(labels, str | os.PathLike):
             chosen, labels = replace(chosen, labels=Path(labels)), None
-        data = _by_name(photos) or hold(photos, self.preprocessing, labels=labels, strict=chosen.strict)
+        data: str | PhotoSource | None = None if labels is not None else _by_name(photos)
+        if data is None:
+            data = hold(photos, self.preprocessing, labels=labels, strict=chosen.strict)
         source = str(self.program.provenance.get("source", ""))
         note = ""
         if self._float is None and source.startswith(MEMORY) and not (chosen.no_float or chosen.model):

@@ -1,9 +1,17 @@
 """What calls return: frozen objects whose ``model_dump()`` is what the command line prints with ``--json``."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, computed_field, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    computed_field,
+    model_serializer,
+    model_validator,
+)
 
 from p2vit.accel.results import Simulation as Simulated
 from p2vit.api.html import percent, table
@@ -163,6 +171,19 @@ class Result(BaseModel):
     """A frozen object with the keys of a verb's JSON as attributes; docs/cli.md names them."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+    _keys: tuple[str, ...] = ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember_keys(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made = handler(data)
+        made._keys = tuple(data)
+        return made
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = handler(self)
+        return {name: plain[name] for name in self._keys}
 
 
 class Exploration(Result):
@@ -230,16 +251,7 @@ class Cosimulation(Result):
     mismatches: int | None = None
     store_differences: int | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_what_was_not_run(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        plain: dict[str, Any] = handler(self)
-        return {name: value for name, value in plain.items() if value is not None or name not in _RUN}
-
     @property
     def passed(self) -> bool:
         """Whether every number, and every store's cycle, is as it should be."""
         return not self.mismatches and not self.store_differences
-
-
-#: What only a run can tell.
-_RUN = ("mismatches", "store_differences")

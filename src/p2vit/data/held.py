@@ -98,6 +98,7 @@ class HeldPhotos:
         numbered: The labels are numbers of the model's outputs.
         skipped: (which, reason) of photos that could not be read.
         strict: A photo that cannot be read is an error.
+        listed: All photos were there from the start, and not yielded one after the other.
     """
 
     def __init__(
@@ -123,7 +124,8 @@ class HeldPhotos:
         self._named = tuple(getattr(getattr(photos, "dataset", photos), "classes", None) or ())
         self._given = None if labels is None else list(_plain_labels(labels))
         self._stream: Iterator[tuple[Photo, Any]] | None = None
-        if _is_listed(photos):
+        self.listed = _is_listed(photos)
+        if self.listed:
             for photo, label in _each(photos):
                 self._photos.append(photo)
                 self._labels.append(label)
