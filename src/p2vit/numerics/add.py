@@ -73,12 +73,15 @@ class Add(Operator):
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The exact sum, and what saturation leaves of it."""
+        """The aligned operands, their exact sum, and what saturation leaves of it."""
         a = shift_range(ranges[0], -self.left_a.astype(np.int64))
         b = shift_range(ranges[1], -self.left_b.astype(np.int64))
         total = (a[0] + b[0], a[1] + b[1])
         half = (1 << int(self.shift.max())) >> 1
         return Bounds(
             clamp_range(shift_range(total, self.shift), self.output_bits),
-            {"accumulator": (total[0], total[1] + half)},
+            {
+                "accumulator": (total[0], total[1] + half),
+                "operands": (min(a[0], b[0]), max(a[1], b[1])),
+            },
         )

@@ -26,8 +26,9 @@ class AttentionValues(Operator):
 
     1. ``acc = Σ p·v`` and ``sum = Σ p`` (``log2`` codes: p = 2^(guard − code), a shift and an add each);
        int32.
-    2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15.
-    3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15.
+    2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15. The numerator
+       has up to 46 bits: int64, or the running remainder of a divider, which has 32.
+    3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15; acc and the half, 2^(n−9), fit int32.
     4. ``o = requantize(a · r, 22 + shift)``: |a · r| ≤ 2^29 + 2^15; int32.
 
     Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r >
@@ -116,24 +117,26 @@ class AttentionValues(Operator):
 
     def bounds_for(self, keys: int, *ranges: Range) -> Bounds:
         """Worst case over ``keys`` summed products; their number is the graph's, not the operator's."""
-        most = LARGEST_LINEAR_CODE if self.form == "linear" else 1 << self.guard
-        low, high = ranges[1]
-        accumulator = (keys * most * min(low, 0), keys * most * max(high, 0))
+        largest = keys * (LARGEST_LINEAR_CODE if self.form == "linear" else 1 << self.guard)
+        low, high = min(ranges[1][0], 0), max(ranges[1][1], 0)
+        n = largest.bit_length()
+        # Step 3 adds half of 2^(n-8); both grow with the sum, so its largest is the worst.
+        row_half = (1 << max(n - QUOTIENT_BITS, 0)) >> 1
         # The quotient is a mean of v, so it stays in v's range; step 3 rounds a by half, times r ≤ 2^15.
         slack = 1 << RECIPROCAL_FRACTION
-        product = (
-            min(low, 0) * (1 << QUOTIENT_FRACTION) - slack,
-            max(high, 0) * (1 << QUOTIENT_FRACTION) + slack,
-        )
+        product = (low * (1 << QUOTIENT_FRACTION) - slack, high * (1 << QUOTIENT_FRACTION) + slack)
         reach = shift_range(product, QUOTIENT_FRACTION + self.shift.astype(np.int64))
         half = 1 << (int(self.shift.max()) + QUOTIENT_FRACTION - 1)
         return Bounds(
             clamp_range(reach, self.output_bits),
             {
-                "accumulator": accumulator,
-                "sum": (0, keys * most),
+                "accumulator": (largest * low, largest * high + row_half),
+                "sum": (0, largest),
+                "reciprocal": (0, 1 << 15),
+                "reduced": (low << 8, high << 8),
                 "product": (product[0], product[1] + half),
             },
+            {"numerator": (0, 1 << (n + 14))},
         )
 
     def bounds(self, *ranges: Range) -> Bounds:

@@ -181,7 +181,7 @@ class LayerNorm(Operator):
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Widths of steps 1, 3 and 5; |y| is at most √C at the output's exponent."""
+        """Widths of steps 1 to 5; |y| is at most √C at the output's exponent."""
         low, high = clamp_range(shift_range(ranges[0], -self.input_shift.astype(np.int64)), self.input_bits)
         # The sum of C values and C times one value come first, their difference and its rounding half after
         # it.
@@ -196,6 +196,10 @@ class LayerNorm(Operator):
             clamp_range(reach, self.output_bits),
             {
                 "accumulator": (min(-spread, terms[0]), max(spread + half, terms[1])),
+                "normal": (-1 << CENTRED_BITS, 1 << CENTRED_BITS),
+                # Shifted by up to 31, with its half; every longer shift gives 0 as well.
+                "epsilon": (0, self.epsilon + (1 << 30)),
+                "mantissa": (0, (1 << (MANTISSA_BITS + 1)) - 1),
                 "squares": (0, (1 << SQUARES_BITS) + (1 << EPSILON_BITS)),
                 "product": (-product, product + product_half),
             },

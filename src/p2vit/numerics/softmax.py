@@ -141,7 +141,9 @@ class Softmax(Operator):
         return (8, False) if self.form == "linear" else (4, False)
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Difference of two scores, aligned distance before it is clamped, and the 16 × 16 product."""
+        """Difference of two scores, the maximum with the rounding half that some back-ends add to it first, the
+        aligned distance before it is clamped, and the 16 × 15 bit product.
+        """
         low, high = ranges[0]
         distance = shift_range((0, high - low), self.shift)
         half = (1 << max(int(self.shift.max()), 0)) >> 1
@@ -149,6 +151,7 @@ class Softmax(Operator):
             (0, LARGEST_LINEAR_CODE if self.form == "linear" else LARGEST_LOG2_CODE),
             {
                 "accumulator": (low - high, high - low),
+                "maximum": (low, high + half),
                 "distance": (0, max(distance[1], high - low + half)),
                 "product": (0, LARGEST_DISTANCE * OCTAVE_FACTOR),
             },

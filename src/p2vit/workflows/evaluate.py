@@ -7,6 +7,7 @@ from typing import Any
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
 from p2vit.files import check_output, one_writer, write_text
+from p2vit.workflows.evaluate_shares import shared_out
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict, has_torch, reload_float
 from p2vit.workflows.options.base import changed
@@ -66,7 +67,7 @@ def run_eval(
     if feature and gallery is None and hasattr(photos, "train"):
         gallery = data
     voters = open_gallery(gallery, data, loaded.preprocessing) if gallery is not None else None
-    notes, exact, source = [], None, None
+    notes, exact, source, reference = [], None, None, None
     if not options.no_float and not has_torch():
         notes.append("torch is not installed, so the float model cannot run: pip install 'p2vit[quant]'")
     elif not options.no_float:
@@ -74,18 +75,23 @@ def run_eval(
         exact, source = float_predict(reference), reference.source
     used = options.threads or max(1, thread_count(None) // world.local_size)
     name, executor = open_backend(options.backend, loaded, used, out.warn)
+    readers = options.readers
+    if options.engine == "local" and options.workers is not None:
+        out.note("--workers without a cluster: threads that read photos ahead, which --readers means now")
+        readers = options.workers if readers is None else readers
     start = time.perf_counter()
-    with out.progress() as progress:
+    with out.progress() as progress, shared_out(options, loaded, name, reference) as elsewhere:
         job = Job(
             program=loaded,
             predict=executor_predict(loaded, executor),
             exact=exact,
             batch_size=options.batch_size,
-            workers=used if options.workers is None else options.workers,
+            workers=used if readers is None else readers,
             threads=used,
             prepare=lambda: torch_threads(1),
             world=world,
             progress=progress,
+            elsewhere=elsewhere,
         )
         found, figures, skipped = evaluate_photos(
             job,

@@ -8,7 +8,7 @@ from p2vit.errors import MissingPackageError
 from p2vit.files import one_writer
 from p2vit.models.options import LoadOptions
 from p2vit.workflows.feedback import Feedback
-from p2vit.workflows.float_model import has_torch
+from p2vit.workflows.float_model import has_torch, told
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import QuantizeOptions
 from p2vit.workflows.program_folder import FILES, check_place, write_program
@@ -36,12 +36,13 @@ def choose_config(bits: str, method: str) -> "QuantConfig":
     return replace(named(method), weight_bits=parse_bits(bits))
 
 
-def load(model: str, options: LoadOptions) -> "FloatModel":
-    """Load the float model, or say that torch is missing.
+def load(model: str, options: LoadOptions, out: Feedback | None = None) -> "FloatModel":
+    """Load the float model and say what was assumed, or say that torch is missing.
 
     Args:
         model: As users type it.
         options: Of loading it; options of a workflow that inherit from them will do.
+        out: Where notes go.
 
     Raises:
         MissingPackageError: torch is not installed.
@@ -51,7 +52,10 @@ def load(model: str, options: LoadOptions) -> "FloatModel":
         raise MissingPackageError("torch", "quantizing", "quant")
     from p2vit.models.registry import load_model
 
-    return load_model(model, options)
+    loaded = load_model(model, options)
+    for note in loaded.notes:
+        (out or Feedback()).note(f"note: {note}")
+    return loaded
 
 
 def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def run_quantize(
     options, out = changed(QuantizeOptions, options, changes), out or Feedback()
     config = choose_config(options.bits, options.method)
     check_place(output, overwrite)
-    loaded = load(model, options)
+    loaded = load(model, options, out)
     photos = open_photos(data, loaded.preprocessing, strict=options.strict)
     if dry_run:
         return plan(loaded, config, options.calib_images, output)
@@ -151,6 +155,7 @@ def run_quantize(
         "method": options.method,
         "seed": options.seed,
         "threads": thread_count(options.threads),
+        **told(loaded),
         "skipped": skipped(photos),
     }
 

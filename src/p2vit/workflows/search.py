@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from p2vit.cluster import open_pool
 from p2vit.errors import DataError, P2vitError
 from p2vit.files import one_writer
 from p2vit.program.format import program_sha256
@@ -74,7 +75,7 @@ def run_search(
     chosen = parse_widths(options.widths)
     check_place(output, overwrite)
     log = output.with_name(output.name + LOG_SUFFIX)
-    loaded = load(model, options)
+    loaded = load(model, options, out)
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
@@ -111,12 +112,18 @@ def run_search(
             coarse=options.coarse,
             fine=options.fine,
             evolution=Evolution(population=options.population, generations=options.generations, seed=seed),
-            backend=options.backend,
-            jobs=options.jobs,
         )
-        found = search(
-            prepared, limit, settings, log=log, overwrite=overwrite, threads=threads, progress=progress
-        )
+        with open_pool(options.cluster) as pool:
+            found = search(
+                prepared,
+                limit,
+                settings,
+                log=log,
+                overwrite=overwrite,
+                threads=threads,
+                progress=progress,
+                pool=pool,
+            )
         mixes = finalists(prepared, limit, found, threads)
 
         def make(bits: "Bits") -> "QuantizeResult":
