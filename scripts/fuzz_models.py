@@ -84,6 +84,7 @@ def main() -> int:
     torch.set_num_threads(1)
     import p2vit.quant.api
     import p2vit.workflows.quantize  # noqa: F401  (imported once, not in every child)
+
     for library in ("timm", "transformers"):
         with contextlib.suppress(Exception):  # whatever an installation that does not fit raises
             importlib.import_module(library)
