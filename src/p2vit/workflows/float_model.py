@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +98,11 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
             f"{source}: its weights are not those that were quantized (sha256 {loaded.sha256[:12]}, recorded is "
             f"{str(recorded)[:12]}). Give the right ones with --model, or leave the float model out with --no-float"
         )
-    channels = program.tensors[program.feature].shape[-1]
+    channels = prod(program.tensors[program.feature].shape)
     if loaded.config.feature_dim != channels:
         raise ModelError(
-            f"{source}: has {loaded.config.feature_dim} channels and the program {channels}: not the same model"
+            f"{source}: its feature has {loaded.config.feature_dim} numbers and the program's {channels}: "
+            "not the same model"
         )
     return loaded
 
