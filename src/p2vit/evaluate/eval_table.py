@@ -14,6 +14,7 @@ from p2vit import __version__
 from p2vit.errors import P2vitError, some
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import METHODS
+from p2vit.text import portable
 
 #: Column → where it comes from is `eval_row`.
 COLUMNS = (
@@ -128,8 +129,16 @@ def csv_text(header: tuple[str, ...], *rows: list[Any]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     for row in ([list(header)] if header else []) + [row for row in rows if row]:
-        writer.writerow(["" if cell is None else cell for cell in row])
+        writer.writerow(["" if cell is None else _cell(cell) for cell in row])
     return file.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no table program takes for a formula: text that begins as one gets an apostrophe in front."""
+    if not isinstance(value, str):
+        return value
+    text = portable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'", "\t", "\r")) else text
 
 
 def _version(package: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from p2vit.data.folder import ImageFolder
 from p2vit.errors import DataError, P2vitError
 from p2vit.evaluate.published import FLOAT, MODELS, PUBLISHED
+from p2vit.text import in_strings, json_text, original
 
 #: Method → width of its attention codes.
 ATTENTION_BITS = {"p2vit": 8, "p2vit-residual8": 8, "p2vit-log2": 4}
@@ -53,7 +54,7 @@ class Journal:
         self._cut = bool(lines) and not lines[-1].endswith("\n")
         for number, line in enumerate(lines[:-1] if self._cut else lines, start=1):
             try:
-                entry = json.loads(line)
+                entry = in_strings(json.loads(line), original)
                 missing = ENTRY_KEYS - set(entry)
             except (ValueError, TypeError):
                 missing = {"JSON"}
@@ -74,7 +75,7 @@ class Journal:
         """Write a result down, on disk before it counts."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            file.write(json_text(entry) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.entries.append(entry)
@@ -151,7 +152,7 @@ def fingerprint(photos: ImageFolder, numbers: NDArray[np.int64] | None = None) -
     numbers = photos.order() if numbers is None else numbers
     digest = hashlib.sha256(photos.labels_of(numbers).tobytes())
     for path in (photos.paths[number] for number in numbers.tolist()):
-        digest.update(f"{path.relative_to(photos.root).as_posix()} {path.stat().st_size}\n".encode())
+        digest.update(os.fsencode(f"{path.relative_to(photos.root).as_posix()} {path.stat().st_size}\n"))
     return digest.hexdigest()[:16]
 
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from p2vit.engine.registry import open_backend
 from p2vit.files import check_output, write_text
+from p2vit.text import in_strings, shown
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict
+from p2vit.workflows.left_out import say_notes, say_skipped
 from p2vit.workflows.plain import to_json
 from p2vit.workflows.quantize import load
 from p2vit.workflows.threads import thread_count, torch_threads
@@ -69,8 +71,10 @@ def run_ablate(
     threads = thread_count(threads)
     loaded = load(model, None, None, seed)
     photos = open_photos(data, loaded.preprocessing)
+    say_notes(photos, out)
     calibration = list(photos.calibration(calib_images, seed))
     exact = Remembered(list(photos.evaluation(limit, BATCH)), float_predict(loaded))
+    say_skipped(photos, out)
     found: list[dict[str, Any]] = []
     result: dict[str, Any] = {
         "model": loaded.source,
@@ -102,7 +106,8 @@ def run_ablate(
         found.append({"name": name, "integer": config.integer, **kept, "seconds": round(seconds, 2)})
         result |= {"images": measured.images, "top1_float": measured.top1_float, "notes": measured.notes}
         # Written after every row: a table that took an hour is not lost with its last row.
-        for file, text in zip(files, (to_json(result) + "\n", markdown(result), plot(result)), strict=True):
+        told = in_strings(result, shown)
+        for file, text in zip(files, (to_json(result) + "\n", markdown(told), plot(told)), strict=True):
             write_text(file, text)
     return {**result, "files": [str(file) for file in files]}
 

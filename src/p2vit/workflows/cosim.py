@@ -7,6 +7,7 @@ from typing import Any
 
 from p2vit.workflows.compiled import compiled_program, reference
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.left_out import say_notes, say_skipped
 
 
 def run_cosim(
@@ -55,6 +56,7 @@ def run_cosim(
     if predict:
         return prediction(compiled, program, latency or MEMORY_LATENCY)
     photos = open_photos(data, compiled.program.preprocessing)
+    say_notes(photos, out)
     executor = reference(compiled.program)
     out.note("compiling the simulation (kept for the next time)")
     began = time.perf_counter()
@@ -66,6 +68,7 @@ def run_cosim(
         found = cosimulate(
             compiled, model, executor, pixels, behaviour, progress, total=min(images, len(photos))
         )
+    say_skipped(photos, out)
     seconds = time.perf_counter() - built
     rows = asdict(found)
     rows["rtl_seconds"] = round(found.rtl_seconds, 1)

@@ -1,6 +1,5 @@
 """The folder that quantizing leaves, with what stands beside the program; for every verb that makes one."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, program_sha256, save
 from p2vit.program.inspect import summarize
 from p2vit.report.card import CARD_FILE, model_card
 from p2vit.report.svg import sensitivity_plot
-from p2vit.workflows.plain import plain
+from p2vit.workflows.plain import to_json
 
 if TYPE_CHECKING:
     from p2vit.quant.api import QuantizeResult
@@ -51,7 +50,7 @@ def write_program(
     """
     program, blocks = result.program, [dict(block) for block in result.blocks]
     save(program, folder, overwrite=overwrite)
-    write_text(folder / SENSITIVITY_FILE, json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n")
+    write_text(folder / SENSITIVITY_FILE, to_json({**notes, "blocks": blocks}) + "\n")
     write_text(folder / PLOT_FILE, sensitivity_plot(blocks))
     write_text(folder / CARD_FILE, model_card(program, blocks))
     summary = summarize(program)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import MissingPackageError
+from p2vit.workflows.class_names import named
 from p2vit.workflows.float_model import has_torch
+from p2vit.workflows.left_out import say_notes
 from p2vit.workflows.program_folder import FILES, check_place, write_program
 from p2vit.workflows.threads import thread_count
 
@@ -100,6 +102,8 @@ def run_quantize(
     calib_images: int = 32,
     arch: str | None = None,
     image_size: tuple[int, int] | None = None,
+    class_names: str | None = None,
+    class_index: Path | None = None,
     seed: int = 0,
     threads: int | None = None,
     strict: bool = False,
@@ -118,6 +122,8 @@ def run_quantize(
         calib_images: Photos to calibrate on.
         arch: Architecture of a weight file.
         image_size: Another than the model's own, (height, width).
+        class_names: Names of the outputs, which go into the program: a file, or names between commas.
+        class_index: The same from a class-index file.
         seed: Of the draw, and of random weights.
         threads: Bound; the program does not depend on it.
         strict: Refuse photos that cannot be read.
@@ -136,8 +142,9 @@ def run_quantize(
     out = out or Feedback()
     config = choose_config(bits, method)
     check_place(output, overwrite)
-    loaded = load(model, arch, image_size, seed)
+    loaded = named(load(model, arch, image_size, seed), class_names, class_index)
     photos = open_photos(data, loaded.preprocessing, strict=strict)
+    left_out = say_notes(photos, out)
     if dry_run:
         return plan(loaded, config, calib_images, output)
     from p2vit.quant.api import quantize as quantize_model
@@ -165,6 +172,7 @@ def run_quantize(
         "seed": seed,
         "threads": threads,
         "skipped": skipped(photos),
+        "notes": left_out,
     }
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.workflows.compiled import compiled_program, reference
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.left_out import say_notes
 
 
 def run_rtl(
@@ -14,6 +16,7 @@ def run_rtl(
     changes: tuple[str, ...] = (),
     data: str = "noise",
     overwrite: bool = False,
+    out: Feedback | None = None,
 ) -> dict[str, Any]:
     """Generate.
 
@@ -24,6 +27,7 @@ def run_rtl(
         changes: ``key=number``.
         data: Where the photo of the test vectors comes from.
         overwrite: The folder may be replaced.
+        out: Where notes go.
 
     Returns:
         The keys of ``p2vit rtl --json``.
@@ -36,6 +40,7 @@ def run_rtl(
 
     compiled = compiled_program(program, hardware, changes)
     photos = open_photos(data, compiled.program.preprocessing)
+    say_notes(photos, out or Feedback())
     pixels, _ = next(iter(photos.evaluation(1, 1)))
     executor = reference(compiled.program)
     manifest = write_bundle(compiled, executor, pixels[0], folder, overwrite)

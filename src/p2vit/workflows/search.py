@@ -1,6 +1,5 @@
 """``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from p2vit.errors import DataError, P2vitError
 from p2vit.files import write_text
-from p2vit.workflows.plain import plain
+from p2vit.workflows.plain import to_json
 from p2vit.workflows.program_folder import check_place, write_program
 from p2vit.workflows.quantize import load
 from p2vit.workflows.threads import thread_count
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from p2vit.quant.api import QuantizeResult
     from p2vit.quant.search.cost import Bits
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.left_out import say_notes, say_skipped
 
 #: Written into the program's folder, and beside it while the search runs.
 RESULT_FILE, LOG_SUFFIX = "search.json", ".search.jsonl"
@@ -116,7 +116,7 @@ def run_search(
     )
     # Before any photo is read: an impossible budget is known at once.
     check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
-    photos = draw(data, loaded, calib_images + held_out, seed, strict)
+    photos = draw(data, loaded, calib_images + held_out, seed, strict, out)
     if len(photos) < calib_images + held_out:
         held_out = max(1, len(photos) * held_out // (calib_images + held_out))
         out.warn(f"{data}: only {len(photos)} photos could be had; {held_out} of them are held out")
@@ -168,7 +168,7 @@ def run_search(
         "held_out_images": len(rest),
         "seed": seed,
     }
-    write_text(output / RESULT_FILE, json.dumps(plain(report), indent=1) + "\n")
+    write_text(output / RESULT_FILE, to_json(report) + "\n")
     return {
         **report,
         "file": str(output),
@@ -177,7 +177,9 @@ def run_search(
     }
 
 
-def draw(data: str, model: "FloatModel", count: int, seed: int, strict: bool) -> "NDArray[np.uint8]":
+def draw(
+    data: str, model: "FloatModel", count: int, seed: int, strict: bool, out: Feedback
+) -> "NDArray[np.uint8]":
     """Calibration photos, uint8 [P, H, W, 3].
 
     Raises:
@@ -186,7 +188,9 @@ def draw(data: str, model: "FloatModel", count: int, seed: int, strict: bool) ->
     from p2vit.data.benchmarks import open_photos
 
     source = open_photos(data, model.preprocessing, strict=strict)
+    say_notes(source, out)
     batches = list(source.calibration(count, seed))
+    say_skipped(source, out)
     if sum(map(len, batches)) < 2:
         raise DataError(f"{data}: a search needs at least 2 photos, one of them to score on")
     return np.concatenate(batches)

@@ -6,6 +6,7 @@ from typing import Any
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.left_out import say_notes, say_skipped
 from p2vit.workflows.threads import thread_count, torch_threads
 
 
@@ -49,6 +50,7 @@ def run_verify(
         )
     loaded = load(program)
     photos = open_photos(data, loaded.preprocessing)
+    say_notes(photos, out)
     executors = {}
     for name in names:
         resolved, executor = open_backend(name, loaded, threads)
@@ -66,6 +68,7 @@ def run_verify(
             total=min(images, len(photos)),
             progress=progress,
         )
+    say_skipped(photos, out)
     return {
         **found.model_dump(),
         "data": data,

@@ -7,12 +7,14 @@ import click
 import numpy as np
 
 from p2vit.cli.shared.common import Output, common
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.export.onnx.integer.matmul import PRODUCT_FORMS
 from p2vit.export.onnx.qdq.values import ACTIVATIONS
 from p2vit.export.run import FORMATS, run_export
 from p2vit.export.vectors import ENCODINGS
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram
+from p2vit.workflows.left_out import say_notes, say_skipped
 
 
 @click.command("export")
@@ -61,6 +63,7 @@ from p2vit.program.graph import IntegerProgram
     "--encoding", type=click.Choice(ENCODINGS), default="npy", show_default=True, help="vectors: file format."
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@max_pixels_option
 @common
 def export(
     out: Output, program: Path, export_format: str, file: Path, data: str, images: int, **options: Any
@@ -69,23 +72,26 @@ def export(
     from p2vit.program.format import load, program_sha256
 
     loaded = load(program)
-    pixels = None if data == "noise" else photos(loaded, data, images)
+    pixels = None if data == "noise" else photos(loaded, data, images, out)
     sha256 = program_sha256(loaded)
     out.note(f"writing {export_format}, then running it and the program on {images} images")
     report = run_export(
         loaded, export_format, file, pixels=pixels, images=images, program_sha256=sha256, **options
     )
-    out.result(report, describe(report))
+    out.result(report, describe)
     if report["format"] == "onnx-integer" and report["max_abs_diff"]:
         raise click.exceptions.Exit(1)
 
 
-def photos(program: IntegerProgram, data: str, images: int) -> IntArray:
+def photos(program: IntegerProgram, data: str, images: int, out: Output) -> IntArray:
     """The first photos of a folder or benchmark, uint8 [images, H, W, 3]."""
     from p2vit.data.benchmarks import open_photos
 
     source = open_photos(data, program.preprocessing)
-    return np.concatenate([pixels for pixels, _ in source.evaluation(limit=images)])
+    say_notes(source, out)
+    found = np.concatenate([pixels for pixels, _ in source.evaluation(limit=images)])
+    say_skipped(source, out)
+    return found
 
 
 def describe(report: dict) -> str:

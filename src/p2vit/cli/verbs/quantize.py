@@ -13,6 +13,7 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
+from p2vit.cli.shared.photo_options import class_index_option, class_names_option, max_pixels_option
 from p2vit.workflows.program_folder import program_lines
 
 if TYPE_CHECKING:
@@ -81,8 +82,11 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
 @click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
 @click.option("--image-size", type=ImageSize(), help="Another than the model's own.")
+@class_names_option
+@class_index_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done: layers, widths, memory, files.")
 @strict_option
+@max_pixels_option
 @overwrite_option
 @seed_option
 @threads_option
@@ -95,4 +99,4 @@ def quantize(out: Output, model: str, data: str, **options: Any) -> None:
     """
     result = run_quantize(model, data, out=out, **options)
     warn_skipped(out, result)
-    out.result(result, describe(result))
+    out.result(result, describe)

@@ -13,6 +13,7 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
+from p2vit.cli.shared.photo_options import max_pixels_option
 
 if TYPE_CHECKING:
     pass
@@ -99,6 +100,7 @@ def describe(result: dict[str, Any]) -> str:
 @overwrite_option
 @seed_option
 @threads_option
+@max_pixels_option
 @common
 def search(out: Output, model: str, data: str, **options: Any) -> None:
     """Give each layer of MODEL a width, within a budget, and quantize it so.
@@ -107,4 +109,4 @@ def search(out: Output, model: str, data: str, **options: Any) -> None:
     same command runs again.
     """
     result = run_search(model, data, out=out, **options)
-    out.result(result, describe(result))
+    out.result(result, describe)
