@@ -9,7 +9,6 @@ writes a file or a line escapes them, and only what reads such a file undoes it.
 import json
 import re
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -86,7 +85,7 @@ def lines(text: str) -> str:
 
 
 def in_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """The same value with every string in it changed, keys and paths too.
+    """The same value with every string in it changed, keys too.
 
     Args:
         value: Mappings, lists and tuples of anything.
@@ -94,8 +93,6 @@ def in_strings(value: Any, change: Callable[[str], str]) -> Any:
     """
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, PurePath):
-        return change(str(value))
     if isinstance(value, Mapping):
         return {in_strings(key, change): in_strings(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
