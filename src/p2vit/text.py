@@ -66,6 +66,24 @@ def shown(text: object) -> str:
     return _SURROGATES.sub(lambda match: _escaped(ord(match[0])), harmless)
 
 
+def in_markdown(name: object) -> str:
+    """A name as `shown`, in running text or a table's cell of Markdown: it holds no HTML and ends no cell.
+
+    Args:
+        name: Anything that has a `str`.
+    """
+    return re.sub(r"[<>&|`*_\[\]]", lambda match: f"&#{ord(match[0])};", shown(name))
+
+
+def in_code(name: object) -> str:
+    """A name as `shown`, between backticks in Markdown, where only a backtick and a table's bar mean something.
+
+    Args:
+        name: Anything that has a `str`.
+    """
+    return shown(name).replace("`", "'").replace("|", "\\|")
+
+
 def message(text: str) -> str:
     """A message as `shown`, with the lines that it has itself: those that are indented.
 

@@ -110,7 +110,7 @@ def _from_json(path: Path, text: str) -> list[tuple[str, ...]]:
 
 def _from_lines(text: str) -> list[tuple[str, ...]]:
     """Names per output, one output per line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     numbered = [re.match(r"(\d+)[\s,:]+(.+)", line) for line in lines]
     if lines and all(numbered):
         by_output = {int(match[1]): match[2].strip(" '\",") for match in numbered if match}

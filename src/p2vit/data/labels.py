@@ -83,7 +83,7 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, str, str]]:
 
 def _text_rows(path: Path, text: str) -> list[tuple[int, str, str]]:
     """(line, file or nothing, label) of every line that is not blank."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         return []
     first = lines[0][1]

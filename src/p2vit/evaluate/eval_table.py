@@ -126,11 +126,13 @@ def class_table(rows: list[dict[str, Any]]) -> str:
 
 def csv_text(header: tuple[str, ...], *rows: list[Any]) -> str:
     """CSV lines; nothing for what is None or empty."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    lines = []
     for row in ([list(header)] if header else []) + [row for row in rows if row]:
-        writer.writerow(["" if cell is None else _cell(cell) for cell in row])
-    return file.getvalue()
+        line = io.StringIO()
+        # The writer quotes what its own line end is made of, so it must be told of both kinds.
+        csv.writer(line, lineterminator="\r\n").writerow(["" if cell is None else _cell(cell) for cell in row])
+        lines.append(line.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
 
 
 def _cell(value: Any) -> Any:

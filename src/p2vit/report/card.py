@@ -7,7 +7,7 @@ from p2vit.evaluate.eval_table import how_quantized
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
-from p2vit.text import shown
+from p2vit.text import in_code, in_markdown
 
 CARD_FILE = "README.md"
 
@@ -26,7 +26,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
         Markdown, with the metadata block that model hubs read.
     """
     provenance, summary = program.provenance, summarize(program)
-    source = _inert(provenance.get("source", "unknown"))
+    source = str(provenance.get("source", "unknown"))
     bits, method = how_quantized(program)
     width = {"mixed": "mixed widths", "unknown": "unknown widths"}.get(bits, bits.upper())
     calibration = provenance.get("calibration", {})
@@ -35,13 +35,13 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     output = program.tensors[program.output]
     head = program.output != program.feature
     rows = [
-        ("float model", f"`{source}`"),
+        ("float model", f"`{in_code(source)}`"),
         ("architecture", f"`{provenance.get('architecture', 'unknown')}`"),
         ("weights and activations", f"{width}, every scale a power of two, no float operation"),
         ("method", f"`{method}`"),
         (
             "calibrated on",
-            f"{calibration.get('photos', 'unknown')} photos of `{_inert(calibration.get('source') or 'unknown')}`, "
+            f"{calibration.get('photos', 'unknown')} photos of `{in_code(calibration.get('source') or 'unknown')}`, "
             f"seed {calibration.get('seed', 0)}",
         ),
         ("input", f"uint8 RGB, {height} × {wide}; {_preparation(pre)}"),
@@ -71,7 +71,7 @@ pipeline_tag: {task}
 tags: [p2vit, vision-transformer, quantized, integer, power-of-two]
 ---
 
-# {source}, {width}, as an integer program
+# {in_markdown(source)}, {width}, as an integer program
 
 A Vision Transformer that computes with integers alone, from uint8 pixels to {"logits" if head else "the feature"}.
 `program.json` and `tensors.safetensors` are the program; the other files describe it and may be left out.
@@ -98,11 +98,6 @@ card: `eval` measures it on photos that calibration has not seen.
 The weights come from the float model named above, and its licence holds for them here too; so may that of the photos
 that it was trained and calibrated on. p2vit itself is Apache-2.0, which says nothing about weights.
 """
-
-
-def _inert(name: Any) -> str:
-    """A name on one line that ends neither code nor a table's cell, and holds no HTML."""
-    return shown(name).replace("`", "'").replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _preparation(pre: Any) -> str:

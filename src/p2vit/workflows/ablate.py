@@ -9,7 +9,6 @@ import numpy as np
 
 from p2vit.engine.registry import open_backend
 from p2vit.files import check_output, write_text
-from p2vit.text import in_strings, shown
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict
 from p2vit.workflows.left_out import say_notes, say_skipped
@@ -106,8 +105,7 @@ def run_ablate(
         found.append({"name": name, "integer": config.integer, **kept, "seconds": round(seconds, 2)})
         result |= {"images": measured.images, "top1_float": measured.top1_float, "notes": measured.notes}
         # Written after every row: a table that took an hour is not lost with its last row.
-        told = in_strings(result, shown)
-        for file, text in zip(files, (to_json(result) + "\n", markdown(told), plot(told)), strict=True):
+        for file, text in zip(files, (to_json(result) + "\n", markdown(result), plot(result)), strict=True):
             write_text(file, text)
     return {**result, "files": [str(file) for file in files]}
 
