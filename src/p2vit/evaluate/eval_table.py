@@ -130,7 +130,9 @@ def csv_text(header: tuple[str, ...], *rows: list[Any]) -> str:
     for row in ([list(header)] if header else []) + [row for row in rows if row]:
         line = io.StringIO()
         # The writer quotes what its own line end is made of, so it must be told of both kinds.
-        csv.writer(line, lineterminator="\r\n").writerow(["" if cell is None else _cell(cell) for cell in row])
+        csv.writer(line, lineterminator="\r\n").writerow(
+            ["" if cell is None else _cell(cell) for cell in row]
+        )
         lines.append(line.getvalue().removesuffix("\r\n") + "\n")
     return "".join(lines)
 

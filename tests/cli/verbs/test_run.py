@@ -114,7 +114,7 @@ def test_refusals(p2vit, photo, tmp_path, words, message):
 
 def test_names_that_quantize_is_given_are_in_the_program(p2vit, photo, tmp_path):
     pytest.importorskip("sklearn")
-    words = "nought one two three four five six seven eight nine".split()
+    words = ["nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     arguments = ("quantize", "digits", "--data", "digits", "--calib-images", 8, "-o", tmp_path / "p")
     assert p2vit(*arguments, "--class-names", ",".join(words)).code == 0
     assert p2vit("inspect", tmp_path / "p", "--json").json["class_names"] == words
