@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from p2vit.data.text_file import read_text
 from p2vit.errors import P2vitError
 from p2vit.files import FileSet, one_writer, write_files
+from p2vit.text import in_strings, original, shown
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, open_program
@@ -28,10 +30,8 @@ def read_json(path: Path, keys: set[str], command: str) -> dict[str, Any]:
         P2vitError: it is not such a file.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise P2vitError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+        found = in_strings(json.loads(read_text(path, "file")), original)
+    except ValueError as error:
         raise P2vitError(f"{path}: is not readable as JSON ({error}); {command} writes such files") from None
     if not isinstance(found, dict) or not keys <= set(found):
         raise P2vitError(f"{path}: lacks {', '.join(sorted(keys))}; {command} writes such files")
@@ -87,6 +87,6 @@ def run_report(
             program, data, limit=options.limit, threads=thread_count(options.threads), out=out
         )
     found = report_data(opened.program, quantize=quantize, evaluation=measured)
-    page = render(json.loads(to_json(found)))
+    page = render(in_strings(json.loads(to_json(found)), shown))
     write_files({output: page, beside: to_json(found) + "\n"}, overwrite)
     return {"file": str(output), "data_file": str(beside), "bytes": output.stat().st_size, **found}
