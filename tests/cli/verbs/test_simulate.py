@@ -46,7 +46,7 @@ def test_files_are_written_and_not_overwritten(tmp_path):
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     again = run("digits", *files)
     assert again.exit_code == 2
-    assert "give --overwrite to replace it" in again.stderr
+    assert "exists already; choose another place, or allow overwriting (--overwrite)" in again.stderr
     assert run("digits", *files, "--overwrite").exit_code == 0
 
 
@@ -56,7 +56,7 @@ def test_files_are_written_and_not_overwritten(tmp_path):
         (("deit_tini_patch16_224",), "did you mean 'deit_tiny_patch16_224'"),
         ((TINY, "--hw", "papr"), "did you mean 'paper'"),
         ((TINY, "--hw", "none.yaml"), "none.yaml: 1 problem"),
-        (("digits", "--trace", "no/such/folder/t.json"), "cannot be written: No such file or directory"),
+        (("digits", "--trace", "pyproject.toml/t.json"), "is a file, where a folder is needed"),
         (("src",), "src"),
     ],
     ids=["model", "machine", "file", "output", "no program"],
