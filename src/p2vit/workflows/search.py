@@ -100,7 +100,8 @@ def run_search(
     out = out or Feedback()
     chosen = parse_widths(widths)
     check_place(output, overwrite)
-    log = output.with_name(output.name + LOG_SUFFIX)
+    named_output = output if output.name not in ("", "..") else output.resolve()
+    log = named_output.with_name(named_output.name + LOG_SUFFIX)
     loaded = load(model, arch, None, seed)
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
