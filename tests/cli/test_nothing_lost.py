@@ -30,7 +30,9 @@ VERBS = {
     "quantize": (("digits", "--data", "digits", "--calib-images", 4, "-o", "OUT"), "README.md", True, ()),
     "search": (("digits", "--data", "digits", *SEARCH, "-o", "OUT"), "search.json", True, ()),
     "demo": (("--benchmark", "digits", "--limit", 20, "-o", "OUT"), "report.html", True, ()),
-    "ablate": (("digits", "--data", "digits", "--limit", 20, "--row", "naive-floor", "-o", "OUT"), "ablation.md", True, ()),
+    "ablate": (
+        ("digits", "--data", "digits", "--limit", 20, "--row", "naive-floor", "-o", "OUT"), "ablation.md", True, (),
+    ),
     "rtl": (("PROGRAM", "--hw", "rtl-small", "-o", "OUT"), "Makefile", True, ("amaranth", "pyosys")),
     "vectors": (("PROGRAM", "--format", "vectors", "--images", 1, "-o", "OUT"), "manifest.json", True, ()),
     "onnx": (("PROGRAM", "--format", "onnx-integer", "-o", "OUT"), "out.onnx", False, ("onnx", "onnxruntime")),
