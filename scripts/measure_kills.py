@@ -6,8 +6,8 @@
 Half of the kills (SIGKILL) come at a random time, half before a random step on the disk, where files are made, renamed
 and removed. Half of the runs write a new output, half replace an older one that has other people's files in it. After
 each: what is there is nothing, the old output or the new one, or readers refuse it; the same command then ends with the
-bytes of an undisturbed run; other people's files are all there. Disks that fill up are of a random size (tmpfs, as root;
-otherwise the longest file that is allowed is): the output must be as before, with no rubbish, or complete.
+bytes of an undisturbed run; other people's files are all there. Disks that fill up are of a random size (tmpfs, as
+root; otherwise the longest file that is allowed is): the output must be as before, with no rubbish, or complete.
 """
 
 import argparse
@@ -46,6 +46,8 @@ SEARCH = [
     "1",
 ]
 FOREIGN = {"notes.txt": b"mine", "own/deep/x": b"mine too"}
+#: Bytes that a disk in memory hands out at once.
+PAGE = 4096
 #: Events on the disk before which a run may be killed; ``os.fsync`` is one too.
 EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"}
 
@@ -87,10 +89,14 @@ VERBS = {
         ("ablate", *DIGITS, "--limit", "50", "--row", "naive-", "--calib-images", "8"), ("--seed", "1"),
         timed=("ablation.json", "ablation.md", "ablation.svg"),
     ),
-    "export": Verb(("export", "PROGRAM", "--format", "onnx-integer", "-o", "OUT"), ("--expose", "patches"), suffix=".onnx"),
+    "export": Verb(
+        ("export", "PROGRAM", "--format", "onnx-integer", "-o", "OUT"), ("--expose", "patches"), suffix=".onnx"
+    ),
     "vectors": Verb(("export", "PROGRAM", "--format", "vectors", "-o", "OUT"), ("--encoding", "hex")),
     "rtl": Verb(("rtl", "PROGRAM", "--hw", "rtl-small", "-o", "OUT"), ("--data", "digits")),
-    "explore": Verb(("explore", "digits", "--points", "600", "--workers", "1", "--resume", "OUT"), log=True, suffix=".jsonl"),
+    "explore": Verb(
+        ("explore", "digits", "--points", "600", "--workers", "1", "--resume", "OUT"), log=True, suffix=".jsonl"
+    ),
 }  # fmt: skip
 
 
@@ -237,10 +243,8 @@ class Bench:
     def look(self, replace: bool) -> str:
         """What a disturbed run has left: ``before``, ``whole``, ``refused`` (nobody takes it as good) or ``half``."""
         now = tree(self.verb, self.root)
-        foreign = all(
-            any(n.endswith(name) and c == content for n, c in now.items())
-            for name, content in FOREIGN.items()
-        )
+        own = "" if self.verb.suffix else f"{self.output.name}/"
+        foreign = all(now.get(own + name) == content for name, content in FOREIGN.items())
         if replace and not foreign:
             self.counts["foreign files lost"] += 1
             self.problems.append("foreign files are gone")
@@ -252,9 +256,8 @@ class Bench:
             whole = self.whole[replace][self.output.name]
             log = now.get(self.output.name, b"")
             return "refused" if whole.startswith(log[: log.rfind(b"\n") + 1]) else "half"
-        own = self.root if self.verb.suffix else self.output
         # A search's log, and a demo's program, are there before the rest.
-        if unfinished_sets(own) or self.only_steps(now, replace):
+        if unfinished_sets(self.root if self.verb.suffix else self.output) or self.only_steps(now, replace):
             return "refused"
         return "half"
 
@@ -322,9 +325,10 @@ class Bench:
     def room(self, number: int) -> int:
         """Bytes of a disk: what is there at the beginning, and a random share of what a run needs more."""
         before, after = (
-            sum(map(len, states[bool(number & 1)].values())) for states in (self.states, self.whole)
+            sum(-(-len(content) // PAGE) * PAGE for content in states[bool(number & 1)].values())
+            for states in (self.states, self.whole)
         )
-        return before + 16384 * (number & 1) + self.rng.randrange(int(1.3 * after) + 1)
+        return before + 4 * PAGE * (number & 1) + self.rng.randrange(int(1.3 * after) + 1)
 
     def fresh_into(self, replace: bool) -> None:
         """The state that a run on another disk begins with: made beside, then copied."""
@@ -344,8 +348,8 @@ def disk(root: Path, size: int, counts: Counter) -> Iterator[Any]:
     """An empty folder that holds so many bytes; yields what a process must do to feel the limit."""
     for entry in root.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    pages = max(8, -(-size // 4096))
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={pages * 4096}", "tmpfs", str(root)]
+    pages = max(8, -(-size // PAGE))
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={pages * PAGE}", "tmpfs", str(root)]
     if os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
         try:
             yield None
