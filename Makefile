@@ -28,7 +28,7 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz fuzz-models keep arm ablation results rtl-images clean
+.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz fuzz-models keep kills arm ablation results rtl-images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -126,6 +126,9 @@ rtl-images: $(VENV)/.dev ## whole photos through the RTL, every layer compared: 
 	$(call RTL_RUN,deit-t-log2,rtl,noise,1)
 	$(call RTL_RUN,elpv,rtl,elpv,1)
 	$(call RTL_RUN,elpv,rtl-wide,elpv,1)
+
+kills: $(VENV)/.dev ## every long verb killed at random moments, and on disks that fill up: results/kills.json
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/measure_kills.py
 
 clean: ## remove what was made, the virtual environment included
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -76,7 +76,8 @@ def run_search(
     options, out = changed(SearchOptions, options, changes), out or Feedback()
     parse_widths(options.widths)
     check_place(output, overwrite)
-    log = output.with_name(output.name + LOG_SUFFIX)
+    named_output = output if output.name not in ("", "..") else output.resolve()
+    log = named_output.with_name(named_output.name + LOG_SUFFIX)
     loaded = load(model, options, out)
     from p2vit.quant.search.journal import check_log
 
