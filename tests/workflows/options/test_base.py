@@ -12,6 +12,7 @@ import p2vit.workflows.options as package
 from p2vit.cli.main import VERBS, cli
 from p2vit.errors import P2vitError
 from p2vit.workflows.options.base import OptionError, Options, changed, choices, names
+from p2vit.workflows.options.cluster import SharedOut
 from p2vit.workflows.options.evaluate import EvaluateOptions
 from p2vit.workflows.options.export import ExportOptions
 from p2vit.workflows.options.hardware import CosimOptions, ExploreOptions, SimulateOptions
@@ -26,7 +27,10 @@ KINDS = sorted(
         kind
         for module in MODULES
         for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Options) and is_dataclass(kind)
+        if isinstance(kind, type)
+        and issubclass(kind, Options)
+        and is_dataclass(kind)
+        and kind is not SharedOut
     },
     key=lambda kind: kind.__name__,
 )
@@ -108,7 +112,7 @@ def test_lists_and_strings_are_taken_for_tuples_and_paths():
 
 
 def test_choices_are_those_of_the_code_that_uses_them():
-    from p2vit.accel.engines import ENGINES
+    from p2vit.cluster import ENGINES
     from p2vit.workflows.demo import MODELS
     from p2vit.workflows.options.quantize import DemoOptions
 
