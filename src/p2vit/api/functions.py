@@ -12,7 +12,6 @@ from p2vit.api.results import Cosimulation, Exploration, Result, Simulation
 from p2vit.api.talk import Talk
 from p2vit.data.held import HeldPhotos, hold
 from p2vit.errors import P2vitError, P2vitWarning
-from p2vit.program.preprocessing import Preprocessing
 from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.module import open_model
 from p2vit.workflows.options.base import changed
@@ -27,7 +26,7 @@ def quantize(
     model: Any,
     photos: Any,
     *,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Any = None,
     progress: Progress = None,
     **options: Any,
 ) -> QuantizedProgram:
@@ -40,7 +39,8 @@ def quantize(
             array [N, H, W, 3], a uint8 tensor [N, 3, H, W], or an iterable such as a DataLoader of images or of
             (image, label). ``calib_images`` of them are drawn at random, 32 unless it is given or fewer are listed; of
             an iterable the first ones are taken.
-        preprocessing: What photos go through before a module whose own configuration does not say so.
+        preprocessing: What photos go through before a module whose own configuration does not say so: a
+            `p2vit.Preprocessing`, an image processor of transformers, or the transform of torchvision's weights.
         progress: Called with (stage, done, total); True for a bar, False for none. Default: a bar in terminals and
             notebooks.
         **options: Fields of `QuantizeOptions`: ``bits``, ``method``, ``calib_images``, ``seed``, ``threads``,
@@ -141,7 +141,7 @@ def search(
     *,
     budget: str,
     log: StrPath | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Any = None,
     progress: Progress = None,
     **options: Any,
 ) -> SearchResult:
