@@ -63,13 +63,17 @@ def quantize(
         >>> p2vit.quantize("digits", "digits", bits="w4a8", progress=False)
         <QuantizedProgram of digits: 8 x 8 pixels, 10 classes, sha256 ...>
     """
+    from p2vit.workflows.class_names import named
+    from p2vit.workflows.left_out import say_notes
     from p2vit.workflows.quantize import choose_config, notes_of, quantize_loaded
 
     talk = Talk(progress)
     chosen = changed(QuantizeOptions, None, options)
     choose_config(chosen.bits, chosen.method)
-    loaded = open_model(model, chosen, preprocessing)
+    loaded = open_model(model, chosen, preprocessing, talk)
+    loaded = named(loaded, chosen.class_names, chosen.class_index)
     source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    say_notes(source, talk)
     if "calib_images" not in options and isinstance(source, HeldPhotos) and source.listed:
         # Who lists a few photos has said how many there are.
         chosen = replace(chosen, calib_images=max(1, min(chosen.calib_images, len(source))))
@@ -172,7 +176,7 @@ def search(
 
     talk = Talk(progress)
     chosen = changed(SearchOptions, None, {"budget": budget, **options})
-    loaded = open_model(model, chosen, preprocessing)
+    loaded = open_model(model, chosen, preprocessing, talk)
     source = hold(photos, loaded.preprocessing, strict=chosen.strict)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "log.jsonl" if log is None else Path(log)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import MissingPackageError
 from p2vit.models.options import LoadOptions
+from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch
 from p2vit.workflows.options.base import OptionError
 from p2vit.workflows.quantize import load
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 MEMORY = "memory:"
 
 
-def open_model(model: Any, options: LoadOptions, preprocessing: Any = None) -> "FloatModel":
+def open_model(
+    model: Any, options: LoadOptions, preprocessing: Any = None, out: Feedback | None = None
+) -> "FloatModel":
     """The float model of a name, a path or a module.
 
     Args:
@@ -24,6 +27,7 @@ def open_model(model: Any, options: LoadOptions, preprocessing: Any = None) -> "
         options: Of loading; only a model that is named has them.
         preprocessing: What photos go through before a module that does not say so itself: a `Preprocessing`, an image
             processor of transformers, or the transform of torchvision's weights.
+        out: Where notes and warnings go.
 
     Returns:
         The model. The source of a module in memory begins with `MEMORY`.
@@ -51,7 +55,7 @@ def open_model(model: Any, options: LoadOptions, preprocessing: Any = None) -> "
                 "the model is a name, a path or a torch.nn.Module of timm, transformers or torchvision; not "
                 f"{type(model).__name__}"
             )
-        return load(str(model), options)
+        return load(str(model), options, out)
     usual = LoadOptions()
     for field in fields(LoadOptions):
         if field.name not in ("seed", "check") and getattr(options, field.name) != getattr(usual, field.name):
@@ -64,4 +68,6 @@ def open_model(model: Any, options: LoadOptions, preprocessing: Any = None) -> "
     from p2vit.models.sources.module import from_module
 
     found = from_module(model, preprocessing, check=options.check)
+    for note in found.notes:
+        (out or Feedback()).note(f"note: {note}")
     return replace(found, source=MEMORY + found.source.removeprefix(MEMORY))

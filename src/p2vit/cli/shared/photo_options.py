@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from p2vit.data.photo_file import MAX_PIXELS, pixel_limit
+from p2vit.workflows.photo_limit import MAX_PIXELS, pixel_limit
 
 
 def _limit(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
