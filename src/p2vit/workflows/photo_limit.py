@@ -1,4 +1,4 @@
-"""How large a photo may be, for every verb that reads photos."""
+"""The largest photo that is read, for whoever sets it: the command line for a verb."""
 
 from p2vit.data.photo_file import MAX_PIXELS, pixel_limit
 

@@ -12,7 +12,6 @@ import p2vit.workflows.options as package
 from p2vit.cli.main import VERBS, cli
 from p2vit.errors import P2vitError
 from p2vit.workflows.options.base import OptionError, Options, changed, choices, names
-from p2vit.workflows.options.cluster import SharedOut
 from p2vit.workflows.options.evaluate import EvaluateOptions
 from p2vit.workflows.options.export import ExportOptions
 from p2vit.workflows.options.hardware import CosimOptions, ExploreOptions, SimulateOptions
@@ -30,7 +29,7 @@ KINDS = sorted(
         if isinstance(kind, type)
         and issubclass(kind, Options)
         and is_dataclass(kind)
-        and kind is not SharedOut
+        and kind.__name__.endswith("Options")
     },
     key=lambda kind: kind.__name__,
 )
