@@ -220,7 +220,7 @@ def test_ablate(p2vit, tmp_path):
 
 
 def test_list(p2vit):
-    found = p2vit("list", "deit_tiny*", "--json").json
+    found = p2vit("list", "deit_tiny_p*", "--json").json
     assert [row["name"] for row in found["architectures"]] == ["deit_tiny_patch16_224"]
     assert {"elpv", "textile", "digits", "noise"} <= set(found["photo_sets"])
     assert "paper" in found["methods"]

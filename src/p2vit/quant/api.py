@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from p2vit import __version__
@@ -78,6 +79,9 @@ def quantize(
         "method": {**asdict(config), "layer_bits": dict(config.layer_bits)},
         "calibration": {"photos": count, "source": calibration, "seed": seed},
         "p2vit": __version__,
+        # The float sums of calibration and rounding depend on these in their last bits, and so do the weights.
+        "torch": torch.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         **model.record,
     }
     with refusing_odd_numbers(model, first):

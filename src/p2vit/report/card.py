@@ -60,7 +60,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     rows += [
         ("sha256 of the program", f"`{program_sha256(program)}`"),
         ("sha256 of the float weights", f"`{provenance.get('weights_sha256', 'unknown')}`"),
-        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}"),
+        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}{_float_sums(provenance)}"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     task = "image-classification" if head else "image-feature-extraction"
@@ -97,6 +97,13 @@ card: `eval` measures it on photos that calibration has not seen.
 The weights come from the float model named above, and its licence holds for them here too; so may that of the photos
 that it was trained and calibrated on. p2vit itself is Apache-2.0, which says nothing about weights.
 """
+
+
+def _float_sums(provenance: Mapping[str, Any]) -> str:
+    """What the float sums of the quantizer were taken with, where it is recorded."""
+    if "cpu_capability" not in provenance:
+        return ""
+    return f", torch {provenance.get('torch', 'unknown')} on {provenance['cpu_capability']}"
 
 
 def _compared(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,8 +12,10 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.cluster import open_pool
 from p2vit.files import one_writer
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.machine import available_cpus
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import ExploreOptions
 
@@ -30,7 +32,7 @@ def run_explore(
     """Search machines for a model.
 
     Args:
-        model: Architecture name.
+        model: An architecture's name.
         hardware: Description to start from: a shipped name or a YAML file.
         options: What may be chosen; the defaults of `ExploreOptions` if None.
         out: Where progress goes.
@@ -53,15 +55,13 @@ def run_explore(
     }
     with (
         out.progress() as progress,
-        evaluator(
-            machine, workloads, engine=options.engine, workers=options.workers, address=options.address
-        ) as evaluate,
+        open_pool(options.cluster, available_cpus()) as pool,
     ):
         found = search(
             chosen,
             machine,
             workloads,
-            evaluate,
+            evaluator(machine, workloads, pool),
             points=options.points,
             seed=options.seed,
             log=options.log,

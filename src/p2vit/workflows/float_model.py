@@ -3,18 +3,24 @@
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p2vit.errors import ModelError, P2vitError
 from p2vit.program.graph import IntegerProgram
+from p2vit.program.preprocessing import Interpolation
 
 if TYPE_CHECKING:
     from p2vit.models.loaded import FloatModel
     from p2vit.models.options import LoadOptions
+
+
+#: Filters that photos are resized with.
+FILTERS: tuple[str, ...] = get_args(Interpolation)
 
 
 def has_torch() -> bool:
@@ -30,7 +36,11 @@ def told(model: "FloatModel") -> dict[str, Any]:
     """
     record = model.record
     return {
-        "preprocessing": {**model.preprocessing.model_dump(mode="json"), "source": model.preprocessing_from},
+        "preprocessing": {
+            **model.preprocessing.model_dump(mode="json"),
+            "in_words": model.preprocessing.in_words,
+            "source": model.preprocessing_from,
+        },
         "checked": record.get("checked"),
         "notes": list(model.notes),
     }
@@ -97,10 +107,11 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
             f"{source}: its weights are not those that were quantized (sha256 {loaded.sha256[:12]}, recorded is "
             f"{str(recorded)[:12]}). Give the right ones with --model, or leave the float model out with --no-float"
         )
-    channels = program.tensors[program.feature].shape[-1]
+    channels = prod(program.tensors[program.feature].shape)
     if loaded.config.feature_dim != channels:
         raise ModelError(
-            f"{source}: has {loaded.config.feature_dim} channels and the program {channels}: not the same model"
+            f"{source}: its feature has {loaded.config.feature_dim} numbers and the program's {channels}: "
+            "not the same model"
         )
     return loaded
 

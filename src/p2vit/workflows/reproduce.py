@@ -170,6 +170,9 @@ def measure(name: str, bits: str, options: ReproduceOptions, out: Feedback) -> d
         backend=options.backend,
         limit=options.limit,
         batch_size=options.batch_size,
+        readers=options.readers,
+        engine=options.engine,
+        address=options.address,
         workers=options.workers,
         threads=options.threads,
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from p2vit.cli.shared.progress import Progress
 from p2vit.cli.shared.terminal import say, show, show_json
 from p2vit.text import in_strings, shown
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.plain import Result, plain
+from p2vit.workflows.progress import Progress
 
 #: What a verb returns when a check that it ran does not hold.
 CHECK_FAILED = 1
@@ -81,6 +81,30 @@ strict_option = click.option(
     "--strict", is_flag=True, help="Refuse the first photo that cannot be read, instead of skipping it."
 )
 limit_option = click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many photos.")
+
+
+def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb ``--engine``, ``--address`` and ``--workers``: where its work is done."""
+    function = click.option(
+        "--workers",
+        type=click.IntRange(1, 4096),
+        metavar="N",
+        help="Tasks at a time. Default: what the machine or the cluster has.",
+    )(function)
+    function = click.option(
+        "--address",
+        metavar="HOST:PORT",
+        help="An existing Ray or Dask cluster. Default: one is started on this machine.",
+    )(function)
+    return click.option(
+        "--engine",
+        type=click.Choice(["local", "ray", "dask"]),
+        default="local",
+        show_default=True,
+        help="Where the work is done; the result is the same.",
+    )(function)
+
+
 backend_option = click.option(
     "--backend",
     default="auto",

@@ -8,6 +8,7 @@ import click
 from p2vit.cli.shared.common import (
     Output,
     backend_option,
+    cluster_options,
     common,
     limit_option,
     overwrite_option,
@@ -97,8 +98,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--batch-size", "--batch", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch."
 )
+@cluster_options
 @click.option(
-    "--workers",
+    "--readers",
     type=click.IntRange(0, 256),
     help="Threads that read photos ahead; 0 for none. Default: as many as --threads.",
 )

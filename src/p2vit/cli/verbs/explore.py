@@ -5,10 +5,8 @@ from typing import Any
 
 import click
 
-from p2vit.cli.shared.common import CHECK_FAILED, Output, common
+from p2vit.cli.shared.common import CHECK_FAILED, Output, cluster_options, common
 from p2vit.workflows.explore import run_explore
-from p2vit.workflows.options.base import choices
-from p2vit.workflows.options.hardware import ExploreOptions
 
 
 @click.command("explore")
@@ -27,15 +25,7 @@ from p2vit.workflows.options.hardware import ExploreOptions
 @click.option("--objective", "objectives", multiple=True, help="Figure to make small; may be repeated.")
 @click.option("--points", default=2000, show_default=True, help="Points to propose.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--workers", type=int, help="Default: every core of this process.")
-@click.option(
-    "--engine",
-    type=click.Choice(choices(ExploreOptions, "engine")),
-    default="local",
-    show_default=True,
-    help="Where points are evaluated.",
-)
-@click.option("--address", help="Of an existing cluster.")
+@cluster_options
 @click.option("--resume", "log", type=click.Path(path_type=Path), help="Log to append to and to resume from.")
 @common
 def explore(out: Output, model: str, hardware: str, **options: Any) -> int:

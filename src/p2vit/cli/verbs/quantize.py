@@ -14,7 +14,6 @@ from p2vit.cli.shared.common import (
     threads_option,
 )
 from p2vit.cli.shared.model_options import model_options
-from p2vit.program.preprocessing import Preprocessing
 from p2vit.workflows.program_folder import program_lines
 from p2vit.workflows.quantize import run_quantize
 
@@ -28,9 +27,8 @@ def warn_skipped(out: Output, result: dict[str, Any]) -> None:
 
 def model_lines(result: dict[str, Any]) -> list[str]:
     """How photos are prepared and why, and what the float model was compared with."""
-    pre = dict(result["preprocessing"])
-    source = pre.pop("source")
-    lines = [f"  photos: {Preprocessing(**pre).in_words} (from {source})"]
+    pre = result["preprocessing"]
+    lines = [f"  photos: {pre['in_words']} (from {pre['source']})"]
     if found := result["checked"]:
         lines.append(
             f"  float model: as {found['library']} has it, to {found['difference']:.1g} of the largest output"

@@ -7,13 +7,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from p2vit.workflows.options.base import CHECKED, Options, Positive, Seed, Threads
+from p2vit.workflows.options.cluster import SharedOut
 
-Workers = Annotated[int, Field(ge=0, le=256)] | None
+Readers = Annotated[int, Field(ge=0, le=256)] | None
 
 
 @dataclass(frozen=True, config=CHECKED)
-class EvaluateOptions(Options):
-    """Options of measuring a program.
+class EvaluateOptions(SharedOut):
+    """Options of measuring a program, beside those of sharing out the photos.
 
     Attributes:
         model: Float model to compare with, instead of the one that was quantized.
@@ -27,7 +28,7 @@ class EvaluateOptions(Options):
         backend: Who runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
         limit: At most so many photos.
         batch_size: Photos per batch.
-        workers: Threads that read photos ahead; as many as ``threads`` if not given.
+        readers: Threads that read photos ahead; as many as ``threads`` if not given.
         threads: Most CPU threads; at most 8 if not given.
         strict: Refuse the first photo that cannot be read, instead of skipping it.
         csv: File to append one row to.
@@ -46,7 +47,7 @@ class EvaluateOptions(Options):
     backend: str = "auto"
     limit: Positive | None = None
     batch_size: Positive = 8
-    workers: Workers = None
+    readers: Readers = None
     threads: Threads = None
     strict: bool = False
     csv: Path | None = None
@@ -106,8 +107,8 @@ class ReportOptions(Options):
 
 
 @dataclass(frozen=True, config=CHECKED)
-class ReproduceOptions(Options):
-    """Options of measuring published models on ImageNet.
+class ReproduceOptions(SharedOut):
+    """Options of measuring published models on ImageNet, beside those of sharing out the photos.
 
     Attributes:
         data: ImageNet's validation photos; without them nothing is measured.
@@ -123,7 +124,7 @@ class ReproduceOptions(Options):
         backend: Who runs the programs.
         limit: At most so many photos.
         batch_size: Photos per batch.
-        workers: Threads that read photos ahead; as many as ``threads`` if not given.
+        readers: Threads that read photos ahead; as many as ``threads`` if not given.
         seed: Random seed of the draw of photos.
         threads: Most CPU threads; at most 8 if not given.
     """
@@ -141,6 +142,6 @@ class ReproduceOptions(Options):
     backend: str = "auto"
     limit: Positive | None = None
     batch_size: Positive = 8
-    workers: Workers = None
+    readers: Readers = None
     seed: Seed = 0
     threads: Threads = None

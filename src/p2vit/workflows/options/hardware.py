@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from p2vit.workflows.options.base import CHECKED, Options, Positive, Seed
+from p2vit.workflows.options.cluster import SharedOut
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -36,8 +37,8 @@ class SimulateOptions(Options):
 
 
 @dataclass(frozen=True, config=CHECKED)
-class ExploreOptions(Options):
-    """Options of searching accelerators for a model.
+class ExploreOptions(SharedOut):
+    """Options of searching accelerators for a model, beside those of sharing out the work.
 
     Attributes:
         space: What may change: a shipped search space or a YAML file.
@@ -45,9 +46,6 @@ class ExploreOptions(Options):
         objectives: Figures to make small; the space's if empty.
         points: Points to propose.
         seed: Random seed of the optimiser.
-        workers: Processes; every core of this process if not given.
-        engine: Where points are evaluated.
-        address: Address of an existing cluster.
         log: JSON-lines file to append to and to resume from.
     """
 
@@ -56,9 +54,6 @@ class ExploreOptions(Options):
     objectives: tuple[str, ...] = ()
     points: int = 2000
     seed: int = 0
-    workers: int | None = None
-    engine: Literal["local", "ray", "dask"] = "local"
-    address: str | None = None
     log: Path | None = None
 
 

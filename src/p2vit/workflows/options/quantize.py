@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from p2vit.models.options import LoadOptions
 from p2vit.workflows.options.base import CHECKED, Options, Positive, Seed, Threads
+from p2vit.workflows.options.cluster import SharedOut
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -31,8 +32,8 @@ class QuantizeOptions(Options, LoadOptions):
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
-class SearchOptions(Options, LoadOptions):
-    """Options of a mixed-precision search, beside those of loading the model (`LoadOptions`).
+class SearchOptions(SharedOut, LoadOptions):
+    """Options of a mixed-precision search, beside those of loading the model and of sharing out the work.
 
     Attributes:
         budget: ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
@@ -46,8 +47,6 @@ class SearchOptions(Options, LoadOptions):
         fine: Refine by evolution.
         population: Candidates that survive a generation.
         generations: Generations of the evolution.
-        backend: Who scores candidates: ``serial``, ``loky``, ``ray`` or another joblib back-end.
-        jobs: Processes of such a back-end.
         seed: Random seed of the draw of photos, of the evolution, and of ``random:ARCH`` weights.
         threads: Most CPU threads; at most 8 if not given. The result does not depend on it.
         strict: Refuse the first photo that cannot be read, instead of skipping it.
@@ -64,16 +63,14 @@ class SearchOptions(Options, LoadOptions):
     fine: bool = True
     population: Positive = 25
     generations: Annotated[int, Field(ge=0)] = 8
-    backend: str = "serial"
-    jobs: Positive = 2
     seed: Seed = 0
     threads: Threads = None
     strict: bool = False
 
 
 @dataclass(frozen=True, config=CHECKED)
-class AblateOptions(Options, LoadOptions):
-    """Options of the table of methods, beside those of loading the model (`LoadOptions`).
+class AblateOptions(SharedOut, LoadOptions):
+    """Options of the table of methods, beside those of loading the model and of sharing out its rows.
 
     Attributes:
         bits: ``w2a8`` to ``w8a8``: width of the weights.
