@@ -76,7 +76,7 @@ def test_what_is_usual_passes():
         ({"num_hidden_layers": 999}, "blocks: 2 in the weights, 999 in the configuration"),
         (
             {"hidden_size": 65536, "num_attention_heads": 64},
-            "channels: 64 in the weights, 65536 in the configuration",
+            "a head on 64 features is not supported; only one on the 65536",
         ),
         ({"intermediate_size": 1 << 18}, "channels in the MLP: 96 in the weights, 262144"),
         ({"patch_size": 16}, "patch size: 8 in the weights, 16 in the configuration"),
