@@ -70,17 +70,17 @@ def test_a_file_for_a_folder(refused, tmp_path):
 
 
 def test_a_folder_that_cannot_be_read(refused, tmp_path, monkeypatch):
-    from pathlib import Path
+    import os
 
     folder = photos(tmp_path / "locked")
-    true = Path.iterdir
+    true = os.scandir
 
-    def iterdir(self):
-        if self == folder:
-            raise PermissionError(13, "Permission denied", str(self))
-        return true(self)
+    def scandir(place="."):
+        if place == folder:
+            raise PermissionError(13, "Permission denied", str(place))
+        return true(place)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
     refused(
         *QUANTIZE, "--data", folder, "-o", tmp_path / "p", match="locked: cannot be read: Permission denied"
     )

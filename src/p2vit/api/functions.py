@@ -100,14 +100,14 @@ def load(folder: StrPath) -> QuantizedProgram:
         >>> p2vit.load(q.save("out/")).sha256 == q.sha256
         True
     """
-    from p2vit.workflows.report import read_json
+    from p2vit.workflows.report import Notes, read_json
 
     place = Path(folder)
     opened = open_program(place)
     notes: dict[str, Any] = {}
     if (place / SENSITIVITY_FILE).is_file():
         try:
-            notes = read_json(place / SENSITIVITY_FILE, {"blocks"}, "p2vit quantize")
+            notes = read_json(place / SENSITIVITY_FILE, Notes, {"blocks"}, "p2vit quantize")
         except P2vitError as error:
             warnings.warn(str(error), P2vitWarning, stacklevel=2)
     return QuantizedProgram(OpenProgram(opened.program, opened.title, notes))
