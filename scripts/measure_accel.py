@@ -27,6 +27,7 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import simulate
 from p2vit.accel.space import load_space
 from p2vit.accel.workload_vit import Precision
+from p2vit.cluster import ClusterOptions, open_pool
 
 HERE = Path(__file__).parents[1] / "results" / "accel"
 MODELS = [*DEITS, "swin_tiny_patch4_window7_224", "vit_small_patch14_dinov2_224"]
@@ -115,7 +116,8 @@ def speed() -> dict[str, Any]:
     load = os.getloadavg()[0]
     rates, fronts, cpu = {}, {}, {}
     for workers in (1, 2):
-        with evaluator(machine, workloads, workers=workers) as evaluate:
+        with open_pool(ClusterOptions(workers=workers)) as pool:
+            evaluate = evaluator(machine, workloads, pool)
             started = time.process_time()
             found = explore(space, machine, workloads, evaluate, points=5000)
             cpu[workers] = time.process_time() - started

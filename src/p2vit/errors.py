@@ -8,6 +8,10 @@ class P2vitError(Exception):
     """Base of every error that users can cause and mend. Its message is complete: no traceback is needed."""
 
 
+class P2vitWarning(UserWarning):
+    """Something that users should know, and that does not stop a call: few photos, a photo that was skipped."""
+
+
 class DataError(P2vitError):
     """Photos are missing, unreadable or not what the command needs."""
 
@@ -43,6 +47,16 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """A word for a message: what is longer than ``most`` characters is cut off.
+
+    Args:
+        text: What the user typed.
+        most: Characters to keep.
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

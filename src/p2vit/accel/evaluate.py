@@ -16,6 +16,8 @@ from p2vit.errors import P2vitError
 WEIGHT_BITS = "weight_bits"
 #: Makes the machine of a point: from the one to start from, and values by name.
 Builder = Callable[[Machine, Mapping[str, Any]], Machine]
+#: Key of the workload whose bits are not a choice: that of a program.
+OWN_BITS = 0
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def evaluate_points(
 
     Args:
         machine: The machine that the points change.
-        workloads: The model by weight bits.
-        points: Values by path, and ``weight_bits``.
+        workloads: The model by weight bits; `OWN_BITS` is for points that name none.
+        points: Values by path, and ``weight_bits`` where they are a choice.
         build: Makes a point's machine; default: the values are paths in the description.
 
     Returns:
@@ -91,5 +93,5 @@ def evaluate_points(
         except P2vitError:  # values that exclude each other: such a machine cannot be built
             figures.append(Figures(False, 1.0, {}))
             continue
-        figures.append(evaluate(built, workloads[int(point[WEIGHT_BITS])]))
+        figures.append(evaluate(built, workloads[int(point.get(WEIGHT_BITS, OWN_BITS))]))
     return figures

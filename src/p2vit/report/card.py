@@ -7,6 +7,7 @@ from p2vit.evaluate.eval_table import how_quantized
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
+from p2vit.text import in_code, in_markdown
 
 CARD_FILE = "README.md"
 
@@ -30,20 +31,20 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     width = {"mixed": "mixed widths", "unknown": "unknown widths"}.get(bits, bits.upper())
     calibration = provenance.get("calibration", {})
     pre = program.preprocessing
-    height, wide = pre.image_size
     output = program.tensors[program.output]
     head = program.output != program.feature
     rows = [
-        ("float model", f"`{source}`"),
+        ("float model", f"`{in_code(source)}`"),
+        *_compared(provenance),
         ("architecture", f"`{provenance.get('architecture', 'unknown')}`"),
         ("weights and activations", f"{width}, every scale a power of two, no float operation"),
         ("method", f"`{method}`"),
         (
             "calibrated on",
-            f"{calibration.get('photos', 'unknown')} photos of `{calibration.get('source') or 'unknown'}`, "
+            f"{calibration.get('photos', 'unknown')} photos of `{in_code(calibration.get('source') or 'unknown')}`, "
             f"seed {calibration.get('seed', 0)}",
         ),
-        ("input", f"uint8 RGB, {height} × {wide}; {_preparation(pre)}"),
+        ("input", f"uint8 RGB, {pre.in_words}"),
         ("output", f"{output.shape[-1]} {'logits' if head else 'numbers of the feature'}, {output.dtype}"),
         ("multiply-accumulates per photo", f"{summary.macs:,}"),
         ("bytes of all weights", f"{summary.weight_bytes:,}"),
@@ -60,7 +61,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     rows += [
         ("sha256 of the program", f"`{program_sha256(program)}`"),
         ("sha256 of the float weights", f"`{provenance.get('weights_sha256', 'unknown')}`"),
-        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}"),
+        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}{_float_sums(provenance)}"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     task = "image-classification" if head else "image-feature-extraction"
@@ -70,7 +71,7 @@ pipeline_tag: {task}
 tags: [p2vit, vision-transformer, quantized, integer, power-of-two]
 ---
 
-# {source}, {width}, as an integer program
+# {in_markdown(source)}, {width}, as an integer program
 
 A Vision Transformer that computes with integers alone, from uint8 pixels to {"logits" if head else "the feature"}.
 `program.json` and `tensors.safetensors` are the program; the other files describe it and may be left out.
@@ -99,8 +100,26 @@ that it was trained and calibrated on. p2vit itself is Apache-2.0, which says no
 """
 
 
-def _preparation(pre: Any) -> str:
-    """What happens to a photo before the program."""
-    if pre.resize == "squash":
-        return f"resized to that, {pre.interpolation}"
-    return f"{pre.interpolation} resize to cover it by 1/{pre.crop_pct:g}, centre crop"
+def _float_sums(provenance: Mapping[str, Any]) -> str:
+    """What the float sums of the quantizer were taken with, where it is recorded."""
+    if "cpu_capability" not in provenance:
+        return ""
+    return f", torch {provenance.get('torch', 'unknown')} on {provenance['cpu_capability']}"
+
+
+def _compared(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the float model was compared with the original library's, and where its preparation of photos is from."""
+    rows = []
+    found = provenance.get("checked")
+    if isinstance(found, Mapping):
+        pixels = " through its own image pipeline" if found.get("pixels") is True else " on the same pixels"
+        rows.append(
+            (
+                "float model against the original library",
+                f"{found.get('library')}{pixels}, {found.get('photos')} photos: outputs differ by "
+                f"{found.get('difference')} of the largest",
+            )
+        )
+    if taken := provenance.get("preprocessing_from"):
+        rows.append(("preparation of photos taken from", str(taken)))
+    return rows

@@ -14,14 +14,17 @@ from p2vit.accel.compare import (
     pipelining_ablation,
 )
 from p2vit.accel.machine import Machine
-from p2vit.accel.machines import load_machine
-from p2vit.accel.problems import AccelError
+from p2vit.accel.machines import known_machines, load_machine
 from p2vit.accel.published import load_published
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import simulate
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_plots import bars
-from p2vit.workflows.simulate import write_text
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import CompareOptions
+
+__all__ = ["known_machines", "run_compare"]
 
 MODELS = ("deit_base_patch16_224", "vit_large_patch16_224", "swin_tiny_patch4_window7_224")
 PAPER = "arXiv 2405.19915, tables VII and IX"
@@ -33,24 +36,20 @@ NOTES = (
 )
 
 
+@one_writer("plot")
 def run_compare(
     models: Sequence[str] = (),
     hardware: Sequence[str] = (),
-    *,
-    weight_bits: int = 8,
-    gpu: Path | None = None,
-    plot: Path | None = None,
-    overwrite: bool = False,
+    options: CompareOptions | None = None,
+    **replaced: Any,
 ) -> dict[str, Any]:
     """Put modelled machines beside what others published or what was measured here.
 
     Args:
         models: Architectures; default one of each published kind.
         hardware: Descriptions; default ``paper``, ``server`` and ``fpga``.
-        weight_bits: 8 or 4, of the modelled machines.
-        gpu: A file of `scripts/measure_gpu.py`.
-        plot: SVG of the latencies to write.
-        overwrite: Whether that may be replaced.
+        options: What may be chosen; the defaults of `CompareOptions` if None.
+        **replaced: Fields of `CompareOptions` that replace those of ``options``.
 
     Returns:
         ``rows``: ``system``, ``model``, ``bits``, ``batch``, ``latency_ms`` of a batch, ``energy_mj`` and
@@ -62,13 +61,14 @@ def run_compare(
     Raises:
         AccelError: on anything the user can put right.
     """
-    if plot and plot.exists() and not overwrite:
-        raise AccelError("output", [f"{plot} exists; give --overwrite to replace it"])
+    options = changed(CompareOptions, options, replaced)
+    if options.plot:
+        check_output(options.plot, options.overwrite)
     machines = [load_machine(name) for name in hardware or ("paper", "server", "fpga")]
     rows: list[dict[str, Any]] = []
     for model in models or MODELS:
-        own = [*_published(model), *(_modelled(model, machine, weight_bits) for machine in machines)]
-        own += _measured(model, machines[0], gpu) if gpu else []
+        own = [*_published(model), *(_modelled(model, machine, options.weight_bits) for machine in machines)]
+        own += _measured(model, machines[0], options.gpu) if options.gpu else []
         rows += _with_ratios([*own, *_published_dsps(model)])
     flowing = next((machine for machine in machines if machine.flows and not machine.dsps), None)
     ablation = [asdict(row) for row in pipelining_ablation(flowing, DEITS)] if flowing else []
@@ -80,12 +80,12 @@ def run_compare(
         "gops_per_dsp": [asdict(row) for row in gops_per_dsp(dsps, method="closed_form")] if dsps else [],
         "notes": list(NOTES),
     }
-    if plot:
+    if options.plot:
         shown = [row for row in rows if row["latency_ms"]]
         lasting = [
             (f"{row['model']}: {row['system']}, batch {row['batch']}", row["latency_ms"]) for row in shown
         ]
-        write_text(plot, bars(lasting, "ms", width=1000, left=600))
+        write_text(options.plot, bars(lasting, "ms", width=1000, left=600), options.overwrite)
     return answer
 
 

@@ -3,40 +3,35 @@
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2vit.workflows.compiled import compiled_program, reference
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
+from p2vit.workflows.left_out import say_notes, say_skipped
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import CosimOptions
+
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
 
 
 def run_cosim(
-    program: Path,
+    program: Path | OpenProgram,
+    options: CosimOptions | None = None,
     *,
-    hardware: str = "rtl",
-    changes: tuple[str, ...] = (),
-    images: int = 1,
-    data: str = "noise",
-    latency: int | None = None,
-    stall: float = 0.0,
-    seed: int = 0,
-    quick: bool = False,
-    predict: bool = False,
+    photos: "PhotoSource | None" = None,
     out: Feedback | None = None,
+    **replaced: Any,
 ) -> dict[str, Any]:
     """Co-simulate.
 
     Args:
-        program: Folder of an integer program.
-        hardware: Name of an RTL machine.
-        changes: ``key=number``.
-        images: Photos.
-        data: A folder or a benchmark's name.
-        latency: Cycles from a read request to its answer.
-        stall: Share of cycles in which each side of the memory and the descriptors stand.
-        seed: Of the stalls.
-        predict: Only the timing model: no photo, no simulation, no tool needed.
-        quick: Compile with less optimisation: for a photo of a small model.
-        out: Where progress goes.
+        program: Its folder, or a program that is open.
+        options: What may be chosen; the defaults of `CosimOptions` if None.
+        photos: Photos that are open, instead of ``data``.
+        out: Where notes and progress go.
+        **replaced: Fields of `CosimOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit cosim --json``.
@@ -44,28 +39,32 @@ def run_cosim(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
     from p2vit.program.format import program_sha256
     from p2vit.rtl.cosim.compare import cosimulate
     from p2vit.rtl.cosim.model import MemoryBehaviour, RtlModel
     from p2vit.rtl.top.machine import MEMORY_LATENCY
 
     out = out or Feedback()
-    compiled = compiled_program(program, hardware, changes)
-    if predict:
-        return prediction(compiled, program, latency or MEMORY_LATENCY)
-    photos = open_photos(data, compiled.program.preprocessing)
+    options = changed(CosimOptions, options, replaced)
+    latency = options.latency or MEMORY_LATENCY
+    opened = open_program(program)
+    compiled = compiled_program(opened, options.hardware, options.changes)
+    if options.predict:
+        return prediction(compiled, opened.title, latency)
+    source = open_data(photos or options.data, compiled.program.preprocessing)
+    say_notes(source, out)
     executor = reference(compiled.program)
     out.note("compiling the simulation (kept for the next time)")
     began = time.perf_counter()
-    model = RtlModel(compiled.machine, "quick" if quick else "fast")
+    model = RtlModel(compiled.machine, "quick" if options.quick else "fast")
     built = time.perf_counter()
-    behaviour = MemoryBehaviour.random(stall, latency or MEMORY_LATENCY, seed)
-    pixels = (one for batch, _ in photos.evaluation(images, 1) for one in batch)
+    behaviour = MemoryBehaviour.random(options.stall, latency, options.seed)
+    pixels = (one for batch, _ in source.evaluation(options.images, 1) for one in batch)
     with out.progress() as progress:
         found = cosimulate(
-            compiled, model, executor, pixels, behaviour, progress, total=min(images, len(photos))
+            compiled, model, executor, pixels, behaviour, progress, total=min(options.images, len(source))
         )
+    say_skipped(source, out)
     seconds = time.perf_counter() - built
     rows = asdict(found)
     rows["rtl_seconds"] = round(found.rtl_seconds, 1)
@@ -75,18 +74,18 @@ def run_cosim(
         "against": executor.name,
         "machine": compiled.machine.as_dict(),
         "memory_latency": behaviour.latency,
-        "stall": stall,
+        "stall": options.stall,
         "utilization": ideal / found.cycles,
         "macs": compiled.program.macs,
         "build_seconds": round(built - began, 1),
         "seconds_per_image": round(seconds / max(1, found.images), 1),
-        "data": data,
-        "program": str(program),
+        "data": data_name(photos or options.data),
+        "program": opened.title,
         "program_sha256": program_sha256(compiled.program),
     }
 
 
-def prediction(compiled: Any, program: Path, latency: int) -> dict[str, Any]:
+def prediction(compiled: Any, title: str, latency: int) -> dict[str, Any]:
     """Cycles by the timing model alone."""
     from p2vit.program.format import program_sha256
     from p2vit.rtl.timing import cycles_per_node, rtl_timing
@@ -102,6 +101,6 @@ def prediction(compiled: Any, program: Path, latency: int) -> dict[str, Any]:
         "memory_latency": latency,
         "utilization": compiled.program.macs / (machine.lines * machine.lanes) / timing.cycles,
         "macs": compiled.program.macs,
-        "program": str(program),
+        "program": title,
         "program_sha256": program_sha256(compiled.program),
     }

@@ -1,12 +1,14 @@
 """``p2vit explore``: better machines for a model, within budgets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from p2vit.accel.edit import edit_machine
 from p2vit.accel.engines import evaluator
+from p2vit.accel.evaluate import OWN_BITS
 from p2vit.accel.explore import explore as search
 from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.machines import load_machine
@@ -15,38 +17,32 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.cluster import open_pool
+from p2vit.files import one_writer
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.machine import available_cpus
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import ExploreOptions
 
 
+@one_writer("log")
 def run_explore(
     model: str,
-    hardware: str,
+    hardware: str = "paper",
+    options: ExploreOptions | None = None,
     *,
-    space: str | None = None,
-    budget: tuple[str, ...] = (),
-    objectives: tuple[str, ...] = (),
-    points: int = 2000,
-    seed: int = 0,
-    workers: int | None = None,
-    engine: str = "local",
-    address: str | None = None,
-    log: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Search machines for a model.
 
     Args:
-        model: Architecture name.
+        model: An architecture's name, or a program's folder; a program has its own bits, so that the space's do not
+            apply.
         hardware: Description to start from: a shipped name or a YAML file.
-        space: Shipped search space or a YAML file; default ``chunks``, or ``rtl`` for a machine that can be generated.
-        budget: Upper bounds as ``figure=number``, over those of the space.
-        objectives: What to make small; default the space's.
-        points: Points to propose.
-        seed: Of the optimiser.
-        workers: Default: every core of this process.
-        engine: ``local``, ``ray`` or ``dask``.
-        address: Of the cluster.
-        log: JSON-lines file to append to and resume from.
-        progress: Called with points done and points in all.
+        options: What may be chosen; the defaults of `ExploreOptions` if None.
+        out: Where progress goes.
+        **changes: Fields of `ExploreOptions` that replace those of ``options``.
 
     Returns:
         ``points``, ``pareto`` and what belongs to them.
@@ -54,25 +50,34 @@ def run_explore(
     Raises:
         AccelError: on anything the user can put right.
     """
-    if points < 1:
-        raise AccelError("points", [f"{points} is not a positive number of points"])
+    options, out = changed(ExploreOptions, options, changes), out or Feedback()
+    if options.points < 1:
+        raise AccelError("points", [f"{options.points} is not a positive number of points"])
     machine = load_machine(hardware)
     build = generated_machine if _can_be_generated(machine) else edit_machine
-    space = space or ("rtl" if build is generated_machine else "chunks")
-    chosen = _with_options(load_space(space), budget, objectives)
+    space = options.space or ("rtl" if build is generated_machine else "chunks")
+    chosen = _with_options(load_space(space), options.budget, options.objectives)
     chosen.check(machine, space, build)
-    if Path(model).is_dir():  # a program has the bits that it was quantized to
-        workload = workload_of(model)
-        widest = max(op.weight_bits for op in workload.operations)
-        chosen = chosen.model_copy(update={"weight_bits": (4 if 0 < widest <= 4 else 8,)})
-        workloads: dict[int, Workload] = {chosen.weight_bits[0]: workload}
+    workloads: dict[int, Workload]
+    if Path(model).is_dir():
+        chosen = chosen.without_weight_bits()
+        workloads = {OWN_BITS: workload_of(model)}
+        out.note(f"{model} is a program: its own bits are kept, and the machine alone is searched")
     else:
         workloads = {bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))}
-    with evaluator(
-        machine, workloads, engine=engine, workers=workers, address=address, build=build
-    ) as evaluate:
+    with (
+        out.progress() as progress,
+        open_pool(options.cluster, available_cpus()) as pool,
+    ):
         found = search(
-            chosen, machine, workloads, evaluate, points=points, seed=seed, log=log, progress=progress
+            chosen,
+            machine,
+            workloads,
+            evaluator(machine, workloads, pool, build),
+            points=options.points,
+            seed=options.seed,
+            log=options.log,
+            progress=partial(progress, "explore"),
         )
     return {
         "model": model,
@@ -81,7 +86,7 @@ def run_explore(
         "modelled": True,
         "objectives": list(chosen.objectives),
         "budget": chosen.budget.model_dump(exclude_none=True),
-        "seed": seed,
+        "seed": options.seed,
         "points_per_minute": found.points / found.seconds * 60,
         **asdict(found),
     }

@@ -1,32 +1,40 @@
 """``p2vit rtl``: the accelerator's Verilog with a program to run, a bench that checks itself, and a Makefile."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import P2vitError
+from p2vit.files import one_writer
 from p2vit.workflows.compiled import compiled_program, reference
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import OpenProgram, open_data
+from p2vit.workflows.left_out import say_notes
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import RtlOptions
+
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
 
 
+@one_writer("folder")
 def run_rtl(
-    program: Path,
-    folder: Path | None,
+    program: Path | OpenProgram,
+    folder: Path | None = None,
+    options: RtlOptions | None = None,
     *,
-    hardware: str = "rtl",
-    changes: tuple[str, ...] = (),
-    data: str = "noise",
-    overwrite: bool = False,
-    dry_run: bool = False,
+    photos: "PhotoSource | None" = None,
+    out: Feedback | None = None,
+    **replaced: Any,
 ) -> dict[str, Any]:
     """Generate.
 
     Args:
-        program: Folder of an integer program.
+        program: Its folder, or a program that is open.
         folder: Where to; not needed for a dry run.
-        hardware: Name of an RTL machine.
-        changes: ``key=number``.
-        data: Where the photo of the test vectors comes from.
-        overwrite: The folder may be replaced.
-        dry_run: Only check the machine and compile the program for it; write nothing.
+        options: What may be chosen; the defaults of `RtlOptions` if None.
+        photos: Photos that are open, instead of ``data``.
+        out: Where notes go.
+        **replaced: Fields of `RtlOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit rtl --json``; of a dry run without modules and files.
@@ -34,18 +42,20 @@ def run_rtl(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
-    from p2vit.rtl.bundle.writer import write_bundle
+    from p2vit.rtl.bundle.writer import bundle_place, write_bundle
 
-    if folder is None and not dry_run:
+    options = changed(RtlOptions, options, replaced)
+    if options.dry_run:
+        return _checked(compiled_program(program, options.hardware, options.changes))
+    if folder is None:
         raise P2vitError("Missing option '-o': the folder to write; or give --dry-run to write nothing")
-    compiled = compiled_program(program, hardware, changes)
-    if dry_run or folder is None:
-        return _checked(compiled)
-    photos = open_photos(data, compiled.program.preprocessing)
-    pixels, _ = next(iter(photos.evaluation(1, 1)))
+    bundle_place(folder, options.overwrite).check()
+    compiled = compiled_program(program, options.hardware, options.changes)
+    source = open_data(photos or options.data, compiled.program.preprocessing)
+    say_notes(source, out or Feedback())
+    pixels, _ = next(iter(source.evaluation(1, 1)))
     executor = reference(compiled.program)
-    manifest = write_bundle(compiled, executor, pixels[0], folder, overwrite)
+    manifest = write_bundle(compiled, executor, pixels[0], folder, options.overwrite)
     keep = ("modules", "machine", "memory", "descriptors", "cycles", "program_sha256")
     return {
         "folder": str(folder),

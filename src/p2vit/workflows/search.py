@@ -1,15 +1,22 @@
 """``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
 
-import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from p2vit.cluster import open_pool
 from p2vit.errors import DataError, P2vitError
-from p2vit.files import write_text
-from p2vit.workflows.plain import plain
+from p2vit.files import one_writer
+from p2vit.program.format import program_sha256
+from p2vit.program.graph import IntegerProgram
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import data_name, open_data
+from p2vit.workflows.left_out import say_notes, say_skipped
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.quantize import SearchOptions
+from p2vit.workflows.plain import to_json
 from p2vit.workflows.program_folder import check_place, write_program
 from p2vit.workflows.quantize import load
 from p2vit.workflows.threads import thread_count
@@ -17,10 +24,10 @@ from p2vit.workflows.threads import thread_count
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from p2vit.data.source import PhotoSource
     from p2vit.models.loaded import FloatModel
     from p2vit.quant.api import QuantizeResult
     from p2vit.quant.search.cost import Bits
-from p2vit.workflows.feedback import Feedback
 
 #: Written into the program's folder, and beside it while the search runs.
 RESULT_FILE, LOG_SUFFIX = "search.json", ".search.jsonl"
@@ -38,30 +45,16 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
+@one_writer("output")
 def run_search(
-    model: str,
-    data: str,
+    model: "str | FloatModel",
+    data: "str | PhotoSource",
     output: Path,
+    options: SearchOptions | None = None,
     *,
-    budget: str,
-    hardware: str | None = None,
-    widths: str = "4,8",
-    method: str = "p2vit",
-    calib_images: int = 96,
-    held_out: int = 32,
-    measure: str = "direct",
-    coarse: bool = True,
-    fine: bool = True,
-    population: int = 25,
-    generations: int = 8,
-    backend: str = "serial",
-    jobs: int = 2,
-    arch: str | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    strict: bool = False,
     overwrite: bool = False,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Search a mix of widths, quantize with it and save the program.
 
@@ -69,25 +62,10 @@ def run_search(
         model: As users type it.
         data: A folder or a benchmark's name; only photos that may be calibrated on are used.
         output: The program's folder; the log of candidates is ``OUTPUT.search.jsonl``.
-        budget: ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
-        hardware: Machine that the last two are modelled on; ``paper`` if None.
-        widths: That a layer may have.
-        method: A name in ``METHODS``.
-        calib_images: Photos to calibrate on.
-        held_out: Further calibration photos to score candidates on.
-        measure: Sensitivity of the coarse step, ``direct`` or ``hessian``.
-        coarse: Start from the exact solution for that sensitivity.
-        fine: Refine by evolution.
-        population: Candidates that survive a generation.
-        generations: Of the evolution.
-        backend: Who scores candidates.
-        jobs: Processes of such a backend.
-        arch: Architecture of a weight file.
-        seed: Of every draw.
-        threads: Bound; the result does not depend on it.
-        strict: Refuse photos that cannot be read.
+        options: What may be chosen; `SearchOptions`. A budget must be given, here or by name.
         overwrite: Replace a program that is there, and start the log anew.
         out: Where notes and progress go.
+        **changes: Fields of `SearchOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit search --json``.
@@ -95,10 +73,60 @@ def run_search(
     Raises:
         P2vitError: whatever users can mend.
     """
-    out = out or Feedback()
-    chosen = parse_widths(widths)
+    options, out = changed(SearchOptions, options, changes), out or Feedback()
+    parse_widths(options.widths)
     check_place(output, overwrite)
-    loaded = load(model, arch, None, seed)
+    named_output = output if output.name not in ("", "..") else output.resolve()
+    log = named_output.with_name(named_output.name + LOG_SUFFIX)
+    loaded = load(model, options, out)
+    from p2vit.quant.search.journal import check_log
+
+    check_log(log, overwrite)
+    found = search_loaded(loaded, data, options, log, overwrite=overwrite, out=out)
+    beside = {RESULT_FILE: to_json(found.report) + "\n"}
+    write_program(found.program, output, overwrite=overwrite, notes=found.notes, more=beside)
+    return {**found.report, "file": str(output), "log": str(log), "seconds": found.seconds}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search gives.
+
+    Attributes:
+        program: Of the best mix.
+        report: Its widths, cost and scores, as in ``search.json``.
+        notes: What stands beside the program.
+        seconds: Wall-clock seconds per stage.
+    """
+
+    program: IntegerProgram
+    report: dict[str, Any]
+    notes: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def search_loaded(
+    loaded: "FloatModel",
+    data: "str | PhotoSource",
+    options: SearchOptions,
+    log: Path,
+    *,
+    overwrite: bool,
+    out: Feedback,
+) -> Found:
+    """Search a mix of widths for a model that is in memory, and quantize with it; only the log is written.
+
+    Args:
+        loaded: The float model.
+        data: A folder, a benchmark's name, or photos that are open.
+        options: Those of loading are not used.
+        log: Of all candidates; a search that was stopped goes on from it.
+        overwrite: Start the log anew.
+        out: Where warnings and progress go.
+
+    Raises:
+        P2vitError: whatever users can mend.
+    """
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
@@ -108,49 +136,61 @@ def run_search(
     from p2vit.quant.search.run import SearchConfig, prepare, search
     from p2vit.workflows.budget import read_budget
 
-    config = replace(named(method), weight_bits=chosen[-1])
+    hardware, seed, held_out = options.hardware, options.seed, options.held_out
+    chosen, name = parse_widths(options.widths), data_name(data)
+    config = replace(named(options.method), weight_bits=chosen[-1])
     config.check_integer()
     layers = searchable(loaded.config)
     limit = read_budget(
-        budget, layers, chosen, loaded.config, hardware, log2_softmax=config.softmax == "log2"
+        options.budget, layers, chosen, loaded.config, hardware, log2_softmax=config.softmax == "log2"
     )
     # Before any photo is read: an impossible budget is known at once.
     check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
-    photos = draw(data, loaded, calib_images + held_out, seed, strict)
-    if len(photos) < calib_images + held_out:
-        held_out = max(1, len(photos) * held_out // (calib_images + held_out))
-        out.warn(f"{data}: only {len(photos)} photos could be had; {held_out} of them are held out")
+    wanted = options.calib_images + held_out
+    photos = draw(data, loaded, wanted, seed, options.strict, out)
+    if len(photos) < wanted:
+        held_out = max(1, len(photos) * held_out // wanted)
+        out.warn(f"{name}: only {len(photos)} photos could be had; {held_out} of them are held out")
     calibration, rest = photos[:-held_out], photos[-held_out:]
-    threads = thread_count(threads)
-    log = output.with_name(output.name + LOG_SUFFIX)
+    threads = thread_count(options.threads)
     with out.progress() as progress:
         prepared = prepare(
             loaded, calibration, rest, config, chosen, seed=seed, threads=threads, progress=progress
         )
         settings = SearchConfig(
             widths=chosen,
-            measure=measure,  # type: ignore[arg-type]
-            coarse=coarse,
-            fine=fine,
-            evolution=Evolution(population=population, generations=generations, seed=seed),
-            backend=backend,
-            jobs=jobs,
+            measure=options.measure,
+            coarse=options.coarse,
+            fine=options.fine,
+            evolution=Evolution(population=options.population, generations=options.generations, seed=seed),
         )
-        found = search(
-            prepared, limit, settings, log=log, overwrite=overwrite, threads=threads, progress=progress
-        )
+        with open_pool(options.cluster) as pool:
+            found = search(
+                prepared,
+                limit,
+                settings,
+                log=log,
+                overwrite=overwrite,
+                threads=threads,
+                progress=progress,
+                pool=pool,
+            )
         mixes = finalists(prepared, limit, found, threads)
 
         def make(bits: "Bits") -> "QuantizeResult":
             mixed = replace(config, layer_bits=dict(bits))
             return quantize(
-                loaded, [calibration], mixed, threads=threads, progress=progress, seed=seed, calibration=data
+                loaded, [calibration], mixed, threads=threads, progress=progress, seed=seed, calibration=name
             )
 
         place, scores, result = decide(prepared, mixes, make, threads)
     chosen_bits = dict(mixes[place])
-    notes = {"model": loaded.source, "bits": "mixed", "method": method, "calibration_images": result.photos}
-    written = write_program(result, output, overwrite=overwrite, notes=notes)
+    notes = {
+        "model": loaded.source,
+        "bits": "mixed",
+        "method": options.method,
+        "calibration_images": result.photos,
+    }
     report = {
         "bits_per_layer": chosen_bits,
         "budget": {"name": limit.name, "limit": limit.limit}
@@ -163,30 +203,26 @@ def run_search(
         ],
         "searched_sqnr_db": found.sqnr_db,
         "candidates": found.candidates,
-        "program_sha256": written["program_sha256"],
+        "program_sha256": program_sha256(result.program),
         "calibration_images": len(calibration),
         "held_out_images": len(rest),
         "seed": seed,
     }
-    write_text(output / RESULT_FILE, json.dumps(plain(report), indent=1) + "\n")
-    return {
-        **report,
-        "file": str(output),
-        "log": str(log),
-        "seconds": found.seconds | {"final": result.seconds},
-    }
+    return Found(result.program, report, notes, found.seconds | {"final": result.seconds})
 
 
-def draw(data: str, model: "FloatModel", count: int, seed: int, strict: bool) -> "NDArray[np.uint8]":
+def draw(
+    data: "str | PhotoSource", model: "FloatModel", count: int, seed: int, strict: bool, out: Feedback
+) -> "NDArray[np.uint8]":
     """Calibration photos, uint8 [P, H, W, 3].
 
     Raises:
         DataError: fewer than two could be had.
     """
-    from p2vit.data.benchmarks import open_photos
-
-    source = open_photos(data, model.preprocessing, strict=strict)
+    source = open_data(data, model.preprocessing, strict=strict)
+    say_notes(source, out)
     batches = list(source.calibration(count, seed))
+    say_skipped(source, out)
     if sum(map(len, batches)) < 2:
-        raise DataError(f"{data}: a search needs at least 2 photos, one of them to score on")
+        raise DataError(f"{source.name}: a search needs at least 2 photos, one of them to score on")
     return np.concatenate(batches)

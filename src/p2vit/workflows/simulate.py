@@ -10,48 +10,40 @@ from p2vit.accel.dataflow import Schedule
 from p2vit.accel.edit import edit_machine
 from p2vit.accel.explain import limiting_resource, what_would_help
 from p2vit.accel.machine import Machine
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machines import known_machines, load_machine
 from p2vit.accel.problems import AccelError
-from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
+from p2vit.workflows.inputs import OpenProgram, open_program
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import SimulateOptions
+from p2vit.workflows.workload import open_workload
+
+__all__ = ["known_machines", "run_simulate"]
 
 
+@one_writer("trace", "report")
 def run_simulate(
-    model: str,
-    hardware: str,
+    model: str | OpenProgram,
+    hardware: str = "paper",
+    options: SimulateOptions | None = None,
     *,
-    method: str = "closed_form",
-    weight_bits: int = 8,
-    attention: str = "log2",
-    inter_layer: bool | None = None,
-    intra_layer: bool | None = None,
-    trace: Path | None = None,
-    report: Path | None = None,
-    changes: tuple[str, ...] = (),
-    overwrite: bool = False,
     explain: bool = True,
+    **replaced: Any,
 ) -> dict[str, Any]:
     """Simulate a model and write what is asked for.
 
     Args:
-        model: Architecture name.
+        model: An architecture's name, a program's folder, or a program that is open.
         hardware: Shipped description or path of a YAML file.
-        method: ``closed_form`` or ``events``; a trace or a report needs tiles, so they run ``events``. ``descriptors``:
-            the exact cycles of the RTL, for a program's folder and a machine that exists as RTL.
-        weight_bits: 8 or 4.
-        attention: ``log2`` codes on the shifters, or ``uniform8`` codes on the MACs.
-        inter_layer: Overrides the description.
-        intra_layer: Overrides the description.
-        trace: Perfetto JSON to write.
-        report: HTML to write.
-        changes: ``key=value`` each, over the description's; not with ``descriptors``.
-        overwrite: Whether existing files may be replaced.
+        options: What may be chosen; the defaults of `SimulateOptions` if None.
         explain: Whether to time what would help.
+        **replaced: Fields of `SimulateOptions` that replace those of ``options``.
 
     Returns:
         The `Simulation` as a dictionary, with ``limiting`` and ``levers`` where that is explained.
@@ -59,37 +51,36 @@ def run_simulate(
     Raises:
         AccelError: on anything the user can put right.
     """
-    existing = [
-        f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()
-    ]
-    if existing and not overwrite:
-        raise AccelError("output", existing)
-    machine = changed_machine(load_machine(hardware), changes)
-    if changes and method == "descriptors":
+    options = changed(SimulateOptions, options, replaced)
+    trace, report = options.trace, options.report
+    for path in (trace, report):
+        if path is not None:
+            check_output(path, options.overwrite)
+    machine = changed_machine(load_machine(hardware), options.changes)
+    if options.changes and options.method == "descriptors":
         raise AccelError("--set", ["the RTL of --method descriptors is as it is; leave --set out"])
-    pipelining = {"inter_layer": inter_layer, "intra_layer": intra_layer}
+    pipelining = {"inter_layer": options.inter_layer, "intra_layer": options.intra_layer}
     chosen = machine.pipelining.model_dump() | {
         key: value for key, value in pipelining.items() if value is not None
     }
     if chosen != machine.pipelining.model_dump():
         machine = machine.with_pipelining(**chosen)
-    workload = workload_of(model, Precision(weight_bits, attention == "log2"))
-    if method == "descriptors":
-        run = run_model(
-            workload, machine, "descriptors", _descriptor_timing(model, hardware, inter_layer, intra_layer)
-        )
+    workload = open_workload(model, Precision(options.weight_bits, options.attention == "log2"))
+    if options.method == "descriptors":
+        timing = _descriptor_timing(model, hardware, options.inter_layer, options.intra_layer)
+        run = run_model(workload, machine, "descriptors", timing)
     else:
-        tiles = method == "events" or trace is not None or report is not None
+        tiles = options.method == "events" or trace is not None or report is not None
         run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
-        write_text(trace, perfetto_trace(run))
+        write_text(trace, perfetto_trace(run), options.overwrite)
     if run.timing and report:
-        write_text(report, html_report(run))
+        write_text(report, html_report(run), options.overwrite)
     return _answer(run) if explain else run.result.model_dump()
 
 
 def changed_machine(machine: Machine, changes: tuple[str, ...]) -> Machine:
-    """A machine with figures changed from the command line.
+    """A machine with some figures changed.
 
     Args:
         machine: From the description.
@@ -122,19 +113,20 @@ def _value(text: str) -> bool | int | float | str:
     return text
 
 
-def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> Callable[[Schedule], Timing]:
+def _descriptor_timing(
+    model: str | OpenProgram, hardware: str, *pipelining: bool | None
+) -> Callable[[Schedule], Timing]:
     """The RTL's cycles instead of the chunk model's.
 
     Raises:
         AccelError: no program, or a machine that does not exist as RTL.
         UnfitProgramError: a program that the RTL cannot hold.
     """
-    from p2vit.program.format import load
     from p2vit.rtl.chunk_timing import chunk_timing
     from p2vit.rtl.compile.compiler import compile_program
     from p2vit.rtl.top.machine import MACHINES
 
-    if not Path(model).is_dir():
+    if isinstance(model, str) and not Path(model).is_dir():
         raise AccelError(
             model, ["--method descriptors needs a program: the folder that p2vit quantize wrote"]
         )
@@ -146,20 +138,10 @@ def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> C
         raise AccelError(
             "pipelining", ["the RTL's cannot be switched; leave the option out with --method descriptors"]
         )
-    compiled = compile_program(load(Path(model)), MACHINES[hardware])
+    compiled = compile_program(
+        open_program(Path(model) if isinstance(model, str) else model).program, MACHINES[hardware]
+    )
     return partial(chunk_timing, compiled)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file.
-
-    Raises:
-        AccelError: it cannot be written.
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AccelError("output", [f"{path} cannot be written: {error.strerror}"]) from None
 
 
 def _answer(run: Run) -> dict[str, Any]:

@@ -1,34 +1,37 @@
 """``p2vit verify``: the same integers from every back-end, tensor by tensor."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
+from p2vit.workflows.left_out import say_notes, say_skipped
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.evaluate import VerifyOptions
 from p2vit.workflows.threads import thread_count, torch_threads
+
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
 
 
 def run_verify(
-    program: Path,
+    program: Path | OpenProgram,
+    options: VerifyOptions | None = None,
     *,
-    backends: str = "reference,torch",
-    images: int = 8,
-    data: str = "noise",
-    batch: int = 2,
-    threads: int | None = None,
+    photos: "PhotoSource | None" = None,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Compare back-ends.
 
     Args:
-        program: Its folder.
-        backends: Names, separated by commas; the first is what the others are compared with.
-        images: Photos.
-        data: A folder or a benchmark's name.
-        batch: Photos per batch.
-        threads: Bound.
+        program: Its folder, or a program that is open.
+        options: What may be chosen; the defaults of `VerifyOptions` if None.
+        photos: Photos that are open, instead of ``data``.
         out: Where progress goes.
+        **changes: Fields of `VerifyOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit verify --json``.
@@ -36,19 +39,22 @@ def run_verify(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
     from p2vit.evaluate.comparison import compare
-    from p2vit.program.format import load, program_sha256
+    from p2vit.program.format import program_sha256
 
-    out = out or Feedback()
+    options, out = changed(VerifyOptions, options, changes), out or Feedback()
+    backends, threads = options.backends, options.threads
+    data = options.data if photos is None else photos
     names = list(dict.fromkeys(name.strip() for name in backends.split(",") if name.strip()))
     if len(names) < 2:
         raise P2vitError(
             f"--backends {backends!r}: at least two different ones are needed, separated by commas, "
             "e.g. reference,torch"
         )
-    loaded = load(program)
-    photos = open_photos(data, loaded.preprocessing)
+    opened = open_program(program)
+    loaded = opened.program
+    photos = open_data(data, loaded.preprocessing)
+    say_notes(photos, out)
     executors = {}
     for name in names:
         resolved, executor = open_backend(name, loaded, threads)
@@ -62,13 +68,14 @@ def run_verify(
         found = compare(
             loaded,
             executors,
-            (pixels for pixels, _ in photos.evaluation(images, batch)),
-            total=min(images, len(photos)),
+            (pixels for pixels, _ in photos.evaluation(options.images, options.batch)),
+            total=min(options.images, len(photos)),
             progress=progress,
         )
+    say_skipped(photos, out)
     return {
         **found.model_dump(),
-        "data": data,
-        "program": str(program),
+        "data": data_name(data),
+        "program": opened.title,
         "program_sha256": program_sha256(loaded),
     }

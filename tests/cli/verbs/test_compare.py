@@ -1,24 +1,23 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
 from p2vit.accel.compare import pipelining_ablation
 from p2vit.accel.machines import load_machine
 from p2vit.accel.published import load_published
-from p2vit.cli.verbs.compare import compare
 from p2vit.workflows.compare import run_compare
 from p2vit.workflows.simulate import run_simulate
 
 DEIT, SWIN = "deit_base_patch16_224", "swin_tiny_patch4_window7_224"
 
 
-def run(*arguments):
-    return CliRunner().invoke(compare, arguments)
+@pytest.fixture
+def run(p2vit):
+    return lambda *arguments: p2vit("compare", *arguments)
 
 
-def test_every_row_says_what_it_is_and_where_it_comes_from():
-    answer = json.loads(run("--json").stdout)
+def test_every_row_says_what_it_is_and_where_it_comes_from(run):
+    answer = json.loads(run("--json").out)
     keys = {"system", "model", "bits", "latency_ms", "energy_mj", "images_per_second", "gops_per_dsp", "kind",
             "source", "ratio"}  # fmt: skip
     assert all(keys <= set(row) and row["source"] for row in answer["rows"])
@@ -66,13 +65,13 @@ def test_a_measured_gpu_is_a_row(tmp_path):
     assert row["source"] == "a command"
 
 
-def test_a_plot_and_what_is_refused(tmp_path):
+def test_a_plot_and_what_is_refused(run, tmp_path):
     plot = tmp_path / "plot.svg"
     result = run(SWIN, "--hw", "server", "--plot", str(plot))
-    assert result.exit_code == 0
-    assert "source: FasterTransformer" in result.stdout
+    assert result.code == 0
+    assert "source: FasterTransformer" in result.out
     assert plot.read_text().count("<rect") == 3
-    with pytest.raises(Exception, match="give --overwrite"):
+    with pytest.raises(Exception, match="allow overwriting"):
         run_compare([SWIN], ["server"], plot=plot)
     with pytest.raises(Exception, match="did you mean 'paper'"):
         run_compare([SWIN], ["papr"])

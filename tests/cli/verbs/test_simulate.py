@@ -1,28 +1,27 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from p2vit.cli.verbs.simulate import simulate
 from p2vit.workflows.simulate import run_simulate
 
 TINY = "deit_tiny_patch16_224"
 
 
-def run(*arguments):
-    return CliRunner().invoke(simulate, arguments)
+@pytest.fixture
+def run(p2vit):
+    return lambda *arguments: p2vit("simulate", *arguments)
 
 
-def test_json_is_one_object_with_the_contract_keys():
+def test_json_is_one_object_with_the_contract_keys(run):
     result = run(TINY, "--json")
-    assert result.exit_code == 0
-    answer = json.loads(result.stdout)
+    assert result.code == 0
+    answer = json.loads(result.out)
     assert {"cycles", "latency_ms", "energy_mj", "utilization", "layers", "limiting", "levers"} <= set(answer)
     assert answer["modelled"] is True
 
 
-def test_summary_says_clock_and_packing():
-    text = run(TINY, "--hw", "fpga").stdout
+def test_summary_says_clock_and_packing(run):
+    text = run(TINY, "--hw", "fpga").out
     assert "2 MACs packed per DSP" in text
     assert "at 200 MHz" in text
     assert "modelled" in text
@@ -39,15 +38,15 @@ def test_attention_on_the_macs():
     assert "shifter_array" not in chunks
 
 
-def test_files_are_written_and_not_overwritten(tmp_path):
+def test_files_are_written_and_not_overwritten(run, tmp_path):
     files = ("--report", str(tmp_path / "r.html"), "--trace", str(tmp_path / "t.json"))
-    assert run("digits", *files).exit_code == 0
+    assert run("digits", *files).code == 0
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     again = run("digits", *files)
-    assert again.exit_code == 2
-    assert "give --overwrite to replace it" in again.stderr
-    assert run("digits", *files, "--overwrite").exit_code == 0
+    assert again.code == 2
+    assert "exists already; choose another place, or allow overwriting (--overwrite)" in again.err
+    assert run("digits", *files, "--overwrite").code == 0
 
 
 @pytest.mark.parametrize(
@@ -56,56 +55,56 @@ def test_files_are_written_and_not_overwritten(tmp_path):
         (("deit_tini_patch16_224",), "did you mean 'deit_tiny_patch16_224'"),
         ((TINY, "--hw", "papr"), "did you mean 'paper'"),
         ((TINY, "--hw", "none.yaml"), "none.yaml: 1 problem"),
-        (("digits", "--trace", "no/such/folder/t.json"), "cannot be written: No such file or directory"),
+        (("digits", "--trace", "pyproject.toml/t.json"), "is a file, where a folder is needed"),
         (("src",), "src"),
     ],
     ids=["model", "machine", "file", "output", "no program"],
 )
-def test_bad_input_is_one_message_and_2(arguments, message):
+def test_bad_input_is_one_message_and_2(run, arguments, message):
     result = run(*arguments)
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert result.stdout == ""
+    assert result.code == 2
+    assert message in result.err
+    assert result.out == ""
 
 
-def test_what_does_not_fit_is_1_with_levers(tmp_path):
+def test_what_does_not_fit_is_1_with_levers(run, tmp_path):
     from importlib.resources import files
 
     text = (files("p2vit.accel") / "descriptions" / "edge.yaml").read_text()
     path = tmp_path / "small.yaml"
     path.write_text(text.replace("size_bytes: 262144", "size_bytes: 2048"))
     result = run(TINY, "--hw", str(path))
-    assert result.exit_code == 1
-    assert "would fit with: buffers.activation.size_bytes of at least" in result.stdout
+    assert result.code == 1
+    assert "would fit with: buffers.activation.size_bytes of at least" in result.out
     as_json = run(TINY, "--hw", str(path), "--json")
-    assert as_json.exit_code == 1
-    assert json.loads(as_json.stdout)["fits"] is False
+    assert as_json.code == 1
+    assert json.loads(as_json.out)["fits"] is False
 
 
-def test_several_models_and_machines_are_rows(tmp_path):
+def test_several_models_and_machines_are_rows(run, tmp_path):
     plot = tmp_path / "plot.svg"
     pairs = ("digits", TINY, "--hw", "paper", "--hw", "fpga", "--plot", str(plot))
-    answer = json.loads(run(*pairs, "--json").stdout)
+    answer = json.loads(run(*pairs, "--json").out)
     assert [(row["model"], row["hardware"]) for row in answer["rows"]] == [
         ("digits", "paper"), ("digits", "fpga"), (TINY, "paper"), (TINY, "fpga"),
     ]  # fmt: skip
     assert answer["rows"][2]["cycles"] == run_simulate(TINY, "paper")["cycles"]
     assert plot.read_text().count("<rect") == 4
-    assert "give --overwrite" in run(*pairs).stderr
-    text = run(*pairs, "--overwrite").stdout
+    assert "allow overwriting (--overwrite)" in run(*pairs).err
+    text = run(*pairs, "--overwrite").out
     assert "not of the FPGA" in text
-    assert run(*pairs, "--overwrite", "--trace", "t.json").exit_code == 2
+    assert run(*pairs, "--overwrite", "--trace", "t.json").code == 2
 
 
-def test_what_does_not_fit_is_a_row_too():
+def test_what_does_not_fit_is_a_row_too(run):
     result = run(TINY, "swin_tiny_patch4_window7_224", "--hw", "rtl")
-    assert result.exit_code == 1
-    assert "does not fit: " in result.stdout
+    assert result.code == 1
+    assert "does not fit: " in result.out
 
 
-def test_figures_of_the_description_are_changed():
+def test_figures_of_the_description_are_changed(run):
     result = run("vit_small_patch14_dinov2", "--set", "chunks.mac_array.lines=20", "--json")
-    layers = {layer["name"]: layer for layer in json.loads(result.stdout)["layers"]}
+    layers = {layer["name"]: layer for layer in json.loads(result.out)["layers"]}
     assert layers["blocks.0.mlp.fc1"]["lines"] == 20
     assert layers["blocks.0.attn.scores"]["lines"] == 11
     assert "accumulator buffer" in layers["blocks.0.attn.scores"]["limited_by"]
@@ -119,14 +118,14 @@ def test_figures_of_the_description_are_changed():
         ("chunks.mac_array.lines=many", "should be a valid integer"),
     ],
 )
-def test_a_change_that_means_nothing_is_refused(change, words):
+def test_a_change_that_means_nothing_is_refused(run, change, words):
     result = run(TINY, "--set", change)
-    assert result.exit_code == 2
-    assert words in result.stderr
+    assert result.code == 2
+    assert words in result.err
 
 
 @pytest.mark.parametrize("hardware", ["paper", "fpga", "rtl"])
 @pytest.mark.parametrize("bits", ["4", "8"])
-def test_gops_stay_below_the_peak_beside_them(hardware, bits):
-    answer = json.loads(run(TINY, "--hw", hardware, "--weight-bits", bits, "--json").stdout)
+def test_gops_stay_below_the_peak_beside_them(run, hardware, bits):
+    answer = json.loads(run(TINY, "--hw", hardware, "--weight-bits", bits, "--json").out)
     assert answer["gops"] < answer["peak_gops"]

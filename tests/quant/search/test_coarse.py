@@ -4,8 +4,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from p2vit.quant.search.coarse import front, harm, solve, solver_output_aside
+from p2vit.quant.search.coarse import front, harm, solve
 from p2vit.quant.search.cost import Budget, BudgetError, TableCost
+from p2vit.standard_output import standard_output_aside
 
 
 def case(seed, layers=7, widths=(3, 4, 8)):
@@ -51,7 +52,7 @@ def test_an_infeasible_budget_names_the_gap():
 
 
 def test_what_the_solver_prints_stays_off_standard_output(capfd):
-    with solver_output_aside():
+    with standard_output_aside():
         ctypes.CDLL(None).puts(b"a line of the solver")
     print("{}")
     said = capfd.readouterr()

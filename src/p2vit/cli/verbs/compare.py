@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from p2vit.accel.machines import known_machines
 from p2vit.cli.shared.common import Output, common, overwrite_option
-from p2vit.workflows.compare import run_compare
+from p2vit.workflows.compare import known_machines, run_compare
 
 
 @click.command("compare")
@@ -38,7 +37,7 @@ def compare(
     Every row says whether it is published, modelled or measured, and where it comes from.
     """
     answer = run_compare(models, hardware, weight_bits=int(weight_bits), **options)
-    out.result(answer, describe(answer))
+    out.result(answer, describe)
     return 0
 
 

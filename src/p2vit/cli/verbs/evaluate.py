@@ -8,6 +8,7 @@ import click
 from p2vit.cli.shared.common import (
     Output,
     backend_option,
+    cluster_options,
     common,
     limit_option,
     overwrite_option,
@@ -15,9 +16,10 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
-from p2vit.cli.shared.processes import together
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.evaluate import run_eval
+from p2vit.workflows.processes import together
 
 #: Classes that are shown on a terminal; a file has all.
 SHOWN = 20
@@ -97,8 +99,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--batch-size", "--batch", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch."
 )
+@cluster_options
 @click.option(
-    "--workers",
+    "--readers",
     type=click.IntRange(0, 256),
     help="Threads that read photos ahead; 0 for none. Default: as many as --threads.",
 )
@@ -113,6 +116,7 @@ def describe(result: dict[str, Any]) -> str:
 @strict_option
 @overwrite_option
 @threads_option
+@max_pixels_option
 @common
 def evaluate(out: Output, program: Path, data: str, **options: Any) -> None:
     """Measure the program OUT on photos: top-1, top-5, agreement with the float model, SQNR.
@@ -126,4 +130,4 @@ def evaluate(out: Output, program: Path, data: str, **options: Any) -> None:
         result = run_eval(program, data, out=out, world=world, **options)
     if world.rank == 0:
         warn_skipped(out, result)
-        out.result(result, describe(result))
+        out.result(result, describe)

@@ -9,11 +9,13 @@ from p2vit.cli.shared.common import (
     CHECK_FAILED,
     Output,
     backend_option,
+    cluster_options,
     common,
     limit_option,
     seed_option,
     threads_option,
 )
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.reproduce import NEEDED, run_reproduce
 
 
@@ -82,11 +84,13 @@ def describe(result: dict[str, Any]) -> str:
     help="Folder for the journal and the programs; a run that was stopped goes on there.",
 )
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch.")
-@click.option("--workers", type=click.IntRange(0, 256), help="Threads that read photos ahead.")
+@click.option("--readers", type=click.IntRange(0, 256), help="Threads that read photos ahead.")
+@cluster_options
 @backend_option
 @limit_option
 @seed_option
 @threads_option
+@max_pixels_option
 @common
 def reproduce(out: Output, **options: Any) -> int:
     """Published ImageNet figures of the P²-ViT paper and of FQ-ViT, beside what this machine measures.
@@ -100,5 +104,5 @@ def reproduce(out: Output, **options: Any) -> int:
             "--data is missing: without ImageNet's validation photos nothing can be measured"
         )
     result = run_reproduce(out=out, **options)
-    out.result(result, describe(result))
+    out.result(result, describe)
     return CHECK_FAILED if result["failed"] else 0

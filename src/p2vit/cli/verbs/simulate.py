@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from p2vit.accel.machines import known_machines
-from p2vit.cli.shared.common import Output, common
-from p2vit.errors import P2vitError
-from p2vit.workflows.simulate import run_simulate
+from p2vit.cli.shared.common import CHECK_FAILED, Output, common
+from p2vit.workflows.options.base import choices
+from p2vit.workflows.options.hardware import SimulateOptions
+from p2vit.workflows.simulate import known_machines, run_simulate
 from p2vit.workflows.simulate_table import run_simulations
 
 
@@ -24,7 +24,7 @@ from p2vit.workflows.simulate_table import run_simulations
 )
 @click.option(
     "--method",
-    type=click.Choice(["closed_form", "events", "descriptors"]),
+    type=click.Choice(choices(SimulateOptions, "method")),
     default="closed_form",
     show_default=True,
     help="descriptors: the generated RTL's own cycles, for a program and --hw rtl, rtl-wide or rtl-small.",
@@ -32,7 +32,9 @@ from p2vit.workflows.simulate_table import run_simulations
 @click.option(
     "--weight-bits", type=click.Choice(["4", "8"]), default="8", show_default=True, help="Of every linear."
 )
-@click.option("--attention", type=click.Choice(["log2", "uniform8"]), default="log2", show_default=True)
+@click.option(
+    "--attention", type=click.Choice(choices(SimulateOptions, "attention")), default="log2", show_default=True
+)
 @click.option(
     "--inter-layer/--no-inter-layer", default=None, help="Overlap operations. Default: the description's."
 )
@@ -62,25 +64,19 @@ def simulate(
     weight_bits: str,
     plot: Path | None,
     **options: Any,
-) -> None:
+) -> int:
     """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled.
 
     Several models or machines give a table.
     """
-    try:
-        if len(models) * len(hardware) > 1 or plot:
-            answer = run_simulations(models, hardware, plot=plot, weight_bits=int(weight_bits), **options)
-            out.result(answer, table(answer["rows"]))
-            if not all(row["fits"] for row in answer["rows"]):
-                raise SystemExit(1)
-            return
-        answer = run_simulate(models[0], hardware[0], weight_bits=int(weight_bits), **options)
-    except P2vitError as error:
-        out.refuse(str(error))
-        raise SystemExit(2) from None
-    out.result(answer, summary(answer))
-    if not answer["fits"]:
-        raise SystemExit(1)
+    options["weight_bits"] = int(weight_bits)
+    if len(models) * len(hardware) > 1 or plot:
+        answer = run_simulations(models, hardware, plot=plot, **options)
+        out.result(answer, table)
+        return 0 if all(row["fits"] for row in answer["rows"]) else CHECK_FAILED
+    answer = run_simulate(models[0], hardware[0], **options)
+    out.result(answer, summary)
+    return 0 if answer["fits"] else CHECK_FAILED
 
 
 def summary(answer: dict[str, Any]) -> str:
@@ -131,8 +127,9 @@ def mapping(layers: list[dict[str, Any]]) -> list[str]:
     return [f"  {', '.join(names)}: {use}" for (_, use), names in alike.items()]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(answer: dict[str, Any]) -> str:
     """A line for each model on each machine."""
+    rows = answer["rows"]
     wide = max(len(row["model"]) for row in rows)
     across = max(len(row["hardware"]) for row in rows)
     lines = [

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import CHECK_FAILED, Output, common, program_argument, threads_option
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.verify import run_verify
 
 
@@ -16,6 +17,7 @@ def describe(result: dict[str, Any]) -> str:
     lines = [
         f"{verdict}: {', '.join(others)} against {first}, {result['images']} photos, "
         f"{result['tensors_compared']} tensors, {result['values_compared']:,} numbers"
+        + (f", {result['subsets_compared']} random sets of them" if result["subsets_compared"] else "")
     ]
     for row in result["first_mismatches"][:20]:
         lines.append(
@@ -40,6 +42,7 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--batch", default=2, show_default=True, type=click.IntRange(1), help="Photos per batch.")
 @threads_option
+@max_pixels_option
 @common
 def verify(out: Output, program: Path, **options: Any) -> int:
     """Run OUT on several back-ends and compare every tensor that they expose, number by number.
@@ -47,5 +50,5 @@ def verify(out: Output, program: Path, **options: Any) -> int:
     Exit status 1 when one number differs; the first one of each tensor is shown.
     """
     result = run_verify(program, out=out, **options)
-    out.result(result, describe(result))
+    out.result(result, describe)
     return CHECK_FAILED if result["mismatches"] else 0

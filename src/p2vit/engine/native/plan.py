@@ -38,6 +38,15 @@ class PlanBuilder:
         Raises:
             ValueError: naming the node that the engine cannot run.
         """
+        self.emit()
+        self.plan.finish()
+
+    def emit(self) -> None:
+        """Give the plan all of its steps, and no memory yet.
+
+        Raises:
+            ValueError: naming the node that the engine cannot run.
+        """
         for node in self.program.nodes:
             if node.name in self._graph.wanted:
                 self._places.add_output(node.name)
@@ -50,7 +59,6 @@ class PlanBuilder:
                 self._emit(unit)
             except (ArithmeticError, IndexError, TypeError, ValueError) as error:
                 raise ValueError(f"native engine: node {unit.nodes[0].name}: {error}") from None
-        self.plan.finish()
 
     def _emit(self, unit: Unit) -> None:
         emit = EMITTERS.get(type(unit.operator))
@@ -82,10 +90,10 @@ class PlanBuilder:
         if output < 0:
             return
         rows = self._graph.all_rows(name)
-        if rows != self._stage:
+        if rows != self._stage or name in self._places.shared:
             self._enter(rows)
         value = self._places.values[name]
-        self.plan.export([name], value.buffer, value.column, value.columns, output)
+        self.plan.export([name], value.buffer, column=value.column, columns=value.columns, output=output)
 
     def _pack_for_attention(self, name: str) -> None:
         """Pack keys or values for the nodes that attend to them."""
@@ -99,13 +107,16 @@ class PlanBuilder:
                 or node.name in self._windowed
             ):
                 continue
+            if self._stage != (0, keys) or name in self._places.shared:
+                self._enter((0, keys))  # constant tokens are written by whoever comes first
             heads, dim = operator.heads, value.columns // operator.heads
             is_keys = isinstance(operator, Scores)
             room = self.plan.packed_keys if is_keys else self.plan.packed_values
             step = self.plan.pack_keys if is_keys else self.plan.pack_values
             pack = room(heads, dim, keys)
-            step([node.name], value.buffer, value.column, heads, dim, keys, pack)
+            step([node.name], value.buffer, column=value.column, heads=heads, dim=dim, keys=keys, out=pack)
             self._places.packs[node.name, name] = pack
+            self._fresh.add(name)  # attention reads what every thread has packed: it begins a stage
 
 
 def whole_reads(unit: Unit) -> set[str]:

@@ -1,15 +1,12 @@
 """Coarse step: the assignment with the least summed sensitivity under a budget, solved exactly."""
 
-import ctypes
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from p2vit.errors import MissingPackageError, P2vitError
 from p2vit.quant.search.cost import Bits, Budget, BudgetError
+from p2vit.standard_output import standard_output_aside
 
 #: The solver forgives a millionth; where that goes over the budget it is asked again with that much less.
 FORGIVEN = 2e-6
@@ -54,7 +51,7 @@ def solve(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
     room = budget.limit * (1 + 1e-12)
     for attempt in range(ATTEMPTS):
         limit = LinearConstraint(price[np.newaxis] / budget.limit, -np.inf, room / budget.limit)
-        with solver_output_aside():
+        with standard_output_aside():
             answer = milp(
                 harm / largest,
                 integrality=np.ones(len(choices)),
@@ -72,26 +69,6 @@ def solve(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
         # The limit left is below what the prices of the narrowest add up to, but they themselves do fit.
         return cheapest(sensitivity, budget)
     raise P2vitError(f"the solver found no mix for {budget.name}={budget.limit:.6g}: {answer.message}")
-
-
-@contextmanager
-def solver_output_aside() -> Iterator[None]:
-    """HiGHS prints a line now and then, asked or not; standard output may be somebody's JSON, so to standard error."""
-
-    def flush() -> None:
-        sys.stdout.flush()
-        with suppress(OSError, AttributeError, TypeError):
-            ctypes.CDLL(None).fflush(None)
-
-    flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        flush()
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def check(sensitivity: Sensitivity, budget: Budget) -> None:

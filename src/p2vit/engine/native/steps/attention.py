@@ -1,0 +1,84 @@
+"""The step of scores, softmax and values, which are one."""
+
+from typing import Any
+
+import numpy as np
+
+from p2vit.engine.native.graph import Unit, in_windows
+from p2vit.engine.native.places import Places
+from p2vit.engine.native.weights import int32
+from p2vit.numerics import AttentionValues, ScoreBias, Scores, Softmax
+from p2vit.numerics.attention_values import QUOTIENT_FRACTION
+
+
+def _numbers(scores: Scores, softmax: Softmax, values: AttentionValues) -> dict[str, Any]:
+    """What the three operators give to either form of the step."""
+    return {
+        "heads": scores.heads,
+        "dim": scores.head_dim,
+        "softmax_shift": int32(softmax.shift),
+        "out_shift": int32(values.shift) + QUOTIENT_FRACTION,
+        "log2": values.form == "log2",
+        "guard": values.guard,
+        "out_bits": values.output_bits,
+    }
+
+
+def attention(places: Places, unit: Unit) -> None:
+    """Scores, softmax and values."""
+    if in_windows(unit.nodes):
+        _window_attention(places, unit)
+        return
+    scores, softmax, values = unit.nodes
+    s, p, v = scores.operator, softmax.operator, values.operator
+    assert isinstance(s, Scores)
+    assert isinstance(p, Softmax)
+    assert isinstance(v, AttentionValues)
+    if p.form != v.form or s.heads != v.heads or v.shift.size != s.heads * s.head_dim:
+        raise ValueError("softmax and values disagree about the form, the heads or the channels")
+    queries, keys = places.values[scores.inputs[0]], places.shape(scores.inputs[1])[0]
+    places.plan.attention(
+        [scores.name, softmax.name, values.name],
+        queries=(queries.buffer, queries.column),
+        keys=places.packs[scores.name, scores.inputs[1]],
+        values=places.packs[values.name, values.inputs[1]],
+        out=places.new(values.name),
+        count=keys,
+        scores_output=places.output(scores.name),
+        codes_output=places.output(softmax.name),
+        **_numbers(s, p, v),
+    )
+
+
+def _window_attention(places: Places, unit: Unit) -> None:
+    """Scores, their bias and mask, softmax and values, window by window."""
+    scores, *between, values = unit.nodes
+    s, p, v = scores.operator, between[-1].operator, values.operator
+    assert isinstance(s, Scores)
+    assert isinstance(p, Softmax)
+    assert isinstance(v, AttentionValues)
+    if p.form != v.form or s.heads != v.heads or s.windows != v.windows:
+        raise ValueError("scores, softmax and values disagree about the form, the heads or the windows")
+    bias = between[0].operator if isinstance(between[0].operator, ScoreBias) else None
+    numbers, regions, masked = np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(0, np.int32)
+    if bias is not None:
+        numbers, masked = int32(bias.bias.ravel()), int32(bias.masked)
+        regions = np.ascontiguousarray(bias.regions.ravel())
+    queries, keys, attended = (places.values[name] for name in (*scores.inputs, values.inputs[1]))
+    places.plan.window_attention(
+        [node.name for node in unit.nodes],
+        queries=(queries.buffer, queries.column),
+        keys=(keys.buffer, keys.column),
+        values=(attended.buffer, attended.column),
+        out=places.new(values.name),
+        windows=s.windows,
+        count=places.shape(scores.name)[2],
+        bias=numbers,
+        regions=regions,
+        masked=masked,
+        scores_output=places.output(scores.name),
+        biased_output=places.output(between[0].name) if bias is not None else -1,
+        codes_output=places.output(between[-1].name),
+        **_numbers(s, p, v),
+    )
+    places.shared.add(values.name)
