@@ -241,7 +241,9 @@ def compare(models: Sequence[str] = (), hardware: Sequence[str] = (), **options:
     """
     from p2vit.workflows.compare import run_compare
 
-    return SystemComparison.model_validate(run_compare(models, hardware, changed(CompareOptions, None, options)))
+    return SystemComparison.model_validate(
+        run_compare(models, hardware, changed(CompareOptions, None, options))
+    )
 
 
 def explore(model: str, hardware: str = "paper", *, progress: Progress = None, **options: Any) -> Exploration:
