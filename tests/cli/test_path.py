@@ -198,7 +198,7 @@ def test_demo(p2vit, tmp_path):
     assert "Nothing, from the pixels to the logits" in (tmp_path / "d" / "report.html").read_text()
     again = p2vit("demo", "--benchmark", "digits", "-o", tmp_path / "d")
     assert again.code == 2
-    assert "exists already; choose another place with -o, or allow --overwrite" in again.err
+    assert "exists already; choose another place, or allow overwriting (--overwrite)" in again.err
 
 
 def test_ablate(p2vit, tmp_path):

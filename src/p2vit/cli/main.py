@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -152,6 +153,8 @@ def _defect(error: BaseException, debug: bool, as_json: bool) -> int:
 
 def main() -> None:
     """Entry point."""
+    # What Pillow warns of, p2vit says in its own words or reads all the same.
+    warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
     sys.exit(run(sys.argv[1:]))
 
 

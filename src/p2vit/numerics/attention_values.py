@@ -31,7 +31,7 @@ class AttentionValues(Operator):
     3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15; acc and the half, 2^(n−9), fit int32.
     4. ``o = requantize(a · r, 22 + shift)``: |a · r| ≤ 2^29 + 2^15; int32.
 
-    Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r >
+    Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r ≥
     2^14) steps of v; then half an output step.
 
     Attributes:
@@ -121,7 +121,7 @@ class AttentionValues(Operator):
         low, high = min(ranges[1][0], 0), max(ranges[1][1], 0)
         n = largest.bit_length()
         # Step 3 adds half of 2^(n-8); both grow with the sum, so its largest is the worst.
-        row_half = (1 << max(n - 8, 0)) >> 1
+        row_half = (1 << max(n - QUOTIENT_BITS, 0)) >> 1
         # The quotient is a mean of v, so it stays in v's range; step 3 rounds a by half, times r ≤ 2^15.
         slack = 1 << RECIPROCAL_FRACTION
         product = (low * (1 << QUOTIENT_FRACTION) - slack, high * (1 << QUOTIENT_FRACTION) + slack)
@@ -132,11 +132,11 @@ class AttentionValues(Operator):
             {
                 "accumulator": (largest * low, largest * high + row_half),
                 "sum": (0, largest),
-                "reciprocal": (0, 1 << 15),
-                "reduced": (low << 8, high << 8),
+                "reciprocal": (0, 1 << (RECIPROCAL_FRACTION + 1)),
+                "reduced": (low << QUOTIENT_BITS, high << QUOTIENT_BITS),
                 "product": (product[0], product[1] + half),
             },
-            {"numerator": (0, 1 << (n + 14))},
+            {"numerator": (0, 1 << (n + RECIPROCAL_FRACTION))},
         )
 
     def bounds(self, *ranges: Range) -> Bounds:

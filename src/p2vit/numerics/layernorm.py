@@ -199,7 +199,7 @@ class LayerNorm(Operator):
                 "normal": (-1 << CENTRED_BITS, 1 << CENTRED_BITS),
                 # Shifted by up to 31, with its half; every longer shift gives 0 as well.
                 "epsilon": (0, self.epsilon + (1 << 30)),
-                "mantissa": (0, (1 << 30) - 1),
+                "mantissa": (0, (1 << (MANTISSA_BITS + 1)) - 1),
                 "squares": (0, (1 << SQUARES_BITS) + (1 << EPSILON_BITS)),
                 "product": (-product, product + product_half),
             },

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import CHECK_FAILED, Output, common, program_argument
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.cli.shared.rtl_options import machine_options
 from p2vit.workflows.cosim import run_cosim
 
@@ -68,6 +69,7 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--quick", is_flag=True, help="Compile the simulation faster; it runs slower.")
 @click.option("--predict", is_flag=True, help="Only the timing model's cycles: nothing is simulated.")
+@max_pixels_option
 @common
 def cosim(out: Output, program: Path, **options: Any) -> int:
     """Run photos through the accelerator's RTL and compare every layer with OUT.
@@ -79,5 +81,5 @@ def cosim(out: Output, program: Path, **options: Any) -> int:
     if options["predict"]:
         out.result(result, describe_prediction(result))
         return 0
-    out.result(result, describe(result))
+    out.result(result, describe)
     return CHECK_FAILED if result["mismatches"] or result["store_differences"] else 0

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import CHECK_FAILED, Output, common
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.export import FORMATS, run_export
 from p2vit.workflows.options.base import choices
 from p2vit.workflows.options.export import ExportOptions
@@ -61,11 +62,12 @@ from p2vit.workflows.options.export import ExportOptions
     help="vectors: file format.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@max_pixels_option
 @common
 def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
     """Write PROGRAM, a folder that quantize wrote, as ONNX or as test vectors; run both on some images."""
     report = run_export(program, export_format, file, out=out, **options)
-    out.result(report, describe(report))
+    out.result(report, describe)
     return CHECK_FAILED if report["format"] == "onnx-integer" and report["max_abs_diff"] else 0
 
 

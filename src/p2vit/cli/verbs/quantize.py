@@ -14,6 +14,7 @@ from p2vit.cli.shared.common import (
     threads_option,
 )
 from p2vit.cli.shared.model_options import model_options
+from p2vit.cli.shared.photo_options import class_index_option, class_names_option, max_pixels_option
 from p2vit.workflows.program_folder import program_lines
 from p2vit.workflows.quantize import run_quantize
 
@@ -75,8 +76,11 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
 @model_options
+@class_names_option
+@class_index_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done: layers, widths, memory, files.")
 @strict_option
+@max_pixels_option
 @overwrite_option
 @seed_option
 @threads_option
@@ -89,4 +93,4 @@ def quantize(out: Output, model: str, data: str, **options: Any) -> None:
     """
     result = run_quantize(model, data, out=out, **options)
     warn_skipped(out, result)
-    out.result(result, describe(result))
+    out.result(result, describe)

@@ -107,8 +107,8 @@ class PlanBuilder:
                 or node.name in self._windowed
             ):
                 continue
-            if self._stage != self._graph.all_rows(name) or name in self._places.shared:
-                self._enter(self._graph.all_rows(name))  # constant tokens are written by whoever comes first
+            if self._stage != (0, keys) or name in self._places.shared:
+                self._enter((0, keys))  # constant tokens are written by whoever comes first
             heads, dim = operator.heads, value.columns // operator.heads
             is_keys = isinstance(operator, Scores)
             room = self.plan.packed_keys if is_keys else self.plan.packed_values
