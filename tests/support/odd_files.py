@@ -21,7 +21,25 @@ from support.programs import random_program, windowed_program
 Make = Callable[["Place", np.random.Generator], str]
 
 #: Numbers that YAML and JSON can write and that descriptions seldom expect.
-NUMBERS = [0, -1, 1, 2, 3, 7, 65536, 65537, 10**6, 10**9, 10**18, 10**30, 0.5, 1e-300, 1e300, float("nan"), float("inf")]
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2,
+    3,
+    7,
+    65536,
+    65537,
+    10**6,
+    10**9,
+    10**18,
+    10**30,
+    0.5,
+    1e-300,
+    1e300,
+    float("nan"),
+    float("inf"),
+]
 _SHIPPED = {
     "machine": "descriptions",
     "space": "spaces",
@@ -130,7 +148,9 @@ def _yaml(kind: str) -> Make:
 
     def make(place: Place, rng: np.random.Generator) -> str:
         shipped = sorted(
-            entry.name for entry in (files("p2vit.accel") / _SHIPPED[kind]).iterdir() if entry.name.endswith(".yaml")
+            entry.name
+            for entry in (files("p2vit.accel") / _SHIPPED[kind]).iterdir()
+            if entry.name.endswith(".yaml")
         )
         content = (files("p2vit.accel") / _SHIPPED[kind] / str(rng.choice(shipped))).read_bytes()
         path = place.folder / f"{kind}.yaml"
@@ -140,7 +160,9 @@ def _yaml(kind: str) -> Make:
                 document = _hurt(document, rng)
             if kind == "machine" and rng.random() < 0.3 and isinstance(document, dict):
                 _yaml("technology")(place, rng)
-                document["technology"] = str(rng.choice(["technology.yaml", "no.yaml", "machine.yaml", "fifo.yaml"]))
+                document["technology"] = str(
+                    rng.choice(["technology.yaml", "no.yaml", "machine.yaml", "fifo.yaml"])
+                )
             with path.open("w", encoding="utf-8", errors="surrogatepass") as stream:
                 YAML(typ="safe").dump(document, stream)
         else:
@@ -194,7 +216,9 @@ def _weights(place: Place, rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
         content = bytearray(path.read_bytes())
         content[int(rng.integers(len(content)))] ^= 255
-        path.write_bytes(content[: int(rng.integers(len(content))) or None] if rng.random() < 0.4 else content)
+        path.write_bytes(
+            content[: int(rng.integers(len(content))) or None] if rng.random() < 0.4 else content
+        )
     return path.name
 
 
@@ -211,7 +235,11 @@ FILES: dict[str, Make] = {
     "space": _yaml("space"),
     "technology": _yaml("technology"),
     "labels": _written(
-        "labels.csv", b"file,label\n0/a.png,0\n1/c.png,1\n", b"a.png 0\nb.png 1\n", b"0\n1\n0\n1\n", b"0/a.png,\xff\n"
+        "labels.csv",
+        b"file,label\n0/a.png,0\n1/c.png,1\n",
+        b"a.png 0\nb.png 1\n",
+        b"0\n1\n0\n1\n",
+        b"0/a.png,\xff\n",
     ),
     "classes": _json("classes.json", {"0": ["n00", "cat"], "1": ["n01", "dog"]}),
     "class list": _written("classes.txt", b"cat\ndog\n", b"n00 1 cat\nn01 2 dog\n"),
@@ -219,7 +247,9 @@ FILES: dict[str, Make] = {
     "log": _written("log.jsonl", b'{"machine": 1}\n', b'{"point": {"a": 1}, "figures": {}}\n', b"\n\n"),
     "notes": _notes,
     "weights": _weights,
-    "liberty": _written("cells.lib", b"library (x) { cell (a) { area : 1; pin (A) { direction : input; } } }\n"),
+    "liberty": _written(
+        "cells.lib", b"library (x) { cell (a) { area : 1; pin (A) { direction : input; } } }\n"
+    ),
 }
 #: Names of what lies in the folder and is no such file, or does not lie there.
 NAMES = [

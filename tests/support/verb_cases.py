@@ -104,7 +104,19 @@ NUMBERS = [
     "", "one", "1,000", "1" * 5000, "1e-320",
 ]  # fmt: skip
 #: Imported before the first case.
-HEAVY = ("torch", "optuna", "onnx", "onnxruntime", "joblib", "scipy", "sklearn", "amaranth", "jinja2", "timm", "transformers")
+HEAVY = (
+    "torch",
+    "optuna",
+    "onnx",
+    "onnxruntime",
+    "joblib",
+    "scipy",
+    "sklearn",
+    "amaranth",
+    "jinja2",
+    "timm",
+    "transformers",
+)
 #: Engines that would start a cluster: their faults are tested with a real one, in tests/cluster.
 SLOW_CHOICES = ("ray", "dask")
 
@@ -191,7 +203,9 @@ class VerbCases:
     @staticmethod
     def _positions(line: list[str], options: list[click.Option]) -> list[int]:
         """Where arguments stand among options."""
-        flags = {name for option in options if option.is_flag for name in (*option.opts, *option.secondary_opts)}
+        flags = {
+            name for option in options if option.is_flag for name in (*option.opts, *option.secondary_opts)
+        }
         found, skip = [], False
         for at, word in enumerate(line):
             if skip:

@@ -66,5 +66,7 @@ def batch_sizes(text: str) -> list[int]:
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and len(part) <= 6 and int(part) for part in parts):
-        raise OptionError(f"--batches is {shortened(text)!r}; allowed are numbers from 1 to 999999, separated by commas")
+        raise OptionError(
+            f"--batches is {shortened(text)!r}; allowed are numbers from 1 to 999999, separated by commas"
+        )
     return [int(part) for part in parts]

@@ -7,9 +7,20 @@ from collections.abc import Sequence
 from p2vit.errors import some
 
 #: Options with which a verb takes less memory, most useful first.
-LEVERS = ("--batch-size", "--batch", "--calib-images", "--images", "--limit", "--workers", "--threads", "--readers")
+LEVERS = (
+    "--batch-size",
+    "--batch",
+    "--calib-images",
+    "--images",
+    "--limit",
+    "--workers",
+    "--threads",
+    "--readers",
+)
 #: How torch, OpenMP, ONNX Runtime and C++ say that there is too little memory: none of them has a class for it.
-_SHORTAGE = re.compile(r"can't allocate memory|not enough memory|bad_alloc|out of memory|bad allocation", re.IGNORECASE)
+_SHORTAGE = re.compile(
+    r"can't allocate memory|not enough memory|bad_alloc|out of memory|bad allocation", re.IGNORECASE
+)
 #: How much was asked for, as NumPy and torch say it.
 _AMOUNT = re.compile(r"allocate:? ([0-9.]+ ?(?:[KMGTPE]i?B|bytes))|tried to allocate ([0-9]+ bytes)")
 #: What to do where the system refuses.
@@ -48,7 +59,11 @@ def machine_limit(error: BaseException, options: Sequence[str] = ()) -> str | No
     if isinstance(place, bytes):
         place = place.decode(errors="surrogateescape")
     if place == "":
-        place = "standard output, or a temporary folder" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "the system"
+        place = (
+            "standard output, or a temporary folder"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "the system"
+        )
     following = _NEXT.get(error.errno)
     return f"{place}: {reason}" + (f"; {following}" if following else "")
 
