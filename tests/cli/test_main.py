@@ -133,7 +133,7 @@ def test_debug_shows_the_traceback(broken, capsys):
 def test_interrupted(p2vit, broken):
     broken(KeyboardInterrupt())
     answer = p2vit("audit")
-    assert (answer.code, answer.out, answer.err) == (main.INTERRUPTED, "", "stopped\n")
+    assert (answer.code, answer.out, answer.err.strip()) == (main.INTERRUPTED, "", "stopped")
     assert p2vit("audit", "--json").json == {"error": "stopped"}
 
 

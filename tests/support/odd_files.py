@@ -125,7 +125,7 @@ def _spoilt(content: bytes, rng: np.random.Generator) -> bytes:
     if turn == 0:
         return content[: int(rng.integers(len(content) + 1))]
     if turn == 1:
-        return content.decode().encode(str(rng.choice(["utf-16", "utf-32", "utf-8-sig"])))
+        return content.decode(errors="replace").encode(str(rng.choice(["utf-16", "utf-32", "utf-8-sig"])))
     if turn == 2:
         return content + bytes(rng.integers(0, 256, int(rng.integers(1, 60)), dtype=np.uint8))
     if turn == 3:
@@ -223,7 +223,7 @@ def _weights(place: Place, rng: np.random.Generator) -> str:
 
 
 EVALUATION = {
-    "images": 4, "data": "photos", "top1": 50.0, "top5": 100.0, "top1_float": 50.0, "top5_float": 100.0, "agreement": 75.0,
+    "images": 4, "data": "photos", "top1": 50.0, "top5": 100.0, "top1_float": 50.0, "top5_float": 100.0, "agreement": 75.0,  # noqa: E501
     "sqnr_db": 30.5, "feature": None, "per_class": [{"name": "0", "images": 2, "top1": 50.0, "top1_float": 50.0}],
     "confusion": [[1, 1], [0, 2]], "most_confused": [], "classes": ["0", "1"], "backend": "native", "notes": [],
     "evaluation_seconds": 1.0, "program": "small", "skipped": [], "feature_sqnr_db": None,

@@ -68,9 +68,10 @@ class Preprocessing(BaseModel):
     @model_validator(mode="after")
     def _can_be_scaled(self) -> "Preprocessing":
         if max(self.scaled_size) > LARGEST_SIDE:
+            height, width = self.scaled_size
             raise ValueError(
-                f"crop_pct {self.crop_pct:g} would scale photos to {self.scaled_size[0]} × {self.scaled_size[1]} pixels; "
-                f"a side has at most {LARGEST_SIDE}"
+                f"crop_pct {self.crop_pct:g} would scale photos to {height} × {width} pixels; a side has at most "
+                f"{LARGEST_SIDE}"
             )
         return self
 

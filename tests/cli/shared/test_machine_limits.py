@@ -11,7 +11,7 @@ def test_numpy_says_how_much():
         np.empty((1 << 50,), np.int8)
     told = machine_limit(caught.value, ["--data", "--batch-size", "--limit"])
     assert told == (
-        "there is too little memory: another 1.00 PiB could not be had; give a smaller --batch-size, --limit, free memory, "
+        "there is too little memory: another 1.00 PiB could not be had; give a smaller --batch-size, --limit, free memory, "  # noqa: E501
         "or use a machine with more"
     )
 
@@ -28,6 +28,12 @@ def test_torch_says_how_much():
 @pytest.mark.parametrize(
     "error", [MemoryError(), MemoryError("std::bad_alloc"), RuntimeError("std::bad_alloc")]
 )
+def test_more_than_any_machine_has():
+    with pytest.raises(ValueError) as caught:
+        np.empty((1 << 62, 4), np.int64)
+    assert "too little memory" in machine_limit(caught.value, ["--images"])
+
+
 def test_whoever_cannot_say_how_much(error):
     assert machine_limit(error).startswith("there is too little memory: no more could be had; free memory")
 
@@ -35,11 +41,11 @@ def test_whoever_cannot_say_how_much(error):
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (OSError(errno.EMFILE, "Too many open files"), "the system: Too many open files; allow more open files: ulimit -n 1024"),
-        (OSError(errno.EMFILE, "Too many open files", "a"), "a: Too many open files; allow more open files: ulimit -n 1024"),
-        (OSError(errno.ENOSPC, "No space left on device"), "standard output, or a temporary folder: No space left on device; make room there"),
+        (OSError(errno.EMFILE, "Too many open files"), "the system: Too many open files; allow more open files: ulimit -n 1024"),  # noqa: E501
+        (OSError(errno.EMFILE, "Too many open files", "a"), "a: Too many open files; allow more open files: ulimit -n 1024"),  # noqa: E501
+        (OSError(errno.ENOSPC, "No space left on device"), "standard output, or a temporary folder: No space left on device; make room there"),  # noqa: E501
         (PermissionError(errno.EACCES, "Permission denied", b"out/\xff"), "out/\udcff: Permission denied"),
-        (RuntimeError("can't start new thread"), "the system starts no further thread; allow more with ulimit -u, or give fewer --threads"),
+        (RuntimeError("can't start new thread"), "the system starts no further thread; allow more with ulimit -u, or give fewer --threads"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_what_the_system_refuses(error, expected):

@@ -17,9 +17,10 @@ LEVERS = (
     "--threads",
     "--readers",
 )
-#: How torch, OpenMP, ONNX Runtime and C++ say that there is too little memory: none of them has a class for it.
+#: How torch, ONNX Runtime, C++ and NumPy (of more than any machine has) say that there is too little memory.
 _SHORTAGE = re.compile(
-    r"can't allocate memory|not enough memory|bad_alloc|out of memory|bad allocation", re.IGNORECASE
+    r"can't allocate memory|not enough memory|bad_alloc|out of memory|array is too big|allowed dimension exceeded",
+    re.IGNORECASE,
 )
 #: How much was asked for, as NumPy and torch say it.
 _AMOUNT = re.compile(r"allocate:? ([0-9.]+ ?(?:[KMGTPE]i?B|bytes))|tried to allocate ([0-9]+ bytes)")
@@ -46,7 +47,8 @@ def machine_limit(error: BaseException, options: Sequence[str] = ()) -> str | No
     Returns:
         A message with the place and what to do; None where the error is of another kind.
     """
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _SHORTAGE.search(str(error))):
+    short = isinstance(error, RuntimeError | ValueError) and _SHORTAGE.search(str(error))
+    if short or isinstance(error, MemoryError):
         return _memory(error, options)
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return "the system starts no further thread; allow more with ulimit -u, or give fewer --threads"
@@ -74,9 +76,9 @@ def _memory(error: BaseException, options: Sequence[str]) -> str:
     amount = next((part for part in found.groups() if part), None) if found else None
     levers = [option for option in LEVERS if option in options]
     smaller = f"give a smaller {some(levers, 3)}, " if levers else ""
+    needed = f"another {_round(amount)}" if amount else "no more"
     return (
-        f"there is too little memory: {f'another {_round(amount)} could not be had' if amount else 'no more could be had'}; "
-        f"{smaller}free memory, or use a machine with more"
+        f"there is too little memory: {needed} could be had; {smaller}free memory, or use a machine with more"
     )
 
 
