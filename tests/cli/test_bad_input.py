@@ -193,6 +193,8 @@ def test_no_calibration_image(refused, tmp_path):
         ("--method", "papper", "'papper' is unknown.*Did you mean 'paper'"),
         ("--image-size", "8by8", "write 224, or 224x320"),
         ("--image-size", "9", "the image size is 8 × 8, not"),
+        ("--image-size", "²", "write 224, or 224x320"),
+        ("--bits", "w²a8", "is not understood"),
         ("--crop-pct", "1e-9", "--crop-pct 1e-09: photos would be scaled to more than 65536 pixels"),
         ("--threads", "0", "0 is not in the range"),
         ("--method", "naive-ceil", "have no integer program"),

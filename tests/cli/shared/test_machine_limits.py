@@ -25,15 +25,15 @@ def test_torch_says_how_much():
     )
 
 
-@pytest.mark.parametrize(
-    "error", [MemoryError(), MemoryError("std::bad_alloc"), RuntimeError("std::bad_alloc")]
-)
 def test_more_than_any_machine_has():
-    with pytest.raises(ValueError, match="too big|dimension") as caught:
+    with pytest.raises(ValueError, match=r"too big|dimension") as caught:
         np.empty((1 << 62, 4), np.int64)
     assert "too little memory" in machine_limit(caught.value, ["--images"])
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), MemoryError("std::bad_alloc"), RuntimeError("std::bad_alloc")]
+)
 def test_whoever_cannot_say_how_much(error):
     assert machine_limit(error).startswith("there is too little memory: no more could be had; free memory")
 
