@@ -38,7 +38,7 @@ def machine_of(name: str, changes: Sequence[str] = ()) -> RtlMachine:
             values[key] = text == "1"
         elif not is_number(text):
             raise P2vitError(
-                f"--set {change}: '{text}' is no whole number of up to 9 digits; e.g. --set {key}={getattr(machine, key)}"
+                f"--set {change}: '{text}' is no whole number; e.g. --set {key}={getattr(machine, key)}"
             )
         else:
             values[key] = int(text)

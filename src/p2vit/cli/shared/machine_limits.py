@@ -76,10 +76,8 @@ def _memory(error: BaseException, options: Sequence[str]) -> str:
     amount = next((part for part in found.groups() if part), None) if found else None
     levers = [option for option in LEVERS if option in options]
     smaller = f"give a smaller {some(levers, 3)}, " if levers else ""
-    needed = f"another {_round(amount)}" if amount else "no more"
-    return (
-        f"there is too little memory: {needed} could be had; {smaller}free memory, or use a machine with more"
-    )
+    needed = f"another {_round(amount)} could not be had" if amount else "no more could be had"
+    return f"there is too little memory: {needed}; {smaller}free memory, or use a machine with more"
 
 
 def _round(amount: str) -> str:
