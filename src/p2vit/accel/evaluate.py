@@ -80,5 +80,7 @@ def evaluate_points(
     figures = []
     for point in points:
         changes = {path: value for path, value in point.items() if path != WEIGHT_BITS}
-        figures.append(evaluate(edit_machine(machine, changes), workloads[int(point.get(WEIGHT_BITS, OWN_BITS))]))
+        figures.append(
+            evaluate(edit_machine(machine, changes), workloads[int(point.get(WEIGHT_BITS, OWN_BITS))])
+        )
     return figures

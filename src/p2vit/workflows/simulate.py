@@ -94,7 +94,10 @@ def _descriptor_timing(
         )
     if any(switch is not None for switch in pipelining):
         raise AccelError(
-            "pipelining", ["the RTL's cannot be switched; leave the option out with --method descriptors"]
+            "--method descriptors",
+            [
+                "gives the cycles of the RTL as it is: --inter-layer and --intra-layer do not apply; leave them out"
+            ],
         )
     compiled = compile_program(
         open_program(Path(model) if isinstance(model, str) else model).program, MACHINES[hardware]
