@@ -79,8 +79,12 @@ sanitize: $(VENV)/.dev ## the native engine's tests under the address and undefi
 	sh scripts/sanitize.sh $(BIN)/python -q
 
 FUZZ := 5000
-fuzz: $(VENV)/.dev ## FUZZ=5000 damaged program files of each kind through loading and the native engine
+FUZZ_VERBS := 13000
+fuzz: $(VENV)/.dev ## damaged program files: FUZZ of each kind on every instruction set, FUZZ_VERBS through all verbs: results/fuzz-programs.json
 	P2VIT_FUZZ=$(FUZZ) P2VIT_FUZZ_SEED=$$(date +%s) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/engine/native/test_fuzz.py
+	@mkdir -p results
+	$(BIN)/p2vit quantize digits --data digits -o out/fuzz/digits --overwrite -q
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_programs.py --count $(FUZZ_VERBS) --jobs $(JOBS) --program out/fuzz/digits > results/fuzz-programs.json
 
 arm: $(VENV)/.dev ## the native engine built for 64-bit Arm, run under emulation against the reference (apt packages, see scripts/arm.sh)
 	sh scripts/arm.sh $(BIN)/python

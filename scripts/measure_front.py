@@ -25,9 +25,9 @@ import numpy as np
 from measure_search import OUT, PHOTOS, RESULTS, average, calibration, narrowed, prepared_file, write
 
 from p2vit.data.benchmarks import open_photos
-from p2vit.engine.choose import fastest
+from p2vit.engine.registry import fastest
 from p2vit.evaluate.ablation import Remembered
-from p2vit.evaluate.accuracy import executor_predict, measure
+from p2vit.evaluate.accuracy import Classes, executor_predict, measure
 from p2vit.models.registry import load_model
 from p2vit.program.audit import audit
 from p2vit.quant.api import quantize
@@ -138,10 +138,8 @@ def make_programs(data: str, threads: int, part: str) -> None:
             executor_predict(result.program, fastest(result.program, threads)),
             exact,
             exact.batches,
+            Classes(photos.classes, model.class_names, model.config.num_classes),
             total=sum(len(labels) for _, labels in exact.batches),
-            photo_classes=photos.classes,
-            model_classes=model.class_names,
-            outputs=model.config.num_classes,
             workers=threads,
         )
         row = {"name": name, "bits": digits, **measured.model_dump(include={"images", "top1", "top1_float"})}

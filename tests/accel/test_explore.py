@@ -11,6 +11,7 @@ from p2vit.accel.problems import AccelError
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, load_space
 from p2vit.accel.workload_vit import Precision
+from p2vit.cluster import ClusterOptions, open_pool
 
 pytest.importorskip("optuna")
 PAPER, SPACE = load_machine("paper"), load_space("chunks")
@@ -18,7 +19,8 @@ WORKLOADS = {bits: workload_of("digits", Precision(bits)) for bits in (4, 8)}
 
 
 def search(points=250, workers=1, space=SPACE, **options):
-    with evaluator(PAPER, WORKLOADS, workers=workers) as evaluate:
+    with open_pool(ClusterOptions(workers=workers)) as pool:
+        evaluate = evaluator(PAPER, WORKLOADS, pool)
         return explore(space, PAPER, WORKLOADS, evaluate, points=points, **options)
 
 
@@ -90,7 +92,8 @@ def test_pareto_front_of_known_points():
 def test_5000_points_a_minute():
     workloads = {bits: workload_of("deit_small_patch16_224", Precision(bits)) for bits in (4, 8)}
     started = time.perf_counter()
-    with evaluator(PAPER, workloads, workers=2) as evaluate:
+    with open_pool(ClusterOptions(workers=2)) as pool:
+        evaluate = evaluator(PAPER, workloads, pool)
         explore(SPACE, PAPER, workloads, evaluate, points=1500)
     assert 1500 / (time.perf_counter() - started) * 60 >= 5000
 

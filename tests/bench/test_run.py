@@ -81,25 +81,22 @@ def test_the_warning_is_on_stderr_and_in_the_json(monkeypatch, tmp_path):
     assert len(json.loads(done.stdout)["notes"]) == 1
 
 
-def test_a_peer_that_is_not_installed(monkeypatch, tmp_path):
+def test_a_peer_that_is_not_installed(p2vit, monkeypatch, tmp_path):
     pytest.importorskip("onnx")
     monkeypatch.setitem(sys.modules, "openvino", None)
     save(random_program(), tmp_path / "program")
-    arguments = [str(tmp_path / "program"), "--against", "openvino-fp32", "--cache", str(tmp_path)]
-    done = CliRunner().invoke(bench, arguments)
-    assert done.exit_code == 2
-    message = " ".join(done.output.split())
-    assert "Leave that peer out of --against, or: pip install openvino" in message
+    done = p2vit("bench", tmp_path / "program", "--against", "openvino-fp32", "--cache", tmp_path)
+    assert done.code == 2
+    assert "Leave that peer out of --against, or: pip install openvino" in done.err
 
 
-def test_the_command(tmp_path):
+def test_the_command(p2vit, tmp_path):
     save(random_program(), tmp_path / "program")
-    run = CliRunner().invoke
-    common = [str(tmp_path / "program"), "--against", "", "--batches", "1", "--threads", "1", "--rounds", "2"]
-    result = run(bench, [*common, "--json", "--profile"])
-    assert result.exit_code == 0, result.output
-    assert set(json.loads(result.stdout)["rows"][0]) >= {"name", "batch", "median_ms", "ratio"}
-    assert json.loads(result.stdout)["notes"] == []
-    assert "p2vit" in run(bench, common).stdout
+    common = [tmp_path / "program", "--against", "", "--batches", "1", "--threads", "1", "--rounds", "2"]
+    result = p2vit("bench", *common, "--json", "--profile")
+    assert result.code == 0, result.err
+    assert set(result.json["rows"][0]) >= {"name", "batch", "median_ms", "ratio"}
+    assert result.json["notes"] == []
+    assert "p2vit" in p2vit("bench", *common).out
     for wrong in (["--batches", "0"], ["--against", "tvm"], ["--threads", "0"]):
-        assert run(bench, [*common, *wrong]).exit_code == 2
+        assert p2vit("bench", *common, *wrong).code == 2

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from p2vit.engine import registry as backends
-from p2vit.engine.registry import BackendError, open_backend
+from p2vit.engine.executor import Executor, NodeExecutor
+from p2vit.engine.native import NativeUnavailableError
+from p2vit.engine.registry import BackendError, fastest, open_backend
+from p2vit.engine.torch.executor import TorchExecutor
 from support.forging import SMALL
 from support.programs import random_pixels, random_program
 
@@ -52,3 +55,34 @@ def test_nothing_works(monkeypatch):
     monkeypatch.setattr(backends, "PREFERENCE", ())
     with pytest.raises(BackendError, match="no back-end works here"):
         open_backend("auto", PROGRAM)
+
+
+def test_torch_stands_in_for_the_native_engine(monkeypatch):
+    def unavailable(*_, **__):
+        raise NativeUnavailableError("not here")
+
+    monkeypatch.setattr("p2vit.engine.native.NativeExecutor", unavailable)
+    assert isinstance(fastest(PROGRAM), TorchExecutor)
+
+
+def test_only_those_that_walk_nodes_inherit_the_walk():
+    """Whoever runs a program as a whole has `run` and `logits`, and no methods that it cannot carry out."""
+    walks = {}
+    for name in backends.BACKENDS:
+        if not backends.unavailable(name):
+            executor = open_backend(name, PROGRAM)[1]
+            assert isinstance(executor, Executor)
+            assert executor.name == name
+            walks[name] = isinstance(executor, NodeExecutor)
+            assert hasattr(executor, "step") is walks[name]
+    assert walks.items() <= {"reference": True, "torch": True, "native": False, "onnx": False}.items()
+    assert "reference" in walks
+
+
+@pytest.mark.parametrize("name", backends.BACKENDS)
+def test_logits_are_the_output_flattened(name):
+    if backends.unavailable(name):
+        pytest.skip(f"{name} is not here")
+    pixels = random_pixels(PROGRAM, 3)
+    executor = open_backend(name, PROGRAM)[1]
+    assert np.array_equal(executor.logits(pixels), executor.run(pixels)[PROGRAM.output].reshape(3, -1))

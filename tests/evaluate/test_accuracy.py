@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from p2vit.engine.reference import ReferenceExecutor
-from p2vit.evaluate.accuracy import executor_predict, measure, percent, sqnr
+from p2vit.evaluate.accuracy import Classes, executor_predict, measure, percent, sqnr
 from p2vit.evaluate.records import Records, ranking
 from support.programs import random_pixels, random_program
 
@@ -22,15 +23,11 @@ def lookup(logits, features):
     return lambda pixels: (logits[pixels.ravel()], features[pixels.ravel()])
 
 
-def measured(labels=(0, 1, 2, 1), exact=None, **more):
-    options = {
-        "total": 4,
-        "photo_classes": ("a", "b", "c"),
-        "model_classes": ("a", "b", "c"),
-        "outputs": 3,
-        **more,
-    }
-    return measure(lookup(LOGITS, FEATURES), exact, batches(labels), **options)
+ABC = Classes(("a", "b", "c"), ("a", "b", "c"), 3)
+
+
+def measured(labels=(0, 1, 2, 1), exact=None, **other):
+    return measure(lookup(LOGITS, FEATURES), exact, batches(labels), replace(ABC, **other), total=4)
 
 
 def test_top1_and_confusion():
@@ -58,7 +55,7 @@ def test_equal_features_have_no_noise():
 
 
 def test_unlabelled_photos():
-    found = measured(labels=(-1, -1, -1, -1), exact=lookup(LOGITS, FEATURES), photo_classes=())
+    found = measured(labels=(-1, -1, -1, -1), exact=lookup(LOGITS, FEATURES), photos=())
     assert (found.top1, found.agreement, found.confusion) == (None, 100.0, None)
 
 
@@ -69,15 +66,14 @@ def test_a_model_without_a_head():
 
 
 def test_classes_are_matched_by_name():
-    found = measured(labels=(2, 1, 0, 1), photo_classes=("c", "b", "a"))
+    found = measured(labels=(2, 1, 0, 1), photos=("c", "b", "a"))
     assert found.top1 == 75.0
 
 
 def test_top5():
     logits = np.eye(8)[[0, 1, 2, 3]] * 9 - np.arange(8)
     found = measure(
-        lookup(logits, FEATURES), None, batches((0, 7, 4, 3)), total=4, photo_classes=tuple("abcdefgh"),
-        model_classes=(), outputs=8,
+        lookup(logits, FEATURES), None, batches((0, 7, 4, 3)), Classes(tuple("abcdefgh"), (), 8), total=4
     )  # fmt: skip
     assert (found.top1, found.top5) == (50.0, 75.0)
 
@@ -105,7 +101,7 @@ def test_nothing_counted():
     none = np.zeros(0, np.int64)
     assert sqnr(Records(none, none, np.zeros((0, 0), np.int64))) is None
     assert measure(
-        lookup(LOGITS, FEATURES), None, [], total=0, photo_classes=(), model_classes=(), outputs=3
+        lookup(LOGITS, FEATURES), None, [], Classes((), (), 3), total=0
     ).images == 0  # fmt: skip
 
 
@@ -126,11 +122,10 @@ def test_classes_have_rows_of_their_own():
 def test_a_thousand_classes_have_no_matrix_but_confusions():
     logits = np.zeros((4, 1000))
     logits[range(4), [7, 7, 900, 3]] = 1
+    names = [{3: "c7", 7: "a", 900: "b"}.get(k, f"c{k}") for k in range(1000)]
     found = measure(
-        lookup(logits, FEATURES), None, batches((0, 1, 1, 0)), total=4, photo_classes=("a", "b"),
-        model_classes=["c7" if k == 3 else "a" if k == 7 else "b" if k == 900 else f"c{k}" for k in range(1000)],
-        outputs=1000,
-    )  # fmt: skip
+        lookup(logits, FEATURES), None, batches((0, 1, 1, 0)), Classes(("a", "b"), names, 1000), total=4
+    )
     assert (found.top1, found.confusion) == (50.0, None)
     pairs = [(pair.true, pair.predicted, pair.images) for pair in found.most_confused]
     assert pairs == [("a", "c7", 1), ("b", "a", 1)]

@@ -1,24 +1,27 @@
 """The one call behind ``p2vit export``, and the command on top of it."""
 
-import json
 import sys
 import types
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from p2vit.cli.verbs.export import export
 from p2vit.errors import P2vitError
 from p2vit.export import run
-from p2vit.export.run import run_export
+from p2vit.export.run import ExportForm, noise_pixels, run_export
 from support.meaningful import meaningful_program
 from support.programs import random_pixels, random_program
 
 
+def export_noise(program, *how, images=2, **more):
+    return run_export(program, *how, pixels=noise_pixels(program, images), **more)
+
+
 @pytest.mark.parametrize("largest", [1 << 30, 10_000], ids=["one file", "external data"])
 def test_integer_export_differs_by_nothing(largest, tmp_path):
-    report = run_export(random_program(), "onnx-integer", tmp_path / "model.onnx", images=3, largest=largest)
+    report = export_noise(
+        random_program(), "onnx-integer", tmp_path / "model.onnx", images=3, largest=largest
+    )
     assert report["file"] == str(tmp_path / "model.onnx")
     assert report["opset"] == 18
     assert report["images"] == 3
@@ -37,7 +40,9 @@ def test_qdq_export_tells_its_difference(tmp_path):
 
 
 def test_vectors_have_no_opset(tmp_path):
-    report = run_export(random_program(depth=1), "vectors", tmp_path / "vectors", encoding="hex")
+    report = export_noise(
+        random_program(depth=1), "vectors", tmp_path / "vectors", ExportForm(encoding="hex")
+    )
     assert report["opset"] is None
     assert report["max_abs_diff"] is None
     assert (tmp_path / "vectors" / "manifest.json").is_file()
@@ -47,7 +52,7 @@ def test_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(
         P2vitError, match=r"^format is 'tflite'; allowed are onnx-integer, onnx-qdq, vectors$"
     ):
-        run_export(random_program(), "tflite", tmp_path / "model")
+        export_noise(random_program(), "tflite", tmp_path / "model")
 
 
 def test_a_machine_whose_products_are_not_exact_writes_no_model(monkeypatch, tmp_path):
@@ -56,34 +61,34 @@ def test_a_machine_whose_products_are_not_exact_writes_no_model(monkeypatch, tmp
 
     monkeypatch.setattr(run, "exact_products", refuse)
     with pytest.raises(P2vitError, match="not exact"):
-        run_export(random_program(), "onnx-integer", tmp_path / "model.onnx")
+        export_noise(random_program(), "onnx-integer", tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
-def command(monkeypatch):
+def command(p2vit, monkeypatch):
     """Runs the command on a random program, without a program on disk."""
     module = types.ModuleType("p2vit.program.format")
     module.load = lambda folder: meaningful_program(depth=1)
     module.program_sha256 = lambda program: "ef" * 32
     monkeypatch.setitem(sys.modules, "p2vit.program.format", module)
-    return lambda *arguments: CliRunner().invoke(export, ["PROGRAM", *map(str, arguments)])
+    return lambda *arguments: p2vit("export", "PROGRAM", *arguments)
 
 
 def test_the_command_prints_one_json_object(command, tmp_path):
     done = command("--format", "onnx-integer", "-o", tmp_path / "model.onnx", "--json")
-    assert done.exit_code == 0, done.output
-    report = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    report = done.json
     assert {"file", "opset", "max_abs_diff"} <= set(report)
     assert report["max_abs_diff"] == 0
 
 
 def test_the_command_prints_a_sentence(command, tmp_path):
     done = command("--format", "onnx-qdq", "-o", tmp_path / "model.onnx")
-    assert "model.onnx (opset 17, " in done.output
-    assert " real units, 2 images" in done.output
+    assert "model.onnx (opset 17, " in done.out
+    assert " real units, 2 images" in done.out
     done = command("--format", "vectors", "-o", tmp_path / "vectors", "--images", 1)
-    assert "every tensor of 1 images" in done.output
+    assert "every tensor of 1 images" in done.out
 
 
 def test_the_command_takes_photos(command, monkeypatch, tmp_path):
@@ -99,26 +104,26 @@ def test_the_command_takes_photos(command, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "p2vit.data.benchmarks", module)
     options = ["--data", "digits", "--images", 3, "--json"]
     done = command("--format", "onnx-integer", "-o", tmp_path / "model.onnx", *options)
-    assert json.loads(done.stdout)["images"] == 3
+    assert done.json["images"] == 3
 
 
 def test_a_difference_of_the_integers_is_a_failed_check(command, monkeypatch, tmp_path):
     monkeypatch.setattr(run, "largest_difference", lambda *arguments: 3)
     done = command("--format", "onnx-integer", "-o", tmp_path / "model.onnx", "--json")
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["max_abs_diff"] == 3
+    assert done.code == 1
+    assert done.json["max_abs_diff"] == 3
 
 
 def test_expose_is_for_graphs_of_integers(tmp_path):
     with pytest.raises(
         P2vitError, match=r"^expose gives tensors out of onnx-integer, not of onnx-qdq; leave it"
     ):
-        run_export(random_program(), "onnx-qdq", tmp_path / "model.onnx", expose=["head"])
+        export_noise(random_program(), "onnx-qdq", tmp_path / "model.onnx", ExportForm(expose=("head",)))
     assert not list(tmp_path.iterdir())
 
 
 def test_the_help_names_formats_and_options(command):
-    text = command("--help").output
+    text = command("--help").out
     assert "[onnx-integer|onnx-qdq|vectors]" in text
     for option in (
         "--products",

@@ -28,14 +28,27 @@ def test_parameters_count_the_module():
         assert parameters(config) == sum(p.numel() for p in CanonicalViT(config).parameters())
 
 
-def test_find_ignores_weight_tags_and_suggests():
+def test_find_knows_weight_tags_and_suggests():
     assert find("deit_tiny_patch16_224.fb_in1k").name == "deit_tiny_patch16_224"
+    assert find("vit_small_patch16_224").preprocessing.mean == (0.5, 0.5, 0.5)
+    dino = find("vit_small_patch16_224.dino")
+    assert (dino.tag, dino.preprocessing.mean) == ("dino", (0.485, 0.456, 0.406))
+    squash = find("vit_so400m_patch14_siglip_378.webli_ft_in1k").preprocessing
+    assert (squash.resize, squash.scaled_size) == ("squash", (378, 378))
+    assert find("vit_small_patch14_dinov2_224.lvd142m").tag == "lvd142m"
+    with pytest.raises(ModelError, match=r"no weights tagged 'dyno'\. Did you mean 'dino'.*state --mean"):
+        find("vit_small_patch16_224.dyno")
     with pytest.raises(ModelError, match="Did you mean 'deit_tiny_patch16_224'"):
         find("deit_tiny_patch16_244")
 
 
 def test_names_filter_in_natural_order():
-    assert names("deit_*_patch16_224") == [f"deit_{w}_patch16_224" for w in ("base", "small", "tiny")]
+    kinds = [
+        f"deit_{width}{kind}_patch16_224"
+        for width in ("base", "small", "tiny")
+        for kind in ("_distilled", "")
+    ]
+    assert names("deit_*_patch16_224") == kinds
     assert "digits" in names()
 
 

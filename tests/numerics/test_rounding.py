@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import (
     bit_length,
     clamp_range,
@@ -56,18 +55,6 @@ def test_saturation_and_dtypes(bits, signed):
     dtype = storage_dtype(bits, signed)
     assert np.iinfo(dtype).min <= low
     assert np.iinfo(dtype).max >= high
-    assert requantize(ends, 0, bits, signed).dtype == dtype
-
-
-@given(st.integers(-(2**31), 2**31 - 1), st.integers(-8, 31), st.sampled_from([4, 8, 16]))
-def test_requantize_is_within_half_a_step_or_saturated(x, shift, bits):
-    low, high = int_range(bits, True)
-    exact = Fraction(x) / Fraction(2) ** shift
-    got = int(requantize(np.array(x), shift, bits))
-    if low <= exact <= high:
-        assert abs(got - exact) <= Fraction(1, 2)
-    else:
-        assert got == (low if exact < low else high)
 
 
 @pytest.mark.parametrize("bits", [0, 33, -1])

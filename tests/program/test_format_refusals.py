@@ -6,7 +6,7 @@ import pytest
 from p2vit.errors import ProgramError
 from p2vit.program.format import decode
 from support.forging import SMALL, edited
-from support.programs import random_program
+from support.programs import random_program, windowed_program
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,60 @@ def test_four_bit_weights_must_be_packed():
 
     with pytest.raises(ProgramError, match="weight is int8; expected int4"):
         decode(*edited(change, random_program(**SMALL, weight_bits=4)), "here")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": 5}, r"provenance\.source: Input should be a valid string"),
+        ({"calibration": [1]}, r"provenance\.calibration: "),
+        ({"calibration": {"seed": "x"}}, r"provenance\.calibration\.seed: Input should be a valid integer"),
+        ({"calibration": {"seed": 2**64}}, r"provenance\.calibration\.seed: "),
+        ({"calibration": {"photos": -1}}, r"provenance\.calibration\.photos: "),
+        (
+            {"method": {"weight_bits": "8"}},
+            r"provenance\.method\.weight_bits: Input should be a valid integer",
+        ),
+        ({"method": {"layer_bits": {"head": 99}}}, r"provenance\.method\.layer_bits\.head: "),
+        ({"weights_sha256": {}}, r"provenance\.weights_sha256: Input should be a valid string"),
+        (
+            {"other": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]},
+            "nested in more than 32 levels",
+        ),
+    ],
+)
+def test_provenance_of_a_wrong_type_is_refused(change, message):
+    files = edited(lambda document, arrays: document["provenance"].update(change))
+    with pytest.raises(ProgramError, match=rf"^here/program\.json: .*{message}"):
+        decode(*files, "here")
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"source": None, "calibration": {}}, {"anything": {"at": ["all", 1.5]}}]
+)
+def test_provenance_may_say_nothing_or_more(told):
+    files = edited(lambda document, arrays: document.update(provenance=told))
+    assert decode(*files, "here").provenance == told
+
+
+@pytest.mark.parametrize("value", ["0", "", "log2"])
+def test_a_scalar_of_a_wrong_type_is_refused(value):
+    def change(document, arrays):
+        node = next(node for node in document["nodes"] if node["operator"] == "SelectToken")
+        node["scalars"]["index"] = value
+
+    message = rf"^here/program\.json: node pool: SelectToken\.index is '{value}'; expected an integer$"
+    with pytest.raises(ProgramError, match=message):
+        decode(*edited(change), "here")
+
+
+def test_a_fill_token_that_its_tokens_cannot_hold_is_refused():
+    def change(document, arrays):
+        arrays["windows.q/fill"] = arrays["windows.q/fill"].astype("int16") + 300
+        node = next(node for node in document["nodes"] if node["name"] == "windows.q")
+        node["arrays"]["fill"]["dtype"] = "int16"
+
+    with pytest.raises(
+        ProgramError, match=r"node windows\.q: fill spans .*; the tokens it reads hold -128\.\.127"
+    ):
+        decode(*edited(change, windowed_program()), "here")

@@ -26,7 +26,7 @@ def test_frozen_and_hashable():
         {"crop_pct": 1.5},
         {"std": (0.2, 0.0, 0.2)},
         {"mean": (float("nan"), 0, 0)},
-        {"interpolation": "lanczos"},
+        {"interpolation": "sharp"},
         {"colour": "rgb"},
     ],
 )
@@ -44,3 +44,37 @@ def test_scaled_size_rounds_down_as_published_pipelines_do(side, pct, scaled):
 
 def test_squash_scales_straight_to_the_size():
     assert Preprocessing(crop_pct=0.5).scaled_size == (224, 224)
+
+
+def test_later_fields_are_written_only_where_they_say_something():
+    assert set(Preprocessing().model_dump()) == {
+        "image_size", "resize", "crop_pct", "interpolation", "rounding", "mean", "std",
+    }  # fmt: skip
+    pre = Preprocessing(scale_to=(256, 256), convention="transformers")
+    assert pre.model_dump()["scale_to"] == (256, 256)
+    assert Preprocessing.model_validate_json(pre.model_dump_json()) == pre
+
+
+def test_another_size_keeps_the_share_of_the_crop():
+    pre = Preprocessing(scale_to=(256, 256), convention="transformers").for_size((112, 224))
+    assert (pre.image_size, pre.scaled_size, pre.convention) == ((112, 224), (128, 256), "transformers")
+
+
+@pytest.mark.parametrize(
+    ("pre", "words"),
+    [
+        (Preprocessing(), "224 × 224; resized to that whatever the shape, bilinear"),
+        (
+            Preprocessing(resize="crop", crop_pct=0.875, interpolation="bicubic"),
+            "224 × 224; resized to cover 256 × 256, bicubic, then its centre",
+        ),
+        (
+            Preprocessing(scale_to=(256, 256)),
+            "224 × 224; resized to 256 × 256 whatever the shape, bilinear, then its centre",
+        ),
+        (Preprocessing(resize="cut"), "224 × 224; not resized, its centre"),
+        (Preprocessing(resize="none"), "224 × 224; not resized: photos of other sizes are refused"),
+    ],
+)
+def test_in_words(pre, words):
+    assert pre.in_words == words

@@ -19,6 +19,8 @@ SHAPES = {
     "average after the norm": config(class_token=False, pool="avg"),
     "average before the norm": config(pool="avg", pool_before_norm=True),
     "registers": config(register_tokens=3),
+    "class token beside the mean": config(pool="token_avg", register_tokens=2),
+    "class and distillation token": config(pool="token_dist", register_tokens=1),
     "CLIP": config(pre_norm=True, activation="quick_gelu", num_classes=7),
     "SigLIP": config(class_token=False, pool="attention", activation="gelu_tanh", num_classes=0),
     "head dim 72": config(embed_dim=144, heads=2, depth=1),

@@ -21,6 +21,8 @@ KINDS = {
     "average of the patches after the norm": {"class_token": False, "pool": "avg"},
     "average before the norm": {"pool": "avg", "pool_before_norm": True},
     "registers": {"register_tokens": 3},
+    "class token beside the mean": {"pool": "token_avg", "register_tokens": 2},
+    "class and distillation token": {"pool": "token_dist", "register_tokens": 1},
     "LayerNorm after the embedding, QuickGELU": {"pre_norm": True, "activation": "quick_gelu"},
     "tanh GELU": {"activation": "gelu_tanh"},
     "no head": {"num_classes": 0},

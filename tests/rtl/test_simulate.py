@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl import simulate
 from p2vit.rtl.catalog import example
-from p2vit.rtl.modules.requantizer import Requantizer
+from p2vit.rtl.modules.requantize import Requantizer
 from p2vit.rtl.simulate import Simulation, stream_ports
 from p2vit.rtl.stream import sink, source
 from p2vit.rtl.tools.missing import RtlError

@@ -1,89 +1,42 @@
-"""Where points are evaluated: in this process, on this machine's cores, or on a Ray or Dask cluster through
-joblib.
-"""
+"""Evaluates points of a search, in this process or shared out: the figures are the same."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from p2vit.accel.evaluate import Figures, evaluate_points
 from p2vit.accel.explore import Evaluator
 from p2vit.accel.machine import Machine
-from p2vit.accel.problems import AccelError
 from p2vit.accel.workload import Workload
+from p2vit.cluster import Pool
 
-ENGINES = ("local", "ray", "dask")
+
+@dataclass(frozen=True)
+class _Evaluate:
+    """Evaluates a batch of points; an object, so that it can be sent to another process."""
+
+    machine: Machine
+    workloads: dict[int, Workload]
+
+    def __call__(self, points: Sequence[dict[str, float]]) -> list[Figures]:
+        return evaluate_points(self.machine, self.workloads, points)
 
 
-@contextmanager
-def evaluator(
-    machine: Machine,
-    workloads: dict[int, Workload],
-    *,
-    engine: str = "local",
-    workers: int | None = None,
-    address: str | None = None,
-) -> Iterator[Evaluator]:
+def evaluator(machine: Machine, workloads: dict[int, Workload], pool: Pool) -> Evaluator:
     """An evaluator of batches of points.
 
     Args:
         machine: The machine that points change.
         workloads: The model by weight bits.
-        engine: ``local`` processes, or an existing ``ray`` or ``dask`` cluster.
-        workers: Batches evaluated at a time; default this process's cores (local) or 16 (cluster).
-        address: Of the cluster; default the engine's own.
+        pool: Who evaluates.
 
-    Yields:
-        The evaluator. The figures are the same on every engine and with any number of workers.
-
-    Raises:
-        AccelError: if the engine is unknown or not installed.
+    Returns:
+        The evaluator. The figures are the same on every pool and with any number of workers.
     """
-    if engine not in ENGINES:
-        raise AccelError("engine", [f"unknown engine {engine!r}; allowed: {', '.join(ENGINES)}"])
-    workers = workers or (len(os.sched_getaffinity(0)) if engine == "local" else 16)
-    if engine == "local" and workers == 1:
-        yield lambda points: evaluate_points(machine, workloads, points)
-        return
-    import joblib
+    evaluate = _Evaluate(machine, workloads)
 
-    with (
-        _backend(engine, address) as settings,
-        joblib.parallel_config(n_jobs=workers, **settings),
-        joblib.Parallel() as pool,
-    ):
+    def shared_out(points: Sequence[dict[str, float]]) -> list[Figures]:
+        size = max(1, -(-len(points) // pool.workers))
+        batches = [points[start : start + size] for start in range(0, len(points), size)]
+        return [figures for batch in pool.map(evaluate, batches) for figures in batch]
 
-        def spread(points: Sequence[dict[str, float]]) -> list[Figures]:
-            size = -(-len(points) // workers)
-            batches = [points[start : start + size] for start in range(0, len(points), size)]
-            found = pool(joblib.delayed(evaluate_points)(machine, workloads, batch) for batch in batches)
-            return [figures for batch in found for figures in batch]
-
-        yield spread
-
-
-@contextmanager
-def _backend(engine: str, address: str | None) -> Iterator[dict[str, Any]]:
-    """Joblib settings of an engine, with its client open."""
-    if engine == "local":
-        yield {"backend": "loky"}
-        return
-    try:
-        if engine == "ray":
-            import ray
-            from ray.util.joblib import register_ray
-
-            ray.init(address=address, ignore_reinit_error=True, logging_level="ERROR")
-            register_ray()
-            yield {"backend": "ray"}
-        else:
-            from distributed import Client
-
-            with Client(address) if address else Client(processes=True, dashboard_address=None):
-                yield {"backend": "dask"}
-    except ModuleNotFoundError as error:
-        package = {"ray": "ray", "dask": "distributed"}[engine]
-        raise AccelError(
-            "engine", [f"{engine} is not installed ({error.name}); pip install {package}"]
-        ) from None
+    return shared_out

@@ -19,6 +19,7 @@ from p2vit.accel.machine import Machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.space import Space
 from p2vit.accel.workload import Workload
+from p2vit.files import LineFile
 
 Evaluator = Callable[[Sequence[dict[str, float]]], list[Figures]]
 GENERATION = 100
@@ -70,30 +71,33 @@ class _Log:
     def open(self) -> None:
         if self.path is None:
             return
-        if not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.header) + "\n", encoding="utf-8")
-            return
-        first, *lines = self.path.read_text(encoding="utf-8").splitlines() or [""]
+        file = LineFile(self.path)
+        # What is cut off in the middle of a write is evaluated again.
+        lines, rest = file.read("the log of a search")
+        first = json.dumps(self.header) + "\n"
         try:
-            header = json.loads(first)
+            same = json.loads(lines[0]) == self.header if lines else first.startswith(rest)
         except ValueError:
-            header = None
-        if header != self.header:
+            same = False
+        if not same:
             raise AccelError(
                 str(self.path),
                 ["the log belongs to another search (model, machine, space or budget differ)"],
                 "give another file, or delete this one",
             )
-        for number, line in enumerate(lines):
+        for number, line in enumerate(lines[1:], start=2):
             try:
                 entry = json.loads(line)
-            except ValueError:  # cut off in the middle of a write: drop it, that point is evaluated again
-                self.path.write_text(
-                    "".join(kept + "\n" for kept in (first, *lines[:number])), encoding="utf-8"
-                )
-                break
-            self.known[key_of(entry["point"])] = Figures(**entry["figures"])
+                self.known[key_of(entry["point"])] = Figures(**entry["figures"])
+            except (ValueError, KeyError, TypeError):
+                raise AccelError(
+                    f"{self.path}:{number}",
+                    ["is not a point of a search"],
+                    "take the line out, or give another file",
+                ) from None
+        file.cut(lines)
+        if not lines:
+            file.append(first)
 
     def add(self, points: Sequence[dict[str, float]], figures: Sequence[Figures]) -> None:
         for point, found in zip(points, figures, strict=True):
@@ -103,8 +107,7 @@ class _Log:
                 json.dumps({"point": point, "figures": asdict(found)})
                 for point, found in zip(points, figures, strict=True)
             ]
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(entry + "\n" for entry in entries))
+            LineFile(self.path).append("".join(entry + "\n" for entry in entries))
 
 
 def key_of(point: dict[str, float]) -> str:

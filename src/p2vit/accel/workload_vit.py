@@ -183,29 +183,39 @@ def residual_ops(
     return norm, add
 
 
-def tail(rows: int, dim: int, classes: int, *, average: bool, precision: Precision) -> list[Operation]:
-    """From the last residual stream to the logits: select or pool, LayerNorm, affine, head."""
+def tail(
+    rows: int, dim: int, classes: int, *, average: bool, precision: Precision, vectors: int = 1
+) -> list[Operation]:
+    """From the last residual stream to the logits: select or pool, LayerNorm, affine, head on ``vectors`` tokens."""
     tail_ops = [
         Operation(
             "pool",
             "pool" if average else "move",
             "head",
             -1,
-            rows if average else 1,
+            rows if average else vectors,
             dim,
             input_bits=RESIDUAL_BITS,
             output_bits=RESIDUAL_BITS,
         ),
         Operation(
-            "norm", "layernorm", "head", -1, 1, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
+            "norm", "layernorm", "head", -1, vectors, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
         ),
-        Operation("feature", "affine", "head", -1, 1, dim, input_bits=RESIDUAL_BITS),
+        Operation("feature", "affine", "head", -1, 1, dim * vectors, input_bits=RESIDUAL_BITS),
     ]
     if classes:
         bits = precision.of("head")
         tail_ops.append(
             Operation(
-                "head", "linear", "head", -1, 1, classes, dim, weight_bits=bits, output_bits=ACCUMULATOR_BITS
+                "head",
+                "linear",
+                "head",
+                -1,
+                1,
+                classes,
+                dim * vectors,
+                weight_bits=bits,
+                output_bits=ACCUMULATOR_BITS,
             )
         )
     return tail_ops
@@ -289,7 +299,8 @@ def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workl
         norm, add = residual_ops(prefix, block, tokens, dim)
         operations += [norm, *attention(prefix, block, shape, precision), add]
         operations += mlp(prefix, block, tokens, dim, config.mlp_dim, precision)
-    last = tail(patches, dim, config.num_classes, average=config.pool == "avg", precision=precision)
+    average, vectors = config.pool in ("avg", "token_avg"), config.feature_dim // dim
+    last = tail(patches, dim, config.num_classes, average=average, precision=precision, vectors=vectors)
     if config.pool == "attention":
         operations += pooling_head(config, precision)
         last = [op for op in last if op.name not in ("pool", "norm")]

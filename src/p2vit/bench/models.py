@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from p2vit.files import made_once
 from p2vit.numerics import AssembleTokens, Linear, Lookup, Patchify, Scores
 from p2vit.program.graph import IntegerProgram
 
@@ -193,10 +194,7 @@ class OnnxViT:
 def float_model(shape: ViTShape, batch: int, cache: Path) -> Path:
     """The float ONNX file, written if it is not in the cache."""
     path = cache / f"{shape.key}-b{batch}-fp32.onnx"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        OnnxViT(shape, batch).save(path)
-    return path
+    return made_once(path, OnnxViT(shape, batch).save)
 
 
 def photos(shape: ViTShape, batch: int, count: int = 1) -> list[np.ndarray]:
@@ -219,17 +217,19 @@ def qdq_model(shape: ViTShape, batch: int, cache: Path) -> Path:
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.rest, None)
 
-    quantize_static(
-        str(float_model(shape, batch, cache)),
-        str(path),
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        op_types_to_quantize=["MatMul", "Conv", "Gemm"],
-    )
-    return path
+    def make(fresh: Path) -> None:
+        quantize_static(
+            str(float_model(shape, batch, cache)),
+            str(fresh),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Conv", "Gemm"],
+        )
+
+    return made_once(path, make)
 
 
 def nncf_model(shape: ViTShape, batch: int, cache: Path) -> Path:
@@ -242,7 +242,5 @@ def nncf_model(shape: ViTShape, batch: int, cache: Path) -> Path:
 
     model = openvino.Core().read_model(str(float_model(shape, batch, cache)))
     dataset = nncf.Dataset(photos(shape, batch, 4))
-    openvino.save_model(
-        nncf.quantize(model, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=4), str(path)
-    )
-    return path
+    quantized = nncf.quantize(model, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=4)
+    return made_once(path, lambda fresh: openvino.save_model(quantized, str(fresh)))

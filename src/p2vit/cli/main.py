@@ -1,8 +1,8 @@
 """The command ``p2vit``: finds verbs without importing them, and turns every error into one clear message."""
 
+import errno
 import importlib
 import importlib.util
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from p2vit import __version__
+from p2vit.cli.shared.terminal import say, show_json
 from p2vit.errors import P2vitError, did_you_mean
 
 #: Verb → (module, the click command in it, what it does). A verb whose module is not there is not shown.
@@ -103,13 +104,13 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except click.ClickException as error:
         where = (
-            f"\nSee: {error.ctx.command_path} --help"
+            f"\n  See: {error.ctx.command_path} --help"
             if isinstance(error, click.UsageError) and error.ctx
             else ""
         )
         return _fail(error, error.format_message() + where, debug, as_json)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        say("stopped")
         return INTERRUPTED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
@@ -119,6 +120,9 @@ def run(arguments: Sequence[str]) -> int:
     except P2vitError as error:
         return _fail(error, str(error), debug, as_json)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            where = error.filename or "standard output, or a temporary folder"
+            return _fail(error, f"{where}: {error.strerror}; make room there", debug, as_json)
         if error.filename is None:
             return _defect(error, debug, as_json)
         return _fail(error, f"{error.filename}: {error.strerror}", debug, as_json)
@@ -130,9 +134,9 @@ def _fail(error: BaseException, message: str, debug: bool, as_json: bool, code: 
     """Print an error for people, and for scripts where they asked for JSON."""
     if debug:
         traceback.print_exception(error)
-    click.echo(f"error: {message}", err=True)
+    say(f"error: {message}")
     if as_json:
-        click.echo(json.dumps({"error": message}, ensure_ascii=False))
+        show_json({"error": message})
     return code
 
 

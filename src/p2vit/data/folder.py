@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from p2vit.data.find import Search, find_photos
 from p2vit.data.labels import LabelTable
 from p2vit.data.preprocess import read_pixels
 from p2vit.data.source import UNLABELLED, Labels, Pixels, batched, spread
 from p2vit.errors import DataError, some
 from p2vit.program.preprocessing import Preprocessing
-
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 class ImageFolder:
@@ -20,7 +19,7 @@ class ImageFolder:
 
     With subfolders, each one is a class, in sorted order, and photos are looked for at any depth below it.
     Without, the folder's own photos have no labels. Where a label file is given it decides: subfolders are no
-    classes then, and photos at any depth are looked up in it. Hidden files and folders are passed over.
+    classes then, and photos at any depth are looked up in it. What counts as a photo says `p2vit.data.find`.
 
     Attributes:
         name: The folder's path.
@@ -29,7 +28,7 @@ class ImageFolder:
         listed: The label file names no photos.
         paths: Every photo, sorted within its class, or by path where a label file is given.
         labels: int64 [len(paths)], -1 where a photo has none.
-        notes: What the label file and the folder do not have in common.
+        notes: What was left out of the folder, and what the label file and the folder do not have in common.
         skipped: (path, reason) of photos that could not be read, filled while iterating.
     """
 
@@ -65,21 +64,38 @@ class ImageFolder:
         labels: list[int] = []
         if table is not None:
             self.classes, self.numbered, self.listed = table.classes, table.numbered, bool(table.in_order)
-            self.paths = sorted(_photos(self.root), key=lambda photo: photo.relative_to(self.root).as_posix())
+            self.paths, left_out = find_photos(self.root, table.path)
+            self.paths.sort(key=lambda photo: photo.relative_to(self.root).as_posix())
             self.labels: Labels = _looked_up(self.root, self.paths, table, self.notes)
+            self.notes += left_out
             return
-        folders = [entry for entry in _entries(self.root) if entry.is_dir()]
-        found = {folder.name: _photos(folder) for folder in folders}
+        search = Search()
+        folders, own = search.entries(self.root)
+        search.enter(self.root)
+        above = set(search.seen)
+        found: dict[str, list[Path]] = {}
+        for folder in folders:
+            search.seen = set(above)  # two classes may link to one folder
+            photos = search.below(folder)
+            if folder not in search.loops:
+                found[folder.name] = photos
         if any(found.values()):
             self.classes = tuple(found)
             for label, photos in enumerate(found.values()):
                 self.paths += photos
                 labels += [label] * len(photos)
+            if own:
+                names = some([photo.name for photo in own], most=3)
+                self.notes.append(
+                    f"{self.root}: {len(own)} of the photos are in no subfolder, so they have no class and are left "
+                    f"out: {names}"
+                )
         else:
-            self.paths = [entry for entry in _entries(self.root) if _is_photo(entry)]
+            self.paths = own
             labels = [UNLABELLED] * len(self.paths)
         if not self.paths:
-            raise _no_photos(self.root)
+            raise search.nothing(self.root)
+        self.notes += [f"{self.root}: {note}" for note in search.notes()]
         self.labels = np.array(labels, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -176,8 +192,6 @@ def _looked_up(root: Path, paths: list[Path], table: LabelTable, notes: list[str
     Raises:
         DataError: there is no photo, none is in the file, or a list without file names has another length.
     """
-    if not paths:
-        raise _no_photos(root)
     if table.in_order:
         if len(table.in_order) != len(paths):
             raise DataError(
@@ -204,36 +218,3 @@ def _looked_up(root: Path, paths: list[Path], table: LabelTable, notes: list[str
     if missing := len(set(table.of_file) - used):
         notes.append(f"{missing} labels of {table.path} belong to no photo of {root}")
     return np.array(labels, dtype=np.int64)
-
-
-def _no_photos(folder: Path) -> DataError:
-    """What to say of a folder without photos."""
-    return DataError(f"{folder}: no photos here. Photos end in {', '.join(EXTENSIONS)}")
-
-
-def _entries(folder: Path) -> list[Path]:
-    """Return the visible entries of a folder by name, or say why that cannot be done."""
-    try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except FileNotFoundError:
-        raise DataError(f"{folder}: no such folder") from None
-    except NotADirectoryError:
-        raise DataError(f"{folder}: a file, where a folder of photos is needed") from None
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
-
-
-def _photos(folder: Path) -> list[Path]:
-    """Return every photo below a folder, sorted."""
-    photos: list[Path] = []
-    for entry in _entries(folder):
-        if _is_photo(entry):
-            photos.append(entry)
-        elif entry.is_dir() and not entry.is_symlink():  # a link may point at its own parent
-            photos += _photos(entry)
-    return photos
-
-
-def _is_photo(path: Path) -> bool:
-    """Tell photos by their extension; the content is looked at when it is read."""
-    return path.suffix.lower() in EXTENSIONS and path.is_file()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from p2vit.data.photo_file import check_size, opened
 from p2vit.errors import DataError
 from p2vit.program.preprocessing import Preprocessing
 
@@ -13,6 +14,9 @@ FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
 }
 
 
@@ -40,20 +44,25 @@ def to_pixels(image: Image.Image, pre: Preprocessing) -> NDArray[np.uint8]:
         DataError: when the photo's mode has no defined meaning.
     """
     rgb = to_rgb(ImageOps.exif_transpose(image))
-    height, width = pre.image_size
+    if pre.resize == "none":
+        if (rgb.height, rgb.width) != pre.image_size:
+            raise DataError(
+                f"is {rgb.height} x {rgb.width} pixels (height x width); the model's preprocessing does not resize, "
+                f"so {pre.image_size[0]} x {pre.image_size[1]} is needed"
+            )
+        return np.array(rgb)
     if pre.resize == "squash":
-        return np.array(_scaled(rgb, height, width, pre))
-    cover_height, cover_width = pre.scaled_size
-    scaled = _scaled(rgb, *_covering(rgb.height, rgb.width, cover_height, cover_width), pre)
-    top, left = round((scaled.height - height) / 2), round((scaled.width - width) / 2)
-    return np.array(scaled.crop((left, top, left + width, top + height)))
+        rgb = _scaled(rgb, *pre.scaled_size, pre)
+    elif pre.resize == "crop":
+        rgb = _scaled(rgb, *_covering(rgb.height, rgb.width, pre), pre)
+    return np.array(_centre(rgb, pre))
 
 
 def read_pixels(path: Path, pre: Preprocessing) -> NDArray[np.uint8]:
     """Read one photo file.
 
     Args:
-        path: A file that Pillow opens.
+        path: A file; see `p2vit.data.photo_file.opened` for the formats.
         pre: The model's preprocessing.
 
     Returns:
@@ -62,16 +71,12 @@ def read_pixels(path: Path, pre: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         DataError: naming the file and why it cannot be read.
     """
-    try:
-        with Image.open(path) as image:
-            return to_pixels(image, pre)
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not a photo, or damaged beyond its header") from None
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    # Pillow's decoders raise many types on damaged files; SyntaxError is what its PNG reader uses.
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: {error or type(error).__name__}") from None
+    with opened(path) as image:
+        if pre.resize == "crop":
+            # A strip of one pixel's width, scaled until it covers a square, is as large as a bomb.
+            long, short = max(image.size), max(1, min(image.size))
+            check_size(long * max(pre.scaled_size) ** 2 // short, "would be scaled to")
+        return to_pixels(image, pre)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -107,11 +112,33 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
 
 
-def _covering(height: int, width: int, cover_height: int, cover_width: int) -> tuple[int, int]:
-    """Return the smallest (height, width) of the photo's shape that covers the given box; integers only."""
+def _covering(height: int, width: int, pre: Preprocessing) -> tuple[int, int]:
+    """Return the smallest (height, width) of the photo's shape that covers the box which ``pre`` scales to."""
+    cover_height, cover_width = pre.scaled_size
+    if pre.convention == "timm" and cover_height != cover_width:
+        ratio = min(height / cover_height, width / cover_width)
+        return round(height / ratio), round(width / ratio)
     if height * cover_width <= width * cover_height:  # relatively wide: the height decides
         return cover_height, max(cover_width, cover_height * width // height)
     return max(cover_height, cover_width * height // width), cover_width
+
+
+def _centre(image: Image.Image, pre: Preprocessing) -> Image.Image:
+    """Cut the centre out; what lies outside the photo is black."""
+    height, width = pre.image_size
+    if image.size == (width, height):
+        return image
+    top, left = (
+        _margin(side - wanted, pre) for side, wanted in ((image.height, height), (image.width, width))
+    )
+    return image.crop((left, top, left + width, top + height))
+
+
+def _margin(spare: int, pre: Preprocessing) -> int:
+    """Pixels before the centre of a side that has so many to spare; below zero where it has too few."""
+    if pre.convention == "transformers":
+        return spare // 2
+    return -(-spare // 2) if spare < 0 else round(spare / 2)
 
 
 def _scaled(image: Image.Image, height: int, width: int, pre: Preprocessing) -> Image.Image:

@@ -1,14 +1,20 @@
-"""What every executor offers, and the walk over a program that they share."""
+"""What every executor offers, and the walk over a program for those that compute node by node."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+from p2vit.errors import P2vitError
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, Node
 
 
-class Executor(ABC):
+class RefusedProgramError(P2vitError, ValueError):
+    """A sound program that one back-end cannot run; another one can. The message names the node."""
+
+
+@runtime_checkable
+class Executor(Protocol):
     """Runs one program; every executor returns the same integers.
 
     Attributes:
@@ -17,6 +23,32 @@ class Executor(ABC):
     """
 
     name: str
+    program: IntegerProgram
+
+    @abstractmethod
+    def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
+        """Run the program on a batch.
+
+        Args:
+            pixels: uint8 [B, H, W, 3].
+            keep: Names of tensors to return besides the output and the feature.
+
+        Returns:
+            Name → integers [B, ...], in the program's dtypes.
+
+        Raises:
+            ValueError: pixels of another shape or dtype than the program's.
+            ProgramError: ``keep`` names a tensor that the program does not have.
+        """
+        ...
+
+    def logits(self, pixels: IntArray) -> IntArray:
+        """Integers of the output, [B, classes], of pixels uint8 [B, H, W, 3]."""
+        return self.run(pixels)[self.program.output].reshape(len(pixels), -1)
+
+
+class NodeExecutor(Executor):
+    """An executor that computes one node after the other, and frees a tensor when nobody reads it any more."""
 
     def __init__(self, program: IntegerProgram) -> None:
         self.program = program
@@ -38,19 +70,7 @@ class Executor(ABC):
         """Bring a tensor back to NumPy."""
 
     def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
-        """Run the program on a batch.
-
-        Args:
-            pixels: uint8 [B, H, W, 3].
-            keep: Names of tensors to return besides the output and the feature.
-
-        Returns:
-            Name → integers [B, ...]. A tensor that nobody reads any more is freed at once.
-
-        Raises:
-            ValueError: pixels of another shape or dtype than the program's.
-            ProgramError: ``keep`` names a tensor that the program does not have.
-        """
+        """Run the program on a batch; see :meth:`Executor.run`."""
         self.program.expect_pixels(pixels)
         wanted = {*self.program.among(keep, "keep"), self.program.output, self.program.feature}
         live: dict[str, Any] = {PIXELS: self.load(pixels)}
@@ -64,7 +84,3 @@ class Executor(ABC):
                 if self._last_use.get(source, -1) <= position:
                     live.pop(source, None)
         return kept
-
-    def logits(self, pixels: IntArray) -> IntArray:
-        """Integers of the output, [B, classes]."""
-        return self.run(pixels)[self.program.output].reshape(len(pixels), -1)

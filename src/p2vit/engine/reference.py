@@ -1,11 +1,11 @@
 """The reference executor: each operator's own ``compute``. Slow, obvious, and the norm for the others."""
 
-from p2vit.engine.executor import Executor
+from p2vit.engine.executor import NodeExecutor
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import Node
 
 
-class ReferenceExecutor(Executor):
+class ReferenceExecutor(NodeExecutor):
     """NumPy integers, one operator after the other."""
 
     name = "reference"

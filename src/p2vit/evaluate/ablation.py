@@ -27,6 +27,24 @@ class Remembered:
         self._predict = predict
         self._known: dict[int, Any] = {}
 
+    @property
+    def outputs(self) -> list[Any]:
+        """What the float model says of each batch; computed now where it is not known yet."""
+        return [self(pixels) for pixels, _ in self.batches]
+
+    @staticmethod
+    def known(
+        batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]], outputs: Sequence[Any]
+    ) -> "Remembered":
+        """Outputs that were computed before, perhaps by another process."""
+
+        def missing(pixels: NDArray[np.uint8]) -> Any:
+            raise KeyError("these pixels are none of the batches")
+
+        found = Remembered(batches, missing)
+        found._known = {id(pixels): out for (pixels, _), out in zip(found.batches, outputs, strict=True)}
+        return found
+
     def __call__(self, pixels: NDArray[np.uint8]) -> Any:
         """What the float model says of one of the batches."""
         key = id(pixels)  # the batches live as long as this object, so identities are unique

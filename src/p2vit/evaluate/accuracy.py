@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -148,15 +149,28 @@ def collect(
     return join(parts) if parts else Records(none, none, np.zeros((0, 0), np.int64))
 
 
+@dataclass(frozen=True)
+class Classes:
+    """Names of classes on both sides.
+
+    Attributes:
+        photos: In label order.
+        model: In the order of the outputs, or empty.
+        outputs: Outputs of the head; 0 where there is none.
+    """
+
+    photos: Sequence[str]
+    model: Sequence[str]
+    outputs: int
+
+
 def measure(
     predict: Predict,
     exact: Predict | None,
     batches: Iterable[tuple[Pixels, NDArray[np.int64]]],
+    classes: Classes,
     *,
     total: int,
-    photo_classes: Sequence[str],
-    model_classes: Sequence[str],
-    outputs: int,
     workers: int = 1,
     prepare: Callable[[], None] = lambda: None,
     progress: Progress = lambda stage, done, total: None,
@@ -167,10 +181,8 @@ def measure(
         predict: The program.
         exact: The float model; None where it cannot be had.
         batches: (uint8 [B, H, W, 3], int64 [B]).
+        classes: Of the photos and of the model.
         total: Photos, for the progress.
-        photo_classes: Names in label order.
-        model_classes: Names in the order of the outputs, or empty.
-        outputs: Outputs of the head; 0 where there is none.
         workers: Batches that run side by side.
         prepare: Called once in every worker's thread.
         progress: Called with ("evaluate", done, total).
@@ -185,18 +197,19 @@ def measure(
         seen += len(batch.places)
         progress("evaluate", seen, max(total, seen))
 
-    label_of, note = label_map(photo_classes, model_classes, outputs) if outputs else (None, "")
+    names = (classes.photos, classes.model, classes.outputs)
+    label_of, note = label_map(*names) if classes.outputs else (None, "")
     progress("evaluate", 0, total)
     records = collect(
         predict,
         exact,
         as_batches(batches),
-        has_head=bool(outputs),
+        has_head=bool(classes.outputs),
         workers=workers,
         prepare=prepare,
         done=done,
     )
-    return summarise(records, label_of, photo_classes, model_classes, outputs, [note] if note else [])
+    return summarise(records, label_of, *names, [note] if note else [])
 
 
 def summarise(

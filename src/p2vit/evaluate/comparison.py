@@ -1,4 +1,8 @@
-"""Whether back-ends compute the same integers: every tensor that both expose, number by number."""
+"""Whether back-ends compute the same integers: every tensor that both expose, number by number.
+
+A back-end that makes another plan for every set of tensors that are asked for is asked for random sets as well: what
+is right when everything is kept need not be right when a few tensors are.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from p2vit.program.graph import IntegerProgram
 
 Progress = Callable[[str, int, int], None]
+
+#: Random sets of tensors that a back-end is asked for with each batch.
+SUBSETS = 4
 
 
 class Mismatch(BaseModel):
@@ -36,6 +43,12 @@ class Comparison(BaseModel):
     values_compared: int = Field(description="numbers in them, over all images")
     mismatches: int = Field(description="tensors that differ, summed over the other back-ends")
     tensors_per_backend: dict[str, int] = Field(description="tensors that each back-end exposes")
+    subsets_compared: int = Field(
+        description="random sets of tensors that were asked for besides all of them, over batches and back-ends"
+    )
+    subset_mismatches: int = Field(
+        description="of the tensors that differ, those that do so only when others are not asked for"
+    )
     first_mismatches: list[Mismatch] = Field(description="one row per tensor that differs")
 
 
@@ -45,6 +58,9 @@ def compare(
     batches: Iterable[NDArray[np.uint8]],
     total: int,
     progress: Progress = lambda stage, done, total: None,
+    *,
+    subsets: int = SUBSETS,
+    seed: int = 0,
 ) -> Comparison:
     """Run the same photos everywhere and compare all tensors with those of the first back-end.
 
@@ -54,12 +70,18 @@ def compare(
         batches: uint8 [B, H, W, 3].
         total: Photos, for the progress.
         progress: Called with ("verify", done, total).
+        subsets: Random sets of tensors that are asked for with each batch, of every executor whose
+            ``plans_by_keep`` is true; with the first batch only, and one, where ``plans_are_costly``.
+        seed: Of the sets.
 
     Returns:
         What was found.
     """
     names = [node.name for node in program.nodes]
     first, *others = executors
+    rng = np.random.default_rng(seed)
+    asked = 0
+    alone: set[tuple[str, str]] = set()
     seen: dict[str, set[str]] = {name: set() for name in executors}
     found: dict[tuple[str, str], Mismatch] = {}
     compared: set[tuple[str, str]] = set()
@@ -78,9 +100,18 @@ def compare(
                 values += expected[tensor].size
                 mismatch = first_difference(tensor, other, expected[tensor], actual[tensor], images)
                 if mismatch is not None:
-                    before = found.get((other, tensor))
-                    more = mismatch.differing + (before.differing if before else 0)
-                    found[other, tensor] = (before or mismatch).model_copy(update={"differing": more})
+                    note(found, mismatch)
+        for name, executor in executors.items():
+            count = sets_for(executor, subsets, first_batch=images == 0)
+            for _ in range(count):
+                asked += 1
+                actual = executor.run(pixels, keep=draw(names, rng))
+                for tensor in actual.keys() & expected.keys():
+                    mismatch = first_difference(tensor, name, expected[tensor], actual[tensor], images)
+                    if mismatch is None or ((name, tensor) in found and (name, tensor) not in alone):
+                        continue
+                    alone.add((name, tensor))
+                    note(found, mismatch)
         images += len(pixels)
         progress("verify", images, max(total, images))
     order = {name: position for position, name in enumerate(names)}
@@ -91,8 +122,34 @@ def compare(
         values_compared=values,
         mismatches=len(found),
         tensors_per_backend={name: len(tensors) for name, tensors in seen.items()},
+        subsets_compared=asked,
+        subset_mismatches=len(alone),
         first_mismatches=sorted(found.values(), key=lambda row: order[row.tensor]),
     )
+
+
+def sets_for(executor: Any, subsets: int, first_batch: bool) -> int:
+    """How many random sets an executor is asked for with a batch; of costly plans, one in all."""
+    if not getattr(executor, "plans_by_keep", False):
+        return 0
+    if getattr(executor, "plans_are_costly", False):
+        return min(subsets, int(first_batch))
+    return subsets
+
+
+def draw(names: list[str], rng: np.random.Generator) -> list[str]:
+    """A random set of names: one, a few, or about half of them, equally often."""
+    most = int(rng.choice([1, 4, max(len(names) // 2, 1)]))
+    count = min(int(rng.integers(1, most + 1)), len(names))
+    return [str(name) for name in rng.choice(names, count, replace=False)]
+
+
+def note(found: dict[tuple[str, str], Mismatch], mismatch: Mismatch) -> None:
+    """Remember the first number of a tensor that differs, and how many do in all."""
+    key = (mismatch.backend, mismatch.tensor)
+    before = found.get(key)
+    more = mismatch.differing + (before.differing if before else 0)
+    found[key] = (before or mismatch).model_copy(update={"differing": more})
 
 
 def first_difference(

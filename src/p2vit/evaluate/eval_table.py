@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from p2vit import __version__
 from p2vit.errors import P2vitError, some
+from p2vit.files import LineFile
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import METHODS
 
@@ -73,7 +73,7 @@ def check_table(path: Path) -> None:
     Raises:
         P2vitError: it has other columns, or cannot be read; it is left as it is.
     """
-    if not path.exists():
+    if not LineFile(path).exists():
         return
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -104,17 +104,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
         P2vitError: it has other columns, or the disk refuses; what was in it stays.
     """
     check_table(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
-            size = file.seek(0, os.SEEK_END)
-            text = "" if size else csv_text(COLUMNS)
-            if size:
-                file.seek(-1, os.SEEK_END)
-                text = "" if file.read(1) == b"\n" else "\n"  # the last line was cut off; its row stays
-            file.write((text + csv_text((), [row[column] for column in COLUMNS])).encode())
-    except OSError as error:
-        raise P2vitError(f"{path}: cannot be written: {error.strerror or error}") from None
+    LineFile(path).append_row(csv_text(COLUMNS), csv_text((), [row[column] for column in COLUMNS]))
 
 
 def class_table(rows: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 """One evaluation from photos to figures, by one process or by several that share the batches."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,8 @@ class Job:
         prepare: Called once in every thread that computes.
         world: The processes of the run.
         progress: Called with (stage, done, total).
+        elsewhere: Runs shares of photos on a cluster, see `Share`; this process and those of ``world`` run them if
+            None.
     """
 
     program: IntegerProgram
@@ -51,6 +53,7 @@ class Job:
     prepare: Callable[[], None]
     world: World
     progress: Progress
+    elsewhere: "Elsewhere | None" = None
 
     def batches(self, photos: PhotoSource, order: NDArray[np.int64]) -> Any:
         """The process's own share of the batches."""
@@ -122,7 +125,7 @@ def run(
     job: Job, photos: PhotoSource, order: NDArray[np.int64], galleries: Sequence[Gallery | None]
 ) -> tuple[Records, list[tuple[int, str, str]]]:
     """Run this process's share of the photos and put all shares together."""
-    own, skipped = share_of(job, photos, order, "evaluate", keep=galleries[0] is not None)
+    own, skipped = own_share(job, photos, order, "evaluate", keep=galleries[0] is not None)
     own = replace(
         own,
         voted=_votes(galleries[0], own.features),
@@ -137,7 +140,7 @@ def run(
 
 def fill(job: Job, photos: PhotoSource, order: NDArray[np.int64], k: int) -> list[Gallery | None]:
     """The program's gallery and, where there is a float model, its own; the same in every process."""
-    own, _ = share_of(job, photos, order, "gallery", keep=True)
+    own, _ = own_share(job, photos, order, "gallery", keep=True)
     found = join(job.world.gather(own))
     if found.features is None or not len(found):
         raise DataError(f"{photos.name}: none of the gallery's {len(order)} photos could be read")
@@ -145,6 +148,55 @@ def fill(job: Job, photos: PhotoSource, order: NDArray[np.int64], k: int) -> lis
         None if features is None else Gallery(features, found.labels, k, TEMPERATURE)
         for features in (found.features, found.features_float)
     ]
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of some photos that one task runs.
+
+    Attributes:
+        photos: All of them.
+        order: int64, which, in which order.
+        keep: Features are kept.
+        which: This share, from 0.
+        of: How many there are.
+    """
+
+    photos: PhotoSource
+    order: NDArray[np.int64]
+    keep: bool
+    which: int
+    of: int
+
+
+#: Results of shares, in their order: (records, photos that could not be read).
+Elsewhere = Callable[[Sequence[Share]], Iterator[tuple[Records, list[tuple[int, str, str]]]]]
+#: Shares are cut so that each has about so many batches: progress is seen, and a lost worker costs little.
+BATCHES_PER_SHARE = 4
+
+
+def own_share(
+    job: Job, photos: PhotoSource, order: NDArray[np.int64], stage: str, keep: bool
+) -> tuple[Records, list[tuple[int, str, str]]]:
+    """Run this process's share, or have all shares run elsewhere.
+
+    Returns:
+        (one row per photo, (place, path, reason) of photos that could not be read).
+
+    Raises:
+        OtherProcessError: another process has failed.
+    """
+    if job.elsewhere is None:
+        return share_of(job, photos, order, stage, keep)
+    count = max(1, -(-len(order) // (job.batch_size * BATCHES_PER_SHARE)))
+    shares = [Share(photos, order, keep, which, count) for which in range(count)]
+    records, skipped = [], []
+    job.progress(stage, 0, len(order))
+    for done, (found, left) in enumerate(job.elsewhere(shares), start=1):
+        records.append(found)
+        skipped += left
+        job.progress(stage, len(order) * done // count, len(order))
+    return join(records), skipped
 
 
 def share_of(

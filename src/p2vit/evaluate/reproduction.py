@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from p2vit.data.folder import ImageFolder
 from p2vit.errors import DataError, P2vitError
 from p2vit.evaluate.published import FLOAT, MODELS, PUBLISHED
+from p2vit.files import LineFile
 
 #: Method → width of its attention codes.
 ATTENTION_BITS = {"p2vit": 8, "p2vit-residual8": 8, "p2vit-log2": 4}
@@ -44,14 +44,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: list[dict[str, Any]] = []
-        if not path.exists():
-            return
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        except (OSError, UnicodeDecodeError) as error:
-            raise P2vitError(f"{path}: cannot be read as a journal: {error}") from None
-        self._cut = bool(lines) and not lines[-1].endswith("\n")
-        for number, line in enumerate(lines[:-1] if self._cut else lines, start=1):
+        self._file = LineFile(path)
+        self._lines, self._cut = self._file.read("a journal")
+        for number, line in enumerate(self._lines, start=1):
             try:
                 entry = json.loads(line)
                 missing = ENTRY_KEYS - set(entry)
@@ -63,8 +58,6 @@ class Journal:
                     "take the line out, or choose another place with -o"
                 )
             self.entries.append(entry)
-        if self._cut:
-            path.write_text("".join(lines[:-1]), encoding="utf-8")
 
     def find(self, setting: Mapping[str, Any]) -> dict[str, Any] | None:
         """What was measured under a setting, or None."""
@@ -72,11 +65,10 @@ class Journal:
 
     def add(self, entry: dict[str, Any]) -> None:
         """Write a result down, on disk before it counts."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if self._cut:
+            self._file.cut(self._lines)
+            self._cut = ""
+        self._file.append(json.dumps(entry, ensure_ascii=False) + "\n")
         self.entries.append(entry)
 
 

@@ -1,6 +1,6 @@
 """One call for every export format: build, check, write, and run both sides on the same images."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,7 +22,8 @@ from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
 from p2vit.export.onnx.integer.matmul import ProductForm
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
 from p2vit.export.onnx.qdq.values import Activations
-from p2vit.export.vectors import Encoding, write_vectors
+from p2vit.export.vectors import Encoding, vectors_place, write_vectors
+from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
@@ -38,20 +39,34 @@ def noise_pixels(program: IntegerProgram, images: int, seed: int = 0) -> IntArra
     return rng.integers(0, 256, (images, *program.pixels.shape), dtype=np.uint8)
 
 
+@dataclass(frozen=True)
+class ExportForm:
+    """How a format is written.
+
+    Attributes:
+        products: ``onnx-integer`` only: products that are exact on every CPU, or faster ones that are exact on CPUs
+            with VNNI and on Arm.
+        expose: ``onnx-integer`` only: tensors of the program that become outputs.
+        quantize_probabilities: ``onnx-qdq`` only: quantize the softmax's output too; costs accuracy.
+        activations: ``onnx-qdq`` only: symmetric ``int8``, or the same numbers as ``uint8``.
+        encoding: ``vectors`` only: file format.
+    """
+
+    products: ProductForm = "portable"
+    expose: tuple[str, ...] = ()
+    quantize_probabilities: bool = False
+    activations: Activations = "int8"
+    encoding: Encoding = "npy"
+
+
+@one_writer("file")
 def run_export(
     program: IntegerProgram,
     export_format: str,
     file: Path,
+    form: ExportForm = ExportForm(),
     *,
-    pixels: IntArray | None = None,
-    images: int = 2,
-    seed: int = 0,
-    products: ProductForm = "portable",
-    expose: Iterable[str] = (),
-    quantize_probabilities: bool = False,
-    activations: Activations = "int8",
-    encoding: Encoding = "npy",
-    executor: Executor | None = None,
+    pixels: IntArray,
     program_sha256: str | None = None,
     overwrite: bool = False,
     largest: int = LARGEST_SINGLE_FILE,
@@ -62,17 +77,10 @@ def run_export(
         program: What to export.
         export_format: ``onnx-integer``, ``onnx-qdq`` or ``vectors``.
         file: ``*.onnx``; a folder for ``vectors``.
-        pixels: uint8 [B, H, W, 3] to compare on; noise if not given.
-        images: How many photos of noise.
-        seed: Of the noise.
-        products: ``onnx-integer`` only: how matrix products are written.
-        expose: ``onnx-integer`` only: program tensors that become outputs.
-        quantize_probabilities: ``onnx-qdq`` only: quantize the softmax's output too.
-        activations: ``onnx-qdq`` only: ``int8`` or ``uint8``.
-        encoding: ``vectors`` only: ``npy`` or ``hex``.
-        executor: Who runs the program; the reference executor if not given.
+        form: How the format is written.
+        pixels: uint8 [B, H, W, 3] to compare on; see :func:`noise_pixels`.
         program_sha256: Recorded in what is written.
-        overwrite: Replace what is there.
+        overwrite: Replace what p2vit wrote there.
         largest: Bytes of constants above which a model's weights go into a file beside it.
 
     Returns:
@@ -86,38 +94,42 @@ def run_export(
     """
     if export_format not in FORMATS:
         raise P2vitError(f"format is {export_format!r}; allowed are {', '.join(FORMATS)}")
-    if expose and export_format != "onnx-integer":
+    if form.expose and export_format != "onnx-integer":
         raise P2vitError(
             f"expose gives tensors out of onnx-integer, not of {export_format}; leave it away, or choose that format"
         )
-    if pixels is None:
-        pixels = noise_pixels(program, images, seed)
-    executor = executor or ReferenceExecutor(program)
+    if export_format == "vectors":
+        vectors_place(file, overwrite).check()
+    else:
+        check_output(file, overwrite)
+    executor = ReferenceExecutor(program)
     report: dict[str, Any] = {"file": str(file), "format": export_format, "images": len(pixels)}
     if export_format == "vectors":
         write_vectors(
             program,
             pixels,
             file,
-            encoding=encoding,
+            encoding=form.encoding,
             executor=executor,
             program_sha256=program_sha256,
             overwrite=overwrite,
         )
         return report | {"files": [str(file)], "opset": None, "max_abs_diff": None}
     if export_format == "onnx-integer":
-        model = build_onnx_integer(program, expose=expose, products=products, program_sha256=program_sha256)
+        model = build_onnx_integer(
+            program, expose=form.expose, products=form.products, program_sha256=program_sha256
+        )
     else:
         model = build_onnx_qdq(
             program,
-            quantize_probabilities=quantize_probabilities,
-            activations=activations,
+            quantize_probabilities=form.quantize_probabilities,
+            activations=form.activations,
             program_sha256=program_sha256,
         )
     inspected = inspect_model(structure_only(model))
     if export_format == "onnx-integer":
         expect_integers_only(inspected)
-        exact_products(products)
+        exact_products(form.products)
     files = save_checked(model, file, overwrite=overwrite, largest=largest)
     return report | {
         "files": [str(path) for path in files],
@@ -133,9 +145,7 @@ def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> li
     if constant_bytes(model) <= largest:
         check_model(model)
         return save_model(model, file, overwrite=overwrite, largest=largest)
-    files = save_model(model, file, overwrite=overwrite, largest=largest)
-    check_model(file)
-    return files
+    return save_model(model, file, overwrite=overwrite, largest=largest, check=check_model)
 
 
 def structure_only(model: Any) -> Any:

@@ -4,8 +4,8 @@ A folder with a manifest, the parameters of every node and every tensor of a few
 as text that ``$readmemh`` and C parsers read.
 """
 
+import io
 import json
-import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,12 +16,13 @@ from p2vit import __version__
 from p2vit.engine.executor import Executor
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
+from p2vit.files import FileSet, Stage, kind_of, unfinished_sets
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
 Encoding = Literal["npy", "hex"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
-MANIFEST = "manifest.json"
+MANIFEST, FORMAT = "manifest.json", "p2vit-vectors"
 
 #: How ``hex`` files are written, recorded in the manifest.
 HEX_FORMAT = (
@@ -61,25 +62,26 @@ def write_vectors(
     Args:
         program: What to run.
         pixels: uint8 [B, H, W, 3].
-        folder: Where to; made if it is not there.
+        folder: Where to; it must be empty, or hold vectors that this wrote.
         encoding: ``npy`` or ``hex``.
         executor: Who computes; the reference executor if not given.
         program_sha256: Recorded in the manifest.
-        overwrite: Replace the folder.
+        overwrite: Replace vectors that this wrote there.
 
     Returns:
         The manifest, as written to ``manifest.json``.
 
     Raises:
-        P2vitError: an unknown encoding, a folder in use, or a path that is a file.
+        P2vitError: an unknown encoding, a folder in use, a path that is a file, or a disk that refuses.
     """
     if encoding not in ENCODINGS:
         raise P2vitError(f"encoding is {encoding!r}; allowed are {' and '.join(map(repr, ENCODINGS))}")
-    prepare_folder(folder, overwrite)
+    target = vectors_place(folder, overwrite)
+    target.check()
     executor = executor or ReferenceExecutor(program)
     computed = executor.run(pixels, list(program.tensors)) | {PIXELS: pixels}
     manifest: dict[str, Any] = {
-        "format": "p2vit-vectors",
+        "format": FORMAT,
         "version": __version__,
         "program_sha256": program_sha256,
         "images": len(pixels),
@@ -92,50 +94,52 @@ def write_vectors(
         "tensors": {},
         "nodes": [],
     }
-    for name, spec in program.tensors.items():
-        entry = write_array(folder, Path("tensors") / name, computed[name], encoding)
-        manifest["tensors"][name] = entry | {
-            "bits": spec.bits,
-            "signed": spec.signed,
-            "exponent": spec.exponent.tolist(),
-            "offset": np.asarray(spec.offset).tolist(),
-        }
-    for node in program.nodes:
-        manifest["nodes"].append(
-            {
-                "name": node.name,
-                "operator": type(node.operator).__name__,
-                "inputs": list(node.inputs),
-                "parameters": write_parameters(folder, node.name, node.operator, encoding),
+    with target.stage() as stage:
+        for name, spec in program.tensors.items():
+            entry = write_array(stage, Path("tensors") / name, computed[name], encoding)
+            manifest["tensors"][name] = entry | {
+                "bits": spec.bits,
+                "signed": spec.signed,
+                "exponent": spec.exponent.tolist(),
+                "offset": np.asarray(spec.offset).tolist(),
             }
-        )
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        for node in program.nodes:
+            manifest["nodes"].append(
+                {
+                    "name": node.name,
+                    "operator": type(node.operator).__name__,
+                    "inputs": list(node.inputs),
+                    "parameters": write_parameters(stage, node.name, node.operator, encoding),
+                }
+            )
+        stage.write(MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
-def write_parameters(folder: Path, node: str, operator: Any, encoding: Encoding) -> dict[str, Any]:
+def write_parameters(stage: Stage, node: str, operator: Any, encoding: Encoding) -> dict[str, Any]:
     """Write a node's arrays; what is not an array goes into the manifest as it is."""
     entries: dict[str, Any] = {}
     for field in fields(operator):
         value = getattr(operator, field.name)
         is_array = isinstance(value, np.ndarray)
         entries[field.name] = (
-            write_array(folder, Path("weights") / node / field.name, value, encoding) if is_array else value
+            write_array(stage, Path("weights") / node / field.name, value, encoding) if is_array else value
         )
     return entries
 
 
-def write_array(folder: Path, stem: Path, array: IntArray, encoding: Encoding) -> dict[str, Any]:
+def write_array(stage: Stage, stem: Path, array: IntArray, encoding: Encoding) -> dict[str, Any]:
     """Write one array and return its manifest entry: file (relative, with forward slashes), dtype, shape."""
-    file = folder / stem.parent / f"{stem.name}.{encoding}"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = (stem.parent / f"{stem.name}.{encoding}").as_posix()
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"))
     if encoding == "npy":
-        np.save(file, little)
+        content = io.BytesIO()
+        np.save(content, little)
+        stage.write(file, content.getvalue())
     else:
-        file.write_text(hex_text(little), encoding="ascii")
+        stage.write(file, hex_text(little))
     return {
-        "file": file.relative_to(folder).as_posix(),
+        "file": file,
         "dtype": array.dtype.name,
         "shape": list(array.shape),
     }
@@ -148,6 +152,10 @@ def read_vectors(folder: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
         P2vitError: the folder holds no manifest.
     """
     file = folder / MANIFEST
+    if "vectors" in unfinished_sets(folder):
+        raise P2vitError(
+            f"{folder}: was being replaced when p2vit was stopped; run the command that wrote it again"
+        )
     if not file.is_file():
         raise P2vitError(
             f"{folder} holds no {MANIFEST}; expected a folder written by: p2vit export --format vectors"
@@ -165,23 +173,26 @@ def read_array(folder: Path, entry: dict[str, Any]) -> IntArray:
     return parse_hex(file.read_text(encoding="ascii"), entry["dtype"], tuple(entry["shape"]))
 
 
-def prepare_folder(folder: Path, overwrite: bool) -> None:
-    """Make an empty folder; with ``overwrite``, in place of vectors written before.
+def vectors_place(folder: Path, overwrite: bool) -> FileSet:
+    """Where vectors go.
 
     Raises:
-        P2vitError: the path is a file, or a folder with something in it.
+        P2vitError: no folder can be there.
     """
-    if folder.exists() and not folder.is_dir():
-        raise P2vitError(f"{folder} is a file; vectors are written to a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not overwrite:
-            raise P2vitError(f"{folder} is not empty; choose another folder or pass --overwrite")
-        if not (folder / MANIFEST).is_file():
-            raise P2vitError(
-                f"{folder} is not empty and holds no vectors ({MANIFEST}), "
-                "so it is not replaced; choose another"
-            )
-        for part in ("tensors", "weights"):
-            shutil.rmtree(folder / part, ignore_errors=True)
-        (folder / MANIFEST).unlink()
-    folder.mkdir(parents=True, exist_ok=True)
+    return FileSet.filling(folder, "vectors", overwrite, _older)
+
+
+def _older(folder: Path) -> list[str]:
+    """Files of vectors that were written before there were records: those that the manifest lists."""
+    if kind_of(folder / MANIFEST) != "file":
+        return []
+    try:
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            return []
+        entries = [*found["tensors"].values()]
+        for node in found["nodes"]:
+            entries += [value for value in node["parameters"].values() if isinstance(value, dict)]
+        return [MANIFEST, *(str(entry["file"]) for entry in entries if "file" in entry)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []

@@ -1,13 +1,17 @@
 """ViTs that people use, by timm's names, with their preprocessing and their size. Imports no torch."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from p2vit.errors import ModelError, did_you_mean
 from p2vit.models.config import ModelConfig, ViTConfig
+from p2vit.models.restated import restated
+from p2vit.models.source_names import RESIZED
 from p2vit.models.swin_config import SwinConfig
+from p2vit.models.tags import TAGS
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 Config = TypeVar("Config", bound=ViTConfig | SwinConfig)
@@ -32,10 +36,12 @@ class Architecture:
     Attributes:
         config: The shape.
         preprocessing: Of the usual weights; a loaded model brings its own.
+        tag: Which of timm's weights the preprocessing is of; empty for the first that timm lists.
     """
 
     config: ModelConfig
     preprocessing: Preprocessing
+    tag: str = ""
 
     @property
     def name(self) -> str:
@@ -47,22 +53,43 @@ def find(name: str) -> Architecture:
     """Look an architecture up.
 
     Args:
-        name: One of `names`; a timm weight tag after a dot is ignored.
+        name: One of `names`; a tag of timm's weights after a dot brings their preprocessing.
 
     Returns:
         The architecture.
 
     Raises:
-        ModelError: there is none of that name.
+        ModelError: there is none of that name, or no such tag.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
-    if (plain := name.split(".")[0]) in ARCHITECTURES:
-        return ARCHITECTURES[plain]
+    plain, _, tag = name.partition(".")
+    if plain in ARCHITECTURES:
+        # A size that timm has no name for has the weights, and so the tags, of the size that it has one for.
+        origin = plain if not (resized := RESIZED.fullmatch(plain)) else resized[1]
+        if (tagged := f"{origin}.{tag}") in TAGS:
+            return with_fields(ARCHITECTURES[plain], tag, TAGS[tagged])
+        known = [key.partition(".")[2] for key in TAGS if key.startswith(f"{origin}.")]
+        raise ModelError(
+            f"architecture '{plain}' has no weights tagged '{tag}'.{did_you_mean(tag, known)} "
+            f"Known are: {', '.join(known) or 'none'}. Leave '.{tag}' out, and state --mean, --std, --crop-pct, "
+            "--crop-mode and --interpolation where they are not the usual ones"
+        )
     raise ModelError(
         f"no architecture '{name}'.{did_you_mean(plain, ARCHITECTURES)} "
         f"'p2vit list' shows all {len(ARCHITECTURES)}"
     )
+
+
+def with_fields(entry: Architecture, tag: str, fields: Mapping[str, Any]) -> Architecture:
+    """The architecture with the preprocessing of other weights.
+
+    Args:
+        entry: The architecture.
+        tag: Of the weights.
+        fields: Of timm's configuration: any of ``mean``, ``std``, ``crop_pct``, ``crop_mode``, ``interpolation``.
+    """
+    return replace(entry, preprocessing=restated(entry.preprocessing, **fields), tag=tag)
 
 
 def names(pattern: str = "*") -> list[str]:
@@ -110,7 +137,7 @@ def parameters(config: ModelConfig) -> int:
     embedding = config.patch_dim * C + C
     if config.positions:
         embedding += (config.prefix_tokens + config.tokens) * C
-    norms = 2 * width + 2 * C * int(config.pre_norm)
+    norms = 2 * config.blocks[-1].dim + 2 * C * int(config.pre_norm)
     pooling = 0
     if config.pool == "attention":
         # As a block without q, and with the query itself.
@@ -170,6 +197,11 @@ def _table() -> list[Architecture]:
     for width in ("tiny", "small", "base"):
         table.append(_entry(f"deit_{width}_patch16_224", width, 224, 16, crop_pct=0.9))
     table.append(_entry("deit_base_patch16_384", "base", 384, 16, crop_pct=1.0))
+    distilled: dict[str, Any] = {"register_tokens": 1, "pool": "token_dist"}
+    for width in ("tiny", "small", "base"):
+        name = f"deit_{width}_distilled_patch16_224"
+        table.append(_entry(name, width, 224, 16, crop_pct=0.9, **distilled))
+    table.append(_entry("deit_base_distilled_patch16_384", "base", 384, 16, crop_pct=1.0, **distilled))
     for width in ("small", "base", "large"):
         table.append(_entry(f"deit3_{width}_patch16_224", width, 224, 16, crop_pct=0.9))
     for width in ("tiny", "small", "base", "large"):
@@ -189,10 +221,12 @@ def _table() -> list[Architecture]:
         "norm_eps": 1e-5,
         "num_classes": 512,
     }
-    for patch in (16, 32):
+    for patch, quick_pct, exact_pct in ((16, 1.0, 0.95), (32, 0.9, 0.9)):
         name = f"vit_base_patch{patch}_clip_quickgelu_224"
-        table.append(_entry(name, "base", 224, patch, crop_pct=1.0, activation="quick_gelu", **clip))
-        table.append(_entry(f"vit_base_patch{patch}_clip_224", "base", 224, patch, crop_pct=1.0, **clip))
+        table.append(_entry(name, "base", 224, patch, crop_pct=quick_pct, activation="quick_gelu", **clip))
+        table.append(
+            _entry(f"vit_base_patch{patch}_clip_224", "base", 224, patch, crop_pct=exact_pct, **clip)
+        )
     siglip: dict[str, Any] = {
         "mean": HALF,
         "std": HALF,
@@ -202,11 +236,11 @@ def _table() -> list[Architecture]:
         "num_classes": 0,
     }
     for side in (224, 256, 384):
-        table.append(_entry(f"vit_base_patch16_siglip_{side}", "base", side, 16, crop_pct=1.0, **siglip))
-    table.append(_entry("vit_large_patch16_siglip_256", "large", 256, 16, crop_pct=1.0, **siglip))
+        table.append(_entry(f"vit_base_patch16_siglip_{side}", "base", side, 16, crop_pct=0.9, **siglip))
+    table.append(_entry("vit_large_patch16_siglip_256", "large", 256, 16, crop_pct=0.9, **siglip))
     so400m = {**siglip, "mlp_dim": 4304}
     for side in (224, 378):
-        table.append(_entry(f"vit_so400m_patch14_siglip_{side}", "so400m", side, 14, crop_pct=1.0, **so400m))
+        table.append(_entry(f"vit_so400m_patch14_siglip_{side}", "so400m", side, 14, crop_pct=0.9, **so400m))
     table += _swins()
     return table
 

@@ -53,12 +53,11 @@ class CanonicalViT(nn.Module):
         self.blocks = nn.ModuleList(
             Block(shape, config.activation, config.norm_eps) for shape in config.blocks
         )
-        width = config.feature_dim
-        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
+        self.norm = nn.LayerNorm(config.blocks[-1].dim, eps=config.norm_eps)
         self.attention_pool: AttentionPool | None = None
         if config.pool == "attention":
             self.attention_pool = AttentionPool(config.blocks[-1], config.activation, config.norm_eps)
-        self.head = nn.Linear(width, config.num_classes) if config.num_classes else None
+        self.head = nn.Linear(config.feature_dim, config.num_classes) if config.num_classes else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Run the whole model.
@@ -67,7 +66,7 @@ class CanonicalViT(nn.Module):
             pixels: uint8 [B, H, W, 3], RGB.
 
         Returns:
-            Float logits [B, num_classes], or features [B, C] when there is no head.
+            Float logits [B, num_classes], or features [B, feature_dim] when there is no head.
         """
         features = self.features(pixels)
         return features if self.head is None else self.head(features)
@@ -79,7 +78,7 @@ class CanonicalViT(nn.Module):
             pixels: uint8 [B, H, W, 3], RGB.
 
         Returns:
-            Float [B, C].
+            Float [B, feature_dim].
         """
         return self.pool(self.encode(pixels))
 
@@ -141,8 +140,13 @@ class CanonicalViT(nn.Module):
             x: Float [B, tokens, C], what the last block puts out.
 
         Returns:
-            Float [B, C].
+            Float [B, feature_dim].
         """
+        if self.config.pool == "token_dist":
+            return self.norm(x[:, :2]).flatten(1)
+        if self.config.pool == "token_avg":
+            x = self.norm(x)
+            return torch.cat([x[:, 0], x[:, self.config.prefix_tokens :].mean(dim=1)], dim=1)
         if self.config.pool == "token":
             return self.norm(x[:, 0])  # LayerNorm works row by row: pooling first is the same and cheaper
         if self.attention_pool is not None:

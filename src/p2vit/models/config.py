@@ -7,7 +7,9 @@ from p2vit.models.swin_config import SwinConfig
 from p2vit.models.windows import BlockShape
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
-Pool = Literal["token", "avg", "attention"]
+Pool = Literal["token", "avg", "attention", "token_avg", "token_dist"]
+#: Pools whose feature is two vectors side by side.
+PAIRS = ("token_avg", "token_dist")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class ViTConfig:
         register_tokens: Number of register tokens after the class token.
         activation: MLP activation; ``gelu`` is the exact (erf) function.
         pool: ``token`` takes the first token, ``avg`` the mean over the patch tokens; in ``attention`` (SigLIP)
-            a learned query attends to all tokens after the last LayerNorm, and an MLP follows.
+            a learned query attends to all tokens after the last LayerNorm, and an MLP follows. Two vectors side by
+            side are the class token and the mean over the patch tokens (``token_avg``, DINOv2's classifiers), or
+            the class token and the distillation token, which is the first register (``token_dist``, DeiT).
         pre_norm: LayerNorm right after the embedding (CLIP).
         pool_before_norm: Average first, then the last LayerNorm (timm's ``fc_norm`` models).
         norm_eps: Epsilon of every LayerNorm.
@@ -72,6 +76,10 @@ class ViTConfig:
             )
         if self.pool == "token" and not self.class_token:
             raise ValueError(f"{self.name}: pool 'token' needs a class token; use pool 'avg'")
+        if self.pool in PAIRS and (not self.class_token or not self.num_classes):
+            raise ValueError(f"{self.name}: pool '{self.pool}' needs a class token and a head")
+        if self.pool == "token_dist" and not self.register_tokens:
+            raise ValueError(f"{self.name}: pool 'token_dist' needs a distillation token")
         if self.pool == "attention" and self.prefix_tokens:
             raise ValueError(f"{self.name}: pool 'attention' with class or register tokens is not supported")
 
@@ -108,7 +116,7 @@ class ViTConfig:
     @property
     def feature_dim(self) -> int:
         """Channels of the feature."""
-        return self.embed_dim
+        return self.embed_dim * (2 if self.pool in PAIRS else 1)
 
     @property
     def pooled_tokens(self) -> int:

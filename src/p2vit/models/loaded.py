@@ -24,6 +24,7 @@ class FloatModel:
         class_names: In the order of the logits; empty when the source names none.
         source: What was loaded, as the user would type it.
         sha256: Of the canonical weights, hex.
+        notes: What was assumed, chosen or left out while loading, for people.
     """
 
     module: CanonicalViT
@@ -32,6 +33,7 @@ class FloatModel:
     class_names: tuple[str, ...]
     source: str
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def assemble(

@@ -15,6 +15,7 @@ class LoadOptions:
         image_size: Pixels, one side or (height, width), another than the model's own.
         seed: Random seed of ``random:ARCH`` weights.
         key: Which entry of a checkpoint file holds the weights, where there are several.
+        heads: Attention heads, where a weight file does not say them and no ``arch`` does.
         pool: ``token`` reads the class token, ``avg`` the mean of the patch tokens.
         mean: Per channel R, G, B, where black is 0 and white is 1.
         std: Per channel R, G, B, where black is 0 and white is 1.
@@ -28,6 +29,7 @@ class LoadOptions:
     image_size: int | tuple[int, int] | None = None
     seed: int = 0
     key: str | None = None
+    heads: int | None = None
     pool: Literal["token", "avg"] | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from p2vit.models.windows import BlockShape, Merge, Pair, Windows
 
 #: Whose rule says what becomes of windows that are larger than a stage's grid, and of padding.
-Rule = Literal["timm", "transformers"]
+Rule = Literal["timm", "transformers", "torchvision"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,10 @@ class SwinConfig:
             size = (min(grid), min(grid)) if small else (side, side)
             shift = (0, 0) if small or not shifted else (side // 2, side // 2)
             return Windows(grid, size, shift, pad_first=True)
+        if self.rule == "torchvision":
+            padded = Windows(grid, wanted).padded
+            moved = [w // 2 if shifted and side > w else 0 for side, w in zip(padded, wanted, strict=True)]
+            return Windows(grid, wanted, (moved[0], moved[1]), pad_first=True)
         size = min(grid[0], wanted[0]), min(grid[1], wanted[1])
         shift = tuple(w // 2 if shifted and n > w else 0 for n, w in zip(grid, wanted, strict=True))  # type: ignore[assignment]
         return Windows(grid, size, shift)

@@ -64,8 +64,9 @@ class Operator(ABC):
                 object.__setattr__(self, field.name, _frozen(value, field.metadata["dtype"], where))
             elif isinstance(value, np.integer):
                 object.__setattr__(self, field.name, int(value))
-            elif isinstance(value, bool) or not isinstance(value, int | str):
-                raise TypeError(f"{where} is {value!r}; only integers and texts are allowed")
+            elif isinstance(value, bool) or not isinstance(value, int if field.type is int else str):
+                wanted = "an integer" if field.type is int else "a text"
+                raise TypeError(f"{where} is {value!r}; expected {wanted}")
         self.validate()
 
     @classmethod

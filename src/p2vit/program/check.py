@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from p2vit.numerics import AttentionValues, Softmax
+from p2vit.numerics import AttentionValues, GatherTokens, Softmax
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec, output_spec, width_name
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
@@ -92,6 +92,13 @@ def node_problems(
         )
     if np.abs(np.asarray(recorded.offset, np.int64)).max(initial=0) > 1 << 15:
         problems.append(f"node {node.name}: offset is {recorded.offset}; allowed are −32768 to 32768")
+    if isinstance(node.operator, GatherTokens):
+        low, high = known[node.inputs[0]].limits
+        least, most = int(node.operator.fill.min()), int(node.operator.fill.max())
+        if least < low or most > high:
+            problems.append(
+                f"node {node.name}: fill spans {least}..{most}; the tokens it reads hold {low}..{high}"
+            )
     if isinstance(node.operator, AttentionValues):
         # The sum it divides by is above 0 because a softmax gives each row's maximum the largest code.
         softmax = earlier.get(node.inputs[0])

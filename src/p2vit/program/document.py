@@ -11,6 +11,7 @@ from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec
 from p2vit.program.packing import PACKED_BITS, pack_nibbles, unpack_nibbles
 from p2vit.program.preprocessing import Preprocessing
+from p2vit.text import in_strings, original, portable
 
 FORMAT: Literal["p2vit-integer-program"] = "p2vit-integer-program"
 #: Of the files. 2: tables [G, 256] instead of [256], a tensor's offset may be one per channel.
@@ -105,8 +106,8 @@ def describe(program: IntegerProgram) -> tuple[dict[str, Any], dict[str, IntArra
         "output": program.output,
         "feature": program.feature,
         "preprocessing": program.preprocessing.model_dump(mode="json"),
-        "classes": list(program.classes),
-        "provenance": program.provenance,
+        "classes": in_strings(list(program.classes), portable),
+        "provenance": in_strings(program.provenance, portable),
     }
     return document, arrays
 
@@ -185,8 +186,8 @@ class Rebuilder:
             document.output,
             document.feature,
             document.preprocessing,
-            tuple(document.classes),
-            document.provenance,
+            in_strings(tuple(document.classes), original),
+            in_strings(document.provenance, original),
         )
 
     def operator(self, record: NodeRecord) -> Operator:

@@ -8,9 +8,7 @@ names the file and item.
 
 import hashlib
 import json
-import os
-import secrets
-import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,26 @@ import numpy as np
 import safetensors.numpy
 from pydantic import ValidationError
 
-from p2vit.errors import ProgramError
+from p2vit.errors import P2vitError, ProgramError
+from p2vit.files import Content, FileSet, kind_of, unfinished_sets
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.check import structure_problems
 from p2vit.program.document import FORMAT, VERSION, Document, Rebuilder, canonical_json, describe
 from p2vit.program.exponents import scale_problems
 from p2vit.program.graph import IntegerProgram
+from p2vit.program.provenance import provenance_problem
 from p2vit.program.tensor_file import read_tensors
 
 GRAPH_FILE, TENSOR_FILE = "program.json", "tensors.safetensors"
+#: Name of a program's files in the record of its folder.
+SET = "program"
+#: What is written beside a program, and how such files begin.
+BESIDE = {
+    "sensitivity.json": b'{\n "model"',
+    "sensitivity.svg": b"<svg",
+    "README.md": b"---\nlibrary_name: p2vit\n",
+    "search.json": b'{\n "bits_per_layer"',
+}
 MAX_GRAPH_BYTES, MAX_TENSOR_BYTES = 64 << 20, 8 << 30
 #: What the hash of a program leaves out: where it came from does not change what it computes. Seconds, dates,
 #: versions and machines stand in there.
@@ -60,43 +69,44 @@ def program_sha256(program: IntegerProgram) -> str:
 def save(program: IntegerProgram, folder: Path | str, overwrite: bool = False) -> None:
     """Write a program; the folder appears whole or not at all.
 
-    It is written beside its place under a temporary name and then renamed, so a save that is killed leaves
-    nothing half-written. An existing program is moved aside first and deleted last.
+    Files that p2vit did not write there are left alone; see :mod:`p2vit.files`.
 
     Args:
         program: What to write. It is read back from the bytes before anything appears: what cannot be loaded
             is not saved.
         folder: Where; its parents are made.
-        overwrite: Replace a folder that holds a program (all of it), or an empty one.
+        overwrite: Replace a program that p2vit wrote there.
 
     Raises:
-        ProgramError: the folder exists, or holds something else than a program; the program is not sound; the
-            disk refuses.
+        ProgramError: the folder holds a program already, or something else; the program is not sound; another run
+            writes there; the disk refuses.
     """
-    folder = Path(folder)
+    save_with(program, Path(folder), {}, overwrite)
+
+
+def save_with(
+    program: IntegerProgram, folder: Path, beside: Mapping[str, Content], overwrite: bool = False
+) -> None:
+    """Write a program and what goes beside it, all at once.
+
+    Args:
+        program: As in :func:`save`.
+        folder: Where; its parents are made.
+        beside: Further files by name.
+        overwrite: Replace a program that p2vit wrote there.
+
+    Raises:
+        ProgramError: as :func:`save`.
+    """
     check_place(folder, overwrite)
     graph, tensors = encode(program)
     decode(graph, tensors, str(folder))
-    mark = secrets.token_hex(4)
-    fresh, old = (folder.with_name(f".{folder.name}.{mark}.{role}") for role in ("new", "old"))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh.mkdir()
-        for name, content in ((TENSOR_FILE, tensors), (GRAPH_FILE, graph)):
-            with (fresh / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        raise ProgramError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+        place(folder, overwrite).write({TENSOR_FILE: tensors, GRAPH_FILE: graph, **beside})
+    except ProgramError:
+        raise
+    except P2vitError as error:
+        raise ProgramError(str(error)) from None
 
 
 def load(folder: Path | str) -> IntegerProgram:
@@ -115,6 +125,11 @@ def load(folder: Path | str) -> IntegerProgram:
         kind = "is not a folder" if folder.exists() else "does not exist"
         raise ProgramError(
             f"{folder}: {kind}; a program is a folder that holds {GRAPH_FILE} and {TENSOR_FILE}"
+        )
+    if SET in unfinished_sets(folder):
+        raise ProgramError(
+            f"{folder}: was being replaced when p2vit was stopped, so its files may not belong together; run the "
+            "command that wrote it again"
         )
     graph = _read(folder / GRAPH_FILE, MAX_GRAPH_BYTES)
     tensors = _read(folder / TENSOR_FILE, MAX_TENSOR_BYTES)
@@ -196,6 +211,8 @@ def _parse_document(graph: bytes, where: str) -> Document:
             f"{where}: its sha256 is not the one it records; "
             "the file was damaged or edited: copy or make it again"
         )
+    if isinstance(told := raw.get("provenance"), dict) and (problem := provenance_problem(told)):
+        raise ProgramError(f"{where}: {problem}")
     try:
         return Document.model_validate_json(graph)
     except ValidationError as error:
@@ -268,16 +285,57 @@ def check_place(folder: Path, overwrite: bool) -> None:
     Raises:
         ProgramError: it may not be written there.
     """
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise ProgramError(f"{folder}: exists and is no folder; choose another place")
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise ProgramError(
-            f"{folder}: exists already; choose another place, or allow overwriting (--overwrite)"
-        )
-    if any(folder.iterdir()) and not (folder / GRAPH_FILE).is_file():
-        raise ProgramError(f"{folder}: holds no {GRAPH_FILE}, so it is not a program and is not overwritten")
+    try:
+        target = place(folder, overwrite)
+        target.check([GRAPH_FILE, TENSOR_FILE])
+        outer = next((parent for parent in target.folder.parents if _is_program(parent)), None)
+    except P2vitError as error:
+        raise ProgramError(str(error)) from None
+    if outer:
+        raise ProgramError(f"{folder}: lies inside the program {outer}; choose a place outside of it")
+
+
+def place(folder: Path, overwrite: bool) -> FileSet:
+    """Where a program and what stands beside it go.
+
+    Raises:
+        P2vitError: no folder can be there.
+    """
+    return FileSet.filling(folder, SET, overwrite, _older)
+
+
+def _older(folder: Path) -> list[str]:
+    """Files of a program that was written before there were records.
+
+    Its own hashes say that the program is one. What stood beside it has no hash, so it counts where it reads as
+    such a file does.
+    """
+    if not _is_program(folder):
+        return []
+    found = [GRAPH_FILE, TENSOR_FILE]
+    for name, begins in BESIDE.items():
+        path = folder / name
+        if kind_of(path) == "file":
+            with path.open("rb") as file:
+                found += [name] if file.read(len(begins)) == begins else []
+    return found
+
+
+def _is_program(folder: Path) -> bool:
+    """Whether a folder holds both files of a program, of any version, with their hashes right."""
+    graph, tensors = folder / GRAPH_FILE, folder / TENSOR_FILE
+    if kind_of(graph) != "file" or kind_of(tensors) != "file":
+        return False
+    try:
+        raw = json.loads(_read(graph, MAX_GRAPH_BYTES))
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            return False
+        recorded = raw.pop("sha256", None)
+        if hashlib.sha256(_canonical(raw)).hexdigest() != recorded:
+            return False
+        return hashlib.sha256(_read(tensors, MAX_TENSOR_BYTES)).hexdigest() == raw.get("tensors_sha256")
+    except (ValueError, RecursionError, ProgramError):
+        return False
 
 
 def _canonical(value: Any) -> bytes:

@@ -19,7 +19,7 @@ from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.attention import guard_of
 from p2vit.quant.fold import Affine
-from p2vit.quant.grid import Grid
+from p2vit.quant.grid import Grid, whole_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import score_bias
 from p2vit.quant.simulated import QuantizedBlock, QuantizedPool, QuantizedViT, centred_patches
@@ -194,10 +194,24 @@ class Counterpart:
     def head(self, x: Tensor, grid: Grid) -> None:
         """The residual stream to the feature and the logits."""
         ends, config = self.model.ends, self.model.config
-        normal, gain, tokens = normal_exponent(config.feature_dim), ends.norm, config.pooled_tokens
+        channels, gain, tokens = config.blocks[-1].dim, ends.norm, config.pooled_tokens
+        normal = normal_exponent(channels)
         exponent: object = normal
         if self.model.pooling is not None:
             exponent = grid.exponents()
+        elif config.pool == "token_dist":
+            x = self.norm("norm", self.keep("pool", x[:, :2]), grid, normal, config.norm_eps, 16)
+            x = self.keep("pair", x.flatten(1).unsqueeze(1))
+        elif config.pool == "token_avg":
+            x = self.norm("norm", x, grid, normal, config.norm_eps, 16)
+            total = normal + int(np.ceil(np.log2(tokens)))
+            mean = whole_grid(total).fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True))
+            first, second = x[:, :1], self.keep("pool", mean)
+            self.keep("pair.token", torch.cat([first, torch.zeros_like(first)], dim=2))
+            self.keep("pair.mean", torch.cat([torch.zeros_like(first), second], dim=2))
+            x = self.keep("pair", torch.cat([first, second], dim=2))
+            exponent = np.repeat(np.array([normal, total]), channels)
+            gain = Affine(gain.weight / torch.tensor([1.0, tokens]).repeat_interleave(channels), gain.bias)
         elif config.pool == "token":
             x = self.norm("norm", self.keep("pool", x[:, :1]), grid, normal, config.norm_eps, 16)
         elif config.pool_before_norm:

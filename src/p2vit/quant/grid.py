@@ -61,6 +61,11 @@ class Grid:
         return Grid(self.log2_scale + by, self.bits, self.offset)
 
 
+def whole_grid(exponent: int, bits: int = 16) -> Grid:
+    """A grid of one power of two for all channels."""
+    return Grid(torch.tensor(float(exponent), dtype=torch.float64), bits)
+
+
 def log2_scale_for(magnitude: Tensor, bits: int, rule: Scales) -> Tensor:
     """Scale that makes a signed width cover ``magnitude``, by the rule that brings it to a power of two.
 

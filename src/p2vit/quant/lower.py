@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.numerics import (
+    Add,
     AssembleTokens,
     AttentionValues,
     ConstantTokens,
@@ -23,7 +25,7 @@ from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.quant.attention import guard_of
-from p2vit.quant.grid import Grid
+from p2vit.quant.grid import Grid, whole_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import linear, residual_add, score_bias, table, whole
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
@@ -194,10 +196,34 @@ class Lowering:
         proj = self.add("pool.attn.proj", linear(block.layers["proj"], grids["add1"]), [last], grids["add1"])
         return self.mlp("pool", block, proj), grids["add2"]
 
+    def side_by_side(
+        self, name: str, tokens: str, pooled: str, normal: int, halvings: int
+    ) -> tuple[str, NDArray]:
+        """The first of ``tokens`` and the ``pooled`` one side by side, as two halves that are zero and their sum.
+
+        Args:
+            name: Of the result.
+            tokens: Node, int16 [N, C] at the exponent ``normal``.
+            pooled: Node, int16 [1, C] at ``normal + halvings``.
+            normal: Exponent.
+            halvings: 0 to 15.
+
+        Returns:
+            The name, and the exponents int [2·C]; nothing is rounded.
+        """
+        channels = self.builder.tensors[tokens].shape[1]
+        first = self.gather(f"{name}.token", np.array([[0, -1]]), [tokens], whole_grid(normal))
+        second = self.gather(f"{name}.mean", np.array([[-1, 0]]), [pooled], whole_grid(normal + halvings))
+        shift = np.repeat(np.array([0, halvings], np.int8), channels)
+        exponents = (normal + shift).astype(np.int8)
+        aligned = Add(np.zeros(1, np.int8), np.full(1, halvings, np.int8), shift, 16)
+        return self.add(name, aligned, [first, second], exponents), exponents
+
     def head(self, ends: QuantizedEnds, stream: str, grid: Grid) -> tuple[str, str]:
         """Residual stream → feature → logits; returns the names of output and feature."""
         config = self.model.config
-        channels, normal = config.feature_dim, normal_exponent(config.feature_dim)
+        channels = config.blocks[-1].dim
+        normal = normal_exponent(channels)
         patches, epsilon, gain = config.pooled_tokens, config.norm_eps, ends.norm.weight
         halvings = math.ceil(math.log2(patches))
         summed: Any = SumTokens(config.prefix_tokens, patches, np.full(1, halvings, np.int8), 16)
@@ -205,6 +231,15 @@ class Lowering:
         exponent: NDArray | int = normal
         if self.model.pooling is not None:
             last, exponent = stream, grid.exponents()
+        elif config.pool == "token_dist":
+            self.gather("pool", np.array([[0], [1]]), [stream], grid)
+            self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), ["pool"], normal)
+            last = self.gather("pair", np.array([[0, 1]]), ["norm"], whole_grid(normal))
+        elif config.pool == "token_avg":
+            self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), [stream], normal)
+            self.add("pool", summed, ["norm"], normal + halvings)
+            last, exponent = self.side_by_side("pair", "norm", "pool", normal, halvings)
+            gain = gain / torch.tensor([1.0, patches]).repeat_interleave(channels)
         elif config.pool == "token":
             self.add("pool", SelectToken(0), [stream], grid)
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), ["pool"], normal)

@@ -187,10 +187,12 @@ def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Te
     """
     tokens = model.config.blocks[index].tokens
     weights = torch.ones(tokens)
-    if model.config.pool == "token" and tokens > 1:
-        share = config.last_share if index == len(model.blocks) - 1 else config.class_share
-        weights[0] = tokens * share
-        weights[1:] = tokens * (1 - share) / (tokens - 1)
+    read = {"token": 1, "token_avg": 1, "token_dist": 2}.get(model.config.pool, 0)
+    if read and tokens > read:
+        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg"
+        share = config.last_share if alone else config.class_share
+        weights[:read] = tokens * share / read
+        weights[read:] = tokens * (1 - share) / (tokens - read)
     return weights
 
 
@@ -264,7 +266,8 @@ def quantize_embedding(
     if model.prefix is not None and model.position is not None:
         tokens = stream.fake(model.prefix + model.position[:prefix])
         position = stream.fake(model.position[prefix:])
-    norm = Affine(model.norm.weight, model.norm.bias)
+    vectors = model.config.feature_dim // len(model.norm.weight)
+    norm = Affine(model.norm.weight.repeat(vectors), model.norm.bias.repeat(vectors))
     if model.attention_pool is not None:
         norm = Affine(
             torch.ones_like(norm.weight), torch.zeros_like(norm.bias)

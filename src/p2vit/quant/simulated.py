@@ -160,7 +160,7 @@ class QuantizedEnds:
         prefix: float32 [P, C] on the stream's grid, positions added; None where the model has no positions.
         position: float32 [N, C] of the patch tokens, on the stream's grid; or None.
         pre_norm: Gain and bias of a LayerNorm right after the embedding, or None.
-        norm: Gain and bias of the last LayerNorm: [C] each.
+        norm: Gain and bias of the last LayerNorm: [feature_dim] each; twice where two vectors are side by side.
         feature: Grid of the feature.
         head: Layer of the feature, or None.
     """
@@ -213,7 +213,12 @@ class QuantizedViT:
         config, norm = self.config, self.ends.norm
         if self.pooling is not None:
             return self.pooling(x) * norm.weight + norm.bias
-        if config.pool == "token":
+        if config.pool == "token_dist":
+            pooled = normalise(x[:, :2], config.norm_eps).flatten(1)
+        elif config.pool == "token_avg":
+            x = normalise(x, config.norm_eps)
+            pooled = torch.cat([x[:, 0], x[:, config.prefix_tokens :].mean(dim=1)], dim=1)
+        elif config.pool == "token":
             pooled = normalise(x[:, 0], config.norm_eps)
         elif config.pool_before_norm:
             pooled = normalise(x[:, config.prefix_tokens :].mean(dim=1), config.norm_eps)

@@ -1,8 +1,11 @@
 """Arrays of all calibration photos on disk, so that memory does not grow with their number."""
 
+import math
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from p2vit.errors import P2vitError
 from p2vit.models.windows import BlockShape
 from p2vit.quant.config import QuantConfig
 
@@ -46,7 +50,12 @@ class Spool:
 
     def __enter__(self) -> "Spool":
         """Make the folder."""
-        self._folder = tempfile.TemporaryDirectory(prefix="p2vit-")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="p2vit-")
+        except OSError as error:
+            raise P2vitError(
+                f"no temporary folder can be made: {error.strerror or error}; name another in TMPDIR"
+            ) from None
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -55,7 +64,17 @@ class Spool:
 
     def new(self, name: str, shape: tuple[int, ...]) -> Stream:
         """A float32 stream of that name and shape [photos, ...]."""
-        return Stream(np.memmap(Path(self._folder.name) / name, dtype=np.float32, mode="w+", shape=shape))
+        path, size = Path(self._folder.name) / name, 4 * math.prod(shape)
+        try:
+            with path.open("wb") as file:
+                # Room that a mapped file finds missing later would end the process.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.truncate(size)
+        except OSError as error:
+            raise _no_room(path.parent, size, error) from None
+        return Stream(np.memmap(path, dtype=np.float32, mode="r+", shape=shape))
 
     def pixels(self, batches: Iterable[NDArray[np.uint8]], shape: tuple[int, ...]) -> Stream:
         """Write photos as they come and return them as a stream.
@@ -68,17 +87,39 @@ class Spool:
             ValueError: no photo came, or one of another shape or dtype.
         """
         path, count = Path(self._folder.name) / "pixels", 0
-        with path.open("wb") as file:
+        with path.open("wb", buffering=0) as file:
             for batch in batches:
                 if batch.dtype != np.uint8 or batch.shape[1:] != shape:
                     raise ValueError(
                         f"calibration photos are {batch.dtype} {list(batch.shape)}; expected uint8 [B, {shape}]"
                     )
-                file.write(np.ascontiguousarray(batch).tobytes())
+                _write(file, np.ascontiguousarray(batch).tobytes(), path.parent)
                 count += len(batch)
         if not count:
             raise ValueError("no calibration photo came; at least one is needed")
         return Stream(np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape)))
+
+
+def _write(file: FileIO, data: bytes, folder: Path) -> None:
+    """All of the bytes.
+
+    Raises:
+        P2vitError: the disk is full.
+    """
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise _no_room(folder, len(data), error) from None
+
+
+def _no_room(folder: Path, size: int, error: OSError) -> P2vitError:
+    """The error for a temporary folder that is full."""
+    return P2vitError(
+        f"{folder}: calibration photos' values cannot be kept there: {error.strerror or error}; {size:,} bytes "
+        "are needed. Make room there, name another folder in TMPDIR, or take fewer photos (--calib-images)"
+    )
 
 
 @dataclass(frozen=True)

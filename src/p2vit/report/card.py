@@ -30,7 +30,6 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     width = {"mixed": "mixed widths", "unknown": "unknown widths"}.get(bits, bits.upper())
     calibration = provenance.get("calibration", {})
     pre = program.preprocessing
-    height, wide = pre.image_size
     output = program.tensors[program.output]
     head = program.output != program.feature
     rows = [
@@ -43,7 +42,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
             f"{calibration.get('photos', 'unknown')} photos of `{calibration.get('source') or 'unknown'}`, "
             f"seed {calibration.get('seed', 0)}",
         ),
-        ("input", f"uint8 RGB, {height} × {wide}; {_preparation(pre)}"),
+        ("input", f"uint8 RGB, {pre.in_words}"),
         ("output", f"{output.shape[-1]} {'logits' if head else 'numbers of the feature'}, {output.dtype}"),
         ("multiply-accumulates per photo", f"{summary.macs:,}"),
         ("bytes of all weights", f"{summary.weight_bytes:,}"),
@@ -97,10 +96,3 @@ card: `eval` measures it on photos that calibration has not seen.
 The weights come from the float model named above, and its licence holds for them here too; so may that of the photos
 that it was trained and calibrated on. p2vit itself is Apache-2.0, which says nothing about weights.
 """
-
-
-def _preparation(pre: Any) -> str:
-    """What happens to a photo before the program."""
-    if pre.resize == "squash":
-        return f"resized to that, {pre.interpolation}"
-    return f"{pre.interpolation} resize to cover it by 1/{pre.crop_pct:g}, centre crop"

@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 
 from p2vit.errors import did_you_mean
+from p2vit.rtl.modules.add import AddUnit
+from p2vit.rtl.modules.affine import AffineUnit
+from p2vit.rtl.modules.attention_values import ShifterArray
+from p2vit.rtl.modules.attention_values_division import Reciprocal, RowDivision
 from p2vit.rtl.modules.base import OperatorModule, Streams
-from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit
 from p2vit.rtl.modules.layernorm import LayerNormUnit
 from p2vit.rtl.modules.lookup import LookupUnit
 from p2vit.rtl.modules.mac_array import MacArray
-from p2vit.rtl.modules.reciprocal import Reciprocal, RowDivision
-from p2vit.rtl.modules.requantizer import Requantizer
-from p2vit.rtl.modules.requantizer_float import FloatRequantizer
-from p2vit.rtl.modules.requantizer_multiplier import MultiplierRequantizer
-from p2vit.rtl.modules.shifter_array import ShifterArray
+from p2vit.rtl.modules.requantize import Requantizer
+from p2vit.rtl.modules.requantize_float import FloatRequantizer
+from p2vit.rtl.modules.requantize_multiplier import MultiplierRequantizer
 from p2vit.rtl.modules.softmax import SoftmaxUnit
 from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.rtl.tools.missing import RtlError

@@ -1,16 +1,21 @@
 """``p2vit ablate``: one table of all methods, and of ours without each of its pieces."""
 
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from p2vit.cluster import Pool, open_pool
 from p2vit.engine.registry import open_backend
-from p2vit.files import check_output, write_text
+from p2vit.files import FileSet, one_writer
+from p2vit.models.options import LoadOptions
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.quantize import AblateOptions
 from p2vit.workflows.plain import to_json
 from p2vit.workflows.quantize import load
 from p2vit.workflows.threads import thread_count, torch_threads
@@ -18,20 +23,17 @@ from p2vit.workflows.threads import thread_count, torch_threads
 BATCH = 8
 
 
+@one_writer("output")
 def run_ablate(
     model: str,
     data: str,
     output: Path,
+    options: AblateOptions | None = None,
     *,
-    bits: str = "w8a8",
-    rows: tuple[str, ...] = (),
-    calib_images: int = 32,
-    limit: int | None = None,
-    seed: int = 0,
-    threads: int | None = None,
     overwrite: bool = False,
     command: str = "",
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Measure all rows.
 
@@ -39,15 +41,11 @@ def run_ablate(
         model: As users type it.
         data: A benchmark or a folder with classes.
         output: Folder for ``ablation.json``, ``.md`` and ``.svg``.
-        bits: ``w8a8`` and the like.
-        rows: Parts of the names of rows to measure; empty for all.
-        calib_images: Photos to calibrate on.
-        limit: At most so many photos.
-        seed: Of the draw.
-        threads: Bound.
+        options: What may be chosen; the defaults of `AblateOptions` if None.
         overwrite: Replace an earlier table.
         command: Recorded with the table.
         out: Where notes and progress go.
+        **changes: Fields of `AblateOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit ablate --json``.
@@ -57,20 +55,28 @@ def run_ablate(
     """
     from p2vit.data.benchmarks import open_photos
     from p2vit.evaluate.ablation import Remembered, choose_rows
-    from p2vit.evaluate.accuracy import measure
+    from p2vit.evaluate.accuracy import Classes
     from p2vit.quant.config import METHODS, WITHOUT, parse_bits
     from p2vit.report.ablation_table import markdown, plot
 
     out = out or Feedback()
-    names = choose_rows(list(METHODS), list(WITHOUT), rows)
+    options = changed(AblateOptions, options, changes)
+    bits, seed = options.bits, options.seed
+    names = choose_rows(list(METHODS), list(WITHOUT), options.rows)
     files = [output / f"ablation.{suffix}" for suffix in ("json", "md", "svg")]
-    for file in files:
-        check_output(file, overwrite)
-    threads = thread_count(threads)
-    loaded = load(model, None, None, seed)
+    target = FileSet.within(output, "ablation", overwrite)
+    # A table that was begun is measured anew by the same command.
+    token = (
+        f"{model} on {data}, {bits}, {options.calib_images} photos, limit {options.limit}, seed {seed}, "
+        f"{len(names)} rows"
+    )
+    target.check([file.name for file in files], token)
+    threads = thread_count(options.threads)
+    loaded = load(model, LoadOptions(seed=seed))
     photos = open_photos(data, loaded.preprocessing)
-    calibration = list(photos.calibration(calib_images, seed))
-    exact = Remembered(list(photos.evaluation(limit, BATCH)), float_predict(loaded))
+    calibration = list(photos.calibration(options.calib_images, seed))
+    exact = Remembered(list(photos.evaluation(options.limit, BATCH)), float_predict(loaded))
+    target.begin(token)
     found: list[dict[str, Any]] = []
     result: dict[str, Any] = {
         "model": loaded.source,
@@ -81,30 +87,101 @@ def run_ablate(
         "command": command or f"p2vit ablate {model} --data {data} -o {output}",
         "rows": found,
     }
+    work = _Row(
+        model=loaded,
+        calibration=calibration,
+        batches=exact.batches,
+        classes=Classes(photos.classes, loaded.class_names, loaded.config.num_classes),
+        bits=parse_bits(bits),
+        seed=seed,
+        data=data,
+    )
+    with open_pool(options.cluster) as pool:
+        for name, measured, seconds in _rows(work, names, exact, pool, threads, out):
+            kept = measured.model_dump(include={"top1", "top5", "agreement", "sqnr_db"})
+            integer = {**METHODS, **WITHOUT}[name].integer
+            found.append({"name": name, "integer": integer, **kept, "seconds": round(seconds, 2)})
+            result |= {"images": measured.images, "top1_float": measured.top1_float, "notes": measured.notes}
+            # Written after every row: a table that took an hour is not lost with its last row.
+            texts = (to_json(result) + "\n", markdown(result), plot(result))
+            target.write({file.name: text for file, text in zip(files, texts, strict=True)}, token)
+        target.finish()
+    return {**result, "files": [str(file) for file in files]}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Measures one row; an object, so that it can be sent to another process.
+
+    Attributes:
+        model: Float.
+        calibration: Photos to calibrate on.
+        batches: Photos to measure on, with labels.
+        classes: Of photos and model.
+        bits: Width of the weights.
+        seed: Random seed.
+        data: Name of the photos.
+        outputs: The float model's outputs; where None, ``measure`` is given what computes them.
+    """
+
+    model: Any
+    calibration: list[np.ndarray]
+    batches: Any
+    classes: Any
+    bits: int
+    seed: int
+    data: str
+    outputs: Any = None
+
+    def __call__(self, name: str) -> tuple[str, Any, float]:
+        """A row, computed by one thread."""
+        from p2vit.evaluate.ablation import Remembered
+
+        return self.measure(name, Remembered.known(self.batches, self.outputs), 1, lambda *_: None)
+
+    def measure(self, name: str, exact: Any, threads: int, progress: Any) -> tuple[str, Any, float]:
+        """Quantize by a method and measure it.
+
+        Returns:
+            (its name, its accuracy, seconds to quantize).
+        """
+        from p2vit.evaluate.accuracy import measure
+        from p2vit.quant.config import METHODS, WITHOUT
+
+        config = replace({**METHODS, **WITHOUT}[name], weight_bits=self.bits)
+        predict, seconds = prepare(
+            self.model, self.calibration, config, threads, progress, self.seed, self.data
+        )
+        measured = measure(
+            predict,
+            exact,
+            exact.batches,
+            self.classes,
+            total=sum(len(labels) for _, labels in exact.batches),
+            workers=threads,
+            prepare=lambda: torch_threads(1),
+            progress=progress,
+        )
+        return name, measured, seconds
+
+
+def _rows(
+    work: _Row, names: list[str], exact: Any, pool: Pool, threads: int, out: Feedback
+) -> Iterator[tuple[str, Any, float]]:
+    """Rows in order, by this process or shared out."""
+    if pool.workers > 1:
+        out.note(f"{len(names)} rows, {pool.workers} at a time")
+        with out.progress() as progress:
+            rows = pool.map(replace(work, outputs=exact.outputs), names)
+            for done, row in enumerate(rows, start=1):
+                progress("rows", done, len(names))
+                yield row
+        return
     for place, name in enumerate(names, start=1):
         out.note(f"[{place}/{len(names)}] {name}")
-        config = replace({**METHODS, **WITHOUT}[name], weight_bits=parse_bits(bits))
         with out.progress() as progress:
-            predict, seconds = prepare(loaded, calibration, config, threads, progress, seed, data)
-            measured = measure(
-                predict,
-                exact,
-                exact.batches,
-                total=sum(len(labels) for _, labels in exact.batches),
-                photo_classes=photos.classes,
-                model_classes=loaded.class_names,
-                outputs=loaded.config.num_classes,
-                workers=threads,
-                prepare=lambda: torch_threads(1),
-                progress=progress,
-            )
-        kept = measured.model_dump(include={"top1", "top5", "agreement", "sqnr_db"})
-        found.append({"name": name, "integer": config.integer, **kept, "seconds": round(seconds, 2)})
-        result |= {"images": measured.images, "top1_float": measured.top1_float, "notes": measured.notes}
-        # Written after every row: a table that took an hour is not lost with its last row.
-        for file, text in zip(files, (to_json(result) + "\n", markdown(result), plot(result)), strict=True):
-            write_text(file, text)
-    return {**result, "files": [str(file) for file in files]}
+            row = work.measure(name, exact, threads, progress)
+        yield row
 
 
 def prepare(

@@ -7,36 +7,24 @@ from typing import Any
 
 from p2vit.workflows.compiled import compiled_program, reference
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import CosimOptions
 
 
 def run_cosim(
     program: Path,
+    options: CosimOptions | None = None,
     *,
-    hardware: str = "rtl",
-    changes: tuple[str, ...] = (),
-    images: int = 1,
-    data: str = "noise",
-    latency: int | None = None,
-    stall: float = 0.0,
-    seed: int = 0,
-    quick: bool = False,
-    predict: bool = False,
     out: Feedback | None = None,
+    **replaced: Any,
 ) -> dict[str, Any]:
     """Co-simulate.
 
     Args:
         program: Folder of an integer program.
-        hardware: Name of an RTL machine.
-        changes: ``key=number``.
-        images: Photos.
-        data: A folder or a benchmark's name.
-        latency: Cycles from a read request to its answer.
-        stall: Share of cycles in which each side of the memory and the descriptors stand.
-        seed: Of the stalls.
-        predict: Only the timing model: no photo, no simulation, no tool needed.
-        quick: Compile with less optimisation: for a photo of a small model.
-        out: Where progress goes.
+        options: What may be chosen; the defaults of `CosimOptions` if None.
+        out: Where notes and progress go.
+        **replaced: Fields of `CosimOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit cosim --json``.
@@ -51,20 +39,22 @@ def run_cosim(
     from p2vit.rtl.top.machine import MEMORY_LATENCY
 
     out = out or Feedback()
-    compiled = compiled_program(program, hardware, changes)
-    if predict:
-        return prediction(compiled, program, latency or MEMORY_LATENCY)
-    photos = open_photos(data, compiled.program.preprocessing)
+    options = changed(CosimOptions, options, replaced)
+    latency = options.latency or MEMORY_LATENCY
+    compiled = compiled_program(program, options.hardware, options.changes)
+    if options.predict:
+        return prediction(compiled, program, latency)
+    photos = open_photos(options.data, compiled.program.preprocessing)
     executor = reference(compiled.program)
     out.note("compiling the simulation (kept for the next time)")
     began = time.perf_counter()
-    model = RtlModel(compiled.machine, "quick" if quick else "fast")
+    model = RtlModel(compiled.machine, "quick" if options.quick else "fast")
     built = time.perf_counter()
-    behaviour = MemoryBehaviour.random(stall, latency or MEMORY_LATENCY, seed)
-    pixels = (one for batch, _ in photos.evaluation(images, 1) for one in batch)
+    behaviour = MemoryBehaviour.random(options.stall, latency, options.seed)
+    pixels = (one for batch, _ in photos.evaluation(options.images, 1) for one in batch)
     with out.progress() as progress:
         found = cosimulate(
-            compiled, model, executor, pixels, behaviour, progress, total=min(images, len(photos))
+            compiled, model, executor, pixels, behaviour, progress, total=min(options.images, len(photos))
         )
     seconds = time.perf_counter() - built
     rows = asdict(found)
@@ -75,12 +65,12 @@ def run_cosim(
         "against": executor.name,
         "machine": compiled.machine.as_dict(),
         "memory_latency": behaviour.latency,
-        "stall": stall,
+        "stall": options.stall,
         "utilization": ideal / found.cycles,
         "macs": compiled.program.macs,
         "build_seconds": round(built - began, 1),
         "seconds_per_image": round(seconds / max(1, found.images), 1),
-        "data": data,
+        "data": options.data,
         "program": str(program),
         "program_sha256": program_sha256(compiled.program),
     }

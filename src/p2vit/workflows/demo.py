@@ -5,42 +5,37 @@ import time
 from pathlib import Path
 from typing import Any
 
-from p2vit.errors import P2vitError
-from p2vit.files import make_folder, write_text
+from p2vit.files import FileSet, kind_of, one_writer
 from p2vit.workflows.audit import run_audit
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.quantize import DemoOptions
 from p2vit.workflows.plain import to_json
+from p2vit.workflows.program_folder import check_place
 from p2vit.workflows.quantize import run_quantize
 
 #: Benchmark → the model that belongs to it.
 MODELS = {"elpv": "dinov2-elpv", "textile": "dinov2-textile", "digits": "digits"}
 
 
+@one_writer("output")
 def run_demo(
     output: Path,
+    options: DemoOptions | None = None,
     *,
-    benchmark: str = "elpv",
-    bits: str = "w8a8",
-    calib_images: int = 32,
-    limit: int | None = None,
-    seed: int = 0,
-    threads: int | None = None,
     overwrite: bool = False,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Quantize, evaluate, audit and report.
 
     Args:
         output: Folder for ``program``, ``summary.json`` and ``report.html``.
-        benchmark: A key of `MODELS`.
-        bits: ``w8a8`` and the like.
-        calib_images: Photos to calibrate on.
-        limit: Evaluate at most so many photos.
-        seed: Of the draw.
-        threads: Bound.
+        options: What may be chosen; the defaults of `DemoOptions` if None.
         overwrite: Replace an earlier demo.
         out: Where notes and progress go.
+        **changes: Fields of `DemoOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``quantize``, ``eval`` and ``audit`` together.
@@ -52,26 +47,31 @@ def run_demo(
     from p2vit.report.page import render, report_data
 
     out = out or Feedback()
+    options = changed(DemoOptions, options, changes)
+    benchmark, bits, threads = options.benchmark, options.bits, options.threads
     start = time.perf_counter()
     summary_file, page_file, program = output / "summary.json", output / "report.html", output / "program"
-    if not overwrite and (found := [path for path in (summary_file, page_file, program) if path.exists()]):
-        raise P2vitError(f"{found[0]}: exists already; choose another place with -o, or allow --overwrite")
-    make_folder(output)
+    target = FileSet.within(output, "demo", overwrite, _older)
+    # A demo that was killed is finished by the same command.
+    token = f"{benchmark} {bits}, {options.calib_images} photos, limit {options.limit}, seed {options.seed}"
+    resumed = target.check([summary_file.name, page_file.name], token)
+    check_place(program, overwrite or resumed)
+    target.begin(token)
     model = MODELS[benchmark]
-    out.note(f"[1/4] quantize {model} to {bits} on {calib_images} photos of {benchmark}")
+    out.note(f"[1/4] quantize {model} to {bits} on {options.calib_images} photos of {benchmark}")
     quantized = run_quantize(
         model,
         benchmark,
         program,
         bits=bits,
-        calib_images=calib_images,
-        seed=seed,
+        calib_images=options.calib_images,
+        seed=options.seed,
         threads=threads,
-        overwrite=overwrite,
+        overwrite=overwrite or resumed,
         out=out,
     )
     out.note("[2/4] evaluate the program and the float model on the held-out photos")
-    measured = run_eval(program, benchmark, limit=limit, threads=threads, out=out)
+    measured = run_eval(program, benchmark, limit=options.limit, threads=threads, out=out)
     out.note("[3/4] audit: prove integers, powers of two and int32")
     proof = run_audit(program)
     out.note("[4/4] report")
@@ -87,6 +87,20 @@ def run_demo(
         "demo_seconds": round(time.perf_counter() - start, 2),
     }
     data = report_data(load(program), quantize=quantized, evaluation=measured)
-    write_text(page_file, render(json.loads(to_json(data))))
-    write_text(summary_file, to_json(summary) + "\n")
+    page = render(json.loads(to_json(data)))
+    target.write({page_file.name: page, summary_file.name: to_json(summary) + "\n"}, token)
+    target.finish()
     return summary
+
+
+def _older(folder: Path) -> list[str]:
+    """Files of a demo that was written before there were records."""
+    summary, page = folder / "summary.json", folder / "report.html"
+    if kind_of(summary) != "file" or kind_of(page) != "file":
+        return []
+    try:
+        found = json.loads(summary.read_text(encoding="utf-8"))
+        told = isinstance(found, dict) and found.get("program_sha256")
+        return [summary.name, page.name] if told and str(told) in page.read_text(encoding="utf-8") else []
+    except (OSError, ValueError):
+        return []

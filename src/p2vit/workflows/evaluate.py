@@ -6,60 +6,34 @@ from typing import Any
 
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
-from p2vit.files import check_output, write_text
+from p2vit.files import check_output, one_writer, write_text
+from p2vit.workflows.evaluate_shares import shared_out
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict, has_torch, reload_float
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.evaluate import EvaluateOptions
 from p2vit.workflows.threads import thread_count, torch_threads
 
 
+@one_writer("per_class")
 def run_eval(
     program: Path,
     data: str,
+    options: EvaluateOptions | None = None,
     *,
-    model: str | None = None,
-    arch: str | None = None,
-    no_float: bool = False,
-    labels: Path | None = None,
-    class_index: Path | None = None,
-    feature: bool = False,
-    gallery: str | None = None,
-    neighbours: int = 20,
-    backend: str = "auto",
-    limit: int | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    threads: int | None = None,
-    strict: bool = False,
-    csv: Path | None = None,
-    per_class: Path | None = None,
-    overwrite: bool = False,
     out: Feedback | None = None,
     world: Any = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Measure a program on photos.
 
     Args:
         program: Its folder.
         data: A folder or a benchmark's name.
-        model: Float model to compare with, instead of the one recorded.
-        arch: Architecture of a weight file.
-        no_float: Leave the float model out.
-        labels: File with the photos' labels, instead of subfolders.
-        class_index: File that says which output is which class.
-        feature: Also judge features: cosine similarity, and k-NN accuracy where there is a gallery.
-        gallery: Labelled photos that vote; a benchmark's own training half if not given.
-        neighbours: So many of them vote.
-        backend: Who runs the program.
-        limit: At most so many photos.
-        batch_size: Photos per batch.
-        workers: Threads that read photos ahead; as many as threads if not given.
-        threads: Bound.
-        strict: Refuse photos that cannot be read.
-        csv: File to append a row to.
-        per_class: File for the table of classes.
-        overwrite: Replace ``per_class``.
+        options: What may be chosen; the defaults of `EvaluateOptions` if None.
         out: Where notes and progress go.
         world: The processes of this run; this one alone if not given.
+        **changes: Fields of `EvaluateOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit eval --json``; the same figures in every process.
@@ -76,44 +50,57 @@ def run_eval(
     from p2vit.evaluate.world import World
     from p2vit.program.format import load, program_sha256
 
+    options = changed(EvaluateOptions, options, changes)
+    csv, per_class, gallery, feature = options.csv, options.per_class, options.gallery, options.feature
     world = world or World()
     first = world.rank == 0
     out = (out or Feedback()) if first else Feedback()
     if csv is not None and first:
         check_table(csv)
     if per_class is not None and first:
-        check_output(per_class, overwrite)
+        check_output(per_class, options.overwrite)
     if gallery is not None and not feature:
         raise P2vitError("--gallery: only --feature asks a gallery; add --feature")
     loaded = load(program)
-    index = None if class_index is None else read_class_index(class_index)
-    photos = open_photos(data, loaded.preprocessing, strict=strict, labels=labels)
+    index = None if options.class_index is None else read_class_index(options.class_index)
+    photos = open_photos(data, loaded.preprocessing, strict=options.strict, labels=options.labels)
     if feature and gallery is None and hasattr(photos, "train"):
         gallery = data
     voters = open_gallery(gallery, data, loaded.preprocessing) if gallery is not None else None
-    notes, exact, source = [], None, None
-    if not no_float and not has_torch():
+    notes, exact, source, reference = [], None, None, None
+    if not options.no_float and not has_torch():
         notes.append("torch is not installed, so the float model cannot run: pip install 'p2vit[quant]'")
-    elif not no_float:
-        reference = reload_float(loaded, model, arch)
+    elif not options.no_float:
+        reference = reload_float(loaded, options.model, options.arch)
         exact, source = float_predict(reference), reference.source
-    used = threads or max(1, thread_count(None) // world.local_size)
-    name, executor = open_backend(backend, loaded, used)
+    used = options.threads or max(1, thread_count(None) // world.local_size)
+    name, executor = open_backend(options.backend, loaded, used, out.warn)
+    readers = options.readers
+    if options.engine == "local" and options.workers is not None:
+        out.note("--workers without a cluster: threads that read photos ahead, which --readers means now")
+        readers = options.workers if readers is None else readers
     start = time.perf_counter()
-    with out.progress() as progress:
+    with out.progress() as progress, shared_out(options, loaded, name, reference) as elsewhere:
         job = Job(
             program=loaded,
             predict=executor_predict(loaded, executor),
             exact=exact,
-            batch_size=batch_size,
-            workers=used if workers is None else workers,
+            batch_size=options.batch_size,
+            workers=used if readers is None else readers,
             threads=used,
             prepare=lambda: torch_threads(1),
             world=world,
             progress=progress,
+            elsewhere=elsewhere,
         )
         found, figures, skipped = evaluate_photos(
-            job, photos, limit=limit, index=index, feature=feature, gallery=voters, k=neighbours
+            job,
+            photos,
+            limit=options.limit,
+            index=index,
+            feature=feature,
+            gallery=voters,
+            k=options.neighbours,
         )
     seconds = time.perf_counter() - start
     result = found.model_dump()
@@ -133,5 +120,5 @@ def run_eval(
     if csv is not None and first:
         append_row(csv, eval_row(loaded, result))
     if per_class is not None and first:
-        write_text(per_class, class_table(result["per_class"]))
+        write_text(per_class, class_table(result["per_class"]), options.overwrite)
     return result

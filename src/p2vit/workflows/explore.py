@@ -1,8 +1,7 @@
 """``p2vit explore``: better machines for a model, within budgets."""
 
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from p2vit.accel.engines import evaluator
@@ -13,38 +12,31 @@ from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
+from p2vit.cluster import open_pool
+from p2vit.files import one_writer
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.machine import available_cpus
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import ExploreOptions
 
 
+@one_writer("log")
 def run_explore(
     model: str,
-    hardware: str,
+    hardware: str = "paper",
+    options: ExploreOptions | None = None,
     *,
-    space: str = "chunks",
-    budget: tuple[str, ...] = (),
-    objectives: tuple[str, ...] = (),
-    points: int = 2000,
-    seed: int = 0,
-    workers: int | None = None,
-    engine: str = "local",
-    address: str | None = None,
-    log: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Search machines for a model.
 
     Args:
         model: Architecture name.
         hardware: Description to start from: a shipped name or a YAML file.
-        space: Shipped search space or a YAML file.
-        budget: Upper bounds as ``figure=number``, over those of the space.
-        objectives: What to make small; default the space's.
-        points: Points to propose.
-        seed: Of the optimiser.
-        workers: Default: every core of this process.
-        engine: ``local``, ``ray`` or ``dask``.
-        address: Of the cluster.
-        log: JSON-lines file to append to and resume from.
-        progress: Called with points done and points in all.
+        options: What may be chosen; the defaults of `ExploreOptions` if None.
+        out: Where progress goes.
+        **changes: Fields of `ExploreOptions` that replace those of ``options``.
 
     Returns:
         ``points``, ``pareto`` and what belongs to them.
@@ -52,17 +44,28 @@ def run_explore(
     Raises:
         AccelError: on anything the user can put right.
     """
-    if points < 1:
-        raise AccelError("points", [f"{points} is not a positive number of points"])
+    options, out = changed(ExploreOptions, options, changes), out or Feedback()
+    if options.points < 1:
+        raise AccelError("points", [f"{options.points} is not a positive number of points"])
     machine = load_machine(hardware)
-    chosen = _with_options(load_space(space), budget, objectives)
-    chosen.check(machine, space)
+    chosen = _with_options(load_space(options.space), options.budget, options.objectives)
+    chosen.check(machine, options.space)
     workloads: dict[int, Workload] = {
         bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))
     }
-    with evaluator(machine, workloads, engine=engine, workers=workers, address=address) as evaluate:
+    with (
+        out.progress() as progress,
+        open_pool(options.cluster, available_cpus()) as pool,
+    ):
         found = search(
-            chosen, machine, workloads, evaluate, points=points, seed=seed, log=log, progress=progress
+            chosen,
+            machine,
+            workloads,
+            evaluator(machine, workloads, pool),
+            points=options.points,
+            seed=options.seed,
+            log=options.log,
+            progress=partial(progress, "explore"),
         )
     return {
         "model": model,
@@ -71,7 +74,7 @@ def run_explore(
         "modelled": True,
         "objectives": list(chosen.objectives),
         "budget": chosen.budget.model_dump(exclude_none=True),
-        "seed": seed,
+        "seed": options.seed,
         "points_per_minute": found.points / found.seconds * 60,
         **asdict(found),
     }

@@ -48,7 +48,7 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
         raise ModelError(
             f"the float model '{source}' cannot be loaded: {error}. Name it with --model, or leave it out "
             "with --no-float"
-        ) from error
+        ) from None
     if loaded.config.image_size != wanted:
         loaded = load_model(str(source), arch=arch, seed=seed, image_size=wanted)
     recorded = provenance.get("weights_sha256")

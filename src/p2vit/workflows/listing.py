@@ -5,7 +5,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from p2vit.engine.registry import BACKENDS
+from p2vit.errors import did_you_mean
 from p2vit.models.source_names import family, sources
+from p2vit.workflows.feedback import Feedback
 
 #: Models that come with the benchmarks.
 BENCHMARK_MODELS = {
@@ -25,11 +27,12 @@ FORMS = {
 }
 
 
-def run_list(pattern: str = "*") -> dict[str, Any]:
+def run_list(pattern: str = "*", *, out: Feedback | None = None) -> dict[str, Any]:
     """Collect what is supported.
 
     Args:
         pattern: Shell-style, for architectures.
+        out: Where it is noted that no model matches.
 
     Returns:
         The keys of ``p2vit list --json``.
@@ -54,11 +57,13 @@ def run_list(pattern: str = "*") -> dict[str, Any]:
             }
         )
     present = {name: importlib.util.find_spec(entry.module) is not None for name, entry in BACKENDS.items()}
+    own = {name: text for name, text in BENCHMARK_MODELS.items() if fnmatchcase(name, pattern)}
+    if out and not architectures and not own:
+        hint = did_you_mean(pattern, names()) or " Patterns are shell-style: 'deit_*', '*dinov2*'"
+        out.note(f"no architecture matches '{pattern}'.{hint}")
     return {
         "model_forms": FORMS,
-        "benchmark_models": {
-            name: text for name, text in BENCHMARK_MODELS.items() if fnmatchcase(name, pattern)
-        },
+        "benchmark_models": own,
         "architectures": architectures,
         "photo_sets": {name: about for name, (_, about) in BENCHMARKS.items()},
         "methods": {name: {"integer": config.integer} for name, config in METHODS.items()},

@@ -1,12 +1,16 @@
 """Results as JSON has them."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+from p2vit.text import json_text
+
+#: What becomes one JSON object.
+Result = Mapping[str, Any] | BaseModel
 
 
 def plain(value: Any) -> Any:
@@ -24,6 +28,6 @@ def plain(value: Any) -> Any:
     return value
 
 
-def to_json(data: Mapping[str, Any] | BaseModel) -> str:
+def to_json(data: Result) -> str:
     """One JSON object, indented."""
-    return json.dumps(plain(data), indent=1, ensure_ascii=False, allow_nan=False)
+    return json_text(plain(data), indent=1)

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2vit.files import make_folder, write_text
 from p2vit.program import format as program_format
-from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, program_sha256, save
+from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, program_sha256, save_with
 from p2vit.program.inspect import summarize
 from p2vit.report.card import CARD_FILE, model_card
 from p2vit.report.svg import sensitivity_plot
@@ -22,25 +21,30 @@ FILES = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
 
 
 def check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse an output that exists before any time is spent on making it, and make the folder it goes into.
+    """Refuse an output that exists before any time is spent on making it.
 
     Raises:
         P2vitError: as saving would say in the end.
     """
     program_format.check_place(folder, overwrite)
-    make_folder(folder.parent)
 
 
 def write_program(
-    result: "QuantizeResult", folder: Path, *, overwrite: bool, notes: Mapping[str, Any]
+    result: "QuantizeResult",
+    folder: Path,
+    *,
+    overwrite: bool,
+    notes: Mapping[str, Any],
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Save a program with all that goes beside it.
+    """Save a program with all that goes beside it, all at once.
 
     Args:
         result: Of the quantizer.
         folder: The program's own; see :func:`check_place`.
         overwrite: A program that is there may be replaced.
         notes: What the sensitivity file says of how it was made: model, bits, method, photos.
+        more: Further files by name.
 
     Returns:
         Keys that verbs which quantize have in common: ``program_sha256``, ``output``, ``weight_bytes``,
@@ -50,10 +54,13 @@ def write_program(
         P2vitError: the folder may not be written.
     """
     program, blocks = result.program, [dict(block) for block in result.blocks]
-    save(program, folder, overwrite=overwrite)
-    write_text(folder / SENSITIVITY_FILE, json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n")
-    write_text(folder / PLOT_FILE, sensitivity_plot(blocks))
-    write_text(folder / CARD_FILE, model_card(program, blocks))
+    beside = {
+        SENSITIVITY_FILE: json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n",
+        PLOT_FILE: sensitivity_plot(blocks),
+        CARD_FILE: model_card(program, blocks),
+        **(more or {}),
+    }
+    save_with(program, folder, beside, overwrite)
     summary = summarize(program)
     return {
         "program_sha256": program_sha256(program),

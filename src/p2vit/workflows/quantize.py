@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import MissingPackageError
+from p2vit.files import one_writer
+from p2vit.models.options import LoadOptions
+from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.quantize import QuantizeOptions
 from p2vit.workflows.program_folder import FILES, check_place, write_program
 from p2vit.workflows.threads import thread_count
 
 if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
     from p2vit.models.loaded import FloatModel
+    from p2vit.quant.api import QuantizeResult
     from p2vit.quant.config import QuantConfig
-from p2vit.workflows.feedback import Feedback
 
 #: Fewer photos than this are taken, with a warning.
 FEW_PHOTOS = 8
@@ -30,8 +36,12 @@ def choose_config(bits: str, method: str) -> "QuantConfig":
     return replace(named(method), weight_bits=parse_bits(bits))
 
 
-def load(model: str, arch: str | None, image_size: tuple[int, int] | None, seed: int) -> "FloatModel":
+def load(model: str, options: LoadOptions) -> "FloatModel":
     """Load the float model, or say that torch is missing.
+
+    Args:
+        model: As users type it.
+        options: Of loading it; options of a workflow that inherit from them will do.
 
     Raises:
         MissingPackageError: torch is not installed.
@@ -41,7 +51,7 @@ def load(model: str, arch: str | None, image_size: tuple[int, int] | None, seed:
         raise MissingPackageError("torch", "quantizing", "quant")
     from p2vit.models.registry import load_model
 
-    return load_model(model, arch=arch, image_size=image_size, seed=seed)
+    return load_model(model, options)
 
 
 def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) -> dict[str, Any]:
@@ -90,22 +100,17 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
     }
 
 
+@one_writer("output")
 def run_quantize(
     model: str,
     data: str,
     output: Path,
+    options: QuantizeOptions | None = None,
     *,
-    bits: str = "w8a8",
-    method: str = "p2vit",
-    calib_images: int = 32,
-    arch: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    strict: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Quantize a model and save the program.
 
@@ -113,17 +118,11 @@ def run_quantize(
         model: As users type it.
         data: A folder or a benchmark's name.
         output: The program's folder.
-        bits: ``w8a8`` and the like.
-        method: A name in ``METHODS``.
-        calib_images: Photos to calibrate on.
-        arch: Architecture of a weight file.
-        image_size: Another than the model's own, (height, width).
-        seed: Of the draw, and of random weights.
-        threads: Bound; the program does not depend on it.
-        strict: Refuse photos that cannot be read.
+        options: What may be chosen; the defaults of `QuantizeOptions` if None.
         overwrite: Replace a program that is there.
         dry_run: Only say what would be done.
         out: Where notes and progress go.
+        **changes: Fields of `QuantizeOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit quantize --json``.
@@ -133,38 +132,72 @@ def run_quantize(
     """
     from p2vit.data.benchmarks import open_photos
 
-    out = out or Feedback()
-    config = choose_config(bits, method)
+    options, out = changed(QuantizeOptions, options, changes), out or Feedback()
+    config = choose_config(options.bits, options.method)
     check_place(output, overwrite)
-    loaded = load(model, arch, image_size, seed)
-    photos = open_photos(data, loaded.preprocessing, strict=strict)
+    loaded = load(model, options)
+    photos = open_photos(data, loaded.preprocessing, strict=options.strict)
     if dry_run:
-        return plan(loaded, config, calib_images, output)
-    from p2vit.quant.api import quantize as quantize_model
-
-    threads = thread_count(threads)
-    batches = photos.calibration(calib_images, seed)
-    with out.progress() as progress:
-        result = quantize_model(
-            loaded, batches, config, threads=threads, progress=progress, seed=seed, calibration=data
-        )
-    if result.photos < calib_images:
-        out.warn(f"{data}: {result.photos} photos could be had to calibrate on, not {calib_images}")
-    if result.photos < FEW_PHOTOS:
-        out.warn(f"calibrated on {result.photos} photo(s): ranges come from so few; 16 to 64 are usual")
-    notes = {"model": loaded.source, "bits": bits, "method": method, "calibration_images": result.photos}
-    written = write_program(result, output, overwrite=overwrite, notes=notes)
+        return plan(loaded, config, options.calib_images, output)
+    result = quantize_loaded(loaded, photos, options, out)
+    written = write_program(result, output, overwrite=overwrite, notes=notes_of(loaded, result, options))
     return {
         "seconds": round(result.seconds, 2),
         "calibration_images": result.photos,
         **written,
         "model": loaded.source,
         "data": data,
-        "bits": bits,
-        "method": method,
-        "seed": seed,
-        "threads": threads,
+        "bits": options.bits,
+        "method": options.method,
+        "seed": options.seed,
+        "threads": thread_count(options.threads),
         "skipped": skipped(photos),
+    }
+
+
+def quantize_loaded(
+    model: "FloatModel", photos: "PhotoSource", options: QuantizeOptions, out: Feedback
+) -> "QuantizeResult":
+    """Quantize a model that is in memory; nothing is written.
+
+    Args:
+        model: The float model.
+        photos: To calibrate on.
+        options: Those of loading are not used.
+        out: Where warnings and progress go.
+
+    Raises:
+        DataError: no photo could be read.
+        P2vitError: an unknown method or width.
+    """
+    from p2vit.quant.api import quantize as quantize_model
+
+    with out.progress() as progress:
+        result = quantize_model(
+            model,
+            photos.calibration(options.calib_images, options.seed),
+            choose_config(options.bits, options.method),
+            threads=thread_count(options.threads),
+            progress=progress,
+            seed=options.seed,
+            calibration=photos.name,
+        )
+    if result.photos < options.calib_images:
+        out.warn(
+            f"{photos.name}: {result.photos} photos could be had to calibrate on, not {options.calib_images}"
+        )
+    if result.photos < FEW_PHOTOS:
+        out.warn(f"calibrated on {result.photos} photo(s): ranges come from so few; 16 to 64 are usual")
+    return result
+
+
+def notes_of(model: "FloatModel", result: "QuantizeResult", options: QuantizeOptions) -> dict[str, Any]:
+    """What the sensitivity file says of how a program was made."""
+    return {
+        "model": model.source,
+        "bits": options.bits,
+        "method": options.method,
+        "calibration_images": result.photos,
     }
 
 

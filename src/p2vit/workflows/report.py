@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import P2vitError
-from p2vit.files import check_output, write_text
+from p2vit.files import FileSet, one_writer, write_files
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.evaluate import ReportOptions
 from p2vit.workflows.plain import to_json
 from p2vit.workflows.program_folder import SENSITIVITY_FILE
 from p2vit.workflows.threads import thread_count
@@ -35,28 +37,25 @@ def read_json(path: Path, keys: set[str], command: str) -> dict[str, Any]:
     return found
 
 
+@one_writer("output")
 def run_report(
     program: Path,
     output: Path,
+    options: ReportOptions | None = None,
     *,
-    data: str | None = None,
-    evaluation: Path | None = None,
-    limit: int | None = None,
-    threads: int | None = None,
     overwrite: bool = False,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Write the report.
 
     Args:
         program: Its folder.
         output: The HTML file; the same data go beside it as JSON.
-        data: Photos to measure accuracy on.
-        evaluation: What ``p2vit eval --json`` printed, instead of measuring again.
-        limit: At most so many photos.
-        threads: Bound.
+        options: What may be chosen; the defaults of `ReportOptions` if None.
         overwrite: Replace files that are there.
         out: Where progress goes.
+        **changes: Fields of `ReportOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit report --json``.
@@ -67,11 +66,14 @@ def run_report(
     from p2vit.program.format import load
     from p2vit.report.page import render, report_data
 
+    options = changed(ReportOptions, options, changes)
+    data, evaluation = options.data, options.evaluation
     beside = output.with_suffix(".json")
     if beside == output:
         raise P2vitError(f"{output}: the report is an HTML file; its data go beside it as .json")
-    for path in (output, beside):
-        check_output(path, overwrite)
+    FileSet.of_file(output, overwrite).check([output.name, beside.name])
+    if evaluation is not None and evaluation.exists() and beside.exists() and evaluation.samefile(beside):
+        raise P2vitError(f"{evaluation}: is read and would be written too; choose another place with -o")
     loaded = load(program)
     notes = program / SENSITIVITY_FILE
     quantize = read_json(notes, {"blocks"}, "p2vit quantize") if notes.is_file() else {}
@@ -79,8 +81,10 @@ def run_report(
     if evaluation is not None:
         measured = read_json(evaluation, {"images", "top1", "sqnr_db", "data"}, "p2vit eval --json")
     elif data is not None:
-        measured = run_eval(program, data, limit=limit, threads=thread_count(threads), out=out)
+        measured = run_eval(
+            program, data, limit=options.limit, threads=thread_count(options.threads), out=out
+        )
     found = report_data(loaded, quantize=quantize, evaluation=measured)
-    write_text(beside, to_json(found) + "\n")
-    write_text(output, render(json.loads(to_json(found))))
+    page = render(json.loads(to_json(found)))
+    write_files({output: page, beside: to_json(found) + "\n"}, overwrite)
     return {"file": str(output), "data_file": str(beside), "bytes": output.stat().st_size, **found}

@@ -4,8 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import DataError, P2vitError
+from p2vit.files import one_writer
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.evaluate import EvaluateOptions, ReproduceOptions
+from p2vit.workflows.options.quantize import QuantizeOptions
 from p2vit.workflows.quantize import choose_config, run_quantize
 
 NEEDED = """Nothing is measured without ImageNet-1k, which nobody may hand on. With it:
@@ -17,46 +21,19 @@ NEEDED = """Nothing is measured without ImageNet-1k, which nobody may hand on. W
 weights       timm downloads them; offline, --weights DIR with NAME.safetensors or NAME.pth for each timm NAME"""
 
 
+@one_writer("output", only_with="data")
 def run_reproduce(
-    data: Path | None = None,
+    options: ReproduceOptions | None = None,
     *,
-    calib_data: Path | None = None,
-    models: tuple[str, ...] = (),
-    bits: tuple[str, ...] = ("w8a8", "w4a8"),
-    method: str = "p2vit",
-    calib_images: int = 32,
-    weights: Path | None = None,
-    labels: Path | None = None,
-    class_index: Path | None = None,
-    output: Path = Path("out/reproduce"),
-    backend: str = "auto",
-    limit: int | None = None,
-    batch_size: int = 8,
-    workers: int | None = None,
-    seed: int = 0,
-    threads: int | None = None,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Measure published models on ImageNet, and put the figures beside the published ones.
 
     Args:
-        data: ImageNet's validation photos; without them nothing is measured.
-        calib_data: Other photos, to calibrate on.
-        models: Patterns of models; all published ones if empty.
-        bits: ``w8a8`` and the like.
-        method: Of the quantizer.
-        calib_images: Photos to calibrate on.
-        weights: Folder with weight files by timm's names.
-        labels: File with the labels of ``data``.
-        class_index: File that says which output is which class.
-        output: Folder for the journal and the programs.
-        backend: Who runs the programs.
-        limit: At most so many photos.
-        batch_size: Photos per batch.
-        workers: Threads that read photos ahead.
-        seed: Of the draw.
-        threads: Bound.
+        options: What may be chosen; the defaults of `ReproduceOptions` if None.
         out: Where notes and progress go.
+        **changes: Fields of `ReproduceOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit reproduce --json``.
@@ -67,21 +44,20 @@ def run_reproduce(
     from p2vit.evaluate.published import choose_models
     from p2vit.evaluate.reproduction import Journal, table_rows
 
-    out = out or Feedback()
-    journal = Journal(output / "journal.jsonl")
-    chosen = choose_models(models)
+    options, out = changed(ReproduceOptions, options, changes), out or Feedback()
+    journal = Journal(options.output / "journal.jsonl")
+    chosen = choose_models(options.models)
     measured: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    if data is not None:
-        setting = check_setting(data, calib_data, calib_images, seed, labels, method, bits)
-        setting |= {"limit": limit}
-        jobs = [(label, name, width) for label, name in chosen.items() for width in bits]
+    if options.data is not None:
+        setting = check_setting(options.data, options) | {"limit": options.limit}
+        jobs = [(label, name, width) for label, name in chosen.items() for width in options.bits]
         for place, (label, name, width) in enumerate(jobs, start=1):
             own = {
                 **setting,
                 "model": name,
                 "bits": width,
-                "weights": None if weights is None else str(weights),
+                "weights": None if options.weights is None else str(options.weights),
             }
             if (entry := journal.find(own)) is not None:
                 out.note(f"[{place}/{len(jobs)}] {name} {width}: is in the journal")
@@ -89,11 +65,7 @@ def run_reproduce(
                 continue
             out.note(f"[{place}/{len(jobs)}] {name} {width}: quantize, then measure")
             try:
-                entry = measure(
-                    label, name, width, own, data, calib_data or data, output / "programs", weights, out,
-                    calib_images=calib_images, method=method, seed=seed, threads=threads, labels=labels,
-                    class_index=class_index, backend=backend, limit=limit, batch_size=batch_size, workers=workers,
-                )  # fmt: skip
+                entry = {"setting": own, "model": label, **measure(name, width, options, out)}
             except P2vitError as error:
                 out.warn(f"{name} {width}: {error}")
                 failed.append({"model": name, "bits": width, "error": str(error)})
@@ -105,20 +77,16 @@ def run_reproduce(
         "measured": measured,
         "failed": failed,
         "journal": str(journal.path),
-        "data": None if data is None else str(data),
+        "data": None if options.data is None else str(options.data),
     }
 
 
-def check_setting(
-    data: Path,
-    calib_data: Path | None,
-    calib_images: int,
-    seed: int,
-    labels: Path | None,
-    method: str,
-    bits: tuple[str, ...],
-) -> dict[str, Any]:
+def check_setting(data: Path, options: ReproduceOptions) -> dict[str, Any]:
     """Look at both folders before anything is spent on them.
+
+    Args:
+        data: The validation photos.
+        options: Of the workflow.
 
     Returns:
         What the figures depend on besides model and width.
@@ -135,7 +103,8 @@ def check_setting(
     from p2vit.evaluate.reproduction import check_drawn, fingerprint
     from p2vit.program.preprocessing import Preprocessing
 
-    if not all(choose_config(width, method).integer for width in bits):
+    method, calib_data, labels = options.method, options.calib_data, options.labels
+    if not all(choose_config(width, method).integer for width in options.bits):
         raise P2vitError(
             f"--method {method}: is only simulated; reproduce measures integer programs, e.g. p2vit"
         )
@@ -154,46 +123,60 @@ def check_setting(
         )
     check_disjoint(calib_data, data, "--calib-data")
     others = ImageFolder(calib_data, Preprocessing())
-    check_drawn(others, photos, calib_images, seed)
+    check_drawn(others, photos, options.calib_images, options.seed)
     return {
         "method": method,
-        "calib_images": calib_images,
-        "seed": seed,
+        "calib_images": options.calib_images,
+        "seed": options.seed,
         "photos": fingerprint(photos),
-        "calibration": fingerprint(others, others.drawn(seed)[: 2 * calib_images]),
+        "calibration": fingerprint(others, others.drawn(options.seed)[: 2 * options.calib_images]),
         "p2vit": __version__,
     }
 
 
-def measure(
-    label: str,
-    name: str,
-    bits: str,
-    setting: dict[str, Any],
-    data: Path,
-    calib_data: Path,
-    programs: Path,
-    weights: Path | None,
-    out: Feedback,
-    *,
-    calib_images: int,
-    method: str,
-    seed: int,
-    threads: int | None,
-    **options: Any,
-) -> dict[str, Any]:
-    """Quantize and evaluate one model: an entry of the journal.
+def measure(name: str, bits: str, options: ReproduceOptions, out: Feedback) -> dict[str, Any]:
+    """Quantize and evaluate one model.
+
+    Args:
+        name: timm's name.
+        bits: ``w8a8`` and the like.
+        options: Of the workflow, with validation photos.
+        out: Where notes and progress go.
+
+    Returns:
+        What the journal keeps of it.
 
     Raises:
         P2vitError: the weights cannot be had, the model is not supported, or there is no accuracy.
     """
-    model, arch = (name, None) if weights is None else (weight_file(weights, name), name.split(".")[0])
-    program = programs / f"{name.replace('/', '_').replace(':', '_')}-{bits}-{method}"
-    quantized = run_quantize(
-        str(model), str(calib_data), program, bits=bits, method=method, calib_images=calib_images, arch=arch,
-        seed=seed, threads=threads, overwrite=True, out=out,
-    )  # fmt: skip
-    found = run_eval(program, str(data), threads=threads, out=out, **options)
+    model, arch, data = name, None, str(options.data)
+    if options.weights is not None:
+        model, arch = str(weight_file(options.weights, name)), name.split(".")[0]
+    file = f"{name.replace('/', '_').replace(':', '_')}-{bits}-{options.method}"
+    program = options.output / "programs" / file
+    quantizing = QuantizeOptions(
+        arch=arch,
+        bits=bits,
+        method=options.method,
+        calib_images=options.calib_images,
+        seed=options.seed,
+        threads=options.threads,
+    )
+    calibration = str(options.calib_data or options.data)
+    quantized = run_quantize(model, calibration, program, quantizing, overwrite=True, out=out)
+    evaluating = EvaluateOptions(
+        labels=options.labels,
+        class_index=options.class_index,
+        backend=options.backend,
+        limit=options.limit,
+        batch_size=options.batch_size,
+        readers=options.readers,
+        engine=options.engine,
+        address=options.address,
+        workers=options.workers,
+        threads=options.threads,
+    )
+    found = run_eval(program, data, evaluating, out=out)
     if found["top1"] is None:
         raise P2vitError(f"{data}: no accuracy could be measured: {'; '.join(found['notes'])}")
     kept = (
@@ -208,11 +191,9 @@ def measure(
         "backend",
     )
     return {
-        "setting": setting,
-        "model": label,
         "name": name,
         "bits": bits,
-        "method": method,
+        "method": options.method,
         **{key: found[key] for key in kept},
         "seconds": quantized["seconds"],
         "evaluation_seconds": found["evaluation_seconds"],

@@ -9,6 +9,8 @@ import numpy as np
 from p2vit.engine.registry import open_backend
 from p2vit.errors import DataError, some
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.evaluate import RunOptions
 from p2vit.workflows.threads import thread_count, torch_threads
 
 BATCH = 8
@@ -17,21 +19,19 @@ BATCH = 8
 def run_photos(
     program: Path,
     photos: Sequence[Path],
+    options: RunOptions | None = None,
     *,
-    backend: str = "auto",
-    threads: int | None = None,
-    strict: bool = False,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Run photos through a program.
 
     Args:
         program: Its folder.
         photos: Files, and folders whose photos are all taken.
-        backend: Who runs the program.
-        threads: Bound.
-        strict: Refuse the first photo that cannot be read.
+        options: What may be chosen; the defaults of `RunOptions` if None.
         out: Where progress goes.
+        **changes: Fields of `RunOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit run --json``.
@@ -43,11 +43,11 @@ def run_photos(
     from p2vit.data.preprocess import read_pixels
     from p2vit.program.format import load, program_sha256
 
-    out = out or Feedback()
+    options, out = changed(RunOptions, options, changes), out or Feedback()
     loaded = load(program)
     files = expand(photos)
-    name, executor = open_backend(backend, loaded, threads)
-    torch_threads(thread_count(threads))
+    name, executor = open_backend(options.backend, loaded, options.threads, out.warn)
+    torch_threads(thread_count(options.threads))
     outputs: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
 
@@ -59,7 +59,7 @@ def run_photos(
                     pixels.append(read_pixels(file, loaded.preprocessing))
                     good.append(file)
                 except DataError as error:
-                    if strict:
+                    if options.strict:
                         raise
                     skipped.append({"file": str(file), "reason": str(error)})
             yield min(start + BATCH, len(files)), good, pixels

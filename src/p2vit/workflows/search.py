@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from p2vit.cluster import open_pool
 from p2vit.errors import DataError, P2vitError
-from p2vit.files import write_text
+from p2vit.files import one_writer
+from p2vit.program.format import program_sha256
+from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.quantize import SearchOptions
 from p2vit.workflows.plain import plain
 from p2vit.workflows.program_folder import check_place, write_program
 from p2vit.workflows.quantize import load
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
     from p2vit.models.loaded import FloatModel
     from p2vit.quant.api import QuantizeResult
     from p2vit.quant.search.cost import Bits
-from p2vit.workflows.feedback import Feedback
 
 #: Written into the program's folder, and beside it while the search runs.
 RESULT_FILE, LOG_SUFFIX = "search.json", ".search.jsonl"
@@ -38,30 +42,16 @@ def parse_widths(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
+@one_writer("output")
 def run_search(
     model: str,
     data: str,
     output: Path,
+    options: SearchOptions | None = None,
     *,
-    budget: str,
-    hardware: str | None = None,
-    widths: str = "4,8",
-    method: str = "p2vit",
-    calib_images: int = 96,
-    held_out: int = 32,
-    measure: str = "direct",
-    coarse: bool = True,
-    fine: bool = True,
-    population: int = 25,
-    generations: int = 8,
-    backend: str = "serial",
-    jobs: int = 2,
-    arch: str | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    strict: bool = False,
     overwrite: bool = False,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Search a mix of widths, quantize with it and save the program.
 
@@ -69,25 +59,10 @@ def run_search(
         model: As users type it.
         data: A folder or a benchmark's name; only photos that may be calibrated on are used.
         output: The program's folder; the log of candidates is ``OUTPUT.search.jsonl``.
-        budget: ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
-        hardware: Machine that the last two are modelled on; ``paper`` if None.
-        widths: That a layer may have.
-        method: A name in ``METHODS``.
-        calib_images: Photos to calibrate on.
-        held_out: Further calibration photos to score candidates on.
-        measure: Sensitivity of the coarse step, ``direct`` or ``hessian``.
-        coarse: Start from the exact solution for that sensitivity.
-        fine: Refine by evolution.
-        population: Candidates that survive a generation.
-        generations: Of the evolution.
-        backend: Who scores candidates.
-        jobs: Processes of such a backend.
-        arch: Architecture of a weight file.
-        seed: Of every draw.
-        threads: Bound; the result does not depend on it.
-        strict: Refuse photos that cannot be read.
+        options: What may be chosen; `SearchOptions`. A budget must be given, here or by name.
         overwrite: Replace a program that is there, and start the log anew.
         out: Where notes and progress go.
+        **changes: Fields of `SearchOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit search --json``.
@@ -95,50 +70,60 @@ def run_search(
     Raises:
         P2vitError: whatever users can mend.
     """
-    out = out or Feedback()
-    chosen = parse_widths(widths)
+    options, out = changed(SearchOptions, options, changes), out or Feedback()
+    hardware, seed, held_out = options.hardware, options.seed, options.held_out
+    chosen = parse_widths(options.widths)
     check_place(output, overwrite)
-    loaded = load(model, arch, None, seed)
+    log = output.with_name(output.name + LOG_SUFFIX)
+    loaded = load(model, options)
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
     from p2vit.quant.search.finalists import decide, finalists
     from p2vit.quant.search.fine import Evolution
+    from p2vit.quant.search.journal import check_log
     from p2vit.quant.search.layers import searchable
     from p2vit.quant.search.run import SearchConfig, prepare, search
     from p2vit.workflows.budget import read_budget
 
-    config = replace(named(method), weight_bits=chosen[-1])
+    check_log(log, overwrite)
+    config = replace(named(options.method), weight_bits=chosen[-1])
     config.check_integer()
     layers = searchable(loaded.config)
     limit = read_budget(
-        budget, layers, chosen, loaded.config, hardware, log2_softmax=config.softmax == "log2"
+        options.budget, layers, chosen, loaded.config, hardware, log2_softmax=config.softmax == "log2"
     )
     # Before any photo is read: an impossible budget is known at once.
     check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
-    photos = draw(data, loaded, calib_images + held_out, seed, strict)
-    if len(photos) < calib_images + held_out:
-        held_out = max(1, len(photos) * held_out // (calib_images + held_out))
+    wanted = options.calib_images + held_out
+    photos = draw(data, loaded, wanted, seed, options.strict)
+    if len(photos) < wanted:
+        held_out = max(1, len(photos) * held_out // wanted)
         out.warn(f"{data}: only {len(photos)} photos could be had; {held_out} of them are held out")
     calibration, rest = photos[:-held_out], photos[-held_out:]
-    threads = thread_count(threads)
-    log = output.with_name(output.name + LOG_SUFFIX)
+    threads = thread_count(options.threads)
     with out.progress() as progress:
         prepared = prepare(
             loaded, calibration, rest, config, chosen, seed=seed, threads=threads, progress=progress
         )
         settings = SearchConfig(
             widths=chosen,
-            measure=measure,  # type: ignore[arg-type]
-            coarse=coarse,
-            fine=fine,
-            evolution=Evolution(population=population, generations=generations, seed=seed),
-            backend=backend,
-            jobs=jobs,
+            measure=options.measure,
+            coarse=options.coarse,
+            fine=options.fine,
+            evolution=Evolution(population=options.population, generations=options.generations, seed=seed),
         )
-        found = search(
-            prepared, limit, settings, log=log, overwrite=overwrite, threads=threads, progress=progress
-        )
+        with open_pool(options.cluster) as pool:
+            found = search(
+                prepared,
+                limit,
+                settings,
+                log=log,
+                overwrite=overwrite,
+                threads=threads,
+                progress=progress,
+                pool=pool,
+            )
         mixes = finalists(prepared, limit, found, threads)
 
         def make(bits: "Bits") -> "QuantizeResult":
@@ -149,8 +134,12 @@ def run_search(
 
         place, scores, result = decide(prepared, mixes, make, threads)
     chosen_bits = dict(mixes[place])
-    notes = {"model": loaded.source, "bits": "mixed", "method": method, "calibration_images": result.photos}
-    written = write_program(result, output, overwrite=overwrite, notes=notes)
+    notes = {
+        "model": loaded.source,
+        "bits": "mixed",
+        "method": options.method,
+        "calibration_images": result.photos,
+    }
     report = {
         "bits_per_layer": chosen_bits,
         "budget": {"name": limit.name, "limit": limit.limit}
@@ -163,12 +152,13 @@ def run_search(
         ],
         "searched_sqnr_db": found.sqnr_db,
         "candidates": found.candidates,
-        "program_sha256": written["program_sha256"],
+        "program_sha256": program_sha256(result.program),
         "calibration_images": len(calibration),
         "held_out_images": len(rest),
         "seed": seed,
     }
-    write_text(output / RESULT_FILE, json.dumps(plain(report), indent=1) + "\n")
+    beside = {RESULT_FILE: json.dumps(plain(report), indent=1) + "\n"}
+    write_program(result, output, overwrite=overwrite, notes=notes, more=beside)
     return {
         **report,
         "file": str(output),

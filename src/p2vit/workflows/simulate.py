@@ -8,7 +8,7 @@ from typing import Any
 
 from p2vit.accel.dataflow import Schedule
 from p2vit.accel.explain import limiting_resource, what_would_help
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machines import known_machines, load_machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import Run
@@ -16,36 +16,28 @@ from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
+from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import SimulateOptions
+
+__all__ = ["known_machines", "run_simulate"]
 
 
+@one_writer("trace", "report")
 def run_simulate(
     model: str,
-    hardware: str,
-    *,
-    method: str = "closed_form",
-    weight_bits: int = 8,
-    attention: str = "log2",
-    inter_layer: bool | None = None,
-    intra_layer: bool | None = None,
-    trace: Path | None = None,
-    report: Path | None = None,
-    overwrite: bool = False,
+    hardware: str = "paper",
+    options: SimulateOptions | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Simulate a model and write what is asked for.
 
     Args:
         model: Architecture name.
         hardware: Shipped description or path of a YAML file.
-        method: ``closed_form`` or ``events``; a trace or a report needs tiles, so they run ``events``. ``descriptors``:
-            the exact cycles of the RTL, for a program's folder and a machine that exists as RTL.
-        weight_bits: 8 or 4.
-        attention: ``log2`` codes on the shifters, or ``uniform8`` codes on the MACs.
-        inter_layer: Overrides the description.
-        intra_layer: Overrides the description.
-        trace: Perfetto JSON to write.
-        report: HTML to write.
-        overwrite: Whether existing files may be replaced.
+        options: What may be chosen; the defaults of `SimulateOptions` if None.
+        **changes: Fields of `SimulateOptions` that replace those of ``options``.
 
     Returns:
         The `Simulation` as a dictionary, with ``limiting`` and ``levers``.
@@ -53,29 +45,28 @@ def run_simulate(
     Raises:
         AccelError: on anything the user can put right.
     """
-    existing = [
-        f"{path} exists; give --overwrite to replace it" for path in (trace, report) if path and path.exists()
-    ]
-    if existing and not overwrite:
-        raise AccelError("output", existing)
+    options = changed(SimulateOptions, options, changes)
+    trace, report = options.trace, options.report
+    for path in (trace, report):
+        if path is not None:
+            check_output(path, options.overwrite)
     machine = load_machine(hardware)
-    pipelining = {"inter_layer": inter_layer, "intra_layer": intra_layer}
+    pipelining = {"inter_layer": options.inter_layer, "intra_layer": options.intra_layer}
     chosen = machine.pipelining.model_dump() | {
         key: value for key, value in pipelining.items() if value is not None
     }
     machine = machine.with_pipelining(**chosen)
-    workload = workload_of(model, Precision(weight_bits, attention == "log2"))
-    if method == "descriptors":
-        run = run_model(
-            workload, machine, "descriptors", _descriptor_timing(model, hardware, inter_layer, intra_layer)
-        )
+    workload = workload_of(model, Precision(options.weight_bits, options.attention == "log2"))
+    if options.method == "descriptors":
+        timing = _descriptor_timing(model, hardware, options.inter_layer, options.intra_layer)
+        run = run_model(workload, machine, "descriptors", timing)
     else:
-        tiles = method == "events" or trace is not None or report is not None
+        tiles = options.method == "events" or trace is not None or report is not None
         run = run_model(workload, machine, "events" if tiles else "closed_form")
     if run.timing and trace:
-        _write(trace, perfetto_trace(run))
+        write_text(trace, perfetto_trace(run), options.overwrite)
     if run.timing and report:
-        _write(report, html_report(run))
+        write_text(report, html_report(run), options.overwrite)
     return _answer(run)
 
 
@@ -105,13 +96,6 @@ def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> C
         )
     compiled = compile_program(load(Path(model)), MACHINES[hardware])
     return partial(chunk_timing, compiled)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AccelError("output", [f"{path} cannot be written: {error.strerror}"]) from None
 
 
 def _answer(run: Run) -> dict[str, Any]:

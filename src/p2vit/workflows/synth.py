@@ -3,34 +3,28 @@
 from pathlib import Path
 from typing import Any
 
-from p2vit.errors import P2vitError
-from p2vit.files import make_folder, write_text
+from p2vit.files import FileSet, one_writer
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.hardware import SynthOptions
 from p2vit.workflows.plain import to_json
 
 
+@one_writer("folder")
 def run_synth(
     folder: Path,
+    options: SynthOptions | None = None,
     *,
-    liberty: Path | None = None,
-    designs: tuple[str, ...] = (),
-    ecp5: bool = False,
-    base: str = "horowitz45",
-    node_nm: float | None = None,
-    overwrite: bool = False,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Synthesise and write the results.
 
     Args:
         folder: For ``synthesis.json``, ``synthesis.md``, ``technology.yaml`` and ``netlists``.
-        liberty: Cell library; default Debian's osu018 if it is installed, else generic gates.
-        designs: Names; default all.
-        ecp5: Place and route on an ECP5 too.
-        base: Technology table for what synthesis does not give.
-        node_nm: Node of the library; default 180 for osu018, else the base table's.
-        overwrite: Files may be replaced.
+        options: What may be chosen; the defaults of `SynthOptions` if None.
         out: Where progress goes.
+        **changes: Fields of `SynthOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit synth --json``.
@@ -48,17 +42,16 @@ def run_synth(
     from p2vit.rtl.synthesis.table import NEEDED, technology_table
     from p2vit.rtl.synthesis.timing import has_sta
 
-    out = out or Feedback()
-    names = chosen_designs(designs)
-    library = load_liberty(liberty)
-    table_base = load_technology(base)
-    if ecp5:
+    options, out = changed(SynthOptions, options, changes), out or Feedback()
+    names = chosen_designs(options.designs)
+    library = load_liberty(options.liberty)
+    table_base = load_technology(options.base)
+    if options.ecp5:
         require_nextpnr()
-    if folder.exists() and not folder.is_dir():
-        raise P2vitError(f"{folder}: is a file; give the name of a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise P2vitError(f"{folder}: is there already and not empty; allow overwriting with --overwrite")
-    make_folder(folder / "netlists")
+    target = FileSet.within(folder, "synthesis", options.overwrite)
+    target.check(
+        ["synthesis.json", "synthesis.md", "technology.yaml", *(f"netlists/{name}.v" for name in names)]
+    )
     notes = []
     if not library:
         notes.append(
@@ -68,26 +61,32 @@ def run_synth(
         notes.append("OpenSTA (apt-get install opensta) is not installed: no clock period, no energy")
     for note in notes:
         out.warn(note)
-    with out.progress() as progress:
-        rows = synthesize_all(names, library, folder / "netlists", ecp5=ecp5, progress=progress)
-    table = None
-    if library and set(NEEDED) <= set(rows):
-        default = 180.0 if "osu018" in library.name else table_base.node_nm
-        table = folder / "technology.yaml"
-        write_text(table, technology_table(rows, library.name, node_nm or default, base))
-    result = {
-        "out": str(folder),
-        "library": library.name if library else None,
-        "label": "measured synthesis, pre-layout" if library else "generic gate counts",
-        "modules": rows,
-        "against_shift": compare(rows),
-        "technology": str(table) if table else None,
-        "notes": notes,
-    }
-    # The file says nothing of where it lies.
-    kept = {key: value for key, value in result.items() if key != "out"} | {
-        "technology": table.name if table else None
-    }
-    write_text(folder / "synthesis.json", to_json(kept) + "\n")
-    write_text(folder / "synthesis.md", describe(rows, library.name if library else None) + "\n")
+    with target.stage() as stage:
+        (stage.root / "netlists").mkdir()
+        with out.progress() as progress:
+            rows = synthesize_all(
+                names, library, stage.root / "netlists", ecp5=options.ecp5, progress=progress
+            )
+        table = None
+        if library and set(NEEDED) <= set(rows):
+            default = 180.0 if "osu018" in library.name else table_base.node_nm
+            table = folder / "technology.yaml"
+            stage.write(
+                table.name, technology_table(rows, library.name, options.node_nm or default, options.base)
+            )
+        result = {
+            "out": str(folder),
+            "library": library.name if library else None,
+            "label": "measured synthesis, pre-layout" if library else "generic gate counts",
+            "modules": rows,
+            "against_shift": compare(rows),
+            "technology": str(table) if table else None,
+            "notes": notes,
+        }
+        # The file says nothing of where it lies.
+        kept = {key: value for key, value in result.items() if key != "out"} | {
+            "technology": table.name if table else None
+        }
+        stage.write("synthesis.json", to_json(kept) + "\n")
+        stage.write("synthesis.md", describe(rows, library.name if library else None) + "\n")
     return result

@@ -6,29 +6,25 @@ from typing import Any
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.options.base import changed
+from p2vit.workflows.options.evaluate import VerifyOptions
 from p2vit.workflows.threads import thread_count, torch_threads
 
 
 def run_verify(
     program: Path,
+    options: VerifyOptions | None = None,
     *,
-    backends: str = "reference,torch",
-    images: int = 8,
-    data: str = "noise",
-    batch: int = 2,
-    threads: int | None = None,
     out: Feedback | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Compare back-ends.
 
     Args:
         program: Its folder.
-        backends: Names, separated by commas; the first is what the others are compared with.
-        images: Photos.
-        data: A folder or a benchmark's name.
-        batch: Photos per batch.
-        threads: Bound.
+        options: What may be chosen; the defaults of `VerifyOptions` if None.
         out: Where progress goes.
+        **changes: Fields of `VerifyOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit verify --json``.
@@ -40,7 +36,8 @@ def run_verify(
     from p2vit.evaluate.comparison import compare
     from p2vit.program.format import load, program_sha256
 
-    out = out or Feedback()
+    options, out = changed(VerifyOptions, options, changes), out or Feedback()
+    backends, data, threads = options.backends, options.data, options.threads
     names = list(dict.fromkeys(name.strip() for name in backends.split(",") if name.strip()))
     if len(names) < 2:
         raise P2vitError(
@@ -62,8 +59,8 @@ def run_verify(
         found = compare(
             loaded,
             executors,
-            (pixels for pixels, _ in photos.evaluation(images, batch)),
-            total=min(images, len(photos)),
+            (pixels for pixels, _ in photos.evaluation(options.images, options.batch)),
+            total=min(options.images, len(photos)),
             progress=progress,
         )
     return {

@@ -78,7 +78,7 @@ def test_figures_do_not_depend_on_threads_and_workers(p2vit, digits_program, dig
     root, _ = digit_photos
     common = ("eval", digits_program, "--data", root / "gallery", "--json", "--batch-size", 7)
     results = [
-        p2vit(*common, "--threads", threads, "--workers", workers).json
+        p2vit(*common, "--threads", threads, "--readers", workers).json
         for threads, workers in ((1, 0), (3, 2), (2, 1))
     ]
     for result in results:

@@ -1,28 +1,27 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from p2vit.cli.verbs.simulate import simulate
 from p2vit.workflows.simulate import run_simulate
 
 TINY = "deit_tiny_patch16_224"
 
 
-def run(*arguments):
-    return CliRunner().invoke(simulate, arguments)
+@pytest.fixture
+def run(p2vit):
+    return lambda *arguments: p2vit("simulate", *arguments)
 
 
-def test_json_is_one_object_with_the_contract_keys():
+def test_json_is_one_object_with_the_contract_keys(run):
     result = run(TINY, "--json")
-    assert result.exit_code == 0
-    answer = json.loads(result.stdout)
+    assert result.code == 0
+    answer = json.loads(result.out)
     assert {"cycles", "latency_ms", "energy_mj", "utilization", "layers", "limiting", "levers"} <= set(answer)
     assert answer["modelled"] is True
 
 
-def test_summary_says_clock_and_packing():
-    text = run(TINY, "--hw", "fpga").stdout
+def test_summary_says_clock_and_packing(run):
+    text = run(TINY, "--hw", "fpga").out
     assert "2 MACs packed per DSP" in text
     assert "at 200 MHz" in text
     assert "modelled" in text
@@ -39,15 +38,15 @@ def test_attention_on_the_macs():
     assert "shifter_array" not in chunks
 
 
-def test_files_are_written_and_not_overwritten(tmp_path):
+def test_files_are_written_and_not_overwritten(run, tmp_path):
     files = ("--report", str(tmp_path / "r.html"), "--trace", str(tmp_path / "t.json"))
-    assert run("digits", *files).exit_code == 0
+    assert run("digits", *files).code == 0
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     again = run("digits", *files)
-    assert again.exit_code == 2
-    assert "give --overwrite to replace it" in again.stderr
-    assert run("digits", *files, "--overwrite").exit_code == 0
+    assert again.code == 2
+    assert "give --overwrite to replace it" in again.err
+    assert run("digits", *files, "--overwrite").code == 0
 
 
 @pytest.mark.parametrize(
@@ -61,22 +60,22 @@ def test_files_are_written_and_not_overwritten(tmp_path):
     ],
     ids=["model", "machine", "file", "output", "no program"],
 )
-def test_bad_input_is_one_message_and_2(arguments, message):
+def test_bad_input_is_one_message_and_2(run, arguments, message):
     result = run(*arguments)
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert result.stdout == ""
+    assert result.code == 2
+    assert message in result.err
+    assert result.out == ""
 
 
-def test_what_does_not_fit_is_1_with_levers(tmp_path):
+def test_what_does_not_fit_is_1_with_levers(run, tmp_path):
     from importlib.resources import files
 
     text = (files("p2vit.accel") / "descriptions" / "edge.yaml").read_text()
     path = tmp_path / "small.yaml"
     path.write_text(text.replace("size_bytes: 262144", "size_bytes: 2048"))
     result = run(TINY, "--hw", str(path))
-    assert result.exit_code == 1
-    assert "would fit with: buffers.activation.size_bytes of at least" in result.stdout
+    assert result.code == 1
+    assert "would fit with: buffers.activation.size_bytes of at least" in result.out
     as_json = run(TINY, "--hw", str(path), "--json")
-    assert as_json.exit_code == 1
-    assert json.loads(as_json.stdout)["fits"] is False
+    assert as_json.code == 1
+    assert json.loads(as_json.out)["fits"] is False

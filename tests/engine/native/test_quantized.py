@@ -25,6 +25,8 @@ KINDS = {
     "CLIP": {"pre_norm": True, "activation": "quick_gelu", "num_classes": 0},
     "SigLIP": {"class_token": False, "pool": "avg", "activation": "gelu_tanh", "mlp_dim": 192},
     "fc_norm": {"pool": "avg", "pool_before_norm": True},
+    "class token beside the mean": {"pool": "token_avg"},
+    "two heads averaged": {"pool": "token_dist", "register_tokens": 1},
 }
 BITS = {
     "W8A8": OURS,

@@ -4,9 +4,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
-from p2vit.engine.torch import kernels as torch_kernels  # noqa: E402
 from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
-from p2vit.engine.torch.kernels import Parameters, compute, int_mm_is_exact  # noqa: E402
+from p2vit.engine.torch.kernels import Parameters, base, compute  # noqa: E402
 from p2vit.numerics import (  # noqa: E402
     Add,
     Affine,
@@ -32,8 +31,8 @@ FORMS = ["linear", "log2"]
 def product(request, monkeypatch):
     """Every test runs with ``_int_mm`` and with the exact float32 slices that stand in for it."""
     if request.param == "float32":
-        monkeypatch.setattr(torch_kernels, "int_mm_is_exact", lambda: False)
-    elif not int_mm_is_exact():
+        monkeypatch.setattr(base, "int_mm_is_exact", lambda *shape: False)
+    elif not base.int_mm_is_exact(64, 768, 64):
         pytest.skip("torch._int_mm is not exact on this machine")
     return request.param
 
@@ -248,7 +247,7 @@ def test_patchify_and_lookup():
 
 def test_bit_length():
     values = sorted({*range(2000), *(v for k in range(31) for v in ((1 << k) - 1, 1 << k)), 2**31 - 1})
-    assert torch_kernels.bit_length(torch.tensor(values, dtype=torch.int32)).tolist() == [
+    assert base.bit_length(torch.tensor(values, dtype=torch.int32)).tolist() == [
         v.bit_length() for v in values
     ]
 
@@ -273,3 +272,38 @@ def test_pixels_of_another_kind_are_refused():
     ):
         with pytest.raises(ValueError, match=r"the program wants uint8 \[batch, 8, 12, 3\]"):
             TorchExecutor(program).run(pixels)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3, 4, 5, 8, 31, 32, 33, 63, 64, 65, 1023, 1024, 1025, 3000])
+def test_products_of_every_depth(inputs):
+    """``torch._int_mm`` is wrong for one input: whatever it is wrong for, the layer is right."""
+    rng = np.random.default_rng(inputs)
+    for rows in (1, 2, 5, 16, 33):
+        for outputs in (1, 2, 3, 16, 17, 65):
+            for kind in KINDS:
+                weight = full((outputs, inputs), rng, kind)
+                bias, none = rng.integers(-1000, 1000, outputs), np.zeros(outputs, np.int8)
+                same(Linear(weight, bias, none, 8, 32), full((1, rows, inputs), rng, kind))
+
+
+def test_a_shape_that_is_computed_wrongly_is_not_used(monkeypatch):
+    """The check sees a kernel that saturates inside, and one that is wrong in a single row."""
+    right = torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: right(a, b).clamp(max=2**15))
+    assert not base.int_mm_is_exact.__wrapped__(9, 70, 9)
+    wrong_row = lambda a, b: right(a, b) + (torch.arange(len(a)) == len(a) - 1).int()[:, None]  # noqa: E731
+    monkeypatch.setattr(torch, "_int_mm", wrong_row)
+    assert not base.int_mm_is_exact.__wrapped__(9, 70, 9)
+
+
+def test_a_callers_autocast_and_precision_change_nothing():
+    program = random_program(form="log2", weight_bits=4)
+    pixels = random_pixels(program, 2)
+    expected = ReferenceExecutor(program).logits(pixels)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert np.array_equal(TorchExecutor(program).logits(pixels), expected)
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from p2vit.cluster import ClusterOptions, open_pool
 from p2vit.errors import DataError, P2vitError
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.search.cost import Budget, BudgetError, parse_budget
@@ -85,12 +86,12 @@ def test_a_killed_search_continues_and_ends_with_the_same_bytes(tmp_path, after)
     assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_backends_and_threads_give_the_same_log(prepared, tmp_path):
+def test_pools_and_threads_give_the_same_log(prepared, tmp_path):
     pytest.importorskip("joblib")
     budget = budget_for(prepared)
     serial = search(prepared, budget, CONFIG, log=tmp_path / "a", threads=2)
-    config = SearchConfig(evolution=EVOLUTION, backend="loky", jobs=2)
-    fanned = search(prepared, budget, config, log=tmp_path / "b", threads=1)
+    with open_pool(ClusterOptions(workers=2)) as pool:
+        fanned = search(prepared, budget, CONFIG, log=tmp_path / "b", threads=1, pool=pool)
     assert fanned.bits_per_layer == serial.bits_per_layer
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 

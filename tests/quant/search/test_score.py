@@ -32,10 +32,10 @@ def test_the_score_is_the_programs_sqnr(prepared, tiny_model):
 def test_without_the_native_engine_the_score_is_the_same(prepared, monkeypatch):
     native = prepared.scorer.score({})
 
-    def unavailable(*_):
+    def unavailable(*_, **__):
         raise NativeUnavailableError("not here")
 
-    monkeypatch.setattr("p2vit.engine.choose.NativeExecutor", unavailable)
+    monkeypatch.setattr("p2vit.engine.native.NativeExecutor", unavailable)
     assert prepared.scorer.score({}) == native
 
 

@@ -1,17 +1,17 @@
 """What every verb shares: one JSON object on stdout, all else on stderr, and the options that mean the same."""
 
 import functools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import BaseModel
 
 from p2vit.cli.shared.progress import Progress
+from p2vit.cli.shared.terminal import say, show, show_json
+from p2vit.text import in_strings, shown
 from p2vit.workflows.feedback import Feedback
-from p2vit.workflows.plain import to_json
+from p2vit.workflows.plain import Result, plain
 
 #: What a verb returns when a check that it ran does not hold.
 CHECK_FAILED = 1
@@ -32,25 +32,27 @@ class Output(Feedback):
     def note(self, text: str) -> None:
         """Say something on stderr, unless quiet."""
         if not self.quiet:
-            click.echo(text, err=True)
+            say(text)
 
     def warn(self, text: str) -> None:
         """Say on stderr what must not be missed."""
-        click.echo(f"warning: {text}", err=True)
-
-    def refuse(self, message: str) -> None:
-        """Say what is wrong with the input: for people, and for scripts where they asked for JSON."""
-        click.echo(f"error: {message}", err=True)
-        if self.as_json:
-            click.echo(json.dumps({"error": message}, ensure_ascii=False))
+        say(f"warning: {text}")
 
     def progress(self) -> Progress:
         """A progress display; use it as a context manager and call it with (stage, done, total)."""
         return Progress(silent=self.quiet)
 
-    def result(self, data: Mapping[str, Any] | BaseModel, text: str) -> None:
-        """Print the result: ``data`` as one JSON object, or ``text`` for people."""
-        click.echo(to_json(data) if self.as_json else text)
+    def result(self, data: Result, text: str | Callable[[Any], str]) -> None:
+        """Print the result: ``data`` as one JSON object, or ``text`` for people.
+
+        Args:
+            data: The verb's keys.
+            text: What people read, or what makes it of ``data``, in which all names are `p2vit.text.shown` then.
+        """
+        if self.as_json:
+            show_json(plain(data), indent=1)
+        else:
+            show(text if isinstance(text, str) else text(in_strings(data, shown)))
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,6 +81,30 @@ strict_option = click.option(
     "--strict", is_flag=True, help="Refuse the first photo that cannot be read, instead of skipping it."
 )
 limit_option = click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many photos.")
+
+
+def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb ``--engine``, ``--address`` and ``--workers``: where its work is done."""
+    function = click.option(
+        "--workers",
+        type=click.IntRange(1, 4096),
+        metavar="N",
+        help="Tasks at a time. Default: what the machine or the cluster has.",
+    )(function)
+    function = click.option(
+        "--address",
+        metavar="HOST:PORT",
+        help="An existing Ray or Dask cluster. Default: one is started on this machine.",
+    )(function)
+    return click.option(
+        "--engine",
+        type=click.Choice(["local", "ray", "dask"]),
+        default="local",
+        show_default=True,
+        help="Where the work is done; the result is the same.",
+    )(function)
+
+
 backend_option = click.option(
     "--backend",
     default="auto",

@@ -9,6 +9,7 @@ import click
 
 from p2vit.cli.shared.common import (
     Output,
+    cluster_options,
     common,
     limit_option,
     overwrite_option,
@@ -38,6 +39,7 @@ from p2vit.workflows.ablate import run_ablate
 @click.option(
     "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
 )
+@cluster_options
 @limit_option
 @overwrite_option
 @seed_option

@@ -5,10 +5,8 @@ from typing import Any
 
 import click
 
-from p2vit.bench.run import run_bench
 from p2vit.cli.shared.common import Output, common
-from p2vit.engine.native import NativeUnavailableError
-from p2vit.program.format import load
+from p2vit.workflows.bench import run_bench
 
 
 @click.command("bench")
@@ -36,42 +34,13 @@ from p2vit.program.format import load
 )
 @click.option("--profile", is_flag=True, help="Also where our time goes, per operator.")
 @common
-def bench(
-    out: Output,
-    program: Path,
-    against: str,
-    batches: str,
-    threads: int,
-    rounds: int,
-    cache: Path,
-    profile: bool,
-) -> None:
+def bench(out: Output, program: Path, **options: Any) -> None:
     """Time PROGRAM on the native engine beside other runtimes.
 
     The peers run a ViT of the same shape with random weights, quantized by their own tools where they are
     int8.
     """
-    try:
-        sizes = [int(size) for size in batches.split(",")]
-        if min(sizes) < 1:
-            raise ValueError
-    except ValueError:
-        raise click.UsageError(
-            f"--batches is {batches!r}; allowed are numbers from 1, separated by commas"
-        ) from None
-    names = [name for name in against.split(",") if name]
-    out.note(f"timing p2vit and {len(names)} peers, batches of {batches}, {rounds} rounds each")
-    try:
-        report = run_bench(load(program), names, sizes, threads, rounds, cache, profile=profile)
-    except (ValueError, NativeUnavailableError) as error:
-        raise click.UsageError(str(error)) from None
-    except ImportError as error:
-        package = (error.name or "it").partition(".")[0]
-        raise click.UsageError(
-            f"a peer's package is missing: {error}. Leave that peer out of --against, or: pip install {package}"
-        ) from None
-    for note in report["notes"]:
-        out.warn(note)
+    report = run_bench(program, out=out, **options)
     out.result(report, table(report))
 
 

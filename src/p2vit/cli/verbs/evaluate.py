@@ -8,6 +8,7 @@ import click
 from p2vit.cli.shared.common import (
     Output,
     backend_option,
+    cluster_options,
     common,
     limit_option,
     overwrite_option,
@@ -15,9 +16,9 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
-from p2vit.cli.shared.processes import together
 from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.evaluate import run_eval
+from p2vit.workflows.processes import together
 
 #: Classes that are shown on a terminal; a file has all.
 SHOWN = 20
@@ -97,8 +98,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--batch-size", "--batch", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch."
 )
+@cluster_options
 @click.option(
-    "--workers",
+    "--readers",
     type=click.IntRange(0, 256),
     help="Threads that read photos ahead; 0 for none. Default: as many as --threads.",
 )

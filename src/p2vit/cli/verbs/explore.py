@@ -1,14 +1,11 @@
 """``p2vit explore``: better machines for a model, within budgets."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from p2vit.accel.engines import ENGINES
-from p2vit.cli.shared.common import Output, common
-from p2vit.errors import P2vitError
+from p2vit.cli.shared.common import CHECK_FAILED, Output, cluster_options, common
 from p2vit.workflows.explore import run_explore
 
 
@@ -28,32 +25,14 @@ from p2vit.workflows.explore import run_explore
 @click.option("--objective", "objectives", multiple=True, help="Figure to make small; may be repeated.")
 @click.option("--points", default=2000, show_default=True, help="Points to propose.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--workers", type=int, help="Default: every core of this process.")
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    default="local",
-    show_default=True,
-    help="Where points are evaluated.",
-)
-@click.option("--address", help="Of an existing cluster.")
+@cluster_options
 @click.option("--resume", "log", type=click.Path(path_type=Path), help="Log to append to and to resume from.")
 @common
-def explore(out: Output, model: str, hardware: str, **options: Any) -> None:
+def explore(out: Output, model: str, hardware: str, **options: Any) -> int:
     """Search machines for MODEL, to a Pareto front. Every figure is modelled."""
-    progress = None if out.quiet or not sys.stderr.isatty() else _progress
-    try:
-        answer = run_explore(model, hardware, progress=progress, **options)
-    except P2vitError as error:
-        out.refuse(str(error))
-        raise SystemExit(2) from None
+    answer = run_explore(model, hardware, out=out, **options)
     out.result(answer, summary(answer))
-    if not answer["pareto"]:
-        raise SystemExit(1)
-
-
-def _progress(done: int, points: int) -> None:
-    click.echo(f"\r{done:,} of {points:,} points", nl=done == points, err=True)
+    return 0 if answer["pareto"] else CHECK_FAILED
 
 
 def summary(answer: dict[str, Any]) -> str:

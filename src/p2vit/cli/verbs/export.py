@@ -4,15 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from p2vit.cli.shared.common import Output, common
-from p2vit.export.onnx.integer.matmul import PRODUCT_FORMS
-from p2vit.export.onnx.qdq.values import ACTIVATIONS
-from p2vit.export.run import FORMATS, run_export
-from p2vit.export.vectors import ENCODINGS
-from p2vit.numerics.rounding import IntArray
-from p2vit.program.graph import IntegerProgram
+from p2vit.cli.shared.common import CHECK_FAILED, Output, common
+from p2vit.workflows.export import FORMATS, run_export
+from p2vit.workflows.options.base import choices
+from p2vit.workflows.options.export import ExportOptions
 
 
 @click.command("export")
@@ -37,7 +33,7 @@ from p2vit.program.graph import IntegerProgram
 @click.option("--seed", default=0, show_default=True, help="Seed of noise.")
 @click.option(
     "--products",
-    type=click.Choice(PRODUCT_FORMS),
+    type=click.Choice(choices(ExportOptions, "products")),
     default="portable",
     show_default=True,
     help="onnx-integer: products exact on every CPU, or faster and exact on those with VNNI and on Arm.",
@@ -52,40 +48,25 @@ from p2vit.program.graph import IntegerProgram
 )
 @click.option(
     "--activations",
-    type=click.Choice(ACTIVATIONS),
+    type=click.Choice(choices(ExportOptions, "activations")),
     default="int8",
     show_default=True,
     help="onnx-qdq: symmetric int8, or the same numbers as uint8, which ONNX Runtime runs faster on x86.",
 )
 @click.option(
-    "--encoding", type=click.Choice(ENCODINGS), default="npy", show_default=True, help="vectors: file format."
+    "--encoding",
+    type=click.Choice(choices(ExportOptions, "encoding")),
+    default="npy",
+    show_default=True,
+    help="vectors: file format.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @common
-def export(
-    out: Output, program: Path, export_format: str, file: Path, data: str, images: int, **options: Any
-) -> None:
+def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
     """Write PROGRAM, a folder that quantize wrote, as ONNX or as test vectors; run both on some images."""
-    from p2vit.program.format import load, program_sha256
-
-    loaded = load(program)
-    pixels = None if data == "noise" else photos(loaded, data, images)
-    sha256 = program_sha256(loaded)
-    out.note(f"writing {export_format}, then running it and the program on {images} images")
-    report = run_export(
-        loaded, export_format, file, pixels=pixels, images=images, program_sha256=sha256, **options
-    )
+    report = run_export(program, export_format, file, out=out, **options)
     out.result(report, describe(report))
-    if report["format"] == "onnx-integer" and report["max_abs_diff"]:
-        raise click.exceptions.Exit(1)
-
-
-def photos(program: IntegerProgram, data: str, images: int) -> IntArray:
-    """The first photos of a folder or benchmark, uint8 [images, H, W, 3]."""
-    from p2vit.data.benchmarks import open_photos
-
-    source = open_photos(data, program.preprocessing)
-    return np.concatenate([pixels for pixels, _ in source.evaluation(limit=images)])
+    return CHECK_FAILED if report["format"] == "onnx-integer" and report["max_abs_diff"] else 0
 
 
 def describe(report: dict) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import Output, common
-from p2vit.errors import did_you_mean
 from p2vit.workflows.listing import run_list
 
 
@@ -42,10 +41,5 @@ def listing(out: Output, pattern: str) -> None:
 
     Nothing is downloaded and torch is not imported: sizes are computed from the architectures' shapes.
     """
-    result = run_list(pattern)
-    if not result["architectures"] and not result["benchmark_models"]:
-        from p2vit.models.architectures import names
-
-        hint = did_you_mean(pattern, names()) or " Patterns are shell-style: 'deit_*', '*dinov2*'"
-        out.note(f"no architecture matches '{pattern}'.{hint}")
+    result = run_list(pattern, out=out)
     out.result(result, describe(result))

@@ -1,7 +1,7 @@
 """``p2vit quantize``: a float ViT and a few photos in, an integer program out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +14,6 @@ from p2vit.cli.shared.common import (
     threads_option,
 )
 from p2vit.workflows.program_folder import program_lines
-
-if TYPE_CHECKING:
-    pass
 from p2vit.workflows.quantize import run_quantize
 
 

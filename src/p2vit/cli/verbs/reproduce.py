@@ -9,6 +9,7 @@ from p2vit.cli.shared.common import (
     CHECK_FAILED,
     Output,
     backend_option,
+    cluster_options,
     common,
     limit_option,
     seed_option,
@@ -82,7 +83,8 @@ def describe(result: dict[str, Any]) -> str:
     help="Folder for the journal and the programs; a run that was stopped goes on there.",
 )
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch.")
-@click.option("--workers", type=click.IntRange(0, 256), help="Threads that read photos ahead.")
+@click.option("--readers", type=click.IntRange(0, 256), help="Threads that read photos ahead.")
+@cluster_options
 @backend_option
 @limit_option
 @seed_option

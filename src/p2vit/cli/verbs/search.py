@@ -1,21 +1,21 @@
 """``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from p2vit.cli.shared.common import (
     Output,
+    cluster_options,
     common,
     overwrite_option,
     seed_option,
     strict_option,
     threads_option,
 )
-
-if TYPE_CHECKING:
-    pass
+from p2vit.workflows.options.base import choices
+from p2vit.workflows.options.quantize import SearchOptions
 from p2vit.workflows.search import run_search
 
 
@@ -41,6 +41,17 @@ def describe(result: dict[str, Any]) -> str:
         f"  quantized anew: {others}; the best is kept\n"
         f"  every candidate: {result['log']}"
     )
+
+
+def renamed(out: Output, options: dict[str, Any]) -> dict[str, Any]:
+    """Options by their present names: ``--backend`` and ``--jobs`` are ``--engine`` and ``--workers`` now."""
+    backend, jobs = options.pop("backend"), options.pop("jobs")
+    if backend is None and jobs is None:
+        return options
+    out.note("--backend and --jobs are called --engine and --workers now; the old names still work")
+    engine = backend if backend in ("ray", "dask") else "local"
+    workers = 1 if backend in (None, "serial") else jobs or 2
+    return options | {"engine": engine, "workers": options["workers"] or workers}
 
 
 @click.command("search")
@@ -73,7 +84,7 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
 @click.option(
     "--measure",
-    type=click.Choice(["direct", "hessian"]),
+    type=click.Choice(choices(SearchOptions, "measure")),
     default="direct",
     show_default=True,
     help="Sensitivity of the coarse step: output error of each layer alone, or Hessian trace x perturbation.",
@@ -84,16 +95,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("--fine/--no-fine", default=True, help="Refine by evolution.")
 @click.option("--population", default=25, show_default=True, type=click.IntRange(1), help="Survivors.")
 @click.option("--generations", default=8, show_default=True, type=click.IntRange(0), help="Of the evolution.")
-@click.option(
-    "--backend",
-    default="serial",
-    show_default=True,
-    metavar="NAME",
-    help="Who scores candidates: serial, loky, ray, or another joblib backend; the result is the same.",
-)
-@click.option(
-    "--jobs", default=2, show_default=True, type=click.IntRange(1), help="Processes of such a backend."
-)
+@cluster_options
+@click.option("--backend", hidden=True, help="Older name of --engine.")
+@click.option("--jobs", hidden=True, type=click.IntRange(1), help="Older name of --workers.")
 @click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
 @strict_option
 @overwrite_option
@@ -106,5 +110,5 @@ def search(out: Output, model: str, data: str, **options: Any) -> None:
     Photos that the model is judged on are never used. A search that was killed continues from its log when the
     same command runs again.
     """
-    result = run_search(model, data, out=out, **options)
+    result = run_search(model, data, out=out, **renamed(out, options))
     out.result(result, describe(result))

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from p2vit.accel.machines import known_machines
-from p2vit.cli.shared.common import Output, common
-from p2vit.errors import P2vitError
-from p2vit.workflows.simulate import run_simulate
+from p2vit.cli.shared.common import CHECK_FAILED, Output, common
+from p2vit.workflows.options.base import choices
+from p2vit.workflows.options.hardware import SimulateOptions
+from p2vit.workflows.simulate import known_machines, run_simulate
 
 
 @click.command("simulate")
@@ -22,7 +22,7 @@ from p2vit.workflows.simulate import run_simulate
 )
 @click.option(
     "--method",
-    type=click.Choice(["closed_form", "events", "descriptors"]),
+    type=click.Choice(choices(SimulateOptions, "method")),
     default="closed_form",
     show_default=True,
     help="descriptors: the generated RTL's own cycles, for a program and --hw rtl, rtl-wide or rtl-small.",
@@ -30,7 +30,9 @@ from p2vit.workflows.simulate import run_simulate
 @click.option(
     "--weight-bits", type=click.Choice(["4", "8"]), default="8", show_default=True, help="Of every linear."
 )
-@click.option("--attention", type=click.Choice(["log2", "uniform8"]), default="log2", show_default=True)
+@click.option(
+    "--attention", type=click.Choice(choices(SimulateOptions, "attention")), default="log2", show_default=True
+)
 @click.option(
     "--inter-layer/--no-inter-layer", default=None, help="Overlap operations. Default: the description's."
 )
@@ -41,16 +43,11 @@ from p2vit.workflows.simulate import run_simulate
 @click.option("--report", type=click.Path(path_type=Path), help="Write one offline HTML file.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @common
-def simulate(out: Output, model: str, hardware: str, weight_bits: str, **options: Any) -> None:
+def simulate(out: Output, model: str, hardware: str, weight_bits: str, **options: Any) -> int:
     """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled."""
-    try:
-        answer = run_simulate(model, hardware, weight_bits=int(weight_bits), **options)
-    except P2vitError as error:
-        out.refuse(str(error))
-        raise SystemExit(2) from None
+    answer = run_simulate(model, hardware, weight_bits=int(weight_bits), **options)
     out.result(answer, summary(answer))
-    if not answer["fits"]:
-        raise SystemExit(1)
+    return 0 if answer["fits"] else CHECK_FAILED
 
 
 def summary(answer: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """``p2vit synth``: cells, area and delay of the hardware modules, and an energy and area table from them."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,30 +27,12 @@ from p2vit.workflows.synth import run_synth
 @click.option("--node-nm", type=click.FloatRange(1), help="Node of the library. Default: 180 for osu018.")
 @overwrite_option
 @common
-def synth(
-    out: Output,
-    folder: Path,
-    liberty: Path | None,
-    designs: tuple[str, ...],
-    ecp5: bool,
-    base: str,
-    node_nm: float | None,
-    overwrite: bool,
-) -> int:
+def synth(out: Output, folder: Path, **options: Any) -> int:
     """Synthesise the hardware modules: cells, area, delay; and an energy and area table for the simulator.
 
     Everything is before layout: no wires, no clock tree.
     """
-    result = run_synth(
-        folder,
-        liberty=liberty,
-        designs=designs,
-        ecp5=ecp5,
-        base=base,
-        node_nm=node_nm,
-        overwrite=overwrite,
-        out=out,
-    )
+    result = run_synth(folder, out=out, **options)
     lines = [(folder / "synthesis.md").read_text(encoding="utf-8")]
     if result["technology"]:
         lines.append(

@@ -16,6 +16,7 @@ def describe(result: dict[str, Any]) -> str:
     lines = [
         f"{verdict}: {', '.join(others)} against {first}, {result['images']} photos, "
         f"{result['tensors_compared']} tensors, {result['values_compared']:,} numbers"
+        + (f", {result['subsets_compared']} random sets of them" if result["subsets_compared"] else "")
     ]
     for row in result["first_mismatches"][:20]:
         lines.append(

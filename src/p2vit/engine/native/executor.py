@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from p2vit.engine.executor import Executor
+from p2vit.engine.executor import Executor, RefusedProgramError
 from p2vit.engine.native.plan import PlanBuilder
 from p2vit.engine.native.selftest import cases
 from p2vit.engine.native.weights import Weights
 from p2vit.numerics.rounding import IntArray
 from p2vit.numerics.softmax import EXP2_TABLE
-from p2vit.program.graph import PIXELS, IntegerProgram, Node
+from p2vit.program.graph import PIXELS, IntegerProgram
 
 try:
     from p2vit.engine.native import _native  # type: ignore[attr-defined]
@@ -32,6 +32,8 @@ except ImportError as error:
 ISA_VARIABLE = "P2VIT_ISA"
 #: Rows that one thread takes through a stage at a time: their activations stay in the second cache.
 CHUNK_ROWS = 256
+#: Plans that are kept beside the one for the output alone; each has memory of its own.
+MOST_PLANS = 8
 
 
 #: How often a thread looks again before it sleeps, some 20 ns each.
@@ -147,6 +149,8 @@ class NativeExecutor(Executor):
     """
 
     name = "native"
+    #: What is asked for decides what is computed: ``verify`` tries random sets.
+    plans_by_keep = True
 
     def __init__(
         self,
@@ -168,9 +172,10 @@ class NativeExecutor(Executor):
 
         Raises:
             NativeUnavailableError: the engine cannot run on this machine.
-            ValueError: the program has something that the engine cannot run; the message names the node.
+            RefusedProgramError: the program has something that the engine cannot run; the message names the
+                node.
         """
-        super().__init__(program)
+        self.program = program
         if _native is None or isa is None:
             isa = choose_isa()
         elif tested and (failure := self_test(isa)):
@@ -179,11 +184,17 @@ class NativeExecutor(Executor):
         self.threads = available_threads() if threads is None else threads
         self._chunk_rows = chunk_rows
         self._pool = _native.Pool(self.threads, SPINS)
-        self._weights = Weights(_native, program)
         self._plans: dict[frozenset[str], tuple[Any, PlanBuilder]] = {}
         self._lock = threading.Lock()
         self._profiling = False
-        self._plan(frozenset())
+        try:
+            self._weights = Weights(_native, program)
+            self._plan(frozenset())
+            # What cannot be shown on request is refused now, not in the middle of a run.
+            self._builder(frozenset(node.name for node in program.nodes))[1].emit()
+        except ValueError as error:
+            reason = str(error).removeprefix("native engine: ")
+            raise RefusedProgramError(f"native engine: {reason}") from error
 
     def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
         """Run the program on a batch.
@@ -206,17 +217,25 @@ class NativeExecutor(Executor):
         return {spec.name: array for spec, array in zip(builder.outputs, outputs, strict=True)}
 
     def _plan(self, keep: frozenset[str]) -> tuple[Any, PlanBuilder]:
-        """The compiled plan for a set of wanted tensors, made at first use."""
+        """The compiled plan for a set of wanted tensors, made at first use; the oldest ones make room."""
         with self._lock:
-            if keep not in self._plans:
-                height, width, channels = self.program.pixels.shape
-                plan = _native.Plan(self._pool, self.isa, height, width, channels, self._chunk_rows)
-                wanted = (keep - {PIXELS}) | {self.program.output, self.program.feature}
-                builder = PlanBuilder(self.program, wanted, plan, self._weights)
+            made = self._plans.pop(keep, None)
+            if made is None:
+                made = plan, builder = self._builder(keep)
                 builder.build()
                 plan.set_profiling(self._profiling)
-                self._plans[keep] = (plan, builder)
-            return self._plans[keep]
+            self._plans[keep] = made
+            spare = [each for each in self._plans if each]
+            for oldest in spare[: max(len(spare) - MOST_PLANS, 0)]:
+                del self._plans[oldest]
+            return made
+
+    def _builder(self, keep: frozenset[str]) -> tuple[Any, PlanBuilder]:
+        """An empty plan, and what will fill it for a set of wanted tensors."""
+        height, width, channels = self.program.pixels.shape
+        plan = _native.Plan(self._pool, self.isa, height, width, channels, self._chunk_rows)
+        wanted = (keep - {PIXELS}) | {self.program.output, self.program.feature}
+        return plan, PlanBuilder(self.program, wanted, plan, self._weights)
 
     def set_profiling(self, on: bool = True) -> None:
         """Switch the per-operator clock on (from zero) or off; it costs a few per cent."""
@@ -245,15 +264,3 @@ class NativeExecutor(Executor):
             "weights": self._weights.bytes,
             "arena": sum(plan.arena_bytes for plan, _ in self._plans.values()),
         }
-
-    def load(self, pixels: IntArray) -> Any:
-        """Not used: the plan runs as a whole."""
-        raise NotImplementedError("the native engine runs a program as a whole")
-
-    def step(self, node: Node, inputs: list[Any]) -> Any:
-        """Not used: the plan runs as a whole."""
-        raise NotImplementedError("the native engine runs a program as a whole")
-
-    def store(self, value: Any) -> IntArray:
-        """Not used: the plan runs as a whole."""
-        raise NotImplementedError("the native engine runs a program as a whole")

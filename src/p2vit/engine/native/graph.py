@@ -7,6 +7,7 @@ together.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from p2vit.engine.native.weights import fits_epilogue
 from p2vit.numerics import (
@@ -27,7 +28,7 @@ from p2vit.numerics import (
 )
 from p2vit.program.graph import IntegerProgram, Node
 
-IN_A_ROW = "the native engine wants Scores, Softmax and AttentionValues in a row"
+IN_A_ROW = "Scores, Softmax and AttentionValues must follow one another directly, and nothing else read them"
 
 #: First row and number of rows.
 Rows = tuple[int, int]
@@ -55,7 +56,7 @@ class Unit:
         """Every tensor of its nodes, materialised or not."""
         return tuple(node.name for node in self.nodes)
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Tensors of other units, in the nodes' order."""
         own = set(self.writes)
@@ -82,6 +83,7 @@ class Graph:
         self.rows: dict[str, Rows] = {}
         for name in wanted:
             self._need(name, self.all_rows(name))
+        self._need_whole_attentions()
         for node in reversed(program.nodes):
             if node.name in self.rows:
                 self._need_inputs(node)
@@ -95,6 +97,17 @@ class Graph:
         first, count = self.rows.get(name, rows)
         begin = min(first, rows[0])
         self.rows[name] = (begin, max(first + count, rows[0] + rows[1]) - begin)
+
+    def _need_whole_attentions(self) -> None:
+        """Have every row of an attention computed where its scores, biased scores or codes are asked for.
+
+        One step computes all of an attention, and only those rows that are needed of its last tensor: a plan
+        that follows the values alone would leave rows of the others unwritten.
+        """
+        for node in self.program.of_kind(Scores):
+            chain = self.attention_of(node)
+            if any(inner.name in self.wanted for inner in chain[:-1]):
+                self._need(chain[-1].name, self.all_rows(chain[-1].name))
 
     def _need_inputs(self, node: Node) -> None:
         operator, rows = node.operator, self.rows[node.name]

@@ -38,6 +38,15 @@ class PlanBuilder:
         Raises:
             ValueError: naming the node that the engine cannot run.
         """
+        self.emit()
+        self.plan.finish()
+
+    def emit(self) -> None:
+        """Give the plan all of its steps, and no memory yet.
+
+        Raises:
+            ValueError: naming the node that the engine cannot run.
+        """
         for node in self.program.nodes:
             if node.name in self._graph.wanted:
                 self._places.add_output(node.name)
@@ -50,7 +59,6 @@ class PlanBuilder:
                 self._emit(unit)
             except (ArithmeticError, IndexError, TypeError, ValueError) as error:
                 raise ValueError(f"native engine: node {unit.nodes[0].name}: {error}") from None
-        self.plan.finish()
 
     def _emit(self, unit: Unit) -> None:
         emit = EMITTERS.get(type(unit.operator))
@@ -82,7 +90,7 @@ class PlanBuilder:
         if output < 0:
             return
         rows = self._graph.all_rows(name)
-        if rows != self._stage:
+        if rows != self._stage or name in self._places.shared:
             self._enter(rows)
         value = self._places.values[name]
         self.plan.export([name], value.buffer, value.column, value.columns, output)

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.executor import Executor
+from p2vit.engine.executor import NodeExecutor
 from p2vit.engine.torch.kernels import Parameters, compute
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram, Node
 
 
-class TorchExecutor(Executor):
+class TorchExecutor(NodeExecutor):
     """Runs a program on torch integer tensors."""
 
     name = "torch"
@@ -24,8 +24,9 @@ class TorchExecutor(Executor):
 
     @torch.inference_mode()
     def step(self, node: Node, inputs: list[Tensor]) -> Tensor:
-        """The operator's torch kernel."""
-        return compute(node.operator, inputs, self._parameters[node.name])
+        """The operator's torch kernel; a caller's autocast would round the integers that floats carry."""
+        with torch.autocast("cpu", enabled=False):
+            return compute(node.operator, inputs, self._parameters[node.name])
 
     def store(self, value: Tensor) -> IntArray:
         """A NumPy array of the same dtype."""

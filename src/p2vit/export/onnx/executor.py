@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from p2vit.engine.executor import Executor
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model
 from p2vit.export.onnx.common.optional import onnx, onnxruntime
@@ -21,7 +22,7 @@ from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
 
-class OnnxExecutor:
+class OnnxExecutor(Executor):
     """Runs a program's ``onnx-integer`` export in ONNX Runtime's CPU provider.
 
     Attributes:
@@ -31,6 +32,9 @@ class OnnxExecutor:
     """
 
     name = "onnx"
+    #: What is asked for decides which model is built: ``verify`` tries random sets.
+    plans_by_keep = True
+    plans_are_costly = True
 
     def __init__(
         self, program: IntegerProgram, *, products: ProductForm | None = None, threads: int | None = None
@@ -71,10 +75,6 @@ class OnnxExecutor:
         names = [name for name in wanted if name != PIXELS]
         results = self._session(tuple(names)).run(names, {PIXELS: np.ascontiguousarray(pixels)})
         return dict(zip(names, results, strict=True))
-
-    def logits(self, pixels: IntArray) -> IntArray:
-        """Integers of the output, [B, classes]."""
-        return self.run(pixels)[self.program.output].reshape(len(pixels), -1)
 
     def _session(self, names: tuple[str, ...]) -> Any:
         if names not in self._sessions:

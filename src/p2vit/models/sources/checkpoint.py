@@ -1,64 +1,82 @@
-"""A weight file on disk, together with the name of its architecture."""
+"""A weight file on disk, of any layout, with or without the name of its architecture."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from p2vit.errors import ModelError
-from p2vit.models.architectures import find, with_image_size
+from p2vit.errors import ModelError, some
+from p2vit.models.architectures import ARCHITECTURES, Architecture, find, with_image_size
+from p2vit.models.canonical import CanonicalViT
 from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.options import LoadOptions
+from p2vit.models.source_names import RESIZED
+from p2vit.models.sources import torchvision_layout as torchvision
+from p2vit.models.sources.facts import Facts, check_fit, facts_of, fitting
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_of
-from p2vit.models.sources.position import full_positions
-from p2vit.models.sources.reader import unsupported_pieces
-from p2vit.models.sources.swin_layout import (
-    HUGGING_FACE,
-    canonical_from_swin,
-    head_classes,
-    swin_layout_of,
-)
-from p2vit.models.sources.timm_layout import canonical_from_timm, is_timm
-from p2vit.models.sources.weight_file import read_weights
+from p2vit.models.sources.layouts import Layout
+from p2vit.models.sources.locate import Located, locate
+from p2vit.models.sources.position import check_rows, full_positions
+from p2vit.models.sources.reader import StateReader
+from p2vit.models.sources.swin_layout import canonical_from_swin, head_classes, swin_layout_of
+from p2vit.models.sources.timm_layout import canonical_from_timm
+from p2vit.models.sources.weight_file import Content, read_content, stated_architecture
 from p2vit.models.swin_config import Rule, SwinConfig
+
+#: Whose rule for windows and padding a Swin's file follows.
+RULES: dict[str, Rule] = {"hf_swin": "transformers", "torchvision_swin": "torchvision"}
 
 
 def load_checkpoint(
-    path: Path, arch: str | None, *, image_size: int | tuple[int, int] | None = None
+    path: Path, options: LoadOptions | None = None, *, content: Content | None = None
 ) -> FloatModel:
-    """Load a local ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` file.
+    """Load a local weight file, told by its content and not by its suffix.
 
-    The layout (timm's, Hugging Face's, or our own) is told from the names. The number of classes is the
-    file's; everything else must be what the architecture says.
+    The layout (timm's, transformers', torchvision's, or our own) is told from the names, wherever in the file they
+    stand. The number of classes and the size of the photos are the file's; everything else must be what the
+    architecture says. Where none is named, it is the one that the file names or the only one that fits.
 
     Args:
         path: The file.
-        arch: Architecture, a name that `p2vit list` shows.
-        image_size: Pixels, another than the architecture's own; positions are resampled.
+        options: What the user says beside it.
+        content: Of the file, where it is read already.
 
     Returns:
         The model, with the architecture's usual preprocessing.
 
     Raises:
-        ModelError: the file or the architecture is missing, or they do not fit each other.
+        ModelError: the file is missing or holds no model; no architecture fits it, or several do.
     """
+    options = options or LoadOptions()
     if path.is_dir():
         raise ModelError(f"{path}: a folder, where a weight file is needed")
-    if not path.exists():
-        raise ModelError(f"{path}: no such file")
-    if arch is None:
-        raise ModelError(
-            f"{path}: a weight file does not say its architecture; "
-            "add --arch, e.g. --arch deit_tiny_patch16_224"
-        )
-    found = find(arch)
-    config, preprocessing = found.config, found.preprocessing
-    if image_size is not None:
-        config = with_image_size(config, image_size)
+    source = str(path)
+    content = content or read_content(path)
+    found = locate(content, options.key, source)
+    facts = facts_of(found.state, found.layout, source)
+    arch = options.arch or stated_architecture(content.value)
+    if found.layout.kind.startswith("torchvision"):
+        known, notes = _torchvision(facts, found.layout, options, source)
+    else:
+        known, notes = _architecture(facts, found, arch, source)
+        if options.arch is None and arch == known.name:
+            notes = [f"{source}: architecture {arch}, as the file itself says"]
+    config, preprocessing = known.config, known.preprocessing
+    size = options.image_size or _own_size(facts, config, arch or "")
+    if size is not None:
+        if options.image_size is None:
+            notes.append(
+                f"{source}: its positions are for {size[0]} × {size[1]} pixels, not {config.image_size[0]} × "
+                f"{config.image_size[1]}; took the file's size. --image-size {config.image_size[0]} resamples them"
+            )
+        config = with_image_size(config, size)
         preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
-    config, state = canonical_from_any(read_weights(path), config, str(path))
-    return assemble(config, state, preprocessing, source=str(path))
+    config, state = canonical(found.state, found.layout, config, source)
+    made = assemble(config, state, preprocessing, source=str(path.resolve()))
+    return replace(made, notes=(*found.notes, *notes))
 
 
 def canonical_from_any(
@@ -77,44 +95,151 @@ def canonical_from_any(
     Raises:
         ModelError: the layout is unknown, or the tensors do not fit.
     """
-    layout = swin_layout_of(state)
-    canonical = "blocks.0.q.weight" in state
-    if not canonical and (layout is not None) != isinstance(config, SwinConfig):
-        found = "a Swin's" if layout is not None else "no Swin's"
-        raise ModelError(f"{source} does not fit {config.name}: its tensors are {found}; name another --arch")
-    if layout is not None and isinstance(config, SwinConfig):
-        # Windows larger than a grid, and padding, are treated as the library does that the file is for.
-        rule: Rule = "transformers" if layout is HUGGING_FACE else "timm"
+    found = locate(Content(state), None, source)
+    return canonical(found.state, found.layout, config, source)
+
+
+def canonical(
+    state: dict[str, Tensor], layout: Layout, config: ModelConfig, source: str
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Bring a state dict of a known layout to canonical names.
+
+    Args:
+        state: Names -> tensors.
+        layout: Of the names.
+        config: The shape they should have; the number of classes is taken from ``state``.
+        source: Named in errors.
+
+    Returns:
+        (shape with the file's number of classes, canonical names -> tensors).
+
+    Raises:
+        ModelError: the tensors do not fit.
+    """
+    facts = facts_of(state, layout, source)
+    if layout.kind == "own":
+        config = replace(config, num_classes=facts.classes)
+        return config, _from_own(state, config, source)
+    check_fit(facts, config, source)
+    if isinstance(config, SwinConfig):
+        names = swin_layout_of(state)
+        assert names is not None
         try:
-            config = replace(config, num_classes=head_classes(state, layout), rule=rule)
+            # Windows larger than a grid, and padding, are treated as the library does that the file is for.
+            rule = RULES.get(layout.kind, "timm")
+            config = replace(config, num_classes=head_classes(state, names), rule=rule)
         except ValueError as error:
             raise ModelError(str(error)) from None
-        return config, canonical_from_swin(state, config, layout, source)
-    if is_timm(state) and isinstance(config, ViTConfig):
+        return config, canonical_from_swin(state, config, names, source)
+    check_rows(facts.rows, facts.prefix, config.grid, source)
+    if layout.kind == "torchvision":
+        config = replace(config, num_classes=facts.classes)
+        return config, torchvision.canonical_from_torchvision(state, config, source)
+    if layout.kind == "timm":
         config = replace(config, num_classes=_classes(state, "head"))
         return config, canonical_from_timm(state, config, source)
-    if isinstance(config, ViTConfig) and (family := family_of(state)):
-        config = replace(config, num_classes=_classes(state, FAMILIES[family].head))
-        return config, canonical_from_hf(state, config, family, source)
-    if canonical:
-        config = replace(config, num_classes=_classes(state, "head"))
-        kept = {name: value for name, value in state.items() if name not in ("mean", "std")}
-        if "position" in kept and len(kept["position"]) != config.tokens:
-            positions = kept["position"]
-            kept["position"] = full_positions(
-                positions, config.prefix_tokens, config.grid, positions.shape[-1], antialias=True
-            )
-        return config, kept
-    pieces = unsupported_pieces(state)
-    known = f"; it has {' and '.join(pieces)}" if pieces else ""
+    family = family_of(state)
+    assert family is not None
+    head = "cls_classifier" if config.pool.endswith("_dist") else FAMILIES[family].head
+    config = replace(config, num_classes=_classes(state, head))
+    return config, canonical_from_hf(state, config, family, source)
+
+
+def _architecture(
+    facts: Facts, found: Located, arch: str | None, source: str
+) -> tuple[Architecture, list[str]]:
+    """The architecture that is named, or the only one that fits."""
+    if arch is not None:
+        return _with_distillation(find(arch), found.state, source)
+    fit = fitting(facts) if found.layout.kind != "own" else list(ARCHITECTURES)
+    if len(fit) == 1:
+        return find(fit[0]), [
+            f"{source}: took the architecture {fit[0]}, the only known one whose sizes fit; --arch names another"
+        ]
+    lead = f"{source}: a weight file does not say its architecture; add --arch"
+    if found.layout.kind == "own":
+        raise ModelError(f"{lead}, e.g. --arch deit_tiny_patch16_224")
+    if not fit:
+        raise ModelError(
+            f"{lead}. None that 'p2vit list' shows fits its {facts.depth} blocks of {facts.embed_dim} channels with "
+            f"patches of {facts.patch_size} pixels"
+        )
     raise ModelError(
-        f"{source}: not a ViT in a known layout "
-        f"(timm, Hugging Face ViT, DeiT, DINOv2, CLIP and SigLIP vision, Swin){known}. "
-        f"Its first tensors: {', '.join(sorted(state)[:3])}"
+        f"{lead}, e.g. --arch {fit[0]}. These fit its sizes, and differ in how photos are prepared or in what no "
+        f"size shows: {some(fit, 12)}"
     )
 
 
-def _classes(state: dict[str, Tensor], head: str) -> int:
+def _with_distillation(
+    known: Architecture, state: Mapping[str, Tensor], source: str
+) -> tuple[Architecture, list[str]]:
+    """The architecture, with a distillation token where the file has one and the architecture has none."""
+    config = known.config
+    names = ("dist_token", "deit.embeddings.distillation_token", "embeddings.distillation_token")
+    token = next((name for name in names if name in state), None)
+    if token is None or not isinstance(config, ViTConfig) or config.register_tokens:
+        return known, []
+    second = "head_dist.weight" in state or "distillation_classifier.weight" in state
+    if second or token != "dist_token":
+        heads = "; the output is the mean of both heads" if second else ""
+        pool = "token_dist" if second else config.pool
+        config = replace(config, register_tokens=1, pool=pool)  # type: ignore[arg-type]
+        note = f"{source}: has a distillation token, which {known.name} has not; took it{heads}"
+        return replace(known, config=config), [note]
+    raise ModelError(
+        f"{source}: has a distillation token (dist_token) but no head for it (head_dist); take the whole state dict "
+        "of the distilled model"
+    )
+
+
+def _torchvision(
+    facts: Facts, layout: Layout, options: LoadOptions, source: str
+) -> tuple[Architecture, list[str]]:
+    """The shape of a file of torchvision, from its tensors; with torchvision's preprocessing."""
+    config: ModelConfig
+    if layout.swin:
+        config, notes = torchvision.swin_config(facts, source)
+    else:
+        config, notes = torchvision.vit_config(facts, options.heads, source)
+    if options.arch is not None:
+        check_fit(facts, wanted := find(options.arch).config, source)
+        if isinstance(wanted, ViTConfig):
+            config, notes = replace(config, heads=options.heads or wanted.heads), notes[-1:]  # type: ignore[call-arg]
+    notes.append(
+        f"{source}: photos are prepared as torchvision does it (shorter side × 8/7, centre, ImageNet's mean)"
+    )
+    return Architecture(config, torchvision.preprocessing_of(config.image_size)), notes
+
+
+def _own_size(facts: Facts, config: ModelConfig, arch: str) -> tuple[int, int] | None:
+    """Pixels that a file's positions are for, where these are not the architecture's."""
+    if not isinstance(config, ViTConfig) or RESIZED.fullmatch(arch):
+        return None
+    if facts.rows in (config.tokens, config.tokens - config.prefix_tokens) or facts.grid is None:
+        return None
+    side = facts.grid * config.patch_size
+    return None if (side, side) == config.image_size else (side, side)
+
+
+def _from_own(state: dict[str, Tensor], config: ModelConfig, source: str) -> dict[str, Tensor]:
+    """Canonical names, as this project writes them."""
+    read, out = StateReader(state, source), {}
+    read.drop("mean", "std")
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in CanonicalViT(config).named_parameters()}
+    for name, shape in shapes.items():
+        if name == "position":
+            table = read.take_positions(name, config.embed_dim)
+            out[name] = full_positions(
+                table, config.prefix_tokens, config.grid, config.embed_dim, antialias=True
+            )
+        else:
+            out[name] = read.take(name, shape)
+    read.finish(config.name)
+    return out
+
+
+def _classes(state: Mapping[str, Tensor], head: str) -> int:
     """Count the outputs of the head in the file; 0 when it has none."""
-    weight = state.get(f"{head}.weight", torch.empty(0))
-    return len(weight)
+    weight = state.get(f"{head}.weight")
+    return 0 if weight is None or not weight.ndim else len(weight)

@@ -10,7 +10,7 @@ from p2vit.errors import ModelError
 from p2vit.models.config import ViTConfig
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import StateReader, patch_linear
-from p2vit.models.sources.timm_layout import fold_layer_scale
+from p2vit.models.sources.timm_layout import copy_mean_of_heads, fold_layer_scale
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
     Returns:
         A key of `FAMILIES`, or None when it is none of them.
     """
-    if any("self_attn.q_proj" in key and "vision_model" in key for key in state):
+    if any("self_attn.q_proj" in key for key in state) and any(
+        "embeddings.patch_embedding." in key for key in state
+    ):
         pooled = any(key.endswith("head.probe") for key in state)
         return "siglip" if pooled or "classifier.weight" in state else "clip"
     if not any("attention.attention.query" in key for key in state):
@@ -156,7 +158,7 @@ def canonical_from_hf(
         name = "distillation_token" if model_type == "deit" else "register_tokens"
         prefix.append(read.take(f"embeddings.{name}", (config.register_tokens, C)))
     out["prefix"] = torch.cat(prefix)
-    positions = read.take_any(family.positions)
+    positions = read.take_positions(family.positions, C)
     # transformers keeps positions of a square grid whatever the photo's shape.
     out["position"] = full_positions(
         positions, config.prefix_tokens, config.grid, C, antialias=family.antialias, always_square=True
@@ -170,8 +172,10 @@ def canonical_from_hf(
         _pool(read, out, config)
     elif model_type.startswith("siglip"):
         read.drop("head.*")  # transformers' own classifier averages the tokens
-    if config.num_classes:
-        read.copy(out, family.head, "head", (config.num_classes, C))
+    if config.num_classes and config.pool.endswith("_dist"):
+        copy_mean_of_heads(read, out, ("cls_classifier", "distillation_classifier"), config)
+    elif config.num_classes:
+        read.copy(out, family.head, "head", (config.num_classes, config.feature_dim))
     read.finish(config.name)
     return out
 

@@ -91,6 +91,31 @@ def full_positions(
     )
 
 
+def check_rows(rows: int, prefix: int, grid: tuple[int, int], source: str) -> None:
+    """Refuse positions for more tokens than a file has, and name those that are missing.
+
+    Args:
+        rows: Position embeddings.
+        prefix: Tokens before the patches that the file has.
+        grid: Patches of the architecture, (rows, columns).
+        source: Named in errors.
+
+    Raises:
+        ModelError: the file lacks tokens.
+    """
+    patches = grid[0] * grid[1]
+    if not rows or any(
+        rows - tokens == patches or _is_square(rows - tokens) for tokens in (prefix, min(1, prefix), 0)
+    ):
+        return
+    for tokens, missing in ((2, "a distillation token (dist_token)"), (5, "four registers (reg_token)")):
+        if tokens > prefix and (rows - tokens == patches or _is_square(rows - tokens)):
+            raise ModelError(
+                f"{source}: {rows} position embeddings are {rows - tokens} patches and {tokens} tokens before them, but "
+                f"the file has {prefix}; missing is {missing}. Take the whole state dict of the model it was cut from"
+            )
+
+
 def _is_square(count: int) -> bool:
     """Tell whether so many patches can form a square grid."""
-    return math.isqrt(count) ** 2 == count
+    return count > 0 and math.isqrt(count) ** 2 == count

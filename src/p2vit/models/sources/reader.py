@@ -8,6 +8,9 @@ from torch import Tensor
 
 from p2vit.errors import ModelError, some
 
+#: Numbers that a tensor may have which repeats its values; more would take memory that the file does not.
+MOST_REPEATED = 1 << 24
+
 # What a leftover tensor says about the model: a piece of its name -> the piece of the model.
 PIECES = {
     "q_norm": "normalised queries and keys (qk_norm)",
@@ -16,6 +19,7 @@ PIECES = {
     "dist_token": "a distillation token with its own head",
     "head_dist": "a distillation token with its own head",
     "distillation": "a distillation token with its own head",
+    "pre_logits": "a hidden layer before the head (representation_size)",
     "fc1_g": "a gated MLP (SwiGLU)",
     "w12": "a gated MLP (SwiGLU)",
     "weights_in": "a gated MLP (SwiGLU)",
@@ -45,6 +49,7 @@ class StateReader:
         self._missing: list[str] = []
         self._broken: list[str] = []
         self._wrong: list[str] = []
+        self._odd: list[str] = []
 
     def __contains__(self, name: str) -> bool:
         return name in self._left
@@ -66,7 +71,8 @@ class StateReader:
         if [side for side in value.shape if side != 1] != [side for side in shape if side != 1]:
             self._wrong.append(f"{name} is {list(value.shape)}, not {list(shape)}")
             return torch.zeros(shape)
-        return self._finite(name, value).reshape(shape)
+        value = self._finite(name, value)
+        return value.reshape(shape) if value.numel() else torch.zeros(shape)
 
     def take_or(self, name: str, shape: tuple[int, ...], fill: float = 0.0) -> Tensor:
         """Take a tensor that a model may lack, such as a bias.
@@ -92,6 +98,24 @@ class StateReader:
         """
         value = self._left.pop(name, None)
         return None if value is None else self._finite(name, value)
+
+    def take_positions(self, name: str, channels: int) -> Tensor | None:
+        """Take position embeddings, of which a model may have any number.
+
+        Args:
+            name: Their key.
+            channels: C.
+
+        Returns:
+            Float32 [rows, C], or None when there are none, or they are wrong, which `finish` will report.
+        """
+        value = self._left.get(name)
+        if value is not None and (not value.ndim or value.shape[-1] != channels or not value.numel()):
+            self._wrong.append(f"{name} is {list(value.shape)}, not [..., {channels}]")
+            self._left.pop(name)
+            return None
+        value = self.take_any(name)
+        return None if value is None or not value.numel() else value.reshape(-1, channels)
 
     def copy(self, out: dict[str, Tensor], old: str, new: str, shape: tuple[int, ...]) -> None:
         """Take weight and bias of a linear or a norm; the bias has the weight's first dimension, or is zero.
@@ -149,17 +173,47 @@ class StateReader:
             problems.append(f"not part of it: {some(sorted(self._left))}")
         if self._wrong:
             problems.append(f"of a wrong shape: {some(self._wrong)}")
+        if self._odd:
+            problems.append(f"not plain numbers: {some(self._odd)}; convert them to float32 and save again")
         if self._broken:
             problems.append(f"NaN or infinity in: {some(self._broken)}")
         if problems:
             raise ModelError(f"{self.source} does not fit {architecture}: {'; '.join(problems)}")
 
     def _finite(self, name: str, value: Tensor) -> Tensor:
-        """Return it as float32 and note whether all of it is finite."""
+        """Return it as float32 and note whether all of it is finite; zeros where it is of no use."""
+        if kind := odd_kind(value):
+            self._odd.append(f"{name} is {kind}")
+            return torch.zeros(0)
         value = value.detach().float()
         if not torch.isfinite(value).all():
             self._broken.append(name)
         return value
+
+
+def odd_kind(value: Tensor) -> str | None:
+    """Why a tensor cannot be taken as float weights.
+
+    Args:
+        value: Any tensor.
+
+    Returns:
+        What it is, or None where it is plain float16, bfloat16, float32 or float64.
+    """
+    if value.is_meta:
+        return "on the meta device, without values"
+    if value.layout is not torch.strided:
+        return "sparse"
+    if value.is_quantized:
+        return f"quantized ({value.dtype})".replace("torch.", "")
+    if value.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        return str(value.dtype).removeprefix("torch.")
+    if (
+        value.numel() > MOST_REPEATED
+        and value.numel() * value.element_size() > value.untyped_storage().nbytes()
+    ):
+        return "a few values repeated (an expanded view)"
+    return None
 
 
 def unsupported_pieces(leftover: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""State dicts of Swin Transformers, in timm's, the authors' and Hugging Face's layout, to canonical names."""
+"""State dicts of Swin Transformers, as four libraries name them, to canonical names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Layout:
         prefix: Before every name but the head's.
         patch, patch_norm: The embedding.
         stage: Of stage ``{}``; ``block`` below it, of block ``{}``.
-        merge: Below a stage.
+        merge: Below a stage; empty where it is numbered among the stages, before the one it leads to.
         fused: The fused query, key and value below a block; or ``q``, ``k`` and ``v`` apart.
         merges_last: A stage ends with the merging to the next one, instead of beginning with it.
         head: Names that the head may have.
@@ -48,6 +48,16 @@ class Layout:
     merges_last: bool = False
     head: tuple[str, ...] = ("head.fc", "head")
 
+    def stage_name(self, stage: int) -> str:
+        """What stands before the names of a stage's blocks."""
+        return self.stage.format(stage if self.merge else 2 * stage + 1)
+
+    def merge_name(self, stage: int) -> str:
+        """What stands before the names of the merging that leads to a stage."""
+        if not self.merge:
+            return self.stage.format(2 * stage)
+        return self.stage.format(stage - 1 if self.merges_last else stage) + f"{self.merge}."
+
 
 TIMM = Layout()
 AUTHORS = Layout(merges_last=True)
@@ -70,6 +80,16 @@ HUGGING_FACE = Layout(
     merges_last=True,
     head=("classifier",),
 )
+TORCHVISION = Layout(
+    patch="features.0.0",
+    patch_norm="features.0.2",
+    stage="features.{}.",
+    block="{}.",
+    merge="",
+    fc1="mlp.0",
+    fc2="mlp.3",
+    head=("head",),
+)
 
 
 def swin_layout_of(state: Mapping[str, Tensor]) -> Layout | None:
@@ -83,6 +103,8 @@ def swin_layout_of(state: Mapping[str, Tensor]) -> Layout | None:
     """
     if any(key.endswith("attention.self.relative_position_bias_table") for key in state):
         return HUGGING_FACE
+    if "features.1.0.attn.relative_position_bias_table" in state:
+        return TORCHVISION
     if "layers.0.blocks.0.attn.relative_position_bias_table" not in state:
         return None
     return AUTHORS if "layers.0.downsample.reduction.weight" in state else TIMM
@@ -123,11 +145,10 @@ def canonical_from_swin(
         for index in range(depth):
             shape, new = config.blocks[number], f"blocks.{number}"
             if shape.merge is not None:
-                place = layout.stage.format(stage - 1 if layout.merges_last else stage) + layout.merge
-                inputs = 4 * shape.merge.dim
-                read.copy(out, f"{place}.norm", f"{new}.merge.norm", (inputs,))
-                read.copy(out, f"{place}.reduction", f"{new}.merge.reduction", (shape.dim, inputs))
-            _block(read, out, layout.stage.format(stage) + layout.block.format(index), new, layout, shape)
+                place, inputs = layout.merge_name(stage), 4 * shape.merge.dim
+                read.copy(out, f"{place}norm", f"{new}.merge.norm", (inputs,))
+                read.copy(out, f"{place}reduction", f"{new}.merge.reduction", (shape.dim, inputs))
+            _block(read, out, layout.stage_name(stage) + layout.block.format(index), new, layout, shape)
             number += 1
     read.copy(out, layout.norm, "norm", (config.feature_dim,))
     heads = [name for name in layout.head if f"{name}.weight" in read]

@@ -45,7 +45,7 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
         "patch_embed.bias": read.take_or("patch_embed.proj.bias", (C,)),
         "prefix": _prefix(read, config),
     }
-    positions = read.take_any("pos_embed")
+    positions = read.take_positions("pos_embed", C)
     out["position"] = full_positions(positions, config.prefix_tokens, config.grid, C, antialias=True)
     if config.pre_norm:
         read.copy(out, "norm_pre", "pre_norm", (C,))
@@ -55,8 +55,10 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
         _pool(read, out, config)
     last = "fc_norm" if "fc_norm.weight" in read else "norm"
     read.copy(out, last, "norm", (C,))
-    if config.num_classes:
-        read.copy(out, "head", "head", (config.num_classes, C))
+    if config.num_classes and config.pool.endswith("_dist"):
+        copy_mean_of_heads(read, out, ("head", "head_dist"), config)
+    elif config.num_classes:
+        read.copy(out, "head", "head", (config.num_classes, config.feature_dim))
     else:
         read.drop("head.weight", "head.bias")
     read.finish(config.name)
@@ -68,7 +70,9 @@ def _prefix(read: StateReader, config: ViTConfig) -> Tensor:
     rows = []
     if config.class_token:
         rows.append(read.take("cls_token", (1, config.embed_dim)))
-    if config.register_tokens:
+    if config.register_tokens and "dist_token" in read:
+        rows.append(read.take("dist_token", (1, config.embed_dim)))
+    elif config.register_tokens:
         name = "register_tokens" if "register_tokens" in read else "reg_token"
         rows.append(read.take(name, (config.register_tokens, config.embed_dim)))
     return torch.cat(rows) if rows else torch.zeros(0, config.embed_dim)
@@ -87,6 +91,24 @@ def _block(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConf
     for number, linear in ((1, "proj"), (2, "fc2")):
         for scale in (f"{name}.ls{number}.gamma", f"{name}.gamma_{number}"):
             fold_layer_scale(out, f"{name}.{linear}", read.take_or(scale, (C,), fill=1.0))
+
+
+def copy_mean_of_heads(
+    read: StateReader, out: dict[str, Tensor], heads: tuple[str, str], config: ViTConfig
+) -> None:
+    """Take two linears, of which the mean is the model's output, as one on both features side by side.
+
+    Args:
+        read: The source.
+        out: Canonical tensors, added to.
+        heads: Names of the linear on the class token and of that on the distillation token.
+        config: The shape.
+    """
+    taken: dict[str, Tensor] = {}
+    for name in heads:
+        read.copy(taken, name, name, (config.num_classes, config.embed_dim))
+    out["head.weight"] = torch.cat([taken[f"{name}.weight"] for name in heads], dim=1) / 2
+    out["head.bias"] = (taken[f"{heads[0]}.bias"] + taken[f"{heads[1]}.bias"]) / 2
 
 
 def fold_layer_scale(out: dict[str, Tensor], linear: str, gamma: Tensor) -> None:

@@ -1,12 +1,12 @@
 """A file that remembers every candidate, so that a killed search continues where it was."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from p2vit.errors import P2vitError
+from p2vit.files import LineFile
 
 #: A candidate: one width per layer, in the order of the layers.
 Genome = tuple[int, ...]
@@ -28,15 +28,23 @@ class Journal:
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any], overwrite: bool = False) -> None:
-        self._path = path
+        self._file = None if path is None else LineFile(path)
         self.scores: dict[Genome, float] = {}
         self.settings = dict(settings)
         header = _line(self.settings)
-        if path is None:
+        if path is None or self._file is None:
             return
-        if overwrite or not path.exists() or not (whole := _whole_lines(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(header, encoding="utf-8")
+        # A line that the kill cut short is evaluated again.
+        whole, rest = self._file.read("the log of a search")
+        if overwrite:
+            check_log(path, overwrite)
+        elif not whole and rest and not header.startswith(rest):
+            raise P2vitError(
+                f"{path}: its first line is not that of a search. Name another file, or move it away"
+            )
+        if overwrite or not whole:
+            self._file.cut()
+            self._file.append(header)
             return
         if whole[0] != header:
             raise P2vitError(
@@ -50,13 +58,12 @@ class Journal:
                 raise P2vitError(
                     f"{path}:{number}: not a candidate of a search; name another file, or overwrite it"
                 ) from None
-        # A line that the kill cut short is evaluated again.
-        path.write_text("".join(whole), encoding="utf-8")
+        self._file.cut(whole)
 
     def add(self, genome: Genome, score: float, generation: int, cost: float) -> None:
         """Remember a candidate, on disk before it counts."""
         self.scores[genome] = score
-        if self._path is None:
+        if self._file is None:
             return
         entry = {
             "index": len(self.scores) - 1,
@@ -65,23 +72,37 @@ class Journal:
             "cost": cost,
             "sqnr_db": score,
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(_line(entry))
-            file.flush()
-            os.fsync(file.fileno())
+        self._file.append(_line(entry))
 
 
 def _line(value: Mapping[str, Any]) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=True) + "\n"
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """Lines that end in a newline; one that was cut short is left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise P2vitError(f"{path}: cannot be read as the log of a search: {error}") from None
-    return [line for line in lines if line.endswith("\n")]
+def check_log(path: Path, overwrite: bool) -> None:
+    """Refuse a file that no log of a search may be written to, before time is spent.
+
+    Args:
+        path: The file; it need not exist.
+        overwrite: It is to be started anew, so nothing but such a log may be in it.
+
+    Raises:
+        P2vitError: it is no plain file, or holds something else.
+    """
+    lines, rest = LineFile(path).read("the log of a search")
+    if not overwrite or not (lines or rest):
+        return
+    keys = [{"search", "evolution"}, *({"index", "bits", "sqnr_db"} for _ in lines[1:])]
+    for number, (line, needed) in enumerate(zip(lines or [rest], keys, strict=True), start=1):
+        try:
+            fits = needed <= set(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            fits = False
+        if not fits:
+            raise P2vitError(
+                f"{path}:{number}: is not a line of a search's log, so the file is not overwritten; move it away, or "
+                "choose another place"
+            )
 
 
 def _difference(header: str, settings: Mapping[str, Any]) -> str:

@@ -11,14 +11,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from p2vit.cluster import Pool
 from p2vit.errors import DataError
+from p2vit.files import one_writer
 from p2vit.models.loaded import FloatModel
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.pipeline import Progress, silent
 from p2vit.quant.search.coarse import Sensitivity, check, solve
 from p2vit.quant.search.cost import Bits, Budget
 from p2vit.quant.search.direct import direct_sensitivity
-from p2vit.quant.search.fanout import fan_out
 from p2vit.quant.search.fine import Evolution, evolve
 from p2vit.quant.search.hessian import hessian_sensitivity, hessian_traces
 from p2vit.quant.search.journal import Genome, Journal
@@ -41,8 +42,6 @@ class SearchConfig:
         coarse: Whether the evolution starts from the coarse solution.
         fine: Whether there is an evolution at all.
         evolution: Its settings.
-        backend: Who evaluates candidates, see :data:`~p2vit.quant.search.fanout.BACKENDS`.
-        jobs: Processes of such a backend.
     """
 
     widths: tuple[int, ...] = (4, 8)
@@ -50,8 +49,6 @@ class SearchConfig:
     coarse: bool = True
     fine: bool = True
     evolution: Evolution = field(default_factory=Evolution)
-    backend: str = "serial"
-    jobs: int = 2
 
 
 @dataclass(frozen=True)
@@ -162,6 +159,7 @@ def prepare(
     return Prepared(model, scorer, seed, seconds)
 
 
+@one_writer("log")
 def search(
     prepared: Prepared,
     budget: Budget,
@@ -170,6 +168,7 @@ def search(
     log: Path | None = None,
     overwrite: bool = False,
     threads: int | None = None,
+    pool: Pool | None = None,
     progress: Progress = silent,
 ) -> SearchResult:
     """Find the widths with the best score within a budget.
@@ -181,12 +180,13 @@ def search(
         log: JSON lines of every candidate; a search that was killed continues from it and ends with the same
             bytes.
         overwrite: Start the log anew.
-        threads: Workers of a serial evaluation.
+        threads: Threads that score one candidate, where this process does it.
+        pool: Who scores candidates; this process, one after the other, if None.
         progress: Called with (stage, done, total).
 
     Raises:
         BudgetError: nothing fits the budget.
-        P2vitError: the log is of another search; there is no such backend.
+        P2vitError: the log is of another search.
     """
     scorer, library = prepared.scorer, prepared.scorer.library
     free = {layer.name: dict.fromkeys(library.widths, 0.0) for layer in library.layers}
@@ -201,10 +201,11 @@ def search(
         flat = [genome for width in library.widths if space.holds(genome := (width,) * len(library.layers))]
         starts += [genome for genome in flat[-1:] if genome not in starts]
     journal = Journal(log, _settings(prepared, budget, config), overwrite)
-    evaluate = _Evaluate(scorer, space, 1 if config.backend != "serial" else threads)
+    alone = pool is None or pool.workers == 1
+    evaluate = _Evaluate(scorer, space, threads if alone else 1)
 
     def evaluate_all(genomes: Sequence[Genome]) -> Iterator[float]:
-        return fan_out(evaluate, genomes, config.backend, config.jobs)
+        return (evaluate(genome) for genome in genomes) if pool is None else pool.map(evaluate, genomes)
 
     with prepared.timed("fine"):
         if config.fine or not starts:

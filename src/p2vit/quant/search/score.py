@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from p2vit.engine.choose import fastest
+from p2vit.engine.registry import fastest
 from p2vit.models.canonical import CanonicalViT
 from p2vit.numerics import Affine
 from p2vit.program.graph import IntegerProgram

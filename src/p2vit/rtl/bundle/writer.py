@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.engine.executor import Executor
-from p2vit.errors import P2vitError
+from p2vit.files import FileSet, kind_of
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.format import program_sha256
 from p2vit.rtl.compile.compiled import CompiledProgram
@@ -64,23 +63,18 @@ def write_bundle(
         compiled: Program and machine.
         executor: Gives the expected tensors.
         pixels: uint8 [H, W, 3], the photo to run.
-        folder: Made anew.
-        overwrite: A folder that has been written by this before is replaced.
+        folder: Where to; it must be empty, or hold what this wrote before.
+        overwrite: What this wrote there before is replaced.
 
     Returns:
         The manifest. The same inputs give the same bytes.
 
     Raises:
-        P2vitError: the folder exists.
+        P2vitError: the folder is in use, or the disk refuses.
         MissingPackageError: Amaranth or pyosys is not installed.
     """
-    if folder.exists() and (not overwrite or not (folder / MANIFEST).exists()):
-        lever = (
-            "allow overwriting (--overwrite)"
-            if (folder / MANIFEST).exists()
-            else "it was not written by p2vit rtl"
-        )
-        raise P2vitError(f"{folder}: exists already; choose another name, or {lever}")
+    target = bundle_place(folder, overwrite)
+    target.check()
     machine, program = compiled.machine, compiled.program
     verilog = accelerator_verilog(machine)
     timing = rtl_timing(compiled.descriptors, machine)
@@ -144,13 +138,35 @@ def write_bundle(
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
     }
     files[MANIFEST] = json.dumps(manifest, indent=1) + "\n"
-    if folder.exists():
-        shutil.rmtree(folder)
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    target.write(files)
     return manifest
+
+
+def bundle_place(folder: Path, overwrite: bool) -> FileSet:
+    """Where a bundle goes.
+
+    Raises:
+        P2vitError: no folder can be there.
+    """
+    return FileSet.filling(folder, "rtl", overwrite, _older)
+
+
+def _older(folder: Path) -> list[str]:
+    """Files of a bundle that was written before there were records: its manifest has their hashes."""
+    if kind_of(folder / MANIFEST) != "file":
+        return []
+    try:
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if listed["top"] != TOP:
+            return []
+        return [MANIFEST, *(name for name, digest in listed["files"].items() if _is(folder / name, digest))]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _is(path: Path, digest: str) -> bool:
+    """Whether a file has a hash."""
+    return kind_of(path) == "file" and hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
 def _filled(name: str, values: dict[str, Any]) -> str:

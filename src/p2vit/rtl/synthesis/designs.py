@@ -9,15 +9,16 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from p2vit.rtl.modules.elementwise import AddUnit, AffineUnit
+from p2vit.rtl.modules.add import AddUnit
+from p2vit.rtl.modules.affine import AffineUnit
+from p2vit.rtl.modules.attention_values import ShifterLine
+from p2vit.rtl.modules.attention_values_division import Reciprocal, RowDivision
 from p2vit.rtl.modules.layernorm import LayerNormUnit
 from p2vit.rtl.modules.lookup import LookupUnit
 from p2vit.rtl.modules.mac_array import MacLine
-from p2vit.rtl.modules.reciprocal import Reciprocal, RowDivision
-from p2vit.rtl.modules.requantizer import Requantizer
-from p2vit.rtl.modules.requantizer_float import FloatRequantizer
-from p2vit.rtl.modules.requantizer_multiplier import MultiplierRequantizer
-from p2vit.rtl.modules.shifter_array import ShifterLine
+from p2vit.rtl.modules.requantize import Requantizer
+from p2vit.rtl.modules.requantize_float import FloatRequantizer
+from p2vit.rtl.modules.requantize_multiplier import MultiplierRequantizer
 from p2vit.rtl.modules.softmax import SoftmaxUnit
 from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.rtl.top.machine import MACHINES

@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
 from p2vit.rtl.arithmetic import add_tree, shift_round
-from p2vit.rtl.datapath.division import TOTAL_BITS, Division
+from p2vit.rtl.datapath.attention_values import TOTAL_BITS, Division
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.datapath.softmax import times_weight
 from p2vit.rtl.top.buffers import output_buffer, output_ports, place

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 
+#include "attention_values.h"
 #include "kernels.h"
-#include "row_math.h"
+#include "layernorm.h"
+#include "linear.h"
+#include "softmax.h"
 
 #if defined(P2VIT_AVXVNNI)
 #define P2VIT_SET kernels_avxvnni
@@ -20,7 +23,6 @@
 
 namespace p2vit {
 namespace {
-#include "portable.inc"
 
 inline int load_quad(const uint8_t* a) {
     int value;

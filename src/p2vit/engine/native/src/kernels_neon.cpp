@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "attention_values.h"
 #include "kernels.h"
-#include "row_math.h"
+#include "layernorm.h"
+#include "linear.h"
+#include "softmax.h"
 
 namespace p2vit {
 namespace {
-#include "portable.inc"
 
 // 16 accumulators in four registers to whatever the layer stores; the rare forms go the portable way.
 inline void finish_vectors(const Epilogue& e, int row, int column, const int32x4_t* acc) {

@@ -1,10 +1,11 @@
 """Writing an ONNX model: one file, or a file and its weights beside it where one file cannot hold them."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.optional import onnx
+from p2vit.files import FileSet
 
 #: A protobuf message ends at 2 GiB; what is left is for everything but the weights.
 LARGEST_SINGLE_FILE = (1 << 31) - (1 << 26)
@@ -18,41 +19,42 @@ def constant_bytes(model: Any) -> int:
 
 
 def save_model(
-    model: Any, file: Path, *, overwrite: bool = False, largest: int = LARGEST_SINGLE_FILE
+    model: Any,
+    file: Path,
+    *,
+    overwrite: bool = False,
+    largest: int = LARGEST_SINGLE_FILE,
+    check: Callable[[Path], None] | None = None,
 ) -> list[Path]:
-    """Write a model; the same model gives the same bytes.
+    """Write a model, whole or not at all; the same model gives the same bytes.
 
     Args:
         model: A ``ModelProto``; left unchanged.
         file: Where to, ``*.onnx``.
-        overwrite: Replace an existing file.
+        overwrite: Replace files that p2vit wrote there.
         largest: Bytes of constants above which they go to ``FILE.data`` as external data.
+        check: Looks at the written file before it appears; raises where it is not right.
 
     Returns:
         The files written: the model, and its data file if there is one. They must stay side by side.
 
     Raises:
-        P2vitError: the file exists and ``overwrite`` is off, or its folder does not.
+        P2vitError: a file is in the way, or the disk refuses.
     """
     beside = file.with_name(file.name + ".data")
     external = constant_bytes(model) > largest
     files = [file, beside] if external else [file]
-    for path in files:
-        if path.exists() and not overwrite:
-            raise P2vitError(f"{path} exists already; choose another file or pass --overwrite")
-    if not file.parent.is_dir():
-        raise P2vitError(
-            f"{file.parent} is no folder, so {file.name} cannot be written there; create it first"
-        )
-    if not external:
-        file.write_bytes(model.SerializeToString(deterministic=True))
-        return files
-    copy = without_constants(model)
-    with beside.open("wb") as data:
-        for constant in model.graph.initializer:
-            large = len(constant.raw_data) >= LEAST_EXTERNAL_BYTES
-            copy.graph.initializer.append(_moved_out(constant, data, beside.name) if large else constant)
-    file.write_bytes(copy.SerializeToString(deterministic=True))
+    target = FileSet.of_file(file, overwrite)
+    target.check([path.name for path in files])
+    with target.stage(needed=constant_bytes(model)) as stage:
+        if external:
+            written = without_constants(model)
+            stage.write(beside.name, _external_data(model, written, beside.name))
+        else:
+            written = model
+        stage.write(file.name, written.SerializeToString(deterministic=True))
+        if check is not None:
+            check(stage.root / file.name)
     return files
 
 
@@ -67,14 +69,24 @@ def without_constants(model: Any) -> Any:
     return copy
 
 
-def _moved_out(constant: Any, data: Any, location: str) -> Any:
-    """Append a constant to the data file, page-aligned so that it can be mapped; a reference to it."""
-    data.write(b"\0" * (-data.tell() % 4096))
-    entries = {"location": location, "offset": str(data.tell()), "length": str(len(constant.raw_data))}
-    data.write(constant.raw_data)
-    kind = onnx().TensorProto
-    reference = kind(name=constant.name, data_type=constant.data_type, dims=constant.dims)
-    reference.data_location = kind.EXTERNAL
-    for key, value in entries.items():
-        reference.external_data.add(key=key, value=value)
-    return reference
+def _external_data(model: Any, copy: Any, location: str) -> Iterator[bytes]:
+    """The data file of a model's large constants; ``copy`` gets references to them, and the small ones themselves.
+
+    Each begins on a page of its own, so that it can be mapped.
+    """
+    kind, place = onnx().TensorProto, 0
+    for constant in model.graph.initializer:
+        if len(constant.raw_data) < LEAST_EXTERNAL_BYTES:
+            copy.graph.initializer.append(constant)
+            continue
+        padding = b"\0" * (-place % 4096)
+        yield padding
+        place += len(padding)
+        reference = kind(name=constant.name, data_type=constant.data_type, dims=constant.dims)
+        reference.data_location = kind.EXTERNAL
+        entries = {"location": location, "offset": str(place), "length": str(len(constant.raw_data))}
+        for key, value in entries.items():
+            reference.external_data.add(key=key, value=value)
+        copy.graph.initializer.append(reference)
+        yield constant.raw_data
+        place += len(constant.raw_data)

@@ -4,6 +4,7 @@ from p2vit.export.onnx.integer import (  # noqa: F401  (they register)
     add,
     affine,
     attention_values,
+    gather,
     layernorm,
     linear,
     lookup,

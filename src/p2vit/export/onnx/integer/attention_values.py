@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from p2vit.export.onnx.integer.heads import _window, heads_first
+from p2vit.export.onnx.common.heads import heads_first
 from p2vit.export.onnx.integer.matmul import product, right_operand
 from p2vit.export.onnx.integer.registry import Lowering, lowers
 from p2vit.export.onnx.integer.requantize import requantize
@@ -73,7 +73,7 @@ def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
     """
     graph, (codes, v) = at.graph, at.inputs
     keys, width = v.spec.shape[0], v.spec.shape[1] // operator.heads
-    values = heads_first(at, right_operand(v, at.products), operator.heads, keys, operator.windows)
+    values = heads_first(graph, right_operand(v, at.products), keys, operator.heads, operator.windows)
     # Codes × 1 cannot saturate, whatever the kernel does inside.
     ones = np.ones((codes.spec.shape[2], 1), np.int8)
 
@@ -81,9 +81,8 @@ def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
         row = graph.op("MatMulInteger", weights, ones)
         if operator.windows == 1:
             return product(graph, weights, 0, values, at.products), row
-        grouped = np.array(
-            [-1, operator.heads, operator.windows, *_window(codes.spec.shape, operator.windows)]
-        )
+        heads, queries, count = codes.spec.shape
+        grouped = np.array([-1, heads, operator.windows, queries // operator.windows, count])
         mixed = product(graph, graph.op("Reshape", weights, grouped), 0, values, at.products)
         return graph.op("Reshape", mixed, np.array([-1, *codes.spec.shape[:2], width])), row
 

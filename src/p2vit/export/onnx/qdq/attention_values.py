@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from p2vit.export.onnx.qdq.heads import heads_first
+from p2vit.export.onnx.common.heads import heads_first
 from p2vit.export.onnx.qdq.registry import FloatLowering, writes
 from p2vit.export.onnx.qdq.values import FloatValue, times_power
 from p2vit.numerics import AttentionValues
@@ -13,7 +13,8 @@ def attention_values(operator: AttentionValues, at: FloatLowering) -> FloatValue
     """MatMul of probabilities and values; the shift per channel is a power of two per channel."""
     graph = at.graph
     codes, v = at.inputs
-    weights, values = codes.read(graph), heads_first(at, v, operator.heads, operator.windows)
+    weights = codes.read(graph)
+    values = heads_first(graph, v.read(graph), v.spec.shape[0], operator.heads, operator.windows)
     heads, queries, keys = codes.spec.shape
     if operator.windows > 1:
         grouped = np.array([-1, heads, operator.windows, queries // operator.windows, keys])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from p2vit.export.onnx.qdq.heads import heads_first
+from p2vit.export.onnx.common.heads import heads_first
 from p2vit.export.onnx.qdq.registry import FloatLowering, writes
 from p2vit.export.onnx.qdq.values import FloatValue
 from p2vit.numerics import Scores
@@ -13,8 +13,9 @@ def scores(operator: Scores, at: FloatLowering) -> FloatValue:
     """MatMul of queries and keys; the softmax scales it to real scores by a power of two."""
     graph = at.graph
     q, k = at.inputs
-    left = heads_first(at, q, operator.heads, operator.windows)
-    right = heads_first(at, k, operator.heads, operator.windows, across=True)
+    heads, windows = operator.heads, operator.windows
+    left = heads_first(graph, q.read(graph), q.spec.shape[0], heads, windows)
+    right = heads_first(graph, k.read(graph), k.spec.shape[0], heads, windows, across=True)
     product = graph.op("MatMul", left, right)
     if operator.windows > 1:
         product = graph.op("Reshape", product, np.array([-1, *at.spec.shape]))

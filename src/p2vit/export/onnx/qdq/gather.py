@@ -1,0 +1,22 @@
+"""Tokens in another order."""
+
+import numpy as np
+
+from p2vit.export.onnx.common.gather import gathered
+from p2vit.export.onnx.qdq.registry import FloatLowering, writes
+from p2vit.export.onnx.qdq.values import FloatValue
+from p2vit.numerics import GatherTokens
+
+
+@writes(GatherTokens)
+def gather(operator: GatherTokens, at: FloatLowering) -> FloatValue:
+    """Gather along the tokens; what it reads is quantized already. The fill token stands behind the last."""
+    (x,) = at.inputs
+    fill = operator.fill.astype(np.int64) + x.held
+    if x.zero is None:
+        row: np.ndarray = np.ldexp(fill.astype(np.float32), x.gauge)
+    else:
+        row = (fill + int(x.zero)).astype(x.zero.dtype)
+    index = operator.index.astype(np.int64)
+    rows = gathered(at.graph, x.source, x.spec.shape[0], index, row, at.spec.shape)
+    return FloatValue(at.spec, rows, x.gauge, x.zero)

@@ -1,0 +1,101 @@
+"""Shares of an evaluation, as tasks of a cluster."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from p2vit.cluster import open_pool
+from p2vit.engine.registry import open_backend
+from p2vit.evaluate.accuracy import executor_predict
+from p2vit.evaluate.evaluation import Elsewhere, Job, Share, share_of
+from p2vit.evaluate.records import Records
+from p2vit.evaluate.world import World
+from p2vit.program.graph import IntegerProgram
+from p2vit.workflows.float_model import float_predict
+from p2vit.workflows.options.evaluate import EvaluateOptions
+from p2vit.workflows.threads import torch_threads
+
+if TYPE_CHECKING:
+    from p2vit.models.loaded import FloatModel
+
+Found = tuple[Records, list[tuple[int, str, str]]]
+
+
+class _Place(World):
+    """One of several shares; the process that runs it is alone."""
+
+    def __init__(self, which: int, of: int) -> None:
+        super().__init__()
+        self.rank, self.size = which, of
+
+
+@dataclass
+class EvaluateShare:
+    """Runs one share of the photos with one thread; an object, so that it can be sent to a worker.
+
+    Attributes:
+        program: The program.
+        backend: Name of the executor; it is made where the work is done.
+        model: The float model, or None.
+        batch_size: Photos that run together.
+    """
+
+    program: IntegerProgram
+    backend: str
+    model: "FloatModel | None"
+    batch_size: int
+    _job: Any = field(default=None, repr=False)
+
+    def __call__(self, share: Share) -> Found:
+        """(records, photos that could not be read) of a share."""
+        if self._job is None:
+            torch_threads(1)
+            _, executor = open_backend(self.backend, self.program, 1)
+            self._job = executor_predict(self.program, executor)
+        job = Job(
+            program=self.program,
+            predict=self._job,
+            exact=None if self.model is None else float_predict(self.model),
+            batch_size=self.batch_size,
+            workers=1,
+            threads=1,
+            prepare=lambda: torch_threads(1),
+            world=_Place(share.which, share.of),
+            progress=lambda stage, done, total: None,
+        )
+        return share_of(job, share.photos, share.order, "evaluate", share.keep)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the executor, which belongs to its process."""
+        return self.__dict__ | {"_job": None}
+
+
+@contextmanager
+def shared_out(
+    options: EvaluateOptions, program: IntegerProgram, backend: str, model: "FloatModel | None"
+) -> Iterator[Elsewhere | None]:
+    """What runs shares on the cluster that the options name.
+
+    Args:
+        options: With the engine.
+        program: The program.
+        backend: Name of the executor.
+        model: The float model, or None.
+
+    Yields:
+        It, or None where this machine does the work.
+
+    Raises:
+        P2vitError: the cluster cannot be reached.
+    """
+    if options.engine == "local":
+        yield None
+        return
+    work = EvaluateShare(program, backend, model, options.batch_size)
+    with open_pool(options.cluster) as pool:
+
+        def run(shares: Sequence[Share]) -> Iterator[Found]:
+            return pool.map(work, shares)
+
+        yield run

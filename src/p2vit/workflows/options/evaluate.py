@@ -1,0 +1,147 @@
+"""Options of the workflows that run a program on photos: eval, verify, run, report and reproduce."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from p2vit.workflows.options.base import CHECKED, Options, Positive, Seed, Threads
+from p2vit.workflows.options.cluster import SharedOut
+
+Readers = Annotated[int, Field(ge=0, le=256)] | None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class EvaluateOptions(SharedOut):
+    """Options of measuring a program, beside those of sharing out the photos.
+
+    Attributes:
+        model: Float model to compare with, instead of the one that was quantized.
+        arch: Architecture of a weight file.
+        no_float: Do not run the float model.
+        labels: File with the photos' labels, instead of one subfolder per class.
+        class_index: File that says which output is which class.
+        feature: Also judge features: cosine similarity, and k-NN accuracy where there is a gallery.
+        gallery: Labelled photos that vote; a benchmark's own training half if not given.
+        neighbours: How many of them vote.
+        backend: Who runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
+        limit: At most so many photos.
+        batch_size: Photos per batch.
+        readers: Threads that read photos ahead; as many as ``threads`` if not given.
+        threads: Most CPU threads; at most 8 if not given.
+        strict: Refuse the first photo that cannot be read, instead of skipping it.
+        csv: File to append one row to.
+        per_class: File for the table of classes.
+        overwrite: ``per_class`` may be replaced.
+    """
+
+    model: str | None = None
+    arch: str | None = None
+    no_float: bool = False
+    labels: Path | None = None
+    class_index: Path | None = None
+    feature: bool = False
+    gallery: str | None = None
+    neighbours: Positive = 20
+    backend: str = "auto"
+    limit: Positive | None = None
+    batch_size: Positive = 8
+    readers: Readers = None
+    threads: Threads = None
+    strict: bool = False
+    csv: Path | None = None
+    per_class: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, config=CHECKED)
+class VerifyOptions(Options):
+    """Options of comparing back-ends.
+
+    Attributes:
+        backends: Names, separated by commas; all are compared with the first.
+        images: Photos.
+        data: Folder of photos, or a benchmark's name.
+        batch: Photos per batch.
+        threads: Most CPU threads; at most 8 if not given.
+    """
+
+    backends: str = "reference,torch"
+    images: Positive = 8
+    data: str = "noise"
+    batch: Positive = 2
+    threads: Threads = None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class RunOptions(Options):
+    """Options of running photos through a program.
+
+    Attributes:
+        backend: Who runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
+        strict: Refuse the first photo that cannot be read, instead of skipping it.
+        threads: Most CPU threads; at most 8 if not given.
+    """
+
+    backend: str = "auto"
+    strict: bool = False
+    threads: Threads = None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class ReportOptions(Options):
+    """Options of the page about a program.
+
+    Attributes:
+        data: Measure accuracy on these photos: a folder, or a benchmark's name.
+        evaluation: What ``p2vit eval --json`` printed, instead of measuring again.
+        limit: At most so many photos.
+        threads: Most CPU threads; at most 8 if not given.
+    """
+
+    data: str | None = None
+    evaluation: Path | None = None
+    limit: Positive | None = None
+    threads: Threads = None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class ReproduceOptions(SharedOut):
+    """Options of measuring published models on ImageNet, beside those of sharing out the photos.
+
+    Attributes:
+        data: ImageNet's validation photos; without them nothing is measured.
+        calib_data: Other photos, to calibrate on.
+        models: Patterns of models; all published ones if empty.
+        bits: ``w8a8`` and the like.
+        method: A method that has an integer program.
+        calib_images: Photos to calibrate on.
+        weights: Folder with weight files by timm's names.
+        labels: File with the labels of ``data``.
+        class_index: File that says which output is which class.
+        output: Folder for the journal and the programs; a run that was stopped goes on there.
+        backend: Who runs the programs.
+        limit: At most so many photos.
+        batch_size: Photos per batch.
+        readers: Threads that read photos ahead; as many as ``threads`` if not given.
+        seed: Random seed of the draw of photos.
+        threads: Most CPU threads; at most 8 if not given.
+    """
+
+    data: Path | None = None
+    calib_data: Path | None = None
+    models: tuple[str, ...] = ()
+    bits: tuple[str, ...] = ("w8a8", "w4a8")
+    method: str = "p2vit"
+    calib_images: Positive = 32
+    weights: Path | None = None
+    labels: Path | None = None
+    class_index: Path | None = None
+    output: Path = Path("out/reproduce")
+    backend: str = "auto"
+    limit: Positive | None = None
+    batch_size: Positive = 8
+    readers: Readers = None
+    seed: Seed = 0
+    threads: Threads = None

@@ -1,0 +1,110 @@
+"""Options of the workflows that make a program: quantize, search, ablate and demo."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from p2vit.models.options import LoadOptions
+from p2vit.workflows.options.base import CHECKED, Options, Positive, Seed, Threads
+from p2vit.workflows.options.cluster import SharedOut
+
+
+@dataclass(frozen=True, config=CHECKED)
+class QuantizeOptions(Options, LoadOptions):
+    """Options of quantizing a model, beside those of loading it (`LoadOptions`).
+
+    Attributes:
+        bits: ``w2a8`` to ``w8a8``: width of the weights; activations have 8 bits.
+        method: A method that has an integer program; ``p2vit list`` names them.
+        calib_images: Photos to calibrate on.
+        seed: Random seed of the draw of photos, and of ``random:ARCH`` weights.
+        threads: Most CPU threads; at most 8 if not given. The program does not depend on it.
+        strict: Refuse the first photo that cannot be read, instead of skipping it.
+    """
+
+    bits: str = "w8a8"
+    method: str = "p2vit"
+    calib_images: Positive = 32
+    seed: Seed = 0
+    threads: Threads = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, config=CHECKED, kw_only=True)
+class SearchOptions(SharedOut, LoadOptions):
+    """Options of a mixed-precision search, beside those of loading the model and of sharing out the work.
+
+    Attributes:
+        budget: ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
+        hardware: Accelerator that the last two are modelled on; ``paper`` if not given.
+        widths: Bits that a layer's weights may have, from 2 to 8, separated by commas.
+        method: A method that has an integer program.
+        calib_images: Photos to calibrate on.
+        held_out: Further calibration photos, to score candidates on.
+        measure: Sensitivity of the coarse step, by output error or by Hessian trace.
+        coarse: Start from the exact solution for that sensitivity.
+        fine: Refine by evolution.
+        population: Candidates that survive a generation.
+        generations: Generations of the evolution.
+        seed: Random seed of the draw of photos, of the evolution, and of ``random:ARCH`` weights.
+        threads: Most CPU threads; at most 8 if not given. The result does not depend on it.
+        strict: Refuse the first photo that cannot be read, instead of skipping it.
+    """
+
+    budget: str
+    hardware: str | None = None
+    widths: str = "4,8"
+    method: str = "p2vit"
+    calib_images: Positive = 96
+    held_out: Positive = 32
+    measure: Literal["direct", "hessian"] = "direct"
+    coarse: bool = True
+    fine: bool = True
+    population: Positive = 25
+    generations: Annotated[int, Field(ge=0)] = 8
+    seed: Seed = 0
+    threads: Threads = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, config=CHECKED)
+class AblateOptions(SharedOut):
+    """Options of the table of methods, beside those of sharing out its rows.
+
+    Attributes:
+        bits: ``w2a8`` to ``w8a8``: width of the weights.
+        rows: Parts of the names of rows to measure; empty for all.
+        calib_images: Photos to calibrate on.
+        limit: Measure on at most so many photos.
+        seed: Random seed of the draw of photos, and of ``random:ARCH`` weights.
+        threads: Most CPU threads; at most 8 if not given.
+    """
+
+    bits: str = "w8a8"
+    rows: tuple[str, ...] = ()
+    calib_images: Positive = 32
+    limit: Positive | None = None
+    seed: Seed = 0
+    threads: Threads = None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class DemoOptions(Options):
+    """Options of the demonstration.
+
+    Attributes:
+        benchmark: Whose model and photos are used.
+        bits: ``w2a8`` to ``w8a8``: width of the weights.
+        calib_images: Photos to calibrate on.
+        limit: Evaluate at most so many photos.
+        seed: Random seed of the draw of photos.
+        threads: Most CPU threads; at most 8 if not given.
+    """
+
+    benchmark: Literal["elpv", "textile", "digits"] = "elpv"
+    bits: str = "w8a8"
+    calib_images: Positive = 32
+    limit: Positive | None = None
+    seed: Seed = 0
+    threads: Threads = None
