@@ -16,11 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from p2vit.bench.programs import RandomProgram, random_pixels
 from p2vit.bench.run import add_peak, executed_macs, profile_of, run_bench, take_turns
 from p2vit.engine.native import NativeExecutor, instruction_sets, peak_gmacs
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from support.programs import random_pixels, random_program
 
 MODELS = {
     "DeiT-T": {"dim": 192, "heads": 3, "mlp": 768, "patch": 16},
@@ -34,7 +32,7 @@ PEERS = {
 
 
 def program_of(model: str, **options: Any) -> Any:
-    return random_program(image=(224, 224), depth=12, classes=1000, **MODELS[model], **options)
+    return RandomProgram(image=(224, 224), depth=12, classes=1000, **MODELS[model], **options).build()
 
 
 def peers(kind: str, rounds: int, cache: Path) -> list[dict]:

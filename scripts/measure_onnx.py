@@ -51,11 +51,10 @@ def load_program(arguments: argparse.Namespace) -> IntegerProgram:
         from p2vit.program.format import load
 
         return load(arguments.program)
-    sys.path.insert(0, str(ROOT / "tests"))
-    from support.meaningful import meaningful_program
+    from p2vit.bench.programs import RandomProgram, meaningful_program
 
     sizes = {"image": (224, 224), "patch": 14, "dim": 384, "depth": 12, "heads": 6, "mlp": 1536}
-    return meaningful_program(classes=2, form=arguments.form, **sizes)
+    return meaningful_program(RandomProgram(classes=2, form=arguments.form, **sizes).build())
 
 
 def photos(

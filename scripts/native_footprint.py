@@ -12,7 +12,6 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 RUNS = 9
 DEIT_B = {
     "image": (224, 224),
@@ -70,14 +69,13 @@ def child(folder: str) -> None:
 
 
 def main(target: str) -> None:
-    sys.path.insert(0, str(ROOT / "tests"))
+    from p2vit.bench.programs import RandomProgram
     from p2vit.program.format import save
-    from support.programs import random_program
 
     with tempfile.TemporaryDirectory() as folder:
         runs = {}
         for bits in (8, 4):
-            save(random_program(**DEIT_B, weight_bits=bits), f"{folder}/w{bits}")
+            save(RandomProgram(**DEIT_B, weight_bits=bits).build(), f"{folder}/w{bits}")
             command = [sys.executable, __file__, "--child", f"{folder}/w{bits}"]
             results = [
                 json.loads(subprocess.run(command, check=True, capture_output=True).stdout)

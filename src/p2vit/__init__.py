@@ -1,6 +1,86 @@
 """Vision Transformers on integers alone: quantize with power-of-two scales, run, export, cost and build.
 
-Importing this package never imports torch: torch is needed to quantize a model, not to run a program.
+Importing this package imports neither torch nor NumPy: each name is loaded at its first use. Torch is needed to
+quantize a model, not to run a program.
+
+Example:
+    >>> import p2vit
+    >>> q = p2vit.quantize("digits", "digits", progress=False)
+    >>> q.audit().passed
+    True
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from p2vit.api.functions import SearchResult, cosim, explore, load, quantize, search, simulate
+    from p2vit.api.program import QuantizedProgram
+    from p2vit.api.results import Evaluation, Prediction, Simulation, Verification
+    from p2vit.errors import P2vitError, P2vitWarning
+    from p2vit.program.preprocessing import Preprocessing
+
 __version__ = "0.1.0"
+
+#: Name → where it is.
+_FACE = {
+    "quantize": "p2vit.api.functions",
+    "load": "p2vit.api.functions",
+    "search": "p2vit.api.functions",
+    "simulate": "p2vit.api.functions",
+    "explore": "p2vit.api.functions",
+    "cosim": "p2vit.api.functions",
+    "SearchResult": "p2vit.api.functions",
+    "QuantizedProgram": "p2vit.api.program",
+    "Prediction": "p2vit.api.results",
+    "Evaluation": "p2vit.api.results",
+    "Simulation": "p2vit.api.results",
+    "Verification": "p2vit.api.results",
+    "Preprocessing": "p2vit.program.preprocessing",
+    "P2vitError": "p2vit.errors",
+    "P2vitWarning": "p2vit.errors",
+}
+
+__all__ = [
+    "Evaluation",
+    "P2vitError",
+    "P2vitWarning",
+    "Prediction",
+    "Preprocessing",
+    "QuantizedProgram",
+    "SearchResult",
+    "Simulation",
+    "Verification",
+    "__version__",
+    "cosim",
+    "explore",
+    "load",
+    "quantize",
+    "rtl",
+    "search",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name at its first use.
+
+    Raises:
+        AttributeError: there is no such name; says which is meant.
+    """
+    if name == "rtl":
+        return import_module("p2vit.rtl")  # a package that can be called; see there
+    if name in _FACE:
+        value = getattr(import_module(_FACE[name]), name)
+        globals()[name] = value
+        return value
+    if name.startswith("__"):
+        raise AttributeError(f"module 'p2vit' has no attribute '{name}'")
+    from p2vit.errors import did_you_mean
+
+    raise AttributeError(f"module 'p2vit' has no attribute '{name}'.{did_you_mean(name, __all__)}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,10 @@ class P2vitError(Exception):
     """Base of every error that users can cause and mend. Its message is complete: no traceback is needed."""
 
 
+class P2vitWarning(UserWarning):
+    """Something that users should know, and that does not stop a call: few photos, a photo that was skipped."""
+
+
 class DataError(P2vitError):
     """Photos are missing, unreadable or not what the command needs."""
 

@@ -8,7 +8,7 @@ import pytest
 
 CLI = Path(__file__).parent.parent.parent / "src" / "p2vit" / "cli"
 #: Beside the standard library.
-ALLOWED = ("click", "rich", "p2vit.cli", "p2vit.workflows", "p2vit.errors")
+ALLOWED = ("click", "rich", "p2vit.cli", "p2vit.workflows", "p2vit.errors", "p2vit.text")
 #: Names of `p2vit` itself.
 CONSTANTS = {"__version__"}
 

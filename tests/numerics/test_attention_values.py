@@ -71,7 +71,7 @@ def test_against_fractions_with_every_register(keys, form, guard, shift, bits, v
         for channel in range(2):
             row, column = codes[0, 0, query], v[0, :, channel]
             registers, reciprocal, reduced = stepwise(row, column, form, guard)
-            assert 1 << 14 < reciprocal <= 1 << 15
+            assert 1 << 14 <= reciprocal <= 1 << 15
             assert abs(reduced) <= 1 << 15
             total_shift = QUOTIENT_FRACTION + shift
             registers["product"] += 1 << (total_shift - 1)

@@ -17,6 +17,7 @@ from support.programs import random_program, windowed_program
         (b"[" * 100_000, "is not JSON"),
         (b'{"format": NaN}', "NaN is no JSON number"),
         (b'{"a": 1, "a": 2}', "a key stands twice"),
+        (b'{"format": "p2vit-integer-program", "version": 2, "a": 1e999}', "cannot be written as JSON"),
         (b"[1]", "is not an integer program"),
         (b'{"format": "onnx"}', "is not an integer program"),
         (

@@ -1,49 +1,20 @@
 """What the export tests share: programs whose tables and exponents mean something, and ways to compare."""
 
-import dataclasses
 import math
 
 import numpy as np
 
+from p2vit.bench import programs
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.export.onnx.executor import open_session
 from p2vit.export.onnx.integer.build import build_onnx_integer
-from p2vit.export.onnx.qdq.activation import FUNCTIONS, function_table
-from p2vit.numerics import LayerNorm, Linear, Lookup, SumTokens
-from p2vit.numerics.layernorm import rsqrt_table, squares_shift
-from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
+from p2vit.program.graph import PIXELS, IntegerProgram
 from support.programs import random_program
 
 
 def meaningful_program(function: str = "gelu", offset: int = 0, **options) -> IntegerProgram:
-    """A random program with tables made from a function and with the exponents that its shifts imply.
-
-    ``offset`` is put on the table's output, and the following bias absorbs it, as the quantizer does.
-    """
-    program = random_program(**options)
-    builder = ProgramBuilder(program.pixels.shape)
-    for node in program.nodes:
-        operator, spec = node.operator, program.tensors[node.name]
-        exponent, own_offset = spec.exponent, spec.offset
-        source = builder.tensors[node.inputs[0]]
-        if isinstance(operator, LayerNorm):
-            _, fraction = rsqrt_table(operator.channels)
-            exponent = (operator.shift.astype(int) - fraction - squares_shift(operator.channels)).astype(
-                np.int8
-            )
-        if isinstance(operator, SumTokens):
-            exponent = source.exponent + operator.shift.astype(np.int8)
-        if isinstance(operator, Lookup):
-            own_offset = offset
-            target = dataclasses.replace(spec, offset=offset)
-            operator = Lookup(
-                function_table(FUNCTIONS[function], source, target, operator.groups).astype(np.int8)
-            )
-        if isinstance(operator, Linear) and np.any(source.offset):
-            shift = (source.offset * operator.weight.astype(np.int64)).sum(axis=1)
-            operator = dataclasses.replace(operator, bias=(operator.bias + shift).astype(np.int32))
-        builder.add(node.name, operator, list(node.inputs), exponent, own_offset)
-    return dataclasses.replace(program, nodes=tuple(builder.nodes), tensors=builder.tensors)
+    """:func:`p2vit.bench.programs.meaningful_program` of a random program."""
+    return programs.meaningful_program(random_program(**options), function, offset)
 
 
 def sqnr_db(exact: np.ndarray, approximate: np.ndarray) -> float:

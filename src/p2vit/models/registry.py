@@ -4,10 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from p2vit.errors import ModelError, did_you_mean
 from p2vit.models.architectures import ARCHITECTURES
-from p2vit.models.loaded import FloatModel
+from p2vit.models.check import checked
+from p2vit.models.loaded import FloatModel, weights_sha256
 from p2vit.models.options import LoadOptions
+from p2vit.models.restated import restated
 from p2vit.models.sources import benchmark
 from p2vit.models.sources.weight_file import SUFFIXES
 
@@ -19,7 +23,7 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
 
     Args:
         spec: ``random:ARCH``, ``hf:ORG/NAME``, a benchmark's model (``dinov2-elpv``, ``dinov2-textile``,
-            ``dinov2``, ``digits``), a weight file (needs ``arch``), or a timm name.
+            ``dinov2``, ``digits``), a weight file or a folder with one, or a timm name.
         options: What the user says beside the name; all as the source says if None.
         **changes: Fields of `LoadOptions` that replace those of ``options``.
 
@@ -30,9 +34,45 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
         ModelError: it cannot be found, read, or brought to the canonical form.
         MissingPackageError: an optional package is not installed.
     """
-    options = replace(options or LoadOptions(), **changes)
-    image_size, arch, seed = options.image_size, options.arch, options.seed
+    options = replace((options or LoadOptions()).of_the_model, **changes)
+    model = replace(_load(spec, options), options=options)
+    model = with_stated_preparation(model)
+    return checked(model) if options.check else replace(model, original=None)
+
+
+def with_stated_preparation(model: FloatModel) -> FloatModel:
+    """Prepare photos as the user states, where they do.
+
+    Args:
+        model: With its ``options``.
+
+    Raises:
+        ModelError: a value that no photo can be prepared with.
+    """
+    options = model.options
+    if not options.preparation:
+        return model
+    preprocessing = restated(model.preprocessing, **options.preparation)
+    told = (
+        f"{model.preprocessing_from}; {options.flags} as stated"
+        if model.preprocessing_from
+        else options.flags
+    )
+    changes: dict[str, Any] = {"preprocessing": preprocessing, "preprocessing_from": told}
+    if options.mean is not None or options.std is not None:
+        model.module.mean.copy_(torch.tensor(preprocessing.mean))
+        model.module.std.copy_(torch.tensor(preprocessing.std))
+        changes["sha256"] = weights_sha256(model.module)
+    return replace(model, **changes)
+
+
+def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
+    """Load from whichever source a name stands for."""
+    image_size, seed = options.image_size, options.seed
     name = str(spec)
+    for word in ("hf-hub:", "hf_hub:"):  # as timm writes it
+        name = f"hf:{name.removeprefix(word)}" if name.startswith(word) else name
+    name = name.removeprefix("local-dir:")
     if name.startswith("random:"):
         from p2vit.models.sources.random import load_random
 
@@ -40,13 +80,17 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
     if name.startswith("hf:"):
         from p2vit.models.sources.huggingface import load_huggingface
 
-        return load_huggingface(name.removeprefix("hf:"), image_size=image_size)
+        return load_huggingface(name.removeprefix("hf:"), options)
     if name in benchmark.MODELS:
         return benchmark.load_benchmark(name, image_size=image_size)
+    if Path(name).is_dir():
+        from p2vit.models.sources.folder import load_folder
+
+        return load_folder(Path(name), options)
     if Path(name).suffix in SUFFIXES or Path(name).exists():
         from p2vit.models.sources.checkpoint import load_checkpoint
 
-        return load_checkpoint(Path(name), arch, image_size=image_size)
+        return load_checkpoint(Path(name), options)
     if "/" in name or ":" in name:
         raise ModelError(
             f"'{name}' is neither a file nor a model. A model of the Hugging Face Hub is written "

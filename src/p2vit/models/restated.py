@@ -1,4 +1,4 @@
-"""A preprocessing with some of its fields stated otherwise, as timm's configurations and the command line state them."""
+"""A preprocessing with some fields stated otherwise, as timm's configurations and the command line state them."""
 
 import math
 from collections.abc import Sequence

@@ -9,6 +9,9 @@ from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, clamp_range, shift_range, shift_round
 
+#: Of the shifts that align the operands, and of the one that re-quantizes the sum.
+LARGEST_SHIFT = 15
+
 
 @dataclass(frozen=True, eq=False)
 class Add(Operator):
@@ -45,7 +48,7 @@ class Add(Operator):
                 value.ndim == 1 and value.size > 0,
                 f"{name} has shape {value.shape}; expected (channels,) or (1,)",
             )
-            expect(bool(((value >= 0) & (value <= 15)).all()), f"{name} leaves 0..15")
+            expect(bool(((value >= 0) & (value <= LARGEST_SHIFT)).all()), f"{name} leaves 0..{LARGEST_SHIFT}")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 
     def compute(self, *inputs: IntArray) -> IntArray:
@@ -70,12 +73,15 @@ class Add(Operator):
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The exact sum, and what saturation leaves of it."""
+        """The aligned operands, their exact sum, and what saturation leaves of it."""
         a = shift_range(ranges[0], -self.left_a.astype(np.int64))
         b = shift_range(ranges[1], -self.left_b.astype(np.int64))
         total = (a[0] + b[0], a[1] + b[1])
         half = (1 << int(self.shift.max())) >> 1
         return Bounds(
             clamp_range(shift_range(total, self.shift), self.output_bits),
-            {"accumulator": (total[0], total[1] + half)},
+            {
+                "accumulator": (total[0], total[1] + half),
+                "operands": (min(a[0], b[0]), max(a[1], b[1])),
+            },
         )

@@ -10,6 +10,9 @@ from p2vit.numerics.operator import INT8, INT16, INT32_ARRAY, Bounds, Operator, 
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, clamp_range, shift_round, storage_dtype
 
+#: Least and largest shift.
+SHIFTS = (-8, 30)
+
 
 @dataclass(frozen=True, eq=False)
 class Affine(Operator):
@@ -52,7 +55,7 @@ class Affine(Operator):
             known in (shape, (0,)),
             f"accumulator_exponent has shape {known}; expected {self.gain.shape}, or (0,)",
         )
-        expect(bool(((self.shift >= -8) & (self.shift <= 30)).all()), "shift leaves −8..30")
+        expect(bool(((self.shift >= SHIFTS[0]) & (self.shift <= SHIFTS[1])).all()), "shift leaves −8..30")
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 
     def compute(self, *inputs: IntArray) -> IntArray:

@@ -10,10 +10,14 @@ from p2vit.numerics.linear import integer_matmul
 from p2vit.numerics.operator import INT8, OMITTED, Bounds, Operator, Shape, expect
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, bit_length, clamp_range, shift_range, shift_round
+from p2vit.numerics.softmax import LARGEST_LINEAR_CODE
 
-#: Fraction bits of codes × values ÷ sum, before the output's own shift: 8 below the values' step, 14 of the
-#: reciprocal.
-QUOTIENT_FRACTION = 22
+#: Of the sum's n bits the accumulator keeps 8 below the values' step; the reciprocal has 14 fraction bits.
+QUOTIENT_BITS, RECIPROCAL_FRACTION = 8, 14
+#: Fraction bits of codes × values ÷ sum, before the output's own shift.
+QUOTIENT_FRACTION = QUOTIENT_BITS + RECIPROCAL_FRACTION
+#: Limits of the parameters.
+GUARDS, SHIFTS = (8, 15), (-16, 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +26,12 @@ class AttentionValues(Operator):
 
     1. ``acc = Σ p·v`` and ``sum = Σ p`` (``log2`` codes: p = 2^(guard − code), a shift and an add each);
        int32.
-    2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15.
-    3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15.
+    2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15. The numerator
+       has up to 46 bits: int64, or the running remainder of a divider, which has 32.
+    3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15; acc and the half, 2^(n−9), fit int32.
     4. ``o = requantize(a · r, 22 + shift)``: |a · r| ≤ 2^29 + 2^15; int32.
 
-    Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r >
+    Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r ≥
     2^14) steps of v; then half an output step.
 
     Attributes:
@@ -55,7 +60,10 @@ class AttentionValues(Operator):
             ValueError: naming the parameter, its value and what is allowed.
         """
         expect(self.form in ("linear", "log2"), f"form is {self.form!r}; allowed are 'linear' and 'log2'")
-        expect(8 <= self.guard <= 15, f"guard is {self.guard}; allowed are 8 to 15")
+        expect(
+            GUARDS[0] <= self.guard <= GUARDS[1],
+            f"guard is {self.guard}; allowed are {GUARDS[0]} to {GUARDS[1]}",
+        )
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
         expect(self.heads >= 1, f"heads is {self.heads}; allowed are 1 and more")
         expect(self.windows >= 1, f"windows is {self.windows}; allowed are 1 and more")
@@ -64,7 +72,7 @@ class AttentionValues(Operator):
             f"shift has shape {self.shift.shape}; expected one per channel of {self.heads} heads",
         )
         wide = self.shift.astype(np.int64)
-        expect(bool(((wide >= -16) & (wide <= 8)).all()), "shift leaves −16..8")
+        expect(bool(((wide >= SHIFTS[0]) & (wide <= SHIFTS[1])).all()), "shift leaves −16..8")
 
     def weights_of(self, codes: IntArray) -> IntArray:
         """The integer that each code stands for; int64, the shape of ``codes``."""
@@ -82,8 +90,8 @@ class AttentionValues(Operator):
         accumulator, weights = products.reshape(batch, heads, rows, -1), weights.reshape(codes.shape)
         total = weights.sum(axis=-1, keepdims=True)
         n = bit_length(total)
-        reciprocal = (np.int64(1) << (n + 14)) // total
-        reduced = shift_round(accumulator, n - 8)
+        reciprocal = (np.int64(1) << (n + RECIPROCAL_FRACTION)) // total
+        reduced = shift_round(accumulator, n - QUOTIENT_BITS)
         merged = (reduced * reciprocal).transpose(0, 2, 1, 3).reshape(batch, rows, -1)
         return requantize(merged, QUOTIENT_FRACTION + self.shift.astype(np.int64), self.output_bits)
 
@@ -109,29 +117,31 @@ class AttentionValues(Operator):
 
     def bounds_for(self, keys: int, *ranges: Range) -> Bounds:
         """Worst case over ``keys`` summed products; their number is the graph's, not the operator's."""
-        most = 255 if self.form == "linear" else 1 << self.guard
-        low, high = ranges[1]
-        accumulator = (keys * most * min(low, 0), keys * most * max(high, 0))
+        largest = keys * (LARGEST_LINEAR_CODE if self.form == "linear" else 1 << self.guard)
+        low, high = min(ranges[1][0], 0), max(ranges[1][1], 0)
+        n = largest.bit_length()
+        # Step 3 adds half of 2^(n-8); both grow with the sum, so its largest is the worst.
+        row_half = (1 << max(n - QUOTIENT_BITS, 0)) >> 1
         # The quotient is a mean of v, so it stays in v's range; step 3 rounds a by half, times r ≤ 2^15.
-        slack = 1 << 14
-        product = (
-            min(low, 0) * (1 << QUOTIENT_FRACTION) - slack,
-            max(high, 0) * (1 << QUOTIENT_FRACTION) + slack,
-        )
+        slack = 1 << RECIPROCAL_FRACTION
+        product = (low * (1 << QUOTIENT_FRACTION) - slack, high * (1 << QUOTIENT_FRACTION) + slack)
         reach = shift_range(product, QUOTIENT_FRACTION + self.shift.astype(np.int64))
         half = 1 << (int(self.shift.max()) + QUOTIENT_FRACTION - 1)
         return Bounds(
             clamp_range(reach, self.output_bits),
             {
-                "accumulator": accumulator,
-                "sum": (0, keys * most),
+                "accumulator": (largest * low, largest * high + row_half),
+                "sum": (0, largest),
+                "reciprocal": (0, 1 << (RECIPROCAL_FRACTION + 1)),
+                "reduced": (low << QUOTIENT_BITS, high << QUOTIENT_BITS),
                 "product": (product[0], product[1] + half),
             },
+            {"numerator": (0, 1 << (n + RECIPROCAL_FRACTION))},
         )
 
     def bounds(self, *ranges: Range) -> Bounds:
         """As :meth:`bounds_for` with the largest number of keys that fits int32."""
-        most = 255 if self.form == "linear" else 1 << self.guard
+        most = LARGEST_LINEAR_CODE if self.form == "linear" else 1 << self.guard
         return self.bounds_for((1 << 31) // (128 * most) - 1, *ranges)
 
     def macs_per_row(self, keys: int) -> int:

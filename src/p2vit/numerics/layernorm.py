@@ -26,10 +26,14 @@ from p2vit.numerics.rounding import (
 
 #: Magnitude of a centred value after block normalisation is at most 2^14: it fits int16.
 CENTRED_BITS = 14
-#: The table is read with the top bits of a mantissa in [2^28, 2^30): indices 256..1023.
-TABLE_FIRST, TABLE_LAST, INDEX_SHIFT = 256, 1023, 20
+#: A sum of squares is shifted by an even number of bits to a mantissa of 29 or 30 bits, in [2^28, 2^30).
+MANTISSA_BITS = 29
+#: The table is read with the mantissa's top bits: indices 256..1023; its entries have up to 15 bits.
+TABLE_FIRST, TABLE_LAST, INDEX_SHIFT, ENTRY_BITS = 256, 1023, 20, 15
 #: Sum of squares stays at or below 2^30, the epsilon at or below 2^29.
 SQUARES_BITS, EPSILON_BITS = 30, 29
+#: Limits of the parameters. j reaches down to −14: from 14 up, step 5 never shifts left.
+LARGEST_CHANNELS, SHIFTS, EPSILON_SHIFTS = 1 << 14, (14, 30), (-CENTRED_BITS, 31)
 
 
 def squares_shift(channels: int) -> int:
@@ -60,7 +64,7 @@ def rsqrt_table(channels: int) -> tuple[IntArray, int]:
         return (isqrt((channels << (2 * fraction + 2)) // ((2 * index + 1) << (INDEX_SHIFT - 1))) + 1) >> 1
 
     fraction = 0
-    while entry(TABLE_FIRST, fraction + 1) < 1 << 15:
+    while entry(TABLE_FIRST, fraction + 1) < 1 << ENTRY_BITS:
         fraction += 1
     table = [entry(index, fraction) for index in range(TABLE_FIRST, TABLE_LAST + 1)]
     entries = np.array(table, dtype=np.uint16)
@@ -117,7 +121,10 @@ class LayerNorm(Operator):
         Raises:
             ValueError: naming the parameter, its value and what is allowed.
         """
-        expect(2 <= self.channels <= 1 << 14, f"channels is {self.channels}; allowed are 2 to 16384")
+        expect(
+            2 <= self.channels <= LARGEST_CHANNELS,
+            f"channels is {self.channels}; allowed are 2 to {LARGEST_CHANNELS}",
+        )
         for name in ("input_shift", "shift"):
             shape = getattr(self, name).shape
             expect(shape == (self.channels,), f"{name} has shape {shape}; expected ({self.channels},)")
@@ -125,10 +132,10 @@ class LayerNorm(Operator):
             self.table.shape == (TABLE_LAST - TABLE_FIRST + 1,),
             f"table has shape {self.table.shape}; expected (768,)",
         )
-        expect(int(self.table.max()) < 1 << 15, "table has an entry of more than 15 bits")
+        expect(int(self.table.max()) < 1 << ENTRY_BITS, "table has an entry of more than 15 bits")
         expect(0 <= self.epsilon <= 1 << EPSILON_BITS, f"epsilon is {self.epsilon}; allowed are 0 to 2^29")
         expect(
-            -CENTRED_BITS <= self.epsilon_shift <= 31,
+            EPSILON_SHIFTS[0] <= self.epsilon_shift <= EPSILON_SHIFTS[1],
             f"epsilon_shift is {self.epsilon_shift}; allowed are −14 to 31",
         )
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
@@ -137,9 +144,12 @@ class LayerNorm(Operator):
         expect(
             least >= 0 and most <= 15, f"input_shift spans {least}..{most}; allowed are 0 to 15, left shifts"
         )
-        # j reaches down to −14: from 14 up, step 5 never shifts left, so nothing there can leave int32.
+        # Step 5 never shifts left, so nothing there can leave int32.
         least, most = int(self.shift.min()), int(self.shift.max())
-        expect(least >= 14 and most <= 30, f"shift spans {least}..{most}; allowed are 14 to 30")
+        expect(
+            least >= SHIFTS[0] and most <= SHIFTS[1],
+            f"shift spans {least}..{most}; allowed are {SHIFTS[0]} to {SHIFTS[1]}",
+        )
 
     def compute(self, *inputs: IntArray) -> IntArray:
         """x: [B, N, C] → [B, N, C]."""
@@ -152,7 +162,7 @@ class LayerNorm(Operator):
         reduced = shift_round(normal, squares_shift(self.channels))
         squares = (reduced * reduced).sum(axis=-1, keepdims=True)
         total = np.maximum(squares + shift_round(self.epsilon, 2 * (k - self.epsilon_shift)), 1)
-        j = (bit_length(total) - 29) >> 1
+        j = (bit_length(total) - MANTISSA_BITS) >> 1
         mantissa = np.where(j >= 0, total >> np.maximum(2 * j, 0), total << np.maximum(-2 * j, 0))
         factor = self.table.astype(np.int64)[(mantissa >> INDEX_SHIFT) - TABLE_FIRST]
         return requantize(normal * factor, self.shift.astype(np.int64) + j, self.output_bits)
@@ -171,7 +181,7 @@ class LayerNorm(Operator):
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Widths of steps 1, 3 and 5; |y| is at most √C at the output's exponent."""
+        """Widths of steps 1 to 5; |y| is at most √C at the output's exponent."""
         low, high = clamp_range(shift_range(ranges[0], -self.input_shift.astype(np.int64)), self.input_bits)
         # The sum of C values and C times one value come first, their difference and its rounding half after
         # it.
@@ -181,11 +191,15 @@ class LayerNorm(Operator):
         half = (1 << max(widest_shift, 0)) >> 1
         product = int(self.table.max()) << CENTRED_BITS
         product_half = 1 << int(self.shift.max())
-        reach = shift_range((-product, product), self.shift.astype(np.int64) + ((1 - 29) >> 1))
+        reach = shift_range((-product, product), self.shift.astype(np.int64) + ((1 - MANTISSA_BITS) >> 1))
         return Bounds(
             clamp_range(reach, self.output_bits),
             {
                 "accumulator": (min(-spread, terms[0]), max(spread + half, terms[1])),
+                "normal": (-1 << CENTRED_BITS, 1 << CENTRED_BITS),
+                # Shifted by up to 31, with its half; every longer shift gives 0 as well.
+                "epsilon": (0, self.epsilon + (1 << 30)),
+                "mantissa": (0, (1 << (MANTISSA_BITS + 1)) - 1),
                 "squares": (0, (1 << SQUARES_BITS) + (1 << EPSILON_BITS)),
                 "product": (-product, product + product_half),
             },

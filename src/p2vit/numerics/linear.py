@@ -9,6 +9,9 @@ from p2vit.numerics.operator import INT8, INT32_ARRAY, Bounds, Operator, Shape, 
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import INT32, IntArray, Range, clamp_range, int_range, shift_round, storage_dtype
 
+#: Largest shift to either side.
+LARGEST_SHIFT = 31
+
 
 def integer_matmul(a: IntArray, b: IntArray) -> IntArray:
     """Matrix product in int32, as a MAC array does it; whoever calls it has proved that it fits.
@@ -82,7 +85,10 @@ class Linear(Operator):
                 low <= least and most <= high,
                 f"weight spans {least}..{most}; {self.weight_bits} bits hold {low}..{high}",
             )
-        expect(int(np.abs(self.shift.astype(np.int64)).max()) <= 31, "shift leaves −31..31")
+        expect(
+            int(np.abs(self.shift.astype(np.int64)).max()) <= LARGEST_SHIFT,
+            f"shift leaves −{LARGEST_SHIFT}..{LARGEST_SHIFT}",
+        )
         known = self.accumulator_exponent.shape
         expect(
             known in (outputs, (0,)), f"accumulator_exponent has shape {known}; expected {outputs}, or (0,)"

@@ -8,6 +8,11 @@ import numpy as np
 from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import IntArray, Range, clamp_range
 
+#: Entries of a table: one for each int8.
+ENTRIES = 256
+#: Channels that share a table where a layer has several: what a kernel looks up at once.
+TABLE_CHANNELS = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Lookup(Operator):
@@ -34,7 +39,7 @@ class Lookup(Operator):
         """
         shape = self.table.shape
         expect(
-            len(shape) == 2 and shape[0] >= 1 and shape[1] == 256,
+            len(shape) == 2 and shape[0] >= 1 and shape[1] == ENTRIES,
             f"table has shape {shape}; expected (groups, 256)",
         )
 

@@ -1,7 +1,7 @@
 """What every integer operator is: a frozen object of integers that computes, and bounds what it computes."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,12 +29,15 @@ class Bounds:
 
     Attributes:
         output: Range of the output.
-        intermediates: Name → range of everything wider than the operands: accumulators, products. Each must
-            fit its register; ``accumulator`` is the one that ``audit`` reports.
+        intermediates: Name → range of everything wider than the operands, with the halves that rounding adds:
+            accumulators, products. Each must fit 32 bits in every back-end; ``accumulator`` is the one that
+            ``audit`` reports.
+        wide: The same for what may take up to 64 bits: back-ends hold it in 64 bits, or never as a whole.
     """
 
     output: Range
     intermediates: dict[str, Range]
+    wide: dict[str, Range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,32 +60,32 @@ class Operator(ABC):
             TypeError: a parameter is neither an integer, an integer array nor a text, where that is wanted.
             ValueError: an array has numbers that its dtype does not hold, or :meth:`validate` refuses.
         """
-        for field in fields(self):
-            value = getattr(self, field.name)
-            where = f"{type(self).__name__}.{field.name}"
-            if "dtype" in field.metadata:
-                object.__setattr__(self, field.name, _frozen(value, field.metadata["dtype"], where))
+        for each in fields(self):
+            value = getattr(self, each.name)
+            where = f"{type(self).__name__}.{each.name}"
+            if "dtype" in each.metadata:
+                object.__setattr__(self, each.name, _frozen(value, each.metadata["dtype"], where))
             elif isinstance(value, np.integer):
-                object.__setattr__(self, field.name, int(value))
-            elif isinstance(value, bool) or not isinstance(value, int if field.type is int else str):
-                wanted = "an integer" if field.type is int else "a text"
+                object.__setattr__(self, each.name, int(value))
+            elif isinstance(value, bool) or not isinstance(value, int if each.type is int else str):
+                wanted = "an integer" if each.type is int else "a text"
                 raise TypeError(f"{where} is {value!r}; expected {wanted}")
         self.validate()
 
     @classmethod
     def array_fields(cls) -> dict[str, str]:
         """Array parameters: name → dtype, empty where it depends on another parameter."""
-        return {field.name: field.metadata["dtype"] for field in fields(cls) if "dtype" in field.metadata}
+        return {each.name: each.metadata["dtype"] for each in fields(cls) if "dtype" in each.metadata}
 
     @classmethod
     def scalar_fields(cls) -> tuple[str, ...]:
         """Names of the parameters that are a single integer or a text."""
-        return tuple(field.name for field in fields(cls) if "dtype" not in field.metadata)
+        return tuple(each.name for each in fields(cls) if "dtype" not in each.metadata)
 
     @classmethod
     def omitted_fields(cls) -> dict[str, Any]:
         """Parameters that a file leaves out where they have their default: name → default."""
-        return {field.name: field.default for field in fields(cls) if "omitted" in field.metadata}
+        return {each.name: each.default for each in fields(cls) if "omitted" in each.metadata}
 
     def validate(self) -> None:  # noqa: B027 - nothing to check is a fine default
         """Check that the parameters fit together.

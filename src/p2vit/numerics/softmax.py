@@ -16,12 +16,22 @@ from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import IntArray, Range, shift_range, shift_round
 
 #: Distances from the row's maximum are taken to this exponent and held in 16 bits: up to 16, e^-16 ≈ 1e-7.
-DISTANCE_EXPONENT = -12
+DISTANCE_EXPONENT, DISTANCE_BITS = -12, 16
+LARGEST_DISTANCE = (1 << DISTANCE_BITS) - 1
 #: round(log2(e) · 2^15): one step of distance in steps of 2^-11 octaves, as a 16-bit fraction. It is even, so
-#: half of it and one shift less give the same integer within 31 bits.
+#: half of it and one shift less give the same integer within 31 bits: octaves = distance · OCTAVE_FACTOR >> 15.
 LOG2_E = 47274
+OCTAVE_FACTOR, OCTAVE_FACTOR_FRACTION = LOG2_E >> 1, 15
+#: Octaves of the largest distance, a 16-bit number.
+LARGEST_OCTAVES = (LARGEST_DISTANCE * OCTAVE_FACTOR) >> OCTAVE_FACTOR_FRACTION
 #: Octaves carry 11 fraction bits; the table is read with the upper 7.
 OCTAVE_FRACTION, TABLE_BITS = 11, 7
+#: Table entries are below 2^16, codes of the linear form 8 bits wide with the largest for 2^0.
+TABLE_ENTRY_BITS, ENTRY_SHIFT = 16, 7
+#: The largest codes: 8 bits, and 4 bits.
+LARGEST_LINEAR_CODE, LARGEST_LOG2_CODE = 255, 15
+#: Shifts of the distance, to the left and to the right.
+LARGEST_SHIFT = 24
 
 
 def exp2_table() -> IntArray:
@@ -33,16 +43,17 @@ def exp2_table() -> IntArray:
     precision = 64
     roots, root = [], 1 << precision
     value = 1 << (precision - 1)
-    for _ in range(8):
+    for _ in range(TABLE_BITS + 1):
         value = isqrt(value << precision)
         roots.append(value)
     table = []
-    for i in range(128):
+    for i in range(1 << TABLE_BITS):
         numerator, root = 2 * i + 1, 1 << precision
         for position, factor in enumerate(roots):
-            if numerator >> (7 - position) & 1:
+            if numerator >> (TABLE_BITS - position) & 1:
                 root = (root * factor) >> precision
-        table.append((root + (1 << (precision - 16))) >> (precision - 15))
+        kept = precision - TABLE_ENTRY_BITS
+        table.append((root + (1 << kept)) >> (kept + 1))
     return np.array(table, dtype=np.uint16)
 
 
@@ -64,7 +75,7 @@ def octaves_below_maximum(scores: IntArray, shift: IntArray | int) -> IntArray:
     """
     wide = np.asarray(scores, dtype=np.int64)
     distance = shift_round(wide.max(axis=-1, keepdims=True) - wide, shift)
-    return (np.minimum(distance, 65535) * (LOG2_E >> 1)) >> 15
+    return (np.minimum(distance, LARGEST_DISTANCE) * OCTAVE_FACTOR) >> OCTAVE_FACTOR_FRACTION
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,18 +111,21 @@ class Softmax(Operator):
             self.shift.ndim == 1 and self.shift.size > 0,
             f"shift has shape {self.shift.shape}; expected one per head",
         )
-        expect(bool((np.abs(self.shift.astype(np.int64)) <= 24).all()), "shift leaves −24..24")
+        expect(
+            bool((np.abs(self.shift.astype(np.int64)) <= LARGEST_SHIFT).all()),
+            f"shift leaves −{LARGEST_SHIFT}..{LARGEST_SHIFT}",
+        )
 
     def compute(self, *inputs: IntArray) -> IntArray:
         """scores: int32 [B, H, N, M] → uint8 [B, H, N, M]."""
         (scores,) = inputs
         u = octaves_below_maximum(scores, self.shift.astype(np.int64)[:, None, None])
         if self.form == "log2":
-            return np.minimum(shift_round(u, OCTAVE_FRACTION), 15).astype(np.uint8)
+            return np.minimum(shift_round(u, OCTAVE_FRACTION), LARGEST_LOG2_CODE).astype(np.uint8)
         whole = u >> OCTAVE_FRACTION
         index = (u >> (OCTAVE_FRACTION - TABLE_BITS)) & ((1 << TABLE_BITS) - 1)
         mantissa = EXP2_TABLE.astype(np.int64)[index]
-        return np.minimum(shift_round(mantissa, 7 + whole), 255).astype(np.uint8)
+        return np.minimum(shift_round(mantissa, ENTRY_SHIFT + whole), LARGEST_LINEAR_CODE).astype(np.uint8)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """[H, N, M] → the same."""
@@ -127,15 +141,18 @@ class Softmax(Operator):
         return (8, False) if self.form == "linear" else (4, False)
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Difference of two scores, aligned distance before it is clamped, and the 16 × 16 product."""
+        """Difference of two scores, the maximum with the rounding half that some back-ends add to it first, the
+        aligned distance before it is clamped, and the 16 × 15 bit product.
+        """
         low, high = ranges[0]
         distance = shift_range((0, high - low), self.shift)
         half = (1 << max(int(self.shift.max()), 0)) >> 1
         return Bounds(
-            (0, 255 if self.form == "linear" else 15),
+            (0, LARGEST_LINEAR_CODE if self.form == "linear" else LARGEST_LOG2_CODE),
             {
                 "accumulator": (low - high, high - low),
+                "maximum": (low, high + half),
                 "distance": (0, max(distance[1], high - low + half)),
-                "product": (0, 65535 * (LOG2_E >> 1)),
+                "product": (0, LARGEST_DISTANCE * OCTAVE_FACTOR),
             },
         )

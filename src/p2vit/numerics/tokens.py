@@ -9,6 +9,9 @@ from p2vit.numerics.operator import ANY_INTEGER, INT8, Bounds, Operator, Shape, 
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, clamp_range, saturate, shift_range, storage_dtype
 
+#: Largest shift of a sum of tokens.
+LARGEST_SUM_SHIFT = 30
+
 
 @dataclass(frozen=True, eq=False)
 class Patchify(Operator):
@@ -196,7 +199,10 @@ class SumTokens(Operator):
             self.shift.ndim == 1 and self.shift.size > 0,
             f"shift has shape {self.shift.shape}; expected (channels,) or (1,)",
         )
-        expect(bool(((self.shift >= 0) & (self.shift <= 30)).all()), "shift leaves 0..30")
+        expect(
+            bool(((self.shift >= 0) & (self.shift <= LARGEST_SUM_SHIFT)).all()),
+            f"shift leaves 0..{LARGEST_SUM_SHIFT}",
+        )
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 
     def compute(self, *inputs: IntArray) -> IntArray:

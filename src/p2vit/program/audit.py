@@ -16,10 +16,22 @@ from p2vit.program.exponents import fractional_exponents, scale_problems
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import PIXELS, IntegerProgram, Node
 from p2vit.program.masks import mask_problems
-from p2vit.program.ranges import NodeRanges, proven_ranges
+from p2vit.program.ranges import WIDE_BITS, NodeRanges, proven_ranges
 
 #: Width that every register must fit.
 REGISTER_BITS = 32
+
+
+class RegisterAudit(BaseModel):
+    """What one register of a node can reach."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(description="name of the register; docs/numerics.md says what each holds")
+    low: int = Field(description="lowest value that any photo can reach")
+    high: int = Field(description="highest, with the half that rounding adds")
+    bits: int = Field(description="two's complement width of that range")
+    limit: int = Field(description="bits that it may have: 32, or 64 for a reciprocal's numerator")
 
 
 class LayerAudit(BaseModel):
@@ -37,6 +49,7 @@ class LayerAudit(BaseModel):
     widest_bits: int = Field(description="its two's complement width")
     output_low: int = Field(description="lowest output that any photo can reach")
     output_high: int = Field(description="highest")
+    registers: list[RegisterAudit] = Field(description="every register of the node")
 
 
 class AuditReport(BaseModel):
@@ -53,7 +66,12 @@ class AuditReport(BaseModel):
         description="exponents that are no integers + shifts that exponents do not imply"
     )
     max_accumulator_bits: int = Field(description="two's complement width of the widest accumulator")
-    max_register_bits: int = Field(description="the same over every register: squares and products too")
+    max_register_bits: int = Field(
+        description="the same over every register of 32 bits: squares and products too"
+    )
+    max_wide_register_bits: int = Field(
+        description="the same over registers that may have 64 bits: numerators of softmax reciprocals; 0 if none"
+    )
     layers: list[LayerAudit] = Field(description="one row per node, in order")
     problems: list[str] = Field(description="everything that does not hold, in words")
 
@@ -84,6 +102,7 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
             non_pot_scales=sum(each.count for each in fractional_exponents(program)),
             max_accumulator_bits=0,
             max_register_bits=0,
+            max_wide_register_bits=0,
             layers=[],
             problems=structure,
         )
@@ -97,6 +116,10 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
                 f"{name}: its {register} can reach {low}..{high}, which {REGISTER_BITS} bits do not hold; "
                 "use fewer weight bits, fewer inputs or a coarser exponent"
             )
+        problems += [
+            f"{name}: its {register} can reach {reach.wide[register][1]}, which {WIDE_BITS} bits do not hold"
+            for register in reach.wide_overflows
+        ]
     problems += mask_problems(program, ranges)
     float_ops = 0
     if not any(reach.overflows for reach in ranges.values()):
@@ -115,6 +138,15 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
         non_pot_scales=sum(each.count for each in scales),
         max_accumulator_bits=max(layer.accumulator_bits for layer in layers),
         max_register_bits=max(layer.widest_bits for layer in layers),
+        max_wide_register_bits=max(
+            (
+                register.bits
+                for layer in layers
+                for register in layer.registers
+                if register.limit == WIDE_BITS
+            ),
+            default=0,
+        ),
         layers=layers,
         problems=problems,
     )
@@ -139,6 +171,11 @@ def layer_audit(node: Node, reach: NodeRanges) -> LayerAudit:
         widest_bits=bits,
         output_low=reach.output[0],
         output_high=reach.output[1],
+        registers=[
+            RegisterAudit(name=name, low=low, high=high, bits=signed_bits(low, high), limit=limit)
+            for held, limit in ((reach.registers, REGISTER_BITS), (reach.wide, WIDE_BITS))
+            for name, (low, high) in held.items()
+        ],
     )
 
 

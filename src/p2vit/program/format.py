@@ -206,7 +206,11 @@ def _parse_document(graph: bytes, where: str) -> Document:
         raise ProgramError(f'{where}: is not an integer program: its "format" is not {FORMAT!r}')
     _expect_version(raw, where)
     recorded = raw.pop("sha256", None)
-    if hashlib.sha256(_canonical(raw)).hexdigest() != recorded:
+    try:
+        found = hashlib.sha256(_canonical(raw)).hexdigest()
+    except ProgramError as error:
+        raise ProgramError(f"{where}: {error}") from None
+    if found != recorded:
         raise ProgramError(
             f"{where}: its sha256 is not the one it records; "
             "the file was damaged or edited: copy or make it again"

@@ -4,13 +4,12 @@ import numpy as np
 
 from p2vit.numerics import AttentionValues, ScoreBias, Softmax
 from p2vit.numerics.rounding import shift_round
+from p2vit.numerics.softmax import LARGEST_DISTANCE, LARGEST_LOG2_CODE
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.ranges import NodeRanges
 
-#: Distances from the row's maximum are clamped here; the code of this one is the least there is.
-LARGEST_DISTANCE = 65535
-#: Codes up to the guard stand for a power of two, and the least code is 15.
-LARGEST_GUARD = 14
+#: Codes up to the guard stand for a power of two: from here down the least code stands for nothing.
+LARGEST_GUARD = LARGEST_LOG2_CODE - 1
 
 
 def mask_problems(program: IntegerProgram, ranges: dict[str, NodeRanges]) -> list[str]:

@@ -39,6 +39,8 @@ class Provenance(Known):
     weights_sha256: Text | None = None
     architecture: Text | None = None
     p2vit: Text | None = None
+    torch: Text | None = None
+    cpu_capability: Text | None = None
     method: Method | None = None
     calibration: Calibration = Calibration()
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from p2vit import __version__
@@ -15,6 +16,7 @@ from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import OURS, QuantConfig
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
+from p2vit.quant.plausible import refusing_odd_numbers
 from p2vit.quant.sensitivity import BlockError, block_errors
 from p2vit.quant.simulated import QuantizedViT
 
@@ -77,10 +79,15 @@ def quantize(
         "method": {**asdict(config), "layer_bits": dict(config.layer_bits)},
         "calibration": {"photos": count, "source": calibration, "seed": seed},
         "p2vit": __version__,
+        # The float sums of calibration and rounding depend on these in their last bits, and so do the weights.
+        "torch": torch.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        **model.record,
     }
-    program = lower(quantized, model.preprocessing, model.class_names, provenance)
-    seconds = time.perf_counter() - start
-    return QuantizeResult(program, seconds, count, block_errors(model.module, quantized, first, threads))
+    with refusing_odd_numbers(model, first):
+        program = lower(quantized, model.preprocessing, model.class_names, provenance)
+        seconds = time.perf_counter() - start
+        return QuantizeResult(program, seconds, count, block_errors(model.module, quantized, first, threads))
 
 
 def simulated(
@@ -113,5 +120,6 @@ def _quantized(
     head = next(stream, None)
     if head is None or not len(head):
         raise DataError("no calibration photo could be read; at least one is needed")
-    quantized, count = quantize_model(model.module, chain([head], stream), config, threads, progress)
+    with refusing_odd_numbers(model, head):
+        quantized, count = quantize_model(model.module, chain([head], stream), config, threads, progress)
     return quantized, count, head[:REPORT_PHOTOS]

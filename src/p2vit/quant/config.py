@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from p2vit.errors import ModelError, P2vitError, did_you_mean
+from p2vit.numerics.lookup import TABLE_CHANNELS
 
 Scales = Literal["pot", "ceil", "floor", "nearest", "float"]
 Criterion = Literal["block", "tensor", "range"]
@@ -63,7 +64,7 @@ class QuantConfig:
     weight_target: Literal["auto", "own", "float"] = "auto"
     bias_correction: bool = True
     gelu_offset: bool = True
-    table_channels: int = 64
+    table_channels: int = TABLE_CHANNELS
     softmax: Softmax = "linear"
     guard_photos: int = 4
     head_bits: int = 8

@@ -18,8 +18,16 @@ LARGEST_PRODUCT = 1 << 14
 
 
 def whole(values: Tensor, dtype: str) -> NDArray:
-    """Whole numbers held in a float tensor, as a NumPy integer array."""
-    return values.detach().double().round().numpy().astype(dtype)
+    """Whole numbers held in a float tensor, as a NumPy integer array.
+
+    Raises:
+        ValueError: a number is not finite, or does not fit.
+    """
+    found, limits = values.detach().double().round().numpy(), np.iinfo(dtype)
+    inside = (found >= limits.min) & (found <= limits.max)  # False for NaN
+    if not inside.all():
+        raise ValueError(f"a value of {found[~inside][0]:g} leaves {dtype}")
+    return found.astype(dtype)
 
 
 def linear(layer: QuantizedLinear, grid: Grid | None) -> Linear:

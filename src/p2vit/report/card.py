@@ -34,6 +34,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     head = program.output != program.feature
     rows = [
         ("float model", f"`{source}`"),
+        *_compared(provenance),
         ("architecture", f"`{provenance.get('architecture', 'unknown')}`"),
         ("weights and activations", f"{width}, every scale a power of two, no float operation"),
         ("method", f"`{method}`"),
@@ -59,7 +60,7 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     rows += [
         ("sha256 of the program", f"`{program_sha256(program)}`"),
         ("sha256 of the float weights", f"`{provenance.get('weights_sha256', 'unknown')}`"),
-        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}"),
+        ("made with", f"p2vit {provenance.get('p2vit', 'unknown')}{_float_sums(provenance)}"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     task = "image-classification" if head else "image-feature-extraction"
@@ -96,3 +97,28 @@ card: `eval` measures it on photos that calibration has not seen.
 The weights come from the float model named above, and its licence holds for them here too; so may that of the photos
 that it was trained and calibrated on. p2vit itself is Apache-2.0, which says nothing about weights.
 """
+
+
+def _float_sums(provenance: Mapping[str, Any]) -> str:
+    """What the float sums of the quantizer were taken with, where it is recorded."""
+    if "cpu_capability" not in provenance:
+        return ""
+    return f", torch {provenance.get('torch', 'unknown')} on {provenance['cpu_capability']}"
+
+
+def _compared(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the float model was compared with the original library's, and where its preparation of photos is from."""
+    rows = []
+    found = provenance.get("checked")
+    if isinstance(found, Mapping):
+        pixels = " through its own image pipeline" if found.get("pixels") is True else " on the same pixels"
+        rows.append(
+            (
+                "float model against the original library",
+                f"{found.get('library')}{pixels}, {found.get('photos')} photos: outputs differ by "
+                f"{found.get('difference')} of the largest",
+            )
+        )
+    if taken := provenance.get("preprocessing_from"):
+        rows.append(("preparation of photos taken from", str(taken)))
+    return rows

@@ -11,7 +11,6 @@ import numpy as np
 from p2vit.cluster import Pool, open_pool
 from p2vit.engine.registry import open_backend
 from p2vit.files import FileSet, one_writer
-from p2vit.models.options import LoadOptions
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict
 from p2vit.workflows.options.base import changed
@@ -72,7 +71,7 @@ def run_ablate(
     )
     target.check([file.name for file in files], token)
     threads = thread_count(options.threads)
-    loaded = load(model, LoadOptions(seed=seed))
+    loaded = load(model, options, out)
     photos = open_photos(data, loaded.preprocessing)
     calibration = list(photos.calibration(options.calib_images, seed))
     exact = Remembered(list(photos.evaluation(options.limit, BATCH)), float_predict(loaded))

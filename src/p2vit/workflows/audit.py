@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from p2vit.workflows.inputs import OpenProgram, open_program
 
-def run_audit(program: Path) -> dict[str, Any]:
+
+def run_audit(program: Path | OpenProgram) -> dict[str, Any]:
     """Audit a program.
 
     Args:
-        program: Its folder.
+        program: Its folder, or a program that is open.
 
     Returns:
         The keys of ``p2vit audit --json``.
@@ -17,7 +19,6 @@ def run_audit(program: Path) -> dict[str, Any]:
         ProgramError: it cannot be loaded.
     """
     from p2vit.program.audit import audit as prove
-    from p2vit.program.format import load
 
-    report = prove(load(program))
+    report = prove(open_program(program).program)
     return {**report.model_dump(), "passed": report.passed}

@@ -3,19 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+from p2vit.workflows.inputs import OpenProgram, open_program
 
-def compiled_program(program: Path, hardware: str, changes: tuple[str, ...]) -> Any:
+
+def compiled_program(program: Path | OpenProgram, hardware: str, changes: tuple[str, ...]) -> Any:
     """Load a program and compile it for a machine.
 
     Raises:
         P2vitError: no program, no such machine, or a program that it cannot hold.
     """
-    from p2vit.program.format import load
     from p2vit.rtl.compile.compiler import compile_program
     from p2vit.rtl.machines import machine_of
 
     machine = machine_of(hardware, changes)
-    return compile_program(load(program), machine)
+    return compile_program(open_program(program).program, machine)
 
 
 def reference(program: Any) -> Any:

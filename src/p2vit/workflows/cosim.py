@@ -3,26 +3,32 @@
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2vit.workflows.compiled import compiled_program, reference
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import CosimOptions
 
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
+
 
 def run_cosim(
-    program: Path,
+    program: Path | OpenProgram,
     options: CosimOptions | None = None,
     *,
+    photos: "PhotoSource | None" = None,
     out: Feedback | None = None,
     **replaced: Any,
 ) -> dict[str, Any]:
     """Co-simulate.
 
     Args:
-        program: Folder of an integer program.
+        program: Its folder, or a program that is open.
         options: What may be chosen; the defaults of `CosimOptions` if None.
+        photos: Photos that are open, instead of ``data``.
         out: Where notes and progress go.
         **replaced: Fields of `CosimOptions` that replace those of ``options``.
 
@@ -32,7 +38,6 @@ def run_cosim(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
     from p2vit.program.format import program_sha256
     from p2vit.rtl.cosim.compare import cosimulate
     from p2vit.rtl.cosim.model import MemoryBehaviour, RtlModel
@@ -41,20 +46,21 @@ def run_cosim(
     out = out or Feedback()
     options = changed(CosimOptions, options, replaced)
     latency = options.latency or MEMORY_LATENCY
-    compiled = compiled_program(program, options.hardware, options.changes)
+    opened = open_program(program)
+    compiled = compiled_program(opened, options.hardware, options.changes)
     if options.predict:
-        return prediction(compiled, program, latency)
-    photos = open_photos(options.data, compiled.program.preprocessing)
+        return prediction(compiled, opened.title, latency)
+    source = open_data(photos or options.data, compiled.program.preprocessing)
     executor = reference(compiled.program)
     out.note("compiling the simulation (kept for the next time)")
     began = time.perf_counter()
     model = RtlModel(compiled.machine, "quick" if options.quick else "fast")
     built = time.perf_counter()
     behaviour = MemoryBehaviour.random(options.stall, latency, options.seed)
-    pixels = (one for batch, _ in photos.evaluation(options.images, 1) for one in batch)
+    pixels = (one for batch, _ in source.evaluation(options.images, 1) for one in batch)
     with out.progress() as progress:
         found = cosimulate(
-            compiled, model, executor, pixels, behaviour, progress, total=min(options.images, len(photos))
+            compiled, model, executor, pixels, behaviour, progress, total=min(options.images, len(source))
         )
     seconds = time.perf_counter() - built
     rows = asdict(found)
@@ -70,13 +76,13 @@ def run_cosim(
         "macs": compiled.program.macs,
         "build_seconds": round(built - began, 1),
         "seconds_per_image": round(seconds / max(1, found.images), 1),
-        "data": options.data,
-        "program": str(program),
+        "data": data_name(photos or options.data),
+        "program": opened.title,
         "program_sha256": program_sha256(compiled.program),
     }
 
 
-def prediction(compiled: Any, program: Path, latency: int) -> dict[str, Any]:
+def prediction(compiled: Any, title: str, latency: int) -> dict[str, Any]:
     """Cycles by the timing model alone."""
     from p2vit.program.format import program_sha256
     from p2vit.rtl.timing import cycles_per_node, rtl_timing
@@ -92,6 +98,6 @@ def prediction(compiled: Any, program: Path, latency: int) -> dict[str, Any]:
         "memory_latency": latency,
         "utilization": compiled.program.macs / (machine.lines * machine.lanes) / timing.cycles,
         "macs": compiled.program.macs,
-        "program": str(program),
+        "program": title,
         "program_sha256": program_sha256(compiled.program),
     }

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
@@ -10,29 +10,36 @@ from p2vit.files import check_output, one_writer, write_text
 from p2vit.workflows.evaluate_shares import shared_out
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict, has_torch, reload_float
+from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.evaluate import EvaluateOptions
 from p2vit.workflows.threads import thread_count, torch_threads
 
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
+    from p2vit.models.loaded import FloatModel
+
 
 @one_writer("per_class")
 def run_eval(
-    program: Path,
-    data: str,
+    program: Path | OpenProgram,
+    data: "str | PhotoSource",
     options: EvaluateOptions | None = None,
     *,
     out: Feedback | None = None,
     world: Any = None,
+    reference: "FloatModel | None" = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Measure a program on photos.
 
     Args:
-        program: Its folder.
-        data: A folder or a benchmark's name.
+        program: Its folder, or a program that is open.
+        data: A folder, a benchmark's name, or photos that are open.
         options: What may be chosen; the defaults of `EvaluateOptions` if None.
         out: Where notes and progress go.
         world: The processes of this run; this one alone if not given.
+        reference: The float model, where it is in memory; otherwise it is loaded again.
         **changes: Fields of `EvaluateOptions` that replace those of ``options``.
 
     Returns:
@@ -41,14 +48,13 @@ def run_eval(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
     from p2vit.data.class_index import read_class_index
     from p2vit.evaluate.accuracy import executor_predict
     from p2vit.evaluate.eval_table import append_row, check_table, class_table, eval_row
     from p2vit.evaluate.evaluation import Job, evaluate_photos
     from p2vit.evaluate.features import open_gallery
     from p2vit.evaluate.world import World
-    from p2vit.program.format import load, program_sha256
+    from p2vit.program.format import program_sha256
 
     options = changed(EvaluateOptions, options, changes)
     csv, per_class, gallery, feature = options.csv, options.per_class, options.gallery, options.feature
@@ -61,26 +67,32 @@ def run_eval(
         check_output(per_class, options.overwrite)
     if gallery is not None and not feature:
         raise P2vitError("--gallery: only --feature asks a gallery; add --feature")
-    loaded = load(program)
+    opened = open_program(program)
+    loaded = opened.program
     index = None if options.class_index is None else read_class_index(options.class_index)
-    photos = open_photos(data, loaded.preprocessing, strict=options.strict, labels=options.labels)
+    photos = open_data(data, loaded.preprocessing, strict=options.strict, labels=options.labels)
+    name = data_name(data)
     if feature and gallery is None and hasattr(photos, "train"):
-        gallery = data
-    voters = open_gallery(gallery, data, loaded.preprocessing) if gallery is not None else None
-    notes, exact, source, reference = [], None, None, None
+        gallery = name
+    voters = open_gallery(gallery, name, loaded.preprocessing) if gallery is not None else None
+    notes, exact, source = [], None, None
     if not options.no_float and not has_torch():
         notes.append("torch is not installed, so the float model cannot run: pip install 'p2vit[quant]'")
     elif not options.no_float:
-        reference = reload_float(loaded, options.model, options.arch)
+        if reference is None or options.model is not None:
+            reference = reload_float(loaded, options.model, options.arch)
         exact, source = float_predict(reference), reference.source
     used = options.threads or max(1, thread_count(None) // world.local_size)
-    name, executor = open_backend(options.backend, loaded, used, out.warn)
+    backend, executor = open_backend(options.backend, loaded, used, out.warn)
     readers = options.readers
     if options.engine == "local" and options.workers is not None:
         out.note("--workers without a cluster: threads that read photos ahead, which --readers means now")
         readers = options.workers if readers is None else readers
     start = time.perf_counter()
-    with out.progress() as progress, shared_out(options, loaded, name, reference) as elsewhere:
+    with (
+        out.progress() as progress,
+        shared_out(options, loaded, backend, None if exact is None else reference) as elsewhere,
+    ):
         job = Job(
             program=loaded,
             predict=executor_predict(loaded, executor),
@@ -107,12 +119,12 @@ def run_eval(
     result["notes"] = notes + result["notes"]
     result |= {
         "feature": None if figures is None else figures.model_dump(),
-        "data": data,
+        "data": name,
         "model": source,
-        "backend": name,
+        "backend": backend,
         "threads": used,
         "processes": world.size,
-        "program": str(program),
+        "program": opened.title,
         "program_sha256": program_sha256(loaded),
         "evaluation_seconds": round(seconds, 2),
         "skipped": [{"file": file, "reason": reason} for _, file, reason in skipped],

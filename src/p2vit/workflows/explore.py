@@ -32,7 +32,7 @@ def run_explore(
     """Search machines for a model.
 
     Args:
-        model: Architecture name.
+        model: An architecture's name.
         hardware: Description to start from: a shipped name or a YAML file.
         options: What may be chosen; the defaults of `ExploreOptions` if None.
         out: Where progress goes.

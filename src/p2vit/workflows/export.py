@@ -1,37 +1,41 @@
 """``p2vit export``: an integer program in other people's formats."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from p2vit.export.run import FORMATS, noise_pixels
 from p2vit.export.run import run_export as write_checked
-from p2vit.numerics.rounding import IntArray
-from p2vit.program.graph import IntegerProgram
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import OpenProgram, open_data, open_program
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.export import ExportOptions
 
-__all__ = ["FORMATS", "export_program", "run_export"]
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
+
+__all__ = ["FORMATS", "run_export"]
 
 
 def run_export(
-    program: Path,
+    program: Path | OpenProgram,
     export_format: str,
     file: Path,
     options: ExportOptions | None = None,
     *,
+    photos: "PhotoSource | None" = None,
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Export the program of a folder, then run the written file and the program on the same photos.
 
     Args:
-        program: The program's folder.
+        program: Its folder, or a program that is open.
         export_format: ``onnx-integer``, ``onnx-qdq`` or ``vectors``.
         file: ``*.onnx``; a folder for ``vectors``.
         options: What may be chosen; the defaults of `ExportOptions` if None.
+        photos: Photos that are open, instead of ``data``.
         out: Where notes go.
         **changes: Fields of `ExportOptions` that replace those of ``options``.
 
@@ -41,26 +45,19 @@ def run_export(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.program.format import load
-
-    options = changed(ExportOptions, options, changes)
-    return export_program(load(program), export_format, file, options, out or Feedback())
-
-
-def export_program(
-    program: IntegerProgram, export_format: str, file: Path, options: ExportOptions, out: Feedback
-) -> dict[str, Any]:
-    """Export a program that is in memory; see :func:`run_export`."""
     from p2vit.program.format import program_sha256
 
-    if options.data == "noise":
-        pixels = noise_pixels(program, options.images, options.seed)
+    options, out = changed(ExportOptions, options, changes), out or Feedback()
+    loaded = open_program(program).program
+    if options.data == "noise" and photos is None:
+        pixels = noise_pixels(loaded, options.images, options.seed)
     else:
-        pixels = first_photos(program, options.data, options.images)
-    sha256 = program_sha256(program)
+        source = open_data(photos or options.data, loaded.preprocessing)
+        pixels = np.concatenate([batch for batch, _ in source.evaluation(limit=options.images)])
+    sha256 = program_sha256(loaded)
     out.note(f"writing {export_format}, then running it and the program on {options.images} images")
     return write_checked(
-        program,
+        loaded,
         export_format,
         file,
         options,
@@ -68,11 +65,3 @@ def export_program(
         program_sha256=sha256,
         overwrite=options.overwrite,
     )
-
-
-def first_photos(program: IntegerProgram, data: str, images: int) -> IntArray:
-    """The first photos of a folder or benchmark, uint8 [images, H, W, 3]."""
-    from p2vit.data.benchmarks import open_photos
-
-    source = open_photos(data, program.preprocessing)
-    return np.concatenate([pixels for pixels, _ in source.evaluation(limit=images)])

@@ -3,17 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from p2vit.program import format as program_format
 from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, program_sha256, save_with
+from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
 from p2vit.report.card import CARD_FILE, model_card
 from p2vit.report.svg import sensitivity_plot
 from p2vit.workflows.plain import plain
-
-if TYPE_CHECKING:
-    from p2vit.quant.api import QuantizeResult
 
 SENSITIVITY_FILE, PLOT_FILE = "sensitivity.json", "sensitivity.svg"
 #: All that is written, in the order in which people look.
@@ -30,7 +28,7 @@ def check_place(folder: Path, overwrite: bool) -> None:
 
 
 def write_program(
-    result: "QuantizeResult",
+    program: IntegerProgram,
     folder: Path,
     *,
     overwrite: bool,
@@ -40,10 +38,11 @@ def write_program(
     """Save a program with all that goes beside it, all at once.
 
     Args:
-        result: Of the quantizer.
+        program: The program.
         folder: The program's own; see :func:`check_place`.
         overwrite: A program that is there may be replaced.
-        notes: What the sensitivity file says of how it was made: model, bits, method, photos.
+        notes: What the sensitivity file says of how it was made: model, bits, method, photos, and ``blocks``, the
+            error of each.
         more: Further files by name.
 
     Returns:
@@ -53,7 +52,7 @@ def write_program(
     Raises:
         P2vitError: the folder may not be written.
     """
-    program, blocks = result.program, [dict(block) for block in result.blocks]
+    blocks = [dict(block) for block in notes.get("blocks", ())]
     beside = {
         SENSITIVITY_FILE: json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n",
         PLOT_FILE: sensitivity_plot(blocks),

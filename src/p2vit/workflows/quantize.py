@@ -8,7 +8,8 @@ from p2vit.errors import MissingPackageError
 from p2vit.files import one_writer
 from p2vit.models.options import LoadOptions
 from p2vit.workflows.feedback import Feedback
-from p2vit.workflows.float_model import has_torch
+from p2vit.workflows.float_model import has_torch, told
+from p2vit.workflows.inputs import data_name, open_data
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import QuantizeOptions
 from p2vit.workflows.program_folder import FILES, check_place, write_program
@@ -36,12 +37,13 @@ def choose_config(bits: str, method: str) -> "QuantConfig":
     return replace(named(method), weight_bits=parse_bits(bits))
 
 
-def load(model: str, options: LoadOptions) -> "FloatModel":
-    """Load the float model, or say that torch is missing.
+def load(model: "str | FloatModel", options: LoadOptions, out: Feedback | None = None) -> "FloatModel":
+    """Load the float model and say what was assumed, or say that torch is missing.
 
     Args:
-        model: As users type it.
+        model: As users type it; one that is loaded is returned.
         options: Of loading it; options of a workflow that inherit from them will do.
+        out: Where notes go.
 
     Raises:
         MissingPackageError: torch is not installed.
@@ -51,7 +53,12 @@ def load(model: str, options: LoadOptions) -> "FloatModel":
         raise MissingPackageError("torch", "quantizing", "quant")
     from p2vit.models.registry import load_model
 
-    return load_model(model, options)
+    if not isinstance(model, str):
+        return model
+    loaded = load_model(model, options)
+    for note in loaded.notes:
+        (out or Feedback()).note(f"note: {note}")
+    return loaded
 
 
 def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) -> dict[str, Any]:
@@ -102,8 +109,8 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
 
 @one_writer("output")
 def run_quantize(
-    model: str,
-    data: str,
+    model: "str | FloatModel",
+    data: "str | PhotoSource",
     output: Path,
     options: QuantizeOptions | None = None,
     *,
@@ -115,8 +122,8 @@ def run_quantize(
     """Quantize a model and save the program.
 
     Args:
-        model: As users type it.
-        data: A folder or a benchmark's name.
+        model: As users type it, or loaded.
+        data: A folder, a benchmark's name, or photos that are open.
         output: The program's folder.
         options: What may be chosen; the defaults of `QuantizeOptions` if None.
         overwrite: Replace a program that is there.
@@ -130,27 +137,28 @@ def run_quantize(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
-
     options, out = changed(QuantizeOptions, options, changes), out or Feedback()
     config = choose_config(options.bits, options.method)
     check_place(output, overwrite)
-    loaded = load(model, options)
-    photos = open_photos(data, loaded.preprocessing, strict=options.strict)
+    loaded = load(model, options, out)
+    photos = open_data(data, loaded.preprocessing, strict=options.strict)
     if dry_run:
         return plan(loaded, config, options.calib_images, output)
     result = quantize_loaded(loaded, photos, options, out)
-    written = write_program(result, output, overwrite=overwrite, notes=notes_of(loaded, result, options))
+    written = write_program(
+        result.program, output, overwrite=overwrite, notes=notes_of(loaded, result, options)
+    )
     return {
         "seconds": round(result.seconds, 2),
         "calibration_images": result.photos,
         **written,
         "model": loaded.source,
-        "data": data,
+        "data": data_name(data),
         "bits": options.bits,
         "method": options.method,
         "seed": options.seed,
         "threads": thread_count(options.threads),
+        **told(loaded),
         "skipped": skipped(photos),
     }
 
@@ -198,6 +206,7 @@ def notes_of(model: "FloatModel", result: "QuantizeResult", options: QuantizeOpt
         "bits": options.bits,
         "method": options.method,
         "calibration_images": result.photos,
+        "blocks": [dict(block) for block in result.blocks],
     }
 
 

@@ -8,6 +8,7 @@ from p2vit.errors import P2vitError
 from p2vit.files import FileSet, one_writer, write_files
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.evaluate import ReportOptions
 from p2vit.workflows.plain import to_json
@@ -39,10 +40,11 @@ def read_json(path: Path, keys: set[str], command: str) -> dict[str, Any]:
 
 @one_writer("output")
 def run_report(
-    program: Path,
+    program: Path | OpenProgram,
     output: Path,
     options: ReportOptions | None = None,
     *,
+    measured: dict[str, Any] | None = None,
     overwrite: bool = False,
     out: Feedback | None = None,
     **changes: Any,
@@ -50,9 +52,10 @@ def run_report(
     """Write the report.
 
     Args:
-        program: Its folder.
+        program: Its folder, or a program that is open.
         output: The HTML file; the same data go beside it as JSON.
         options: What may be chosen; the defaults of `ReportOptions` if None.
+        measured: Result of :func:`p2vit.workflows.evaluate.run_eval`, where it is at hand.
         overwrite: Replace files that are there.
         out: Where progress goes.
         **changes: Fields of `ReportOptions` that replace those of ``options``.
@@ -63,7 +66,6 @@ def run_report(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.program.format import load
     from p2vit.report.page import render, report_data
 
     options = changed(ReportOptions, options, changes)
@@ -74,17 +76,17 @@ def run_report(
     FileSet.of_file(output, overwrite).check([output.name, beside.name])
     if evaluation is not None and evaluation.exists() and beside.exists() and evaluation.samefile(beside):
         raise P2vitError(f"{evaluation}: is read and would be written too; choose another place with -o")
-    loaded = load(program)
-    notes = program / SENSITIVITY_FILE
-    quantize = read_json(notes, {"blocks"}, "p2vit quantize") if notes.is_file() else {}
-    measured = None
+    opened = open_program(program)
+    quantize = opened.notes
+    if isinstance(program, Path) and (program / SENSITIVITY_FILE).is_file():
+        quantize = read_json(program / SENSITIVITY_FILE, {"blocks"}, "p2vit quantize")
     if evaluation is not None:
         measured = read_json(evaluation, {"images", "top1", "sqnr_db", "data"}, "p2vit eval --json")
-    elif data is not None:
+    elif measured is None and data is not None:
         measured = run_eval(
             program, data, limit=options.limit, threads=thread_count(options.threads), out=out
         )
-    found = report_data(loaded, quantize=quantize, evaluation=measured)
+    found = report_data(opened.program, quantize=quantize, evaluation=measured)
     page = render(json.loads(to_json(found)))
     write_files({output: page, beside: to_json(found) + "\n"}, overwrite)
     return {"file": str(output), "data_file": str(beside), "bytes": output.stat().st_size, **found}

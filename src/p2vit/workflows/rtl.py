@@ -1,27 +1,34 @@
 """``p2vit rtl``: the accelerator's Verilog with a program to run, a bench that checks itself, and a Makefile."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2vit.files import one_writer
 from p2vit.workflows.compiled import compiled_program, reference
+from p2vit.workflows.inputs import OpenProgram, open_data
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import RtlOptions
+
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
 
 
 @one_writer("folder")
 def run_rtl(
-    program: Path,
+    program: Path | OpenProgram,
     folder: Path,
     options: RtlOptions | None = None,
+    *,
+    photos: "PhotoSource | None" = None,
     **replaced: Any,
 ) -> dict[str, Any]:
     """Generate.
 
     Args:
-        program: Folder of an integer program.
+        program: Its folder, or a program that is open.
         folder: Where to.
         options: What may be chosen; the defaults of `RtlOptions` if None.
+        photos: Photos that are open, instead of ``data``.
         **replaced: Fields of `RtlOptions` that replace those of ``options``.
 
     Returns:
@@ -30,14 +37,13 @@ def run_rtl(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
     from p2vit.rtl.bundle.writer import bundle_place, write_bundle
 
     options = changed(RtlOptions, options, replaced)
     bundle_place(folder, options.overwrite).check()
     compiled = compiled_program(program, options.hardware, options.changes)
-    photos = open_photos(options.data, compiled.program.preprocessing)
-    pixels, _ = next(iter(photos.evaluation(1, 1)))
+    source = open_data(photos or options.data, compiled.program.preprocessing)
+    pixels, _ = next(iter(source.evaluation(1, 1)))
     executor = reference(compiled.program)
     manifest = write_bundle(compiled, executor, pixels[0], folder, options.overwrite)
     keep = ("modules", "machine", "memory", "descriptors", "cycles", "program_sha256")

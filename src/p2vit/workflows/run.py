@@ -100,7 +100,7 @@ def expand(photos: Sequence[Path]) -> list[Path]:
     Raises:
         DataError: a file does not exist, or a folder holds no photo.
     """
-    from p2vit.data.folder import EXTENSIONS
+    from p2vit.data.find import EXTENSIONS
 
     files: list[Path] = []
     for photo in photos:

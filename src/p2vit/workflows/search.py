@@ -1,7 +1,7 @@
 """``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,9 @@ from p2vit.cluster import open_pool
 from p2vit.errors import DataError, P2vitError
 from p2vit.files import one_writer
 from p2vit.program.format import program_sha256
+from p2vit.program.graph import IntegerProgram
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import data_name, open_data
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import SearchOptions
 from p2vit.workflows.plain import plain
@@ -22,6 +24,7 @@ from p2vit.workflows.threads import thread_count
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from p2vit.data.source import PhotoSource
     from p2vit.models.loaded import FloatModel
     from p2vit.quant.api import QuantizeResult
     from p2vit.quant.search.cost import Bits
@@ -44,8 +47,8 @@ def parse_widths(text: str) -> tuple[int, ...]:
 
 @one_writer("output")
 def run_search(
-    model: str,
-    data: str,
+    model: "str | FloatModel",
+    data: "str | PhotoSource",
     output: Path,
     options: SearchOptions | None = None,
     *,
@@ -71,22 +74,69 @@ def run_search(
         P2vitError: whatever users can mend.
     """
     options, out = changed(SearchOptions, options, changes), out or Feedback()
-    hardware, seed, held_out = options.hardware, options.seed, options.held_out
-    chosen = parse_widths(options.widths)
+    parse_widths(options.widths)
     check_place(output, overwrite)
     log = output.with_name(output.name + LOG_SUFFIX)
-    loaded = load(model, options)
+    loaded = load(model, options, out)
+    from p2vit.quant.search.journal import check_log
+
+    check_log(log, overwrite)
+    found = search_loaded(loaded, data, options, log, overwrite=overwrite, out=out)
+    beside = {RESULT_FILE: json.dumps(plain(found.report), indent=1) + "\n"}
+    write_program(found.program, output, overwrite=overwrite, notes=found.notes, more=beside)
+    return {**found.report, "file": str(output), "log": str(log), "seconds": found.seconds}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search gives.
+
+    Attributes:
+        program: Of the best mix.
+        report: Its widths, cost and scores, as in ``search.json``.
+        notes: What stands beside the program.
+        seconds: Wall-clock seconds per stage.
+    """
+
+    program: IntegerProgram
+    report: dict[str, Any]
+    notes: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def search_loaded(
+    loaded: "FloatModel",
+    data: "str | PhotoSource",
+    options: SearchOptions,
+    log: Path,
+    *,
+    overwrite: bool,
+    out: Feedback,
+) -> Found:
+    """Search a mix of widths for a model that is in memory, and quantize with it; only the log is written.
+
+    Args:
+        loaded: The float model.
+        data: A folder, a benchmark's name, or photos that are open.
+        options: Those of loading are not used.
+        log: Of all candidates; a search that was stopped goes on from it.
+        overwrite: Start the log anew.
+        out: Where warnings and progress go.
+
+    Raises:
+        P2vitError: whatever users can mend.
+    """
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
     from p2vit.quant.search.coarse import check
     from p2vit.quant.search.finalists import decide, finalists
     from p2vit.quant.search.fine import Evolution
-    from p2vit.quant.search.journal import check_log
     from p2vit.quant.search.layers import searchable
     from p2vit.quant.search.run import SearchConfig, prepare, search
     from p2vit.workflows.budget import read_budget
 
-    check_log(log, overwrite)
+    hardware, seed, held_out = options.hardware, options.seed, options.held_out
+    chosen, name = parse_widths(options.widths), data_name(data)
     config = replace(named(options.method), weight_bits=chosen[-1])
     config.check_integer()
     layers = searchable(loaded.config)
@@ -99,7 +149,7 @@ def run_search(
     photos = draw(data, loaded, wanted, seed, options.strict)
     if len(photos) < wanted:
         held_out = max(1, len(photos) * held_out // wanted)
-        out.warn(f"{data}: only {len(photos)} photos could be had; {held_out} of them are held out")
+        out.warn(f"{name}: only {len(photos)} photos could be had; {held_out} of them are held out")
     calibration, rest = photos[:-held_out], photos[-held_out:]
     threads = thread_count(options.threads)
     with out.progress() as progress:
@@ -129,7 +179,7 @@ def run_search(
         def make(bits: "Bits") -> "QuantizeResult":
             mixed = replace(config, layer_bits=dict(bits))
             return quantize(
-                loaded, [calibration], mixed, threads=threads, progress=progress, seed=seed, calibration=data
+                loaded, [calibration], mixed, threads=threads, progress=progress, seed=seed, calibration=name
             )
 
         place, scores, result = decide(prepared, mixes, make, threads)
@@ -157,26 +207,19 @@ def run_search(
         "held_out_images": len(rest),
         "seed": seed,
     }
-    beside = {RESULT_FILE: json.dumps(plain(report), indent=1) + "\n"}
-    write_program(result, output, overwrite=overwrite, notes=notes, more=beside)
-    return {
-        **report,
-        "file": str(output),
-        "log": str(log),
-        "seconds": found.seconds | {"final": result.seconds},
-    }
+    return Found(result.program, report, notes, found.seconds | {"final": result.seconds})
 
 
-def draw(data: str, model: "FloatModel", count: int, seed: int, strict: bool) -> "NDArray[np.uint8]":
+def draw(
+    data: "str | PhotoSource", model: "FloatModel", count: int, seed: int, strict: bool
+) -> "NDArray[np.uint8]":
     """Calibration photos, uint8 [P, H, W, 3].
 
     Raises:
         DataError: fewer than two could be had.
     """
-    from p2vit.data.benchmarks import open_photos
-
-    source = open_photos(data, model.preprocessing, strict=strict)
+    source = open_data(data, model.preprocessing, strict=strict)
     batches = list(source.calibration(count, seed))
     if sum(map(len, batches)) < 2:
-        raise DataError(f"{data}: a search needs at least 2 photos, one of them to score on")
+        raise DataError(f"{source.name}: a search needs at least 2 photos, one of them to score on")
     return np.concatenate(batches)

@@ -10,7 +10,6 @@ from p2vit.accel.dataflow import Schedule
 from p2vit.accel.explain import limiting_resource, what_would_help
 from p2vit.accel.machines import known_machines, load_machine
 from p2vit.accel.problems import AccelError
-from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
@@ -18,15 +17,17 @@ from p2vit.accel.trace import perfetto_trace
 from p2vit.accel.workload_vit import Precision
 from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
+from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import SimulateOptions
+from p2vit.workflows.workload import open_workload
 
 __all__ = ["known_machines", "run_simulate"]
 
 
 @one_writer("trace", "report")
 def run_simulate(
-    model: str,
+    model: str | OpenProgram,
     hardware: str = "paper",
     options: SimulateOptions | None = None,
     **changes: Any,
@@ -34,7 +35,7 @@ def run_simulate(
     """Simulate a model and write what is asked for.
 
     Args:
-        model: Architecture name.
+        model: An architecture's name, a program's folder, or a program that is open.
         hardware: Shipped description or path of a YAML file.
         options: What may be chosen; the defaults of `SimulateOptions` if None.
         **changes: Fields of `SimulateOptions` that replace those of ``options``.
@@ -56,7 +57,7 @@ def run_simulate(
         key: value for key, value in pipelining.items() if value is not None
     }
     machine = machine.with_pipelining(**chosen)
-    workload = workload_of(model, Precision(options.weight_bits, options.attention == "log2"))
+    workload = open_workload(model, Precision(options.weight_bits, options.attention == "log2"))
     if options.method == "descriptors":
         timing = _descriptor_timing(model, hardware, options.inter_layer, options.intra_layer)
         run = run_model(workload, machine, "descriptors", timing)
@@ -70,19 +71,20 @@ def run_simulate(
     return _answer(run)
 
 
-def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> Callable[[Schedule], Timing]:
+def _descriptor_timing(
+    model: str | OpenProgram, hardware: str, *pipelining: bool | None
+) -> Callable[[Schedule], Timing]:
     """The RTL's cycles instead of the chunk model's.
 
     Raises:
         AccelError: no program, or a machine that does not exist as RTL.
         UnfitProgramError: a program that the RTL cannot hold.
     """
-    from p2vit.program.format import load
     from p2vit.rtl.chunk_timing import chunk_timing
     from p2vit.rtl.compile.compiler import compile_program
     from p2vit.rtl.top.machine import MACHINES
 
-    if not Path(model).is_dir():
+    if isinstance(model, str) and not Path(model).is_dir():
         raise AccelError(
             model, ["--method descriptors needs a program: the folder that p2vit quantize wrote"]
         )
@@ -94,7 +96,9 @@ def _descriptor_timing(model: str, hardware: str, *pipelining: bool | None) -> C
         raise AccelError(
             "pipelining", ["the RTL's cannot be switched; leave the option out with --method descriptors"]
         )
-    compiled = compile_program(load(Path(model)), MACHINES[hardware])
+    compiled = compile_program(
+        open_program(Path(model) if isinstance(model, str) else model).program, MACHINES[hardware]
+    )
     return partial(chunk_timing, compiled)
 
 

@@ -1,28 +1,34 @@
 """``p2vit verify``: the same integers from every back-end, tensor by tensor."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
 from p2vit.workflows.feedback import Feedback
+from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.evaluate import VerifyOptions
 from p2vit.workflows.threads import thread_count, torch_threads
 
+if TYPE_CHECKING:
+    from p2vit.data.source import PhotoSource
+
 
 def run_verify(
-    program: Path,
+    program: Path | OpenProgram,
     options: VerifyOptions | None = None,
     *,
+    photos: "PhotoSource | None" = None,
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
     """Compare back-ends.
 
     Args:
-        program: Its folder.
+        program: Its folder, or a program that is open.
         options: What may be chosen; the defaults of `VerifyOptions` if None.
+        photos: Photos that are open, instead of ``data``.
         out: Where progress goes.
         **changes: Fields of `VerifyOptions` that replace those of ``options``.
 
@@ -32,20 +38,21 @@ def run_verify(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.data.benchmarks import open_photos
     from p2vit.evaluate.comparison import compare
-    from p2vit.program.format import load, program_sha256
+    from p2vit.program.format import program_sha256
 
     options, out = changed(VerifyOptions, options, changes), out or Feedback()
-    backends, data, threads = options.backends, options.data, options.threads
+    backends, threads = options.backends, options.threads
+    data = options.data if photos is None else photos
     names = list(dict.fromkeys(name.strip() for name in backends.split(",") if name.strip()))
     if len(names) < 2:
         raise P2vitError(
             f"--backends {backends!r}: at least two different ones are needed, separated by commas, "
             "e.g. reference,torch"
         )
-    loaded = load(program)
-    photos = open_photos(data, loaded.preprocessing)
+    opened = open_program(program)
+    loaded = opened.program
+    photos = open_data(data, loaded.preprocessing)
     executors = {}
     for name in names:
         resolved, executor = open_backend(name, loaded, threads)
@@ -65,7 +72,7 @@ def run_verify(
         )
     return {
         **found.model_dump(),
-        "data": data,
-        "program": str(program),
+        "data": data_name(data),
+        "program": opened.title,
         "program_sha256": program_sha256(loaded),
     }

@@ -16,6 +16,9 @@ from p2vit.engine.native.executor import (
 )
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import ProgramError
+from p2vit.numerics import AttentionValues, ConstantTokens, Patchify, Scores, Softmax
+from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
+from p2vit.program.preprocessing import Preprocessing
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program
 
 ISAS = [name for name, reason in native.instruction_sets().items() if not reason]
@@ -208,3 +211,23 @@ def test_without_the_compiled_part(monkeypatch):
 def test_threads_are_bounded(threads):
     with pytest.raises(ValueError, match="threads must be"):
         NativeExecutor(random_program(), threads=threads)
+
+
+@pytest.mark.parametrize("form", ["linear", "log2"])
+def test_keys_and_values_that_are_constants_are_packed_before_they_are_read(form):
+    rng = np.random.default_rng(0)
+    builder = ProgramBuilder((6, 7, 3))
+    builder.add("q", Patchify(1), [PIXELS], 0)
+    for name in "kv":
+        builder.add(name, ConstantTokens(rng.integers(-128, 128, (42, 3)).astype(np.int8)), ["q"], 0)
+    builder.add("scores", Scores(1, 3), ["q", "k"], 0)
+    builder.add("softmax", Softmax(np.array([2], np.int8), form), ["scores"], 0)
+    builder.add("values", AttentionValues(1, np.zeros(3, np.int8), form, 14), ["softmax", "v"], 0)
+    preprocessing = Preprocessing(image_size=(6, 7))
+    program = IntegerProgram(tuple(builder.nodes), builder.tensors, "values", "values", preprocessing)
+    pixels = rng.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
+    expected = ReferenceExecutor(program).run(pixels)["values"]
+    for threads in (1, 2, 4):
+        executor = NativeExecutor(program, threads=threads, chunk_rows=4)
+        for _ in range(20):
+            assert np.array_equal(executor.run(pixels)["values"], expected)

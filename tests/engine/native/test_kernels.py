@@ -43,7 +43,7 @@ class Harness:
 
     def show(self, buffer, shape, dtype):
         array = np.empty((1, *shape), dtype)
-        self.plan.export(["y"], buffer, 0, shape[1], self.plan.output(array.nbytes))
+        self.plan.export(["y"], buffer, column=0, columns=shape[1], output=self.plan.output(array.nbytes))
         self.outputs.append(array)
         return array
 
@@ -181,13 +181,14 @@ def test_layernorm(isa, seed, rows, channels, bits, input_bits, wide, aligned, s
         ["y"],
         source,
         out,
-        op.input_shift.astype(np.uint8),
-        op.table,
-        int32(op.shift),
-        input_bits,
-        bits,
-        *epsilon,
-        squares_shift(channels),
+        input_shift=op.input_shift.astype(np.uint8),
+        table=op.table,
+        shift=int32(op.shift),
+        input_bits=input_bits,
+        out_bits=bits,
+        epsilon=epsilon[0],
+        epsilon_shift=epsilon[1],
+        squares_shift=squares_shift(channels),
     )
     got = h.show(out, (rows, channels), f"int{bits}")
     h.run()
@@ -220,27 +221,28 @@ def test_attention(isa, seed, heads, dim, keys, shift, form, guard, bits, fill, 
     sources = [h.feed(x) for x in (q, k, v)]
     packs = [h.plan.packed_keys(heads, dim, keys), h.plan.packed_values(heads, dim, keys)]
     h.plan.stage(0, keys)
-    h.plan.pack_keys(["k"], sources[1], 0, heads, dim, keys, packs[0])
-    h.plan.pack_values(["v"], sources[2], 0, heads, dim, keys, packs[1])
+    sizes = {"heads": heads, "dim": dim}
+    h.plan.pack_keys(["k"], sources[1], column=0, **sizes, keys=keys, out=packs[0])
+    h.plan.pack_values(["v"], sources[2], column=0, **sizes, keys=keys, out=packs[1])
     h.plan.stage(0, keys)
     out = h.plan.buffer(keys, channels, f"int{bits}")
     h.outputs += [np.empty_like(scores), np.empty_like(codes)]
     shown = [h.plan.output(x.nbytes) for x in h.outputs]
     h.plan.attention(
         ["s", "p", "y"],
-        sources[0],
-        0,
-        *packs,
-        out,
-        heads,
-        dim,
-        keys,
-        int32(softmax.shift),
-        int32(values.shift) + QUOTIENT_FRACTION,
-        form == "log2",
-        guard,
-        bits,
-        *shown,
+        queries=(sources[0], 0),
+        keys=packs[0],
+        values=packs[1],
+        out=out,
+        **sizes,
+        count=keys,
+        softmax_shift=int32(softmax.shift),
+        out_shift=int32(values.shift) + QUOTIENT_FRACTION,
+        log2=form == "log2",
+        guard=guard,
+        out_bits=bits,
+        scores_output=shown[0],
+        codes_output=shown[1],
     )
     got = h.show(out, (keys, channels), f"int{bits}")
     h.run()

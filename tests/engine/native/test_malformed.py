@@ -66,81 +66,104 @@ residuals = st.none() | st.fixed_dictionaries(
 )
 names = st.just(["x"])
 places = st.tuples(buffers, small)
+
+
+def call(name, *arguments, **named):
+    """A call of the plan with random arguments: positional ones, then keywords."""
+    return st.tuples(st.just(name), st.tuples(*arguments), st.fixed_dictionaries(named))
+
+
+heads = {"heads": small, "dim": small}
+division = {
+    **heads,
+    "count": small,
+    "softmax_shift": arrays["int32"],
+    "out_shift": arrays["int32"],
+    "log2": st.booleans(),
+    "guard": small,
+    "scores_output": st.integers(-2, 2),
+    "codes_output": st.integers(-2, 2),
+}
+packing = {"column": small, **heads, "keys": small, "out": buffers}
 calls = st.one_of(
-    st.tuples(st.just("buffer"), small, small, st.sampled_from(["int8", "int16", "int32", "no"])),
-    st.tuples(st.just("packed_keys"), small, small, small),
-    st.tuples(st.just("packed_values"), small, small, small),
-    st.tuples(st.just("output"), st.sampled_from([0, 1, 16, 64, 256])),
-    st.tuples(st.just("stage"), small, small),
-    st.tuples(st.just("patches"), names, buffers, small),
-    st.tuples(
-        st.just("linear"), names, weights(), buffers, buffers, small, st.none() | arrays["uint8"], residuals
+    call("buffer", small, small, st.sampled_from(["int8", "int16", "int32", "no"])),
+    call("packed_keys", small, small, small),
+    call("packed_values", small, small, small),
+    call("output", st.sampled_from([0, 1, 16, 64, 256])),
+    call("stage", small, small),
+    call("patches", names, buffers, small),
+    call(
+        "linear",
+        names,
+        weights(),
+        buffers,
+        buffers,
+        out_row_offset=small,
+        table=st.none() | arrays["uint8"],
+        residual=residuals,
     ),
-    st.tuples(
-        st.just("layernorm"),
+    call(
+        "layernorm",
         names,
         buffers,
         buffers,
-        arrays["uint8"],
-        arrays["uint16"],
-        arrays["int32"],
-        small,
-        small,
-        small,
-        small,
-        small,
+        input_shift=arrays["uint8"],
+        table=arrays["uint16"],
+        shift=arrays["int32"],
+        input_bits=small,
+        out_bits=small,
+        epsilon=small,
+        epsilon_shift=small,
+        squares_shift=small,
     ),
-    st.tuples(st.just("pack_keys"), names, buffers, small, small, small, small, buffers),
-    st.tuples(st.just("pack_values"), names, buffers, small, small, small, small, buffers),
-    st.tuples(
-        st.just("attention"),
+    call("pack_keys", names, buffers, **packing),
+    call("pack_values", names, buffers, **packing),
+    call(
+        "attention",
+        names,
+        queries=places,
+        keys=buffers,
+        values=buffers,
+        out=buffers,
+        out_bits=small,
+        **division,
+    ),
+    call(
+        "window_attention",
+        names,
+        queries=places,
+        keys=places,
+        values=places,
+        out=buffers,
+        windows=small,
+        out_bits=st.sampled_from([8, 16]),
+        bias=arrays["int32"],
+        regions=arrays["int8"],
+        masked=arrays["int32"],
+        biased_output=st.integers(-2, 2),
+        **division,
+    ),
+    call("gather", names, buffers, buffers, arrays["int32"], arrays["int16"]),
+    call("requantize", names, buffers, buffers, arrays["int32"]),
+    call("lookup", names, buffers, buffers, arrays["uint8"]),
+    call(
+        "add",
         names,
         buffers,
-        small,
         buffers,
         buffers,
-        buffers,
-        small,
-        small,
-        small,
-        arrays["int32"],
-        arrays["int32"],
-        st.booleans(),
-        small,
-        small,
-        st.integers(-2, 2),
-        st.integers(-2, 2),
+        left_a=arrays["int32"],
+        left_b=arrays["int32"],
+        shift=arrays["int32"],
     ),
-    st.tuples(
-        st.just("window_attention"),
-        names,
-        places,
-        places,
-        places,
-        buffers,
-        st.tuples(small, small, small, small),
-        arrays["int32"],
-        arrays["int32"],
-        st.booleans(),
-        small,
-        st.sampled_from([8, 16]),
-        st.tuples(*[st.integers(-2, 2)] * 3),
-        arrays["int32"],
-        arrays["int8"],
-        arrays["int32"],
+    call(
+        "affine", names, buffers, buffers, gain=arrays["int32"], bias=arrays["int32"], shift=arrays["int32"]
     ),
-    st.tuples(st.just("gather"), names, buffers, buffers, arrays["int32"], arrays["int16"]),
-    st.tuples(st.just("requantize"), names, buffers, buffers, arrays["int32"]),
-    st.tuples(st.just("lookup"), names, buffers, buffers, arrays["uint8"]),
-    st.tuples(
-        st.just("add"), names, buffers, buffers, buffers, arrays["int32"], arrays["int32"], arrays["int32"]
-    ),
-    st.tuples(st.just("affine"), names, buffers, buffers, arrays["int32"], arrays["int32"], arrays["int32"]),
-    st.tuples(st.just("constant_rows"), names, buffers, arrays["int16"], small),
-    st.tuples(st.just("position"), names, buffers, buffers, small, arrays["int16"]),
-    st.tuples(st.just("select"), names, buffers, buffers, small),
-    st.tuples(st.just("token_sum"), names, buffers, buffers, small, small, arrays["int32"]),
-    st.tuples(st.just("export"), names, buffers, small, small, st.integers(-1, 2)),
+    call("constant_rows", names, buffers, arrays["int16"], small),
+    call("position", names, buffers, buffers, small, arrays["int16"]),
+    call("select", names, buffers, buffers, small),
+    call("token_sum", names, buffers, buffers, first=small, count=small, shift=arrays["int32"]),
+    call("export", names, buffers, column=small, columns=small, output=st.integers(-1, 2)),
 )
 
 
@@ -155,9 +178,9 @@ def test_any_sequence_of_calls(isa, sequence):
     plan.buffer(16, 16, "int16")
     plan.stage(0, 16)
     plan.patches(["p"], 0, 1)
-    for name, *arguments in sequence:
+    for name, arguments, named in sequence:
         try:
-            getattr(plan, name)(*arguments)
+            getattr(plan, name)(*arguments, **named)
         except REFUSALS:
             continue
         if name == "output":

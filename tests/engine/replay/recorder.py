@@ -19,10 +19,31 @@ from p2vit.engine.native.plan import PlanBuilder
 from p2vit.engine.native.selftest import cases
 from p2vit.engine.native.weights import Weights
 from p2vit.engine.reference import ReferenceExecutor
-from p2vit.numerics.softmax import EXP2_TABLE
 from p2vit.program.graph import IntegerProgram
 
 DTYPES = {"uint8": b"B", "int8": b"b", "uint16": b"H", "int16": b"h", "int32": b"i"}
+#: Keywords of the plan's calls, in the order in which a recording has them behind what is positional.
+_SOFTMAX = ("heads", "dim", "count", "softmax_shift", "out_shift", "log2", "guard", "out_bits")
+_PACK = ("column", "heads", "dim", "keys", "out")
+KEYWORDS = {
+    "linear": ("out_row_offset", "table", "residual"),
+    "layernorm": (
+        *("input_shift", "table", "shift", "input_bits", "out_bits"),
+        *("epsilon", "epsilon_shift", "squares_shift"),
+    ),
+    "pack_keys": _PACK,
+    "pack_values": _PACK,
+    "attention": ("queries", "keys", "values", "out", *_SOFTMAX, "scores_output", "codes_output"),
+    "window_attention": (
+        *("queries", "keys", "values", "out", "windows", *_SOFTMAX, "bias", "regions", "masked"),
+        *("scores_output", "biased_output", "codes_output"),
+    ),
+    "add": ("left_a", "left_b", "shift"),
+    "affine": ("gain", "bias", "shift"),
+    "token_sum": ("first", "count", "shift"),
+    "export": ("column", "columns", "output"),
+}
+DEFAULTS = {"out_row_offset": 0, "table": None, "residual": None}
 RESIDUAL = ("buffer", "constant", "left_own", "left_residual", "shift", "out_bits")
 
 
@@ -73,9 +94,13 @@ class Recorder:
         def call(*arguments: Any, **named: Any) -> int:
             if name == "linear":
                 nodes, packed, source, out = arguments
-                order = (named.get("out_row_offset", 0), named.get("table"), named.get("residual"))
-                arguments = (nodes, int(packed), source, out, *order)
-            self.calls.append([name, *arguments])
+                arguments = (nodes, int(packed), source, out)
+            named = {
+                key: named.pop(key) if key in named else DEFAULTS[key] for key in KEYWORDS.get(name, ())
+            } | named
+            if set(named) != set(KEYWORDS.get(name, ())):
+                raise TypeError(f"{name} has keywords that a recording does not: {sorted(named)}")
+            self.calls.append([name, *arguments, *named.values()])
             if name == "output":
                 self.outputs += 1
                 return self.outputs - 1
@@ -94,7 +119,7 @@ def record(program: IntegerProgram, pixels: np.ndarray, keep: list[str]) -> byte
     expected = ReferenceExecutor(program).run(pixels, keep)
     outputs = [expected[spec.name].reshape(len(pixels), -1) for spec in builder.outputs]
     names = [spec.name for spec in builder.outputs]
-    head = ["program", *program.pixels.shape, EXP2_TABLE]
+    head = ["program", *program.pixels.shape]
     return value([head, *recorder.calls, ["expect", pixels, names, *outputs]])
 
 

@@ -135,6 +135,7 @@ Kind kind_named(const std::string& name) {
 void call(Plan& p, const std::vector<Value>& a, std::vector<std::shared_ptr<PackedLinear>>& packs) {
     const std::string& name = a[0].text;
     auto n = [&](size_t i) { return a.at(i).integer(); };
+    auto inner = [&](size_t i, size_t j) { return a.at(i).list.at(j).integer(); };
     auto i32 = [&](size_t i) { return a.at(i).array<int32_t>(); };
     const Nodes nodes = a.size() > 1 ? a[1].names() : Nodes{};
     if (name == "pack") {
@@ -165,23 +166,22 @@ void call(Plan& p, const std::vector<Value>& a, std::vector<std::shared_ptr<Pack
     } else if (name == "pack_values") {
         add_pack_values(p, nodes, n(2), n(3), n(4), n(5), n(6), n(7));
     } else if (name == "attention") {
-        AttentionConfig config{n(7), n(8), n(9), i32(10), i32(11), n(12) != 0, n(13), n(14)};
-        config.scores_output = n(15);
-        config.codes_output = n(16);
-        add_attention(p, nodes, std::move(config), n(2), n(3), n(4), n(5), n(6));
+        AttentionConfig config{n(6), n(7), n(8), i32(9), i32(10), n(11) != 0, n(12), n(13)};
+        config.scores_output = n(14);
+        config.codes_output = n(15);
+        add_attention(p, nodes, std::move(config), inner(2, 0), inner(2, 1), n(3), n(4), n(5));
     } else if (name == "window_attention") {
-        auto inner = [&](size_t i, size_t j) { return a.at(i).list.at(j).integer(); };
-        AttentionConfig config{inner(6, 1), inner(6, 2), inner(6, 3), i32(7), i32(8), n(9) != 0, n(10), n(11)};
-        config.scores_output = inner(12, 0);
-        config.biased_output = inner(12, 1);
-        config.codes_output = inner(12, 2);
+        AttentionConfig config{n(7), n(8), n(9), i32(10), i32(11), n(12) != 0, n(13), n(14)};
         config.windowed = true;
-        config.windows = inner(6, 0);
+        config.windows = n(6);
         config.key_column = inner(3, 1);
         config.value_column = inner(4, 1);
-        config.bias = i32(13);
-        config.regions = a.at(14).array<int8_t>();
-        config.masked = i32(15);
+        config.bias = i32(15);
+        config.regions = a.at(16).array<int8_t>();
+        config.masked = i32(17);
+        config.scores_output = n(18);
+        config.biased_output = n(19);
+        config.codes_output = n(20);
         add_attention(p, nodes, std::move(config), inner(2, 0), inner(2, 1), inner(3, 0), inner(4, 0), n(5));
     } else if (name == "gather") {
         add_gather(p, nodes, n(2), n(3), i32(4), a.at(5).array<int16_t>());
@@ -212,7 +212,6 @@ void call(Plan& p, const std::vector<Value>& a, std::vector<std::shared_ptr<Pack
 size_t replay(const std::vector<Value>& calls, const std::string& isa, int threads, size_t& tensors) {
     const auto& head = calls.front().list;
     const auto& end = calls.back().list;
-    set_exp2_table(head[4].array<uint16_t>().data());
     Plan plan(std::make_shared<Pool>(threads, 100), kernels_named(isa), head[1].integer(), head[2].integer(),
               head[3].integer(), threads == 1 ? 256 : 8);
     std::vector<std::shared_ptr<PackedLinear>> packs;

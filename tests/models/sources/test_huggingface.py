@@ -98,6 +98,7 @@ def test_processor_labels_and_size():
     state, _ = hf_state("vit")
     meta = {"model_type": "vit", **META, "id2label": {"0": "a", "1": "b", "2": "c"}}
     processor = {
+        "image_processor_type": "BitImageProcessor",
         "do_center_crop": True,
         "size": {"shortest_edge": 16},
         "crop_size": {"height": 12, "width": 12},
@@ -145,8 +146,8 @@ def test_a_siglip_tower_needs_its_pooling_head():
 
 def test_a_head_on_two_features_is_refused():
     state, _ = hf_state("dinov2")
-    state["classifier.weight"] = torch.zeros(3, 2 * C)
-    with pytest.raises(ModelError, match="head on 16 features"):
+    state["classifier.weight"] = torch.zeros(3, 3 * C)
+    with pytest.raises(ModelError, match="head on 24 features"):
         from_huggingface({"model_type": "dinov2", **META}, state, {}, "hf:a/b")
 
 

@@ -88,11 +88,15 @@ def test_files_that_do_not_fit_name_what_is_wrong(model, arch, tmp_path):
 
     state = model.state_dict()
     refused(state, "does not fit digits: its tensors are a Swin's; name another --arch", "digits")
-    plain = {"blocks.0.attn.qkv.weight": torch.zeros(3, 3)}
+    plain = {
+        "blocks.0.attn.qkv.weight": torch.zeros(9, 3),
+        "blocks.0.mlp.fc1.weight": torch.zeros(4, 3),
+        "patch_embed.proj.weight": torch.zeros(3, 3, 4, 4),
+    }
     refused(plain, "does not fit swin_tiny_for_tests: its tensors are no Swin's")
     lost = {key: value for key, value in state.items() if "downsample.norm.bias" not in key}
     lost.pop("layers.1.downsample.reduction.weight")
     refused(lost, r"missing: layers\.1\.downsample\.reduction\.weight")
     wide = state | {"layers.0.blocks.0.attn.relative_position_bias_table": torch.zeros(169, 2)}
-    refused(wide, r"relative_position_bias_table is \[169, 2\], not \[49, 2\]")
+    refused(wide, r"does not fit swin_tiny_for_tests: window: 7, not 4; name another --arch")
     refused(state | {"layers.0.blocks.0.attn.logit_scale": torch.ones(2)}, r"Swin V2")

@@ -83,7 +83,7 @@ def test_preprocessing_comes_from_timm(timm):
             {**SWIN, "norm_layer": torch.nn.RMSNorm},
             "RMSNorm where a LayerNorm",
         ),
-        ("deit_tiny_distilled_patch16_224", {}, "VisionTransformerDistilled"),
+        ("deit_tiny_distilled_patch16_224", {"num_classes": 0}, "without its two heads"),
         ("vit_tiny_patch16_224", {**SMALL, "qk_norm": True}, "qk_norm"),
         ("vit_base_patch16_siglip_224", {**SMALL, "global_pool": "max"}, "pooling 'max'"),
         (

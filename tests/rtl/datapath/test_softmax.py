@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Signal, signed
 
 from p2vit.numerics import AttentionValues, Softmax
 from p2vit.numerics.rounding import shift_round
-from p2vit.numerics.softmax import EXP2_TABLE, octaves_below_maximum
+from p2vit.numerics.softmax import EXP2_TABLE, OCTAVE_FACTOR, octaves_below_maximum
 from p2vit.rtl.arithmetic import shift_with_half
 from p2vit.rtl.datapath import softmax
 from support.rtl_evaluate import evaluate
@@ -16,7 +16,7 @@ from support.rtl_evaluate import evaluate
 def octaves(m: Module, distance: Signal, amount: Signal) -> Signal:
     found = Signal(16)
     cut = softmax.cut_distance(m, shift_with_half(distance, amount, raised=16))
-    m.d.comb += found.eq(softmax.octaves_of(softmax.rounded_distance(m, cut) * softmax.OCTAVE_FACTOR))
+    m.d.comb += found.eq(softmax.octaves_of(softmax.rounded_distance(m, cut) * OCTAVE_FACTOR))
     return found
 
 

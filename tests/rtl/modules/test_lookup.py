@@ -32,18 +32,6 @@ def test_a_fixed_table_is_the_operators_own():
     assert (run.outputs["o"]["y"].ravel() == Lookup(TABLE[None]).compute(x[None])[0]).all()
 
 
-def test_a_table_per_group_of_channels_is_the_operators_own():
-    tables = np.random.default_rng(6).integers(-128, 128, (3, 256)).astype(np.int8)
-    operator, module = Lookup(tables), CONFIGURATIONS[0]
-    x = np.random.default_rng(7).integers(-128, 128, (1, 11, 12)).astype(np.int8)
-    address = np.arange(3 * 256)
-    load = {"address": address, "entry": tables.ravel(), "last": address == 3 * 256 - 1}
-    group = np.broadcast_to(operator.group_of(12), (11, 12)).reshape(-1, 3)
-    beats = {"x": x.reshape(-1, 3), "group": group, "last": np.zeros(44)}
-    run = Simulation(module, module.key).run({"load": load, "i": beats}, {"o": 44}, stall=0.2)
-    assert (run.outputs["o"]["y"].reshape(11, 12) == operator.compute(x)[0]).all()
-
-
 def test_a_table_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="table has 255 entries; expected 256 for each of 1 groups"):
         LookupUnit(1, table=TABLE[1:])

@@ -3,7 +3,6 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.numerics import AssembleTokens, SumTokens
 from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.rtl.simulate import Simulation
 from support.rtl_checking import check
@@ -32,32 +31,6 @@ def test_tokens_and_sums_come_out_when_they_should():
         taken = moved[stream] if marks is None else moved[stream][inputs[stream][marks] == 1]
         assert (np.diff(moved[stream]) == 1).all()
         assert (moved["o"] - taken == module.timing.latency).all()
-
-
-def test_tokens_are_assembled_as_by_the_operator():
-    rng = np.random.default_rng(0)
-    prefix, position, x = (rng.integers(-32768, 32768, (n, 6)).astype(np.int16) for n in (2, 5, 5))
-    operator = AssembleTokens(prefix, position)
-    constants = {"c": np.concatenate([prefix, position]).reshape(-1, 3), "prefix": np.repeat([1, 0], [4, 10])}
-    inputs = {"constants": constants, "x": {"x": x.reshape(-1, 3)}}
-    run = Simulation(FIRST[0], FIRST[0].key).run(inputs, {"o": 14}, stall=0.2)
-    assert (run.outputs["o"]["y"].reshape(7, 6) == operator.compute(x[None])[0]).all()
-
-
-def test_pooling_is_the_operators_own():
-    rng = np.random.default_rng(0)
-    operator = SumTokens(1, 4, np.full(6, 4, np.int8))
-    x = rng.integers(-32768, 32768, (1, 5, 6))
-    token = np.repeat(np.arange(4), 2)
-    beats = {
-        "x": x[0, 1:].reshape(-1, 3),
-        "shift": np.full((8, 3), 4),
-        "last": np.tile([0, 1], 4),
-        "first": token == 0,
-        "final": token == 3,
-    }
-    run = Simulation(FIRST[1], FIRST[1].key).run({"i": beats}, {"o": 2}, stall=0.2)
-    assert (run.outputs["o"]["y"].reshape(1, 6) == operator.compute(x)[0]).all()
 
 
 @pytest.mark.slow

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from p2vit.cli.shared.progress import Progress
 from p2vit.cli.shared.terminal import say, show, show_json
 from p2vit.text import in_strings, shown
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.plain import Result, plain
+from p2vit.workflows.progress import Progress
 
 #: What a verb returns when a check that it ran does not hold.
 CHECK_FAILED = 1

@@ -16,6 +16,7 @@ from p2vit.cli.shared.common import (
     seed_option,
     threads_option,
 )
+from p2vit.cli.shared.model_options import model_options
 from p2vit.workflows.ablate import run_ablate
 
 
@@ -40,6 +41,7 @@ from p2vit.workflows.ablate import run_ablate
     "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
 )
 @cluster_options
+@model_options
 @limit_option
 @overwrite_option
 @seed_option

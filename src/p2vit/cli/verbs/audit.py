@@ -21,6 +21,7 @@ def describe(result: dict[str, Any]) -> str:
             f"  scales that are no powers of two  {result['non_pot_scales']}",
             f"  widest accumulator    {result['max_accumulator_bits']} bits of 32",
             f"  widest register       {result['max_register_bits']} bits of 32",
+            f"  widest numerator      {result['max_wide_register_bits']} bits of 64",
             *(
                 f"    {layer['name']:<28} {layer['accumulator_bits']} bits: "
                 f"{layer['accumulator_low']} .. {layer['accumulator_high']}"

@@ -13,23 +13,10 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
+from p2vit.cli.shared.model_options import model_options
+from p2vit.program.preprocessing import Preprocessing
 from p2vit.workflows.program_folder import program_lines
 from p2vit.workflows.quantize import run_quantize
-
-
-class ImageSize(click.ParamType):
-    """``224`` or ``224x320`` (height x width)."""
-
-    name = "N|HxW"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Two numbers above 0."""
-        parts = str(value).lower().split("x")
-        if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
-            self.fail(f"{value!r} is not a size; write 224, or 224x320 for height x width", param, ctx)
-        return int(parts[0]), int(parts[-1])
 
 
 def warn_skipped(out: Output, result: dict[str, Any]) -> None:
@@ -37,6 +24,18 @@ def warn_skipped(out: Output, result: dict[str, Any]) -> None:
     for entry in result.get("skipped", []):
         # Reasons begin with the file's name.
         out.warn(f"skipped {entry['reason']}")
+
+
+def model_lines(result: dict[str, Any]) -> list[str]:
+    """How photos are prepared and why, and what the float model was compared with."""
+    pre = dict(result["preprocessing"])
+    source = pre.pop("source")
+    lines = [f"  photos: {Preprocessing(**pre).in_words} (from {source})"]
+    if found := result["checked"]:
+        lines.append(
+            f"  float model: as {found['library']} has it, to {found['difference']:.1g} of the largest output"
+        )
+    return lines
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -57,6 +56,7 @@ def describe(result: dict[str, Any]) -> str:
         [
             f"{result['model']} -> {result['output']}  ({result['bits']}, method {result['method']})",
             f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
+            *model_lines(result),
             *program_lines(result),
             f"next: p2vit eval {result['output']} --data {result['data']}",
         ]
@@ -76,8 +76,7 @@ def describe(result: dict[str, Any]) -> str:
     "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
 )
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
-@click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
-@click.option("--image-size", type=ImageSize(), help="Another than the model's own.")
+@model_options
 @click.option("--dry-run", is_flag=True, help="Only say what would be done: layers, widths, memory, files.")
 @strict_option
 @overwrite_option

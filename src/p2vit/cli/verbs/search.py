@@ -14,6 +14,7 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
+from p2vit.cli.shared.model_options import model_options
 from p2vit.workflows.options.base import choices
 from p2vit.workflows.options.quantize import SearchOptions
 from p2vit.workflows.search import run_search
@@ -98,7 +99,7 @@ def renamed(out: Output, options: dict[str, Any]) -> dict[str, Any]:
 @cluster_options
 @click.option("--backend", hidden=True, help="Older name of --engine.")
 @click.option("--jobs", hidden=True, type=click.IntRange(1), help="Older name of --workers.")
-@click.option("--arch", help="Architecture of a weight file; 'p2vit list' names them.")
+@model_options
 @strict_option
 @overwrite_option
 @seed_option

@@ -17,14 +17,12 @@ from p2vit.engine.native.plan import PlanBuilder
 from p2vit.engine.native.selftest import cases
 from p2vit.engine.native.weights import Weights
 from p2vit.numerics.rounding import IntArray
-from p2vit.numerics.softmax import EXP2_TABLE
 from p2vit.program.graph import PIXELS, IntegerProgram
 
 try:
     from p2vit.engine.native import _native  # type: ignore[attr-defined]
 
     _import_error = ""
-    _native.set_exp2_table(EXP2_TABLE)
 except ImportError as error:
     _native = None
     _import_error = "" if "cannot import name" in str(error) else f" ({error})"

@@ -93,7 +93,7 @@ class PlanBuilder:
         if rows != self._stage or name in self._places.shared:
             self._enter(rows)
         value = self._places.values[name]
-        self.plan.export([name], value.buffer, value.column, value.columns, output)
+        self.plan.export([name], value.buffer, column=value.column, columns=value.columns, output=output)
 
     def _pack_for_attention(self, name: str) -> None:
         """Pack keys or values for the nodes that attend to them."""
@@ -107,13 +107,16 @@ class PlanBuilder:
                 or node.name in self._windowed
             ):
                 continue
+            if self._stage != (0, keys) or name in self._places.shared:
+                self._enter((0, keys))  # constant tokens are written by whoever comes first
             heads, dim = operator.heads, value.columns // operator.heads
             is_keys = isinstance(operator, Scores)
             room = self.plan.packed_keys if is_keys else self.plan.packed_values
             step = self.plan.pack_keys if is_keys else self.plan.pack_values
             pack = room(heads, dim, keys)
-            step([node.name], value.buffer, value.column, heads, dim, keys, pack)
+            step([node.name], value.buffer, column=value.column, heads=heads, dim=dim, keys=keys, out=pack)
             self._places.packs[node.name, name] = pack
+            self._fresh.add(name)  # attention reads what every thread has packed: it begins a stage
 
 
 def whole_reads(unit: Unit) -> set[str]:

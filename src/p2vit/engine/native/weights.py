@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.numerics import Linear, Lookup
+from p2vit.numerics.lookup import TABLE_CHANNELS
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram, Node
 
@@ -15,10 +16,6 @@ def int32(array: IntArray, size: int | None = None) -> np.ndarray:
     return np.ascontiguousarray(wide if size is None else np.broadcast_to(wide, (size,)))
 
 
-#: Columns that share a table in the kernels' epilogue.
-TABLE_COLUMNS = 64
-
-
 def biased_tables(tables: IntArray) -> np.ndarray:
     """Tables [G, 256] as the engine holds int8, one behind the other: uint8 with the sign bit inverted."""
     return (tables.view(np.uint8) ^ np.uint8(128)).ravel()
@@ -27,14 +24,14 @@ def biased_tables(tables: IntArray) -> np.ndarray:
 def fits_epilogue(operator: Lookup, channels: int) -> bool:
     """Whether a kernel's epilogue can look a layer's columns up: one table for 64 columns in a row."""
     groups = operator.groups
-    return groups == 1 or (groups > 1 and channels >= groups and channels % (groups * TABLE_COLUMNS) == 0)
+    return groups == 1 or (groups > 1 and channels >= groups and channels % (groups * TABLE_CHANNELS) == 0)
 
 
 def column_tables(operator: Lookup, channels: int) -> np.ndarray:
     """Tables for an epilogue: one, or one for each 64 columns: uint8 [blocks · 256]."""
     if operator.groups == 1:
         return biased_tables(operator.table)
-    repeat = channels // operator.groups // TABLE_COLUMNS
+    repeat = channels // operator.groups // TABLE_CHANNELS
     return biased_tables(np.repeat(operator.table, repeat, axis=0))
 
 

@@ -58,7 +58,8 @@ def load_benchmark(name: str, *, image_size: int | tuple[int, int] | None = None
     preprocessing = Preprocessing(
         image_size=config.image_size, resize="squash", interpolation="bilinear", rounding="once"
     )
-    return assemble(config, state, preprocessing, source=name, class_names=classes)
+    taken = "the benchmark's definition"
+    return assemble(config, state, preprocessing, source=name, class_names=classes, preprocessing_from=taken)
 
 
 def dinov2_backbone(config: ViTConfig) -> dict[str, Tensor]:

@@ -11,19 +11,25 @@ from p2vit.errors import ModelError, some
 from p2vit.models.architectures import ARCHITECTURES, Architecture, find, with_image_size
 from p2vit.models.canonical import CanonicalViT
 from p2vit.models.config import ModelConfig, ViTConfig
-from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.loaded import FloatModel, Original, assemble
 from p2vit.models.options import LoadOptions
 from p2vit.models.source_names import RESIZED
 from p2vit.models.sources import torchvision_layout as torchvision
 from p2vit.models.sources.facts import Facts, check_fit, facts_of, fitting
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_of
+from p2vit.models.sources.hf_original import file_original
 from p2vit.models.sources.layouts import Layout
 from p2vit.models.sources.locate import Located, locate
 from p2vit.models.sources.position import check_rows, full_positions
 from p2vit.models.sources.reader import StateReader
+from p2vit.models.sources.settle import settle_pool
+from p2vit.models.sources.shards import read_content
 from p2vit.models.sources.swin_layout import canonical_from_swin, head_classes, swin_layout_of
 from p2vit.models.sources.timm_layout import canonical_from_timm
-from p2vit.models.sources.weight_file import Content, read_content, stated_architecture
+from p2vit.models.sources.timm_original import timm_original
+from p2vit.models.sources.timm_source import architecture_of
+from p2vit.models.sources.torchvision_original import torchvision_original
+from p2vit.models.sources.weight_file import Content, stated_architecture
 from p2vit.models.swin_config import Rule, SwinConfig
 
 #: Whose rule for windows and padding a Swin's file follows.
@@ -64,8 +70,10 @@ def load_checkpoint(
         known, notes = _architecture(facts, found, arch, source)
         if options.arch is None and arch == known.name:
             notes = [f"{source}: architecture {arch}, as the file itself says"]
-    config, preprocessing = known.config, known.preprocessing
-    size = options.image_size or _own_size(facts, config, arch or "")
+    name = arch or known.name
+    config, assumed = settle_pool(known.config, found.state, options, source)
+    preprocessing = known.preprocessing
+    size = options.image_size or own_size(facts, config, arch or "")
     if size is not None:
         if options.image_size is None:
             notes.append(
@@ -73,10 +81,48 @@ def load_checkpoint(
                 f"{config.image_size[1]}; took the file's size. --image-size {config.image_size[0]} resamples them"
             )
         config = with_image_size(config, size)
-        preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
+        preprocessing = preprocessing.for_size(config.image_size)
     config, state = canonical(found.state, found.layout, config, source)
-    made = assemble(config, state, preprocessing, source=str(path.resolve()))
-    return replace(made, notes=(*found.notes, *notes))
+    return assemble(
+        config,
+        state,
+        preprocessing,
+        source=str(path.resolve()),
+        preprocessing_from=_taken(found.layout, known, name),
+        notes=(*found.notes, *notes, *assumed),
+        original=original_of(found.state, found.layout, config, name),
+    )
+
+
+def original_of(
+    state: Mapping[str, Tensor], layout: Layout, config: ModelConfig, arch: str
+) -> Original | None:
+    """The model that the library would make of a state dict.
+
+    Args:
+        state: Names as the layout has them -> tensors.
+        layout: Of the names.
+        config: The shape that was read.
+        arch: timm's name of the architecture, with a tag or without.
+
+    Returns:
+        None where no library has it.
+    """
+    if layout.kind.startswith("torchvision"):
+        return torchvision_original(state, config)
+    if layout.kind == "hf_swin":
+        return file_original(state, config, "swin")
+    if layout.swin or layout.kind == "timm":
+        return timm_original(state, config, arch)
+    family = family_of(state)
+    return None if layout.kind == "own" or family is None else file_original(state, config, family)
+
+
+def _taken(layout: Layout, known: Architecture, name: str) -> str:
+    """Where the preprocessing of a file is taken from."""
+    if layout.kind.startswith("torchvision"):
+        return "torchvision's usual values"
+    return f"timm's configuration of {name}" if known.tag else f"the usual values of {known.name}"
 
 
 def canonical_from_any(
@@ -140,7 +186,7 @@ def canonical(
         return config, canonical_from_timm(state, config, source)
     family = family_of(state)
     assert family is not None
-    head = "cls_classifier" if config.pool.endswith("_dist") else FAMILIES[family].head
+    head = "cls_classifier" if config.pool == "token_dist" else FAMILIES[family].head
     config = replace(config, num_classes=_classes(state, head))
     return config, canonical_from_hf(state, config, family, source)
 
@@ -150,7 +196,7 @@ def _architecture(
 ) -> tuple[Architecture, list[str]]:
     """The architecture that is named, or the only one that fits."""
     if arch is not None:
-        return _with_distillation(find(arch), found.state, source)
+        return with_distillation(architecture_of(arch), found.state, source)
     fit = fitting(facts) if found.layout.kind != "own" else list(ARCHITECTURES)
     if len(fit) == 1:
         return find(fit[0]), [
@@ -170,7 +216,7 @@ def _architecture(
     )
 
 
-def _with_distillation(
+def with_distillation(
     known: Architecture, state: Mapping[str, Tensor], source: str
 ) -> tuple[Architecture, list[str]]:
     """The architecture, with a distillation token where the file has one and the architecture has none."""
@@ -183,7 +229,7 @@ def _with_distillation(
     if second or token != "dist_token":
         heads = "; the output is the mean of both heads" if second else ""
         pool = "token_dist" if second else config.pool
-        config = replace(config, register_tokens=1, pool=pool)  # type: ignore[arg-type]
+        config = replace(config, register_tokens=1, pool=pool)
         note = f"{source}: has a distillation token, which {known.name} has not; took it{heads}"
         return replace(known, config=config), [note]
     raise ModelError(
@@ -211,7 +257,7 @@ def _torchvision(
     return Architecture(config, torchvision.preprocessing_of(config.image_size)), notes
 
 
-def _own_size(facts: Facts, config: ModelConfig, arch: str) -> tuple[int, int] | None:
+def own_size(facts: Facts, config: ModelConfig, arch: str) -> tuple[int, int] | None:
     """Pixels that a file's positions are for, where these are not the architecture's."""
     if not isinstance(config, ViTConfig) or RESIZED.fullmatch(arch):
         return None

@@ -10,7 +10,7 @@ from torch import Tensor
 from p2vit.errors import ModelError, some
 from p2vit.models.architectures import ARCHITECTURES
 from p2vit.models.config import ModelConfig, ViTConfig
-from p2vit.models.sources.layouts import Layout
+from p2vit.models.sources.layouts import Layout, find_roots
 from p2vit.models.swin_config import SwinConfig
 
 #: More blocks or channels than any ViT has; what is beyond is refused before memory is taken.
@@ -195,8 +195,36 @@ def check_fit(facts: Facts, config: ModelConfig, source: str) -> None:
     if not (found := differences(facts, config)):
         return
     known = fitting(facts)
-    fit = f"These fit it: {some(known, 8)}" if known else "No architecture that 'p2vit list' shows fits it"
-    raise ModelError(f"{source} does not fit {config.name}: {'; '.join(found)}. {fit}")
+    fit = f"These fit: {some(known, 8)}" if known else "None that 'p2vit list' shows fits"
+    raise ModelError(f"{source} does not fit {config.name}: {'; '.join(found)}; name another --arch. {fit}")
+
+
+def check_sizes(state: Mapping[str, Tensor], config: ModelConfig, said_by: str, source: str) -> None:
+    """Refuse tensors that are not of the sizes that a configuration says, before memory is taken for these.
+
+    Args:
+        state: Names as a known layout has them -> tensors.
+        config: The shape that the configuration says.
+        said_by: What says it, for the message.
+        source: Named in errors.
+
+    Raises:
+        ModelError: says what disagrees, or that there is no model in the tensors.
+    """
+    roots = [root for root in find_roots(state) if not root.prefix]
+    if not roots:
+        raise ModelError(
+            f"{source}: its weights are no encoder's that is known; they begin with {some(sorted(state), 3)}"
+        )
+    facts, wanted = facts_of(state, roots[0].layout, source), of_config(config)
+    sizes = ("swin", "embed_dim", "patch_size", "depth", "mlp_dim", "depths", "heads", "window")
+    found = [
+        f"{COMPARED.get(name, name)}: {_say(getattr(facts, name))} in the weights, {_say(getattr(wanted, name))}"
+        for name in sizes
+        if getattr(facts, name) != getattr(wanted, name)
+    ]
+    if found:
+        raise ModelError(f"{said_by} is not of these weights: {'; '.join(found)} in the configuration")
 
 
 def _say(value: object) -> str:

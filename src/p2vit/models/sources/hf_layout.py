@@ -172,7 +172,7 @@ def canonical_from_hf(
         _pool(read, out, config)
     elif model_type.startswith("siglip"):
         read.drop("head.*")  # transformers' own classifier averages the tokens
-    if config.num_classes and config.pool.endswith("_dist"):
+    if config.num_classes and config.pool == "token_dist":
         copy_mean_of_heads(read, out, ("cls_classifier", "distillation_classifier"), config)
     elif config.num_classes:
         read.copy(out, family.head, "head", (config.num_classes, config.feature_dim))

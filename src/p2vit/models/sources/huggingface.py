@@ -1,6 +1,5 @@
 """``hf:ORG/NAME``: models of the Hugging Face Hub, from their config.json and their weights alone."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,25 @@ from typing import Any
 from torch import Tensor
 
 from p2vit.errors import MissingPackageError, ModelError
-from p2vit.models.architectures import CLIP_MEAN, CLIP_STD, HALF, with_image_size
+from p2vit.models.architectures import with_image_size
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.options import LoadOptions
+from p2vit.models.sources.facts import check_sizes
+from p2vit.models.sources.folder import WEIGHT_FILES
+from p2vit.models.sources.hf_classes import Output, output_of, output_of_swin
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
+from p2vit.models.sources.hf_numbers import check_numbers
+from p2vit.models.sources.hf_original import hf_original
+from p2vit.models.sources.hf_processor import FILE, preprocessing_from_hf, usual_preprocessing
+from p2vit.models.sources.layouts import find_roots
+from p2vit.models.sources.locate import locate
+from p2vit.models.sources.shards import read_content, read_json
 from p2vit.models.sources.swin_layout import HUGGING_FACE, canonical_from_swin, head_classes
-from p2vit.models.sources.weight_file import read_weights
+from p2vit.models.sources.timm_hub import from_timm_hub, is_timm_config
+from p2vit.models.sources.weight_file import Content, tensors_in
 from p2vit.models.swin_config import SwinConfig
-from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from p2vit.program.preprocessing import Preprocessing
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu": "gelu",
@@ -23,20 +33,18 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
 }
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-FILTERS = {
-    0: "nearest",
-    2: "bilinear",
-    3: "bicubic",
-}  # Pillow's numbers, as preprocessor_config.json has them
+#: What CLIP and SigLIP have beside the encoder of photos.
+OTHER_TOWER = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
+#: What of a preparation an option states.
+ALL_OF_IT = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
 
 
-def load_huggingface(name: str, *, image_size: int | tuple[int, int] | None = None) -> FloatModel:
+def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatModel:
     """Load a model by its repository's name, or from a folder that holds a copy of the repository.
 
     Args:
-        name: ``ORG/NAME``, or a folder with config.json and weights.
-        image_size: Pixels, another than the model's own; positions are resampled.
+        name: ``ORG/NAME``, or a folder with config.json and weights; transformers' or timm's own.
+        options: What the user says beside it.
 
     Returns:
         The model.
@@ -45,23 +53,27 @@ def load_huggingface(name: str, *, image_size: int | tuple[int, int] | None = No
         MissingPackageError: ``huggingface_hub`` is not installed.
         ModelError: it cannot be had, or is not a supported ViT.
     """
+    options = options or LoadOptions()
     folder = Path(name) if Path(name).is_dir() else None
-    meta = _json(_fetch(name, folder, ("config.json",)))
-    weights = read_weights(_fetch(name, folder, WEIGHT_FILES))
-    try:
-        processor = _json(_fetch(name, folder, ("preprocessor_config.json",)))
-    except ModelError:
-        processor = {}
-    return from_huggingface(meta, weights, processor, f"hf:{name}", image_size=image_size)
+    if folder is not None:
+        name = str(folder.resolve())  # found again from another working directory
+    meta = read_json(_fetch(name, folder, ("config.json",)))
+    check_numbers(meta, f"hf:{name}: config.json")
+    weights = tensors_in(read_content(_fetch_weights(name, folder)).value)
+    if is_timm_config(meta):
+        return from_timm_hub(meta, weights, f"hf:{name}", options)
+    path = _fetch_or_none(name, folder, FILE)
+    processor = None if path is None else read_json(path)
+    return from_huggingface(meta, weights, processor, f"hf:{name}", options=options)
 
 
 def from_huggingface(
     meta: Mapping[str, Any],
     weights: Mapping[str, Tensor],
-    processor: Mapping[str, Any],
+    processor: Mapping[str, Any] | None,
     source: str,
     *,
-    image_size: int | tuple[int, int] | None = None,
+    options: LoadOptions | None = None,
 ) -> FloatModel:
     """Bring what a repository holds to the canonical form.
 
@@ -70,7 +82,7 @@ def from_huggingface(
         weights: Names -> tensors.
         processor: preprocessor_config.json, or nothing.
         source: Named in errors.
-        image_size: Pixels, another than the model's own.
+        options: What the user states.
 
     Returns:
         The model.
@@ -78,12 +90,14 @@ def from_huggingface(
     Raises:
         ModelError: naming what is not supported, or tensors that do not fit.
     """
-    config = config_from_hf(meta, weights, source)
-    # Photos are prepared for the size that the repository evaluates at, which DINOv2 states only there.
-    stated = _size(processor.get("crop_size") if _crops(processor) else processor.get("size"))
-    wanted = image_size if image_size is not None else stated
-    if wanted is not None:
-        config = with_image_size(config, wanted)
+    options = options or LoadOptions()
+    weights, left = _towers(weights, options, source)
+    config, output = config_from_hf(meta, weights, source, options)
+    check_sizes(weights, config, f"{source}: config.json", source)
+    preprocessing, taken, notes = _preparation(processor, meta["model_type"], config, options, source)
+    wanted = options.image_size if options.image_size is not None else preprocessing.image_size
+    config = with_image_size(config, wanted)
+    preprocessing = preprocessing.for_size(config.image_size)
     if isinstance(config, SwinConfig):
         state = canonical_from_swin(weights, config, HUGGING_FACE, source)
     else:
@@ -94,24 +108,74 @@ def from_huggingface(
         if len(labels) == config.num_classes
         else ()
     )
-    preprocessing = preprocessing_from_hf(processor, config, meta["model_type"], source)
-    return assemble(config, state, preprocessing, source=source, class_names=names)
+    return assemble(
+        config,
+        state,
+        preprocessing,
+        source=source,
+        class_names=names,
+        preprocessing_from=taken,
+        notes=(*left, *output, *notes),
+        original=hf_original(meta, weights, processor or None, config, source),
+    )
 
 
-def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> ModelConfig:
+def _towers(
+    weights: Mapping[str, Tensor], options: LoadOptions, source: str
+) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    """The encoder among what a repository holds, and what was left out beside CLIP's other tower."""
+    weights = {name: value for name, value in weights.items() if not name.startswith(OTHER_TOWER)}
+    if not find_roots(weights) and options.key is None:
+        return weights, ()  # what is missing is named when it is read
+    found = locate(Content(weights), options.key, source)
+    return found.state, found.notes
+
+
+def _preparation(
+    processor: Mapping[str, Any] | None, kind: str, config: ModelConfig, options: LoadOptions, source: str
+) -> tuple[Preprocessing, str, tuple[str, ...]]:
+    """How photos are prepared, where that was taken from, and what was assumed."""
+    if len(options.preparation) == len(ALL_OF_IT):
+        return Preprocessing(image_size=config.image_size), "", ()  # the user states all of it
+    if processor and options.crop_mode is not None:
+        # Sizes are stated, so the file's are not asked for; the rest of it holds.
+        sizes = ("size", "crop_size", "do_resize", "do_center_crop", "crop_pct")
+        rest = {key: value for key, value in processor.items() if key not in sizes}
+        square = {
+            "size": {"height": config.image_size[0], "width": config.image_size[1]},
+            "do_center_crop": False,
+        }
+        found = preprocessing_from_hf(rest | square, kind, config.image_size, source)
+        return found, FILE, ()
+    if processor:
+        return preprocessing_from_hf(processor, kind, config.image_size, source), FILE, ()
+    usual = usual_preprocessing(kind, config.image_size)
+    rgb = ", ".join(f"{value:g}" for value in usual.mean)
+    note = (
+        f"{source} has no {FILE}: assumed photos of {usual.in_words}, mean {rgb}, as is usual for {kind}; "
+        "--image-size, --crop-mode, --crop-pct, --interpolation, --mean and --std state it"
+    )
+    return usual, f"the usual values of {kind}", (note,)
+
+
+def config_from_hf(
+    meta: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, options: LoadOptions | None = None
+) -> tuple[ModelConfig, tuple[str, ...]]:
     """Read the shape from config.json.
 
     Args:
         meta: config.json.
         weights: Names -> tensors; they say whether there is a head.
         source: Named in errors.
+        options: What the user states.
 
     Returns:
-        The shape.
+        The shape, and what was assumed, for people.
 
     Raises:
         ModelError: naming what is not supported.
     """
+    options = options or LoadOptions()
     kind = meta.get("model_type", "nothing")
     if kind not in (*FAMILIES, "swin"):
         known = ", ".join([*FAMILIES, "swin"])
@@ -127,18 +191,23 @@ def config_from_hf(meta: Mapping[str, Any], weights: Mapping[str, Tensor], sourc
         raise ModelError(f"{source}: a gated MLP (SwiGLU, use_swiglu_ffn) is not supported")
     if vision.get("num_channels", 3) != 3:
         raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported; 3 are")
-    if any("distillation_classifier" in key for key in weights):
-        raise ModelError(f"{source}: a distillation token with its own head is not supported")
     try:
         if kind == "swin":
-            return _swin_config(vision, weights, ACTIVATIONS[activation], source)
-        return _vit_config(kind, vision, weights, ACTIVATIONS[activation], source)
+            return _swin_config(vision, weights, ACTIVATIONS[activation], source, options), ()
+        width = vision.get("hidden_size", 768)
+        output = output_of(meta, weights, width, FAMILIES[kind].head, options, source)
+        return _vit_config(kind, vision, weights, ACTIVATIONS[activation], source, output), output.notes
     except (TypeError, ValueError) as error:
         raise ModelError(f"{source}: config.json: {error}") from None
 
 
 def _vit_config(
-    kind: str, vision: Mapping[str, Any], weights: Mapping[str, Tensor], activation: Activation, source: str
+    kind: str,
+    vision: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    activation: Activation,
+    source: str,
+    output: Output,
 ) -> ViTConfig:
     """Shape of a plain ViT, from config.json with the vision tower's part on top."""
     clip, siglip = kind.startswith("clip"), kind.startswith("siglip")
@@ -149,14 +218,8 @@ def _vit_config(
     if kind.startswith("dinov2"):
         hidden = int(C * shape.get("mlp_ratio", 4))
     registers = {"deit": 1, "dinov2_with_registers": shape.get("num_register_tokens", 4)}
-    head = weights.get(f"{FAMILIES[kind].head}.weight")
-    if head is not None and head.shape[-1] != C:
-        raise ModelError(
-            f"{source}: a head on {head.shape[-1]} features is not supported; "
-            f"only one on the {C} of the pooled token is"
-        )
     pooled = any(key.endswith("head.probe") for key in weights)
-    if siglip and head is None and not pooled:
+    if siglip and not output.classes and not pooled:
         raise ModelError(
             f"{source}: a SigLIP tower without its pooling head (vision_use_head) is not supported"
         )
@@ -169,20 +232,26 @@ def _vit_config(
         depth=shape["num_hidden_layers"],
         heads=shape["num_attention_heads"],
         mlp_dim=hidden,
-        num_classes=0 if head is None else len(head),
+        num_classes=output.classes,
         class_token=not siglip,
         register_tokens=registers.get(kind, 0),
         activation=activation,
-        pool="token" if not siglip else "attention" if head is None else "avg",
+        pool=output.pool,
         pre_norm=clip,
         norm_eps=shape.get("layer_norm_eps", epsilon),
     )
 
 
 def _swin_config(
-    shape: Mapping[str, Any], weights: Mapping[str, Tensor], activation: Activation, source: str
+    shape: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    activation: Activation,
+    source: str,
+    options: LoadOptions,
 ) -> SwinConfig:
     """Shape of a Swin."""
+    classes = head_classes(weights, HUGGING_FACE)
+    output_of_swin(shape, classes, options, source)
     if shape.get("use_absolute_embeddings"):
         raise ModelError(f"{source}: absolute position embeddings in a Swin are not supported")
     if shape.get("layer_norm_eps", 1e-5) != 1e-5:
@@ -199,50 +268,10 @@ def _swin_config(
         patch_size=shape.get("patch_size", 4),
         window=shape.get("window_size", 7),
         mlp_ratio=shape.get("mlp_ratio", 4.0),
-        num_classes=head_classes(weights, HUGGING_FACE),
+        num_classes=classes,
         activation=activation,
         rule="transformers",
     )
-
-
-def preprocessing_from_hf(
-    processor: Mapping[str, Any], config: ModelConfig, kind: str, source: str
-) -> Preprocessing:
-    """Read preprocessor_config.json, or take the family's usual values where there is none.
-
-    Args:
-        processor: The file's content, or nothing.
-        config: The model's shape.
-        kind: ``model_type``.
-        source: Named in errors.
-
-    Returns:
-        The preprocessing, for the model's image size.
-
-    Raises:
-        ModelError: an interpolation that is not supported.
-    """
-    usual = {"clip": (CLIP_MEAN, CLIP_STD), "vit": (HALF, HALF), "siglip": (HALF, HALF)}.get(
-        kind.removesuffix("_vision_model"), (IMAGENET_MEAN, IMAGENET_STD)
-    )
-    number = processor.get("resample", 2 if kind == "vit" else 3)
-    if number not in FILTERS:
-        raise ModelError(f"{source}: resampling filter {number} is not supported; {FILTERS} are")
-    size, crop = _size(processor.get("size")), _size(processor.get("crop_size"))
-    cropped = _crops(processor) and size is not None and crop is not None
-    made = Preprocessing(
-        image_size=config.image_size,
-        resize="crop" if cropped else "squash",
-        crop_pct=min(1.0, crop[0] / size[0]) if cropped and size and crop else 1.0,
-        mean=tuple(processor.get("image_mean", usual[0])),
-        std=tuple(processor.get("image_std", usual[1])),
-    )
-    return made.model_copy(update={"interpolation": FILTERS[number]})
-
-
-def _crops(processor: Mapping[str, Any]) -> bool:
-    """Tell whether photos are centre-cropped."""
-    return bool(processor.get("do_center_crop", False))
 
 
 def _size(value: Any) -> tuple[int, int] | None:
@@ -259,15 +288,22 @@ def _size(value: Any) -> tuple[int, int] | None:
     return None
 
 
-def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
+def _fetch_weights(name: str, folder: Path | None) -> Path:
+    """Find the weights, or download them with all their shards."""
+    path = _fetch(name, folder, WEIGHT_FILES)
+    if folder is None and path.name.endswith(".index.json"):
+        places = read_json(path).get("weight_map")
+        for file in sorted(set(map(str, places.values()))) if isinstance(places, Mapping) else ():
+            _fetch(name, None, (file,))
+    return path
+
+
+def _fetch_or_none(name: str, folder: Path | None, file: str) -> Path | None:
+    """A file that a repository may lack."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: a JSON object is needed, not {type(content).__name__}")
-    return content
+        return _fetch(name, folder, (file,))
+    except ModelError:
+        return None
 
 
 def _fetch(name: str, folder: Path | None, candidates: tuple[str, ...]) -> Path:

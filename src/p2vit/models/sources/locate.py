@@ -3,16 +3,17 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from p2vit.errors import ModelError, did_you_mean, some
 from p2vit.models.sources.file_kind import HOW
 from p2vit.models.sources.layouts import LAYOUTS, Layout, Root, find_roots
-from p2vit.models.sources.reader import unsupported_pieces
+from p2vit.models.sources.reader import odd_kind, unsupported_pieces
 from p2vit.models.sources.weight_file import Content, tensors_in
 
+#: How a shell takes the key of a model without one.
+EMPTY = "''"
 #: A part of a name that says: these are averages of the weights over training.
 AVERAGED = re.compile(r"(^|_)ema($|_)|(^|_)swa($|_)|(^|_)averaged($|_)")
 #: Parts of a checkpoint that nobody expects to be read.
@@ -65,8 +66,10 @@ def locate(content: Content, key: str | None, source: str) -> Located:
 
 
 def _below(key: str, tensors: dict[str, Tensor], roots: list[Root], source: str) -> list[Root]:
-    """The models under a key."""
-    below = f"{key}."
+    """The models under a key; under none, if it is empty."""
+    below = f"{key}." if key else ""
+    if not key:
+        roots = [root for root in roots if not root.prefix]
     if not any(name.startswith(below) for name in tensors):
         keys = [root.key for root in roots if root.key]
         known = f" Models are under: {', '.join(keys)}" if keys else " Its weights are not under any key"
@@ -83,10 +86,11 @@ def _below(key: str, tensors: dict[str, Tensor], roots: list[Root], source: str)
 
 def _without_aliases(roots: list[Root], tensors: dict[str, Tensor]) -> list[Root]:
     """Leave out a model whose tensors are another's, saved twice."""
-    kept: dict[tuple[int, int], Root] = {}
+    kept: dict[tuple[int, str], Root] = {}
     for root in roots:
         value = tensors[root.prefix + root.inner + root.layout.anchor]
-        kept.setdefault((value.untyped_storage()._cdata, value.storage_offset()), root)
+        shared = odd_kind(value) is None
+        kept.setdefault((value.data_ptr() if shared else id(value), root.layout.kind), root)
     return list(kept.values())
 
 
@@ -97,15 +101,15 @@ def _choose(roots: list[Root], source: str) -> tuple[Root, list[str]]:
     averaged = [root for root in roots if any(AVERAGED.search(word) for word in root.key.split("."))]
     if len(averaged) == 1 and len(roots) == 2:
         (other,) = (root for root in roots if root is not averaged[0])
-        choice = f"--key {other.key}" if other.key else "a file without it"
+        choice = f"--key {other.key or EMPTY}"
         return averaged[0], [
             f"{source}: holds the weights and their average over training; took the average, '{averaged[0].key}' "
             f"({choice} gives the other)"
         ]
-    keys = [root.key or "(no key)" for root in roots]
+    keys = [root.key or EMPTY for root in roots]
     raise ModelError(
         f"{source}: holds {len(roots)} models, under {some(keys, 8)}; say which one is meant with --key, "
-        f"e.g. --key {next(key for key in keys if key != '(no key)')}"
+        f"e.g. --key {next(key for key in keys if key != EMPTY)}"
     )
 
 
@@ -151,8 +155,3 @@ def _unknown(tensors: dict[str, Tensor], content: Content) -> str:
         f"not a ViT in a known layout ({', '.join(layout.title for layout in LAYOUTS)}){known}. "
         f"Its first tensors: {some(sorted(tensors), 3)}{objects}"
     )
-
-
-def groups(content: Any) -> list[str]:
-    """Keys under which a checkpoint holds models, for messages and tests."""
-    return [root.key for root in find_roots(tensors_in(content))]

@@ -27,6 +27,7 @@ REFUSED = frozenset(
         "nt",
         "sys",
         "subprocess",
+        "commands",
         "shutil",
         "socket",
         "ctypes",
@@ -34,6 +35,7 @@ REFUSED = frozenset(
         "runpy",
         "pickle",
         "_pickle",
+        "cPickle",
         "marshal",
         "pty",
         "code",
@@ -45,7 +47,9 @@ REFUSED = frozenset(
         "tempfile",
         "glob",
         "http",
+        "httplib",
         "urllib",
+        "urllib2",
         "ftplib",
         "smtplib",
     ]
@@ -69,9 +73,10 @@ HARMLESS = {
 class StandIn:
     """Takes the place of an object whose class is not known; it keeps nothing of it but the name of the class."""
 
-    origin = ""
+    origin = ""  # the class that stands in the file
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "StandIn":
+        """Take any arguments."""
         return object.__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

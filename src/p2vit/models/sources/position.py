@@ -111,7 +111,7 @@ def check_rows(rows: int, prefix: int, grid: tuple[int, int], source: str) -> No
     for tokens, missing in ((2, "a distillation token (dist_token)"), (5, "four registers (reg_token)")):
         if tokens > prefix and (rows - tokens == patches or _is_square(rows - tokens)):
             raise ModelError(
-                f"{source}: {rows} position embeddings are {rows - tokens} patches and {tokens} tokens before them, but "
+                f"{source}: {rows} position embeddings are {rows - tokens} patches and {tokens} tokens before, but "
                 f"the file has {prefix}; missing is {missing}. Take the whole state dict of the model it was cut from"
             )
 

@@ -30,11 +30,17 @@ def load_random(name: str, *, image_size: int | tuple[int, int] | None = None, s
     config, preprocessing = found.config, found.preprocessing
     if image_size is not None:
         config = with_image_size(config, image_size)
-        preprocessing = preprocessing.model_copy(update={"image_size": config.image_size})
+        preprocessing = preprocessing.for_size(config.image_size)
     with torch.device("meta"):
         shapes = {name: tuple(value.shape) for name, value in CanonicalViT(config).named_parameters()}
     state = {name: random_tensor(name, shape, seed) for name, shape in shapes.items()}
-    return assemble(config, state, preprocessing, source=f"random:{name}")
+    return assemble(
+        config,
+        state,
+        preprocessing,
+        source=f"random:{name}",
+        preprocessing_from=f"the usual values of {name}",
+    )
 
 
 def random_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:

@@ -55,7 +55,7 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
         _pool(read, out, config)
     last = "fc_norm" if "fc_norm.weight" in read else "norm"
     read.copy(out, last, "norm", (C,))
-    if config.num_classes and config.pool.endswith("_dist"):
+    if config.num_classes and config.pool == "token_dist":
         copy_mean_of_heads(read, out, ("head", "head_dist"), config)
     elif config.num_classes:
         read.copy(out, "head", "head", (config.num_classes, config.feature_dim))

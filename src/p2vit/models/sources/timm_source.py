@@ -1,18 +1,25 @@
 """timm's pretrained ViTs, through timm's own loading path."""
 
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
-from p2vit.errors import MissingPackageError, ModelError, did_you_mean
+from p2vit.errors import MissingPackageError, ModelError, P2vitError, did_you_mean
+from p2vit.models.architectures import ARCHITECTURES, Architecture, find, with_fields
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
-from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.libraries import first_line as _first_line
+from p2vit.models.libraries import import_library
+from p2vit.models.loaded import Built, FloatModel, Original, assemble
+from p2vit.models.options import LoadOptions
+from p2vit.models.restated import restated
 from p2vit.models.sources.swin_layout import TIMM, canonical_from_swin
 from p2vit.models.sources.timm_layout import canonical_from_timm
+from p2vit.models.sources.timm_original import pipeline
 from p2vit.models.swin_config import SwinConfig
-from p2vit.program.preprocessing import Preprocessing
+from p2vit.program.preprocessing import Interpolation, Preprocessing
 
 # Class name of a timm activation -> ours.
+FILTERS = get_args(Interpolation)
 ACTIVATIONS: dict[str, Activation] = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu"}
 
 
@@ -46,7 +53,45 @@ def load_timm(name: str, *, image_size: int | tuple[int, int] | None = None) -> 
             f"the Hugging Face Hub, they come by themselves; elsewhere download model.safetensors of its "
             f"repository timm/{name}, and pass the file with --arch {name.split('.')[0]}"
         ) from None
-    return from_timm_model(model, name)
+    return from_timm_model(model.eval(), name)
+
+
+def architecture_of(name: str) -> Architecture:
+    """Look an architecture up, with the tag of its weights; one that is newer than p2vit is looked up in timm.
+
+    Args:
+        name: An architecture, or ``ARCHITECTURE.TAG``.
+
+    Raises:
+        ModelError: there is no such architecture, or no such tag.
+    """
+    try:
+        return find(name)
+    except ModelError:
+        plain, _, tag = name.partition(".")
+        if plain not in ARCHITECTURES or not tag:
+            raise
+        try:
+            timm = import_library("timm")
+        except P2vitError:
+            timm = None
+        known = timm and timm.models.get_pretrained_cfg(name, allow_unregistered=False)
+        if not known:
+            raise
+        data = timm.data.resolve_data_config(pretrained_cfg=known.to_dict())
+        stated = {field: data[field] for field in ("mean", "std", "crop_pct", "crop_mode", "interpolation")}
+        _check_data(stated, name)
+        return with_fields(ARCHITECTURES[plain], tag, stated)
+
+
+def _check_data(data: dict[str, Any], name: str) -> None:
+    """Refuse what p2vit does not do to photos."""
+    if data["crop_mode"] not in ("center", "squash"):
+        raise ModelError(
+            f"timm's {name}: crop mode '{data['crop_mode']}' is not supported; center and squash are"
+        )
+    if data["interpolation"] not in FILTERS:
+        raise ModelError(f"timm's {name}: interpolation '{data['interpolation']}' is not supported")
 
 
 def from_timm_model(model: nn.Module, name: str) -> FloatModel:
@@ -65,25 +110,27 @@ def from_timm_model(model: nn.Module, name: str) -> FloatModel:
     timm = _timm()
     config = config_from_timm(model, name)
     data = timm.data.resolve_model_data_config(model)
-    if data["crop_mode"] not in ("center", "squash"):
-        raise ModelError(
-            f"timm's {name}: crop mode '{data['crop_mode']}' is not supported; center and squash are"
-        )
-    if data["interpolation"] not in ("bilinear", "bicubic", "nearest"):
-        raise ModelError(f"timm's {name}: interpolation '{data['interpolation']}' is not supported")
-    preprocessing = Preprocessing(
-        image_size=config.image_size,
-        resize="squash" if data["crop_mode"] == "squash" else "crop",
-        crop_pct=data["crop_pct"],
-        interpolation=data["interpolation"],
-        mean=tuple(data["mean"]),
-        std=tuple(data["std"]),
+    _check_data(data, name)
+    fields = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
+    preprocessing = restated(
+        Preprocessing(image_size=config.image_size), **{field: data[field] for field in fields}
     )
     if isinstance(config, SwinConfig):
         state = canonical_from_swin(model.state_dict(), config, TIMM, f"timm's {name}")
     else:
         state = canonical_from_timm(model.state_dict(), config, f"timm's {name}")
-    return assemble(config, state, preprocessing, source=name)
+
+    def build(options: LoadOptions) -> Built:
+        return model, pipeline(timm, model, config.image_size, options.preparation)
+
+    return assemble(
+        config,
+        state,
+        preprocessing,
+        source=name,
+        preprocessing_from="timm's configuration of the model",
+        original=Original("timm", build),
+    )
 
 
 def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
@@ -106,7 +153,7 @@ def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
     try:
         if kind == "SwinTransformer":
             return _swin_config(model, name)
-        if kind == "VisionTransformer":
+        if kind in ("VisionTransformer", "VisionTransformerDistilled"):
             return _vit_config(model, name)
     except ValueError as error:
         raise ModelError(f"timm's {error}") from None
@@ -189,6 +236,9 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
     block = vit.blocks[0]
     if type(block).__name__ != "Block":
         raise ModelError(f"timm's {name}: blocks of type {type(block).__name__} are not supported")
+    distilled = type(vit).__name__ == "VisionTransformerDistilled"
+    if distilled and not isinstance(vit.head_dist, nn.Linear):
+        raise ModelError(f"timm's {name}: a distilled DeiT without its two heads is not supported")
     before = isinstance(vit.norm, nn.Identity)
     last = vit.fc_norm if before else vit.norm
     if not isinstance(last, nn.LayerNorm) or not isinstance(block.norm1, nn.LayerNorm):
@@ -209,7 +259,7 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         class_token=vit.cls_token is not None,
         register_tokens=vit.num_prefix_tokens - int(vit.cls_token is not None),
         activation=_activation(block.mlp.act, name),
-        pool="attention" if vit.global_pool == "map" else vit.global_pool,
+        pool="token_dist" if distilled else "attention" if vit.global_pool == "map" else vit.global_pool,
         pre_norm=not isinstance(vit.norm_pre, nn.Identity),
         pool_before_norm=before and vit.global_pool == "avg",
         norm_eps=block.norm1.eps,
@@ -240,15 +290,6 @@ def _check_pool(vit: Any, name: str) -> None:
 def _timm() -> Any:
     """Import timm, or say what is wrong with it."""
     try:
-        import timm
-    except ModuleNotFoundError:
+        return import_library("timm")
+    except MissingPackageError:
         raise MissingPackageError("timm", "a model by timm's name", "timm") from None
-    except Exception as error:  # a torchvision built for another torch raises RuntimeError
-        raise ModelError(f"timm is installed but cannot be imported: {_first_line(error)}") from None
-    return timm
-
-
-def _first_line(error: Exception) -> str:
-    """First line of an error's text, or its type."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -52,11 +52,11 @@ def vit_config(facts: Facts, heads: int | None, source: str) -> tuple[ViTConfig,
         )
     C, notes = facts.embed_dim, []
     if heads is None:
-        heads = OTHER_HEADS.get((C, facts.depth), C // USUAL_HEAD_DIM)
-        if not heads or C % heads:
+        heads = OTHER_HEADS.get((C, facts.depth)) or (0 if C % USUAL_HEAD_DIM else C // USUAL_HEAD_DIM)
+        if not heads:
             raise ModelError(
                 f"{source}: torchvision's files do not say how many heads there are, and {C} channels are no "
-                f"multiple of the usual {USUAL_HEAD_DIM}; say it with --heads"
+                f"multiple of the usual {USUAL_HEAD_DIM} of a head; say it with --heads"
             )
         notes.append(
             f"{source}: assumed {heads} attention heads of {C // heads} channels, as torchvision's own models have; "

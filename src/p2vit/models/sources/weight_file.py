@@ -33,7 +33,7 @@ class Content:
     unread: tuple[str, ...] = field(default=())
 
 
-def read_content(path: Path) -> Content:
+def read_file(path: Path) -> Content:
     """Read a weight file of any kind.
 
     Args:
@@ -92,23 +92,26 @@ def read_torch(path: Path, *, zipped: bool) -> Content:
                 f"never loaded; where you trust it, load it yourself and {HOW}"
             )
         try:
-            with allowing(names), warnings.catch_warnings():
+            # By an open file: from a path, torch tells the kind of a file by its suffix.
+            with allowing(names), warnings.catch_warnings(), path.open("rb") as file:
                 warnings.simplefilter("ignore")
-                return Content(torch.load(path, map_location="cpu", weights_only=True), tuple(names))
+                return Content(torch.load(file, map_location="cpu", weights_only=True), tuple(names))
         except FileNotFoundError:
             raise ModelError(f"{path}: no such file") from None
         except Exception as error:  # the unpickler raises whatever a damaged file leads it to
             unknown = re.search(r"GLOBAL (\S+)", str(error))
-            if unknown is None or unknown[1] in names or len(names) >= MOST_CLASSES:
+            # torch leaves the module of built-in functions away.
+            name = "" if unknown is None else unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"
+            if not name or name in names or len(names) >= MOST_CLASSES:
                 raise ModelError(f"{path}: {_reason(str(error), names)}") from None
-            names.append(unknown[1])
+            names.append(name)
 
 
 def _classes(path: Path) -> list[str]:
     """Names of the classes in a checkpoint that are no plain data."""
     try:
-        with allowing([]):
-            return torch.serialization.get_unsafe_globals_in_checkpoint(str(path))[:MOST_CLASSES]
+        with allowing([]), path.open("rb") as file:
+            return torch.serialization.get_unsafe_globals_in_checkpoint(file)[:MOST_CLASSES]
     except Exception:  # a damaged file; loading it says so
         return []
 
@@ -120,10 +123,6 @@ def _reason(text: str, names: list[str]) -> str:
             "written with a pickle protocol that torch does not read safely (4 or later), as pickle.dump does; "
             f"load it where it was made and {HOW}"
         )
-    if unknown := re.search(r"GLOBAL (\S+)|<class '([^']+)'>", text):
-        inside = unknown[1] or unknown[2].rsplit(".", 1)[-1]
-        named = ", ".join(names[:3]) if "StandIn" in inside or not inside else inside
-        return f"not readable as plain tensors: it is built from {named}, which needs code, so it is refused; {HOW}"
     if names:
         return (
             f"not readable as plain tensors: it is built from {', '.join(names[:3])}, which needs code, so it is "

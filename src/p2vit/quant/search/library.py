@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from p2vit.errors import P2vitError
+from p2vit.errors import DataError, P2vitError
 from p2vit.models.loaded import FloatModel
 from p2vit.numerics import Linear
 from p2vit.program.graph import IntegerProgram
@@ -15,6 +16,7 @@ from p2vit.quant.block import Menu
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.lower import OUTPUT_GRID, linear, lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
+from p2vit.quant.plausible import refusing_odd_numbers
 from p2vit.quant.search.cost import Bits
 from p2vit.quant.search.layers import Layer, searchable
 from p2vit.quant.weights import QuantizedLinear
@@ -90,13 +92,19 @@ def build_library(
         rounded[name, width] = replace(layer, weight=layer.weight.to(torch.int8))
 
     base = replace(config, weight_bits=ordered[-1], layer_bits={})
-    quantized, _ = quantize_model(model.module, photos, base, threads, progress, Menu(ordered, keep))
-    layers = searchable(model.config)
-    operators = {
-        (layer.name, width): linear(
-            rounded[layer.name, width], quantized.blocks[layer.block].grids[OUTPUT_GRID[layer.site]]
-        )
-        for layer in layers
-        for width in ordered
-    }
-    return Library(lower(quantized, model.preprocessing), layers, ordered, operators)
+    stream = iter(photos)
+    head = next(stream, None)
+    if head is None or not len(head):
+        raise DataError("no calibration photo could be read; at least one is needed")
+    with refusing_odd_numbers(model, head):
+        every = chain([head], stream)
+        quantized, _ = quantize_model(model.module, every, base, threads, progress, Menu(ordered, keep))
+        layers = searchable(model.config)
+        operators = {
+            (layer.name, width): linear(
+                rounded[layer.name, width], quantized.blocks[layer.block].grids[OUTPUT_GRID[layer.site]]
+            )
+            for layer in layers
+            for width in ordered
+        }
+        return Library(lower(quantized, model.preprocessing), layers, ordered, operators)

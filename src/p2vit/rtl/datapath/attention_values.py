@@ -4,12 +4,13 @@ from typing import Any
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal
 
+from p2vit.numerics.attention_values import RECIPROCAL_FRACTION
 from p2vit.rtl.arithmetic import bit_length
 
 #: Bits of a row's sum: below 2^31.
 TOTAL_BITS = 31
 #: Quotient bits: ⌊2^(n+14) / total⌋ is 2^14 to 2^15.
-STEPS = 16
+STEPS = RECIPROCAL_FRACTION + 2
 
 
 class Division:

@@ -4,13 +4,13 @@ from typing import Any
 
 from amaranth.hdl import Module, Value
 
-from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT
+from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, MANTISSA_BITS, SQUARES_BITS, TABLE_LAST
 from p2vit.rtl.arithmetic import bit_length, larger, shift_with_half, wire
 
 #: A sum of squares and an epsilon stay below 2^31.
-TOTAL_BITS = 31
+TOTAL_BITS = SQUARES_BITS + 1
 #: Bits of a place in the table of reciprocal roots, zeros in front of its first entry included.
-INDEX_BITS = 10
+INDEX_BITS = TABLE_LAST.bit_length()
 
 
 def common_shift(m: Module, largest: Any, epsilon_shift: Any) -> Value:
@@ -36,7 +36,7 @@ def positive_total(m: Module, squares: Any, epsilon: Any) -> Value:
 
 def root_exponent(m: Module, total: Any) -> Value:
     """j, signed: total · 2^-2j is in [2^28, 2^30)."""
-    return ((bit_length(m, total) - 29) >> 1)[:5].as_signed()
+    return ((bit_length(m, total) - MANTISSA_BITS) >> 1)[:5].as_signed()
 
 
 def root_index(total: Any, exponent: Any) -> Value:

@@ -9,14 +9,18 @@ from typing import Any
 from amaranth.hdl import C, Module, Mux, Value, unsigned
 from amaranth.lib import memory
 
-from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS
+from p2vit.numerics.softmax import (
+    DISTANCE_BITS,
+    ENTRY_SHIFT,
+    EXP2_TABLE,
+    LARGEST_LINEAR_CODE,
+    LARGEST_LOG2_CODE,
+    OCTAVE_FACTOR_FRACTION,
+    OCTAVE_FRACTION,
+    TABLE_BITS,
+    TABLE_ENTRY_BITS,
+)
 from p2vit.rtl.arithmetic import round_last_bit, shift_round, shift_with_half, wire
-
-#: A distance that is larger saturates.
-DISTANCE_BITS = 16
-#: What a distance is multiplied by on its way to octaves; the lowest bits of the product are dropped.
-OCTAVE_FACTOR = LOG2_E >> 1
-_DROPPED = 15
 
 
 def cut_distance(m: Module, twice: Any) -> Value:
@@ -34,12 +38,14 @@ def rounded_distance(m: Module, cut: Any) -> Value:
 
 def octaves_of(product: Any) -> Value:
     """Octaves from distance · ``OCTAVE_FACTOR``."""
-    return Value.cast(product)[_DROPPED : _DROPPED + 16]
+    return Value.cast(product)[OCTAVE_FACTOR_FRACTION : OCTAVE_FACTOR_FRACTION + DISTANCE_BITS]
 
 
 def exp2_table() -> memory.Memory:
     """2^-f for the fraction of an octave: a fixed table."""
-    return memory.Memory(shape=unsigned(16), depth=1 << TABLE_BITS, init=[int(entry) for entry in EXP2_TABLE])
+    return memory.Memory(
+        shape=unsigned(TABLE_ENTRY_BITS), depth=1 << TABLE_BITS, init=[int(entry) for entry in EXP2_TABLE]
+    )
 
 
 def table_index(octaves: Any) -> Value:
@@ -54,19 +60,19 @@ def whole_octaves(octaves: Any) -> Value:
 
 def linear_twice(mantissa: Any, whole: Any) -> Value:
     """2 · code of the linear form before it is rounded: 10 bits."""
-    return shift_with_half(mantissa, whole + 7)[:10]
+    return shift_with_half(mantissa, whole + ENTRY_SHIFT)[:10]
 
 
 def linear_code(m: Module, twice: Any) -> Value:
     """Code of the linear form, 8 bits: ``min(255, round(table · 2^-(7 + whole)))``."""
     code = wire(m, round_last_bit(twice)[:10], "rounded")
-    return Mux(code[8:].any(), 255, code[:8])[:8]
+    return Mux(code[8:].any(), LARGEST_LINEAR_CODE, code[:8])[:8]
 
 
 def log2_code(m: Module, octaves: Any) -> Value:
     """Code of the log2 form, 4 bits: ``min(15, round(octaves))``."""
     rounded = wire(m, shift_round(octaves, OCTAVE_FRACTION)[:6], "octave")
-    return Mux(rounded[4:].any(), 15, rounded[:4])[:4]
+    return Mux(rounded[4:].any(), LARGEST_LOG2_CODE, rounded[:4])[:4]
 
 
 def times_weight(value: Any, code: Any, guard: Any) -> Value:

@@ -7,6 +7,7 @@ import numpy as np
 from amaranth.hdl import Module, signed, unsigned
 
 from p2vit.numerics import Add
+from p2vit.numerics.add import LARGEST_SHIFT
 from p2vit.numerics.rounding import shift_round
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
@@ -40,7 +41,7 @@ class AddUnit(RequantizingModule):
         wide = lanes(signed(16), lanes_)
         fields = {"a": wide, "b": wide, "left_a": four, "left_b": four, "shift": four}
         i = sink(**fields, **narrow_field(output_bits), last=1)
-        super().__init__(lanes_, ShiftStage(output_bits, 0, 15), Timing(3), {"i": i})
+        super().__init__(lanes_, ShiftStage(output_bits, 0, LARGEST_SHIFT), Timing(3), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
         """Three stages."""
@@ -64,7 +65,8 @@ class AddUnit(RequantizingModule):
         size = (beats, self.lanes)
         calm = rng.integers(0, 3, (beats, 1)) == 0
         shifts = {
-            name: np.where(calm, 0, rng.integers(0, 16, size)) for name in ("left_a", "left_b", "shift")
+            name: np.where(calm, 0, rng.integers(0, LARGEST_SHIFT + 1, size))
+            for name in ("left_a", "left_b", "shift")
         }
         return {
             "i": {

@@ -7,6 +7,7 @@ import numpy as np
 from amaranth.hdl import Module, signed
 
 from p2vit.numerics import Affine
+from p2vit.numerics.affine import SHIFTS
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
@@ -33,7 +34,7 @@ class AffineUnit(RequantizingModule):
             lanes_: Elements per cycle.
             output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
         """
-        step = ShiftStage(output_bits, -8, 30)
+        step = ShiftStage(output_bits, *SHIFTS)
         wide = lanes(signed(16), lanes_)
         fields = {
             "x": wide,
@@ -71,4 +72,6 @@ class AffineUnit(RequantizingModule):
         """Operands near every edge, all shifts."""
         size = (beats, self.lanes)
         fields = {"x": corners(rng, 16, size), "gain": corners(rng, 16, size), "bias": corners(rng, 32, size)}
-        return {"i": {**fields, "shift": rng.integers(-8, 31, size), **self.marks(rng, beats)}}
+        return {
+            "i": {**fields, "shift": rng.integers(SHIFTS[0], SHIFTS[1] + 1, size), **self.marks(rng, beats)}
+        }

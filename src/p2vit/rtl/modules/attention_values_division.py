@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from amaranth.hdl import Module, Signal, signed, unsigned
 
-from p2vit.numerics.attention_values import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_BITS, QUOTIENT_FRACTION, RECIPROCAL_FRACTION, SHIFTS
 from p2vit.numerics.rounding import bit_length as golden_bit_length
 from p2vit.numerics.rounding import shift_round
 from p2vit.rtl.arithmetic import round_last_bit, shift_with_half
@@ -67,7 +67,7 @@ class Reciprocal(OperatorModule):
         """Step 2 of :class:`p2vit.numerics.AttentionValues`."""
         total = np.asarray(inputs["i"]["total"], np.int64)
         n = golden_bit_length(total)
-        return {"o": {"r": (np.int64(1) << (n + 14)) // total, "n": n}}
+        return {"o": {"r": (np.int64(1) << (n + RECIPROCAL_FRACTION)) // total, "n": n}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
         """Sums of every length, powers of two and their neighbours."""
@@ -101,7 +101,7 @@ class RowDivision(RequantizingModule):
             "shift": lanes(signed(6), lanes_),
         }
         i = sink(**fields, **narrow_field(output_bits), last=1)
-        step = ShiftStage(output_bits, QUOTIENT_FRACTION - 16, QUOTIENT_FRACTION + 8)
+        step = ShiftStage(output_bits, *(QUOTIENT_FRACTION + limit for limit in SHIFTS))
         super().__init__(lanes_, step, Timing(5), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
@@ -113,7 +113,8 @@ class RowDivision(RequantizingModule):
         # acc · 2^-(n-8) with n from 1: seven places up, then n - 1 down. |a| ≤ 2^15, so 18 bits hold 2a.
         a = pipe.stage(
             twice=[
-                shift_with_half(beat.acc[k], (beat.n[k] - 1)[:5], raised=7)[:18].as_signed() for k in each
+                shift_with_half(beat.acc[k], (beat.n[k] - 1)[:5], raised=QUOTIENT_BITS - 1)[:18].as_signed()
+                for k in each
             ],
             r=[beat.r[k] for k in each],
             amount=[(beat.shift[k] + QUOTIENT_FRACTION)[: self.step.shift_bits] for k in each],
@@ -134,7 +135,7 @@ class RowDivision(RequantizingModule):
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
         """Steps 3 and 4 of :class:`p2vit.numerics.AttentionValues`."""
         i = inputs["i"]
-        reduced = shift_round(np.asarray(i["acc"]), np.asarray(i["n"]) - 8)
+        reduced = shift_round(np.asarray(i["acc"]), np.asarray(i["n"]) - QUOTIENT_BITS)
         product = shift_round(reduced * np.asarray(i["r"]), QUOTIENT_FRACTION + np.asarray(i["shift"]))
         return self.golden(i, product)
 
@@ -148,8 +149,8 @@ class RowDivision(RequantizingModule):
         acc = np.clip((total * mean) >> 8, -128 * total, 127 * total)
         fields = {
             "acc": acc,
-            "r": (np.int64(1) << (n + 14)) // total,
+            "r": (np.int64(1) << (n + RECIPROCAL_FRACTION)) // total,
             "n": n,
-            "shift": rng.integers(-16, 9, size),
+            "shift": rng.integers(SHIFTS[0], SHIFTS[1] + 1, size),
         }
         return {"i": {**fields, **self.marks(rng, beats)}}

@@ -8,7 +8,14 @@ from amaranth.lib import memory
 from numpy.typing import NDArray
 
 from p2vit.numerics import LayerNorm
-from p2vit.numerics.layernorm import CENTRED_BITS, TABLE_FIRST, rsqrt_table, squares_shift
+from p2vit.numerics.layernorm import (
+    CENTRED_BITS,
+    ENTRY_BITS,
+    EPSILON_BITS,
+    TABLE_FIRST,
+    rsqrt_table,
+    squares_shift,
+)
 from p2vit.rtl.arithmetic import (
     add_tree,
     clamp_signed,
@@ -80,7 +87,7 @@ class LayerNormUnit(LayerNormRows):
         rows = sink(
             x=lanes(signed(16), lanes_),
             left=lanes(unsigned(4), lanes_),
-            epsilon=unsigned(30),
+            epsilon=unsigned(EPSILON_BITS + 1),
             epsilon_shift=signed(6),
             last=1,
         )
@@ -181,7 +188,7 @@ class LayerNormUnit(LayerNormRows):
         )
         s7 = pipe.stage(
             d=[round_last_bit(value)[: CENTRED_BITS + 2].as_signed() for value in s6.twice],
-            epsilon=round_last_bit(s6.epsilon)[:30],
+            epsilon=round_last_bit(s6.epsilon)[: EPSILON_BITS + 1],
             live=s6.live,
             **carried(s6),
         )
@@ -206,7 +213,7 @@ class LayerNormUnit(LayerNormRows):
         # Stages 12 and 13: j and the table's entry for the mantissa total · 2^-2j in [2^28, 2^30).
         j = wire(m, root_exponent(m, s11.total), "j")
         table = m.submodules.table = memory.Memory(
-            shape=unsigned(15),
+            shape=unsigned(ENTRY_BITS),
             depth=1 << INDEX_BITS,
             init=[0] * TABLE_FIRST + [int(value) for value in self.table],
         )
@@ -215,13 +222,13 @@ class LayerNormUnit(LayerNormRows):
         m.d.comb += [port.addr.eq(s12.index), port.en.eq(pipe.advance)]
         s13 = pipe.stage(d=s12.d, j=s12.j, **carried(s12))
         # Stage 14: the second pass leaves the row's factor, the third multiplies by it and meets its shifts.
-        factor, exponent = Signal(15, reset_less=True), Signal(signed(5), reset_less=True)
+        factor, exponent = Signal(ENTRY_BITS, reset_less=True), Signal(signed(5), reset_less=True)
         with m.If(pipe.fires & (s13.turn == 1)):
             m.d.sync += [factor.eq(port.data), exponent.eq(s13.j)]
         side = pipe.join(self.shifts, s13.turn == 2)
         s14 = pipe.stage(
             keep=s13.turn == 2,
-            product=[(value * factor)[: CENTRED_BITS + 17].as_signed() for value in s13.d],
+            product=[(value * factor)[: CENTRED_BITS + ENTRY_BITS + 2].as_signed() for value in s13.d],
             amount=[(side.shift[k] + exponent)[:5] for k in each],
             last=s13.last,
             **self.narrow(side),

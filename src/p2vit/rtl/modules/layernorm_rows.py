@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2vit.numerics import LayerNorm
-from p2vit.numerics.layernorm import CENTRED_BITS
+from p2vit.numerics.layernorm import EPSILON_BITS, EPSILON_SHIFTS, SHIFTS
 from p2vit.rtl.modules.base import Fields, Streams, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule
 
@@ -123,9 +123,17 @@ class LayerNormRows(RequantizingModule):
                 if rng.integers(0, 2)
                 else np.zeros(self.channels, np.int64)
             )
-            epsilon = int(corners(rng, 29, (1,), signed=False)[0]) if rng.integers(0, 4) else 1 << 29
+            epsilon = (
+                int(corners(rng, EPSILON_BITS, (1,), signed=False)[0])
+                if rng.integers(0, 4)
+                else 1 << EPSILON_BITS
+            )
             part = self.row_beats(
-                x, left, rng.integers(14, 31, self.channels), epsilon, int(rng.integers(-CENTRED_BITS, 32))
+                x,
+                left,
+                rng.integers(SHIFTS[0], SHIFTS[1] + 1, self.channels),
+                epsilon,
+                int(rng.integers(EPSILON_SHIFTS[0], EPSILON_SHIFTS[1] + 1)),
             )
             if self.output_bits > 8:
                 part["shifts"]["narrow"] = rng.integers(0, 2, len(part["shifts"]["shift"]))

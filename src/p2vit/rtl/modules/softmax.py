@@ -8,9 +8,10 @@ from amaranth.hdl import C, Module, Mux, Signal, signed, unsigned
 from numpy.typing import NDArray
 
 from p2vit.numerics import AttentionValues, Softmax
+from p2vit.numerics.attention_values import GUARDS
+from p2vit.numerics.softmax import DISTANCE_BITS, LARGEST_LOG2_CODE, LARGEST_SHIFT, OCTAVE_FACTOR
 from p2vit.rtl.arithmetic import add_tree, larger, largest, shift_with_half
 from p2vit.rtl.datapath.softmax import (
-    OCTAVE_FACTOR,
     cut_distance,
     exp2_table,
     linear_code,
@@ -26,7 +27,7 @@ from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corn
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 #: Left shifts of more places than a distance has bits saturate like this one.
-MOST_LEFT = 16
+MOST_LEFT = DISTANCE_BITS
 
 
 class SoftmaxUnit(OperatorModule):
@@ -146,7 +147,10 @@ class SoftmaxUnit(OperatorModule):
     @staticmethod
     def _log2_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
         """Octaves, rounded."""
-        codes = [Mux(alive, log2_code(m, value), 15)[:4] for value, alive in zip(e.u, e.live, strict=True)]
+        codes = [
+            Mux(alive, log2_code(m, value), LARGEST_LOG2_CODE)[:4]
+            for value, alive in zip(e.u, e.live, strict=True)
+        ]
         return pipe.stage(code=codes, **carried(e))
 
     @staticmethod
@@ -173,7 +177,7 @@ class SoftmaxUnit(OperatorModule):
         i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
         scores = i["s"].reshape(len(i["last"]), -1)
         ends = np.flatnonzero(i["last"]) + 1
-        dead = 0 if self.form == "linear" else 15
+        dead = 0 if self.form == "linear" else LARGEST_LOG2_CODE
         begins = np.concatenate([[0], ends[:-1]])
         codes, totals, lasts = [], [], []
         alive = np.arange(self.lanes) < i["live"][:, None]
@@ -182,7 +186,7 @@ class SoftmaxUnit(OperatorModule):
             norm = Softmax(i["shift"][begin : begin + 1], self.form)
             code = np.full(row.shape, dead, np.int64)
             code[mask] = norm.compute(row[mask][None, None, None])[0, 0, 0]
-            guard = int(i["guard"][begin]) if self.form == "log2" else 15
+            guard = int(i["guard"][begin]) if self.form == "log2" else GUARDS[1]
             weight = AttentionValues(1, np.zeros(1, np.int8), self.form, guard).weights_of(code) * mask
             codes.append(code)
             totals.append(weight.sum(axis=1).cumsum())
@@ -202,12 +206,18 @@ class SoftmaxUnit(OperatorModule):
         while count < beats:
             keys = int(rng.integers(1, 41))
             row = corners(rng, 32, (keys,)) >> int(rng.integers(0, 30))
-            parts.append(self.row_beats(row, int(rng.integers(-24, 25)), int(rng.integers(8, 16))))
+            parts.append(
+                self.row_beats(
+                    row,
+                    int(rng.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1)),
+                    int(rng.integers(GUARDS[0], GUARDS[1] + 1)),
+                )
+            )
             count += len(parts[-1]["last"])
         return {"i": {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}}
 
     def row_beats(
-        self, scores: NDArray[np.int64], shift: int, guard: int = 15
+        self, scores: NDArray[np.int64], shift: int, guard: int = GUARDS[1]
     ) -> dict[str, NDArray[np.int64]]:
         """Beats of both passes over one row.
 

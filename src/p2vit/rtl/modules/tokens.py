@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory
 
 from p2vit.numerics.rounding import saturate, shift_round
+from p2vit.numerics.tokens import LARGEST_SUM_SHIFT
 from p2vit.rtl.arithmetic import clamp_signed
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.modules.array import address_shape
@@ -112,7 +113,7 @@ class SumUnit(RequantizingModule):
         fields = {"x": lanes(signed(16), lanes_), "shift": lanes(unsigned(5), lanes_)}
         i = sink(**fields, **narrow_field(output_bits), last=1, first=1, final=1)
         timing = Timing(3, note="of the final token's beat")
-        super().__init__(lanes_, ShiftStage(output_bits, 0, 30), timing, {"i": i})
+        super().__init__(lanes_, ShiftStage(output_bits, 0, LARGEST_SUM_SHIFT), timing, {"i": i})
 
     def configuration(self) -> dict[str, Any]:
         """Structural parameters."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from p2vit.numerics.layernorm import EPSILON_BITS
+
 #: Width of a descriptor.
 DESCRIPTOR_BITS = 256
 DESCRIPTOR_BYTES = DESCRIPTOR_BITS // 8
@@ -113,7 +115,7 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
         ("log2", 1),
         ("guard", 4),
         ("limit", 16),
-        ("epsilon", 30),
+        ("epsilon", EPSILON_BITS + 1),
         ("epsilon_shift", 6),
         ("squares_shift", 4),
         ("first", 1),

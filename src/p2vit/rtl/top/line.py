@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
 
+from p2vit.numerics.attention_values import QUOTIENT_BITS
 from p2vit.rtl.arithmetic import add_tree, shift_round
 from p2vit.rtl.datapath.attention_values import TOTAL_BITS, Division
 from p2vit.rtl.datapath.requantize import ShiftStage
@@ -153,7 +154,11 @@ class Line(Part):
         division = Division(m, row_sum[:TOTAL_BITS])
         steps = Signal(range(DIVIDE_CYCLES))
         with m.If(self.divide):
-            m.d.sync += [*division.load(), down.eq(division.length - 8), steps.eq(DIVIDE_CYCLES - 1)]
+            m.d.sync += [
+                *division.load(),
+                down.eq(division.length - QUOTIENT_BITS),
+                steps.eq(DIVIDE_CYCLES - 1),
+            ]
         with m.Elif(steps != 0):
             m.d.sync += [*division.step(), steps.eq(steps - 1)]
         m.d.comb += reciprocal.eq(division.quotient)

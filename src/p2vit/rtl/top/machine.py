@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, fields
 
 from p2vit.errors import P2vitError
+from p2vit.numerics.attention_values import RECIPROCAL_FRACTION
+from p2vit.numerics.layernorm import TABLE_FIRST, TABLE_LAST
 
 #: Registers of one line besides its accumulators: 4 bytes of bias or row sum, and a shift.
 LINE_PARAMETER_WORDS = 5
@@ -17,7 +19,7 @@ MEMORY_LATENCY = 8
 #: Descriptors that wait in front of each engine; slots of every buffer; loads whose answers may be outstanding.
 QUEUE_DEPTH, SLOTS, IN_FLIGHT = 8, 2, 8
 #: Cycles of the reciprocal of a row sum: its width, then one quotient bit per cycle.
-DIVIDE_CYCLES = 17
+DIVIDE_CYCLES = RECIPROCAL_FRACTION + 3
 #: From an array counter's value to its operands (address, memory or selection), and from those to the result.
 OPERAND_LATENCY, LINE_LATENCY = 2, 6
 #: From the array's last counter value to the last word in the output buffer.
@@ -28,7 +30,7 @@ VECTOR_DRAIN = LANE_LATENCY + 2
 #: Scalar steps of a LayerNorm between its first and second pass, and after the second, before the factors are read.
 SHIFT_STEPS, TOTAL_STEPS = 6, 3
 #: Entries of the reciprocal-square-root table.
-NORM_TABLE_ENTRIES = 768
+NORM_TABLE_ENTRIES = TABLE_LAST - TABLE_FIRST + 1
 
 
 @dataclass(frozen=True)

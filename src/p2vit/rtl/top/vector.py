@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, ClockSignal, Instance, Module, Mux, ResetSi
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from p2vit.numerics.layernorm import TABLE_FIRST
+from p2vit.numerics.layernorm import ENTRY_BITS, TABLE_FIRST
 from p2vit.rtl.arithmetic import add_tree
 from p2vit.rtl.datapath.layernorm import INDEX_BITS
 from p2vit.rtl.datapath.requantize import ShiftStage
@@ -137,11 +137,11 @@ class VectorEngine(Part):
         return ram(
             m,
             "roots",
-            15,
+            ENTRY_BITS,
             NORM_TABLE_ENTRIES,
             write_enable=loaded.valid & (loaded.dest == Dest.NORM_TABLE),
             write_address=loaded.row,
-            write_data=loaded.data[:15],
+            write_data=loaded.data[:ENTRY_BITS],
             read_enable=control.reading_factors,
             read_address=Array(indices)[control.factor_at] - TABLE_FIRST,
         )

@@ -6,6 +6,8 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from p2vit.numerics.layernorm import ENTRY_BITS, EPSILON_BITS
+from p2vit.numerics.softmax import OCTAVE_FACTOR
 from p2vit.rtl.arithmetic import offset_binary, round_last_bit, shift_round, shift_with_half
 from p2vit.rtl.datapath.layernorm import (
     INDEX_BITS,
@@ -18,7 +20,6 @@ from p2vit.rtl.datapath.layernorm import (
 )
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.datapath.softmax import (
-    OCTAVE_FACTOR,
     cut_distance,
     exp2_table,
     linear_code,
@@ -79,7 +80,7 @@ class VectorLane(Part):
             "planes": In(3),
             "channels": In(16),
             "limit": In(16),
-            "epsilon": In(30),
+            "epsilon": In(EPSILON_BITS + 1),
             "epsilon_shift": In(signed(6)),
             "squares_shift": In(4),
             "softmax_shift": In(signed(6)),
@@ -96,7 +97,7 @@ class VectorLane(Part):
             "step_exponent": In(1),
             "step_index": In(1),
             "factor_write": In(1),
-            "factor": In(15),
+            "factor": In(ENTRY_BITS),
             "aligned": Out(signed(17)),
             "index": Out(INDEX_BITS),
             # The output buffer: results, a column's sum over the lines, or a byte of the row's sum.
@@ -206,7 +207,7 @@ class VectorLane(Part):
             m.d.sync += three.eq(two)
 
         # 4: squares, times the factor, times log2 e.
-        factor = Signal(15)
+        factor = Signal(ENTRY_BITS)
         reduced = Signal(signed(17))
         m.d.comb += reduced.eq(shift_round(three, self.squares_shift))
         squaring = is_norm & (self.phase == 1)

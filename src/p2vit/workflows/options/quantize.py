@@ -69,8 +69,8 @@ class SearchOptions(SharedOut, LoadOptions):
 
 
 @dataclass(frozen=True, config=CHECKED)
-class AblateOptions(SharedOut):
-    """Options of the table of methods, beside those of sharing out its rows.
+class AblateOptions(SharedOut, LoadOptions):
+    """Options of the table of methods, beside those of loading the model and of sharing out its rows.
 
     Attributes:
         bits: ``w2a8`` to ``w8a8``: width of the weights.

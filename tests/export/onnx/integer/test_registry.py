@@ -5,7 +5,6 @@ import pytest
 
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.integer import LOWERINGS
-from p2vit.export.onnx.integer.build import build_onnx_integer
 from p2vit.export.onnx.integer.matmul import cannot_saturate, products_are_exact
 from p2vit.export.onnx.qdq import FLOAT_LOWERINGS
 from p2vit.numerics import (
@@ -19,7 +18,6 @@ from p2vit.numerics import (
     Patchify,
     Scores,
     Softmax,
-    SumTokens,
 )
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
@@ -63,11 +61,6 @@ class Bench:
         assert mismatches(program, pixels, products=products) == {}
 
 
-def test_every_operator_has_a_lowering_of_both_kinds():
-    assert set(LOWERINGS) == set(OPERATORS.values())
-    assert set(FLOAT_LOWERINGS) == set(OPERATORS.values())
-
-
 @pytest.mark.parametrize("shifts", [(-6, 6), (0, 0), (1, 20), (5, 12), (-8, -1), (31, 31), (0, 31)])
 @pytest.mark.parametrize("output_bits", [8, 16])
 def test_linear_shifts(shifts, output_bits):
@@ -75,13 +68,6 @@ def test_linear_shifts(shifts, output_bits):
     weight = bench.rng.integers(-128, 128, (40, CHANNELS)).astype(np.int8)
     bias = bench.rng.integers(-(1 << 20), 1 << 20, 40).astype(np.int32)
     bench.check(Linear(weight, bias, bench.int8(*shifts, 40), 8, output_bits), "byte")
-
-
-def test_linear_with_a_bias_that_fills_int32():
-    bench = Bench()
-    weight = np.zeros((4, CHANNELS), np.int8)
-    bias = np.array([-(1 << 31) + 1, (1 << 31) - 1, (1 << 30), -(1 << 30)], np.int32)
-    bench.check(Linear(weight, bias, np.array([24, 23, 22, 1], np.int8), 8, 8), "byte")
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (0, 15), (3, 9)])
@@ -107,13 +93,6 @@ def test_affine(output_bits, shift):
     gain = bench.rng.integers(-(1 << 15), 1 << 15, CHANNELS).astype(np.int16)
     bias = bench.rng.integers(-(1 << 30), 1 << 30, CHANNELS).astype(np.int32)
     bench.check(Affine(gain, bias, bench.int8(*shift), output_bits), "word")
-
-
-@pytest.mark.parametrize("source", ["byte", "word"])
-@pytest.mark.parametrize("output_bits", [8, 16])
-def test_sum_of_tokens(source, output_bits):
-    bench = Bench()
-    bench.check(SumTokens(2, 5, bench.int8(0, 6), output_bits), source)
 
 
 @pytest.mark.parametrize("epsilon", [(0, -14), (1 << 20, -2), (1 << 29, 3), (77, 16), (1 << 29, 17), (9, 31)])
@@ -202,25 +181,32 @@ def test_codes_that_no_softmax_wrote_are_refused():
         bench.check(AttentionValues(3, np.zeros(12, np.int8), "linear"), "codes", "k")
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_a_table_is_read_at_every_input(groups):
-    table = np.random.default_rng(0).integers(-128, 128, (groups, 256)).astype(np.int8)
-    bench = Bench()
-    bench.builder.add("table", Lookup(table), ["byte"], 0)
-    bench.check_built()
-
-
 def test_narrow_weights_cannot_saturate_and_keep_the_fast_form():
     assert cannot_saturate(np.full((2, 4), -64, np.int8))
     assert not cannot_saturate(np.full((2, 4), -65, np.int8))
     assert cannot_saturate(np.array([[127, 1, 127]], np.int8))
 
 
-@pytest.mark.parametrize("form", ["portable", "vnni"])
-def test_the_probe_answers(form):
-    assert products_are_exact(form) in (True, False)
-    if form == "portable":
-        assert products_are_exact(form)
+def test_the_probe_finds_the_portable_form_exact():
+    assert products_are_exact("portable")
+
+
+def test_the_probe_says_what_full_range_products_show():
+    """Independently of the probe's own operands: random full-range bytes through the form itself."""
+    exact = True
+    for seed in range(3):
+        bench = Bench(seed)
+        bench.add_linear("out", 40, 16, shift=6)
+        try:
+            bench.check_built("vnni")
+        except AssertionError:
+            exact = False
+    assert not products_are_exact("vnni") or exact
+
+
+def test_every_operator_has_a_lowering_of_both_kinds():
+    assert set(LOWERINGS) == set(OPERATORS.values())
+    assert set(FLOAT_LOWERINGS) == set(OPERATORS.values())
 
 
 def test_an_operator_without_lowering_is_named(monkeypatch):
@@ -230,4 +216,3 @@ def test_an_operator_without_lowering_is_named(monkeypatch):
         P2vitError, match=r"^node out: no ONNX lowering for operator Lookup; there is one for Add, "
     ):
         bench.check(Lookup(np.zeros((1, 256), np.int8)), "byte")
-    assert build_onnx_integer.__doc__

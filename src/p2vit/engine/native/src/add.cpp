@@ -35,7 +35,7 @@ void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<
     require_pair(plan, b, out);
     const int n = plan.buffer(out).columns;
     for (const auto* v : {&left_a, &left_b, &shift})
-        require_shifts(*v, n, 0, 15, "a shift of a residual add leaves 0..15");
+        require_shifts(*v, n, 0, kAddLargestShift, "a shift of a residual add leaves 0..15");
     require(kind_bits(plan.buffer(out).kind) <= 16, "a residual add stores 8 or 16 bits");
     plan.add_step(std::make_unique<SumStep>(a, b, out, std::move(left_a), std::move(left_b), std::move(shift)), nodes,
                   {{a, false}, {b, false}, {out, false}});

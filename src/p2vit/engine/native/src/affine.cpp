@@ -40,7 +40,7 @@ void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int
     const int n = plan.buffer(in).columns;
     require(int(bias.size()) == n, "the bias of an affine step");
     require_shifts(gain, n, -32768, 32767, "the gain of an affine step");
-    require_shifts(shift, n, -8, 30, "a shift of an affine step leaves -8..30");
+    require_shifts(shift, n, kAffineLeastShift, kAffineLargestShift, "a shift of an affine step leaves -8..30");
     plan.add_step(std::make_unique<AffineStep>(in, out, std::move(gain), std::move(bias), std::move(shift)), nodes,
                   {{in, false}, {out, false}});
 }

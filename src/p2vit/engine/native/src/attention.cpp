@@ -30,7 +30,7 @@ class AttentionStep final : public Step {
           code_pitch_(round_up(config_.keys, 64) + 64),
           channel_pitch_(round_up(config_.head_dim, kPanel)),
           zeros_(channel_pitch_, 0) {
-        config_.out_shift.resize(config_.out_shift.size() + kPanel, 22);   // read in whole registers
+        config_.out_shift.resize(config_.out_shift.size() + kPanel, kQuotientFraction);   // read in whole registers
     }
 
     void run(const Work& work, int first, int count) const override {
@@ -201,9 +201,9 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
             "the output of attention has another shape");
     require(int(c.softmax_shift.size()) == c.heads && c.out_shift.size() == channels,
             "attention has a shift per head and per channel");
-    for (int32_t s : c.softmax_shift) require(s >= -24 && s <= 24, "a shift of softmax leaves -24..24");
-    for (int32_t s : c.out_shift) require(s >= 6 && s <= 30, "a shift of attention leaves -16..8");
-    require(c.guard >= 8 && c.guard <= 15, "guard leaves 8..15");
+    for (int32_t s : c.softmax_shift) require(std::abs(s) <= kSoftmaxLargestShift, "a shift of softmax leaves -24..24");
+    for (int32_t s : c.out_shift) require(s >= kQuotientFraction + kQuotientLeastShift && s <= kQuotientFraction + kQuotientLargestShift, "a shift of attention leaves -16..8");
+    require(c.guard >= kLeastGuard && c.guard <= kLargestGuard, "guard leaves 8..15");
     const size_t shown = size_t(c.heads) * q.rows * c.keys;
     for (int output : {c.scores_output, c.biased_output, c.codes_output})
         require(output < int(plan.output_count()), "no such output");

@@ -15,9 +15,13 @@ struct Reciprocal {
     int factor;
 };
 
+static_assert(kQuotientFraction == kQuotientBits + kReciprocalFraction);
+// |accumulator| ≤ 2^7 · sum: shifted, and times a reciprocal of up to 2^(fraction + 1), it fits int32.
+static_assert(7 + kQuotientBits + kReciprocalFraction + 1 < 31);
+
 inline Reciprocal reciprocal(uint32_t total) {
     const int n = bit_length(total);
-    return {n - 8, total == 0 ? 0 : int((uint64_t{1} << (n + 14)) / total)};
+    return {n - kQuotientBits, total == 0 ? 0 : int((uint64_t{1} << (n + kReciprocalFraction)) / total)};
 }
 
 inline void portable_quotient(const QuotientRow& p) {

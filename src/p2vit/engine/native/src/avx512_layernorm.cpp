@@ -83,11 +83,6 @@ inline void scale_row_bytes(const LayerNormRows& p, const int16_t* normal, Inver
 
 inline void scale_row(const LayerNormRows& p, const int16_t* normal, InverseRoot root, void* out) {
     const int n = p.channels;
-    if (p.least_shift + root.j < 0) {
-        for (int c = 0; c < n; ++c)
-            store_value(out, p.out_bits, c, int(requantize(normal[c] * root.factor, p.shift[c] + root.j, p.out_bits)));
-        return;
-    }
     if (p.out_bits == 8 && p.least_shift + root.j > 0)
         return scale_row_bytes(p, normal, root, static_cast<uint8_t*>(out));
     const __m512i factor = _mm512_set1_epi32(root.factor), j = _mm512_set1_epi32(root.j), one = _mm512_set1_epi32(1);

@@ -5,15 +5,19 @@
 // Weights are packed [N/16][K/4][16][4] for every instruction set. Rows are padded, so that kernels need no masks.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+
+#include "constants.h"
 
 namespace p2vit {
 
 constexpr int kPanel = 16;      // output columns that are packed together
 constexpr int kQuad = 4;        // products summed by one lane of a dot-product instruction
-constexpr int kTableColumns = 64;   // columns that share a table; a multiple of the panel
 constexpr int kRowAlign = 64;   // bytes; every row of a buffer starts on one and may be written up to the next
+
+static_assert(kTableColumns % kPanel == 0, "a panel looks its columns up in one table");
 
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 constexpr size_t round_up(size_t a, size_t b) { return (a + b - 1) / b * b; }
@@ -23,8 +27,8 @@ constexpr size_t round_up(size_t a, size_t b) { return (a + b - 1) / b * b; }
 struct Epilogue {
     int bits = 32;                       // 8, 16: re-quantize to that width; 32: store the accumulator
     const int32_t* shift = nullptr;      // [columns]
-    const uint8_t* table = nullptr;      // [256] biased → biased, after re-quantizing to 8 bits; or several in a row
-    int table_pitch = 0;                 // 256: each 64 columns have a table of their own
+    const uint8_t* table = nullptr;      // [kTableEntries] biased → biased, after re-quantizing to 8 bits; or several in a row
+    int table_pitch = 0;                 // kTableEntries: each kTableColumns columns have a table of their own
     const void* residual = nullptr;      // first row, first column; null: no residual add
     ptrdiff_t residual_pitch = 0;        // bytes
     bool residual_wide = true;           // int16 rather than biased bytes
@@ -63,7 +67,7 @@ struct LayerNormRows {
     int channels = 0;
     const uint8_t* input_shift = nullptr;   // null: none
     int input_bits = 16;
-    const uint16_t* table = nullptr;   // [768]
+    const uint16_t* table = nullptr;   // [kRootEntries]
     const int32_t* shift = nullptr;    // [channels padded to 64]
     int least_shift = 0;               // smallest of shift
     int epsilon = 0;
@@ -80,7 +84,7 @@ struct SoftmaxRow {
     int count = 0;
     int shift = 0;
     bool log2 = false;
-    int guard = 15;
+    int guard = kLargestGuard;
     uint8_t* codes = nullptr;   // zero up to the next multiple of 64
     uint8_t* high = nullptr;    // log2 only: upper and lower byte of 2^(guard − code)
     uint8_t* low = nullptr;
@@ -90,7 +94,7 @@ struct QuotientRow {
     const int32_t* accumulator = nullptr;   // codes × values, or its upper byte's part for log2
     const int32_t* low = nullptr;           // log2 only: accumulator = 256 · upper + low
     int channels = 0;
-    const int32_t* shift = nullptr;   // 22 + the operator's, 6..30
+    const int32_t* shift = nullptr;   // kQuotientFraction + the operator's
     uint32_t total = 0;
     int out_bits = 8;
     void* out = nullptr;
@@ -115,10 +119,10 @@ const Kernels* kernels_avx512vnni();
 const Kernels* kernels_dotprod();
 const Kernels* kernels_i8mm();
 
-// 2^(15 − (i + 1/2)/128), i = 0..127; handed over by the norm at start-up, never computed here.
-extern uint16_t exp2_table[128];
-// Softmax code of every distance in steps of 2^-7 octaves, made from that table.
-extern uint8_t softmax_codes[3072];
-void set_exp2_table(const uint16_t* table);
+// Softmax code of every distance in steps of 2^-kExp2Bits octaves, made from kExp2Table.
+constexpr uint32_t kLargestDistance = (uint32_t{1} << kDistanceBits) - 1;
+constexpr uint32_t kLargestOctaves = kLargestDistance * kOctaveFactor >> kOctaveFactorFraction;
+constexpr int kSoftmaxCodes = (kLargestOctaves >> (kOctaveFraction - kExp2Bits)) + 1;
+extern const std::array<uint8_t, kSoftmaxCodes> softmax_codes;
 
 }   // namespace p2vit

@@ -52,21 +52,22 @@ class LayerNormStep final : public Step {
 void add_layernorm(Plan& plan, const Nodes& nodes, LayerNormConfig c, int in, int out) {
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
     const int n = x.columns;
-    require(n >= 2 && n <= 1 << 14 && (x.kind == Kind::biased8 || x.kind == Kind::int16),
+    require(n >= 2 && n <= kNormLargestChannels && (x.kind == Kind::biased8 || x.kind == Kind::int16),
             "LayerNorm reads 2..16384 channels of int8 or int16");
     require(y.columns == n && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16,
             "the output of LayerNorm has another shape");
     require(
-        c.table.size() == 768 && std::all_of(c.table.begin(), c.table.end(), [](uint16_t v) { return v < 1 << 15; }),
+        c.table.size() == kRootEntries && std::all_of(c.table.begin(), c.table.end(), [](uint16_t v) { return v < 1 << kRootEntryBits; }),
         "the table of LayerNorm");
-    require_shifts(c.shift, n, -16, 30, "a shift of LayerNorm leaves -16..30");
+    require_shifts(c.shift, n, kNormLeastShift, kNormLargestShift, "a shift of LayerNorm leaves 14..30");
     require(c.input_shift.empty() || int(c.input_shift.size()) == n, "the input shifts of LayerNorm");
     for (uint8_t s : c.input_shift) require(s <= 31, "an input shift of LayerNorm leaves 0..31");
-    require(c.input_bits >= 2 && c.input_bits <= 16 && c.epsilon >= 0 && c.epsilon <= 1 << 29,
+    require(c.input_bits >= 2 && c.input_bits <= 16 && c.epsilon >= 0 && c.epsilon <= 1 << kEpsilonBits,
             "input_bits or epsilon of LayerNorm");
-    require(c.epsilon_shift >= -14 && c.epsilon_shift <= 31 && c.squares_shift >= 0 && c.squares_shift <= 14,
+    require(c.epsilon_shift >= kEpsilonLeastShift && c.epsilon_shift <= kEpsilonLargestShift && c.squares_shift >= 0 &&
+                c.squares_shift <= kCentredBits,
             "epsilon_shift or squares_shift");
-    require((int64_t{n} << (2 * (14 - c.squares_shift))) <= 1 << 30, "the squares of LayerNorm do not fit");
+    require((int64_t{n} << (2 * (kCentredBits - c.squares_shift))) <= 1 << kSquaresBits, "the squares of LayerNorm do not fit");
     const bool wide = x.kind == Kind::int16;
     plan.add_step(std::make_unique<LayerNormStep>(plan.kernels(), std::move(c), in, out, n, wide), nodes,
                   {{in, false}, {out, false}});

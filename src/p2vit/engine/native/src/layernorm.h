@@ -14,9 +14,16 @@ struct RowSums {
     int low, high;
 };
 
+static_assert(kRootFirst << kRootIndexShift == 1 << (kMantissaBits - 1), "the table begins with the least mantissa");
+static_assert(kNormLeastShift >= (kMantissaBits - 1) / 2, "the last step never shifts to the left");
+static_assert(kRootEntries == 3 * kRootFirst, "a mantissa has kMantissaBits bits or one more");
+static_assert(kCentredBits < 15, "centred values fit int16");
+static_assert(kCentredBits + kRootEntryBits < 31, "a centred value times the inverse root fits int32");
+static_assert((int64_t{1} << kSquaresBits) + (int64_t{1} << kEpsilonBits) <= INT32_MAX, "squares and epsilon fit int32");
+
 // Steps 2 and 4 of LayerNorm: how far the centred row is shifted, and what it is multiplied with.
 inline int centred_shift(const LayerNormRows& p, int64_t largest) {
-    return std::max(bit_length(uint64_t(largest)) - 14, p.epsilon_shift);
+    return std::max(bit_length(uint64_t(largest)) - kCentredBits, p.epsilon_shift);
 }
 
 struct InverseRoot {
@@ -26,9 +33,9 @@ struct InverseRoot {
 
 inline InverseRoot inverse_root(const LayerNormRows& p, int64_t squares, int k) {
     const int64_t total = std::max<int64_t>(squares + shift_round(p.epsilon, 2 * (k - p.epsilon_shift)), 1);
-    const int j = (bit_length(uint64_t(total)) - 29) >> 1;
+    const int j = (bit_length(uint64_t(total)) - kMantissaBits) >> 1;
     const int64_t mantissa = j >= 0 ? total >> (2 * j) : total << (-2 * j);
-    return {p.table[(mantissa >> 20) - 256], j};
+    return {p.table[(mantissa >> kRootIndexShift) - kRootFirst], j};
 }
 
 // The loops over channels are kept free of branches and of 64-bit numbers, so that the compiler can vectorise them.
@@ -71,12 +78,6 @@ inline void portable_layernorm(const LayerNormRows& p) {
         }
         const InverseRoot root = inverse_root(p, squares, k);
         void* out = static_cast<std::byte*>(p.out) + r * p.out_pitch;
-        if (p.least_shift + root.j < 0) {
-            for (int c = 0; c < n; ++c)
-                store_value(out, p.out_bits, c,
-                            int(requantize(normal[c] * root.factor, p.shift[c] + root.j, p.out_bits)));
-            continue;
-        }
         auto scaled = [&](int c, int bits) {
             const int shift = p.shift[c] + root.j;
             const int32_t product = normal[c] * root.factor;

@@ -9,17 +9,14 @@ namespace {
 class LinearStep final : public Step {
   public:
     LinearStep(const Kernels* kernels, std::shared_ptr<PackedLinear> weights, int in, int out, int out_row_offset,
-               std::vector<uint8_t> table, std::optional<Residual> residual, bool wide,
-               size_t constant_pitch)
+               std::vector<uint8_t> table, std::optional<Residual> residual)
         : kernels_(kernels),
           weights_(std::move(weights)),
           in_(in),
           out_(out),
           out_row_offset_(out_row_offset),
           table_(std::move(table)),
-          residual_(std::move(residual)),
-          residual_wide_(wide),
-          constant_pitch_(constant_pitch) {
+          residual_(std::move(residual)) {
         if (!residual_) return;
         auto zero = [](const std::vector<int32_t>& v) {
             return std::all_of(v.begin(), v.end(), [](int32_t x) { return x == 0; });
@@ -44,18 +41,18 @@ class LinearStep final : public Step {
         e.bits = e.out_bits = weights_->bits();
         e.shift = weights_->shift();
         if (!table_.empty()) e.table = table_.data();
-        e.table_pitch = table_.size() > 256 ? 256 : 0;
+        e.table_pitch = table_.size() > kTableEntries ? kTableEntries : 0;
         e.out = work.row(out_, first + out_row_offset_);
         e.out_pitch = work.pitch(out_);
         if (residual_) {
             e.out_bits = residual_->out_bits;
-            e.residual_wide = residual_wide_;
+            e.residual_wide = residual_->wide;
             if (residual_->buffer >= 0) {
                 e.residual = work.row(residual_->buffer, first);
                 e.residual_pitch = work.pitch(residual_->buffer);
             } else {
-                e.residual = residual_->constant.data() + size_t(first) * constant_pitch_;
-                e.residual_pitch = ptrdiff_t(constant_pitch_ * sizeof(int16_t));
+                e.residual = residual_->constant.data() + size_t(first) * residual_->constant_pitch;
+                e.residual_pitch = ptrdiff_t(residual_->constant_pitch * sizeof(int16_t));
             }
             e.plain = plain_;
             e.left_own = residual_->left_own.data();
@@ -73,8 +70,7 @@ class LinearStep final : public Step {
     int in_, out_, out_row_offset_;
     std::vector<uint8_t> table_;
     std::optional<Residual> residual_;
-    bool residual_wide_, plain_ = true;
-    size_t constant_pitch_;
+    bool plain_ = true;
 };
 
 }   // namespace
@@ -93,29 +89,27 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
                 y.rows >= plan.stage_first() + plan.stage_rows() + out_row_offset,
             "the output of a linear layer has too few rows");
     require(table.empty() || (weights->bits() == 8 && !residual), "a table follows 8 bits only");
-    require(table.size() <= 256 || table.size() == size_t(ceil_div(weights->outputs(), kTableColumns)) * 256,
+    require(table.size() <= kTableEntries || table.size() == size_t(ceil_div(weights->outputs(), kTableColumns)) * kTableEntries,
             "tables are given for another number of columns");
     std::vector<Access> accesses{{in, false}, {out, out_row_offset != 0}};
-    bool wide = true;
-    size_t pitch = 0;
     if (residual) {
         const size_t n = weights->outputs();
         require(weights->bits() != 32 && (residual->out_bits == 8 || residual->out_bits == 16),
                 "a residual add stores 8 or 16 bits");
-        require_shifts(residual->left_own, n, 0, 15, "left shift of a residual add");
-        require_shifts(residual->left_residual, n, 0, 15, "left shift of a residual add");
-        require_shifts(residual->shift, n, 0, 15, "right shift of a residual add");
+        require_shifts(residual->left_own, n, 0, kAddLargestShift, "left shift of a residual add");
+        require_shifts(residual->left_residual, n, 0, kAddLargestShift, "left shift of a residual add");
+        require_shifts(residual->shift, n, 0, kAddLargestShift, "right shift of a residual add");
         if (residual->buffer >= 0) {
             const Buffer& r = plan.buffer(residual->buffer);
             require((r.kind == Kind::biased8 || r.kind == Kind::int16) && r.columns == int(n),
                     "the residual has another shape");
             require(out_row_offset == 0, "a residual stands in the rows of the output");
-            wide = r.kind == Kind::int16;
+            residual->wide = r.kind == Kind::int16;
             accesses.push_back({residual->buffer, false});
         } else {
             require(plan.stage_first() == 0 && residual->constant.size() == n * plan.stage_rows(),
                     "the position embedding has another shape");
-            pitch = round_up(n, kPanel);
+            const size_t pitch = residual->constant_pitch = round_up(n, kPanel);
             std::vector<int16_t> padded(pitch * plan.stage_rows());
             for (int r = 0; r < plan.stage_rows(); ++r)
                 std::copy_n(residual->constant.data() + r * n, n, padded.data() + r * pitch);
@@ -123,7 +117,7 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
         }
     }
     plan.add_step(std::make_unique<LinearStep>(plan.kernels(), std::move(weights), in, out, out_row_offset,
-                                               std::move(table), std::move(residual), wide, pitch),
+                                               std::move(table), std::move(residual)),
                   nodes, std::move(accesses));
 }
 

@@ -7,10 +7,10 @@ void add_lookup(Plan& plan, const Nodes& nodes, int in, int out, std::vector<uin
     require_pair(plan, in, out);
     require(plan.buffer(in).kind == Kind::biased8 && plan.buffer(out).kind == Kind::biased8,
             "a table maps int8 to int8");
-    const int columns = plan.buffer(in).columns, tables = int(table.size()) / 256;
+    const int columns = plan.buffer(in).columns, tables = int(table.size()) / kTableEntries;
     require(columns % tables == 0, "tables are given for another number of columns");
     add_map(plan, nodes, in, out, [table = std::move(table), each = columns / tables](int64_t x, int c) {
-        return int64_t(table[c / each * 256 + x + 128]) - 128;
+        return int64_t(table[c / each * kTableEntries + x + 128]) - 128;
     });
 }
 

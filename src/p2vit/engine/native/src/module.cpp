@@ -31,7 +31,7 @@ std::vector<T> copy(const Array<T, 1>& array) {
 }
 
 std::vector<uint8_t> table_of(const Array<uint8_t, 1>& array) {
-    require(array.size() > 0 && array.size() % 256 == 0, "a table has 256 entries");
+    require(array.size() > 0 && array.size() % kTableEntries == 0, "a table has 256 entries");
     return copy(array);
 }
 
@@ -165,73 +165,94 @@ void bind_plan(nb::module_& m) {
                 if (!table.is_none()) bytes = table_of(nb::cast<Array<uint8_t, 1>>(table));
                 add_linear(p, nodes, std::move(weights), in, out, offset, std::move(bytes), residual_of(residual));
             },
-            "nodes"_a, "weights"_a, "in"_a, "out"_a, "out_row_offset"_a = 0, "table"_a = nb::none(),
+            "nodes"_a, "weights"_a, "in"_a, "out"_a, nb::kw_only(), "out_row_offset"_a = 0, "table"_a = nb::none(),
             "residual"_a = nb::none())
-        .def("layernorm",
-             [](Plan& p, const Nodes& nodes, int in, int out, const Array<uint8_t, 1>& input_shift,
-                const Array<uint16_t, 1>& table, const Array<int32_t, 1>& shift, int input_bits, int out_bits,
-                int epsilon, int epsilon_shift, int squares_shift) {
-                 add_layernorm(p, nodes,
-                               {copy(input_shift), copy(table), copy(shift), input_bits, out_bits, epsilon,
-                                epsilon_shift, squares_shift},
-                               in, out);
-             })
-        .def("pack_keys", &add_pack_keys)
-        .def("pack_values", &add_pack_values)
+        .def(
+            "layernorm",
+            [](Plan& p, const Nodes& nodes, int in, int out, const Array<uint8_t, 1>& input_shift,
+               const Array<uint16_t, 1>& table, const Array<int32_t, 1>& shift, int input_bits, int out_bits,
+               int epsilon, int epsilon_shift, int squares_shift) {
+                add_layernorm(p, nodes,
+                              {copy(input_shift), copy(table), copy(shift), input_bits, out_bits, epsilon,
+                               epsilon_shift, squares_shift},
+                              in, out);
+            },
+            "nodes"_a, "in"_a, "out"_a, nb::kw_only(), "input_shift"_a, "table"_a, "shift"_a, "input_bits"_a,
+            "out_bits"_a, "epsilon"_a, "epsilon_shift"_a, "squares_shift"_a)
+        .def("pack_keys", &add_pack_keys, "nodes"_a, "in"_a, nb::kw_only(), "column"_a, "heads"_a, "dim"_a, "keys"_a,
+             "out"_a)
+        .def("pack_values", &add_pack_values, "nodes"_a, "in"_a, nb::kw_only(), "column"_a, "heads"_a, "dim"_a,
+             "keys"_a, "out"_a)
+        // Queries are a buffer and its first column; keys and values are packed. Outputs show inner tensors.
         .def(
             "attention",
-            [](Plan& p, const Nodes& nodes, int queries, int column, int keys_buffer, int values_buffer, int out,
-               int heads, int dim, int keys, const Array<int32_t, 1>& softmax_shift, const Array<int32_t, 1>& out_shift,
+            [](Plan& p, const Nodes& nodes, std::pair<int, int> queries, int keys, int values, int out, int heads,
+               int dim, int count, const Array<int32_t, 1>& softmax_shift, const Array<int32_t, 1>& out_shift,
                bool log2, int guard, int out_bits, int scores_output, int codes_output) {
-                AttentionConfig config{heads, dim, keys, copy(softmax_shift), copy(out_shift), log2, guard, out_bits};
+                AttentionConfig config{heads, dim, count, copy(softmax_shift), copy(out_shift), log2, guard, out_bits};
                 config.scores_output = scores_output;
                 config.codes_output = codes_output;
-                add_attention(p, nodes, std::move(config), queries, column, keys_buffer, values_buffer, out);
-            })
-        .def("window_attention",
-             [](Plan& p, const Nodes& nodes, std::pair<int, int> queries, std::pair<int, int> keys,
-                std::pair<int, int> values, int out, std::tuple<int, int, int, int> shape,
-                const Array<int32_t, 1>& softmax_shift, const Array<int32_t, 1>& out_shift, bool log2, int guard,
-                int out_bits, std::tuple<int, int, int> outputs, const Array<int32_t, 1>& bias,
-                const Array<int8_t, 1>& regions, const Array<int32_t, 1>& masked) {
-                 const auto [windows, heads, dim, count] = shape;
-                 AttentionConfig config{heads, dim, count, copy(softmax_shift), copy(out_shift), log2, guard, out_bits};
-                 std::tie(config.scores_output, config.biased_output, config.codes_output) = outputs;
-                 config.windowed = true;
-                 config.windows = windows;
-                 config.key_column = keys.second;
-                 config.value_column = values.second;
-                 config.bias = copy(bias);
-                 config.regions = copy(regions);
-                 config.masked = copy(masked);
-                 add_attention(p, nodes, std::move(config), queries.first, queries.second, keys.first, values.first,
-                               out);
-             })
+                add_attention(p, nodes, std::move(config), queries.first, queries.second, keys, values, out);
+            },
+            "nodes"_a, nb::kw_only(), "queries"_a, "keys"_a, "values"_a, "out"_a, "heads"_a, "dim"_a, "count"_a,
+            "softmax_shift"_a, "out_shift"_a, "log2"_a, "guard"_a, "out_bits"_a, "scores_output"_a = -1,
+            "codes_output"_a = -1)
+        // Queries, keys and values are a buffer and its first column each.
+        .def(
+            "window_attention",
+            [](Plan& p, const Nodes& nodes, std::pair<int, int> queries, std::pair<int, int> keys,
+               std::pair<int, int> values, int out, int windows, int heads, int dim, int count,
+               const Array<int32_t, 1>& softmax_shift, const Array<int32_t, 1>& out_shift, bool log2, int guard,
+               int out_bits, const Array<int32_t, 1>& bias, const Array<int8_t, 1>& regions,
+               const Array<int32_t, 1>& masked, int scores_output, int biased_output, int codes_output) {
+                AttentionConfig config{heads, dim, count, copy(softmax_shift), copy(out_shift), log2, guard, out_bits};
+                config.scores_output = scores_output;
+                config.biased_output = biased_output;
+                config.codes_output = codes_output;
+                config.windowed = true;
+                config.windows = windows;
+                config.key_column = keys.second;
+                config.value_column = values.second;
+                config.bias = copy(bias);
+                config.regions = copy(regions);
+                config.masked = copy(masked);
+                add_attention(p, nodes, std::move(config), queries.first, queries.second, keys.first, values.first,
+                              out);
+            },
+            "nodes"_a, nb::kw_only(), "queries"_a, "keys"_a, "values"_a, "out"_a, "windows"_a, "heads"_a, "dim"_a,
+            "count"_a, "softmax_shift"_a, "out_shift"_a, "log2"_a, "guard"_a, "out_bits"_a, "bias"_a, "regions"_a,
+            "masked"_a, "scores_output"_a = -1, "biased_output"_a = -1, "codes_output"_a = -1)
         .def("gather", [](Plan& p, const Nodes& nodes, int in, int out, const Array<int32_t, 1>& index,
                           const Array<int16_t, 1>& fill) { add_gather(p, nodes, in, out, copy(index), copy(fill)); })
         .def("requantize", [](Plan& p, const Nodes& nodes, int in, int out,
                               const Array<int32_t, 1>& shift) { add_requantize(p, nodes, in, out, copy(shift)); })
         .def("lookup", [](Plan& p, const Nodes& nodes, int in, int out,
                           const Array<uint8_t, 1>& table) { add_lookup(p, nodes, in, out, table_of(table)); })
-        .def("add",
-             [](Plan& p, const Nodes& nodes, int a, int b, int out, const Array<int32_t, 1>& left_a,
-                const Array<int32_t, 1>& left_b, const Array<int32_t, 1>& shift) {
-                 add_sum(p, nodes, a, b, out, copy(left_a), copy(left_b), copy(shift));
-             })
-        .def("affine",
-             [](Plan& p, const Nodes& nodes, int in, int out, const Array<int32_t, 1>& gain,
-                const Array<int32_t, 1>& bias,
-                const Array<int32_t, 1>& shift) { add_affine(p, nodes, in, out, copy(gain), copy(bias), copy(shift)); })
+        .def(
+            "add",
+            [](Plan& p, const Nodes& nodes, int a, int b, int out, const Array<int32_t, 1>& left_a,
+               const Array<int32_t, 1>& left_b, const Array<int32_t, 1>& shift) {
+                add_sum(p, nodes, a, b, out, copy(left_a), copy(left_b), copy(shift));
+            },
+            "nodes"_a, "a"_a, "b"_a, "out"_a, nb::kw_only(), "left_a"_a, "left_b"_a, "shift"_a)
+        .def(
+            "affine",
+            [](Plan& p, const Nodes& nodes, int in, int out, const Array<int32_t, 1>& gain,
+               const Array<int32_t, 1>& bias,
+               const Array<int32_t, 1>& shift) { add_affine(p, nodes, in, out, copy(gain), copy(bias), copy(shift)); },
+            "nodes"_a, "in"_a, "out"_a, nb::kw_only(), "gain"_a, "bias"_a, "shift"_a)
         .def("constant_rows", [](Plan& p, const Nodes& nodes, int out, const Array<int16_t, 1>& rows,
                                  int count) { add_constant_rows(p, nodes, out, copy(rows), count); })
         .def("position", [](Plan& p, const Nodes& nodes, int in, int out, int offset,
                             const Array<int16_t, 1>& rows) { add_position(p, nodes, in, out, offset, copy(rows)); })
         .def("select", &add_select)
-        .def("token_sum",
-             [](Plan& p, const Nodes& nodes, int in, int out, int first, int count, const Array<int32_t, 1>& shift) {
-                 add_token_sum(p, nodes, in, out, first, count, copy(shift));
-             })
-        .def("export", &add_export);
+        .def(
+            "token_sum",
+            [](Plan& p, const Nodes& nodes, int in, int out, int first, int count, const Array<int32_t, 1>& shift) {
+                add_token_sum(p, nodes, in, out, first, count, copy(shift));
+            },
+            "nodes"_a, "in"_a, "out"_a, nb::kw_only(), "first"_a, "count"_a, "shift"_a)
+        .def("export", &add_export, "nodes"_a, "in"_a, nb::kw_only(), "column"_a, "columns"_a, "output"_a);
 }
 
 }   // namespace
@@ -247,10 +268,6 @@ NB_MODULE(_native, m) {
             return list;
         },
         "Name, whether the build holds it, whether this CPU runs it; best first.");
-    m.def("set_exp2_table", [](const Array<uint16_t, 1>& table) {
-        require(table.size() == 128, "the table has 128 entries");
-        p2vit::set_exp2_table(table.data());
-    });
     nb::class_<Pool>(m, "Pool")
         .def(
             "__init__",

@@ -6,7 +6,7 @@ namespace p2vit {
 
 void add_requantize(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> shift) {
     require_pair(plan, in, out);
-    require_shifts(shift, plan.buffer(in).columns, -31, 31, "a shift leaves -31..31");
+    require_shifts(shift, plan.buffer(in).columns, -kLinearLargestShift, kLinearLargestShift, "a shift leaves -31..31");
     const int bits = kind_bits(plan.buffer(out).kind);
     add_map(plan, nodes, in, out, [=](int64_t x, int c) { return requantize(x, shift[c], bits); });
 }

@@ -1,17 +1,24 @@
-// The tables of softmax.
-#include "kernels.h"
-
+// The table of softmax codes.
 #include <algorithm>
 
+#include "kernels.h"
+
 namespace p2vit {
+namespace {
 
-uint16_t exp2_table[128];
-uint8_t softmax_codes[3072];
+static_assert(std::size(kExp2Table) == 1 << kExp2Bits, "the table is read with the fraction's upper bits");
 
-void set_exp2_table(const uint16_t* table) {
-    std::copy_n(table, 128, exp2_table);
-    for (int i = 0; i < 3072; ++i)
-        softmax_codes[i] = uint8_t(std::min(((exp2_table[i & 127] >> (6 + (i >> 7))) + 1) >> 1, 255));
+constexpr std::array<uint8_t, kSoftmaxCodes> make_codes() {
+    std::array<uint8_t, kSoftmaxCodes> codes{};
+    for (int i = 0; i < kSoftmaxCodes; ++i) {
+        const int shift = kExp2Shift + (i >> kExp2Bits), entry = kExp2Table[i & ((1 << kExp2Bits) - 1)];
+        codes[i] = uint8_t(std::min(((entry >> (shift - 1)) + 1) >> 1, kLargestLinearCode));
+    }
+    return codes;
 }
+
+}   // namespace
+
+constexpr std::array<uint8_t, kSoftmaxCodes> softmax_codes = make_codes();
 
 }   // namespace p2vit

@@ -8,38 +8,53 @@
 namespace p2vit {
 namespace {
 
+static_assert(uint64_t{kLargestDistance} * kOctaveFactor <= INT32_MAX, "a distance times the factor fits 31 bits");
+static_assert(kLargestOctaves <= UINT16_MAX, "octaves fit 16 bits");
+static_assert(kLargestLog2Code < 16 && kLargestGuard <= 15, "what a log2 code stands for has two bytes");
+constexpr int kHalfOctave = 1 << (kOctaveFraction - 1);
+
+// What each log2 code stands for, 2^(guard − code): upper and lower bytes.
+struct Log2Weights {
+    alignas(16) uint8_t high[kLargestLog2Code + 1], low[kLargestLog2Code + 1];
+};
+
+inline Log2Weights log2_weights(int guard) {
+    Log2Weights weights;
+    for (int c = 0; c <= kLargestLog2Code; ++c) {
+        const uint32_t weight = c <= guard ? 1u << (guard - c) : 0;
+        weights.high[c] = uint8_t(weight >> 8);
+        weights.low[c] = uint8_t(weight);
+    }
+    return weights;
+}
+
 inline uint32_t portable_softmax(const SoftmaxRow& p) {
     constexpr int kBlock = 256;   // octaves below the maximum are computed in blocks, then looked up
     int32_t top = p.scores[0];
     for (int c = 1; c < p.count; ++c) top = std::max(top, p.scores[c]);
     const int right = p.shift > 0 ? p.shift : 0, left = p.shift < 0 ? -p.shift : 0;
-    const uint32_t half = (uint32_t{1} << right) >> 1, cut = left >= 16 ? 1 : left ? 65535 : INT32_MAX;
-    uint8_t weights[2][16];
-    for (int c = 0; c < 16; ++c) {
-        const uint32_t weight = c <= p.guard ? 1u << (p.guard - c) : 0;
-        weights[0][c] = uint8_t(weight >> 8);
-        weights[1][c] = uint8_t(weight);
-    }
+    const uint32_t half = (uint32_t{1} << right) >> 1, cut = left >= kDistanceBits ? 1 : left ? kLargestDistance : INT32_MAX;
+    const Log2Weights weights = log2_weights(p.guard);
     uint32_t total = 0;
     for (int begin = 0; begin < p.count; begin += kBlock) {
         const int count = std::min(kBlock, p.count - begin);
         uint16_t octaves[kBlock];
         for (int c = 0; c < count; ++c) {
             const uint32_t d = std::min(uint32_t(top) - uint32_t(p.scores[begin + c]), cut);
-            const uint32_t z = std::min<uint32_t>(((d << std::min(left, 16)) + half) >> right, 65535);
-            octaves[c] = uint16_t(z * 23637u >> 15);
+            const uint32_t z = std::min<uint32_t>(((d << std::min(left, kDistanceBits)) + half) >> right, kLargestDistance);
+            octaves[c] = uint16_t(z * kOctaveFactor >> kOctaveFactorFraction);
         }
         uint8_t* codes = p.codes + begin;
         if (p.log2) {
-            for (int c = 0; c < count; ++c) codes[c] = uint8_t(std::min((octaves[c] + 1024) >> 11, 15));
+            for (int c = 0; c < count; ++c) codes[c] = uint8_t(std::min((octaves[c] + kHalfOctave) >> kOctaveFraction, kLargestLog2Code));
             for (int c = 0; c < count; ++c) {
-                p.high[begin + c] = weights[0][codes[c]];
-                p.low[begin + c] = weights[1][codes[c]];
-                total += weights[0][codes[c]] * 256u + weights[1][codes[c]];
+                p.high[begin + c] = weights.high[codes[c]];
+                p.low[begin + c] = weights.low[codes[c]];
+                total += weights.high[codes[c]] * 256u + weights.low[codes[c]];
             }
         } else {
             for (int c = 0; c < count; ++c) {
-                codes[c] = softmax_codes[octaves[c] >> 4];
+                codes[c] = softmax_codes[octaves[c] >> (kOctaveFraction - kExp2Bits)];
                 total += codes[c];
             }
         }

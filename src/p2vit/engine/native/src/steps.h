@@ -19,6 +19,9 @@ struct Residual {
     std::vector<int16_t> constant;                         // [stage rows][columns]
     std::vector<int32_t> left_own, left_residual, shift;   // [columns], all 0 for a plain add
     int out_bits = 16;
+    // Found when the step is added: whether the other operand has 16 bits, and the padded rows of a constant one.
+    bool wide = true;
+    size_t constant_pitch = 0;
 };
 
 void require(bool condition, const char* message);
@@ -38,7 +41,7 @@ void add_layernorm(Plan& plan, const Nodes& nodes, LayerNormConfig config, int i
 struct AttentionConfig {
     int heads, head_dim, keys;
     std::vector<int32_t> softmax_shift;   // [heads]
-    std::vector<int32_t> out_shift;       // [heads · head_dim], 22 added
+    std::vector<int32_t> out_shift;       // [heads · head_dim], kQuotientFraction added
     bool log2;
     int guard, out_bits;
     int scores_output = -1, biased_output = -1, codes_output = -1;   // where to show the inner tensors, if anywhere

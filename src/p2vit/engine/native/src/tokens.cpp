@@ -138,7 +138,7 @@ void add_token_sum(Plan& plan, const Nodes& nodes, int in, int out, int first, i
     require(first >= 0 && count >= 1 && count <= plan.buffer(in).rows - first && plan.stage_first() == 0 &&
                 plan.stage_rows() == 1,
             "tokens to sum");
-    require_shifts(shift, plan.buffer(in).columns, 0, 30, "a shift of a token sum leaves 0..30");
+    require_shifts(shift, plan.buffer(in).columns, 0, kSumLargestShift, "a shift of a token sum leaves 0..30");
     plan.add_step(std::make_unique<TokenSumStep>(in, out, first, count, std::move(shift)), nodes,
                   {{in, true}, {out, false}});
 }

@@ -17,7 +17,7 @@ def add(places: Places, unit: Unit) -> None:
         a,
         b,
         places.new(node.name),
-        int32(op.left_a, n),
-        int32(op.left_b, n),
-        int32(op.shift, n),
+        left_a=int32(op.left_a, n),
+        left_b=int32(op.left_b, n),
+        shift=int32(op.shift, n),
     )

@@ -14,7 +14,7 @@ def affine(places: Places, unit: Unit) -> None:
         [node.name],
         places.of(node.inputs[0]),
         places.new(node.name),
-        int32(op.gain),
-        int32(op.bias),
-        int32(op.shift),
+        gain=int32(op.gain),
+        bias=int32(op.bias),
+        shift=int32(op.shift),
     )

@@ -1,5 +1,7 @@
 """The step of scores, softmax and values, which are one."""
 
+from typing import Any
+
 import numpy as np
 
 from p2vit.engine.native.graph import Unit, in_windows
@@ -7,6 +9,19 @@ from p2vit.engine.native.places import Places
 from p2vit.engine.native.weights import int32
 from p2vit.numerics import AttentionValues, ScoreBias, Scores, Softmax
 from p2vit.numerics.attention_values import QUOTIENT_FRACTION
+
+
+def _numbers(scores: Scores, softmax: Softmax, values: AttentionValues) -> dict[str, Any]:
+    """What the three operators give to either form of the step."""
+    return {
+        "heads": scores.heads,
+        "dim": scores.head_dim,
+        "softmax_shift": int32(softmax.shift),
+        "out_shift": int32(values.shift) + QUOTIENT_FRACTION,
+        "log2": values.form == "log2",
+        "guard": values.guard,
+        "out_bits": values.output_bits,
+    }
 
 
 def attention(places: Places, unit: Unit) -> None:
@@ -24,21 +39,14 @@ def attention(places: Places, unit: Unit) -> None:
     queries, keys = places.values[scores.inputs[0]], places.shape(scores.inputs[1])[0]
     places.plan.attention(
         [scores.name, softmax.name, values.name],
-        queries.buffer,
-        queries.column,
-        places.packs[scores.name, scores.inputs[1]],
-        places.packs[values.name, values.inputs[1]],
-        places.new(values.name),
-        s.heads,
-        s.head_dim,
-        keys,
-        int32(p.shift),
-        int32(v.shift) + QUOTIENT_FRACTION,
-        v.form == "log2",
-        v.guard,
-        v.output_bits,
-        places.output(scores.name),
-        places.output(softmax.name),
+        queries=(queries.buffer, queries.column),
+        keys=places.packs[scores.name, scores.inputs[1]],
+        values=places.packs[values.name, values.inputs[1]],
+        out=places.new(values.name),
+        count=keys,
+        scores_output=places.output(scores.name),
+        codes_output=places.output(softmax.name),
+        **_numbers(s, p, v),
     )
 
 
@@ -56,21 +64,21 @@ def _window_attention(places: Places, unit: Unit) -> None:
     if bias is not None:
         numbers, masked = int32(bias.bias.ravel()), int32(bias.masked)
         regions = np.ascontiguousarray(bias.regions.ravel())
-    sources = [places.values[name] for name in (*scores.inputs, values.inputs[1])]
-    shown = (scores.name, between[0].name if bias is not None else "", between[-1].name)
+    queries, keys, attended = (places.values[name] for name in (*scores.inputs, values.inputs[1]))
     places.plan.window_attention(
         [node.name for node in unit.nodes],
-        *((value.buffer, value.column) for value in sources),
-        places.new(values.name),
-        (s.windows, s.heads, s.head_dim, places.shape(scores.name)[2]),
-        int32(p.shift),
-        int32(v.shift) + QUOTIENT_FRACTION,
-        v.form == "log2",
-        v.guard,
-        v.output_bits,
-        tuple(places.output(name) for name in shown),
-        numbers,
-        regions,
-        masked,
+        queries=(queries.buffer, queries.column),
+        keys=(keys.buffer, keys.column),
+        values=(attended.buffer, attended.column),
+        out=places.new(values.name),
+        windows=s.windows,
+        count=places.shape(scores.name)[2],
+        bias=numbers,
+        regions=regions,
+        masked=masked,
+        scores_output=places.output(scores.name),
+        biased_output=places.output(between[0].name) if bias is not None else -1,
+        codes_output=places.output(between[-1].name),
+        **_numbers(s, p, v),
     )
     places.shared.add(values.name)

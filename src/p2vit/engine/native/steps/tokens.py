@@ -63,7 +63,7 @@ def token_sum(places: Places, unit: Unit) -> None:
         [node.name],
         places.of(node.inputs[0]),
         places.new(node.name),
-        op.first,
-        op.count,
-        int32(op.shift, n),
+        first=op.first,
+        count=op.count,
+        shift=int32(op.shift, n),
     )

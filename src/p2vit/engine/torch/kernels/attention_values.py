@@ -7,7 +7,7 @@ from p2vit.engine.torch.kernels.base import EXACT_FLOAT32, Parameters, bit_lengt
 from p2vit.engine.torch.kernels.heads import heads_first
 from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import AttentionValues
-from p2vit.numerics.attention_values import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_BITS, QUOTIENT_FRACTION, RECIPROCAL_FRACTION
 
 
 @compute.register
@@ -33,8 +33,8 @@ def _(operator: AttentionValues, inputs: list[Tensor], parameters: Parameters) -
         total = codes.sum(dim=-1, keepdim=True, dtype=torch.int32)
     n = bit_length(total)
     reciprocal = torch.div(
-        torch.ones_like(total, dtype=torch.int64) << (n + 14), total, rounding_mode="floor"
+        torch.ones_like(total, dtype=torch.int64) << (n + RECIPROCAL_FRACTION), total, rounding_mode="floor"
     ).to(torch.int32)
-    product = (shift_round(accumulator, n - 8) * reciprocal).view(batch, heads, rows, -1)
+    product = (shift_round(accumulator, n - QUOTIENT_BITS) * reciprocal).view(batch, heads, rows, -1)
     merged = product.transpose(1, 2).reshape(batch, rows, -1)
     return narrow(shift_round(merged, parameters.int32("shift") + QUOTIENT_FRACTION), operator.output_bits)

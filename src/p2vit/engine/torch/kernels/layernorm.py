@@ -6,7 +6,7 @@ from torch import Tensor
 from p2vit.engine.torch.kernels.base import Parameters, bit_length, compute
 from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import LayerNorm
-from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, TABLE_FIRST, squares_shift
+from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, MANTISSA_BITS, TABLE_FIRST, squares_shift
 from p2vit.numerics.rounding import int_range
 
 
@@ -27,7 +27,7 @@ def _(operator: LayerNorm, inputs: list[Tensor], parameters: Parameters) -> Tens
         torch.full_like(squares, operator.epsilon), (2 * (k - operator.epsilon_shift)).clamp(max=31)
     )
     total = (squares + epsilon).clamp_(min=1)
-    j = (bit_length(total) - 29) >> 1
+    j = (bit_length(total) - MANTISSA_BITS) >> 1
     mantissa = (total >> (2 * j).clamp(min=0)) << (-2 * j).clamp(min=0)
     factor = parameters.int32("table")[((mantissa >> INDEX_SHIFT) - TABLE_FIRST).long()]
     return narrow(shift_round(normal * factor, parameters.int32("shift") + j), operator.output_bits)

@@ -9,10 +9,12 @@ from p2vit.export.onnx.integer.requantize import requantize
 from p2vit.export.onnx.integer.shifts import bit_length, by_index, clamp
 from p2vit.export.onnx.integer.values import Value
 from p2vit.numerics import AttentionValues, Softmax
-from p2vit.numerics.attention_values import QUOTIENT_FRACTION
+from p2vit.numerics.attention_values import QUOTIENT_BITS, QUOTIENT_FRACTION, RECIPROCAL_FRACTION
+from p2vit.numerics.softmax import LARGEST_LINEAR_CODE, LARGEST_LOG2_CODE
 
 #: Bound of accumulator · reciprocal, and of the accumulator before that; see AttentionValues.
-QUOTIENT_LIMIT, REDUCED_BITS = (1 << 29) + (1 << 15), 15
+REDUCED_BITS = QUOTIENT_BITS + 7
+QUOTIENT_LIMIT = (1 << (REDUCED_BITS + RECIPROCAL_FRACTION)) + (1 << (RECIPROCAL_FRACTION + 1))
 
 
 #: Powers of two that a log2 code can stand for do not fit a byte: they are split into two.
@@ -31,12 +33,12 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
         raise at.error(f"codes come from {at.node.inputs[0]}; expected a Softmax of form {operator.form!r}")
     graph, keys = at.graph, at.inputs[0].spec.shape[2]
     accumulator, total = weighted_sums(operator, at)
-    largest = keys * (255 if operator.form == "linear" else 1 << operator.guard)
+    largest = keys * (LARGEST_LINEAR_CODE if operator.form == "linear" else 1 << operator.guard)
     bits = largest.bit_length()
     n = bit_length(graph, total)
     lengths = np.arange(32)
-    # The largest code is always there, so n is at least 8 and the shift is never to the left.
-    shift = np.maximum(lengths - 8, 0)
+    # The largest code is always there, so n is at least QUOTIENT_BITS and the shift is never to the left.
+    shift = np.maximum(lengths - QUOTIENT_BITS, 0)
     # |accumulator| < 2^(n+7): lifted by that much it is below 2^(n+8).
     wide = np.int64 if bits + 8 > 31 else np.int32
     lift = ((np.int64(1) << shift) >> 1) + (np.int64(1) << (shift + REDUCED_BITS))
@@ -58,8 +60,8 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
 
 def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:
     """``⌊2^(n+14) / sum⌋`` per row, int32; in int64 where 2^(n+14) leaves int32."""
-    graph, powers = at.graph, np.int64(1) << (np.minimum(np.arange(32), bits) + 14)
-    if bits + 14 <= 30:
+    graph, powers = at.graph, np.int64(1) << (np.minimum(np.arange(32), bits) + RECIPROCAL_FRACTION)
+    if bits + RECIPROCAL_FRACTION <= 30:
         return graph.op("Div", by_index(graph, powers, n), total)
     quotient = graph.op("Div", by_index(graph, powers, n, np.int64), graph.cast(total, np.int64))
     return graph.cast(quotient, np.int32)
@@ -88,8 +90,8 @@ def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
 
     if operator.form == "linear":
         return sums(codes.biased)
-    powers = operator.weights_of(np.arange(16))
-    index = clamp(graph, codes.wide, (0, 15))
+    powers = operator.weights_of(np.arange(LARGEST_LOG2_CODE + 1))
+    index = clamp(graph, codes.wide, (0, LARGEST_LOG2_CODE))
     parts = []
     for shift in (BYTE, 0):
         entries = ((powers >> shift) & 255).astype(np.uint8)

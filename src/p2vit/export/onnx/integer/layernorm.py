@@ -11,13 +11,13 @@ from p2vit.export.onnx.integer.requantize import requantize
 from p2vit.export.onnx.integer.shifts import IntType, bit_length, by_index, clamp, compact
 from p2vit.export.onnx.integer.values import Value
 from p2vit.numerics import LayerNorm
-from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, TABLE_FIRST, squares_shift
+from p2vit.numerics.layernorm import CENTRED_BITS, INDEX_SHIFT, MANTISSA_BITS, TABLE_FIRST, squares_shift
 from p2vit.numerics.rounding import int_range
 from p2vit.numerics.rounding import shift_round as shift_integers
 
 LENGTHS = np.arange(32)
 #: Least j: a sum of squares of 1.
-LEAST_J = -14
+LEAST_J = (1 - MANTISSA_BITS) >> 1
 #: Lifts a product of at most 2^30 above zero; a multiple of every row's power of two.
 PRODUCT_LIFT = 30
 
@@ -85,7 +85,7 @@ def inverse_root(operator: LayerNorm, at: Lowering, normal: str, k_index: str) -
     epsilon = shift_integers(np.full(32, operator.epsilon), 2 * (k - operator.epsilon_shift))
     total = graph.op("Max", graph.op("Add", squares, by_index(graph, epsilon, k_index)), np.int32(1))
     index = bit_length(graph, total)
-    j = (LENGTHS - 29) >> 1
+    j = (LENGTHS - MANTISSA_BITS) >> 1
     # total · 2^-2j, and its top bits: one multiplication and one division, of which at most one does
     # something.
     raised = graph.op(
@@ -112,7 +112,7 @@ def scaled(operator: LayerNorm, at: Lowering, centred: str, factor: str, index: 
     t = squares_shift(operator.channels)
     split = min(-LEAST_J, int(shift.min()) - 1)
     assert split > t, "a LayerNorm's shifts are 14 and more"
-    j = np.clip((LENGTHS - 29) >> 1, LEAST_J, 1)
+    j = np.clip((LENGTHS - MANTISSA_BITS) >> 1, LEAST_J, 1)
     left, right = np.maximum(-(j + split), 0), np.maximum(j + split, 0)
     if left.any():
         factor = graph.op("Mul", factor, by_index(graph, np.int64(1) << left, index))

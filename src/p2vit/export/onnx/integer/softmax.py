@@ -6,10 +6,7 @@ from p2vit.export.onnx.integer.registry import Lowering, lowers
 from p2vit.export.onnx.integer.shifts import compact, lookup
 from p2vit.export.onnx.integer.values import Value
 from p2vit.numerics import Softmax
-from p2vit.numerics.softmax import LOG2_E
-
-#: Distances from the row's maximum that the operator tells apart.
-DISTANCES = 1 << 16
+from p2vit.numerics.softmax import LARGEST_DISTANCE
 
 
 def codes_by_distance(form: str) -> np.ndarray:
@@ -17,7 +14,7 @@ def codes_by_distance(form: str) -> np.ndarray:
 
     Asks the operator itself: a row that holds the maximum and all distances below it.
     """
-    distances = np.arange(DISTANCES, dtype=np.int32)
+    distances = np.arange(LARGEST_DISTANCE + 1, dtype=np.int32)
     operator = Softmax(np.zeros(1, np.int8), form)  # type: ignore[arg-type]
     codes = operator.compute(-distances[None, None, None, :])[0, 0, 0]
     last = int(np.flatnonzero(codes != codes[-1]).max()) + 1
@@ -31,7 +28,6 @@ def softmax(operator: Softmax, at: Lowering) -> Value:
     The distance is never negative, so the shift is a plain ``Div``, and its rounding half is added to
     the row's maximum. Everything behind the distance is one table.
     """
-    assert DISTANCES * LOG2_E <= 1 << 32
     graph = at.graph
     (scores,) = at.inputs
     table = codes_by_distance(operator.form)

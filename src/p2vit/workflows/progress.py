@@ -1,5 +1,6 @@
 """Progress on stderr: a bar with rate and time left on a terminal, a line now and then elsewhere."""
 
+import importlib.util
 import sys
 import time
 from types import TracebackType
@@ -17,7 +18,8 @@ class Progress:
     """
 
     def __init__(self, silent: bool = False) -> None:
-        self._mode = "silent" if silent else "bar" if sys.stderr.isatty() else "plain"
+        shows_bars = sys.stderr.isatty() or in_notebook()
+        self._mode = "silent" if silent else "bar" if shows_bars else "plain"
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
         self._said: dict[str, float] = {}
@@ -52,7 +54,7 @@ class Progress:
                 MofNCompleteColumn(),
                 Rate(),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=Console(stderr=not in_notebook()),
             )
             self._bars.start()
         return self
@@ -80,6 +82,14 @@ class Progress:
                 pace = pace_text(done - before, total - done, now - start)
                 print(f"{stage}: {done}/{total}{pace}", file=sys.stderr, flush=True)
                 self._said[stage] = -1.0 if done >= total else now
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a notebook that can show a bar: Jupyter with ipywidgets."""
+    shell = sys.modules.get("IPython")
+    if shell is None or type(shell.get_ipython()).__name__ != "ZMQInteractiveShell":
+        return False
+    return importlib.util.find_spec("ipywidgets") is not None
 
 
 def pace_text(steps: int, left: int, seconds: float) -> str:

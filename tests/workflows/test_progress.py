@@ -1,8 +1,8 @@
 import sys
 import time
 
-from p2vit.cli.shared import progress
-from p2vit.cli.shared.progress import Progress, pace_text
+from p2vit.workflows import progress
+from p2vit.workflows.progress import Progress, pace_text
 
 
 def test_plain_lines_say_start_and_end(capsys, monkeypatch):

@@ -1,0 +1,32 @@
+"""Small tables for notebooks: plain HTML that loads nothing."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+STYLE = "text-align:left;padding:2px 12px 2px 0"
+
+
+def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
+    """An HTML table.
+
+    Args:
+        title: Stands above it.
+        header: One text per column; a header of empty texts is not shown.
+        rows: One text per column.
+        notes: Stand below it.
+
+    Returns:
+        HTML without links, scripts or files; every text is escaped.
+    """
+    head = "".join(f'<th style="{STYLE}">{escape(text)}</th>' for text in header)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{STYLE}">{escape(text)}</td>' for text in row) + "</tr>" for row in rows
+    )
+    shown = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
+    below = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<div><p><b>{escape(title)}</b></p><table>{shown}<tbody>{body}</tbody></table>{below}</div>"
+
+
+def percent(value: float | None) -> str:
+    """A percentage of 0 to 100 for people; ``-`` where there is none."""
+    return "-" if value is None else f"{value:.2f} %"

@@ -1,0 +1,188 @@
+"""The transformers model of a repository or a weight file, with its own (slow) image processor, to compare with."""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from p2vit.models.config import ModelConfig, ViTConfig
+from p2vit.models.libraries import import_library
+from p2vit.models.loaded import Built, Original
+from p2vit.models.options import LoadOptions
+from p2vit.models.sources.hf_processor import FILE, kind_name
+from p2vit.models.swin_config import SwinConfig
+
+#: model_type -> the beginning of its classes' names.
+STEMS = {
+    "vit": "ViT",
+    "deit": "DeiT",
+    "swin": "Swin",
+    "dinov2": "Dinov2",
+    "dinov2_with_registers": "Dinov2WithRegisters",
+    "clip": "CLIP",
+    "clip_vision_model": "CLIP",
+    "siglip": "Siglip",
+    "siglip_vision_model": "Siglip",
+}
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu"}
+
+
+def hf_original(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any] | None,
+    config: ModelConfig,
+    source: str,
+) -> Original:
+    """How to make transformers' model of a repository.
+
+    Args:
+        meta: config.json.
+        weights: Names -> tensors; kept until the model is built.
+        processor: preprocessor_config.json, or None where there is none: then pixels are not compared.
+        config: The shape that was read from them.
+        source: Named in errors.
+    """
+
+    def build(options: LoadOptions) -> Built:
+        transformers = import_library("transformers")
+        model = build_model(transformers, meta, weights, config)
+        stated = options.preparation or options.image_size is not None
+        if processor is None or stated:
+            return output_of(model, meta, config), None
+        return output_of(model, meta, config), preparer(processor, meta["model_type"], source)
+
+    return Original("transformers", build)
+
+
+def preparer(processor: Mapping[str, Any], model_type: str, source: str) -> Callable[[Any], Tensor]:
+    """The (slow) image processor of a file: a photo to float [3, H, W].
+
+    Args:
+        processor: preprocessor_config.json.
+        model_type: Of config.json.
+        source: Named in errors.
+    """
+    kind = getattr(import_library("transformers"), kind_name(processor, model_type, f"{source}: {FILE}"))
+    prepare = kind.from_dict(dict(processor))
+    return lambda photo: prepare(photo, return_tensors="pt")["pixel_values"][0]
+
+
+def file_original(state: Mapping[str, Tensor], config: ModelConfig, model_type: str) -> Original:
+    """How to make transformers' model of a weight file in its layout, whose config.json is not there.
+
+    Args:
+        state: transformers' names -> tensors.
+        config: The shape that was read from it.
+        model_type: A key of `STEMS`.
+    """
+    return hf_original(meta_of(config, model_type, state), state, None, config, "")
+
+
+def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """config.json as transformers would write it for a shape."""
+    meta: dict[str, Any] = {
+        "model_type": model_type,
+        "hidden_act": ACTIVATIONS[config.activation],
+        "layer_norm_eps": config.norm_eps,
+        "patch_size": config.patch_size,
+        "image_size": config.image_size[0],
+        "num_labels": max(config.num_classes, 1),
+    }
+    if isinstance(config, SwinConfig):
+        window = config.window if isinstance(config.window, int) else config.window[0][0]
+        return meta | {
+            "embed_dim": config.embed_dim,
+            "depths": list(config.depths),
+            "num_heads": list(config.heads),
+            "window_size": window,
+            "mlp_ratio": config.mlp_ratio,
+        }
+    table = next(value for key, value in state.items() if "position_embedding" in key)
+    patches = table.numel() // config.embed_dim
+    side = math.isqrt(
+        patches
+    )  # one or two rows are not a patch's, which a square root of a square does not see
+    return meta | {
+        "image_size": side * config.patch_size,
+        "hidden_size": config.embed_dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_dim,
+        "mlp_ratio": config.mlp_dim / config.embed_dim,
+        "num_register_tokens": config.register_tokens,
+        "projection_dim": config.num_classes or 512,
+    }
+
+
+def class_name(meta: Mapping[str, Any], weights: Mapping[str, Tensor], config: ModelConfig) -> str:
+    """The class that a repository's weights are of; towers of two-tower models stand alone."""
+    stem, kind = STEMS[meta["model_type"]], meta["model_type"]
+    if kind.startswith("clip"):
+        return "CLIPVisionModelWithProjection" if config.num_classes else "CLIPVisionModel"
+    if kind.startswith("siglip"):
+        return "SiglipForImageClassification" if config.num_classes else "SiglipVisionModel"
+    if "cls_classifier.weight" in weights:
+        return "DeiTForImageClassificationWithTeacher"
+    return f"{stem}ForImageClassification" if config.num_classes else f"{stem}Model"
+
+
+def build_model(
+    transformers: Any, meta: Mapping[str, Any], weights: Mapping[str, Tensor], config: ModelConfig
+) -> Any:
+    """Module of transformers with the weights, in eval mode."""
+    name = class_name(meta, weights, config)
+    cls = getattr(transformers, name)
+    whole = transformers.models.auto.configuration_auto.CONFIG_MAPPING[meta["model_type"]].from_dict(
+        dict(meta)
+    )
+    if name.endswith(("VisionModel", "VisionModelWithProjection")) and hasattr(whole, "vision_config"):
+        whole = whole.vision_config
+        if "projection_dim" in meta:
+            whole.projection_dim = meta["projection_dim"]
+    head = (
+        ("visual_projection",) if name.endswith("WithProjection") else ("classifier", "cls_", "distillation_")
+    )
+    if name.startswith("CLIP") or name == "SiglipVisionModel":
+        weights = {k: v for k, v in weights.items() if k.startswith(("vision_model", *head))}
+    if "num_labels" in meta and config.num_classes:
+        whole.num_labels = config.num_classes
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        tensors = {key: value.float() for key, value in weights.items()}
+        model = cls.from_pretrained(None, config=whole, state_dict=tensors)
+    finally:
+        logging.set_verbosity(before)
+    return model.eval()
+
+
+def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Callable[[Tensor], Tensor]:
+    """What of a module's outputs is p2vit's: logits, or the pooled feature."""
+    square = (config.image_size[0],) * 2 == config.image_size
+    vision = (
+        {**meta, **meta.get("vision_config", {})} if isinstance(meta.get("vision_config"), Mapping) else meta
+    )
+    usual = vision.get("image_size", 224)
+    resized = not square or usual not in (config.image_size[0], list(config.image_size))
+    options = {}
+    if resized and "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
+        options["interpolate_pos_encoding"] = True
+    kind = type(model).__name__
+
+    def forward(x: Tensor) -> Tensor:
+        found = model(x, **options)
+        for field in ("logits", "image_embeds"):
+            if field in found:
+                return found[field]
+        tokens = found["last_hidden_state"]
+        if isinstance(config, ViTConfig) and config.pool == "avg":
+            return tokens[:, config.prefix_tokens :].mean(dim=1)
+        # transformers' ViT and DeiT have a layer behind the class token, which was trained for another task.
+        plain = kind in ("ViTModel", "DeiTModel")
+        return tokens[:, 0] if plain else found["pooler_output"]
+
+    return forward

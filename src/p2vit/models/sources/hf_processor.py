@@ -1,0 +1,288 @@
+"""preprocessor_config.json, as transformers' (slow) image processors read it: honoured key by key, or refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from p2vit.errors import ModelError
+from p2vit.models.architectures import CLIP_MEAN, CLIP_STD, HALF
+from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing
+
+Size = tuple[int, int]
+FILE = "preprocessor_config.json"
+#: Pillow's numbers of its filters, which the file has.
+FILTERS: dict[int, Interpolation] = {
+    0: "nearest",
+    1: "lanczos",
+    2: "bilinear",
+    3: "bicubic",
+    4: "box",
+    5: "hamming",
+}
+#: Largest side that photos are scaled to; more is a mistake in the file.
+MOST = 1 << 14
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One class of image processors: what it reads, and what holds where the file says nothing.
+
+    Attributes:
+        size: Where photos are resized to; one number is the shorter side.
+        crop: Side of the centre crop, or None for a class that does not crop.
+        resample: Pillow's number of the filter.
+        mean, std: Of the normalisation.
+        edges: A ``size`` with ``shortest_edge`` is allowed, and a number means it.
+        squares: A ``size`` with ``height`` and ``width`` is allowed.
+    """
+
+    size: int | Size
+    crop: int | None
+    resample: int
+    mean: tuple[float, float, float] = HALF
+    std: tuple[float, float, float] = HALF
+    edges: bool = False
+    squares: bool = True
+
+
+KINDS = {
+    "ViTImageProcessor": Kind((224, 224), None, 2),
+    "DeiTImageProcessor": Kind((256, 256), 224, 3),
+    "BitImageProcessor": Kind(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
+    "CLIPImageProcessor": Kind(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
+    "SiglipImageProcessor": Kind((224, 224), None, 3),
+    "ConvNextImageProcessor": Kind(384, None, 2, edges=True, squares=False),
+}
+#: model_type -> the class that transformers takes where the file names none.
+USUAL = {
+    "vit": "ViTImageProcessor",
+    "deit": "DeiTImageProcessor",
+    "swin": "ViTImageProcessor",
+    "dinov2": "BitImageProcessor",
+    "dinov2_with_registers": "BitImageProcessor",
+    "clip": "CLIPImageProcessor",
+    "clip_vision_model": "CLIPImageProcessor",
+    "siglip": "SiglipImageProcessor",
+    "siglip_vision_model": "SiglipImageProcessor",
+}
+#: Keys that say nothing about pixels, or nothing for RGB photos.
+SILENT = {
+    "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "do_convert_rgb",
+    "data_format", "input_data_format", "return_tensors", "device", "disable_grouping", "_name_or_path",
+    "_valid_processor_keys", "default_to_square", "transformers_version", "num_channels",
+}  # fmt: skip
+READ = {
+    "do_resize", "size", "resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std",
+}  # fmt: skip
+
+
+def preprocessing_from_hf(
+    processor: Mapping[str, Any], model_type: str, image_size: Size, source: str
+) -> Preprocessing:
+    """Read preprocessor_config.json.
+
+    Args:
+        processor: The file's content.
+        model_type: Of config.json.
+        image_size: Pixels, (height, width), that the model takes where the file does not make photos of a size.
+        source: Named in errors.
+
+    Returns:
+        The preprocessing; its ``image_size`` is that of the photos that the file makes.
+
+    Raises:
+        ModelError: naming the key, its value, and what is allowed.
+    """
+    at = f"{source}: {FILE}"
+    name = kind_name(processor, model_type, at)
+    kind = KINDS[name]
+    _refuse_unknown(processor, name, at)
+    mean, std = _normalisation(processor, kind, at)
+    number = processor.get("resample")
+    number = kind.resample if number is None else number
+    if isinstance(number, bool) or number not in FILTERS:
+        raise ModelError(f"{at}: resample {number!r} is not supported; there are {FILTERS}")
+    fields = _geometry(processor, name, image_size, at)
+    try:
+        return Preprocessing(mean=mean, std=std, interpolation=FILTERS[number], **fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ModelError(f"{at}: {first['loc'][0]}: {first['msg']}") from None
+
+
+def usual_preprocessing(model_type: str, image_size: Size) -> Preprocessing:
+    """What is assumed where a repository has no preprocessor_config.json.
+
+    Args:
+        model_type: Of config.json.
+        image_size: Pixels, (height, width).
+    """
+    family = model_type.removesuffix("_vision_model")
+    mean, std = {"clip": (CLIP_MEAN, CLIP_STD), "vit": (HALF, HALF), "siglip": (HALF, HALF)}.get(
+        family, (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return Preprocessing(
+        image_size=image_size,
+        interpolation="bilinear" if family == "vit" else "bicubic",
+        mean=mean,
+        std=std,
+    )
+
+
+def kind_name(processor: Mapping[str, Any], model_type: str, at: str) -> str:
+    """The (slow) class that reads the file.
+
+    Raises:
+        ModelError: it is none of `KINDS`.
+    """
+    stated = processor.get("image_processor_type") or processor.get("feature_extractor_type")
+    name = str(stated or USUAL.get(model_type, model_type)).removesuffix("Fast")
+    name = name.replace("FeatureExtractor", "ImageProcessor")
+    if processor.get("auto_map") or name not in KINDS:
+        code = " with code of its own" if processor.get("auto_map") else ""
+        raise ModelError(
+            f"{at}: image processor '{name}'{code} is not supported; there are {', '.join(KINDS)}. "
+            "State --crop-mode, --crop-pct, --interpolation, --mean and --std together, and the file is not read"
+        )
+    return name
+
+
+def _refuse_unknown(processor: Mapping[str, Any], name: str, at: str) -> None:
+    """Refuse keys that might mean something and are not read."""
+    reads = set(READ)
+    if KINDS[name].crop is not None:
+        reads |= {"do_center_crop", "crop_size"}
+    if name == "ConvNextImageProcessor":
+        reads.add("crop_pct")
+    if name == "CLIPImageProcessor":
+        reads.add("use_square_size")
+    idle = {"crop_size"} if not processor.get("do_center_crop") else set()
+    for key, value in processor.items():
+        if key in reads or key in SILENT or key in idle or value is None or value is False:
+            continue
+        raise ModelError(
+            f"{at}: '{key}' is {value!r}, which a {name} does not read, so what is meant is not known. Set it to null "
+            "if photos are prepared without it"
+        )
+
+
+def _normalisation(
+    processor: Mapping[str, Any], kind: Kind, at: str
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and std where black is 0 and white is 1, whatever photos are rescaled to before."""
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if _flag(processor, "do_normalize", at):
+        mean = _three(processor.get("image_mean"), kind.mean, "image_mean", at)
+        std = _three(processor.get("image_std"), kind.std, "image_std", at)
+        if min(std) <= 0:
+            raise ModelError(f"{at}: image_std {list(std)} must be above 0")
+    factor = 1.0
+    if _flag(processor, "do_rescale", at):
+        given = processor.get("rescale_factor")
+        factor = 1 / 255 if given is None else given
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < 1e6:
+            raise ModelError(f"{at}: rescale_factor {factor!r} must be a number above 0")
+    white = 255 * factor
+    if abs(white - 1) > 1e-9:
+        return tuple(m / white for m in mean), tuple(s / white for s in std)  # type: ignore[return-value]
+    return mean, std
+
+
+def _geometry(processor: Mapping[str, Any], name: str, image_size: Size, at: str) -> dict[str, Any]:
+    """Fields of `Preprocessing` that say which pixels of a photo are seen."""
+    kind = KINDS[name]
+    size = _size(processor, name, at) if _flag(processor, "do_resize", at) else None
+    crops = kind.crop is not None and _flag(processor, "do_center_crop", at)
+    fields: dict[str, Any] = {"convention": "transformers"}
+    if name == "ConvNextImageProcessor" and isinstance(size, int):
+        share = processor.get("crop_pct")
+        share = 224 / 256 if share is None else share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise ModelError(f"{at}: crop_pct {share!r} must be above 0 and at most 1")
+        if size >= 384:
+            return {"image_size": (size, size), "resize": "squash"}
+        scaled = int(size / share)
+        return fields | {"image_size": (size, size), "resize": "crop", "scale_to": (scaled, scaled)}
+    if not crops:
+        if size is None:
+            return {"image_size": image_size, "resize": "none"}
+        if isinstance(size, int):
+            raise ModelError(
+                f"{at}: size {{'shortest_edge': {size}}} without do_center_crop makes photos of many shapes, and a "
+                "program takes one; write do_center_crop and crop_size into the file, or state --crop-mode"
+            )
+        return {"image_size": size, "resize": "squash"}
+    crop = processor.get("crop_size")
+    cut = _pair(kind.crop if crop is None else crop, "crop_size", at)
+    if size is None:
+        return fields | {"image_size": cut, "resize": "cut"}
+    if isinstance(size, int):
+        return fields | {"image_size": cut, "resize": "crop", "scale_to": (size, size)}
+    if size == cut:
+        return {"image_size": cut, "resize": "squash"}
+    return fields | {"image_size": cut, "resize": "squash", "scale_to": size}
+
+
+def _size(processor: Mapping[str, Any], name: str, at: str) -> int | Size:
+    """What ``size`` means for a class: the shorter side, or (height, width)."""
+    kind, value = KINDS[name], processor.get("size")
+    if value is None:
+        return kind.size
+    if isinstance(value, Mapping) and set(value) == {"shortest_edge"} and kind.edges:
+        side = _side(value["shortest_edge"], "size", at)
+        return (side, side) if processor.get("use_square_size") else side
+    if isinstance(value, int) and kind.edges:
+        side = _side(value, "size", at)
+        return (side, side) if processor.get("use_square_size") else side
+    if kind.squares and not (name == "SiglipImageProcessor" and isinstance(value, int)):
+        return _pair(value, "size", at, kind)
+    raise ModelError(f"{at}: size {value!r} is not one that a {name} takes; {_allowed(kind)}")
+
+
+def _pair(value: Any, key: str, at: str, kind: Kind | None = None) -> Size:
+    """(height, width) from a number, a list of two, or an object with both."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _side(value, key, at), _side(value, key, at)
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return _side(value[0], key, at), _side(value[1], key, at)
+    if isinstance(value, Mapping) and set(value) == {"height", "width"}:
+        return _side(value["height"], key, at), _side(value["width"], key, at)
+    raise ModelError(f"{at}: {key} {value!r} is not supported; {_allowed(kind)}")
+
+
+def _allowed(kind: Kind | None) -> str:
+    """The forms of a size, for messages."""
+    forms = ["{'height': H, 'width': W}"] if kind is None or kind.squares else []
+    forms += ["{'shortest_edge': N}"] if kind is not None and kind.edges else []
+    return f"write {' or '.join(forms)}"
+
+
+def _side(value: Any, key: str, at: str) -> int:
+    """A number of pixels."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST:
+        raise ModelError(f"{at}: {key}: {value!r} is not a number of pixels from 1 to {MOST}")
+    return value
+
+
+def _flag(processor: Mapping[str, Any], key: str, at: str) -> bool:
+    """A switch, on where the file says nothing: so it is for every class that reads it."""
+    value = processor.get(key)
+    if value is None:
+        return True
+    if not isinstance(value, bool):
+        raise ModelError(f"{at}: {key} {value!r} must be true or false")
+    return value
+
+
+def _three(value: Any, usual: tuple[float, float, float], key: str, at: str) -> tuple[float, float, float]:
+    """One number per channel, or one for all."""
+    if value is None:
+        return usual
+    numbers = [value] * 3 if isinstance(value, int | float) else value
+    if not isinstance(numbers, list | tuple) or len(numbers) != 3:
+        raise ModelError(f"{at}: {key} {value!r} must be three numbers, or one for all channels")
+    if any(isinstance(each, bool) or not isinstance(each, int | float) for each in numbers):
+        raise ModelError(f"{at}: {key} {value!r} must be numbers")
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])

@@ -1,0 +1,163 @@
+"""Models as timm saves them to the Hugging Face Hub: its own ``config.json`` beside the weights. timm is not needed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from p2vit.errors import ModelError, some
+from p2vit.models.architectures import Architecture, find, with_image_size
+from p2vit.models.config import ViTConfig
+from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.options import LoadOptions
+from p2vit.models.restated import restated
+from p2vit.models.sources.checkpoint import canonical, own_size, with_distillation
+from p2vit.models.sources.facts import MOST_CHANNELS, facts_of
+from p2vit.models.sources.locate import locate
+from p2vit.models.sources.settle import settle_pool
+from p2vit.models.sources.timm_original import timm_original
+from p2vit.models.sources.weight_file import Content
+
+#: Arguments of timm's models that change no number, or that the tensors' shapes say anyway.
+HARMLESS = frozenset(
+    [
+        "img_size",
+        "num_classes",
+        "global_pool",
+        "drop_rate",
+        "drop_path_rate",
+        "proj_drop_rate",
+        "attn_drop_rate",
+        "pos_drop_rate",
+        "patch_drop_rate",
+        "qkv_bias",
+        "init_values",
+        "fc_norm",
+        "pretrained",
+        "strict_img_size",
+        "dynamic_img_size",
+        "weight_init",
+        "fix_init",
+    ]
+)
+#: Argument of timm's ViTs → our name for it.
+SIZES = {
+    "embed_dim": "embed_dim",
+    "depth": "depth",
+    "num_heads": "heads",
+    "patch_size": "patch_size",
+    "reg_tokens": "register_tokens",
+}
+
+
+def is_timm_config(meta: Mapping[str, Any]) -> bool:
+    """Whether a ``config.json`` is timm's.
+
+    Args:
+        meta: Its content.
+    """
+    return "architecture" in meta and "model_type" not in meta
+
+
+def from_timm_hub(
+    meta: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, options: LoadOptions
+) -> FloatModel:
+    """Bring what timm saved to the canonical form.
+
+    Args:
+        meta: config.json.
+        weights: Names -> tensors.
+        source: Named in errors.
+        options: What the user says beside it.
+
+    Returns:
+        The model, with the preprocessing that the file states.
+
+    Raises:
+        ModelError: naming what is not supported, or does not fit.
+    """
+    name = meta.get("architecture")
+    if not isinstance(name, str) or not name:
+        raise ModelError(f"{source}: config.json: architecture is {name!r}, where a name of timm's is needed")
+    arguments = _object(meta, "model_args", source)
+    try:
+        known = _sized(find(name), arguments)
+    except ModelError as error:
+        raise ModelError(f"{source}: config.json: {error}") from None
+    found = locate(Content(dict(weights)), options.key, source)
+    known, notes = with_distillation(known, found.state, source)
+    config = known.config
+    stated = _object(meta, "pretrained_cfg", source)
+    pool = arguments.get("global_pool", meta.get("global_pool", "token"))
+    if pool not in ("", "token", "avg", "map"):
+        raise ModelError(f"{source}: config.json: pooling {pool!r} is not supported; token, avg and map are")
+    if pool in ("token", "avg") and isinstance(config, ViTConfig) and config.pool in ("token", "avg"):
+        if options.pool not in (None, pool):
+            raise ModelError(f"{source}: --pool {options.pool}: config.json says '{pool}'")
+        config, _ = settle_pool(config, found.state, replace(options, pool=pool), source)
+    facts = facts_of(found.state, found.layout, source)
+    size = options.image_size or own_size(facts, config, name)
+    preprocessing = known.preprocessing
+    if size is not None:
+        config = with_image_size(config, size)
+        preprocessing = preprocessing.for_size(config.image_size)
+    keys = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
+    try:
+        preprocessing = restated(
+            preprocessing, **{key: stated[key] for key in keys if stated.get(key) is not None}
+        )
+    except (ModelError, TypeError, ValueError) as error:
+        raise ModelError(f"{source}: config.json: pretrained_cfg: {error}") from None
+    config, state = canonical(found.state, found.layout, config, source)
+    labels = meta.get("label_names") or ()
+    names = (
+        tuple(map(str, labels))
+        if isinstance(labels, list | tuple) and len(labels) == config.num_classes
+        else ()
+    )
+    data = {key: stated[key] for key in keys if stated.get(key) is not None}
+    made = dict(arguments)
+    return assemble(
+        config,
+        state,
+        preprocessing,
+        source=source,
+        class_names=names,
+        preprocessing_from="pretrained_cfg of config.json" if data else f"the usual values of {name}",
+        notes=(*found.notes, *notes),
+        original=timm_original(found.state, config, name, data, made),
+    )
+
+
+def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
+    """An architecture with the sizes that a model was made with instead of its own."""
+    config = known.config
+    changes = {ours: arguments[name] for name, ours in SIZES.items() if name in arguments}
+    allowed = HARMLESS | set(SIZES) | {"mlp_ratio"} if isinstance(config, ViTConfig) else HARMLESS
+    if odd := sorted(set(arguments) - allowed):
+        raise ModelError(f"model_args {some(odd)} are not supported")
+    for name, value in changes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_CHANNELS:
+            raise ModelError(f"model_args: {name} is {value!r}, where a whole number is needed")
+    if isinstance(config, ViTConfig) and ("embed_dim" in changes or "mlp_ratio" in arguments):
+        ratio = arguments.get("mlp_ratio", config.mlp_dim / config.embed_dim)
+        if not isinstance(ratio, int | float) or not 0 < ratio <= MOST_CHANNELS:
+            raise ModelError(f"model_args: mlp_ratio is {ratio!r}, where a number above 0 is needed")
+        changes["mlp_dim"] = int(changes.get("embed_dim", config.embed_dim) * ratio)
+    if changes.get("patch_size"):
+        # A size that the new patch divides; the positions in the file settle it.
+        side = changes["patch_size"] * max(1, config.image_size[0] // changes["patch_size"])
+        changes["image_size"] = (side, side)
+    try:
+        return replace(known, config=replace(config, **changes))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"model_args: {error}") from None
+
+
+def _object(meta: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:
+    """A part of a configuration that is a mapping."""
+    value = meta.get(key) or {}
+    if not isinstance(value, Mapping):
+        raise ModelError(f"{source}: config.json: {key} is {type(value).__name__}, where an object is needed")
+    return value

@@ -1,0 +1,79 @@
+"""A float model that is in memory already: a module of timm, transformers or torchvision."""
+
+import importlib.util
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from p2vit.errors import MissingPackageError
+from p2vit.models.options import LoadOptions
+from p2vit.program.preprocessing import Preprocessing
+from p2vit.workflows.float_model import has_torch
+from p2vit.workflows.options.base import OptionError
+from p2vit.workflows.quantize import load
+
+if TYPE_CHECKING:
+    from p2vit.models.loaded import FloatModel
+
+#: What the source of a model in memory begins with: it cannot be loaded again.
+MEMORY = "memory:"
+
+
+def open_model(model: Any, options: LoadOptions, preprocessing: Preprocessing | None = None) -> "FloatModel":
+    """The float model of a name, a path or a module.
+
+    Args:
+        model: As on the command line, a path, a ``torch.nn.Module``, or a `FloatModel`.
+        options: Of loading; only a model that is named has them.
+        preprocessing: What photos go through before a module that does not say so itself.
+
+    Returns:
+        The model. The source of a module in memory begins with `MEMORY`.
+
+    Raises:
+        MissingPackageError: torch is not installed.
+        ModelError: it cannot be had, is not supported, or does not say how photos are prepared.
+        OptionError: neither a name nor a module, or options that such a model does not have.
+    """
+    if not has_torch():
+        raise MissingPackageError("torch", "quantizing", "quant")
+    import torch
+
+    from p2vit.models.loaded import FloatModel
+
+    named = not isinstance(model, FloatModel | torch.nn.Module)
+    if named and preprocessing is not None:
+        raise OptionError(
+            "preprocessing= is for a module in memory; for a model by name give mean=, std=, crop_pct=, "
+            "interpolation= and the like"
+        )
+    if named:
+        if not isinstance(model, str) and not hasattr(model, "__fspath__"):
+            raise OptionError(
+                "the model is a name, a path or a torch.nn.Module of timm, transformers or torchvision; not "
+                f"{type(model).__name__}"
+            )
+        return load(str(model), options)
+    usual = LoadOptions()
+    for field in fields(LoadOptions):
+        if field.name not in ("seed", "check") and getattr(options, field.name) != getattr(usual, field.name):
+            raise OptionError(
+                f"{field.name}= is for a model by name; a module in memory has its own, and preprocessing= says how "
+                "photos are prepared"
+            )
+    if isinstance(model, FloatModel):
+        return model
+    found = _from_module(model, preprocessing)
+    return replace(found, source=MEMORY + found.source.removeprefix(MEMORY))
+
+
+def _from_module(module: Any, preprocessing: Preprocessing | None) -> "FloatModel":
+    """Bring a module to the canonical form."""
+    if importlib.util.find_spec("p2vit.models.sources.module") is None:
+        from p2vit.models.sources.timm_source import from_timm_model
+
+        found = from_timm_model(module, type(module).__name__)
+        return found if preprocessing is None else replace(found, preprocessing=preprocessing)
+    from p2vit.models.sources.module import from_module
+
+    model: FloatModel = from_module(module, preprocessing)
+    return model

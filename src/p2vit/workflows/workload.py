@@ -1,0 +1,26 @@
+"""What an accelerator is to run: an architecture by name, or a program."""
+
+from p2vit.accel.problems import AccelError
+from p2vit.accel.resolve import workload_of
+from p2vit.accel.workload import Workload
+from p2vit.accel.workload_program import program_workload
+from p2vit.accel.workload_vit import Precision
+from p2vit.workflows.inputs import OpenProgram
+
+
+def open_workload(model: str | OpenProgram, precision: Precision) -> Workload:
+    """The workload of a model.
+
+    Args:
+        model: An architecture's name, a program's folder, or a program that is open.
+        precision: Bits of an architecture; a program has its own.
+
+    Raises:
+        AccelError: an unknown name, or bits given for a program.
+        ProgramError: the folder does not hold a sound program.
+    """
+    if isinstance(model, str):
+        return workload_of(model, precision)
+    if precision != Precision():
+        raise AccelError(model.title, ["a program has its own bits; quantize again for others"])
+    return program_workload(model.title, model.program)

@@ -1,0 +1,78 @@
+"""Modules in memory: what they compute and how their photos are prepared, against themselves; nothing of theirs is changed."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from p2vit.errors import ModelError  # noqa: E402
+from p2vit.models.sources.module import from_module  # noqa: E402
+from p2vit.program.preprocessing import Preprocessing  # noqa: E402
+
+SMALL = {"img_size": 32, "depth": 2, "embed_dim": 48, "num_heads": 3, "num_classes": 5}
+SHAPE = {
+    "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96,
+    "image_size": 32, "patch_size": 8, "num_labels": 5,
+}  # fmt: skip
+PRE = Preprocessing(image_size=(32, 32), mean=(0.2, 0.3, 0.4))
+
+
+def assert_same(found, module):
+    """The module's own forward on normalised pixels."""
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8))
+    pre = found.preprocessing
+    x = ((pixels / 255 - torch.tensor(pre.mean)) / torch.tensor(pre.std)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        want = module(x)
+        want = want if isinstance(want, torch.Tensor) else want.logits
+        torch.testing.assert_close(found.module(pixels), want, rtol=1e-4, atol=1e-4)
+
+
+def test_a_module_of_timm_knows_its_preparation(timm):
+    vit = timm.create_model("vit_small_patch16_224.dino", pretrained=False, **SMALL).train()
+    before = {key: value.clone() for key, value in vit.state_dict().items()}
+    found = from_module(vit)
+    assert vit.training
+    assert all(torch.equal(before[key], value) for key, value in vit.state_dict().items())
+    assert all(parameter.requires_grad for parameter in vit.parameters())
+    assert found.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert found.checked is not None
+    assert found.checked.pixels
+    assert_same(found, vit.eval())
+    assert from_module(vit, PRE).preprocessing == PRE
+
+
+def test_a_module_of_transformers_with_its_processor(transformers, tmp_path):
+    vit = transformers.ViTForImageClassification(transformers.ViTConfig(**SHAPE)).eval()
+    with pytest.raises(ModelError, match="does not say how photos are prepared.*give preprocessing="):
+        from_module(vit)
+    processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32}, resample=3)
+    found = from_module(vit, processor)
+    assert (found.preprocessing.interpolation, found.checked.pixels) == ("bicubic", True)
+    assert_same(found, vit)
+    assert from_module(vit, PRE).preprocessing == PRE
+    vit.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again = from_module(transformers.ViTForImageClassification.from_pretrained(tmp_path))
+    assert again.preprocessing == found.preprocessing
+    with pytest.raises(ModelError, match="is a str; needed is"):
+        from_module(vit, "bicubic")
+
+
+def test_a_module_of_torchvision_with_its_transform(torchvision_operators):
+    torchvision = pytest.importorskip("torchvision")
+    vit = torchvision.models.VisionTransformer(32, 8, 2, 3, 96, 192, num_classes=5).eval()
+    torch.nn.init.normal_(vit.heads.head.weight)
+    with pytest.raises(ModelError, match=r"give preprocessing=.*weights\.transforms"):
+        from_module(vit)
+    found = from_module(
+        vit, torchvision.transforms._presets.ImageClassification(crop_size=32, resize_size=37)
+    )
+    assert found.config.heads == 3
+    assert found.checked.pixels
+    assert_same(found, vit)
+
+
+def test_other_modules_are_refused():
+    with pytest.raises(ModelError, match=r"torch\.nn\.modules\.linear\.Linear is not supported"):
+        from_module(torch.nn.Linear(2, 2))

@@ -1,0 +1,106 @@
+"""docs/python.md runs from top to bottom, docs/python.ipynb is the same page and runs too, and so does the README's."""
+
+import importlib.util
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+#: Cells about modules of transformers and torchvision need this.
+MODULES = "p2vit.models.sources.module"
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+BUILD = script("python_notebook")
+PAGE = BUILD.PAGE.read_text(encoding="utf-8")
+
+
+def runs(mark):
+    return mark != "module" or importlib.util.find_spec(MODULES) is not None
+
+
+def test_the_page_runs(timm, transformers, tmp_path, monkeypatch, recwarn):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for block in BUILD.BLOCK.finditer(PAGE):
+        if runs(block.group(1)):
+            # The padding makes a traceback show the page's own line numbers.
+            padding = "\n" * PAGE[: block.start(2)].count("\n")
+            exec(compile(padding + block.group(2), str(BUILD.PAGE), "exec"), namespace)
+    assert (tmp_path / "out.html").is_file()
+    assert len(namespace["paths"]) == 24
+
+
+def test_every_block_of_the_page_is_a_cell():
+    assert PAGE.count("```python\n") == sum(kind == "code" for kind, _, _ in BUILD.cells(PAGE)) >= 12
+
+
+def test_the_notebook_is_the_page():
+    assert BUILD.NOTEBOOK.read_text(encoding="utf-8") == BUILD.notebook(PAGE), (
+        "python scripts/python_notebook.py"
+    )
+
+
+def test_the_notebook_runs_and_shows_tables(timm, transformers, tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]))
+    whole = nbformat.read(BUILD.NOTEBOOK, as_version=4)
+    nbformat.validate(whole)
+    marks = [mark for _, _, mark in BUILD.cells(PAGE)]
+    whole.cells = [cell for cell, mark in zip(whole.cells, marks, strict=True) if runs(mark)]
+    prelude = "from support.torchvision_operators import define\nkept = define()"
+    whole.cells.insert(0, nbformat.v4.new_code_cell(prelude))
+    client = nbclient.NotebookClient(whole, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    shown = [
+        output["data"]["text/html"]
+        for cell in whole.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
+    assert any("Integer program" in html for html in shown)
+    assert not any("http" in html or "<script" in html for html in shown)
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    pytest.importorskip("onnxruntime")
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (9, 9)).save("photo.png")
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert Path("digits.onnx").is_file()
+
+
+def test_the_readmes_table_of_packages_is_the_linters():
+    build = script("readme_packages")
+    text = build.README.read_text("utf-8")
+    assert build.with_table(text) == text, "python scripts/readme_packages.py"
+    named = [name for layer in build.layers() for name in layer]
+    below = {"files"}  # stands below all layers
+    there = {path.parent.name for path in (ROOT / "src" / "p2vit").glob("*/__init__.py")}
+    assert set(named) == there - below
+    assert len(named) == len(set(named))
+
+
+def test_the_notebook_has_no_outputs():
+    cells = json.loads(BUILD.NOTEBOOK.read_text("utf-8"))["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
