@@ -28,7 +28,7 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz keep arm ablation results rtl-images clean
+.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz fuzz-models keep kills arm ablation results rtl-images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -46,7 +46,7 @@ $(VENV)/.demo: $(SETUP) | $(BIN)/python
 
 # What tests and linters need besides.
 $(VENV)/.dev: $(VENV)/.demo
-	$(call install,-e ".[dev$(COMMA)onnx$(COMMA)explore$(COMMA)rtl$(COMMA)cluster]")
+	$(call install,-e ".[dev$(COMMA)onnx$(COMMA)explore$(COMMA)rtl$(COMMA)cluster$(COMMA)heif]")
 	$(call install,--no-deps "timm>=1.0.9" "torchvision==0.28.0")
 	$(call install,"transformers>=4.56$(COMMA)<5")
 	@$(DEBIAN)
@@ -91,6 +91,11 @@ keep: $(VENV)/.dev ## KEEP random sets of kept tensors on every family, in the n
 	@mkdir -p results
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/check_keep.py --count $(KEEP) > results/keep.json
 
+FUZZ_MODELS := 2400
+fuzz-models: $(VENV)/.dev ## FUZZ_MODELS=2400 damaged weight files and configurations through quantize: results/fuzz-models.json
+	@mkdir -p results
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_models.py --count $(FUZZ_MODELS) --jobs $(JOBS) > results/fuzz-models.json
+
 arm: $(VENV)/.dev ## the native engine built for 64-bit Arm, run under emulation against the reference (apt packages, see scripts/arm.sh)
 	sh scripts/arm.sh $(BIN)/python
 
@@ -121,6 +126,9 @@ rtl-images: $(VENV)/.dev ## whole photos through the RTL, every layer compared: 
 	$(call RTL_RUN,deit-t-log2,rtl,noise,1)
 	$(call RTL_RUN,elpv,rtl,elpv,1)
 	$(call RTL_RUN,elpv,rtl-wide,elpv,1)
+
+kills: $(VENV)/.dev ## every long verb killed at random moments, and on disks that fill up: results/kills.json
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/measure_kills.py
 
 clean: ## remove what was made, the virtual environment included
 	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

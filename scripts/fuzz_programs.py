@@ -9,8 +9,6 @@ import argparse
 import json
 import os
 import resource
-import select
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +18,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-#: Seconds that a case may take, and bytes of address space that a worker may have.
-SECONDS, ADDRESS_SPACE = 60, 12 << 30
+from support.watched import Watched, run_all  # noqa: E402
+
+#: Bytes of address space that a worker may have.
+ADDRESS_SPACE = 12 << 30
 
 
 def work(first: int, last: int, step: int, program: str | None) -> None:
@@ -47,54 +47,6 @@ def work(first: int, last: int, step: int, program: str | None) -> None:
             print(json.dumps(line), file=answers, flush=True)
 
 
-class Watched:
-    """One worker, started again behind the case that it could not survive."""
-
-    def __init__(self, first: int, last: int, step: int, program: str | None) -> None:
-        self.last, self.step, self.program = last, step, program
-        self.done: list[dict] = []
-        self.accidents: list[str] = []
-        self.current = first
-        self._start(first)
-
-    def _start(self, first: int) -> None:
-        command = [sys.executable, __file__, "--worker", str(first), str(self.last), str(self.step)]
-        command += ["--program", self.program] if self.program else []
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=quiet, text=True)
-        self.began = time.monotonic()
-
-    def step_on(self) -> bool:
-        """Take the next line, or notice that there will be none; False when all cases are done."""
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], 0.2)[0]:
-            if time.monotonic() - self.began > SECONDS:
-                self.process.kill()
-                self._accident(f"hangs for {SECONDS} s")
-            return self.current < self.last
-        line = self.process.stdout.readline()
-        if line:
-            told = json.loads(line)
-            self.began = time.monotonic()
-            if "begins" in told:
-                self.current = told["begins"]
-            else:
-                self.done.append(told)
-            return True
-        code = self.process.wait()
-        if code == 0:
-            return False
-        self._accident(f"ends its process with {code}")
-        return self.current < self.last
-
-    def _accident(self, what: str) -> None:
-        self.process.wait()
-        self.accidents.append(f"seed {self.current} {what}")
-        self.current += self.step
-        if self.current < self.last:
-            self._start(self.current)
-
-
 def main() -> int:
     """Run the cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -112,14 +64,10 @@ def main() -> int:
         work(options.only, options.only + 1, 1, options.program)
         return 0
     start, last = time.monotonic(), options.first + options.count
-    workers = [
-        Watched(options.first + job, last, options.jobs, options.program) for job in range(options.jobs)
-    ]
-    running = list(workers)
-    while running:
-        running = [worker for worker in running if worker.step_on()]
-    rows = [row for worker in workers for row in worker.done]
-    accidents = [text for worker in workers for text in worker.accidents]
+    command = [sys.executable, __file__] + (["--program", options.program] if options.program else [])
+    rows, accidents = run_all(
+        [Watched(command, options.first + job, last, options.jobs) for job in range(options.jobs)]
+    )
     failures = [text for row in rows for text in row["failures"]]
     exits = Counter(f"{verb} {code}" for row in rows for verb, code in row["exits"])
     report = {

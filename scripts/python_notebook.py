@@ -9,24 +9,24 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, NOTEBOOK = DOCS / "python.md", DOCS / "python.ipynb"
-BLOCK = re.compile(r"^(?:<!-- (\w+) -->\n)?```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
 
-def cells(page: str) -> list[tuple[str, str, str]]:
-    """(kind, text, mark) of each cell: ``code`` for blocks of Python, ``markdown`` for what is between them."""
+def cells(page: str) -> list[tuple[str, str]]:
+    """(kind, text) of each cell: ``code`` for blocks of Python, ``markdown`` for what is between them."""
     found, end = [], 0
     for block in BLOCK.finditer(page):
-        found.append(("markdown", page[end : block.start()].strip(), ""))
-        found.append(("code", block.group(2).strip(), block.group(1) or ""))
+        found.append(("markdown", page[end : block.start()].strip()))
+        found.append(("code", block.group(1).strip()))
         end = block.end()
-    found.append(("markdown", page[end:].strip(), ""))
+    found.append(("markdown", page[end:].strip()))
     return [cell for cell in found if cell[1]]
 
 
 def notebook(page: str) -> str:
     """The notebook's JSON: no outputs, and identifiers that depend on the place alone."""
     made = []
-    for number, (kind, text, _) in enumerate(cells(page)):
+    for number, (kind, text) in enumerate(cells(page)):
         cell = {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": text.splitlines(True)}
         made.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

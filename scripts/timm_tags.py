@@ -13,7 +13,7 @@ from p2vit.models.architectures import ARCHITECTURES
 
 FILE = Path(__file__).parent.parent / "src/p2vit/models/tags.py"
 FIELDS = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
-HEAD = '''"""How photos are prepared for the weights behind each of timm's tags, where it is not as the architecture's table says.
+HEAD = '''"""How photos are prepared for each of timm's tags, where the architecture's table says otherwise.
 
 Taken from the configurations of timm {version} by scripts/timm_tags.py. Imports nothing.
 """

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-#: Cells about modules of transformers and torchvision need this.
-MODULES = "p2vit.models.sources.module"
 
 
 def script(name):
@@ -24,25 +22,20 @@ BUILD = script("python_notebook")
 PAGE = BUILD.PAGE.read_text(encoding="utf-8")
 
 
-def runs(mark):
-    return mark != "module" or importlib.util.find_spec(MODULES) is not None
-
-
 def test_the_page_runs(timm, transformers, tmp_path, monkeypatch, recwarn):
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
     namespace = {}
     for block in BUILD.BLOCK.finditer(PAGE):
-        if runs(block.group(1)):
-            # The padding makes a traceback show the page's own line numbers.
-            padding = "\n" * PAGE[: block.start(2)].count("\n")
-            exec(compile(padding + block.group(2), str(BUILD.PAGE), "exec"), namespace)
+        # The padding makes a traceback show the page's own line numbers.
+        padding = "\n" * PAGE[: block.start(1)].count("\n")
+        exec(compile(padding + block.group(1), str(BUILD.PAGE), "exec"), namespace)
     assert (tmp_path / "out.html").is_file()
     assert len(namespace["paths"]) == 24
 
 
 def test_every_block_of_the_page_is_a_cell():
-    assert PAGE.count("```python\n") == sum(kind == "code" for kind, _, _ in BUILD.cells(PAGE)) >= 12
+    assert PAGE.count("```python\n") == sum(kind == "code" for kind, _ in BUILD.cells(PAGE)) >= 12
 
 
 def test_the_notebook_is_the_page():
@@ -58,8 +51,6 @@ def test_the_notebook_runs_and_shows_tables(timm, transformers, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")]))
     whole = nbformat.read(BUILD.NOTEBOOK, as_version=4)
     nbformat.validate(whole)
-    marks = [mark for _, _, mark in BUILD.cells(PAGE)]
-    whole.cells = [cell for cell, mark in zip(whole.cells, marks, strict=True) if runs(mark)]
     prelude = "from support.torchvision_operators import define\nkept = define()"
     whole.cells.insert(0, nbformat.v4.new_code_cell(prelude))
     client = nbclient.NotebookClient(whole, timeout=300, resources={"metadata": {"path": str(tmp_path)}})

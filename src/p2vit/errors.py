@@ -49,6 +49,16 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """A word for a message: what is longer than ``most`` characters is cut off.
+
+    Args:
+        text: What the user typed.
+        most: Characters to keep.
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """Join names for a message, and count those that were left off.
 

@@ -9,7 +9,6 @@ writes a file or a line escapes them, and only what reads such a file undoes it.
 import json
 import re
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -67,6 +66,24 @@ def shown(text: object) -> str:
     return _SURROGATES.sub(lambda match: _escaped(ord(match[0])), harmless)
 
 
+def in_markdown(name: object) -> str:
+    """A name as `shown`, in running text or a table's cell of Markdown: it holds no HTML and ends no cell.
+
+    Args:
+        name: Anything that has a `str`.
+    """
+    return re.sub(r"[<>&|`*_\[\]]", lambda match: f"&#{ord(match[0])};", shown(name))
+
+
+def in_code(name: object) -> str:
+    """A name as `shown`, between backticks in Markdown, where only a backtick and a table's bar mean something.
+
+    Args:
+        name: Anything that has a `str`.
+    """
+    return shown(name).replace("`", "'").replace("|", "\\|")
+
+
 def message(text: str) -> str:
     """A message as `shown`, with the lines that it has itself: those that are indented.
 
@@ -86,7 +103,7 @@ def lines(text: str) -> str:
 
 
 def in_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """The same value with every string in it changed, keys and paths too.
+    """The same value with every string in it changed, keys too.
 
     Args:
         value: Mappings, lists and tuples of anything.
@@ -94,8 +111,6 @@ def in_strings(value: Any, change: Callable[[str], str]) -> Any:
     """
     if isinstance(value, str):
         return change(value)
-    if isinstance(value, PurePath):
-        return change(str(value))
     if isinstance(value, Mapping):
         return {in_strings(key, change): in_strings(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -313,3 +313,13 @@ def test_search_gives_a_program(tmp_path):
     assert found.program.sha256 == found.program_sha256
     assert log.read_text().count("\n") >= found.candidates
     assert p2vit.search("digits", "digits", **options).program_sha256 == found.program_sha256
+
+
+def test_class_names_are_given_as_on_the_command_line(q, photo):
+    names = ",".join(f"class {number}" for number in range(10))
+    best = q.predict(photo, class_names=names)[0]
+    assert best.label == f"class {best.index}"
+    made = p2vit.quantize("digits", "digits", class_names=names, calib_images=8, progress=False)
+    assert made.classes == tuple(names.split(","))
+    with pytest.raises(P2vitError, match="2"):
+        q.predict(photo, class_names="cat,dog")

@@ -198,7 +198,7 @@ def test_demo(p2vit, tmp_path):
     assert "Nothing, from the pixels to the logits" in (tmp_path / "d" / "report.html").read_text()
     again = p2vit("demo", "--benchmark", "digits", "-o", tmp_path / "d")
     assert again.code == 2
-    assert "exists already; choose another place with -o, or allow --overwrite" in again.err
+    assert "exists already; choose another place, or allow overwriting (--overwrite)" in again.err
 
 
 def test_ablate(p2vit, tmp_path):
@@ -220,7 +220,7 @@ def test_ablate(p2vit, tmp_path):
 
 
 def test_list(p2vit):
-    found = p2vit("list", "deit_tiny*", "--json").json
+    found = p2vit("list", "deit_tiny_p*", "--json").json
     assert [row["name"] for row in found["architectures"]] == ["deit_tiny_patch16_224"]
     assert {"elpv", "textile", "digits", "noise"} <= set(found["photo_sets"])
     assert "paper" in found["methods"]

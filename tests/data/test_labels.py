@@ -87,5 +87,5 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(DataError, match="one object of file → label"):
         table(tmp_path, "[1]", "x.json")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="cannot be read as labels"):
+    with pytest.raises(DataError, match="cannot be read as a label file: it is not UTF-8"):
         read_labels(tmp_path / "b.csv")

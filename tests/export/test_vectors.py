@@ -63,16 +63,18 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     program, folder = random_program(depth=1), tmp_path / "vectors"
     pixels = random_pixels(program, 1)
     write_vectors(program, pixels, folder)
-    with pytest.raises(P2vitError, match=r"vectors is not empty; choose another folder or pass --overwrite$"):
+    with pytest.raises(
+        P2vitError, match=r"vectors: exists already; choose another place, or allow overwriting"
+    ):
         write_vectors(program, pixels, folder)
     write_vectors(program, pixels, folder, encoding="hex", overwrite=True)
     assert not list(folder.rglob("*.npy"))
     other = tmp_path / "mine"
     other.mkdir()
     (other / "thesis.txt").write_text("dear reader")
-    with pytest.raises(P2vitError, match=r"holds no vectors \(manifest\.json\), so it is not replaced"):
+    with pytest.raises(P2vitError, match=r"mine: holds thesis\.txt and no vectors that p2vit wrote"):
         write_vectors(program, pixels, other, overwrite=True)
-    with pytest.raises(P2vitError, match=r"thesis\.txt is a file; vectors are written to a folder$"):
+    with pytest.raises(P2vitError, match=r"thesis\.txt: exists and is no folder \(it is a file\)"):
         write_vectors(program, pixels, other / "thesis.txt")
     with pytest.raises(P2vitError, match=r"^encoding is 'bin'; allowed are 'npy' and 'hex'$"):
         write_vectors(program, pixels, tmp_path / "new", encoding="bin")

@@ -1,4 +1,4 @@
-"""The comparison with the original library finds what is wrong, says what differs, and lets nothing else stop a user."""
+"""The comparison with the original library finds what is wrong, says what differs, and stops nobody otherwise."""
 
 from dataclasses import replace
 

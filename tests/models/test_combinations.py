@@ -1,4 +1,4 @@
-"""Model class × weight wrapper × image processor: the float form is the original library's own forward on its own pixels.
+"""Model class × weight wrapper × image processor: the float form is the original library's, on its own pixels.
 
 Small models of the libraries' own classes with random values everywhere, saved as people save them and read as
 people read them. Nothing that p2vit computed stands on the other side: module, weights and pixels are the library's.
@@ -149,7 +149,7 @@ TIMM_CASES = [
 @pytest.mark.parametrize(("name", "wrapper"), TIMM_CASES)
 def test_files_of_timm(timm_models, name, wrapper, tmp_path, monkeypatch):
     case, (state, wanted) = CLASSES[name], timm_models(name)
-    plain, _, tag = case.arch.partition(".")
+    plain = case.arch.split(".")[0]
     # The architecture's own entry, but small: what a name says beside sizes is what is tried here.
     known = find(case.arch)
     side = 32 if known.config.patch_size != 14 else 28

@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import ProgramError
+from p2vit.files import RECORD
 from p2vit.numerics import Linear, Patchify
 from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, load, program_sha256, save
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
@@ -47,7 +48,7 @@ def test_bytes_are_deterministic_and_weights_are_packed(tmp_path):
     arrays = safetensors.numpy.load((tmp_path / "a" / TENSOR_FILE).read_bytes())
     assert arrays["blocks.0.mlp.fc2/weight"].shape == (6, 4)  # 7 inputs
     assert all(array.dtype.kind in "iu" for array in arrays.values())
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [GRAPH_FILE, TENSOR_FILE]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [RECORD, GRAPH_FILE, TENSOR_FILE]
 
 
 def test_the_hash_of_a_program_stays_what_it_was():
@@ -88,7 +89,7 @@ def test_existing_folders_are_kept(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "x.png").write_bytes(b"1")
     with pytest.raises(
-        ProgramError, match=r"holds no program.json, so it is not a program and is not overwritten"
+        ProgramError, match=r"holds x.png and no program that p2vit wrote, so nothing is written there"
     ):
         save(program, tmp_path / "photos", overwrite=True)
     (tmp_path / "file").write_bytes(b"1")

@@ -258,7 +258,8 @@ def rename(case: Case, rng: np.random.Generator) -> None:
 def add(case: Case, rng: np.random.Generator) -> None:
     """A tensor too many, which may change what the model is."""
     names = (
-        "dist_token", "head_dist.weight", "reg_token", "mask_token", "fc_norm.weight", "norm_pre.weight", "extra.weight",
+        "dist_token", "head_dist.weight", "reg_token", "mask_token", "fc_norm.weight", "norm_pre.weight",
+        "extra.weight",
         "blocks.2.norm1.weight", "blocks.0.attn.q_norm.weight", "model.blocks.0.attn.qkv.weight", "attn_pool.latent",
         "layers.0.blocks.0.attn.relative_position_bias_table", "encoder.layer.0.attention.attention.query.weight",
         "projector.weight", "decoder.0.weight", "classifier.weight", "vision_model.head.probe", "blocks.0.ls1.gamma",
@@ -323,14 +324,20 @@ def scale(case: Case, rng: np.random.Generator) -> None:
 
 
 ODD_VALUES: tuple[Any, ...] = (
-    0, -1, 1, 2, 3, 7, 64, 224, 10**9, 10**30, 1e-30, 0.5, 1.5, 1e300, float("inf"), float("nan"), True, None, "", "a", "0", [],
-    [0], [1, 2, 3], [1e9, 1e9], {}, {"a": 1}, {"height": 0, "width": 5}, {"shortest_edge": 10**9}, [[]], "\x1b[31m", "gelu_new",
-    ["a", "b", "c"], {"0": "a", "1": None, "x": []}, {"0": "a", "00": "b", "1": "c"}, [0.1, 0.2, 0.3], [0, 0, 0], "avg", "token",
+    0, -1, 1, 2, 3, 7, 64, 224, 10**9, 10**30, 1e-30, 0.5, 1.5, 1e300, float("inf"), float("nan"), True, None,
+    "", "a", "0", [],
+    [0], [1, 2, 3], [1e9, 1e9], {}, {"a": 1}, {"height": 0, "width": 5}, {"shortest_edge": 10**9}, [[]],
+    "\x1b[31m", "gelu_new",
+    ["a", "b", "c"], {"0": "a", "1": None, "x": []}, {"0": "a", "00": "b", "1": "c"}, [0.1, 0.2, 0.3], [0, 0,
+    0], "avg", "token",
 )  # fmt: skip
 NEW_KEYS = (
-    "use_swiglu_ffn", "vision_config", "hidden_act", "num_register_tokens", "depths", "num_heads", "embed_dim", "model_args",
-    "pretrained_cfg", "label_names", "do_center_crop", "crop_size", "crop_pct", "do_rescale", "rescale_factor", "do_normalize",
-    "image_mean", "image_std", "resample", "size", "window_size", "torch_dtype", "num_labels", "id2label", "pooling", "architectures",
+    "use_swiglu_ffn", "vision_config", "hidden_act", "num_register_tokens", "depths", "num_heads", "embed_dim",
+    "model_args",
+    "pretrained_cfg", "label_names", "do_center_crop", "crop_size", "crop_pct", "do_rescale", "rescale_factor",
+    "do_normalize",
+    "image_mean", "image_std", "resample", "size", "window_size", "torch_dtype", "num_labels", "id2label",
+    "pooling", "architectures",
 )  # fmt: skip
 
 
@@ -375,7 +382,8 @@ def ask(case: Case, rng: np.random.Generator) -> None:
     """Options that do not fit."""
     more = (
         ["--key", "nothing"], ["--key", ""], ["--key", "model"], ["--arch", "vit_tiny_patch16_224"],
-        ["--arch", "swin_tiny_patch4_window7_224"], ["--image-size", "64"], ["--image-size", "1"], ["--image-size", "8x2000"],
+        ["--arch", "swin_tiny_patch4_window7_224"], ["--image-size", "64"], ["--image-size", "1"],
+        ["--image-size", "8x200"],
         ["--heads", "3"], ["--heads", "1000"], ["--arch", "deit_tiny_distilled_patch16_224"], ["--arch", "no such"],
     )  # fmt: skip
     case.arguments = [*case.arguments, *_pick(rng, more)]

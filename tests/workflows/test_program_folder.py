@@ -3,6 +3,7 @@ import json
 import pytest
 
 from p2vit.errors import P2vitError
+from p2vit.files import RECORD
 from p2vit.program.format import load, program_sha256
 from p2vit.program.inspect import summarize
 from p2vit.workflows.program_folder import FILES, SENSITIVITY_FILE, check_place, program_lines, write_program
@@ -24,7 +25,7 @@ def test_everything_is_written_and_told(program, tmp_path):
     folder = tmp_path / "deep" / "out"
     check_place(folder, overwrite=False)
     told = write_program(program, folder, overwrite=False, notes=NOTES)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted((*FILES, RECORD))
     assert told["program_sha256"] == program_sha256(load(folder)) == program_sha256(program)
     assert told["output"] == str(folder)
     assert told["macs"] == summarize(program).macs
@@ -49,7 +50,7 @@ def test_what_is_there_is_refused_before_any_work(program, tmp_path):
     (tmp_path / "photos" / "a.png").touch()
     for place, overwrite, message in (
         ("out", False, "exists already; choose another place, or allow overwriting"),
-        ("photos", True, r"holds no program\.json, so it is not a program and is not overwritten"),
+        ("photos", True, "holds a.png and no program that p2vit wrote, so nothing is written there"),
         ("photos/a.png", True, "exists and is no folder"),
     ):
         with pytest.raises(P2vitError, match=message):

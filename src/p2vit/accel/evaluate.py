@@ -12,6 +12,8 @@ from p2vit.accel.technology import load_technology
 from p2vit.accel.workload import Workload
 
 WEIGHT_BITS = "weight_bits"
+#: Key of the workload whose bits are not a choice: that of a program.
+OWN_BITS = 0
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def evaluate_points(
 
     Args:
         machine: The machine that the points change.
-        workloads: The model by weight bits.
-        points: Values by path, and ``weight_bits``.
+        workloads: The model by weight bits; `OWN_BITS` is for points that name none.
+        points: Values by path, and ``weight_bits`` where they are a choice.
 
     Returns:
         Figures in the order of the points.
@@ -78,5 +80,5 @@ def evaluate_points(
     figures = []
     for point in points:
         changes = {path: value for path, value in point.items() if path != WEIGHT_BITS}
-        figures.append(evaluate(edit_machine(machine, changes), workloads[int(point[WEIGHT_BITS])]))
+        figures.append(evaluate(edit_machine(machine, changes), workloads[int(point.get(WEIGHT_BITS, OWN_BITS))]))
     return figures

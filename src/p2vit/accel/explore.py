@@ -30,7 +30,7 @@ class Point:
     """A point of the front.
 
     Attributes:
-        parameters: Values by path, and ``weight_bits``.
+        parameters: Values by path, and ``weight_bits`` where they are a choice.
         figures: latency_ms, energy_mj, area_mm2, power_mw, dsps, utilization.
     """
 
@@ -131,7 +131,7 @@ def explore(
     Args:
         space: What may change, already checked against ``machine``.
         machine: The machine that is changed.
-        workloads: The model by weight bits.
+        workloads: The model by weight bits; see `p2vit.accel.evaluate.evaluate_points`.
         evaluator: Evaluates a batch of points; see `p2vit.accel.engines`.
         points: Points to propose.
         seed: Of the optimiser.
@@ -198,7 +198,8 @@ def _study(space: Space, seed: int) -> Any:
 
 def _propose(space: Space, trial: Any) -> dict[str, float]:
     point = {path: trial.suggest_categorical(path, list(values)) for path, values in space.parameters.items()}
-    point[WEIGHT_BITS] = trial.suggest_categorical(WEIGHT_BITS, list(space.weight_bits))
+    if space.weight_bits:
+        point[WEIGHT_BITS] = trial.suggest_categorical(WEIGHT_BITS, list(space.weight_bits))
     return point
 
 

@@ -76,10 +76,14 @@ class Space(_Described):
         if problems:
             raise AccelError(where, dict.fromkeys(problems))
 
+    def without_weight_bits(self) -> "Space":
+        """The same space for a model that has its own bits."""
+        return self.model_copy(update={"weight_bits": ()})
+
     @property
     def size(self) -> int:
         """Number of different points."""
-        size = len(self.weight_bits)
+        size = max(len(self.weight_bits), 1)
         for values in self.parameters.values():
             size *= len(values)
         return size

@@ -12,7 +12,6 @@ from p2vit.api.results import Cosimulation, Exploration, Result, Simulation
 from p2vit.api.talk import Talk
 from p2vit.data.held import HeldPhotos, hold
 from p2vit.errors import P2vitError, P2vitWarning
-from p2vit.program.preprocessing import Preprocessing
 from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.module import open_model
 from p2vit.workflows.options.base import changed
@@ -27,7 +26,7 @@ def quantize(
     model: Any,
     photos: Any,
     *,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Any = None,
     progress: Progress = None,
     **options: Any,
 ) -> QuantizedProgram:
@@ -40,7 +39,8 @@ def quantize(
             array [N, H, W, 3], a uint8 tensor [N, 3, H, W], or an iterable such as a DataLoader of images or of
             (image, label). ``calib_images`` of them are drawn at random, 32 unless it is given or fewer are listed; of
             an iterable the first ones are taken.
-        preprocessing: What photos go through before a module whose own configuration does not say so.
+        preprocessing: What photos go through before a module whose own configuration does not say so: a
+            `p2vit.Preprocessing`, an image processor of transformers, or the transform of torchvision's weights.
         progress: Called with (stage, done, total); True for a bar, False for none. Default: a bar in terminals and
             notebooks.
         **options: Fields of `QuantizeOptions`: ``bits``, ``method``, ``calib_images``, ``seed``, ``threads``,
@@ -63,13 +63,17 @@ def quantize(
         >>> p2vit.quantize("digits", "digits", bits="w4a8", progress=False)
         <QuantizedProgram of digits: 8 x 8 pixels, 10 classes, sha256 ...>
     """
+    from p2vit.workflows.class_names import named
+    from p2vit.workflows.left_out import say_notes
     from p2vit.workflows.quantize import choose_config, notes_of, quantize_loaded
 
     talk = Talk(progress)
     chosen = changed(QuantizeOptions, None, options)
     choose_config(chosen.bits, chosen.method)
-    loaded = open_model(model, chosen, preprocessing)
+    loaded = open_model(model, chosen, preprocessing, talk)
+    loaded = named(loaded, chosen.class_names, chosen.class_index)
     source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    say_notes(source, talk)
     if "calib_images" not in options and isinstance(source, HeldPhotos) and source.listed:
         # Who lists a few photos has said how many there are.
         chosen = replace(chosen, calib_images=max(1, min(chosen.calib_images, len(source))))
@@ -100,14 +104,14 @@ def load(folder: StrPath) -> QuantizedProgram:
         >>> p2vit.load(q.save("out/")).sha256 == q.sha256
         True
     """
-    from p2vit.workflows.report import read_json
+    from p2vit.workflows.report import Notes, read_json
 
     place = Path(folder)
     opened = open_program(place)
     notes: dict[str, Any] = {}
     if (place / SENSITIVITY_FILE).is_file():
         try:
-            notes = read_json(place / SENSITIVITY_FILE, {"blocks"}, "p2vit quantize")
+            notes = read_json(place / SENSITIVITY_FILE, Notes, {"blocks"}, "p2vit quantize")
         except P2vitError as error:
             warnings.warn(str(error), P2vitWarning, stacklevel=2)
     return QuantizedProgram(OpenProgram(opened.program, opened.title, notes))
@@ -141,7 +145,7 @@ def search(
     *,
     budget: str,
     log: StrPath | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Any = None,
     progress: Progress = None,
     **options: Any,
 ) -> SearchResult:
@@ -172,7 +176,7 @@ def search(
 
     talk = Talk(progress)
     chosen = changed(SearchOptions, None, {"budget": budget, **options})
-    loaded = open_model(model, chosen, preprocessing)
+    loaded = open_model(model, chosen, preprocessing, talk)
     source = hold(photos, loaded.preprocessing, strict=chosen.strict)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "log.jsonl" if log is None else Path(log)

@@ -33,6 +33,7 @@ from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.workflows.audit import run_audit
+from p2vit.workflows.class_names import given_names
 from p2vit.workflows.feedback import ProgressCallback
 from p2vit.workflows.inputs import IN_MEMORY, OpenProgram
 from p2vit.workflows.module import MEMORY
@@ -142,7 +143,7 @@ class QuantizedProgram:
             top: So many classes per photo, the likeliest first.
             prepared: Arrays and tensors have the model's size; they are not resized or cropped.
             progress: Called with (stage, done, total); True for a bar, False for none.
-            **options: Fields of `RunOptions`: ``backend``, ``threads``.
+            **options: Fields of `RunOptions`: ``backend``, ``threads``, ``class_names``, ``class_index``.
 
         Returns:
             For one photo its predictions, `Prediction` (label, index, score); for a collection a list of such lists, in
@@ -170,7 +171,8 @@ class QuantizedProgram:
         real = real.reshape(len(logits), -1).astype(np.float64)
         scores = np.exp(real - real.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)
-        names = self.classes
+        chosen = changed(RunOptions, None, options)
+        names = given_names(chosen.class_names, chosen.class_index, self._outputs) or self.classes
         found = []
         for row, values in zip(scores, real, strict=True):
             best = np.argsort(-values, kind="stable")[:top].tolist()
@@ -513,7 +515,7 @@ class QuantizedProgram:
         chosen = changed(RunOptions, None, {"strict": True, **options})
         key = (chosen.backend, chosen.threads)
         if key not in self._executors:
-            self._executors[key] = open_backend(chosen.backend, self.program, chosen.threads)
+            self._executors[key] = open_backend(chosen.backend, self.program, chosen.threads, Talk().warn)
         _, executor = self._executors[key]
         source = hold(photos, self.preprocessing, strict=chosen.strict, prepared=prepared)
         order, done = source.order(), 0

@@ -15,6 +15,7 @@ from p2vit.bench.peers import ALIASES, PEERS, Runner
 from p2vit.engine.native import NativeExecutor, peak_gmacs
 from p2vit.engine.native.graph import Graph
 from p2vit.program.graph import IntegerProgram, node_macs
+from p2vit.standard_output import standard_output_aside
 
 
 def resolve(names: Sequence[str]) -> list[str]:
@@ -153,12 +154,14 @@ def run_bench(
         entrants: dict[str, Runner] = {"p2vit": lambda pixels=pixels: ours.run(pixels)}  # type: ignore[misc]
         notes = {"p2vit": f"native, {ours.isa}"}
         for name in names:
-            entrants[name], notes[name], warning = PEERS[name](shape, batch, threads, cache)
+            with standard_output_aside():  # NNCF and others show their progress there
+                entrants[name], notes[name], warning = PEERS[name](shape, batch, threads, cache)
             if warning and warning not in warnings:
                 warnings.append(warning)
         if peak_gmacs(ours.isa, threads):
             entrants["peak"] = lambda: peaks.append(burst(ours.isa, threads))
-        seconds = take_turns(entrants, rounds, calls=3 if batch == 1 else 1)
+        with standard_output_aside():
+            seconds = take_turns(entrants, rounds, calls=3 if batch == 1 else 1)
         mine = statistics.median(seconds["p2vit"])
         for name in ("p2vit", *names):
             low, middle, high = (1000 * q / batch for q in quartiles(seconds[name]))

@@ -1,16 +1,17 @@
 """The command ``p2vit``: finds verbs without importing them, and turns every error into one clear message."""
 
-import errno
 import importlib
 import importlib.util
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 import click
 
 from p2vit import __version__
-from p2vit.cli.shared.terminal import say, show_json
+from p2vit.cli.shared.machine_limits import machine_limit
+from p2vit.cli.shared.terminal import open_standard_streams, say, show_json
 from p2vit.errors import P2vitError, did_you_mean
 
 #: Verb → (module, the click command in it, what it does). A verb whose module is not there is not shown.
@@ -80,7 +81,7 @@ def cli(debug: bool) -> None:
     """Vision Transformers on integers alone: quantize, run, export, cost and build.
 
     Every verb takes --json (exactly one object on stdout; the rest goes to stderr) and --help.
-    Exit status: 0 success, 1 a check does not hold, 2 bad usage or input, 3 a defect of this program.
+    Exit status: 0 success, 1 a check does not hold, 2 bad usage or input, 3 a defect of this program, 130 stopped.
     """
 
 
@@ -91,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments: Without the program's name.
 
     Returns:
-        The exit status: 0 success, 1 a check does not hold, 2 bad usage or input, 3 a defect.
+        The exit status: 0 success, 1 a check does not hold, 2 bad usage or input, 3 a defect, 130 stopped by Ctrl-C.
     """
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
@@ -111,6 +112,8 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(error, error.format_message() + where, debug, as_json)
     except (click.Abort, KeyboardInterrupt):
         say("stopped")
+        if as_json:
+            show_json({"error": "stopped"})
         return INTERRUPTED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
@@ -119,15 +122,19 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except P2vitError as error:
         return _fail(error, str(error), debug, as_json)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            where = error.filename or "standard output, or a temporary folder"
-            return _fail(error, f"{where}: {error.strerror}; make room there", debug, as_json)
-        if error.filename is None:
-            return _defect(error, debug, as_json)
-        return _fail(error, f"{error.filename}: {error.strerror}", debug, as_json)
     except Exception as error:
+        if (limit := machine_limit(error, _options(words))) is not None:
+            return _fail(error, limit, debug, as_json)
         return _defect(error, debug, as_json)
+
+
+def _options(words: Sequence[str]) -> list[str]:
+    """Long names of the options of the verb that was called."""
+    verb = next((word for word in words if word in VERBS), None)
+    command = cli.get_command(click.Context(cli), verb) if verb else None
+    if command is None:
+        return []
+    return [max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)]
 
 
 def _fail(error: BaseException, message: str, debug: bool, as_json: bool, code: int = 2) -> int:
@@ -152,6 +159,9 @@ def _defect(error: BaseException, debug: bool, as_json: bool) -> int:
 
 def main() -> None:
     """Entry point."""
+    open_standard_streams()
+    # What Pillow warns of, p2vit says in its own words or reads all the same.
+    warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from p2vit.data.text_file import read_text
 from p2vit.errors import DataError, MissingPackageError
 
 #: WordNet's number of a class, as ImageNet's folders are named.
@@ -60,14 +61,9 @@ def read_class_index(path: Path) -> ClassIndex:
         DataError: it cannot be read or understood.
         MissingPackageError: ``meta.mat`` needs SciPy.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such class-index file")
-    if path.suffix.lower() == ".mat":
+    if path.suffix.lower() == ".mat" and path.is_file():
         return _devkit(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a class index: {error}") from None
+    text = read_text(path, "class-index file")
     names = _from_json(path, text) if path.suffix.lower() == ".json" else _from_lines(text)
     if not names:
         raise DataError(f"{path}: holds no classes; one per line is expected, in the order of the outputs")
@@ -75,12 +71,21 @@ def read_class_index(path: Path) -> ClassIndex:
 
 
 def imagenet_index() -> ClassIndex | None:
-    """The order of ImageNet-1k's wnids as timm's own file has it, without importing timm; None without timm."""
+    """The order of ImageNet-1k's wnids, with their labels, as timm's own files have them; None without timm.
+
+    Timm is not imported.
+    """
     spec = importlib.util.find_spec("timm")
     for place in (spec.submodule_search_locations or []) if spec else []:
-        file = Path(place) / "data" / "_info" / "imagenet_synsets.txt"
-        if file.is_file():
-            return read_class_index(file)
+        folder = Path(place) / "data" / "_info"
+        if (folder / "imagenet_synsets.txt").is_file():
+            order = read_class_index(folder / "imagenet_synsets.txt")
+            labels: dict[str, str] = {}
+            if (lemmas := folder / "imagenet_synset_to_lemma.txt").is_file():
+                rows = (line.partition("\t") for line in lemmas.read_text(encoding="utf-8").splitlines())
+                labels = {number: label.strip() for number, _, label in rows if label.strip()}
+            names = tuple((own[0], *((labels[own[0]],) if own[0] in labels else ())) for own in order.names)
+            return ClassIndex(order.path, names)
     return None
 
 
@@ -105,7 +110,7 @@ def _from_json(path: Path, text: str) -> list[tuple[str, ...]]:
 
 def _from_lines(text: str) -> list[tuple[str, ...]]:
     """Names per output, one output per line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     numbered = [re.match(r"(\d+)[\s,:]+(.+)", line) for line in lines]
     if lines and all(numbered):
         by_output = {int(match[1]): match[2].strip(" '\",") for match in numbered if match}

@@ -123,7 +123,8 @@ class Search:
         """What was left out, in sentences."""
         notes = []
         if count := self.others.total():
-            kinds = ", ".join(f"{ending} ({number})" for ending, number in self.others.most_common(8))
+            often = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
+            kinds = ", ".join(f"{ending} ({number})" for ending, number in often[:8])
             more = "" if len(self.others) <= 8 else ", ..."
             what = "1 file that is no photo" if count == 1 else f"{count} files that are no photos"
             notes.append(f"{what}: {kinds}{more}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from p2vit.data.text_file import read_text
 from p2vit.errors import DataError, some
 
 #: Names of a header's columns, lower case.
@@ -52,12 +53,7 @@ def read_labels(path: Path) -> LabelTable:
     Raises:
         DataError: naming the file and the line: it cannot be read, is empty, lacks a label, or contradicts itself.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such label file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as labels: {error}") from None
+    text = read_text(path, "label file")
     rows = _json_rows(path, text) if path.suffix.lower() == ".json" else _text_rows(path, text)
     if not rows:
         raise DataError(f"{path}: holds no labels; rows 'file,label' are expected")
@@ -87,7 +83,7 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, str, str]]:
 
 def _text_rows(path: Path, text: str) -> list[tuple[int, str, str]]:
     """(line, file or nothing, label) of every line that is not blank."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         return []
     first = lines[0][1]

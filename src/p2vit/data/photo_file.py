@@ -1,5 +1,6 @@
 """One photo file, opened: what may be opened at all, in which formats, and how large it may be."""
 
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,20 +87,29 @@ def opened(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path}: {_first_line(error)}") from None
 
 
-def check_regular(path: Path) -> None:
-    """Refuse what is no file with something in it, without opening it.
+def check_there(path: Path) -> os.stat_result:
+    """Refuse a name that leads to nothing.
 
     Raises:
-        DataError: naming what it is.
+        DataError: naming it, and where a link leads.
     """
     try:
-        found = path.stat()
+        return path.stat()
     except FileNotFoundError:
         if path.is_symlink():
             raise DataError(f"{path}: a link that leads nowhere, to {path.readlink()}") from None
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no file with something in it, without opening it.
+
+    Raises:
+        DataError: naming what it is.
+    """
+    found = check_there(path)
     if not stat.S_ISREG(found.st_mode):
         what = _SPECIAL.get(stat.S_IFMT(found.st_mode), "no regular file")
         raise DataError(f"{path}: {what}, not a photo")

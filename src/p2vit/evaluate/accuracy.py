@@ -234,7 +234,7 @@ def summarise(
     if not outputs:
         found.append("the model has no head: only the feature is compared")
     names = list(model_classes)
-    if not names and label_of is not None and len(photo_classes) == outputs:
+    if not names and label_of is not None and sorted(label_of.tolist()) == list(range(outputs)):
         names = [name for _, name in sorted(zip(label_of.tolist(), photo_classes, strict=True))]
     names = names or [str(index) for index in range(outputs)]
     tables: dict[str, Any] = {"per_class": [], "confusion": None, "most_confused": []}
@@ -249,7 +249,7 @@ def summarise(
                 hits = ranks[labelled] == truth[labelled, None]
                 numbers[f"top1{suffix}"] = percent(hits[:, 0])
                 numbers[f"top5{suffix}"] = percent(hits.any(axis=1)) if outputs > TOP else None
-        if records.ranked_float is not None:
+        if records.ranked_float is not None and outputs > 1:
             numbers["agreement"] = percent(records.ranked[:, 0] == records.ranked_float[:, 0])
         if label_of is not None and labelled.any():
             tables["per_class"] = class_rows(records, truth, label_of, photo_classes, outputs)
@@ -262,7 +262,9 @@ def summarise(
                 tables["confusion"] = matrix.tolist()
             wrong = pairs[:, 0] != pairs[:, 1]
             often = np.argsort(-counts[wrong], kind="stable")[:MOST_CONFUSED]
-            called = {output: name for name, output in zip(photo_classes, label_of.tolist(), strict=True)}
+            called: dict[int, str] = {}
+            for name, output in zip(photo_classes, label_of.tolist(), strict=True):
+                called.setdefault(output, name)
             tables["most_confused"] = [
                 Confusion(true=called[true], predicted=called.get(said, names[said]), images=images)
                 for (true, said), images in zip(
@@ -291,8 +293,8 @@ def class_rows(
         outputs: Outputs of the head.
     """
     rows = []
-    for name, output in zip(photo_classes, label_of.tolist(), strict=True):
-        mine = truth == output
+    for label, (name, output) in enumerate(zip(photo_classes, label_of.tolist(), strict=True)):
+        mine = (records.labels == label) & (truth >= 0)
         if not mine.any():
             continue
         ranks, theirs = records.ranked[mine], records.ranked_float

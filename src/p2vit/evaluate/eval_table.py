@@ -14,6 +14,7 @@ from p2vit.errors import P2vitError, some
 from p2vit.files import LineFile
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import METHODS
+from p2vit.text import portable
 
 #: Column → where it comes from is `eval_row`.
 COLUMNS = (
@@ -115,11 +116,23 @@ def class_table(rows: list[dict[str, Any]]) -> str:
 
 def csv_text(header: tuple[str, ...], *rows: list[Any]) -> str:
     """CSV lines; nothing for what is None or empty."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    lines = []
     for row in ([list(header)] if header else []) + [row for row in rows if row]:
-        writer.writerow(["" if cell is None else cell for cell in row])
-    return file.getvalue()
+        line = io.StringIO()
+        # The writer quotes what its own line end is made of, so it must be told of both kinds.
+        csv.writer(line, lineterminator="\r\n").writerow(
+            ["" if cell is None else _cell(cell) for cell in row]
+        )
+        lines.append(line.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no table program takes for a formula: text that begins as one gets an apostrophe in front."""
+    if not isinstance(value, str):
+        return value
+    text = portable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "'", "\t", "\r")) else text
 
 
 def _version(package: str) -> str:

@@ -257,7 +257,9 @@ def agree(job: Job, sets: Sequence[tuple[PhotoSource, NDArray[np.int64]]]) -> No
 
     digest = hashlib.sha256()
     for photos, order in sets:
-        digest.update("\n".join(photos.title(number) for number in order.tolist()).encode())
+        digest.update(
+            "\n".join(photos.title(number) for number in order.tolist()).encode(errors="surrogatepass")
+        )
         digest.update(photos.labels_of(order).tobytes())
     mine = (program_sha256(job.program), digest.hexdigest(), job.batch_size, job.exact is None)
     for rank, other in enumerate(world.gather(mine)):

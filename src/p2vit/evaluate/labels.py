@@ -1,12 +1,16 @@
 """Which output of a model a photo's label means: folders and models order their classes each in their own way."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from p2vit.data.class_index import IMAGENET_CLASSES, WNID, ClassIndex, imagenet_index
+from p2vit.data.class_index import IMAGENET_CLASSES, ClassIndex, imagenet_index
+from p2vit.data.class_names import Found, folded, in_order, match, says_nothing, spellings, wnid
 from p2vit.errors import DataError, did_you_mean, some
+
+Outputs = NDArray[np.int64]
 
 
 def label_map(
@@ -17,12 +21,13 @@ def label_map(
     numbered: bool = False,
     listed: bool = False,
     index: ClassIndex | None = None,
-) -> tuple[NDArray[np.int64] | None, str]:
+) -> tuple[Outputs | None, str]:
     """Find the model's output for each class of the photos.
 
-    By the class index where one is given; by name where the model has all the names; wnids of a model with 1,000
-    outputs in ImageNet's order; by position where the numbers agree; otherwise not at all, because a guess would
-    give a wrong accuracy without anybody noticing.
+    By name, if any name is found: in the class index where one is given, else among the model's classes, else among
+    ImageNet's where the model has 1,000 outputs; what is not found has no output. By position only if no name is
+    found, the numbers of classes agree, and position has one meaning. Otherwise not at all: a guess would give a
+    wrong accuracy without anybody noticing.
 
     Args:
         photo_classes: Of the photos, in label order; empty for photos without labels.
@@ -33,39 +38,123 @@ def label_map(
         index: Names of the outputs, from a class-index file.
 
     Returns:
-        (int64 [photo classes] of outputs or None, a note for people or an empty string).
+        (int64 [photo classes] of outputs, -1 for a class without one, or None; a note for people or an empty string).
 
     Raises:
         DataError: the class index or the numbers do not fit the model.
     """
     if not photo_classes:
         return None, "the photos have no labels (no subfolder per class), so there is no accuracy"
+    if outputs == 1:
+        return None, "the model has one output, which is a number and no class, so there is no accuracy"
     if numbered:
         return _by_number([int(name) for name in photo_classes], outputs, listed, index), ""
     if index is not None:
-        return _by_index(photo_classes, outputs, index), ""
-    if set(photo_classes) <= set(model_classes):
-        return np.array([list(model_classes).index(name) for name in photo_classes], dtype=np.int64), ""
-    if outputs == IMAGENET_CLASSES and all(WNID.fullmatch(name) for name in photo_classes):
-        known = found.outputs() if (found := imagenet_index()) else {}
-        if set(photo_classes) <= set(known):
-            return np.array([known[name] for name in photo_classes], dtype=np.int64), ""
-    if len(photo_classes) != outputs:
-        return None, (
-            f"the photos have {len(photo_classes)} classes and the model {outputs} outputs, and their names do not "
-            "tell which is which, so there is no accuracy. Name the subfolders as the model's classes, or say with "
-            "--class-index which output is which class"
+        return _by_index(photo_classes, outputs, index)
+    own = [(name,) for name in model_classes]
+    imagenet = imagenet_index() if any(map(wnid, photo_classes)) else None
+    if found := match(photo_classes, own, _synonyms(photo_classes, imagenet)):
+        if imagenet is not None and len(imagenet.names) == outputs:
+            found = _settled(photo_classes, own, found, imagenet)
+        return _result(photo_classes, found, model_classes)
+    numbers = [names[:1] for names in imagenet.names] if imagenet and outputs == IMAGENET_CLASSES else []
+    if found := match(photo_classes, numbers):
+        return _result(photo_classes, found, [names[0] for names in numbers])
+    return _by_position(photo_classes, model_classes, outputs)
+
+
+def _by_position(
+    photo_classes: Sequence[str], model_classes: Sequence[str], outputs: int
+) -> tuple[Outputs | None, str]:
+    """Outputs of classes whose names say nothing."""
+    advice = (
+        "Name the subfolders as the model's classes, or say with --class-index which output is which class"
+    )
+    named = some(list(photo_classes), most=3)
+    if (places := in_order(photo_classes, outputs)) is not None:
+        theirs = (
+            "the model does not name its classes"
+            if says_nothing(model_classes)
+            else f"they are not named as the model's ({some(list(model_classes), most=3)})"
         )
-    positions = np.arange(outputs, dtype=np.int64)
-    if not model_classes:
-        return positions, ""
-    return positions, (
-        f"the photos' classes ({', '.join(list(photo_classes)[:3])}, ...) are not named as the model's "
-        f"({', '.join(list(model_classes)[:3])}, ...); they are matched by position"
+        return np.array(places, dtype=np.int64), (
+            f"the photos' classes ({named}) are matched by position, a folder's in the order of the alphabet, because "
+            f"{theirs}. "
+            f"If that is not the model's order: {advice[0].lower()}{advice[1:]}"
+        )
+    if len(photo_classes) == outputs:
+        return None, (
+            f"the photos' classes ({named}) are numbers, whose order by value is not that of the alphabet, and the "
+            f"model's names do not tell which is meant, so there is no accuracy. {advice}"
+        )
+    return None, (
+        f"the photos have {len(photo_classes)} classes and the model {outputs} outputs, and their names do not "
+        f"tell which is which, so there is no accuracy. {advice}"
     )
 
 
-def _by_number(numbers: list[int], outputs: int, listed: bool, index: ClassIndex | None) -> NDArray[np.int64]:
+def _synonyms(photo_classes: Sequence[str], imagenet: ClassIndex | None) -> dict[str, tuple[str, ...]]:
+    """What ImageNet calls the classes that are named by WordNet's numbers.
+
+    A synonym that is another class's name, too, is left out: a ruffed grouse is also a partridge, which is a class.
+    """
+    if imagenet is None:
+        return {}
+    labels = {
+        names[0]: [part.strip() for part in names[1].split(",")] for names in imagenet.names if names[1:]
+    }
+    uses = Counter(folded(label) for own in labels.values() for label in own)
+    known = {
+        number: (own[0], *(label for label in own[1:] if uses[folded(label)] == 1))
+        for number, own in labels.items()
+    }
+    return {name: known[number] for name in photo_classes if (number := wnid(name)) in known}
+
+
+def _settled(
+    photo_classes: Sequence[str], own: list[tuple[str]], found: Found, imagenet: ClassIndex
+) -> Found:
+    """Where two of ImageNet's classes share a name (crane, maillot), the number's place decides if it has that name."""
+    place = {names[0]: output for output, names in enumerate(imagenet.names)}
+    outputs, doubtful = list(found.outputs), dict(found.doubtful)
+    for at, name in enumerate(photo_classes):
+        output = place.get(wnid(name) or "")
+        if outputs[at] >= 0 or output is None:
+            continue
+        theirs = set(spellings(own[output][0])[2])
+        if theirs & {part for known in imagenet.names[output] for part in spellings(known)[2]}:
+            outputs[at] = output
+            doubtful.pop(name, None)
+    return Found(tuple(outputs), doubtful)
+
+
+def _result(photo_classes: Sequence[str], found: Found, model_classes: Sequence[str]) -> tuple[Outputs, str]:
+    """What was found by name, and a note on what was not."""
+    missing = [name for name, output in zip(photo_classes, found.outputs, strict=True) if output < 0]
+    notes = []
+    if missing:
+        unknown = [name for name in missing if name not in found.doubtful]
+        shared = [
+            f"'{name}' is the name of outputs {', '.join(map(str, outputs))}"
+            for name, outputs in found.doubtful.items()
+        ]
+        guess = did_you_mean(unknown[0], model_classes) if unknown else ""
+        notes.append(
+            f"{len(missing)} of the photos' {len(photo_classes)} classes have no output of their name, and their "
+            f"photos are not counted: {some([*unknown, *shared], most=8)}.{guess}"
+        )
+    by_output: dict[int, list[str]] = {}
+    for name, output in zip(photo_classes, found.outputs, strict=True):
+        by_output.setdefault(output, []).append(name)
+    together = [
+        f"{' and '.join(names)}" for output, names in by_output.items() if output >= 0 and len(names) > 1
+    ]
+    if together:
+        notes.append(f"classes of the photos that are the same output: {some(together)}")
+    return np.array(found.outputs, dtype=np.int64), "; ".join(notes)
+
+
+def _by_number(numbers: list[int], outputs: int, listed: bool, index: ClassIndex | None) -> Outputs:
     """Outputs of classes that are numbers: outputs themselves, or ImageNet's own numbers."""
     if listed and min(numbers) >= 1:
         if index is None or index.by_ilsvrc is None:
@@ -84,14 +173,14 @@ def _by_number(numbers: list[int], outputs: int, listed: bool, index: ClassIndex
     return np.array(numbers, dtype=np.int64)
 
 
-def _by_index(photo_classes: Sequence[str], outputs: int, index: ClassIndex) -> NDArray[np.int64]:
+def _by_index(photo_classes: Sequence[str], outputs: int, index: ClassIndex) -> tuple[Outputs, str]:
     """Outputs by a class index's names."""
     if len(index.names) != outputs:
         raise DataError(f"{index.path}: has {len(index.names)} classes and the model {outputs} outputs")
-    known = index.outputs()
-    if strange := [name for name in photo_classes if name not in known]:
+    known = list(index.outputs())
+    if not (found := match(photo_classes, index.names)):
         raise DataError(
-            f"{index.path}: does not have the photos' classes {some(strange)}.{did_you_mean(strange[0], known)} "
-            f"Its classes are {some(list(known), most=3)}"
+            f"{index.path}: does not have the photos' classes {some(list(photo_classes))}."
+            f"{did_you_mean(photo_classes[0], known)} Its classes are {some(known, most=3)}"
         )
-    return np.array([known[name] for name in photo_classes], dtype=np.int64)
+    return _result(photo_classes, found, known)

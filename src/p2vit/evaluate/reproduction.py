@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from p2vit.data.folder import ImageFolder
 from p2vit.errors import DataError, P2vitError
 from p2vit.evaluate.published import FLOAT, MODELS, PUBLISHED
 from p2vit.files import LineFile
+from p2vit.text import in_strings, json_text, original
 
 #: Method → width of its attention codes.
 ATTENTION_BITS = {"p2vit": 8, "p2vit-residual8": 8, "p2vit-log2": 4}
@@ -48,7 +50,7 @@ class Journal:
         self._lines, self._cut = self._file.read("a journal")
         for number, line in enumerate(self._lines, start=1):
             try:
-                entry = json.loads(line)
+                entry = in_strings(json.loads(line), original)
                 missing = ENTRY_KEYS - set(entry)
             except (ValueError, TypeError):
                 missing = {"JSON"}
@@ -68,7 +70,7 @@ class Journal:
         if self._cut:
             self._file.cut(self._lines)
             self._cut = ""
-        self._file.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._file.append(json_text(entry) + "\n")
         self.entries.append(entry)
 
 
@@ -143,7 +145,7 @@ def fingerprint(photos: ImageFolder, numbers: NDArray[np.int64] | None = None) -
     numbers = photos.order() if numbers is None else numbers
     digest = hashlib.sha256(photos.labels_of(numbers).tobytes())
     for path in (photos.paths[number] for number in numbers.tolist()):
-        digest.update(f"{path.relative_to(photos.root).as_posix()} {path.stat().st_size}\n".encode())
+        digest.update(os.fsencode(f"{path.relative_to(photos.root).as_posix()} {path.stat().st_size}\n"))
     return digest.hexdigest()[:16]
 
 

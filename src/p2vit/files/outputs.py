@@ -329,6 +329,9 @@ class Stage:
         folder = self._target.folder
         write_bytes(self.root / f"{RECORD}.between", [between.encode()])
         write_bytes(self.root / f"{RECORD}.after", [after.encode()])
+        if kind_of(folder / RECORD):
+            write_bytes(self.root / f"{RECORD}.before", [(folder / RECORD).read_bytes()])
+        (self.root / f"{RECORD}.between").replace(folder / RECORD)
         made: list[Path] = []
         try:
             for name in self._hashes:
@@ -336,8 +339,11 @@ class Stage:
         except P2vitError:
             for place in reversed(made):
                 place.rmdir()
+            if kind_of(self.root / f"{RECORD}.before"):
+                (self.root / f"{RECORD}.before").replace(folder / RECORD)
+            else:
+                (folder / RECORD).unlink()
             raise
-        (self.root / f"{RECORD}.between").replace(folder / RECORD)
         for name in self._hashes:
             (self.root / name).replace(folder / name)
         for name in gone:

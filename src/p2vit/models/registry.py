@@ -76,12 +76,14 @@ def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
     if name.startswith("random:"):
         from p2vit.models.sources.random import load_random
 
+        _refuse(options, name, "arch", "key", "heads", "pool")
         return load_random(name.removeprefix("random:"), image_size=image_size, seed=seed)
     if name.startswith("hf:"):
         from p2vit.models.sources.huggingface import load_huggingface
 
         return load_huggingface(name.removeprefix("hf:"), options)
     if name in benchmark.MODELS:
+        _refuse(options, name, "arch", "key", "heads", "pool")
         return benchmark.load_benchmark(name, image_size=image_size)
     if Path(name).is_dir():
         from p2vit.models.sources.folder import load_folder
@@ -100,4 +102,16 @@ def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
         raise ModelError(f"no model '{name}'.{near}")
     from p2vit.models.sources.timm_source import load_timm
 
+    _refuse(options, name, "arch", "key", "heads", "pool")
     return load_timm(name, image_size=image_size)
+
+
+def _refuse(options: LoadOptions, name: str, *fields: str) -> None:
+    """Refuse what is stated of a model that says it itself.
+
+    Raises:
+        ModelError: names the option.
+    """
+    for field in fields:
+        if getattr(options, field) is not None:
+            raise ModelError(f"--{field} {getattr(options, field)}: '{name}' says that itself; leave it out")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from p2vit.errors import ModelError
-from p2vit.program.preprocessing import Interpolation, Preprocessing
+from p2vit.program.preprocessing import LARGEST_SIDE, Interpolation, Preprocessing
 
 CropMode = Literal["center", "squash"]
 
@@ -43,6 +43,11 @@ def restated(
         changes["interpolation"] = interpolation
     if crop_pct is not None and not 0 < crop_pct <= 1:
         raise ModelError(f"--crop-pct {crop_pct:g}: must be above 0 and at most 1")
+    if crop_pct is not None and max(pre.image_size) / crop_pct > LARGEST_SIDE:
+        raise ModelError(
+            f"--crop-pct {crop_pct:g}: photos would be scaled to more than {LARGEST_SIDE} pixels; give a larger share, "
+            "such as 0.9"
+        )
     if crop_pct is not None or crop_mode is not None:
         squash = crop_mode == "squash" if crop_mode else pre.resize == "squash"
         share = crop_pct if crop_pct is not None else _share(pre)

@@ -17,6 +17,7 @@ FAMILIES = (
 REPOSITORIES = (
     (r"deit_(tiny|small|base)_patch16_224", r"facebook/deit-\1-patch16-224"),
     (r"deit_base_patch16_384", r"facebook/deit-base-patch16-384"),
+    (r"deit_(tiny|small|base)_distilled_patch16_(224|384)", r"facebook/deit-\1-distilled-patch16-\2"),
     (r"vit_(base|large)_patch16_(224|384)", r"google/vit-\1-patch16-\2"),
     (r"vit_(small|base|large)_patch14_dinov2(?:_224)?", r"facebook/dinov2-\1"),
     (r"vit_(small|base|large)_patch14_reg4_dinov2(?:_224)?", r"facebook/dinov2-with-registers-\1"),

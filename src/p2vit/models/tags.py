@@ -1,4 +1,4 @@
-"""How photos are prepared for the weights behind each of timm's tags, where it is not as the architecture's table says.
+"""How photos are prepared for each of timm's tags, where the architecture's table says otherwise.
 
 Taken from the configurations of timm 1.0.31 by scripts/timm_tags.py. Imports nothing.
 """

@@ -3,9 +3,11 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-Side = Annotated[int, Field(gt=0)]
+#: Pixels that a side of a photo may have, scaled or cut: Pillow and the memory of machines take no more.
+LARGEST_SIDE = 1 << 16
+Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -55,6 +57,15 @@ class Preprocessing(BaseModel):
     rounding: Literal["per_pass", "once"] = "per_pass"
     mean: tuple[Finite, Finite, Finite] = IMAGENET_MEAN
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
+
+    @model_validator(mode="after")
+    def _can_be_scaled(self) -> "Preprocessing":
+        if max(self.scaled_size) > LARGEST_SIDE:
+            raise ValueError(
+                f"crop_pct {self.crop_pct:g} would scale photos to {self.scaled_size[0]} × {self.scaled_size[1]} pixels; "
+                f"a side has at most {LARGEST_SIDE}"
+            )
+        return self
 
     @property
     def scaled_size(self) -> tuple[int, int]:

@@ -67,6 +67,7 @@ def why_implausible(model: FloatModel, photos: NDArray[np.uint8]) -> str | None:
         if found := _odd("the embedding", x):
             return found
         for index, block in enumerate(module.blocks):
+            assert isinstance(block, Block)
             for piece, values in _pieces(block, x):
                 if found := _odd(f"blocks.{index}{piece}", values):
                     return found

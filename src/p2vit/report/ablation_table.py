@@ -3,6 +3,7 @@
 from typing import Any
 
 from p2vit.report.svg import ranked_bars
+from p2vit.text import in_code, in_markdown, shown
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -16,7 +17,7 @@ def markdown(result: dict[str, Any]) -> str:
         return "–" if value is None else f"{value:.2f}"
 
     lines = [
-        f"# Ablation: {result['model']} on {result['data']}, {result['bits']}",
+        f"# Ablation: {in_markdown(result['model'])} on {in_markdown(result['data'])}, {result['bits']}",
         "",
         f"{result['images']} photos, {result['calibration_images']} calibration photos, seed {result['seed']}. "
         f"Float top-1 {show(result['top1_float'])} %. *simulated*: the method has no integer program, so it was run in "
@@ -31,7 +32,7 @@ def markdown(result: dict[str, Any]) -> str:
             f"| {row['name']} | {kind} | {show(row['top1'])} | {show(row['agreement'])} | {show(row['sqnr_db'])} | "
             f"{row['seconds']:.1f} |"
         )
-    return "\n".join([*lines, "", f"Made by `{result['command']}`.", ""])
+    return "\n".join([*lines, "", f"Made by `{in_code(result['command'])}`.", ""])
 
 
 def plot(result: dict[str, Any]) -> str:
@@ -42,5 +43,7 @@ def plot(result: dict[str, Any]) -> str:
     """
     rows = [(row["name"], row["sqnr_db"] or 0.0) for row in result["rows"]]
     return ranked_bars(
-        rows, "dB", f"SQNR of the feature: {result['model']} on {result['data']}, {result['bits']}"
+        rows,
+        "dB",
+        f"SQNR of the feature: {shown(result['model'])} on {shown(result['data'])}, {result['bits']}",
     )

@@ -7,6 +7,7 @@ from p2vit.evaluate.eval_table import how_quantized
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
+from p2vit.text import in_code, in_markdown
 
 CARD_FILE = "README.md"
 
@@ -33,14 +34,14 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
     output = program.tensors[program.output]
     head = program.output != program.feature
     rows = [
-        ("float model", f"`{source}`"),
+        ("float model", f"`{in_code(source)}`"),
         *_compared(provenance),
         ("architecture", f"`{provenance.get('architecture', 'unknown')}`"),
         ("weights and activations", f"{width}, every scale a power of two, no float operation"),
         ("method", f"`{method}`"),
         (
             "calibrated on",
-            f"{calibration.get('photos', 'unknown')} photos of `{calibration.get('source') or 'unknown'}`, "
+            f"{calibration.get('photos', 'unknown')} photos of `{in_code(calibration.get('source') or 'unknown')}`, "
             f"seed {calibration.get('seed', 0)}",
         ),
         ("input", f"uint8 RGB, {pre.in_words}"),
@@ -70,7 +71,7 @@ pipeline_tag: {task}
 tags: [p2vit, vision-transformer, quantized, integer, power-of-two]
 ---
 
-# {source}, {width}, as an integer program
+# {in_markdown(source)}, {width}, as an integer program
 
 A Vision Transformer that computes with integers alone, from uint8 pixels to {"logits" if head else "the feature"}.
 `program.json` and `tensors.safetensors` are the program; the other files describe it and may be left out.

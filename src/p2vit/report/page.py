@@ -8,7 +8,7 @@ from p2vit.numerics import Linear
 from p2vit.program.audit import AuditReport, audit
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import ProgramSummary, summarize
-from p2vit.report.peers import LABEL, PEERS
+from p2vit.report.peers import peers_of
 from p2vit.report.svg import bar_chart, sensitivity_plot
 
 #: Tensors of one block share a pattern: more bars than this are not readable.
@@ -51,7 +51,7 @@ def report_data(
         "exponents": exponents(program),
         "sizes": sizes(summary),
         "blocks": [dict(row) for row in quantize.get("blocks", [])],
-        "peers": {"label": LABEL, "rows": PEERS.get(str(evaluation.get("data")), [])},
+        "peers": peers_of(str(evaluation.get("data"))),
     }
 
 

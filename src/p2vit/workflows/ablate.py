@@ -13,6 +13,7 @@ from p2vit.engine.registry import open_backend
 from p2vit.files import FileSet, one_writer
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import float_predict
+from p2vit.workflows.left_out import say_notes, say_skipped
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import AblateOptions
 from p2vit.workflows.plain import to_json
@@ -73,8 +74,10 @@ def run_ablate(
     threads = thread_count(options.threads)
     loaded = load(model, options, out)
     photos = open_photos(data, loaded.preprocessing)
+    say_notes(photos, out)
     calibration = list(photos.calibration(options.calib_images, seed))
     exact = Remembered(list(photos.evaluation(options.limit, BATCH)), float_predict(loaded))
+    say_skipped(photos, out)
     target.begin(token)
     found: list[dict[str, Any]] = []
     result: dict[str, Any] = {

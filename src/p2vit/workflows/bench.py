@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from p2vit.errors import P2vitError
+from p2vit.errors import P2vitError, shortened
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import OptionError, changed
 from p2vit.workflows.options.export import BenchOptions
@@ -65,6 +65,6 @@ def batch_sizes(text: str) -> list[int]:
         OptionError: anything but whole numbers from 1.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and int(part) for part in parts):
-        raise OptionError(f"--batches is {text!r}; allowed are numbers from 1, separated by commas")
+    if not all(part.isascii() and part.isdigit() and len(part) <= 6 and int(part) for part in parts):
+        raise OptionError(f"--batches is {shortened(text)!r}; allowed are numbers from 1 to 999999, separated by commas")
     return [int(part) for part in parts]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from p2vit.workflows.compiled import compiled_program, reference
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
+from p2vit.workflows.left_out import say_notes, say_skipped
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import CosimOptions
 
@@ -51,6 +52,7 @@ def run_cosim(
     if options.predict:
         return prediction(compiled, opened.title, latency)
     source = open_data(photos or options.data, compiled.program.preprocessing)
+    say_notes(source, out)
     executor = reference(compiled.program)
     out.note("compiling the simulation (kept for the next time)")
     began = time.perf_counter()
@@ -62,6 +64,7 @@ def run_cosim(
         found = cosimulate(
             compiled, model, executor, pixels, behaviour, progress, total=min(options.images, len(source))
         )
+    say_skipped(source, out)
     seconds = time.perf_counter() - built
     rows = asdict(found)
     rows["rtl_seconds"] = round(found.rtl_seconds, 1)

@@ -83,6 +83,7 @@ def run_demo(
         "audit_problems": proof["problems"],
         "program": str(program),
         "report": str(page_file),
+        "notes": [*quantized["notes"], *measured["notes"]],
         "skipped": [*quantized["skipped"], *measured["skipped"]],
         "demo_seconds": round(time.perf_counter() - start, 2),
     }

@@ -2,9 +2,11 @@
 
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from p2vit.accel.engines import evaluator
+from p2vit.accel.evaluate import OWN_BITS
 from p2vit.accel.explore import explore as search
 from p2vit.accel.machines import load_machine
 from p2vit.accel.problems import AccelError, did_you_mean
@@ -32,7 +34,8 @@ def run_explore(
     """Search machines for a model.
 
     Args:
-        model: An architecture's name.
+        model: An architecture's name, or a program's folder; a program has its own bits, so that the space's do not
+            apply.
         hardware: Description to start from: a shipped name or a YAML file.
         options: What may be chosen; the defaults of `ExploreOptions` if None.
         out: Where progress goes.
@@ -50,9 +53,13 @@ def run_explore(
     machine = load_machine(hardware)
     chosen = _with_options(load_space(options.space), options.budget, options.objectives)
     chosen.check(machine, options.space)
-    workloads: dict[int, Workload] = {
-        bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))
-    }
+    workloads: dict[int, Workload]
+    if Path(model).is_dir():
+        chosen = chosen.without_weight_bits()
+        workloads = {OWN_BITS: workload_of(model)}
+        out.note(f"{model} is a program: its own bits are kept, and the machine alone is searched")
+    else:
+        workloads = {bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))}
     with (
         out.progress() as progress,
         open_pool(options.cluster, available_cpus()) as pool,

@@ -5,17 +5,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p2vit.errors import ModelError, P2vitError
 from p2vit.program.graph import IntegerProgram
+from p2vit.program.preprocessing import Interpolation
 
 if TYPE_CHECKING:
     from p2vit.models.loaded import FloatModel
     from p2vit.models.options import LoadOptions
+
+
+#: Filters that photos are resized with.
+FILTERS: tuple[str, ...] = get_args(Interpolation)
 
 
 def has_torch() -> bool:
@@ -31,7 +36,11 @@ def told(model: "FloatModel") -> dict[str, Any]:
     """
     record = model.record
     return {
-        "preprocessing": {**model.preprocessing.model_dump(mode="json"), "source": model.preprocessing_from},
+        "preprocessing": {
+            **model.preprocessing.model_dump(mode="json"),
+            "in_words": model.preprocessing.in_words,
+            "source": model.preprocessing_from,
+        },
         "checked": record.get("checked"),
         "notes": list(model.notes),
     }

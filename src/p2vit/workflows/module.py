@@ -1,12 +1,11 @@
 """A float model that is in memory already: a module of timm, transformers or torchvision."""
 
-import importlib.util
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import MissingPackageError
 from p2vit.models.options import LoadOptions
-from p2vit.program.preprocessing import Preprocessing
+from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch
 from p2vit.workflows.options.base import OptionError
 from p2vit.workflows.quantize import load
@@ -18,13 +17,17 @@ if TYPE_CHECKING:
 MEMORY = "memory:"
 
 
-def open_model(model: Any, options: LoadOptions, preprocessing: Preprocessing | None = None) -> "FloatModel":
+def open_model(
+    model: Any, options: LoadOptions, preprocessing: Any = None, out: Feedback | None = None
+) -> "FloatModel":
     """The float model of a name, a path or a module.
 
     Args:
         model: As on the command line, a path, a ``torch.nn.Module``, or a `FloatModel`.
         options: Of loading; only a model that is named has them.
-        preprocessing: What photos go through before a module that does not say so itself.
+        preprocessing: What photos go through before a module that does not say so itself: a `Preprocessing`, an image
+            processor of transformers, or the transform of torchvision's weights.
+        out: Where notes and warnings go.
 
     Returns:
         The model. The source of a module in memory begins with `MEMORY`.
@@ -52,7 +55,7 @@ def open_model(model: Any, options: LoadOptions, preprocessing: Preprocessing | 
                 "the model is a name, a path or a torch.nn.Module of timm, transformers or torchvision; not "
                 f"{type(model).__name__}"
             )
-        return load(str(model), options)
+        return load(str(model), options, out)
     usual = LoadOptions()
     for field in fields(LoadOptions):
         if field.name not in ("seed", "check") and getattr(options, field.name) != getattr(usual, field.name):
@@ -62,18 +65,9 @@ def open_model(model: Any, options: LoadOptions, preprocessing: Preprocessing | 
             )
     if isinstance(model, FloatModel):
         return model
-    found = _from_module(model, preprocessing)
-    return replace(found, source=MEMORY + found.source.removeprefix(MEMORY))
-
-
-def _from_module(module: Any, preprocessing: Preprocessing | None) -> "FloatModel":
-    """Bring a module to the canonical form."""
-    if importlib.util.find_spec("p2vit.models.sources.module") is None:
-        from p2vit.models.sources.timm_source import from_timm_model
-
-        found = from_timm_model(module, type(module).__name__)
-        return found if preprocessing is None else replace(found, preprocessing=preprocessing)
     from p2vit.models.sources.module import from_module
 
-    model: FloatModel = from_module(module, preprocessing)
-    return model
+    found = from_module(model, preprocessing, check=options.check)
+    for note in found.notes:
+        (out or Feedback()).note(f"note: {note}")
+    return replace(found, source=MEMORY + found.source.removeprefix(MEMORY))

@@ -1,6 +1,5 @@
 """The folder that quantizing leaves, with what stands beside the program; for every verb that makes one."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
 from p2vit.report.card import CARD_FILE, model_card
 from p2vit.report.svg import sensitivity_plot
-from p2vit.workflows.plain import plain
+from p2vit.workflows.plain import to_json
 
 SENSITIVITY_FILE, PLOT_FILE = "sensitivity.json", "sensitivity.svg"
 #: All that is written, in the order in which people look.
@@ -54,7 +53,7 @@ def write_program(
     """
     blocks = [dict(block) for block in notes.get("blocks", ())]
     beside = {
-        SENSITIVITY_FILE: json.dumps(plain({**notes, "blocks": blocks}), indent=1) + "\n",
+        SENSITIVITY_FILE: to_json({**notes, "blocks": blocks}) + "\n",
         PLOT_FILE: sensitivity_plot(blocks),
         CARD_FILE: model_card(program, blocks),
         **(more or {}),

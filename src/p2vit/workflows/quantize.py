@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from p2vit.errors import MissingPackageError
 from p2vit.files import one_writer
 from p2vit.models.options import LoadOptions
+from p2vit.workflows.class_names import named
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch, told
 from p2vit.workflows.inputs import data_name, open_data
+from p2vit.workflows.left_out import say_notes
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import QuantizeOptions
 from p2vit.workflows.program_folder import FILES, check_place, write_program
@@ -140,8 +142,9 @@ def run_quantize(
     options, out = changed(QuantizeOptions, options, changes), out or Feedback()
     config = choose_config(options.bits, options.method)
     check_place(output, overwrite)
-    loaded = load(model, options, out)
+    loaded = named(load(model, options, out), options.class_names, options.class_index)
     photos = open_data(data, loaded.preprocessing, strict=options.strict)
+    left_out = say_notes(photos, out)
     if dry_run:
         return plan(loaded, config, options.calib_images, output)
     result = quantize_loaded(loaded, photos, options, out)
@@ -158,8 +161,9 @@ def run_quantize(
         "method": options.method,
         "seed": options.seed,
         "threads": thread_count(options.threads),
-        **told(loaded),
+        **(assumed := told(loaded)),
         "skipped": skipped(photos),
+        "notes": [*assumed["notes"], *left_out],
     }
 
 

@@ -1,11 +1,16 @@
 """``p2vit report``: one offline HTML file about a program."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
+from p2vit.data.text_file import read_text
 from p2vit.errors import P2vitError
-from p2vit.files import FileSet, one_writer, write_files
+from p2vit.files import FileSet, kind_of, one_writer, write_files
+from p2vit.text import in_strings, original, shown
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, open_program
@@ -16,25 +21,50 @@ from p2vit.workflows.program_folder import SENSITIVITY_FILE
 from p2vit.workflows.threads import thread_count
 
 
-def read_json(path: Path, keys: set[str], command: str) -> dict[str, Any]:
+class _Block(BaseModel):
+    """A row of ``sensitivity.json``."""
+
+    name: str
+    local_sqnr_db: float | None
+    cumulative_sqnr_db: float | None
+
+
+class Notes(BaseModel):
+    """What a report reads of ``sensitivity.json``."""
+
+    blocks: list[_Block]
+    bits: str | None = None
+    method: str | None = None
+    seconds: float | None = None
+    calibration_images: int | None = None
+
+
+def read_json(path: Path, like: type[BaseModel], keys: set[str], command: str) -> dict[str, Any]:
     """Read an object that another verb wrote.
 
     Args:
         path: The file.
-        keys: That must be in it.
+        like: What must be in it, with types.
+        keys: Further names that must be in it.
         command: What writes such files, for the message.
 
     Raises:
         P2vitError: it is not such a file.
     """
+    if (kind := kind_of(Path(os.path.realpath(path)))) != "file":
+        raise P2vitError(f"{path}: {f'is a {kind}, not a file' if kind else 'no such file'}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise P2vitError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+        found = in_strings(json.loads(read_text(path, "file")), original)
+    except (OSError, ValueError, RecursionError) as error:
         raise P2vitError(f"{path}: is not readable as JSON ({error}); {command} writes such files") from None
     if not isinstance(found, dict) or not keys <= set(found):
         raise P2vitError(f"{path}: lacks {', '.join(sorted(keys))}; {command} writes such files")
+    try:
+        like.model_validate(found, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        item = ".".join(map(str, first["loc"])) or "the object"
+        raise P2vitError(f"{path}: {item}: {first['msg']}; {command} writes such files") from None
     return found
 
 
@@ -66,27 +96,29 @@ def run_report(
     Raises:
         P2vitError: whatever users can mend.
     """
+    from p2vit.evaluate.accuracy import Accuracy
     from p2vit.report.page import render, report_data
 
     options = changed(ReportOptions, options, changes)
     data, evaluation = options.data, options.evaluation
+    target = FileSet.of_file(output, overwrite)
     beside = output.with_suffix(".json")
     if beside == output:
         raise P2vitError(f"{output}: the report is an HTML file; its data go beside it as .json")
-    FileSet.of_file(output, overwrite).check([output.name, beside.name])
+    target.check([output.name, beside.name])
     if evaluation is not None and evaluation.exists() and beside.exists() and evaluation.samefile(beside):
         raise P2vitError(f"{evaluation}: is read and would be written too; choose another place with -o")
     opened = open_program(program)
     quantize = opened.notes
     if isinstance(program, Path) and (program / SENSITIVITY_FILE).is_file():
-        quantize = read_json(program / SENSITIVITY_FILE, {"blocks"}, "p2vit quantize")
+        quantize = read_json(program / SENSITIVITY_FILE, Notes, {"blocks"}, "p2vit quantize")
     if evaluation is not None:
-        measured = read_json(evaluation, {"images", "top1", "sqnr_db", "data"}, "p2vit eval --json")
+        measured = read_json(evaluation, Accuracy, {"images", "top1", "sqnr_db", "data"}, "p2vit eval --json")
     elif measured is None and data is not None:
         measured = run_eval(
             program, data, limit=options.limit, threads=thread_count(options.threads), out=out
         )
     found = report_data(opened.program, quantize=quantize, evaluation=measured)
-    page = render(json.loads(to_json(found)))
+    page = render(in_strings(json.loads(to_json(found)), shown))
     write_files({output: page, beside: to_json(found) + "\n"}, overwrite)
     return {"file": str(output), "data_file": str(beside), "bytes": output.stat().st_size, **found}

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from p2vit.files import one_writer
 from p2vit.workflows.compiled import compiled_program, reference
+from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, open_data
+from p2vit.workflows.left_out import say_notes
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import RtlOptions
 
@@ -20,6 +22,7 @@ def run_rtl(
     options: RtlOptions | None = None,
     *,
     photos: "PhotoSource | None" = None,
+    out: Feedback | None = None,
     **replaced: Any,
 ) -> dict[str, Any]:
     """Generate.
@@ -29,6 +32,7 @@ def run_rtl(
         folder: Where to.
         options: What may be chosen; the defaults of `RtlOptions` if None.
         photos: Photos that are open, instead of ``data``.
+        out: Where notes go.
         **replaced: Fields of `RtlOptions` that replace those of ``options``.
 
     Returns:
@@ -43,6 +47,7 @@ def run_rtl(
     bundle_place(folder, options.overwrite).check()
     compiled = compiled_program(program, options.hardware, options.changes)
     source = open_data(photos or options.data, compiled.program.preprocessing)
+    say_notes(source, out or Feedback())
     pixels, _ = next(iter(source.evaluation(1, 1)))
     executor = reference(compiled.program)
     manifest = write_bundle(compiled, executor, pixels[0], folder, options.overwrite)

@@ -8,6 +8,8 @@ import numpy as np
 
 from p2vit.engine.registry import open_backend
 from p2vit.errors import DataError, some
+from p2vit.workflows.answers import answer, kind_of
+from p2vit.workflows.class_names import given_names
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.evaluate import RunOptions
@@ -45,7 +47,12 @@ def run_photos(
 
     options, out = changed(RunOptions, options, changes), out or Feedback()
     loaded = load(program)
-    files = expand(photos)
+    kind = kind_of(loaded)
+    outputs_of_head = 0 if kind == "feature" else loaded.tensors[loaded.output].shape[-1]
+    classes = given_names(options.class_names, options.class_index, outputs_of_head) or loaded.classes
+    files, left_out = expand(photos)
+    for note in left_out:
+        out.note(note)
     name, executor = open_backend(options.backend, loaded, options.threads, out.warn)
     torch_threads(thread_count(options.threads))
     outputs: list[dict[str, Any]] = []
@@ -68,7 +75,7 @@ def run_photos(
         for done, good, pixels in read_ahead(batches()):
             if good:
                 logits = executor.run(np.stack(pixels))[loaded.output].reshape(len(good), -1)
-                outputs += [answer(file, row, loaded.classes) for file, row in zip(good, logits, strict=True)]
+                outputs += [answer(file, row, kind, classes) for file, row in zip(good, logits, strict=True)]
             progress("run", done, len(files))
     if not outputs:
         raise DataError(
@@ -77,6 +84,7 @@ def run_photos(
     exponent = loaded.tensors[loaded.output].exponent
     return {
         "outputs": outputs,
+        "output_is": kind,
         "logit_exponent": int(exponent.reshape(-1)[0])
         if len(set(exponent.reshape(-1).tolist())) == 1
         else None,
@@ -84,35 +92,32 @@ def run_photos(
         "program": str(program),
         "program_sha256": program_sha256(loaded),
         "skipped": skipped,
+        "notes": left_out,
     }
 
 
-def answer(file: Path, logits: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """One photo's row; the label is the class's name, or its index where the program names none."""
-    index = int(np.argmax(logits))
-    label = classes[index] if classes else str(index)
-    return {"file": str(file), "label": label, "index": index, "logits": [int(value) for value in logits]}
-
-
-def expand(photos: Sequence[Path]) -> list[Path]:
+def expand(photos: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Replace folders by the photos in them, sorted.
+
+    A file that is named is a photo whatever its ending; in folders the ending decides.
+
+    Returns:
+        (the photos, what was left out of the folders).
 
     Raises:
         DataError: a file does not exist, or a folder holds no photo.
     """
-    from p2vit.data.find import EXTENSIONS
+    from p2vit.data.find import find_photos
+    from p2vit.data.photo_file import check_there
 
     files: list[Path] = []
+    notes: list[str] = []
     for photo in photos:
         if photo.is_dir():
-            found = sorted(
-                path for path in photo.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()
-            )
-            if not found:
-                raise DataError(f"{photo}: no photos here. Photos end in {', '.join(EXTENSIONS)}")
+            found, left_out = find_photos(photo)
             files += found
-        elif photo.exists():
-            files.append(photo)
+            notes += left_out
         else:
-            raise DataError(f"{photo}: no such file")
-    return files
+            check_there(photo)
+            files.append(photo)
+    return files, notes

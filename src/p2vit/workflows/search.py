@@ -1,6 +1,5 @@
 """``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,10 @@ from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import data_name, open_data
+from p2vit.workflows.left_out import say_notes, say_skipped
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import SearchOptions
-from p2vit.workflows.plain import plain
+from p2vit.workflows.plain import to_json
 from p2vit.workflows.program_folder import check_place, write_program
 from p2vit.workflows.quantize import load
 from p2vit.workflows.threads import thread_count
@@ -76,13 +76,14 @@ def run_search(
     options, out = changed(SearchOptions, options, changes), out or Feedback()
     parse_widths(options.widths)
     check_place(output, overwrite)
-    log = output.with_name(output.name + LOG_SUFFIX)
+    named_output = output if output.name not in ("", "..") else output.resolve()
+    log = named_output.with_name(named_output.name + LOG_SUFFIX)
     loaded = load(model, options, out)
     from p2vit.quant.search.journal import check_log
 
     check_log(log, overwrite)
     found = search_loaded(loaded, data, options, log, overwrite=overwrite, out=out)
-    beside = {RESULT_FILE: json.dumps(plain(found.report), indent=1) + "\n"}
+    beside = {RESULT_FILE: to_json(found.report) + "\n"}
     write_program(found.program, output, overwrite=overwrite, notes=found.notes, more=beside)
     return {**found.report, "file": str(output), "log": str(log), "seconds": found.seconds}
 
@@ -146,7 +147,7 @@ def search_loaded(
     # Before any photo is read: an impossible budget is known at once.
     check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
     wanted = options.calib_images + held_out
-    photos = draw(data, loaded, wanted, seed, options.strict)
+    photos = draw(data, loaded, wanted, seed, options.strict, out)
     if len(photos) < wanted:
         held_out = max(1, len(photos) * held_out // wanted)
         out.warn(f"{name}: only {len(photos)} photos could be had; {held_out} of them are held out")
@@ -211,7 +212,7 @@ def search_loaded(
 
 
 def draw(
-    data: "str | PhotoSource", model: "FloatModel", count: int, seed: int, strict: bool
+    data: "str | PhotoSource", model: "FloatModel", count: int, seed: int, strict: bool, out: Feedback
 ) -> "NDArray[np.uint8]":
     """Calibration photos, uint8 [P, H, W, 3].
 
@@ -219,7 +220,9 @@ def draw(
         DataError: fewer than two could be had.
     """
     source = open_data(data, model.preprocessing, strict=strict)
+    say_notes(source, out)
     batches = list(source.calibration(count, seed))
+    say_skipped(source, out)
     if sum(map(len, batches)) < 2:
         raise DataError(f"{source.name}: a search needs at least 2 photos, one of them to score on")
     return np.concatenate(batches)

@@ -7,6 +7,7 @@ from p2vit.engine.registry import open_backend
 from p2vit.errors import P2vitError
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
+from p2vit.workflows.left_out import say_notes, say_skipped
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.evaluate import VerifyOptions
 from p2vit.workflows.threads import thread_count, torch_threads
@@ -53,6 +54,7 @@ def run_verify(
     opened = open_program(program)
     loaded = opened.program
     photos = open_data(data, loaded.preprocessing)
+    say_notes(photos, out)
     executors = {}
     for name in names:
         resolved, executor = open_backend(name, loaded, threads)
@@ -70,6 +72,7 @@ def run_verify(
             total=min(options.images, len(photos)),
             progress=progress,
         )
+    say_skipped(photos, out)
     return {
         **found.model_dump(),
         "data": data_name(data),

@@ -45,7 +45,7 @@ def test_files_are_written_and_not_overwritten(run, tmp_path):
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]
     again = run("digits", *files)
     assert again.code == 2
-    assert "give --overwrite to replace it" in again.err
+    assert "exists already; choose another place, or allow overwriting (--overwrite)" in again.err
     assert run("digits", *files, "--overwrite").code == 0
 
 
@@ -55,7 +55,7 @@ def test_files_are_written_and_not_overwritten(run, tmp_path):
         (("deit_tini_patch16_224",), "did you mean 'deit_tiny_patch16_224'"),
         ((TINY, "--hw", "papr"), "did you mean 'paper'"),
         ((TINY, "--hw", "none.yaml"), "none.yaml: 1 problem"),
-        (("digits", "--trace", "no/such/folder/t.json"), "cannot be written: No such file or directory"),
+        (("digits", "--trace", "pyproject.toml/t.json"), "is a file, where a folder is needed"),
         (("src",), "src"),
     ],
     ids=["model", "machine", "file", "output", "no program"],

@@ -106,9 +106,15 @@ def test_files_are_not_overwritten_unasked(tmp_path):
     file = tmp_path / "model.onnx"
     save_model(model, file)
     with pytest.raises(
-        P2vitError, match=r"model\.onnx exists already; choose another file or pass --overwrite$"
+        P2vitError, match=r"model\.onnx: exists already; choose another place, or allow overwriting"
     ):
         save_model(model, file)
     save_model(model, file, overwrite=True)
-    with pytest.raises(P2vitError, match=r"nowhere is no folder, so model\.onnx cannot be written there"):
-        save_model(model, tmp_path / "nowhere" / "model.onnx")
+    file.write_bytes(b"mine")
+    with pytest.raises(
+        P2vitError, match=r"model\.onnx: was changed after p2vit wrote it, so it is not overwritten"
+    ):
+        save_model(model, file, overwrite=True)
+    assert file.read_bytes() == b"mine"
+    with pytest.raises(P2vitError, match=r"model\.onnx is a file, where a folder is needed"):
+        save_model(model, file / "model.onnx")

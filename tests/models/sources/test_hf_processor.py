@@ -1,4 +1,4 @@
-"""Pixels equal those of transformers' own slow image processors, for every class of them and every form of every key."""
+"""Pixels equal those of transformers' own slow image processors, for every class and every form of every key."""
 
 import json
 

@@ -97,7 +97,7 @@ def test_several_models_are_not_guessed(digits, tmp_path):
         load_model(tmp_path / "a", arch="digits", key="techer")
     torch.save({"student": state, "head": {"weight": torch.ones(2)}}, tmp_path / "a")
     with pytest.raises(
-        ModelError, match="no ViT in a known layout under --key 'head', which has head.weight"
+        ModelError, match=r"no ViT in a known layout under --key 'head', which has head\.weight"
     ):
         load_model(tmp_path / "a", arch="digits", key="head")
 
@@ -113,7 +113,7 @@ def test_the_average_is_taken_and_the_other_can_be(digits, tmp_path):
 
 
 def test_a_model_without_a_prefix_beside_another(digits, tmp_path):
-    own, state = digits
+    _own, state = digits
     torch.save(state | under("second.", {name: value + 1 for name, value in state.items()}), tmp_path / "a")
     with pytest.raises(ModelError, match=r"holds 2 models, under '', second"):
         load_model(tmp_path / "a", arch="digits")
@@ -185,3 +185,12 @@ def test_the_architecture_that_a_file_names_is_taken(digits, tmp_path):
         model = load_model(tmp_path / "a")
         assert same(model, own)
         assert any("architecture digits, as the file itself says" in note for note in model.notes)
+
+
+def test_names_of_two_layouts_at_one_place(digits, tmp_path):
+    own, state = digits
+    torch.save(state | own | originals()["torchvision"].state, tmp_path / "a")
+    with pytest.raises(
+        ModelError, match=r"named as in several layouts at once: timm's ViT, p2vit's own, torchvision's"
+    ):
+        load_model(tmp_path / "a", arch="digits")

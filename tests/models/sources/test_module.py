@@ -1,4 +1,4 @@
-"""Modules in memory: what they compute and how their photos are prepared, against themselves; nothing of theirs is changed."""
+"""Modules in memory: what they compute, how their photos are prepared, and that nothing of theirs is changed."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_module_of_timm_knows_its_preparation(timm):
 
 def test_a_module_of_transformers_with_its_processor(transformers, tmp_path):
     vit = transformers.ViTForImageClassification(transformers.ViTConfig(**SHAPE)).eval()
-    with pytest.raises(ModelError, match="does not say how photos are prepared.*give preprocessing="):
+    with pytest.raises(ModelError, match=r"does not say how photos are prepared.*give preprocessing="):
         from_module(vit)
     processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32}, resample=3)
     found = from_module(vit, processor)

@@ -5,7 +5,7 @@ import pytest
 from p2vit.errors import P2vitError
 from p2vit.quant.search.journal import Journal
 
-SETTINGS = {"model": "abc", "seed": 0}
+SETTINGS = {"search": 1, "model": "abc", "seed": 0, "evolution": {}}
 
 
 def test_it_remembers_and_continues(tmp_path):

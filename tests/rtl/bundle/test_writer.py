@@ -11,6 +11,7 @@ pytest.importorskip("pyosys")
 
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
+from p2vit.files import RECORD
 from p2vit.rtl.bundle.writer import hex_words, write_bundle
 from p2vit.rtl.compile.compiler import compile_program
 from support.programs import random_pixels, random_program
@@ -49,15 +50,16 @@ def test_a_folder_is_replaced_only_if_it_is_one_of_these_and_that_is_wanted(bund
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy)
     with pytest.raises(
-        P2vitError, match=r"exists already; choose another name, or allow overwriting \(--overwrite\)"
+        P2vitError, match=r"exists already; choose another place, or allow overwriting \(--overwrite\)"
     ):
         write(copy)
     (copy / "stray").write_text("x")
     write(copy, overwrite=True)
-    assert not (copy / "stray").exists()
+    assert (copy / "stray").read_text() == "x"
     (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text('{"name": "webapp"}')
     with pytest.raises(
-        P2vitError, match="exists already; choose another name, or it was not written by p2vit rtl"
+        P2vitError, match=r"holds manifest\.json and no rtl that p2vit wrote, so nothing is written there"
     ):
         write(tmp_path / "other", overwrite=True)
 
@@ -133,6 +135,6 @@ def test_the_readme_and_the_manifest_say_what_is_there(bundle):
     assert {"p2vit_accelerator", "p2vit_line", "p2vit_ram"} <= {
         module["name"] for module in manifest["modules"]
     }
-    assert set(manifest["files"]) | {"manifest.json"} == {
+    assert set(manifest["files"]) | {"manifest.json", RECORD} == {
         name for name in files(bundle) if not name.startswith("build/")
     }

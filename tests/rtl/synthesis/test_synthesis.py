@@ -187,8 +187,8 @@ def test_the_verb_writes_its_files(tmp_path, capsys, library):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "full"], "allow overwriting with --overwrite"),
-        (["-o", "file"], "is a file; give the name of a folder"),
+        (["-o", "full"], "full/synthesis.md: exists already; choose another place, or allow overwriting"),
+        (["-o", "file"], "exists and is no folder (it is a file)"),
         (["-o", "new", "--liberty", "no.lib"], "no.lib: cannot be read"),
         (["-o", "new", "--design", "softmx_log2"], "Did you mean 'softmax_log2'"),
         (["-o", "new", "--base", "horowitz46"], "no table is called 'horowitz46'"),
@@ -197,7 +197,7 @@ def test_the_verb_writes_its_files(tmp_path, capsys, library):
 def test_bad_input_is_refused(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "x").write_text("")
+    (tmp_path / "full" / "synthesis.md").write_text("")
     (tmp_path / "file").write_text("")
     assert run(["synth", *words]) == 2
     assert message in capsys.readouterr().err

@@ -26,7 +26,10 @@ KINDS = sorted(
         kind
         for module in MODULES
         for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Options) and is_dataclass(kind)
+        if isinstance(kind, type)
+        and issubclass(kind, Options)
+        and is_dataclass(kind)
+        and kind.__name__.endswith("Options")
     },
     key=lambda kind: kind.__name__,
 )
@@ -108,7 +111,7 @@ def test_lists_and_strings_are_taken_for_tuples_and_paths():
 
 
 def test_choices_are_those_of_the_code_that_uses_them():
-    from p2vit.accel.engines import ENGINES
+    from p2vit.cluster import ENGINES
     from p2vit.workflows.demo import MODELS
     from p2vit.workflows.options.quantize import DemoOptions
 

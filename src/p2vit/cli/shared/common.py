@@ -69,7 +69,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
 
 program_argument = click.argument("program", metavar="OUT", type=click.Path(path_type=Path))
 seed_option = click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of every draw."
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Random seed."
 )
 threads_option = click.option(
     "--threads",

@@ -1,11 +1,11 @@
 """What users may state about a MODEL beside its name: the options of `LoadOptions`, the same for every verb."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from p2vit.program.preprocessing import Interpolation
+from p2vit.workflows.float_model import FILTERS
 
 
 class ImageSize(click.ParamType):
@@ -74,9 +74,7 @@ OPTIONS = (
         type=click.Choice(("center", "squash")),
         help="center scales the shorter side and cuts the centre out; squash scales both sides.",
     ),
-    click.option(
-        "--interpolation", type=click.Choice(get_args(Interpolation)), help="Filter that resizes photos."
-    ),
+    click.option("--interpolation", type=click.Choice(FILTERS), help="Filter that resizes photos."),
     click.option(
         "--no-check",
         "check",

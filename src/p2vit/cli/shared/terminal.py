@@ -1,5 +1,6 @@
 """The one place that writes to standard output and error: what users named never reaches a terminal as it is."""
 
+import os
 import sys
 from typing import Any
 
@@ -28,3 +29,17 @@ def _write(stream: Any, text: str) -> None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def open_standard_streams() -> None:
+    """Give a process that was started with closed streams ones that lead nowhere.
+
+    Otherwise the next file that is opened gets their number, and what libraries print is written into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - stays open

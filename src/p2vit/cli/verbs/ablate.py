@@ -1,6 +1,5 @@
 """``p2vit ablate``: one table of all methods, and of ours without each of its pieces."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from p2vit.cli.shared.common import (
     threads_option,
 )
 from p2vit.cli.shared.model_options import model_options
+from p2vit.cli.shared.photo_options import max_pixels_option
+from p2vit.text import json_text
 from p2vit.workflows.ablate import run_ablate
 
 
@@ -46,6 +47,7 @@ from p2vit.workflows.ablate import run_ablate
 @overwrite_option
 @seed_option
 @threads_option
+@max_pixels_option
 @common
 def ablate(out: Output, model: str, data: str, **options: Any) -> None:
     """Measure every method on MODEL, and ours with each of its pieces taken away: JSON, Markdown and a plot.
@@ -55,5 +57,5 @@ def ablate(out: Output, model: str, data: str, **options: Any) -> None:
     words = click.get_current_context().obj or []
     result = run_ablate(model, data, out=out, command=shlex.join(["p2vit", *words]), **options)
     out.result(
-        result, json.dumps(result["files"]) if out.quiet else Path(result["files"][1]).read_text("utf-8")
+        result, json_text(result["files"]) if out.quiet else Path(result["files"][1]).read_text("utf-8")
     )

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import CHECK_FAILED, Output, common, program_argument
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.cli.shared.rtl_options import machine_options
 from p2vit.workflows.cosim import run_cosim
 
@@ -64,10 +65,11 @@ def describe(result: dict[str, Any]) -> str:
     help="Share of cycles in which memory and descriptors stall, at random.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of the stalls."
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Random seed of the stalls."
 )
 @click.option("--quick", is_flag=True, help="Compile the simulation faster; it runs slower.")
 @click.option("--predict", is_flag=True, help="Only the timing model's cycles: nothing is simulated.")
+@max_pixels_option
 @common
 def cosim(out: Output, program: Path, **options: Any) -> int:
     """Run photos through the accelerator's RTL and compare every layer with OUT.
@@ -79,5 +81,5 @@ def cosim(out: Output, program: Path, **options: Any) -> int:
     if options["predict"]:
         out.result(result, describe_prediction(result))
         return 0
-    out.result(result, describe(result))
+    out.result(result, describe)
     return CHECK_FAILED if result["mismatches"] or result["store_differences"] else 0

@@ -16,6 +16,7 @@ from p2vit.cli.shared.common import (
     strict_option,
     threads_option,
 )
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.processes import together
@@ -115,6 +116,7 @@ def describe(result: dict[str, Any]) -> str:
 @strict_option
 @overwrite_option
 @threads_option
+@max_pixels_option
 @common
 def evaluate(out: Output, program: Path, data: str, **options: Any) -> None:
     """Measure the program OUT on photos: top-1, top-5, agreement with the float model, SQNR.
@@ -128,4 +130,4 @@ def evaluate(out: Output, program: Path, data: str, **options: Any) -> None:
         result = run_eval(program, data, out=out, world=world, **options)
     if world.rank == 0:
         warn_skipped(out, result)
-        out.result(result, describe(result))
+        out.result(result, describe)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from p2vit.cli.shared.common import CHECK_FAILED, Output, cluster_options, common
+from p2vit.cli.shared.common import CHECK_FAILED, Output, cluster_options, common, seed_option
 from p2vit.workflows.explore import run_explore
 
 
@@ -23,13 +23,13 @@ from p2vit.workflows.explore import run_explore
     "--budget", multiple=True, metavar="FIGURE=NUMBER", help="Upper bound, e.g. area_mm2=5; may be repeated."
 )
 @click.option("--objective", "objectives", multiple=True, help="Figure to make small; may be repeated.")
-@click.option("--points", default=2000, show_default=True, help="Points to propose.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--points", default=2000, show_default=True, type=click.IntRange(1), help="Points to propose.")
+@seed_option
 @cluster_options
 @click.option("--resume", "log", type=click.Path(path_type=Path), help="Log to append to and to resume from.")
 @common
 def explore(out: Output, model: str, hardware: str, **options: Any) -> int:
-    """Search machines for MODEL, to a Pareto front. Every figure is modelled."""
+    """Search machines for MODEL, an architecture or a program's folder, to a Pareto front. Every figure is modelled."""
     answer = run_explore(model, hardware, out=out, **options)
     out.result(answer, summary(answer))
     return 0 if answer["pareto"] else CHECK_FAILED

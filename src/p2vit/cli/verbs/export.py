@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from p2vit.cli.shared.common import CHECK_FAILED, Output, common
+from p2vit.cli.shared.common import CHECK_FAILED, Output, common, seed_option
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.export import FORMATS, run_export
 from p2vit.workflows.options.base import choices
 from p2vit.workflows.options.export import ExportOptions
@@ -29,8 +30,8 @@ from p2vit.workflows.options.export import ExportOptions
     metavar="DIR",
     help="Photos to run both sides on, or to write.",
 )
-@click.option("--images", default=2, show_default=True, help="How many of them.")
-@click.option("--seed", default=0, show_default=True, help="Seed of noise.")
+@click.option("--images", default=2, show_default=True, type=click.IntRange(1), help="How many of them.")
+@seed_option
 @click.option(
     "--products",
     type=click.Choice(choices(ExportOptions, "products")),
@@ -61,11 +62,12 @@ from p2vit.workflows.options.export import ExportOptions
     help="vectors: file format.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@max_pixels_option
 @common
 def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
     """Write PROGRAM, a folder that quantize wrote, as ONNX or as test vectors; run both on some images."""
     report = run_export(program, export_format, file, out=out, **options)
-    out.result(report, describe(report))
+    out.result(report, describe)
     return CHECK_FAILED if report["format"] == "onnx-integer" and report["max_abs_diff"] else 0
 
 

@@ -14,7 +14,7 @@ from p2vit.cli.shared.common import (
     threads_option,
 )
 from p2vit.cli.shared.model_options import model_options
-from p2vit.program.preprocessing import Preprocessing
+from p2vit.cli.shared.photo_options import class_index_option, class_names_option, max_pixels_option
 from p2vit.workflows.program_folder import program_lines
 from p2vit.workflows.quantize import run_quantize
 
@@ -28,9 +28,8 @@ def warn_skipped(out: Output, result: dict[str, Any]) -> None:
 
 def model_lines(result: dict[str, Any]) -> list[str]:
     """How photos are prepared and why, and what the float model was compared with."""
-    pre = dict(result["preprocessing"])
-    source = pre.pop("source")
-    lines = [f"  photos: {Preprocessing(**pre).in_words} (from {source})"]
+    pre = result["preprocessing"]
+    lines = [f"  photos: {pre['in_words']} (from {pre['source']})"]
     if found := result["checked"]:
         lines.append(
             f"  float model: as {found['library']} has it, to {found['difference']:.1g} of the largest output"
@@ -77,8 +76,11 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
 @model_options
+@class_names_option
+@class_index_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done: layers, widths, memory, files.")
 @strict_option
+@max_pixels_option
 @overwrite_option
 @seed_option
 @threads_option
@@ -91,4 +93,4 @@ def quantize(out: Output, model: str, data: str, **options: Any) -> None:
     """
     result = run_quantize(model, data, out=out, **options)
     warn_skipped(out, result)
-    out.result(result, describe(result))
+    out.result(result, describe)

@@ -13,6 +13,7 @@ from p2vit.cli.shared.common import (
     program_argument,
     threads_option,
 )
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.report import run_report
 
 
@@ -26,6 +27,7 @@ from p2vit.workflows.report import run_report
 @limit_option
 @threads_option
 @overwrite_option
+@max_pixels_option
 @common
 def report(out: Output, program: Path, output: Path, **options: Any) -> None:
     """Write one HTML file about the program OUT: accuracy, proof, sensitivity, exponents. It loads nothing.
@@ -33,4 +35,6 @@ def report(out: Output, program: Path, output: Path, **options: Any) -> None:
     The same data go beside it as JSON. No photo is copied into it.
     """
     result = run_report(program, output, out=out, **options)
-    out.result(result, f"wrote {result['file']} ({result['bytes'] / 1e3:.0f} kB) and {result['data_file']}")
+    out.result(
+        result, lambda told: f"wrote {told['file']} ({told['bytes'] / 1e3:.0f} kB) and {told['data_file']}"
+    )

@@ -15,6 +15,7 @@ from p2vit.cli.shared.common import (
     seed_option,
     threads_option,
 )
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.reproduce import NEEDED, run_reproduce
 
 
@@ -89,6 +90,7 @@ def describe(result: dict[str, Any]) -> str:
 @limit_option
 @seed_option
 @threads_option
+@max_pixels_option
 @common
 def reproduce(out: Output, **options: Any) -> int:
     """Published ImageNet figures of the P²-ViT paper and of FQ-ViT, beside what this machine measures.
@@ -102,5 +104,5 @@ def reproduce(out: Output, **options: Any) -> int:
             "--data is missing: without ImageNet's validation photos nothing can be measured"
         )
     result = run_reproduce(out=out, **options)
-    out.result(result, describe(result))
+    out.result(result, describe)
     return CHECK_FAILED if result["failed"] else 0

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import Output, common, overwrite_option, program_argument
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.cli.shared.rtl_options import machine_options
 from p2vit.workflows.rtl import run_rtl
 
@@ -34,12 +35,13 @@ def describe(result: dict[str, Any]) -> str:
     help="Photo of the test vectors: folder or benchmark.",
 )
 @overwrite_option
+@max_pixels_option
 @common
 def rtl(out: Output, program: Path, **options: Any) -> int:
     """Generate the accelerator's Verilog for OUT, with memory images, test vectors and a self-checking bench.
 
     `make` in the folder simulates one photo with Verilator and with Icarus Verilog and compares every tensor.
     """
-    result = run_rtl(program, **options)
-    out.result(result, describe(result))
+    result = run_rtl(program, out=out, **options)
+    out.result(result, describe)
     return 0

@@ -15,6 +15,7 @@ from p2vit.cli.shared.common import (
     threads_option,
 )
 from p2vit.cli.shared.model_options import model_options
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.options.base import choices
 from p2vit.workflows.options.quantize import SearchOptions
 from p2vit.workflows.search import run_search
@@ -104,6 +105,7 @@ def renamed(out: Output, options: dict[str, Any]) -> dict[str, Any]:
 @overwrite_option
 @seed_option
 @threads_option
+@max_pixels_option
 @common
 def search(out: Output, model: str, data: str, **options: Any) -> None:
     """Give each layer of MODEL a width, within a budget, and quantize it so.
@@ -112,4 +114,4 @@ def search(out: Output, model: str, data: str, **options: Any) -> None:
     same command runs again.
     """
     result = run_search(model, data, out=out, **renamed(out, options))
-    out.result(result, describe(result))
+    out.result(result, describe)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import CHECK_FAILED, Output, common, program_argument, threads_option
+from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.verify import run_verify
 
 
@@ -41,6 +42,7 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--batch", default=2, show_default=True, type=click.IntRange(1), help="Photos per batch.")
 @threads_option
+@max_pixels_option
 @common
 def verify(out: Output, program: Path, **options: Any) -> int:
     """Run OUT on several back-ends and compare every tensor that they expose, number by number.
@@ -48,5 +50,5 @@ def verify(out: Output, program: Path, **options: Any) -> int:
     Exit status 1 when one number differs; the first one of each tensor is shown.
     """
     result = run_verify(program, out=out, **options)
-    out.result(result, describe(result))
+    out.result(result, describe)
     return CHECK_FAILED if result["mismatches"] else 0

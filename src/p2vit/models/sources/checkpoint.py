@@ -73,13 +73,13 @@ def load_checkpoint(
     name = arch or known.name
     config, assumed = settle_pool(known.config, found.state, options, source)
     preprocessing = known.preprocessing
-    size = options.image_size or own_size(facts, config, arch or "")
-    if size is not None:
-        if options.image_size is None:
-            notes.append(
-                f"{source}: its positions are for {size[0]} × {size[1]} pixels, not {config.image_size[0]} × "
-                f"{config.image_size[1]}; took the file's size. --image-size {config.image_size[0]} resamples them"
-            )
+    own = own_size(facts, config, arch or "")
+    if own is not None and options.image_size is None:
+        notes.append(
+            f"{source}: its positions are for {own[0]} × {own[1]} pixels, not {config.image_size[0]} × "
+            f"{config.image_size[1]}; took the file's size. --image-size {config.image_size[0]} resamples them"
+        )
+    if size := options.image_size or own:
         config = with_image_size(config, size)
         preprocessing = preprocessing.for_size(config.image_size)
     config, state = canonical(found.state, found.layout, config, source)
@@ -242,15 +242,16 @@ def _torchvision(
     facts: Facts, layout: Layout, options: LoadOptions, source: str
 ) -> tuple[Architecture, list[str]]:
     """The shape of a file of torchvision, from its tensors; with torchvision's preprocessing."""
+    heads = options.heads
+    if options.arch is not None:
+        check_fit(facts, wanted := find(options.arch).config, source)
+        if isinstance(wanted, ViTConfig):
+            heads = heads or wanted.heads
     config: ModelConfig
     if layout.swin:
         config, notes = torchvision.swin_config(facts, source)
     else:
-        config, notes = torchvision.vit_config(facts, options.heads, source)
-    if options.arch is not None:
-        check_fit(facts, wanted := find(options.arch).config, source)
-        if isinstance(wanted, ViTConfig):
-            config, notes = replace(config, heads=options.heads or wanted.heads), notes[-1:]  # type: ignore[call-arg]
+        config, notes = torchvision.vit_config(facts, heads, source)
     notes.append(
         f"{source}: photos are prepared as torchvision does it (shorter side × 8/7, centre, ImageNet's mean)"
     )

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -266,7 +267,7 @@ def _prefix(names: Mapping[str, Tensor], layout: Layout) -> int:
 
 def _swin_facts(
     names: Mapping[str, Tensor], numbers: set[tuple[int, ...]], layout: Layout, source: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Blocks and heads of each stage, and the window."""
     stages = sorted({number[0] for number in numbers})
     depths = tuple(sum(number[0] == stage for number in numbers) for stage in stages)

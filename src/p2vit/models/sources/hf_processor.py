@@ -102,7 +102,7 @@ def preprocessing_from_hf(
     mean, std = _normalisation(processor, kind, at)
     number = processor.get("resample")
     number = kind.resample if number is None else number
-    if isinstance(number, bool) or number not in FILTERS:
+    if isinstance(number, bool) or not isinstance(number, int) or number not in FILTERS:
         raise ModelError(f"{at}: resample {number!r} is not supported; there are {FILTERS}")
     fields = _geometry(processor, name, image_size, at)
     try:

@@ -142,7 +142,8 @@ def find_roots(names: Collection[str]) -> list[Root]:
         Places, in the file's order. Those without a patch embedding count only where there is none with one.
     """
     every = set(names)
-    whole, partial = [], []
+    whole: list[Root] = []
+    partial: list[Root] = []
     for name in names:
         for layout in LAYOUTS:
             if not name.endswith(layout.anchor):

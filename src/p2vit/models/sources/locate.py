@@ -106,9 +106,14 @@ def _choose(roots: list[Root], source: str) -> tuple[Root, list[str]]:
             f"{source}: holds the weights and their average over training; took the average, '{averaged[0].key}' "
             f"({choice} gives the other)"
         ]
-    keys = [root.key or EMPTY for root in roots]
+    keys = list(dict.fromkeys(root.key or EMPTY for root in roots))
+    if len(keys) == 1:
+        raise ModelError(
+            f"{source}: its tensors are named as in several layouts at once: "
+            f"{', '.join(root.layout.title for root in roots)}; take one model's state dict alone"
+        )
     raise ModelError(
-        f"{source}: holds {len(roots)} models, under {some(keys, 8)}; say which one is meant with --key, "
+        f"{source}: holds {len(keys)} models, under {some(keys, 8)}; say which one is meant with --key, "
         f"e.g. --key {next(key for key in keys if key != EMPTY)}"
     )
 

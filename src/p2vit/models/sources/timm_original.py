@@ -63,6 +63,8 @@ def build_model(
         if config.pool == "avg":
             changes["fc_norm"] = config.pool_before_norm
     # A plain ViT keeps nothing but its tensors; a Swin computes indices when it is made.
+    if plain:
+        changes["weight_init"] = "skip"
     with torch.device("meta" if plain else "cpu"):
         model = timm.create_model(f"{name}.{tag}" if tag else name, pretrained=False, **changes)
     module = __import__(type(model).__module__, fromlist=["checkpoint_filter_fn"])

@@ -82,11 +82,15 @@ class RunOptions(Options):
         backend: Who runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
         strict: Refuse the first photo that cannot be read, instead of skipping it.
         threads: Most CPU threads; at most 8 if not given.
+        class_names: Names of the outputs, only to show: a file with one per line, or names between commas.
+        class_index: The same from a class-index file.
     """
 
     backend: str = "auto"
     strict: bool = False
     threads: Threads = None
+    class_names: str | None = None
+    class_index: Path | None = None
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass
 
 from p2vit.export.run import ExportForm
-from p2vit.workflows.options.base import CHECKED, Options, Positive
+from p2vit.workflows.options.base import CHECKED, Options, Positive, Seed
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -20,8 +20,8 @@ class ExportOptions(Options, ExportForm):
     """
 
     data: str = "noise"
-    images: int = 2
-    seed: int = 0
+    images: Positive = 2
+    seed: Seed = 0
     overwrite: bool = False
 
 

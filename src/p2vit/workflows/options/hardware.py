@@ -52,8 +52,8 @@ class ExploreOptions(SharedOut):
     space: str = "chunks"
     budget: tuple[str, ...] = ()
     objectives: tuple[str, ...] = ()
-    points: int = 2000
-    seed: int = 0
+    points: Positive = 2000
+    seed: Seed = 0
     log: Path | None = None
 
 

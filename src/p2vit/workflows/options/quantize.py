@@ -1,5 +1,6 @@
 """Options of the workflows that make a program: quantize, search, ablate and demo."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -21,6 +22,8 @@ class QuantizeOptions(Options, LoadOptions):
         seed: Random seed of the draw of photos, and of ``random:ARCH`` weights.
         threads: Most CPU threads; at most 8 if not given. The program does not depend on it.
         strict: Refuse the first photo that cannot be read, instead of skipping it.
+        class_names: Names of the outputs in their order: a file with one per line, or names between commas.
+        class_index: File that says which output is which class.
     """
 
     bits: str = "w8a8"
@@ -29,6 +32,8 @@ class QuantizeOptions(Options, LoadOptions):
     seed: Seed = 0
     threads: Threads = None
     strict: bool = False
+    class_names: str | None = None
+    class_index: Path | None = None
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)

@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include <system_error>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -26,7 +28,11 @@ void wait_while(std::atomic<int>& value, int seen, int spins) {
 }
 
 Pool::Pool(int threads, int spins) : threads_(threads), spins_(spins) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+    try {
+        for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
+    } catch (const std::system_error&) {
+        // The system allows no more threads. Nobody waits for a worker that is not there, so the others do its part.
+    }
 }
 
 Pool::~Pool() {

@@ -7,6 +7,7 @@ import numpy as np
 
 from p2vit import __version__
 from p2vit.program.graph import IntegerProgram
+from p2vit.text import in_strings, portable
 
 
 def model_metadata(
@@ -36,7 +37,7 @@ def model_metadata(
         ),
     }
     if "source" in program.provenance:
-        entries["p2vit.source"] = str(program.provenance["source"])
+        entries["p2vit.source"] = portable(str(program.provenance["source"]))
     if program_sha256 is not None:
         entries["p2vit.program_sha256"] = program_sha256
     return entries
@@ -54,4 +55,4 @@ def read_metadata(model: Any) -> dict[str, str]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    return json.dumps(in_strings(value, portable), sort_keys=True, default=str)
