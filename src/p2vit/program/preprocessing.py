@@ -3,7 +3,14 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 #: Pixels that a side of a photo may have, scaled or cut: Pillow and the memory of machines take no more.
 LARGEST_SIDE = 1 << 16

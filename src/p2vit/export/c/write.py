@@ -13,6 +13,7 @@ from p2vit.export.c.model import check_source, model_header, model_source, table
 from p2vit.export.c.parameters import Parameters, array_text
 from p2vit.export.c.plan import Plan, make_plan
 from p2vit.export.c.steps import Writer
+from p2vit.files import FileSet
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram
 
@@ -122,8 +123,8 @@ def _parameters_header(parameters: Parameters) -> str:
     )
 
 
-_WEIGHTS_BINARY = """/* The bytes of weights.bin, linked in. On a small machine, leave this file out and hand p2vit_run the
- * place in flash where you put weights.bin. */
+_WEIGHTS_BINARY = """/* The bytes of weights.bin, linked in. On a small machine, leave this file out and hand p2vit_run
+ * the place in flash where you put weights.bin. */
 #if defined(__APPLE__)
 #define NAME(x) "_" #x
 #define SECTION ".section __TEXT,__const\\n"
@@ -196,27 +197,30 @@ Compile with `-fno-strict-aliasing`: tensors of several types share the working 
 """
 
 
+def c_place(folder: Path, overwrite: bool) -> FileSet:
+    """Where a C export goes: a folder of its own.
+
+    Raises:
+        P2vitError: no folder can be there.
+    """
+    return FileSet.filling(folder, "C export", overwrite)
+
+
 def write_c(export: CExport, folder: Path, overwrite: bool = False) -> list[Path]:
-    """Write the files of an export.
+    """Write the files of an export, all or none.
 
     Args:
         export: From :func:`build_c`.
         folder: Where to; made if it is not there.
-        overwrite: Replace files that are there.
+        overwrite: Replace what p2vit wrote there.
 
     Returns:
         The files written.
 
     Raises:
-        P2vitError: the folder holds something, or the disk refuses.
+        P2vitError: something is in the way, or the disk refuses.
     """
-    if folder.exists() and not folder.is_dir():
-        raise P2vitError(f"{folder} is a file; C is written to a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise P2vitError(f"{folder} is not empty; choose another folder, or allow --overwrite")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in export.files.items():
-        (folder / name).write_bytes(content)
+    c_place(folder, overwrite).write(export.files)
     return [folder / name for name in export.files]
 
 
