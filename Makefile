@@ -28,7 +28,7 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz fuzz-models keep kills arm ablation sweep results rtl-images clean
+.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz fuzz-verbs fuzz-models keep kills arm ablation sweep results rtl-images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -85,6 +85,12 @@ fuzz: $(VENV)/.dev ## damaged program files: FUZZ of each kind on every instruct
 	@mkdir -p results
 	$(BIN)/p2vit quantize digits --data digits -o out/fuzz/digits --overwrite -q
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_programs.py --count $(FUZZ_VERBS) --jobs $(JOBS) --program out/fuzz/digits > results/fuzz-programs.json
+
+VERB_CASES := 10000
+fuzz-verbs: $(VENV)/.dev ## VERB_CASES command lines over every verb and option: results/fuzz-verbs.json
+	@mkdir -p results
+	$(BIN)/p2vit quantize digits --data digits -o out/fuzz/digits --overwrite -q
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz_verbs.py --count $(VERB_CASES) --jobs $(JOBS) --program out/fuzz/digits > results/fuzz-verbs.json
 
 KEEP := 1000
 keep: $(VENV)/.dev ## KEEP random sets of kept tensors on every family, in the native engine: results/keep.json

@@ -22,6 +22,17 @@ _OWN_LINE = re.compile(r"\n(?=  |\t)")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
+def is_number(text: str) -> bool:
+    """Whether a word is a whole number in ASCII digits, of at most 9 of them: what `int` takes and machines can count.
+
+    `str.isdigit` is true of ``²``, which `int` refuses, and `int` refuses thousands of digits.
+
+    Args:
+        text: What the user typed.
+    """
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
+
 def portable(text: str) -> str:
     r"""Text without lone surrogates, from which `original` gives the same text back.
 

@@ -1,10 +1,12 @@
 import json
+import os
 import sys
 
 import pytest
 from click.testing import CliRunner
 
 from p2vit.bench.models import shape_of
+from p2vit.bench.peers import PEERS, Peer
 from p2vit.bench.run import add_peak, executed_macs, resolve, run_bench
 from p2vit.cli.verbs.bench import bench
 from p2vit.engine import native
@@ -88,6 +90,24 @@ def test_a_peer_that_is_not_installed(p2vit, monkeypatch, tmp_path):
     done = p2vit("bench", tmp_path / "program", "--against", "openvino-fp32", "--cache", tmp_path)
     assert done.code == 2
     assert "Leave that peer out of --against, or: pip install openvino" in done.err
+
+
+def test_what_peers_print_is_not_on_standard_output(monkeypatch, capfd, tmp_path):
+    """NNCF shows its progress there while it quantizes; OpenVINO's libraries write past Python."""
+
+    def talkative(*_):
+        print("Statistics collection ━━━━ 100%")
+        os.write(1, b"written past Python\n")
+        return Peer(lambda: os.write(1, b"and while it runs\n"), "talks")
+
+    monkeypatch.setitem(PEERS, "openvino-int8", talkative)
+    capfd.readouterr()
+    report = run_bench(random_program(), ["openvino-int8"], [1], 1, 2, tmp_path)
+    caught = capfd.readouterr()
+    assert report["rows"][1]["note"] == "talks"
+    assert caught.out == ""
+    for line in ("Statistics", "written past Python", "and while it runs"):
+        assert line in caught.err
 
 
 def test_the_command(p2vit, tmp_path):

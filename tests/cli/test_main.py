@@ -132,7 +132,9 @@ def test_debug_shows_the_traceback(broken, capsys):
 
 def test_interrupted(p2vit, broken):
     broken(KeyboardInterrupt())
-    assert p2vit("audit").code == main.INTERRUPTED
+    answer = p2vit("audit")
+    assert (answer.code, answer.out, answer.err.strip()) == (main.INTERRUPTED, "", "stopped")
+    assert p2vit("audit", "--json").json == {"error": "stopped"}
 
 
 @pytest.mark.parametrize("verb", [verb for verb in main.VERBS if verb in main.cli.list_commands(None)])

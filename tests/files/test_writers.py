@@ -19,6 +19,8 @@ SCRATCH = {
     "bench/models.py": "the folder that made_once gives",
     "export/vectors.py": "np.save into memory",
     "workflows/synth.py": "the stage of a set of files",
+    "cli/shared/terminal.py": "the standard streams, where they were closed",
+    "export/c/compile.py": "a temporary folder",
 }
 #: Methods of paths, and functions of modules, that change what is on the disk.
 METHODS = {

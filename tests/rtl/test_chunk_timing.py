@@ -71,7 +71,7 @@ def test_simulate_says_the_rtls_cycles(tmp_path, capsys):
     [
         (["deit_tiny_patch16_224", "--hw", "rtl"], "needs a program: the folder that p2vit quantize wrote"),
         (["PROGRAM", "--hw", "edge"], "is for machines that exist as RTL: --hw rtl"),
-        (["PROGRAM", "--hw", "rtl", "--no-inter-layer"], "the RTL's cannot be switched"),
+        (["PROGRAM", "--hw", "rtl", "--no-inter-layer"], "--inter-layer and --intra-layer do not apply"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(tmp_path, capsys, words, message):

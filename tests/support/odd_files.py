@@ -21,7 +21,25 @@ from support.programs import random_program, windowed_program
 Make = Callable[["Place", np.random.Generator], str]
 
 #: Numbers that YAML and JSON can write and that descriptions seldom expect.
-NUMBERS = [0, -1, 1, 2, 3, 7, 65536, 65537, 10**6, 10**9, 10**18, 10**30, 0.5, 1e-300, 1e300, float("nan"), float("inf")]
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2,
+    3,
+    7,
+    65536,
+    65537,
+    10**6,
+    10**9,
+    10**18,
+    10**30,
+    0.5,
+    1e-300,
+    1e300,
+    float("nan"),
+    float("inf"),
+]
 _SHIPPED = {
     "machine": "descriptions",
     "space": "spaces",
@@ -65,7 +83,7 @@ class Place:
 
     def foreign(self) -> bytes:
         """What lies in the folder that nobody may touch."""
-        return b"".join(path.read_bytes() for path in sorted((self.folder / "foreign").iterdir()))
+        return (self.folder / "foreign" / "mine.txt").read_bytes()
 
     def _make(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -107,7 +125,7 @@ def _spoilt(content: bytes, rng: np.random.Generator) -> bytes:
     if turn == 0:
         return content[: int(rng.integers(len(content) + 1))]
     if turn == 1:
-        return content.decode().encode(str(rng.choice(["utf-16", "utf-32", "utf-8-sig"])))
+        return content.decode(errors="replace").encode(str(rng.choice(["utf-16", "utf-32", "utf-8-sig"])))
     if turn == 2:
         return content + bytes(rng.integers(0, 256, int(rng.integers(1, 60)), dtype=np.uint8))
     if turn == 3:
@@ -130,7 +148,9 @@ def _yaml(kind: str) -> Make:
 
     def make(place: Place, rng: np.random.Generator) -> str:
         shipped = sorted(
-            entry.name for entry in (files("p2vit.accel") / _SHIPPED[kind]).iterdir() if entry.name.endswith(".yaml")
+            entry.name
+            for entry in (files("p2vit.accel") / _SHIPPED[kind]).iterdir()
+            if entry.name.endswith(".yaml")
         )
         content = (files("p2vit.accel") / _SHIPPED[kind] / str(rng.choice(shipped))).read_bytes()
         path = place.folder / f"{kind}.yaml"
@@ -140,7 +160,9 @@ def _yaml(kind: str) -> Make:
                 document = _hurt(document, rng)
             if kind == "machine" and rng.random() < 0.3 and isinstance(document, dict):
                 _yaml("technology")(place, rng)
-                document["technology"] = str(rng.choice(["technology.yaml", "no.yaml", "machine.yaml", "fifo.yaml"]))
+                document["technology"] = str(
+                    rng.choice(["technology.yaml", "no.yaml", "machine.yaml", "fifo.yaml"])
+                )
             with path.open("w", encoding="utf-8", errors="surrogatepass") as stream:
                 YAML(typ="safe").dump(document, stream)
         else:
@@ -194,12 +216,14 @@ def _weights(place: Place, rng: np.random.Generator) -> str:
     if rng.random() < 0.5:
         content = bytearray(path.read_bytes())
         content[int(rng.integers(len(content)))] ^= 255
-        path.write_bytes(content[: int(rng.integers(len(content))) or None] if rng.random() < 0.4 else content)
+        path.write_bytes(
+            content[: int(rng.integers(len(content))) or None] if rng.random() < 0.4 else content
+        )
     return path.name
 
 
 EVALUATION = {
-    "images": 4, "data": "photos", "top1": 50.0, "top5": 100.0, "top1_float": 50.0, "top5_float": 100.0, "agreement": 75.0,
+    "images": 4, "data": "photos", "top1": 50.0, "top5": 100.0, "top1_float": 50.0, "top5_float": 100.0, "agreement": 75.0,  # noqa: E501
     "sqnr_db": 30.5, "feature": None, "per_class": [{"name": "0", "images": 2, "top1": 50.0, "top1_float": 50.0}],
     "confusion": [[1, 1], [0, 2]], "most_confused": [], "classes": ["0", "1"], "backend": "native", "notes": [],
     "evaluation_seconds": 1.0, "program": "small", "skipped": [], "feature_sqnr_db": None,
@@ -211,7 +235,11 @@ FILES: dict[str, Make] = {
     "space": _yaml("space"),
     "technology": _yaml("technology"),
     "labels": _written(
-        "labels.csv", b"file,label\n0/a.png,0\n1/c.png,1\n", b"a.png 0\nb.png 1\n", b"0\n1\n0\n1\n", b"0/a.png,\xff\n"
+        "labels.csv",
+        b"file,label\n0/a.png,0\n1/c.png,1\n",
+        b"a.png 0\nb.png 1\n",
+        b"0\n1\n0\n1\n",
+        b"0/a.png,\xff\n",
     ),
     "classes": _json("classes.json", {"0": ["n00", "cat"], "1": ["n01", "dog"]}),
     "class list": _written("classes.txt", b"cat\ndog\n", b"n00 1 cat\nn01 2 dog\n"),
@@ -219,7 +247,9 @@ FILES: dict[str, Make] = {
     "log": _written("log.jsonl", b'{"machine": 1}\n', b'{"point": {"a": 1}, "figures": {}}\n', b"\n\n"),
     "notes": _notes,
     "weights": _weights,
-    "liberty": _written("cells.lib", b"library (x) { cell (a) { area : 1; pin (A) { direction : input; } } }\n"),
+    "liberty": _written(
+        "cells.lib", b"library (x) { cell (a) { area : 1; pin (A) { direction : input; } } }\n"
+    ),
 }
 #: Names of what lies in the folder and is no such file, or does not lie there.
 NAMES = [

@@ -36,7 +36,7 @@ SHORT: dict[str, list[str]] = {
     "verify": ["small", "--images", "1"],
     "run": ["small", "photos/0/a.png"],
     "report": ["small", "-o", "work/report.html", "--limit", "3"],
-    "ablate": ["digits", "--data", "photos", "-o", "work/ablation", "--limit", "2", "--calib-images", "2", "--row", "p2vit"],
+    "ablate": ["digits", "--data", "photos", "-o", "work/ablation", "--limit", "2", "--calib-images", "2", "--row", "p2vit"],  # noqa: E501
     "reproduce": ["--limit", "2", "--calib-images", "2", "-o", "work/reproduce"],
     "search": ["digits", "--data", "digits", "-o", "work/search", "--budget", "average-bits=6", "--calib-images", "2",
                "--held-out", "2", "--generations", "1", "--population", "2", "--no-fine", "--no-check"],
@@ -58,11 +58,11 @@ LIKELY: dict[str, list[str]] = {
     "hardware": ["paper", "rtl-small", "fpga", "edge", "Paper", "rtl.yaml"],
     "space": ["chunks", "Chunks"],
     "base": ["horowitz45", "cacti28", "no"],
-    "budget": ["average-bits=6", "average-bits=nan", "bytes=16M", "bytes=-1", "bytes=1e400", "bitops=300G", "=", "==", "x=1",
-               "latency-ms=8", "latency-ms=0", "area_mm2=5", "area_mm2=inf", "area_mm2=nan", "dsps=1", "power_mw=1e-300",
+    "budget": ["average-bits=6", "average-bits=nan", "bytes=16M", "bytes=-1", "bytes=1e400", "bitops=300G", "=", "==", "x=1",  # noqa: E501
+               "latency-ms=8", "latency-ms=0", "area_mm2=5", "area_mm2=inf", "area_mm2=nan", "dsps=1", "power_mw=1e-300",  # noqa: E501
                "average-bits=", "average-bits=6=6", "bytes=１６"],
     "objectives": ["latency_ms", "dsps", "utilization"],
-    "changes": ["lines=32", "lanes=4", "lines=0", "lines=-1", "lines=1e9", "lines=4294967296", "row_rows=192", "=", "lines",
+    "changes": ["lines=32", "lanes=4", "lines=0", "lines=-1", "lines=1e9", "lines=4294967296", "row_rows=192", "=", "lines",  # noqa: E501
                 "lines=", "x=1", "lines=3", "slots=1", "lines=١", "row_rows=99999999999",
                 "chunks.mac_array.lines=40", "clock_mhz=inf", "clock_mhz=nan"],
     "bits": ["w8a8", "w4a8", "w2a8", "w1a8", "w9a8", "W8A8", "w8", "w٤a8", "a8w8"],
@@ -70,7 +70,7 @@ LIKELY: dict[str, list[str]] = {
     "method": ["p2vit", "p2vit-log2", "paper", "naive-ceil", "minmax"],
     "batches": ["1,8", "1", "0", "-1", "x", "", ",", "²", "99999999999999999999", "1" * 5000],
     "against": ["onnxruntime", "openvino", "torch", "no", ",", "onnxruntime,", "ONNX"],
-    "backends": ["reference,native", "reference", "native,onnx", ",", "reference,reference", "torch,reference", "no,yes"],
+    "backends": ["reference,native", "reference", "native,onnx", ",", "reference,reference", "torch,reference", "no,yes"],  # noqa: E501
     "backend": ["auto", "native", "torch", "reference", "onnx", "Native"],
     "arch": ["digits", "deit_tiny_patch16_224", "digits.tag", ".", "no"],
     "image_size": ["8", "16", "8x8", "1", "0", "9", "8x", "x8", "99999999", "٨", "²", "8X8", "-8"],
@@ -101,12 +101,24 @@ READS: dict[str, list[str]] = {
     "liberty": ["liberty"],
 }
 NUMBERS = [
-    "0", "1", "2", "3", "-1", "7", "255", "1024", "65536", "2147483647", "2147483648", "4294967296", "9223372036854775807",
-    "9223372036854775808", "1e3", "1.5", "0.5", "nan", "NaN", "inf", "-inf", "1e999", "-0", "+1", " 1", "1_000", "0x10", "٣",
+    "0", "1", "2", "3", "-1", "7", "255", "1024", "65536", "2147483647", "2147483648", "4294967296", "9223372036854775807",  # noqa: E501
+    "9223372036854775808", "1e3", "1.5", "0.5", "nan", "NaN", "inf", "-inf", "1e999", "-0", "+1", " 1", "1_000", "0x10", "٣",  # noqa: E501
     "", "one", "1,000", "1" * 5000, "1e-320",
 ]  # fmt: skip
 #: Imported before the first case.
-HEAVY = ("torch", "optuna", "onnx", "onnxruntime", "joblib", "scipy", "sklearn", "amaranth", "jinja2", "timm", "transformers")
+HEAVY = (
+    "torch",
+    "optuna",
+    "onnx",
+    "onnxruntime",
+    "joblib",
+    "scipy",
+    "sklearn",
+    "amaranth",
+    "jinja2",
+    "timm",
+    "transformers",
+)
 #: Engines that would start a cluster: their faults are tested with a real one, in tests/cluster.
 SLOW_CHOICES = ("ray", "dask")
 
@@ -193,7 +205,9 @@ class VerbCases:
     @staticmethod
     def _positions(line: list[str], options: list[click.Option]) -> list[int]:
         """Where arguments stand among options."""
-        flags = {name for option in options if option.is_flag for name in (*option.opts, *option.secondary_opts)}
+        flags = {
+            name for option in options if option.is_flag for name in (*option.opts, *option.secondary_opts)
+        }
         found, skip = [], False
         for at, word in enumerate(line):
             if skip:

@@ -12,6 +12,12 @@ from p2vit.models.config import ModelConfig
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.format import load
 
+#: Said where bits are asked for that a program does not have.
+OWN_BITS_ONLY = (
+    "a program has its own bits, which cannot be changed here; leave the options for bits and attention out, or "
+    "quantize again with other --bits"
+)
+
 
 def known_models() -> list[str]:
     """Names that `workload_of` takes; a folder that holds an integer program is taken too."""
@@ -46,7 +52,7 @@ def workload_of(model: str, precision: Precision | None = None) -> Workload:
     """
     if Path(model).is_dir():
         if precision and precision != Precision():
-            raise AccelError(model, ["a program has its own bits; quantize again for others"])
+            raise AccelError(model, [OWN_BITS_ONLY])
         return program_workload(Path(model).name, load(model))
     name = model.removeprefix("random:").split(".")[0]
     if name in ARCHITECTURES:

@@ -27,7 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "ablate": ("ablate", "ablate", "Table of all methods, and of ours without each piece."),
     "reproduce": ("reproduce", "reproduce", "Published ImageNet figures, and this machine's."),
     "search": ("search", "search", "Mixed precision under a budget."),
-    "export": ("export", "export", "Write a program as ONNX or as test vectors."),
+    "export": ("export", "export", "Write a program as ONNX, as C or as test vectors."),
     "bench": ("bench", "bench", "Speed beside other runtimes."),
     "simulate": ("simulate", "simulate", "Cycles and energy on an accelerator."),
     "compare": ("compare", "compare", "Modelled accelerators beside published systems."),

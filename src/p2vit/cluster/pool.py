@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from p2vit.cluster.options import ClusterOptions
 from p2vit.errors import MissingPackageError, P2vitError
 from p2vit.standard_output import standard_output_aside
+from p2vit.text import is_number
 
 #: A cluster that does not answer within so many seconds is not there.
 PATIENCE = 10.0
@@ -108,7 +109,7 @@ def expect_somebody(address: str, what: str, forms: str, start: str) -> None:
         P2vitError: nobody listens there, or it is no address.
     """
     host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not colon or not port.isdigit() or not host:
+    if not colon or not is_number(port) or not host:
         raise P2vitError(f"--address {address!r}: not an address; write {forms}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()

@@ -118,7 +118,7 @@ def judge(
     if len(right) and (right < 0).all():
         raise DataError(
             f"{gallery.name}: its classes ({', '.join(gallery.classes[:3])}, ...) are not the photos' "
-            f"({', '.join(list(photo_classes)[:3])}, ...)"
+            f"({', '.join(list(photo_classes)[:3])}, ...); name its subfolders as those of the photos"
         )
     known = records.labels >= 0
     if len(right) and known.any():

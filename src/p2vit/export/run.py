@@ -9,6 +9,8 @@ import numpy as np
 from p2vit.engine.executor import Executor
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
+from p2vit.export.c.compile import differing
+from p2vit.export.c.write import WeightForm, build_c, c_place, flash_bytes, write_c
 from p2vit.export.onnx.common.check import check_model, expect_integers_only, inspect_model
 from p2vit.export.onnx.common.model_file import (
     LARGEST_SINGLE_FILE,
@@ -27,7 +29,7 @@ from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
-ExportFormat = Literal["onnx-integer", "onnx-qdq", "vectors"]
+ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "vectors"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 #: Constants that type inference may look into: shapes, axes; not weights.
 LARGEST_INFERRED_CONSTANT = 1 << 16
@@ -50,6 +52,7 @@ class ExportForm:
         quantize_probabilities: ``onnx-qdq`` only: quantize the softmax's output too; costs accuracy.
         activations: ``onnx-qdq`` only: symmetric ``int8``, or the same numbers as ``uint8``.
         encoding: ``vectors`` only: file format.
+        weights: ``c`` only: weights as a C ``array``, as a ``binary`` file, or ``auto`` by their size.
     """
 
     products: ProductForm = "portable"
@@ -57,6 +60,7 @@ class ExportForm:
     quantize_probabilities: bool = False
     activations: Activations = "int8"
     encoding: Encoding = "npy"
+    weights: WeightForm = "auto"
 
 
 @one_writer("file")
@@ -75,8 +79,8 @@ def run_export(
 
     Args:
         program: What to export.
-        export_format: ``onnx-integer``, ``onnx-qdq`` or ``vectors``.
-        file: ``*.onnx``; a folder for ``vectors``.
+        export_format: ``onnx-integer``, ``onnx-qdq``, ``c`` or ``vectors``.
+        file: ``*.onnx``; a folder for ``c`` and ``vectors``.
         form: How the format is written.
         pixels: uint8 [B, H, W, 3] to compare on; see :func:`noise_pixels`.
         program_sha256: Recorded in what is written.
@@ -87,7 +91,8 @@ def run_export(
         ``file``, ``format``, ``files`` (all written), ``opset``, ``images``, ``max_abs_diff``: the
         largest difference of the logits; of the integers for ``onnx-integer``, of real values for
         ``onnx-qdq``; and, for ONNX, ``operators`` (type → count) and ``float_tensors``. ``vectors`` have
-        opset and max_abs_diff None.
+        opset and max_abs_diff None. ``c`` has opset None and its sizes, and max_abs_diff where a C compiler is
+        found: 0, or the export is refused.
 
     Raises:
         P2vitError: an unknown format, a file that exists, a program that the format cannot hold.
@@ -100,6 +105,8 @@ def run_export(
         )
     if export_format == "vectors":
         vectors_place(file, overwrite).check()
+    elif export_format == "c":
+        c_place(file, overwrite).check()
     else:
         check_output(file, overwrite)
     executor = ReferenceExecutor(program)
@@ -115,6 +122,8 @@ def run_export(
             overwrite=overwrite,
         )
         return report | {"files": [str(file)], "opset": None, "max_abs_diff": None}
+    if export_format == "c":
+        return report | run_c(program, file, form, pixels, program_sha256, overwrite)
     if export_format == "onnx-integer":
         model = build_onnx_integer(
             program, expose=form.expose, products=form.products, program_sha256=program_sha256
@@ -137,6 +146,38 @@ def run_export(
         "max_abs_diff": largest_difference(program, file, pixels, executor, export_format),
         "operators": inspected.operators,
         "float_tensors": len(inspected.float_tensors),
+    }
+
+
+def run_c(
+    program: IntegerProgram,
+    folder: Path,
+    form: ExportForm,
+    pixels: IntArray,
+    program_sha256: str | None,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Write C, after it was compiled here and gave the reference's integers.
+
+    Raises:
+        P2vitError: it does not compile here, or computes something else.
+    """
+    export = build_c(
+        program, pixels, ReferenceExecutor(program), weights=form.weights, program_sha256=program_sha256
+    )
+    wrong = differing(export)
+    if wrong:
+        raise P2vitError(
+            f"the C program computes {wrong} outputs otherwise than the reference on this machine's compiler, so it is "
+            "not written; please report it, and try another compiler with the variable CC"
+        )
+    files = write_c(export, folder, overwrite)
+    return {
+        "files": [str(path) for path in files],
+        "opset": None,
+        "max_abs_diff": wrong,
+        **export.sizes,
+        "flash_bytes": flash_bytes(export.sizes),
     }
 
 

@@ -3,7 +3,14 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 #: Pixels that a side of a photo may have, scaled or cut: Pillow and the memory of machines take no more.
 LARGEST_SIDE = 1 << 16
@@ -61,9 +68,10 @@ class Preprocessing(BaseModel):
     @model_validator(mode="after")
     def _can_be_scaled(self) -> "Preprocessing":
         if max(self.scaled_size) > LARGEST_SIDE:
+            height, width = self.scaled_size
             raise ValueError(
-                f"crop_pct {self.crop_pct:g} would scale photos to {self.scaled_size[0]} × {self.scaled_size[1]} pixels; "
-                f"a side has at most {LARGEST_SIDE}"
+                f"crop_pct {self.crop_pct:g} would scale photos to {height} × {width} pixels; a side has at most "
+                f"{LARGEST_SIDE}"
             )
         return self
 

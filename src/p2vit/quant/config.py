@@ -6,6 +6,7 @@ from typing import Literal
 
 from p2vit.errors import ModelError, P2vitError, did_you_mean
 from p2vit.numerics.lookup import TABLE_CHANNELS
+from p2vit.text import is_number
 
 Scales = Literal["pot", "ceil", "floor", "nearest", "float"]
 Criterion = Literal["block", "tensor", "range"]
@@ -179,7 +180,7 @@ def parse_bits(text: str) -> int:
     if (
         lowered.startswith("w")
         and lowered.endswith("a8")
-        and lowered[1:-2].isdigit()
+        and is_number(lowered[1:-2])
         and 2 <= int(lowered[1:-2]) <= 8
     ):
         return int(lowered[1:-2])

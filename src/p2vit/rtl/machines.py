@@ -6,6 +6,7 @@ from typing import Any
 
 from p2vit.errors import P2vitError, did_you_mean
 from p2vit.rtl.top.machine import MACHINES, RtlMachine
+from p2vit.text import is_number
 
 
 def machine_of(name: str, changes: Sequence[str] = ()) -> RtlMachine:
@@ -35,7 +36,7 @@ def machine_of(name: str, changes: Sequence[str] = ()) -> RtlMachine:
             if text not in ("0", "1"):
                 raise P2vitError(f"--set {change}: shifters is 0 or 1")
             values[key] = text == "1"
-        elif not text.isascii() or not text.isdigit():
+        elif not is_number(text):
             raise P2vitError(
                 f"--set {change}: '{text}' is no whole number; e.g. --set {key}={getattr(machine, key)}"
             )

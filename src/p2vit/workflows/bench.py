@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import P2vitError, shortened
+from p2vit.text import is_number
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.options.base import OptionError, changed
 from p2vit.workflows.options.export import BenchOptions
@@ -65,6 +66,8 @@ def batch_sizes(text: str) -> list[int]:
         OptionError: anything but whole numbers from 1.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) <= 6 and int(part) for part in parts):
-        raise OptionError(f"--batches is {shortened(text)!r}; allowed are numbers from 1 to 999999, separated by commas")
+    if not all(is_number(part) and 0 < int(part) < 10**6 for part in parts):
+        raise OptionError(
+            f"--batches is {shortened(text)!r}; allowed are numbers from 1 to 999999, separated by commas"
+        )
     return [int(part) for part in parts]

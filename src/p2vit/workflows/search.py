@@ -11,6 +11,7 @@ from p2vit.errors import DataError, P2vitError
 from p2vit.files import one_writer
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
+from p2vit.text import is_number
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import data_name, open_data
 from p2vit.workflows.left_out import say_notes, say_skipped
@@ -40,7 +41,7 @@ def parse_widths(text: str) -> tuple[int, ...]:
         P2vitError: anything but whole numbers from 2 to 8.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and 2 <= int(part) <= 8 for part in parts):
+    if not all(is_number(part) and 2 <= int(part) <= 8 for part in parts):
         raise P2vitError(f"--widths {text!r} is not understood; write widths from 2 to 8, e.g. 4,8")
     return tuple(sorted({int(part) for part in parts}))
 

@@ -105,7 +105,7 @@ def changed_machine(machine: Machine, changes: tuple[str, ...]) -> Machine:
 def _value(text: str) -> bool | int | float | str:
     if text in ("true", "false"):
         return text == "true"
-    for kind in (int, float):
+    for kind in (int, float) if text.isascii() and "_" not in text else ():
         try:
             return kind(text)
         except ValueError:
@@ -136,7 +136,10 @@ def _descriptor_timing(
         )
     if any(switch is not None for switch in pipelining):
         raise AccelError(
-            "pipelining", ["the RTL's cannot be switched; leave the option out with --method descriptors"]
+            "--method descriptors",
+            [
+                "gives the cycles of the RTL as it is: --inter-layer and --intra-layer do not apply; leave them out"
+            ],
         )
     compiled = compile_program(
         open_program(Path(model) if isinstance(model, str) else model).program, MACHINES[hardware]

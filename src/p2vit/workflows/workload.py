@@ -1,7 +1,7 @@
 """What an accelerator is to run: an architecture by name, or a program."""
 
 from p2vit.accel.problems import AccelError
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.resolve import OWN_BITS_ONLY, workload_of
 from p2vit.accel.workload import Workload
 from p2vit.accel.workload_program import program_workload
 from p2vit.accel.workload_vit import Precision
@@ -22,5 +22,5 @@ def open_workload(model: str | OpenProgram, precision: Precision) -> Workload:
     if isinstance(model, str):
         return workload_of(model, precision)
     if precision != Precision():
-        raise AccelError(model.title, ["a program has its own bits; quantize again for others"])
+        raise AccelError(model.title, [OWN_BITS_ONLY])
     return program_workload(model.title, model.program)

@@ -85,3 +85,20 @@ def test_a_size_that_no_generated_machine_has(p2vit, tmp_path):
     assert answer.code == 2
     assert "line: no such size; did you mean 'lines'?" in answer.err
     assert "it must be even" in answer.err
+
+
+def test_a_program_has_its_own_bits(p2vit, digits_program, tmp_path):
+    log = tmp_path / "log.jsonl"
+    words = ("explore", digits_program, "--points", 120, "--workers", 1, "--resume", log, "--json")
+    first = p2vit(*words)
+    assert first.code == 0, first.err
+    assert "its own bits are kept" in first.err
+    assert all("weight_bits" not in point["parameters"] for point in first.json["pareto"])
+    again = p2vit(*words).json
+    assert again["pareto"] == first.json["pareto"]
+    assert again["resumed"] == again["distinct"]
+
+
+@pytest.mark.parametrize("words", [("--points", "0"), ("--seed", "-1"), ("--points", "1e3")])
+def test_numbers_are_checked(p2vit, words):
+    assert p2vit("explore", "digits", *words).code == 2

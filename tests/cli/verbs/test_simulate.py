@@ -116,6 +116,8 @@ def test_figures_of_the_description_are_changed(run):
         ("chunks.mac_array.line=20", "did you mean 'chunks.mac_array.lines'?"),
         ("chunks.mac_array.lines", "is not KEY=VALUE"),
         ("chunks.mac_array.lines=many", "should be a valid integer"),
+        ("chunks.mac_array.lines=٤", "should be a valid integer"),
+        ("clock_mhz=nan", "less than or equal to 5000"),
     ],
 )
 def test_a_change_that_means_nothing_is_refused(run, change, words):

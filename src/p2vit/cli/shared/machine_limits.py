@@ -7,9 +7,21 @@ from collections.abc import Sequence
 from p2vit.errors import some
 
 #: Options with which a verb takes less memory, most useful first.
-LEVERS = ("--batch-size", "--batch", "--calib-images", "--images", "--limit", "--workers", "--threads", "--readers")
-#: How torch, OpenMP, ONNX Runtime and C++ say that there is too little memory: none of them has a class for it.
-_SHORTAGE = re.compile(r"can't allocate memory|not enough memory|bad_alloc|out of memory|bad allocation", re.IGNORECASE)
+LEVERS = (
+    "--batch-size",
+    "--batch",
+    "--calib-images",
+    "--images",
+    "--limit",
+    "--workers",
+    "--threads",
+    "--readers",
+)
+#: How torch, ONNX Runtime, C++ and NumPy (of more than any machine has) say that there is too little memory.
+_SHORTAGE = re.compile(
+    r"can't allocate memory|not enough memory|bad_alloc|out of memory|array is too big|allowed dimension exceeded",
+    re.IGNORECASE,
+)
 #: How much was asked for, as NumPy and torch say it.
 _AMOUNT = re.compile(r"allocate:? ([0-9.]+ ?(?:[KMGTPE]i?B|bytes))|tried to allocate ([0-9]+ bytes)")
 #: What to do where the system refuses.
@@ -35,7 +47,8 @@ def machine_limit(error: BaseException, options: Sequence[str] = ()) -> str | No
     Returns:
         A message with the place and what to do; None where the error is of another kind.
     """
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _SHORTAGE.search(str(error))):
+    short = isinstance(error, RuntimeError | ValueError) and _SHORTAGE.search(str(error))
+    if short or isinstance(error, MemoryError):
         return _memory(error, options)
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         return "the system starts no further thread; allow more with ulimit -u, or give fewer --threads"
@@ -48,7 +61,11 @@ def machine_limit(error: BaseException, options: Sequence[str] = ()) -> str | No
     if isinstance(place, bytes):
         place = place.decode(errors="surrogateescape")
     if place == "":
-        place = "standard output, or a temporary folder" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "the system"
+        place = (
+            "standard output, or a temporary folder"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "the system"
+        )
     following = _NEXT.get(error.errno)
     return f"{place}: {reason}" + (f"; {following}" if following else "")
 
@@ -59,10 +76,8 @@ def _memory(error: BaseException, options: Sequence[str]) -> str:
     amount = next((part for part in found.groups() if part), None) if found else None
     levers = [option for option in LEVERS if option in options]
     smaller = f"give a smaller {some(levers, 3)}, " if levers else ""
-    return (
-        f"there is too little memory: {f'another {_round(amount)} could not be had' if amount else 'no more could be had'}; "
-        f"{smaller}free memory, or use a machine with more"
-    )
+    needed = f"another {_round(amount)} could not be had" if amount else "no more could be had"
+    return f"there is too little memory: {needed}; {smaller}free memory, or use a machine with more"
 
 
 def _round(amount: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from p2vit.text import is_number
 from p2vit.workflows.float_model import FILTERS
 
 
@@ -18,7 +19,7 @@ class ImageSize(click.ParamType):
     ) -> tuple[int, int]:
         """Two numbers above 0."""
         parts = str(value).lower().split("x")
-        if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
+        if len(parts) not in (1, 2) or not all(is_number(part) and int(part) for part in parts):
             self.fail(f"{value!r} is not a size; write 224, or 224x320 for height x width", param, ctx)
         return int(parts[0]), int(parts[-1])
 

@@ -65,7 +65,11 @@ def describe(result: dict[str, Any]) -> str:
     help="Share of cycles in which memory and descriptors stall, at random.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Random seed of the stalls."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**31 - 1),
+    help="Random seed of the stalls.",
 )
 @click.option("--quick", is_flag=True, help="Compile the simulation faster; it runs slower.")
 @click.option("--predict", is_flag=True, help="Only the timing model's cycles: nothing is simulated.")

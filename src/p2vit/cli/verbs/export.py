@@ -21,7 +21,7 @@ from p2vit.workflows.options.export import ExportOptions
     "file",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .onnx file; a folder for vectors.",
+    help="The .onnx file; a folder for c and vectors.",
 )
 @click.option(
     "--data",
@@ -61,11 +61,18 @@ from p2vit.workflows.options.export import ExportOptions
     show_default=True,
     help="vectors: file format.",
 )
+@click.option(
+    "--weights",
+    type=click.Choice(choices(ExportOptions, "weights")),
+    default="auto",
+    show_default=True,
+    help="c: weights as a C array, or as a binary file beside it; auto: a file above 1 MiB.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @max_pixels_option
 @common
 def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
-    """Write PROGRAM, a folder that quantize wrote, as ONNX or as test vectors; run both on some images."""
+    """Write PROGRAM, a folder that quantize wrote, as ONNX, as C, or as test vectors; run both on some images."""
     report = run_export(program, export_format, file, out=out, **options)
     out.result(report, describe)
     return CHECK_FAILED if report["format"] == "onnx-integer" and report["max_abs_diff"] else 0
@@ -73,6 +80,18 @@ def export(out: Output, program: Path, export_format: str, file: Path, **options
 
 def describe(report: dict) -> str:
     """The report in one or two lines."""
+    if report["format"] == "c":
+        compared = (
+            "not compiled here: no C compiler"
+            if report["max_abs_diff"] is None
+            else "compiled here, same integers"
+        )
+        return (
+            f"wrote {report['file']}: C99, {compared} {report['images']} images\n"
+            f"  flash {report['flash_bytes']:,} bytes (weights {report['weight_bytes']:,}), "
+            f"RAM {report['arena_bytes']:,} bytes\n"
+            f"next: make -C {report['file']} check"
+        )
     if report["opset"] is None:
         return f"wrote {report['file']}: every tensor of {report['images']} images"
     unit = "integers" if report["format"] == "onnx-integer" else "real units"
