@@ -17,6 +17,7 @@ from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
 from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
 from p2vit.export.onnx.executor import OnnxExecutor, open_session  # noqa: E402
 from p2vit.export.onnx.qdq.build import build_onnx_qdq  # noqa: E402
+from p2vit.models.options import LoadOptions  # noqa: E402
 from p2vit.models.sources.huggingface import load_huggingface  # noqa: E402
 from p2vit.models.sources.timm_source import from_timm_model  # noqa: E402
 from p2vit.program.audit import audit  # noqa: E402
@@ -114,7 +115,7 @@ def test_float_form_equals_transformers(transformers, family, size, tmp_path):
     kind, shape, changes = HUGGING_FACE[family]
     model = noisy(getattr(transformers, kind)(getattr(transformers, shape)(**changes)))
     model.save_pretrained(tmp_path)
-    found = load_huggingface(str(tmp_path), image_size=size)
+    found = load_huggingface(str(tmp_path), LoadOptions(image_size=size))
     options = {"interpolate_pos_encoding": True} if family in RESAMPLES else {}
 
     def output(x):
