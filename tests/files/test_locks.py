@@ -61,7 +61,11 @@ def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path, kind):
 
 
 def test_a_lock_does_not_outlive_a_killed_run_in_its_workers(tmp_path):
-    worker = "import os; child = os.fork() or time.sleep(600); print(child, flush=True); time.sleep(600)"
+    # The worker gives the lock up as its first act; it says so before the run is killed.
+    worker = (
+        "import os; r, w = os.pipe(); child = os.fork() or (os.write(w, b'.') and time.sleep(600)); "
+        "os.read(r, 1); print(child, flush=True); time.sleep(600)"
+    )
     process = holder(tmp_path / "out", worker)
     child = int(process.stdout.readline())
     process.kill()
