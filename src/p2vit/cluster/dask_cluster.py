@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from p2vit.cluster.options import ClusterOptions
-from p2vit.cluster.pool import PATIENCE, expect_somebody, first_line, imported
-from p2vit.errors import P2vitError
+from p2vit.cluster.pool import PATIENCE, expect_somebody, imported
+from p2vit.errors import P2vitError, first_line
 
 #: How often a task is tried again whose workers or data were lost.
 RETRIES = 5

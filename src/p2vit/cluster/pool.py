@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from p2vit.cluster.options import ClusterOptions
-from p2vit.errors import MissingPackageError, P2vitError
+from p2vit.errors import MissingPackageError, P2vitError, first_line
 from p2vit.standard_output import standard_output_aside
 from p2vit.text import is_number
 
@@ -88,12 +88,6 @@ def imported(module: str, package: str, engine: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise MissingPackageError(package, f"--engine {engine}", "cluster") from None
-
-
-def first_line(error: BaseException) -> str:
-    """First line of an error's text, or its type."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def expect_somebody(address: str, what: str, forms: str, start: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError, features
 
 from p2vit.data.find import FOREIGN
-from p2vit.errors import DataError
+from p2vit.errors import DataError, first_line
 
 #: Larger photos are refused unless somebody allows them: a file of a few kilobytes can unfold to gigabytes. It is
 #: the number above which Pillow refuses, too.
@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except MemoryError:
         raise DataError(f"{path}: there is not enough memory to decode it") from None
     except Exception as error:  # Pillow's decoders raise any type on damaged files
-        raise DataError(f"{path}: {_first_line(error)}") from None
+        raise DataError(f"{path}: {first_line(error)}") from None
 
 
 def check_there(path: Path) -> os.stat_result:
@@ -171,9 +171,3 @@ def _heif() -> None:
             "a HEIC photo, which needs the package 'pillow-heif'. Install it with: pip install 'p2vit[heif]'"
         ) from None
     register_heif_opener()
-
-
-def _first_line(error: BaseException) -> str:
-    """What a decoder says, or the name of what it raised."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from p2vit.engine.executor import Executor, RefusedProgramError
-from p2vit.errors import P2vitError, did_you_mean
+from p2vit.errors import P2vitError, did_you_mean, first_line
 from p2vit.program.graph import IntegerProgram
 
 
@@ -21,7 +21,7 @@ class BackendRefusal(BackendError):  # noqa: N818 - it refuses a program; nothin
     """
 
     def __init__(self, name: str, error: Exception) -> None:
-        why = _first_line(error).removeprefix("native engine: ")
+        why = first_line(error).removeprefix("native engine: ")
         self.reason = f"back-end '{name}' does not run this program ({why})"
         others = ", ".join(other for other in ("auto", *BACKENDS) if other != name)
         super().__init__(f"{self.reason}. Use another: {others}")
@@ -138,7 +138,7 @@ def unavailable(name: str) -> str:
     try:
         getattr(importlib.import_module(backend.module), backend.attribute)
     except Exception as error:  # a broken installation raises whatever it likes
-        return _first_line(error)
+        return first_line(error)
     return ""
 
 
@@ -156,18 +156,12 @@ def _open(name: str, program: IntegerProgram, threads: int | None) -> Executor:
     except RefusedProgramError as error:
         raise BackendRefusal(name, error) from error
     except P2vitError as error:
-        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from None
+        raise BackendError(f"back-end '{name}' cannot run here: {first_line(error)}") from None
     except (RuntimeError, OSError) as error:
         # The back-end itself says why it cannot run and what would help.
-        raise BackendError(f"back-end '{name}' cannot run here: {_first_line(error)}") from None
+        raise BackendError(f"back-end '{name}' cannot run here: {first_line(error)}") from None
     except (ImportError, AttributeError) as error:
         raise BackendError(
-            f"back-end '{name}' cannot run here ({_first_line(error)}). It needs: {backend.needs}. "
+            f"back-end '{name}' cannot run here ({first_line(error)}). It needs: {backend.needs}. "
             f"Others: {', '.join(other for other in BACKENDS if other != name)}"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    """First line of an error's text, or its type."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -10,7 +10,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
-from p2vit.errors import MissingPackageError, P2vitError
+from p2vit.errors import MissingPackageError, P2vitError, first_line
 
 #: What torchrun gives every process.
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -112,7 +112,7 @@ class TorchWorld(World):
         except (RuntimeError, ValueError, KeyError) as error:
             given = ", ".join(f"{name}={os.environ.get(name)}" for name in VARIABLES)
             raise P2vitError(
-                f"the processes of this run cannot meet ({_first_line(error)}); {given}. Start them with torchrun, "
+                f"the processes of this run cannot meet ({first_line(error)}); {given}. Start them with torchrun, "
                 "e.g. torchrun --nproc-per-node 2 -m p2vit eval OUT --data DIR"
             ) from None
         self.name = f"process {self.rank} of {self.size} ({socket.gethostname()})"
@@ -138,7 +138,7 @@ class TorchWorld(World):
                 raise OtherProcessError(self.store.get("p2vit/failed").decode(errors="replace"))
         except RuntimeError as error:
             raise OtherProcessError(
-                f"{self.name}: the others cannot be reached: {_first_line(error)}"
+                f"{self.name}: the others cannot be reached: {first_line(error)}"
             ) from None
 
     def advance(self, stage: str, photos: int) -> int:
@@ -156,7 +156,7 @@ class TorchWorld(World):
         try:
             self._torch.all_gather_object(values, value)
         except RuntimeError as error:
-            raise OtherProcessError(f"{self.name}: another process has gone: {_first_line(error)}") from None
+            raise OtherProcessError(f"{self.name}: another process has gone: {first_line(error)}") from None
         return values
 
     def say_heard(self) -> None:
@@ -214,9 +214,3 @@ def join_world() -> World:
     if all(os.environ.get(name) for name in VARIABLES) and os.environ["WORLD_SIZE"] != "1":
         return TorchWorld()
     return World()
-
-
-def _first_line(error: BaseException) -> str:
-    """First line of an error's text, or its type."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from p2vit.data.preprocess import to_pixels
-from p2vit.errors import MissingPackageError, ModelError
-from p2vit.models.libraries import first_line, import_library, version
+from p2vit.errors import MissingPackageError, ModelError, first_line
+from p2vit.models.libraries import import_library, version
 from p2vit.models.loaded import Checked, FloatModel
 from p2vit.program.preprocessing import Preprocessing
 

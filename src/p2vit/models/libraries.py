@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from p2vit.errors import MissingPackageError, ModelError
+from p2vit.errors import MissingPackageError, ModelError, first_line
 
 #: Keeps the operators that torchvision lacks defined.
 _FRAGMENT: list[torch.library.Library] = []
@@ -54,12 +54,6 @@ def import_library(name: str) -> Any:
 def version(name: str) -> str:
     """Version of a library that was imported."""
     return str(getattr(sys.modules.get(name), "__version__", "unknown"))
-
-
-def first_line(error: BaseException) -> str:
-    """First line of an error's text, or its type."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _forget(name: str) -> None:
