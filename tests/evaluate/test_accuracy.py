@@ -50,6 +50,20 @@ def test_float_model_agreement_and_sqnr():
     assert found.sqnr_db == pytest.approx(wanted, abs=0.01)
 
 
+def test_figures_carry_their_uncertainty():
+    found = measured(exact=lookup(LOGITS[[0, 1, 0, 3]], FEATURES))
+    assert found.top1_interval == [30.06, 95.44]  # three of four
+    assert found.top1_float_interval == [15.0, 85.0]
+    assert found.agreement_interval == found.top1_interval
+    assert found.mcnemar.model_dump() == {"program_only": 1, "float_only": 0, "p_value": 1.0}
+
+
+def test_without_a_float_model_only_top1_has_an_interval():
+    found = measured()
+    assert found.top1_interval is not None
+    assert (found.top1_float_interval, found.agreement_interval, found.mcnemar) == (None, None, None)
+
+
 def test_equal_features_have_no_noise():
     assert measured(exact=lookup(LOGITS, FEATURES)).sqnr_db == math.inf
 

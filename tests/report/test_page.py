@@ -40,6 +40,19 @@ def test_the_page_shows_everything():
     assert "x.png: damaged" in text
 
 
+def test_the_page_says_how_far_chance_moves_the_figures():
+    assert "intervals" not in page(evaluation=EVALUATION)  # an older file has none
+    more = {
+        "top1_interval": [80.1, 90.2],
+        "top1_float_interval": [80.3, 90.4],
+        "agreement_interval": [97.5, 99.6],
+        "mcnemar": {"program_only": 5, "float_only": 3, "p_value": 0.7266},
+    }
+    text = page(evaluation=EVALUATION | more)
+    for expected in ("80.10 to 90.20 %", "80.30 to 90.40 %", "97.50 to 99.60 %", "p = 0.7266", "on 5 photos"):
+        assert expected in text
+
+
 def test_names_are_escaped():
     assert "<b>" not in page(evaluation=EVALUATION).replace("<b>85", "").replace('<div class="tile"><b>', "")
 

@@ -27,6 +27,11 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], note
     return f"<div><p><b>{escape(title)}</b></p><table>{shown}<tbody>{body}</tbody></table>{below}</div>"
 
 
+def interval(ends: Sequence[float] | None) -> str:
+    """Format an interval in percent, or a dash."""
+    return "-" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f} %"
+
+
 def percent(value: float | None) -> str:
     """A percentage of 0 to 100 for people; ``-`` where there is none."""
     return "-" if value is None else f"{value:.2f} %"

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from p2vit.accel.results import Simulation as Simulated
-from p2vit.api.html import percent, table
+from p2vit.api.html import interval, percent, table
 from p2vit.evaluate.accuracy import Accuracy
 from p2vit.evaluate.comparison import Comparison
 from p2vit.evaluate.features import FeatureAccuracy
@@ -71,6 +71,8 @@ class Evaluation(Accuracy):
             ("top-5", percent(self.top5), percent(self.top5_float)),
             ("agreement with float", percent(self.agreement), ""),
             ("SQNR of the feature", "-" if self.sqnr_db is None else f"{self.sqnr_db:.2f} dB", ""),
+            ("95 % interval of top-1", interval(self.top1_interval), interval(self.top1_float_interval)),
+            ("95 % interval of agreement", interval(self.agreement_interval), ""),
         ]
         return table(
             f"{self.images} photos of {self.data}", ("", "integers", "float"), rows, notes=self.notes

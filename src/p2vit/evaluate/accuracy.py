@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from p2vit.data.loader import Batch, side_by_side
 from p2vit.evaluate.labels import label_map
 from p2vit.evaluate.records import TOP, Pixels, Predict, Records, join, record
+from p2vit.evaluate.uncertainty import Interval, McNemar, mcnemar, wilson
 from p2vit.program.graph import IntegerProgram
 
 Progress = Callable[[str, int, int], None]
@@ -56,6 +57,14 @@ class Accuracy(BaseModel):
     top1_float: float | None = Field(description="top1 of the float model")
     top5_float: float | None = Field(description="top5 of the float model")
     agreement: float | None = Field(description="percent where program and float model say the same class")
+    top1_interval: Interval | None = Field(None, description="95 % interval of top1 (Wilson), percent")
+    top1_float_interval: Interval | None = Field(
+        None, description="95 % interval of top1_float (Wilson), percent"
+    )
+    agreement_interval: Interval | None = Field(
+        None, description="95 % interval of agreement (Wilson), percent"
+    )
+    mcnemar: McNemar | None = Field(None, description="McNemar's exact test of top1 against top1_float")
     sqnr_db: float | None = Field(description="SQNR of the feature over all photos, dB")
     per_class: list[ClassAccuracy] = Field(description="one row per class of the photos")
     confusion: list[list[int]] | None = Field(description="photos [true class][the program's class]")
@@ -239,18 +248,23 @@ def summarise(
     names = names or [str(index) for index in range(outputs)]
     tables: dict[str, Any] = {"per_class": [], "confusion": None, "most_confused": []}
     numbers: dict[str, Any] = dict.fromkeys(("top1", "top5", "top1_float", "top5_float", "agreement"))
+    numbers |= dict.fromkeys(("top1_interval", "top1_float_interval", "agreement_interval", "mcnemar"))
     if outputs and len(records):
         truth = np.full(len(records), -1, dtype=np.int64)
         if label_of is not None:
             truth = np.where(records.labels >= 0, label_of[records.labels], -1)
-        labelled = truth >= 0
+        labelled, right = truth >= 0, {}
         for suffix, ranks in (("", records.ranked), ("_float", records.ranked_float)):
             if ranks is not None:
                 hits = ranks[labelled] == truth[labelled, None]
+                right[suffix] = hits[:, 0]
                 numbers[f"top1{suffix}"] = percent(hits[:, 0])
+                numbers[f"top1{suffix}_interval"] = wilson(hits[:, 0])
                 numbers[f"top5{suffix}"] = percent(hits.any(axis=1)) if outputs > TOP else None
         if records.ranked_float is not None and outputs > 1:
-            numbers["agreement"] = percent(records.ranked[:, 0] == records.ranked_float[:, 0])
+            same = records.ranked[:, 0] == records.ranked_float[:, 0]
+            numbers |= {"agreement": percent(same), "agreement_interval": wilson(same)}
+            numbers["mcnemar"] = mcnemar(right[""], right["_float"])
         if label_of is not None and labelled.any():
             tables["per_class"] = class_rows(records, truth, label_of, photo_classes, outputs)
             pairs, counts = np.unique(

@@ -1,6 +1,6 @@
 """The report about a program: its data as one JSON object, and the same as one HTML file without any link out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from p2vit import __version__
@@ -151,7 +151,13 @@ def render(data: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["interval"] = interval
     return environment.get_template("report.html.j2").render(data=data, charts=charts(data))
+
+
+def interval(ends: Sequence[float]) -> str:
+    """Format an interval in percent for people."""
+    return f"{ends[0]:.2f} to {ends[1]:.2f} %"
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:

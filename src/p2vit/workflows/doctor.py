@@ -14,7 +14,7 @@ from p2vit.workflows.machine import available_cpus, installed, instruction_sets,
 #: Distribution → what it is for.
 PACKAGES = {
     "torch": "quantizing, the float model, the torch back-end",
-    "scipy": "mixed-precision search",
+    "scipy": "intervals of eval, mixed-precision search",
     "matplotlib": "plots of exploration",
     "timm": "models by timm's name",
     "transformers": "models of the Hugging Face Hub",

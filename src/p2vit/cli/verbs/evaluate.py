@@ -31,15 +31,28 @@ def describe(result: dict[str, Any]) -> str:
     def show(value: float | None, unit: str = "%") -> str:
         return "-" if value is None else f"{value:.2f} {unit}"
 
+    def within(key: str) -> str:
+        ends = result[f"{key}_interval"]
+        return "" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
+
     rate = result["images"] / max(result["evaluation_seconds"], 0.01)
     lines = [
         f"{result['program']} on {result['images']} photos of {result['data']} "
         f"({result['backend']}, {result['evaluation_seconds']:.1f} s, {rate:.1f} photos/s)",
-        f"  top-1      {show(result['top1']):>10}   float {show(result['top1_float'])}",
+        f"  top-1      {show(result['top1']):>10}{within('top1')}   float {show(result['top1_float'])}"
+        f"{within('top1_float')}",
         f"  top-5      {show(result['top5']):>10}   float {show(result['top5_float'])}",
-        f"  agreement  {show(result['agreement']):>10}",
+        f"  agreement  {show(result['agreement']):>10}{within('agreement')}",
         f"  SQNR       {show(result['sqnr_db'], 'dB'):>10}",
     ]
+    if result["top1_interval"] is not None:
+        lines.insert(-1, "  in brackets: 95 % intervals (Wilson)")
+    if (test := result["mcnemar"]) is not None:
+        lines.insert(
+            -1,
+            f"  McNemar's exact test: only the program is right on {test['program_only']} photos, only the float "
+            f"model on {test['float_only']}; p = {test['p_value']:.3g}",
+        )
     if feature := result["feature"]:
         cosine = "-" if feature["cosine_mean"] is None else f"{feature['cosine_mean']:.6f}"
         lines.append(f"  cosine     {cosine:>10}")
