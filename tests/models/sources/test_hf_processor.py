@@ -88,7 +88,7 @@ def test_pixels_equal_the_slow_processors(transformers, kind):
         ({"do_resize": "yes"}, "do_resize 'yes' must be true or false"),
         ({"size": {"shortest_edge": 0}}, "size: 0 is not a number of pixels"),
         ({"size": {"shortest_edge": 1 << 30}}, "is not a number of pixels from 1 to 16384"),
-        ({"do_center_crop": False}, "without do_center_crop makes photos of many shapes.*--crop-mode"),
+        ({"do_center_crop": False}, "without do_center_crop makes photos of different shapes.*--crop-mode"),
         (
             {"image_processor_type": "DetrImageProcessor"},
             "image processor 'DetrImageProcessor' is not supported",
