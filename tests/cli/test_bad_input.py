@@ -348,7 +348,7 @@ def test_a_folder_that_is_no_program_is_never_overwritten(refused, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     arguments = (*QUANTIZE, "--data", "digits", "-o", tmp_path, "--overwrite")
     refused(
-        *arguments, match=r"holds notes\.txt and no program that p2vit wrote, so nothing is written there"
+        *arguments, match=r"contains notes\.txt, but no program that p2vit wrote, so nothing is written there"
     )
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

@@ -122,5 +122,5 @@ def test_no_check_goes_on(timm, tmp_path):
     assert found.checked is None
     assert found.original is None
     assert any(
-        "assumed that the class token is read" in note and "--pool avg" in note for note in found.notes
+        "assumed that the head reads the class token" in note and "--pool avg" in note for note in found.notes
     )

@@ -78,8 +78,8 @@ def test_the_only_one_that_fits_is_taken_and_said(tmp_path):
     model = load_model(tmp_path / "a.pth", check=False)
     assert model.config.name == "digits"
     assert any(
-        "took the architecture digits, the only known one whose sizes fit; choose another with --arch" in n
-        for n in model.notes
+        "took the architecture digits, the only known one whose sizes fit; choose another with --arch" in note
+        for note in model.notes
     )
 
 
@@ -106,12 +106,12 @@ def test_sizes_of_torchvision():
     [
         (
             {"patch_embed.proj.weight": torch.zeros(64, 3)},
-            r"patch_embed\.proj\.weight is \[64, 3\], where 4 dimensions",
+            r"patch_embed\.proj\.weight is \[64, 3\], but must have 4 non-empty dimensions",
         ),
         ({"patch_embed.proj.weight": torch.zeros(0, 3, 8, 8)}, "but must have 4 non-empty dimensions"),
         (
             {"blocks.0.mlp.fc1.weight": torch.zeros(3)},
-            r"not a complete model: blocks\.0\.mlp\.fc1\.weight is not there",
+            r"not a complete model: blocks\.0\.mlp\.fc1\.weight is missing or not a matrix",
         ),
         (
             {f"blocks.{i}.norm1.weight": torch.zeros(1) for i in range(2000)},

@@ -97,7 +97,7 @@ def test_several_models_are_not_guessed(digits, tmp_path):
         load_model(tmp_path / "a", arch="digits", key="techer")
     torch.save({"student": state, "head": {"weight": torch.ones(2)}}, tmp_path / "a")
     with pytest.raises(
-        ModelError, match=r"no ViT in a known layout under --key 'head', which has head\.weight"
+        ModelError, match=r"no ViT in a known layout below --key 'head', which has the tensors head\.weight"
     ):
         load_model(tmp_path / "a", arch="digits", key="head")
 

@@ -32,7 +32,7 @@ def test_what_is_wrong_with_shards_is_named(tmp_path):
     refused({"weight_map": [1]}, "the key 'weight_map' is missing")
     refused(
         {"weight_map": {"a": "../secret.safetensors"}},
-        r"names the file '\.\./secret\.safetensors', which is not beside",
+        r"names the file '\.\./secret\.safetensors', but only files in the same folder",
     )
     refused({"weight_map": {"a": "/etc/passwd"}}, "only files in the same folder")
     refused({"weight_map": {"a": 3}}, "the file 3 is missing in the same folder; download all files")
