@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from p2vit.quant.block import Menu
+from p2vit.quant.block import ExtraWidths
 from p2vit.quant.compensation import aim, code_range, compensate, damped, descend, inverse_factor, row_losses
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.grid import Grid
 from p2vit.quant.pipeline import quantize_model, simulate
 from p2vit.quant.sensitivity import sqnr_db
-from p2vit.quant.weights import InputStatistics, quantize_linear, round_compensated, scale_steps
+from p2vit.quant.weights import InputStatistics, LinearOptions, quantize_linear, round_compensated, scale_steps
 from p2vit.quant.workers import Workers
 
 ONE = torch.zeros((), dtype=torch.float64)
@@ -82,9 +82,8 @@ def test_a_layer_makes_good_what_came_before_it():
     with Workers(1) as pool:
         for name, source in (("own", None), ("float", exact)):
             seen = InputStatistics.of(ours, grid, even, source)
-            layer = quantize_linear(
-                weight, bias, grid, seen, 8, QuantConfig(), pool, wanted.double().mean((0, 1)), weight
-            )
+            options = LinearOptions(8, QuantConfig(), wanted.double().mean((0, 1)), weight)
+            layer = quantize_linear(weight, bias, grid, seen, options, pool)
             errors[name] = float(((layer.apply(grid.stored(ours)) - wanted) ** 2).mean())
     assert errors["float"] < errors["own"] / 10
 
@@ -131,11 +130,11 @@ def test_aiming_at_the_float_stream_brings_the_model_nearer(tiny_model, photos):
     assert got["float"] > got["own"]
 
 
-def test_the_menu_is_asked_for_every_layer_and_changes_nothing(tiny_model, photos):
+def test_extra_widths_are_rounded_for_every_layer_and_change_nothing(tiny_model, photos):
     kept = {}
-    menu = Menu((4, 8), lambda name, width, layer: kept.setdefault((name, width), layer))
-    with_menu, _ = quantize_model(tiny_model.module, [photos], QuantConfig(), 2, menu=menu)
+    extra_widths = ExtraWidths((4, 8), lambda name, width, layer: kept.setdefault((name, width), layer))
+    with_extra, _ = quantize_model(tiny_model.module, [photos], QuantConfig(), 2, extra_widths=extra_widths)
     without, _ = quantize_model(tiny_model.module, [photos], QuantConfig(), 2)
     assert len(kept) == 2 * 12
     assert all(layer.bits == width for (_, width), layer in kept.items())
-    assert torch.equal(simulate(with_menu, photos)[0], simulate(without, photos)[0])
+    assert torch.equal(simulate(with_extra, photos)[0], simulate(without, photos)[0])

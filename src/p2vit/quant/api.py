@@ -14,9 +14,9 @@ from p2vit.errors import DataError
 from p2vit.models.loaded import FloatModel
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import OURS, QuantConfig
+from p2vit.quant.extreme_values import refuse_extreme_values
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
-from p2vit.quant.plausible import refusing_odd_numbers
 from p2vit.quant.sensitivity import BlockError, block_errors
 from p2vit.quant.simulated import QuantizedViT
 
@@ -84,7 +84,7 @@ def quantize(
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         **model.record,
     }
-    with refusing_odd_numbers(model, first):
+    with refuse_extreme_values(model, first):
         program = lower(quantized, model.preprocessing, model.class_names, provenance)
         seconds = time.perf_counter() - start
         return QuantizeResult(program, seconds, count, block_errors(model.module, quantized, first, threads))
@@ -120,6 +120,6 @@ def _quantized(
     head = next(stream, None)
     if head is None or not len(head):
         raise DataError("no calibration photo could be read; at least one is needed")
-    with refusing_odd_numbers(model, head):
+    with refuse_extreme_values(model, head):
         quantized, count = quantize_model(model.module, chain([head], stream), config, threads, progress)
     return quantized, count, head[:REPORT_PHOTOS]

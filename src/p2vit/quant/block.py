@@ -9,12 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import AttentionPool, Block
-from p2vit.quant.config import QuantConfig
-from p2vit.quant.fold import Affine, FoldedBlock, normalise
-from p2vit.quant.grid import Grid, range_grid
-from p2vit.quant.settle import Judge, settle_attention, settle_merge, settle_mlp
-from p2vit.quant.simulated import QuantizedBlock
-from p2vit.quant.sites import (
+from p2vit.quant.activation_grids import (
     FLAT_BELOW,
     Ranges,
     gelu_grids,
@@ -22,8 +17,18 @@ from p2vit.quant.sites import (
     query_key_grids,
     tensor_candidates,
 )
-from p2vit.quant.stream import Stream
-from p2vit.quant.weights import InputStatistics, QuantizedLinear, quantize_linear
+from p2vit.quant.config import QuantConfig
+from p2vit.quant.disk_array import DiskArray
+from p2vit.quant.fold import Affine, FoldedBlock, normalise
+from p2vit.quant.grid import Grid, range_grid
+from p2vit.quant.grid_selection import (
+    GridSelection,
+    select_attention_grids,
+    select_merge_grids,
+    select_mlp_grids,
+)
+from p2vit.quant.simulated import QuantizedBlock
+from p2vit.quant.weights import InputStatistics, LinearOptions, QuantizedLinear, quantize_linear
 from p2vit.quant.workers import Workers
 
 #: Batches of calibration photos on which a block's verdict is taken.
@@ -33,7 +38,7 @@ ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
 
 
 @dataclass(frozen=True)
-class Menu:
+class ExtraWidths:
     """Asks for every layer at several widths, beside the one that the model gets.
 
     Attributes:
@@ -46,7 +51,7 @@ class Menu:
 
 
 @dataclass(frozen=True)
-class FloatTwin:
+class FloatReference:
     """The float model's own block and residual stream, which rounding of narrow weights aims at.
 
     Attributes:
@@ -55,7 +60,7 @@ class FloatTwin:
     """
 
     block: Block | AttentionPool
-    stream: Stream
+    stream: DiskArray
 
 
 @dataclass
@@ -72,8 +77,8 @@ class BlockQuantizer:
         stream: The quantized model's residual stream, float32 [photos, N, C]; updated in place.
         scratch: A stream of the same shape for what lies between two passes.
         workers: Who shares the work.
-        twin: The float model here; None where layers only have to reproduce themselves.
-        menu: Other widths that are wanted.
+        float_reference: The float model here; None where layers only have to reproduce themselves.
+        extra_widths: Other widths that are wanted.
     """
 
     name: str
@@ -82,11 +87,11 @@ class BlockQuantizer:
     config: QuantConfig
     importance: Tensor
     wanted: Tensor
-    stream: Stream
-    scratch: Stream
+    stream: DiskArray
+    scratch: DiskArray
     workers: Workers
-    twin: FloatTwin | None = None
-    menu: Menu | None = None
+    float_reference: FloatReference | None = None
+    extra_widths: ExtraWidths | None = None
 
     def run(self) -> QuantizedBlock:
         """Quantize both halves."""
@@ -94,12 +99,12 @@ class BlockQuantizer:
         self.mlp()
         return self.block
 
-    def merge(self, before: Stream, exact: Stream | None, wanted: Tensor) -> None:
+    def merge(self, before: DiskArray, exact: DiskArray | None, wanted: Tensor) -> None:
         """Quantize patch merging and fill this stage's streams from those of the stage before.
 
         Args:
             before: The quantized model's stream, float32 [photos, T, C].
-            exact: The float model's; None where there is no twin.
+            exact: The float model's; None where there is no float_reference.
             wanted: float64 [2·C], weighted mean of the float model's stream after merging.
         """
         block, config = self.block, self.config
@@ -110,18 +115,21 @@ class BlockQuantizer:
 
         seen = Ranges.merge(self.each(lambda i: Ranges.of(normal(i))))
         block.grids["merge"] = norm_grid(seen, [source], config, ALPHA_MLP)
-        if self.judge.wanted:
-            settle_merge(self.judge, source, block, self.probe(normal))
+        if self.selection.enabled:
+            select_merge_grids(self.selection, source, block, self.probe(normal))
         target = None
-        if self.twin is not None and exact is not None:
-            twin, merging = self.twin, getattr(self.twin.block, "merge", None)
+        if self.float_reference is not None and exact is not None:
+            float_reference, merging = (
+                self.float_reference,
+                getattr(self.float_reference.block, "merge", None),
+            )
             assert merging is not None
 
             def advance(index: int) -> None:
-                twin.stream[index] = merging(exact[index])
+                float_reference.stream[index] = merging(exact[index])
 
             self.each(advance)
-            target = twin.stream.__getitem__
+            target = float_reference.stream.__getitem__
         statistics = self.statistics(normal, block.grids["merge"], target)
         self.layer("merge.reduction", block.grids["merge"], statistics, wanted)
 
@@ -131,9 +139,9 @@ class BlockQuantizer:
         self.each(move)
 
     @property
-    def judge(self) -> Judge:
+    def selection(self) -> GridSelection:
         """Who takes this block's verdicts."""
-        return Judge(self.config, self.importance, self.workers)
+        return GridSelection(self.config, self.importance, self.workers)
 
     def probe(self, value: Callable[[int], Tensor]) -> Tensor:
         """What a verdict is taken on: a tensor's first batches."""
@@ -157,7 +165,7 @@ class BlockQuantizer:
         """Normalised stream of a batch."""
         return normalise(self.stream[index], self.block.epsilon)
 
-    def wanted_branch(self, half: int) -> Tensor:
+    def branch_mean(self, half: int) -> Tensor:
         """Mean that a branch must add, for the stream's mean to come out as the float model's: float64 [C]."""
         parts = self.workers.map(lambda i: weighted_sum(self.stream[i], self.importance), self.stream.batches)
         return self.wanted[half] - torch.stack(parts).sum(0) / (
@@ -166,26 +174,32 @@ class BlockQuantizer:
 
     def exact_normal(self) -> Callable[[int], Tensor] | None:
         """What the float model's LayerNorm gives here, by batch."""
-        twin = self.twin
-        return None if twin is None else lambda i: normalise(twin.stream[i], self.block.epsilon)
+        float_reference = self.float_reference
+        return (
+            None
+            if float_reference is None
+            else lambda i: normalise(float_reference.stream[i], self.block.epsilon)
+        )
 
-    def advance_twin(self, half: Callable[[Any, Tensor], Tensor]) -> Callable[[int], Tensor] | None:
+    def advance_float_reference(
+        self, half: Callable[[Any, Tensor], Tensor]
+    ) -> Callable[[int], Tensor] | None:
         """Move the float stream through half a block; what a branch has to add to get there from the quantized one."""
-        twin = self.twin
-        if twin is None:
+        float_reference = self.float_reference
+        if float_reference is None:
             return None
 
         def advance(index: int) -> None:
-            x = twin.stream[index]
-            twin.stream[index] = x + half(twin.block, x)
+            x = float_reference.stream[index]
+            float_reference.stream[index] = x + half(float_reference.block, x)
 
         self.each(advance)
-        return lambda i: twin.stream[i] - self.stream[i]
+        return lambda i: float_reference.stream[i] - self.stream[i]
 
     def layer(
         self, path: str, inputs: Grid, seen: InputStatistics, wanted: Tensor | None = None
     ) -> QuantizedLinear:
-        """Round one layer, and what the menu asks for; ``wanted`` is given for layers that feed the stream."""
+        """Round one layer, and what the extra_widths asks for; ``wanted`` is given for layers that feed the stream."""
         site = path.split(".")[1]
         source = self.folded.layers[site]
         full_name = f"{self.name}.{path}"
@@ -193,14 +207,19 @@ class BlockQuantizer:
 
         def rounded(bits: int) -> QuantizedLinear:
             return quantize_linear(
-                source.weight, source.bias, inputs, seen, bits, self.config, self.workers, wanted, readout
+                source.weight,
+                source.bias,
+                inputs,
+                seen,
+                LinearOptions(bits, self.config, wanted, readout),
+                self.workers,
             )
 
         own = self.config.bits_of(full_name)
         layer = rounded(own)
         self.block.layers[site] = layer
-        for width in self.menu.widths if self.menu else ():
-            self.menu.keep(full_name, width, layer if width == own else rounded(width))  # type: ignore[union-attr]
+        for width in self.extra_widths.widths if self.extra_widths else ():
+            self.extra_widths.keep(full_name, width, layer if width == own else rounded(width))  # type: ignore[union-attr]
         return layer
 
     def attention(self) -> None:
@@ -210,8 +229,8 @@ class BlockQuantizer:
         seen = Ranges.merge(self.each(lambda i: Ranges.of(self.normal(i))))
         block.grids["norm1"] = norm_grid(seen, edges, config, ALPHA_ATTENTION)
         block.grids.update(self.qkv_grids())
-        if self.judge.wanted:
-            settle_attention(self.judge, layers, block, self.probe(self.normal))
+        if self.selection.enabled:
+            select_attention_grids(self.selection, layers, block, self.probe(self.normal))
         inputs = block.grids["norm1"]
         statistics = self.statistics(self.normal, inputs, self.exact_normal())
         for name in "qkv":
@@ -223,9 +242,9 @@ class BlockQuantizer:
 
         values = Ranges.merge(self.each(attend_batch))
         block.grids["values"] = self.values_grid(values)
-        missing = self.advance_twin(lambda twin, x: twin.attention(twin.norm1(x)))
+        missing = self.advance_float_reference(lambda block, x: block.attention(block.norm1(x)))
         statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], missing)
-        self.layer("attn.proj", block.grids["values"], statistics, self.wanted_branch(0))
+        self.layer("attn.proj", block.grids["values"], statistics, self.branch_mean(0))
 
         def advance(index: int) -> None:
             self.stream[index] = block.add_attention(self.stream[index], self.scratch[index])
@@ -280,13 +299,13 @@ class BlockQuantizer:
         block.grids["fc1"], block.grids["gelu"] = gelu_grids(
             hidden, block.activation, FLAT_BELOW[0], config, block.table_groups
         )
-        if self.judge.wanted:
-            self.settle_mlp(hidden)
+        if self.selection.enabled:
+            self.select_mlp_grids(hidden)
         statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
         self.layer("mlp.fc1", block.grids["norm2"], statistics)
-        missing = self.advance_twin(lambda twin, x: twin.mlp(twin.norm2(x)))
+        missing = self.advance_float_reference(lambda block, x: block.mlp(block.norm2(x)))
         statistics = self.statistics(lambda i: block.hidden(self.stream[i]), block.grids["gelu"], missing)
-        self.layer("mlp.fc2", block.grids["gelu"], statistics, self.wanted_branch(1))
+        self.layer("mlp.fc2", block.grids["gelu"], statistics, self.branch_mean(1))
 
         def advance(index: int) -> None:
             x = self.stream[index]
@@ -308,9 +327,9 @@ class BlockQuantizer:
         layers["fc2"] = Affine(layers["fc2"].weight[:, order], layers["fc2"].bias)
         return Ranges(hidden.low[order], hidden.high[order])
 
-    def settle_mlp(self, hidden: Ranges) -> None:
+    def select_mlp_grids(self, hidden: Ranges) -> None:
         """Adaptive power-of-two rounding of the MLP half's grids."""
-        settle_mlp(self.judge, self.folded.layers, self.block, self.probe(self.normal), hidden)
+        select_mlp_grids(self.selection, self.folded.layers, self.block, self.probe(self.normal), hidden)
 
 
 def weighted_sum(x: Tensor, importance: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class QuantConfig:
             all.
         softmax: ``linear`` 8-bit or ``log2`` 4-bit codes relative to the row's maximum; the two ``-probability`` forms
             are relative to 1 and only simulated: the paper's and the uniform one.
-        guard_photos: Synthetic photos beside the calibration photos, see :mod:`p2vit.quant.guards`.
+        guard_photos: Synthetic photos beside the calibration photos, see :mod:`p2vit.quant.synthetic_photos`.
         head_bits: Width of patch embedding and head weights.
     """
 

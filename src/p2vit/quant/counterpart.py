@@ -17,9 +17,9 @@ from p2vit.models.layers import activate, gather_tokens, split_heads
 from p2vit.numerics import AttentionValues, Operator, Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram
-from p2vit.quant.attention import guard_of
+from p2vit.quant.attention import guard_bits
 from p2vit.quant.fold import Affine
-from p2vit.quant.grid import Grid, whole_grid
+from p2vit.quant.grid import Grid, uniform_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import score_bias
 from p2vit.quant.simulated import QuantizedBlock, QuantizedPool, QuantizedViT, centred_patches
@@ -122,13 +122,13 @@ class Counterpart:
         for name in "qkv":
             full = f"{at}.attn.{name}"
             part = self.linear(full, block.layers[name], hidden, grids["norm1"], grids[name])
-            if padded and block.inside is not None:
-                fill = grids[name].fake(block.inside.fills[name].double())
-                part = self.keep(f"{full}.windows", block.inside.gather(part, fill))
+            if padded and block.window_attention is not None:
+                fill = grids[name].fake(block.window_attention.fills[name].double())
+                part = self.keep(f"{full}.windows", block.window_attention.gather(part, fill))
             parts.append(part)
         mixed = self.attention(f"{at}.attn", block, parts)
-        if windows is not None and windows.moves and block.inside is not None:
-            mixed = self.keep(f"{at}.attn.back", block.inside.scatter(mixed))
+        if windows is not None and windows.moves and block.window_attention is not None:
+            mixed = self.keep(f"{at}.attn.back", block.window_attention.scatter(mixed))
         branch = self.linear(
             f"{at}.attn.proj", block.layers["proj"], mixed, grids["values"], grids["branch1"]
         )
@@ -148,11 +148,11 @@ class Counterpart:
         step = torch.exp2(scale).view(-1, 1, 1)
         shift = (DISTANCE_EXPONENT - scale).numpy().astype(np.int8)
         masked = False
-        if block.inside is not None:
+        if block.window_attention is not None:
             numbers, keys = block.score_bias(), shape.keys
             assert numbers is not None
             scores = scores.unflatten(2, (-1, keys)) + (numbers * step).unsqueeze(1)
-            mask = block.inside.mask
+            mask = block.window_attention.mask
             if mask is not None:
                 # What a masked key gets is lowering's choice; that it weighs nothing shows in the codes.
                 masked, low = True, torch.from_numpy(score_bias(block, shift).masked.astype(np.float64))
@@ -164,7 +164,7 @@ class Counterpart:
         codes = compute(operator := Softmax(shift, form), [stored], Parameters(operator))
         self.keep(f"{at}.softmax", codes.double() * 2.0**code_exponent)
         narrow = np.broadcast_to(grids["values"].exponents() - grids["v"].exponents(), (shape.dim,))
-        guard = guard_of(shape.keys, masked)
+        guard = guard_bits(shape.keys, masked)
         values = AttentionValues(shape.heads, narrow.astype(np.int8), form, guard, windows=windows)
         v_stored = (v / torch.exp2(grids["v"].log2_scale)).to(torch.int8)
         return self.keep(f"{at}.values", self.operate(values, grids["values"].exponents(), codes, v_stored))
@@ -205,7 +205,7 @@ class Counterpart:
         elif config.pool == "token_avg":
             x = self.norm("norm", x, grid, normal, config.norm_eps, 16)
             total = normal + int(np.ceil(np.log2(tokens)))
-            mean = whole_grid(total).fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True))
+            mean = uniform_grid(total).fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True))
             first, second = x[:, :1], self.keep("pool", mean)
             self.keep("pair.token", torch.cat([first, torch.zeros_like(first)], dim=2))
             self.keep("pair.mean", torch.cat([torch.zeros_like(first), second], dim=2))

@@ -61,7 +61,7 @@ class Grid:
         return Grid(self.log2_scale + by, self.bits, self.offset)
 
 
-def whole_grid(exponent: int, bits: int = 16) -> Grid:
+def uniform_grid(exponent: int, bits: int = 16) -> Grid:
     """A grid of one power of two for all channels."""
     return Grid(torch.tensor(float(exponent), dtype=torch.float64), bits)
 

@@ -24,8 +24,8 @@ from p2vit.numerics.rounding import storage_dtype
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
-from p2vit.quant.attention import guard_of
-from p2vit.quant.grid import Grid, whole_grid
+from p2vit.quant.attention import guard_bits
+from p2vit.quant.grid import Grid, uniform_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import linear, residual_add, score_bias, table, whole
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
@@ -99,9 +99,9 @@ class Lowering:
         for name in "qkv":
             at_name = f"{at}.attn.{name}"
             names.append(self.layer(at_name, block, source))
-            if windows is not None and padded and block.inside is not None:
+            if windows is not None and padded and block.window_attention is not None:
                 # What pads a window is not zero behind the folded norm, so it comes in behind the linears.
-                fill = block.inside.fills[name]
+                fill = block.window_attention.fills[name]
                 names[-1] = self.gather(f"{at_name}.windows", windows.index, [at_name], grids[name], fill)
         last = self.attention(f"{at}.attn", block, names)
         if windows is not None and windows.moves:
@@ -171,7 +171,7 @@ class Lowering:
         )
         shift = (DISTANCE_EXPONENT - exponents).astype(np.int8)
         masked = False
-        if block.inside is not None:
+        if block.window_attention is not None:
             operator = score_bias(block, shift)
             masked = operator.mask is not None
             last = self.add(f"{at}.bias", operator, [last], exponents.reshape(-1, 1, 1))
@@ -179,7 +179,7 @@ class Lowering:
         assert form in ("linear", "log2")
         codes = self.add(f"{at}.softmax", Softmax(shift, form), [last], -8 if form == "linear" else 0)
         narrow = np.broadcast_to(grids["values"].exponents() - grids["v"].exponents(), (shape.dim,))
-        guard = guard_of(shape.keys, masked)
+        guard = guard_bits(shape.keys, masked)
         values = AttentionValues(shape.heads, narrow.astype(np.int8), form, guard, windows=windows)
         return self.add(f"{at}.values", values, [codes, names[2]], grids["values"])
 
@@ -212,8 +212,8 @@ class Lowering:
             The name, and the exponents int [2·C]; nothing is rounded.
         """
         channels = self.builder.tensors[tokens].shape[1]
-        first = self.gather(f"{name}.token", np.array([[0, -1]]), [tokens], whole_grid(normal))
-        second = self.gather(f"{name}.mean", np.array([[-1, 0]]), [pooled], whole_grid(normal + halvings))
+        first = self.gather(f"{name}.token", np.array([[0, -1]]), [tokens], uniform_grid(normal))
+        second = self.gather(f"{name}.mean", np.array([[-1, 0]]), [pooled], uniform_grid(normal + halvings))
         shift = np.repeat(np.array([0, halvings], np.int8), channels)
         exponents = (normal + shift).astype(np.int8)
         aligned = Add(np.zeros(1, np.int8), np.full(1, halvings, np.int8), shift, 16)
@@ -234,7 +234,7 @@ class Lowering:
         elif config.pool == "token_dist":
             self.gather("pool", np.array([[0], [1]]), [stream], grid)
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), ["pool"], normal)
-            last = self.gather("pair", np.array([[0, 1]]), ["norm"], whole_grid(normal))
+            last = self.gather("pair", np.array([[0, 1]]), ["norm"], uniform_grid(normal))
         elif config.pool == "token_avg":
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), [stream], normal)
             self.add("pool", summed, ["norm"], normal + halvings)

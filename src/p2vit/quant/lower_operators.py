@@ -77,10 +77,10 @@ def score_bias(block: QuantizedBlock, shift: NDArray) -> ScoreBias:
         block: With windows.
         shift: int8 [H], of the softmax behind it.
     """
-    assert block.inside is not None
+    assert block.window_attention is not None
     numbers = block.score_bias()
     assert numbers is not None
-    bias, regions = whole(numbers, "int32"), block.inside.shape.regions
+    bias, regions = whole(numbers, "int32"), block.window_attention.windows.regions
     if regions is None:
         return ScoreBias(bias)
     lowest = bias.min(axis=(1, 2)).astype(np.int64) - block.shape.head_dim * LARGEST_PRODUCT

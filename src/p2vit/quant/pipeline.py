@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.models.canonical import Block, CanonicalViT
-from p2vit.quant.attention import Inside
-from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
+from p2vit.quant.activation_grids import Ranges
+from p2vit.quant.attention import WindowAttention
+from p2vit.quant.block import BlockQuantizer, ExtraWidths, FloatReference, weighted_sum
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
-from p2vit.quant.guards import with_guards
 from p2vit.quant.names import check_widths
 from p2vit.quant.pooling import quantize_pool
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
-from p2vit.quant.sites import Ranges
-from p2vit.quant.stream import Spool, Stream, Streams
-from p2vit.quant.weights import InputStatistics, quantize_linear
+from p2vit.quant.synthetic_photos import with_synthetic_photos
+from p2vit.quant.weights import InputStatistics, LinearOptions, quantize_linear
 from p2vit.quant.workers import Workers
 
 #: Room above the largest value seen: the residual stream has bits to spare, the feature few samples.
@@ -35,7 +35,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 @dataclass
-class FloatStream:
+class FloatStatistics:
     """What quantization needs to know of the float model's own residual stream.
 
     Attributes:
@@ -65,7 +65,7 @@ def quantize_model(
     config: QuantConfig,
     threads: int | None = None,
     progress: Progress = silent,
-    menu: Menu | None = None,
+    extra_widths: ExtraWidths | None = None,
 ) -> tuple[QuantizedViT, int]:
     """Quantize a model.
 
@@ -78,7 +78,7 @@ def quantize_model(
         config: The method.
         threads: Workers; by default what the machine has.
         progress: Called with (stage, done, total).
-        menu: Widths at which every layer is wanted beside the one that the model gets.
+        extra_widths: Widths at which every layer is wanted beside the one that the model gets.
 
     Returns:
         The quantized model and the number of photos given.
@@ -87,14 +87,14 @@ def quantize_model(
         P2vitError: a width that is not allowed, or for a layer that the model does not have.
     """
     check_widths(model, config)
-    with Workers(threads) as workers, Spool() as spool, torch.inference_mode():
-        guarded = with_guards(photos, model.config.image_size, config.guard_photos)
-        pixels = spool.pixels(guarded, (*model.config.image_size, 3))
+    with Workers(threads) as workers, ArrayFolder() as folder, torch.inference_mode():
+        guarded = with_synthetic_photos(photos, model.config.image_size, config.guard_photos)
+        pixels = folder.pixels(guarded, (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
-        streams = Streams.new(spool, "stage0", len(pixels), model.config.blocks[0], config)
-        float_stream = observe(model, pixels, config, workers)
+        streams = ResidualStreams.new(folder, "stage0", len(pixels), model.config.blocks[0], config)
+        float_statistics = observe(model, pixels, config, workers)
         progress("calibrate", 1, 1)
-        grids = residual_grids(float_stream, config)
+        grids = residual_grids(float_statistics, config)
         ends = quantize_embedding(model, pixels, grids["tokens"], config, workers)
         result = QuantizedViT(model.config, ends, [])
         first = streams
@@ -111,7 +111,7 @@ def quantize_model(
             progress("blocks", index, depth)
             name, before = f"blocks.{index}", streams
             if block.shape.merge is not None:
-                streams = Streams.new(spool, f"stage{index}", len(pixels), block.shape, config)
+                streams = ResidualStreams.new(folder, f"stage{index}", len(pixels), block.shape, config)
                 last = f"{name}.merge"
             quantizer = BlockQuantizer(
                 name=name,
@@ -119,27 +119,27 @@ def quantize_model(
                 block=quantized_block(model, block, grids, last, name, config),
                 config=config,
                 importance=token_importance(model, index, config),
-                wanted=float_stream.wanted(name),
+                wanted=float_statistics.wanted(name),
                 stream=streams.own,
                 scratch=streams.scratch,
                 workers=workers,
-                twin=None if streams.exact is None else FloatTwin(block, streams.exact),
-                menu=menu,
+                float_reference=None if streams.exact is None else FloatReference(block, streams.exact),
+                extra_widths=extra_widths,
             )
             if block.shape.merge is not None:
-                quantizer.merge(before.own, before.exact, float_stream.means[last])
+                quantizer.merge(before.own, before.exact, float_statistics.means[last])
             result.blocks.append(quantizer.run())
             last = f"{name}.add2"
         progress("blocks", depth, depth)
         if model.attention_pool is not None:
             result.pooling = quantize_pool(
-                model, streams, spool, grids, float_stream.wanted("pool"), config, workers
+                model, streams, folder, grids, float_statistics.wanted("pool"), config, workers
             )
-        quantize_head(model, result, streams.own, float_stream.features, config, workers)
+        quantize_head(model, result, streams.own, float_statistics.features, config, workers)
         return result, len(pixels) - config.guard_photos
 
 
-def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: Workers) -> FloatStream:
+def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers: Workers) -> FloatStatistics:
     """Run the float model over all photos and keep ranges, means and features."""
     weights = [token_importance(model, index, config) for index in range(len(model.blocks))]
 
@@ -176,7 +176,7 @@ def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: W
         name: torch.stack([part[1][name] for part in parts]).sum(0) / (len(pixels) * count)
         for name, count in tokens.items()
     }
-    return FloatStream(ranges, means, torch.cat([part[2] for part in parts]))
+    return FloatStatistics(ranges, means, torch.cat([part[2] for part in parts]))
 
 
 def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Tensor:
@@ -196,7 +196,7 @@ def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Te
     return weights
 
 
-def residual_grids(ranges: FloatStream, config: QuantConfig) -> dict[str, Grid]:
+def residual_grids(ranges: FloatStatistics, config: QuantConfig) -> dict[str, Grid]:
     """Grid of the stream at each place: one for all at 16 bits, one per channel and place at 8."""
     if config.residual_bits == 16:
         magnitude = torch.tensor(ranges.magnitude * RESIDUAL_HEADROOM)
@@ -209,7 +209,7 @@ def residual_grids(ranges: FloatStream, config: QuantConfig) -> dict[str, Grid]:
     return grids
 
 
-def residual_sites(before: Grid, add1: Grid, add2: Grid) -> dict[str, Grid]:
+def residual_add_grids(before: Grid, add1: Grid, add2: Grid) -> dict[str, Grid]:
     """Grids of one block's two adds and of the branches that feed them, which are as fine as both neighbours."""
     sites = {"add1": add1, "add2": add2}
     for half, (earlier, later) in enumerate(pairwise((before, add1, add2)), start=1):
@@ -231,17 +231,17 @@ def quantized_block(
         config: The method.
     """
     folded = fold_block(block)
-    inside = None
+    window_attention = None
     if block.shape.windows is not None and folded.score_bias is not None:
-        inside = Inside(block.shape.windows, folded.score_bias, folded.fills)
+        window_attention = WindowAttention(block.shape.windows, folded.score_bias, folded.fills)
     result = QuantizedBlock(
         block.shape,
         model.config.norm_eps,
         model.config.activation,
         folded.score_exponent,
         config.softmax,
-        residual_sites(grids[before], grids[f"{name}.add1"], grids[f"{name}.add2"]),
-        inside=inside,
+        residual_add_grids(grids[before], grids[f"{name}.add1"], grids[f"{name}.add2"]),
+        window_attention=window_attention,
     )
     if block.shape.merge is not None:
         result.grids["merged"] = grids[before]
@@ -249,7 +249,7 @@ def quantized_block(
 
 
 def quantize_embedding(
-    model: CanonicalViT, pixels: Stream, stream: Grid, config: QuantConfig, workers: Workers
+    model: CanonicalViT, pixels: DiskArray, stream: Grid, config: QuantConfig, workers: Workers
 ) -> QuantizedEnds:
     """Round the patch embedding and bring prefix and positions to the stream's grid."""
     source = fold_pixels(model)
@@ -260,7 +260,12 @@ def quantize_embedding(
         lambda i: InputStatistics.of(centred_patches(pixels[i], patch), grid, even), pixels.batches
     )
     layer = quantize_linear(
-        source.weight, source.bias, grid, InputStatistics.merge(parts), config.head_bits, config, workers
+        source.weight,
+        source.bias,
+        grid,
+        InputStatistics.merge(parts),
+        LinearOptions(config.head_bits, config),
+        workers,
     )
     prefix, tokens, position = model.config.prefix_tokens, None, None
     if model.prefix is not None and model.position is not None:
@@ -287,7 +292,7 @@ def quantize_embedding(
 def quantize_head(
     model: CanonicalViT,
     result: QuantizedViT,
-    stream: Stream,
+    stream: DiskArray,
     features: Tensor,
     config: QuantConfig,
     workers: Workers,
@@ -307,7 +312,7 @@ def quantize_head(
     )
     seen = InputStatistics.of(pooled.unsqueeze(1), result.ends.feature, torch.ones(1))
     result.ends.head = quantize_linear(
-        head.weight, head.bias, result.ends.feature, seen, config.head_bits, plain, workers
+        head.weight, head.bias, result.ends.feature, seen, LinearOptions(config.head_bits, plain), workers
     )
 
 

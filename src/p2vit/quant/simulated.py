@@ -12,7 +12,7 @@ from torch import Tensor
 from p2vit.models.config import Activation, ModelConfig
 from p2vit.models.layers import activate, gather_tokens
 from p2vit.models.windows import BlockShape
-from p2vit.quant.attention import Inside, attend
+from p2vit.quant.attention import WindowAttention, attend
 from p2vit.quant.config import Softmax
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
@@ -33,7 +33,7 @@ class QuantizedBlock:
             input), ``gelu`` (its output), ``branch2``, ``add2``; ``merge`` (the norm before the reduction) and
             ``merged`` (the stream after it) where patches are merged.
         layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and ``reduction`` where patches are merged.
-        inside: Windows, or None.
+        window_attention: Windows and their bias, or None for attention over all tokens.
         table_groups: Groups of neighbouring channels with a table of the activation each.
     """
 
@@ -44,7 +44,7 @@ class QuantizedBlock:
     softmax: Softmax
     grids: dict[str, Grid] = field(default_factory=dict)
     layers: dict[str, QuantizedLinear] = field(default_factory=dict)
-    inside: Inside | None = None
+    window_attention: WindowAttention | None = None
     table_groups: int = 1
 
     @property
@@ -65,10 +65,10 @@ class QuantizedBlock:
 
     def score_bias(self) -> Tensor | None:
         """Bias of the scores, whole numbers at their scale: float64 [H, n, n]; None without windows."""
-        if self.inside is None:
+        if self.window_attention is None:
             return None
         step = torch.exp2(self.score_scale()).view(-1, 1, 1)
-        return torch.floor(self.inside.bias.double() / step + 0.5)
+        return torch.floor(self.window_attention.bias.double() / step + 0.5)
 
     def gathered(self, x: Tensor) -> Tensor:
         """Four neighbours side by side, for the stream of the stage before: float32 [B, T, 4·C]."""
@@ -85,15 +85,17 @@ class QuantizedBlock:
         """Attention output before it is quantized, for a residual stream x: float32 [B, N, C]."""
         hidden = self.grids["norm1"].stored(normalise(x, self.epsilon))
         q, k, v = (self.linear(name, hidden, name) for name in "qkv")
-        if self.inside is None:
+        if self.window_attention is None:
             return attend(q, k, v, self.heads, self.score_exponent, self.softmax)
-        fills = {name: self.grids[name].fake(fill) for name, fill in self.inside.fills.items()}
-        q, k, v = (self.inside.gather(x, fills[name]) for x, name in zip((q, k, v), "qkv", strict=True))
+        fills = {name: self.grids[name].fake(fill) for name, fill in self.window_attention.fills.items()}
+        q, k, v = (
+            self.window_attention.gather(x, fills[name]) for x, name in zip((q, k, v), "qkv", strict=True)
+        )
         bias = self.score_bias()
         assert bias is not None
         bias = (bias * torch.exp2(self.score_scale()).view(-1, 1, 1)).float()
-        out = attend(q, k, v, self.heads, self.score_exponent, self.softmax, self.inside, bias)
-        return self.inside.scatter(out)
+        out = attend(q, k, v, self.heads, self.score_exponent, self.softmax, self.window_attention, bias)
+        return self.window_attention.scatter(out)
 
     def add_attention(self, x: Tensor, values: Tensor) -> Tensor:
         """Residual stream after the attention half, for its input and :meth:`values`."""

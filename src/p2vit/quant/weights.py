@@ -194,32 +194,43 @@ def round_compensated(
     return stored, log2_scale
 
 
+@dataclass(frozen=True)
+class LinearOptions:
+    """How one linear layer is quantized, and what its output is compared with.
+
+    Attributes:
+        bits: Width of the weights, 2 to 8.
+        config: The method: rounding, scales and bias correction.
+        target_mean: float64 [N], mean output that bias correction reaches. None: the mean output of the float layer on
+            the unquantized input.
+        readout: float32 [N, M], maps the float model's values s (``InputStatistics.source``) to the output ``readout·s``
+            that rounding approximates. None: rounding approximates the float layer's output on the quantized input.
+    """
+
+    bits: int
+    config: QuantConfig
+    target_mean: Tensor | None = None
+    readout: Tensor | None = None
+
+
 def quantize_linear(
-    weight: Tensor,
-    bias: Tensor,
-    inputs: Grid,
-    seen: InputStatistics,
-    bits: int,
-    config: QuantConfig,
-    workers: Workers,
-    wanted_mean: Tensor | None = None,
-    readout: Tensor | None = None,
+    weight: Tensor, bias: Tensor, inputs: Grid, seen: InputStatistics, options: LinearOptions, workers: Workers
 ) -> QuantizedLinear:
-    """Round one layer.
+    """Quantize the weights and the bias of one linear layer.
 
     Args:
         weight: float32 [N, K].
         bias: float32 [N].
         inputs: Grid of the layer's input.
         seen: Statistics of that input.
-        bits: Width of the weights.
-        config: Which rounding, scales and correction.
-        workers: Who shares the rows.
-        wanted_mean: float64 [N], mean output that bias correction aims at; by default the float layer's own
-            on the values that the input stands for.
-        readout: float32 [N, M]: ``readout·s`` is what the layer should put out where ``seen.source`` has s;
-            None: its own output on the values that the input stands for.
+        options: Width, method and target.
+        workers: Threads that share the output rows.
+
+    Returns:
+        The layer; its bias is at the accumulator's scale and has absorbed the offset of the input.
     """
+    config, bits = options.config, options.bits
+    target_mean, readout = options.target_mean, options.readout
     effective = (weight * inputs.scale).double()
     hessian, goal = seen.hessian, effective
     if config.weight_rounding == "gptq":
@@ -234,9 +245,9 @@ def quantize_linear(
     step = torch.exp2(log2_scale)
     exact_bias = bias.double() / step
     if config.bias_correction:
-        if wanted_mean is None:
-            wanted_mean = bias.double() + effective @ seen.exact / seen.count
-        exact_bias = wanted_mean / step - stored.double() @ seen.total / seen.count
+        if target_mean is None:
+            target_mean = bias.double() + effective @ seen.exact / seen.count
+        exact_bias = target_mean / step - stored.double() @ seen.total / seen.count
     exact_bias = exact_bias + (stored.double() * inputs.offset).sum(dim=1)
     limit = float(np.iinfo(np.int32).max)
     return QuantizedLinear(stored, torch.floor(exact_bias + 0.5).clamp_(-limit, limit), log2_scale, bits)

@@ -4,14 +4,16 @@ from collections.abc import Callable, Sequence
 
 from p2vit.quant.api import QuantizeResult
 from p2vit.quant.search.cost import Bits, Budget
-from p2vit.quant.search.run import Prepared, SearchResult, uniform
+from p2vit.quant.search.run import PreparedSearch, SearchResult, uniform
 
 #: How much worse than the winner, in dB, one width for all may look and still be tried: layers that are rounded
 #: towards the float stream, each given its true predecessors, gain most where all are narrow.
 MARGIN_DB = 4.0
 
 
-def finalists(prepared: Prepared, budget: Budget, found: SearchResult, threads: int | None = 1) -> list[Bits]:
+def finalists(
+    prepared: PreparedSearch, budget: Budget, found: SearchResult, threads: int | None = 1
+) -> list[Bits]:
     """The mix found, and the widest width for all that fits where that may be better.
 
     Args:
@@ -33,7 +35,7 @@ def finalists(prepared: Prepared, budget: Budget, found: SearchResult, threads: 
 
 
 def decide(
-    prepared: Prepared,
+    prepared: PreparedSearch,
     mixes: Sequence[Bits],
     make: Callable[[Bits], QuantizeResult],
     threads: int | None = 1,

@@ -12,11 +12,11 @@ from p2vit.errors import DataError, P2vitError
 from p2vit.models.loaded import FloatModel
 from p2vit.numerics import Linear
 from p2vit.program.graph import IntegerProgram
-from p2vit.quant.block import Menu
+from p2vit.quant.block import ExtraWidths
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.extreme_values import refuse_extreme_values
 from p2vit.quant.lower import OUTPUT_GRID, linear, lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
-from p2vit.quant.plausible import refusing_odd_numbers
 from p2vit.quant.search.cost import Bits
 from p2vit.quant.search.layers import Layer, searchable
 from p2vit.quant.weights import QuantizedLinear
@@ -96,9 +96,11 @@ def build_library(
     head = next(stream, None)
     if head is None or not len(head):
         raise DataError("no calibration photo could be read; at least one is needed")
-    with refusing_odd_numbers(model, head):
+    with refuse_extreme_values(model, head):
         every = chain([head], stream)
-        quantized, _ = quantize_model(model.module, every, base, threads, progress, Menu(ordered, keep))
+        quantized, _ = quantize_model(
+            model.module, every, base, threads, progress, ExtraWidths(ordered, keep)
+        )
         layers = searchable(model.config)
         operators = {
             (layer.name, width): linear(

@@ -71,7 +71,7 @@ class SearchResult:
 
 
 @dataclass
-class Prepared:
+class PreparedSearch:
     """What does not depend on the budget; one preparation serves many searches.
 
     Attributes:
@@ -130,7 +130,7 @@ def prepare(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress = silent,
-) -> Prepared:
+) -> PreparedSearch:
     """Round every layer at every width and get the scorer ready.
 
     Args:
@@ -156,12 +156,12 @@ def prepare(
     with _Timed(seconds, "library"):
         library = build_library(model, [calibration], method, widths, threads, progress)
         scorer = Scorer.of(model.module, library, held_out, threads)
-    return Prepared(model, scorer, seed, seconds)
+    return PreparedSearch(model, scorer, seed, seconds)
 
 
 @one_writer("log")
 def search(
-    prepared: Prepared,
+    prepared: PreparedSearch,
     budget: Budget,
     config: SearchConfig,
     *,
@@ -232,7 +232,7 @@ class _Evaluate:
         return self.scorer.score(self.space.bits(item), self.threads)
 
 
-def _settings(prepared: Prepared, budget: Budget, config: SearchConfig) -> dict[str, Any]:
+def _settings(prepared: PreparedSearch, budget: Budget, config: SearchConfig) -> dict[str, Any]:
     """What a log's scores depend on; how the work is shared out is none of it."""
     library = prepared.scorer.library
     prices = {

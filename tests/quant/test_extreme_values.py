@@ -7,7 +7,7 @@ import torch
 from p2vit.errors import ModelError
 from p2vit.models.loaded import assemble
 from p2vit.quant.api import quantize
-from p2vit.quant.plausible import refusing_odd_numbers, why_implausible
+from p2vit.quant.extreme_values import find_extreme_value, refuse_extreme_values
 from support.tiny import float_model, smooth_photos
 
 PHOTOS = smooth_photos((8, 12), 4)
@@ -51,14 +51,14 @@ def test_one_piece_out_of_scale_is_quantized_or_refused(part, factor):
     ],
 )
 def test_the_piece_is_named(change, said):
-    with pytest.raises(ModelError, match=said), refusing_odd_numbers(changed(change), PHOTOS):
+    with pytest.raises(ModelError, match=said), refuse_extreme_values(changed(change), PHOTOS):
         raise ValueError("shift leaves -31..31")
 
 
 def test_a_defect_is_not_hidden():
     model = float_model()
-    assert why_implausible(model, PHOTOS[:1]) is None
-    with pytest.raises(ValueError, match="a defect"), refusing_odd_numbers(model, PHOTOS):
+    assert find_extreme_value(model, PHOTOS[:1]) is None
+    with pytest.raises(ValueError, match="a defect"), refuse_extreme_values(model, PHOTOS):
         raise ValueError("a defect")
 
 
@@ -66,5 +66,5 @@ def test_infinity_inside_is_named():
     model = float_model()
     with torch.no_grad():
         model.module.blocks[1].fc1.bias[0] = float("nan")
-    assert why_implausible(model, PHOTOS[:1]) == "blocks.1.fc1 puts out NaN or infinity"
+    assert find_extreme_value(model, PHOTOS[:1]) == "blocks.1.fc1 puts out NaN or infinity"
     assert np.isfinite(PHOTOS).all()

@@ -64,7 +64,7 @@ def norm_grid(seen: Ranges, weights: list[Affine], config: QuantConfig, alpha: f
     """
     if config.smoothing != "alpha":
         per_channel = config.smoothing == "channel"
-        return within_shifter(
+        return limit_to_shifter(
             range_grid(seen.magnitude, config.scales, per_channel=per_channel), len(seen.low)
         )
     strongest = (
@@ -78,10 +78,10 @@ def norm_grid(seen: Ranges, weights: list[Affine], config: QuantConfig, alpha: f
     if config.scales != "float":
         factor = factor.round()
     common = log2_scale_for((magnitude / torch.exp2(factor)).max(), 8, config.scales)
-    return within_shifter(Grid(common + factor, 8), len(seen.low))
+    return limit_to_shifter(Grid(common + factor, 8), len(seen.low))
 
 
-def within_shifter(grid: Grid, channels: int) -> Grid:
+def limit_to_shifter(grid: Grid, channels: int) -> Grid:
     """Keep exponents to those that the integer LayerNorm's shifter reaches; only silent channels come near."""
     base = rsqrt_table(channels)[1] + squares_shift(channels)
     return Grid(grid.log2_scale.clamp(SHIFT_LEAST - base, SHIFT_MOST - base), grid.bits)

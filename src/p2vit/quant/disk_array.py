@@ -21,7 +21,7 @@ from p2vit.quant.config import QuantConfig
 BATCH = 4
 
 
-class Stream:
+class DiskArray:
     """An array [photos, ...] in a file, read and written in batches of fixed size.
 
     Args:
@@ -45,10 +45,10 @@ class Stream:
         self._data[index * BATCH : (index + 1) * BATCH] = value.numpy()
 
 
-class Spool:
+class ArrayFolder:
     """The streams of one quantization; a context manager that removes their files."""
 
-    def __enter__(self) -> "Spool":
+    def __enter__(self) -> "ArrayFolder":
         """Make the folder."""
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="p2vit-")
@@ -62,7 +62,7 @@ class Spool:
         """Remove it."""
         self._folder.cleanup()
 
-    def new(self, name: str, shape: tuple[int, ...]) -> Stream:
+    def new(self, name: str, shape: tuple[int, ...]) -> DiskArray:
         """A float32 stream of that name and shape [photos, ...]."""
         path, size = Path(self._folder.name) / name, 4 * math.prod(shape)
         try:
@@ -74,9 +74,9 @@ class Spool:
                     file.truncate(size)
         except OSError as error:
             raise _no_room(path.parent, size, error) from None
-        return Stream(np.memmap(path, dtype=np.float32, mode="r+", shape=shape))
+        return DiskArray(np.memmap(path, dtype=np.float32, mode="r+", shape=shape))
 
-    def pixels(self, batches: Iterable[NDArray[np.uint8]], shape: tuple[int, ...]) -> Stream:
+    def pixels(self, batches: Iterable[NDArray[np.uint8]], shape: tuple[int, ...]) -> DiskArray:
         """Write photos as they come and return them as a stream.
 
         Args:
@@ -97,7 +97,7 @@ class Spool:
                 count += len(batch)
         if not count:
             raise ValueError("no calibration photo came; at least one is needed")
-        return Stream(np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape)))
+        return DiskArray(np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape)))
 
 
 def _write(file: FileIO, data: bytes, folder: Path) -> None:
@@ -123,7 +123,7 @@ def _no_room(folder: Path, size: int, error: OSError) -> P2vitError:
 
 
 @dataclass(frozen=True)
-class Streams:
+class ResidualStreams:
     """The residual streams of one stage, float32 [photos, N, C] each.
 
     Attributes:
@@ -132,15 +132,19 @@ class Streams:
         exact: The float model's; None where the method does not aim at it.
     """
 
-    own: Stream
-    scratch: Stream
-    exact: Stream | None
+    own: DiskArray
+    scratch: DiskArray
+    exact: DiskArray | None
 
     @staticmethod
-    def new(spool: Spool, name: str, photos: int, shape: BlockShape, config: QuantConfig) -> "Streams":
-        """Streams for blocks of a shape."""
+    def new(
+        folder: ArrayFolder, name: str, photos: int, shape: BlockShape, config: QuantConfig
+    ) -> "ResidualStreams":
+        """ResidualStreams for blocks of a shape."""
 
-        def stream(role: str) -> Stream:
-            return spool.new(f"{name}.{role}", (photos, shape.tokens, shape.dim))
+        def stream(role: str) -> DiskArray:
+            return folder.new(f"{name}.{role}", (photos, shape.tokens, shape.dim))
 
-        return Streams(stream("own"), stream("scratch"), stream("exact") if config.aims_at_float else None)
+        return ResidualStreams(
+            stream("own"), stream("scratch"), stream("exact") if config.aims_at_float else None
+        )

@@ -21,7 +21,7 @@ OUT_OF_REACH = ("shift leaves", "epsilon_shift is", "a value of")
 
 
 @contextmanager
-def refusing_odd_numbers(model: FloatModel, photos: NDArray[np.uint8]) -> Iterator[None]:
+def refuse_extreme_values(model: FloatModel, photos: NDArray[np.uint8]) -> Iterator[None]:
     """Turn what breaks inside into a refusal where the model's numbers are the reason; anything else goes on.
 
     Args:
@@ -34,7 +34,7 @@ def refusing_odd_numbers(model: FloatModel, photos: NDArray[np.uint8]) -> Iterat
     try:
         yield
     except (ValueError, ArithmeticError, RuntimeError) as error:
-        reason = why_implausible(model, photos[:1])
+        reason = find_extreme_value(model, photos[:1])
         if reason is None and str(error).startswith(OUT_OF_REACH):
             reason = f"its layers' numbers lie further apart than shifts of 32-bit integers bridge ({error})"
         if reason is None:
@@ -45,7 +45,7 @@ def refusing_odd_numbers(model: FloatModel, photos: NDArray[np.uint8]) -> Iterat
         ) from error
 
 
-def why_implausible(model: FloatModel, photos: NDArray[np.uint8]) -> str | None:
+def find_extreme_value(model: FloatModel, photos: NDArray[np.uint8]) -> str | None:
     """Name the first piece of a model whose numbers are out of reach.
 
     Args:
@@ -83,18 +83,18 @@ def why_implausible(model: FloatModel, photos: NDArray[np.uint8]) -> str | None:
 def _pieces(block: Block, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     """What the layers of a block put out, in their order, and at last the block itself."""
     x = block.merge(x) if block.merge is not None else x
-    inside = block.norm1(x)
-    yield ".norm1", inside
+    normalised = block.norm1(x)
+    yield ".norm1", normalised
     for letter in "qkv":
-        yield f".{letter}", getattr(block, letter)(inside)
-    attended = block.attention(inside)
+        yield f".{letter}", getattr(block, letter)(normalised)
+    attended = block.attention(normalised)
     yield ".proj", attended
-    inside = block.norm2(x + attended)
-    yield ".norm2", inside
-    hidden = block.fc1(inside)
+    normalised = block.norm2(x + attended)
+    yield ".norm2", normalised
+    hidden = block.fc1(normalised)
     yield ".fc1", hidden
     yield ".fc2", block.fc2(activate(hidden, block.activation))
-    yield "", x + attended + block.mlp(inside)
+    yield "", x + attended + block.mlp(normalised)
 
 
 def _odd(name: str, values: Tensor) -> str | None:

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.quant.activation_grids import Ranges, choose, gelu_grids, norm_grid, query_key_grids
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid
-from p2vit.quant.sites import Ranges, choose, gelu_grids, norm_grid, query_key_grids
 
 COVER = QuantConfig()
 

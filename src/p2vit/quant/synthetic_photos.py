@@ -12,7 +12,7 @@ from p2vit.program.preprocessing import Preprocessing
 SEED = 0
 
 
-def with_guards(
+def with_synthetic_photos(
     photos: Iterable[NDArray[np.uint8]], image_size: tuple[int, int], count: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Calibration photos, and behind them some synthetic ones in all colours.

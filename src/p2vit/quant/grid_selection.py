@@ -11,12 +11,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import activate
+from p2vit.quant.activation_grids import (
+    CLIP_MARGIN,
+    FLAT_BELOW,
+    Ranges,
+    choose,
+    gelu_grids,
+    tensor_candidates,
+)
 from p2vit.quant.attention import attend
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid
 from p2vit.quant.simulated import QuantizedBlock
-from p2vit.quant.sites import CLIP_MARGIN, FLAT_BELOW, Ranges, choose, gelu_grids, tensor_candidates
 from p2vit.quant.workers import Workers
 
 #: Output of half a block on a probe: with the grids of a trial, or with None without activation rounding.
@@ -24,7 +31,7 @@ HalfBlock = Callable[[dict[str, Grid] | None, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Judge:
+class GridSelection:
     """Takes a block's verdict on trials.
 
     Attributes:
@@ -38,7 +45,7 @@ class Judge:
     workers: Workers
 
     @property
-    def wanted(self) -> bool:
+    def enabled(self) -> bool:
         """Whether there is anything to settle: otherwise ranges decide."""
         return self.config.scales == "pot" and self.config.criterion != "range"
 
@@ -68,37 +75,41 @@ class Judge:
         return error
 
 
-def settle_merge(judge: Judge, reduction: Affine, block: QuantizedBlock, probe: Tensor) -> None:
+def select_merge_grids(
+    selection: GridSelection, reduction: Affine, block: QuantizedBlock, probe: Tensor
+) -> None:
     """Settle ``merge``, what patch merging's linear layer reads.
 
     Args:
-        judge: Takes the verdict.
+        selection: Takes the verdict.
         reduction: That layer.
         block: Its grids start from ranges and are replaced.
         probe: Normalised, float32 [B, N, 4·C].
     """
     candidates = tensor_candidates(block.grids["merge"], probe)
-    if judge.config.criterion == "tensor":
+    if selection.config.criterion == "tensor":
         block.grids["merge"] = candidates[-1]
         return
 
     def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
         return F.linear(x if trial is None else trial["merge"].fake(x), reduction.weight)
 
-    error = judge.error(output, probe)
+    error = selection.error(output, probe)
     block.grids.update(choose([{"merge": grid} for grid in candidates], error))
 
 
-def settle_attention(judge: Judge, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor) -> None:
+def select_attention_grids(
+    selection: GridSelection, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor
+) -> None:
     """Settle ``norm1``, ``q``, ``k`` and ``v``.
 
     Args:
-        judge: Takes the verdict.
+        selection: Takes the verdict.
         layers: ``q``, ``k``, ``v`` and ``proj`` of the float model.
         block: Its grids start from ranges and are replaced.
         probe: Normalised stream, float32 [B, N, C].
     """
-    grids, config = block.grids, judge.config
+    grids, config = block.grids, selection.config
     exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
     candidates = {
         "norm1": tensor_candidates(grids["norm1"], probe),
@@ -118,31 +129,33 @@ def settle_attention(judge: Judge, layers: dict[str, Affine], block: QuantizedBl
         if trial is not None:
             out = {n: trial[n].fake(out[n]) for n in "qkv"}
         form = None if trial is None else config.softmax
-        if block.inside is not None:
-            out = {n: block.inside.gather(out[n], block.inside.fills[n]) for n in "qkv"}
-        mixed = attend(out["q"], out["k"], out["v"], block.heads, block.score_exponent, form, block.inside)
-        if block.inside is not None:
-            mixed = block.inside.scatter(mixed)
+        if block.window_attention is not None:
+            out = {n: block.window_attention.gather(out[n], block.window_attention.fills[n]) for n in "qkv"}
+        mixed = attend(
+            out["q"], out["k"], out["v"], block.heads, block.score_exponent, form, block.window_attention
+        )
+        if block.window_attention is not None:
+            mixed = block.window_attention.scatter(mixed)
         return F.linear(mixed, layers["proj"].weight)
 
-    error = judge.error(output, probe)
+    error = selection.error(output, probe)
     for name in ("norm1", "v"):
         grids.update(choose([{**grids, name: grid} for grid in candidates[name]], error, CLIP_MARGIN))
 
 
-def settle_mlp(
-    judge: Judge, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor, hidden: Ranges
+def select_mlp_grids(
+    selection: GridSelection, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor, hidden: Ranges
 ) -> None:
     """Settle ``norm2``, the activation's input ``fc1`` and its output ``gelu``.
 
     Args:
-        judge: Takes the verdict.
+        selection: Takes the verdict.
         layers: ``fc1`` and ``fc2`` of the float model.
         block: Its grids start from ranges and are replaced.
         probe: Normalised stream, float32 [B, N, C].
         hidden: Ranges of what ``fc1`` puts out.
     """
-    grids, config = block.grids, judge.config
+    grids, config = block.grids, selection.config
     norms = tensor_candidates(grids["norm2"], probe)
     pairs = [gelu_grids(hidden, block.activation, low, config, block.table_groups) for low in FLAT_BELOW]
     if config.criterion == "tensor":
@@ -159,7 +172,7 @@ def settle_mlp(
         after = activate(before if trial is None else trial["fc1"].fake(before), block.activation)
         return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
 
-    error = judge.error(output, probe)
+    error = selection.error(output, probe)
     grids.update(choose([{**grids, "norm2": grid} for grid in norms], error, CLIP_MARGIN))
     options = [{"fc1": inputs, "gelu": outputs} for inputs, outputs in pairs]
     grids.update(choose([{**grids, **option} for option in options], error))
