@@ -23,7 +23,7 @@ def test_activations_are_written_and_read():
 
 def test_wrong_photos_are_refused():
     with ArrayFolder() as folder:
-        with pytest.raises(ValueError, match="no calibration photo came"):
+        with pytest.raises(ValueError, match="no calibration photo"):
             folder.pixels([], (2, 2, 3))
         with pytest.raises(ValueError, match=r"calibration photos are float64 .*expected uint8"):
             folder.pixels([np.zeros((1, 2, 2, 3))], (2, 2, 3))

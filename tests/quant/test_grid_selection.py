@@ -28,14 +28,14 @@ def workers():
 
 
 def outlying(channels: int, tokens: int = 7) -> torch.Tensor:
-    """Values of which a single one needs twice the range of all others, float32 [2, tokens, channels]."""
+    """Return values within ±0.9, except for one outlier of 1.9: float32 [2, tokens, channels]."""
     x = torch.rand(2, tokens, channels, generator=torch.Generator().manual_seed(0)) * 1.8 - 0.9
     x[0, 3, 1] = 1.9
     return x
 
 
 def identity(trial, x):
-    """Half a block that only rounds."""
+    """Half block that only rounds its input."""
     return x if trial is None else trial["x"].fake(x)
 
 
@@ -52,9 +52,11 @@ def test_the_error_is_the_weighted_squared_distance_without_its_mean(workers):
     assert corrected({"x": grid}) == pytest.approx(squares - 14 * float((means**2).sum()))
 
 
-def test_only_powers_of_two_with_a_criterion_are_settled(workers):
-    wanted = {name: GridSelection(config, torch.ones(1), workers).enabled for name, config in METHODS.items()}
-    assert {name for name, settles in wanted.items() if settles} == {
+def test_grids_are_selected_only_for_power_of_two_scales_with_a_criterion(workers):
+    enabled = {
+        name: GridSelection(config, torch.ones(1), workers).enabled for name, config in METHODS.items()
+    }
+    assert {name for name, selects in enabled.items() if selects} == {
         "p2vit",
         "p2vit-log2",
         "p2vit-residual8",
@@ -63,7 +65,10 @@ def test_only_powers_of_two_with_a_criterion_are_settled(workers):
 
 
 def block_with(config: QuantConfig, probe: torch.Tensor, loud: float = 1.0):
-    """A block whose grids come from the ranges of a probe, and its folded layers; v hears channel 1 so loudly."""
+    """Return a block with grids from the ranges of a probe, its folded layers and hidden ranges.
+
+    ``loud`` multiplies the weights of v for channel 1.
+    """
     model = float_model()
     block = model.module.blocks[0]
     folded = fold_block(block)
@@ -79,8 +84,8 @@ def block_with(config: QuantConfig, probe: torch.Tensor, loud: float = 1.0):
     return made, folded.layers, hidden
 
 
-def test_the_tensors_own_error_clips_where_the_output_does_not(workers):
-    """One value in hundreds is worth little to the tensor and much to what the block makes of it."""
+def test_the_tensors_own_error_clips_an_outlier_that_the_output_needs(workers):
+    """An outlier adds little to the tensor's error, and much to the error of the block's output if v amplifies it."""
     x = outlying(24)
     x[0, 3, 1] = 1.04
     finer = {}
@@ -94,7 +99,7 @@ def test_the_tensors_own_error_clips_where_the_output_does_not(workers):
 
 
 @pytest.mark.parametrize("half", ["attention", "mlp"])
-def test_a_verdict_is_never_worse_than_the_range(workers, half):
+def test_the_selected_grids_are_never_worse_than_the_range(workers, half):
     x = outlying(24)
     block, layers, hidden = block_with(OURS, x)
     seen = []
@@ -118,7 +123,7 @@ def test_a_verdict_is_never_worse_than_the_range(workers, half):
     assert changed <= ({"norm1", "v"} if half == "attention" else {"norm2", "fc1", "gelu"})
 
 
-def test_merging_is_settled_by_its_own_layer(workers):
+def test_the_grid_of_merging_is_selected_by_the_output_of_its_own_layer(workers):
     x = outlying(8)
     x[0, 3, 1] = 1.02
     blind = torch.eye(8)

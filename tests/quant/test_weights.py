@@ -61,7 +61,7 @@ def test_bias_correction_leaves_no_more_mean_error_than_a_bias_rounds():
         plain = quantize_linear(
             weight, bias, grid, seen, LinearOptions(3, QuantConfig(bias_correction=False)), pool
         )
-    # What the layer should put out for the values themselves, before the input was rounded or saturated.
+    # Output of the float layer for the input before it is rounded and saturated.
     error, before = (
         (x @ weight.T + bias - layer.apply(grid.stored(x))).mean((0, 1)).abs() for layer in (corrected, plain)
     )

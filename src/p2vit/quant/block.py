@@ -1,4 +1,4 @@
-"""Quantizes one encoder block, layer by layer, on what the already quantized part before it puts out."""
+"""Quantization of one encoder block, layer by layer, on the output of the quantized part before it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.weights import InputStatistics, LinearOptions, QuantizedLinear, quantize_linear
 from p2vit.quant.workers import Workers
 
-#: Batches of calibration photos on which a block's verdict is taken.
+#: Batches of calibration photos on which the candidate grids of a block are compared.
 PROBE_BATCHES = 1
 #: The paper's smoothing exponents.
 ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
@@ -39,11 +39,11 @@ ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
 
 @dataclass(frozen=True)
 class ExtraWidths:
-    """Asks for every layer at several widths, beside the one that the model gets.
+    """Widths at which every layer is rounded in addition to the width that the model gets.
 
     Attributes:
-        widths: Which.
-        keep: Called with (name, width, layer) for each.
+        widths: Weight widths in bits.
+        keep: Receives (layer name, width, rounded layer) for every layer and width.
     """
 
     widths: tuple[int, ...]
@@ -52,11 +52,11 @@ class ExtraWidths:
 
 @dataclass(frozen=True)
 class FloatReference:
-    """The float model's own block and residual stream, which rounding of narrow weights aims at.
+    """The float model's block and residual stream. Narrow weights are rounded to reproduce them.
 
     Attributes:
-        block: The float block, or the pooling head, whose MLP half is a block's.
-        stream: Float32 [photos, N, C], moved along with the quantized model's; updated in place.
+        block: The float block, or the pooling head. The head's MLP half has the form of a block's.
+        stream: The float model's residual stream, float32 [photos, N, C]; updated in place, like the quantized one.
     """
 
     block: Block | AttentionPool
@@ -65,20 +65,20 @@ class FloatReference:
 
 @dataclass
 class BlockQuantizer:
-    """Quantizes one block and moves the stream of the quantized model through it.
+    """Quantizes one block and computes the quantized model's residual stream after it.
 
     Attributes:
-        name: ``blocks.3``.
-        folded: Float layers with everything foldable folded.
-        block: Shape, epsilon, activation, and the residual grids ``branch1``, ``add1``, ``branch2``, ``add2`` set.
+        name: Name of the block in the program, such as ``blocks.3``.
+        folded: Float layers of the block, with gains, biases and 1/√d folded in.
+        block: The result. Its shape and its residual grids ``branch1``, ``add1``, ``branch2``, ``add2`` are given.
         config: The method.
-        importance: float32 [N], weight of each token in statistics and verdicts.
-        wanted: float64 [2, C], weighted mean of the float model's stream after the block's two adds.
+        importance: float32 [N], weight of each token in statistics and in the choice of grids.
+        wanted: float64 [2, C], weighted mean of the float model's residual stream after the block's two adds.
         stream: The quantized model's residual stream, float32 [photos, N, C]; updated in place.
-        scratch: A stream of the same shape for what lies between two passes.
-        workers: Who shares the work.
-        float_reference: The float model here; None where layers only have to reproduce themselves.
-        extra_widths: Other widths that are wanted.
+        scratch: Array of the same shape for intermediate values.
+        workers: Threads that share the work.
+        float_reference: The float model's block and stream. None if layers only have to reproduce their own output.
+        extra_widths: Further widths at which every layer is rounded.
     """
 
     name: str
@@ -94,18 +94,18 @@ class BlockQuantizer:
     extra_widths: ExtraWidths | None = None
 
     def run(self) -> QuantizedBlock:
-        """Quantize both halves."""
+        """Quantize the attention half and the MLP half."""
         self.attention()
         self.mlp()
         return self.block
 
     def merge(self, before: DiskArray, exact: DiskArray | None, wanted: Tensor) -> None:
-        """Quantize patch merging and fill this stage's streams from those of the stage before.
+        """Quantize patch merging, and compute this stage's residual streams from those of the stage before.
 
         Args:
-            before: The quantized model's stream, float32 [photos, T, C].
-            exact: The float model's; None where there is no float_reference.
-            wanted: float64 [2·C], weighted mean of the float model's stream after merging.
+            before: The quantized model's residual stream before merging, float32 [photos, T, C].
+            exact: The float model's residual stream before merging, or None without ``float_reference``.
+            wanted: float64 [2·C], weighted mean of the float model's residual stream after merging.
         """
         block, config = self.block, self.config
         source = self.folded.layers["reduction"]
@@ -140,21 +140,27 @@ class BlockQuantizer:
 
     @property
     def selection(self) -> GridSelection:
-        """Who takes this block's verdicts."""
+        """Selection of this block's grids."""
         return GridSelection(self.config, self.importance, self.workers)
 
     def probe(self, value: Callable[[int], Tensor]) -> Tensor:
-        """What a verdict is taken on: a tensor's first batches."""
+        """Return the first batches of a tensor; candidate grids are compared on them."""
         return torch.cat([value(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
 
     def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
-        """Run a task for every batch."""
+        """Run a task for every batch, and return the results in order."""
         return self.workers.map(work, self.stream.batches)
 
     def statistics(
         self, value: Callable[[int], Tensor], grid: Grid, source: Callable[[int], Tensor] | None
     ) -> InputStatistics:
-        """Statistics of a layer's input over all batches, and against what the float model has there."""
+        """Compute the statistics of a layer's input over all batches.
+
+        Args:
+            value: Batch index → input of the layer, float32 [B, N, K].
+            grid: Grid of the input.
+            source: Batch index → values of the float model at the same place, float32 [B, N, M], or None.
+        """
 
         def of(index: int) -> InputStatistics:
             return InputStatistics.of(value(index), grid, self.importance, source and source(index))
@@ -162,18 +168,18 @@ class BlockQuantizer:
         return InputStatistics.merge(self.workers.map(of, self.stream.batches))
 
     def normal(self, index: int) -> Tensor:
-        """Normalised stream of a batch."""
+        """Return the normalised residual stream of a batch, float32 [B, N, C]."""
         return normalise(self.stream[index], self.block.epsilon)
 
     def branch_mean(self, half: int) -> Tensor:
-        """Mean that a branch must add, for the stream's mean to come out as the float model's: float64 [C]."""
+        """Return the mean that a branch must have so that the stream's mean equals the float model's: float64 [C]."""
         parts = self.workers.map(lambda i: weighted_sum(self.stream[i], self.importance), self.stream.batches)
         return self.wanted[half] - torch.stack(parts).sum(0) / (
             len(self.stream) * float(self.importance.sum())
         )
 
     def exact_normal(self) -> Callable[[int], Tensor] | None:
-        """What the float model's LayerNorm gives here, by batch."""
+        """Return a function from batch index to the float model's normalised stream, or None without one."""
         float_reference = self.float_reference
         return (
             None
@@ -184,7 +190,12 @@ class BlockQuantizer:
     def advance_float_reference(
         self, half: Callable[[Any, Tensor], Tensor]
     ) -> Callable[[int], Tensor] | None:
-        """Move the float stream through half a block; what a branch has to add to get there from the quantized one."""
+        """Move the float model's stream through half a block.
+
+        Returns:
+            Batch index → what the branch must add to the quantized stream to reach the float stream, float32
+            [B, N, C]; None without ``float_reference``.
+        """
         float_reference = self.float_reference
         if float_reference is None:
             return None
@@ -199,7 +210,14 @@ class BlockQuantizer:
     def layer(
         self, path: str, inputs: Grid, seen: InputStatistics, wanted: Tensor | None = None
     ) -> QuantizedLinear:
-        """Round one layer, and what the extra_widths asks for; ``wanted`` is given for layers that feed the stream."""
+        """Round one layer at its own width and at the extra widths.
+
+        Args:
+            path: Name of the layer within the block, such as ``attn.q``.
+            inputs: Grid of its input.
+            seen: Statistics of its input.
+            wanted: float64 [N], mean that the output must have. Given only for layers that write to the stream.
+        """
         site = path.split(".")[1]
         source = self.folded.layers[site]
         full_name = f"{self.name}.{path}"
@@ -252,7 +270,7 @@ class BlockQuantizer:
         self.each(advance)
 
     def values_grid(self, seen: Ranges) -> Grid:
-        """Grid of the attention output; its shift against v stays within the operator's −16..8."""
+        """Choose the grid of the attention output, within the operator's shifts of −16 to 8 relative to v."""
         grid = range_grid(seen.magnitude, self.config.scales, per_channel=self.config.channel_exponents)
         if self.config.scales == "pot" and self.config.criterion == "tensor":
             grid = tensor_candidates(grid, self.probe(self.scratch.__getitem__))[-1]
@@ -260,7 +278,7 @@ class BlockQuantizer:
         return Grid(torch.minimum(torch.maximum(grid.log2_scale, v - 16), v + 8), grid.bits)
 
     def qkv_grids(self) -> dict[str, Grid]:
-        """Grids of q, k and v from the ranges of the float layers on the quantized model's stream."""
+        """Choose the grids of q, k and v from the ranges of the float layers on the quantized model's stream."""
         layers, config = self.folded.layers, self.config
 
         def ranges(index: int) -> tuple[Ranges, ...]:
@@ -285,7 +303,7 @@ class BlockQuantizer:
         }
 
     def mlp(self) -> None:
-        """Quantize LayerNorm 2, fc1, the activation's table and fc2."""
+        """Quantize LayerNorm 2, fc1, the activation and fc2."""
         block, config, layers = self.block, self.config, self.folded.layers
 
         def ranges(index: int) -> tuple[Ranges, Ranges]:
@@ -314,9 +332,12 @@ class BlockQuantizer:
         self.each(advance)
 
     def group_hidden(self, hidden: Ranges) -> Ranges:
-        """Order hidden channels by their range, so that neighbours can share a table; the ranges in that order.
+        """Sort the hidden channels by their maximum, so that neighbours can share an activation table.
 
-        Permuting rows of fc1 with columns of fc2 changes nothing of what the block computes.
+        The rows of fc1 and the columns of fc2 are permuted alike, so the output of the block stays the same.
+
+        Returns:
+            The ranges in the new order.
         """
         layers, width = self.folded.layers, self.config.table_channels
         if not self.config.gelu_offset or not width or len(hidden.high) % width or len(hidden.high) == width:
@@ -328,10 +349,10 @@ class BlockQuantizer:
         return Ranges(hidden.low[order], hidden.high[order])
 
     def select_mlp_grids(self, hidden: Ranges) -> None:
-        """Adaptive power-of-two rounding of the MLP half's grids."""
+        """Choose the grids of the MLP half."""
         select_mlp_grids(self.selection, self.folded.layers, self.block, self.probe(self.normal), hidden)
 
 
 def weighted_sum(x: Tensor, importance: Tensor) -> Tensor:
-    """Sum over photos and tokens, tokens weighted: float32 [B, N, C] → float64 [C]."""
+    """Add up photos and weighted tokens: float32 [B, N, C] → float64 [C]."""
     return (x * importance.unsqueeze(-1)).double().sum(dim=(0, 1))

@@ -1,4 +1,4 @@
-"""Arrays of all calibration photos on disk, so that memory does not grow with their number."""
+"""Arrays on disk for photos and activations, so that memory does not grow with the number of calibration photos."""
 
 import math
 import os
@@ -17,15 +17,18 @@ from p2vit.errors import P2vitError
 from p2vit.models.windows import BlockShape
 from p2vit.quant.config import QuantConfig
 
-#: Photos that one task computes with; fixed, so that results do not depend on the number of workers.
+#: Photos per task; fixed, so that results do not depend on the number of threads.
 BATCH = 4
 
 
 class DiskArray:
-    """An array [photos, ...] in a file, read and written in batches of fixed size.
+    """An array [photos, ...] in a file. It is read and written in batches of ``BATCH`` photos.
 
     Args:
-        data: The file's array.
+        data: The memory-mapped file.
+
+    Attributes:
+        batches: Indices of the batches.
     """
 
     def __init__(self, data: np.memmap) -> None:
@@ -33,41 +36,53 @@ class DiskArray:
         self.batches = range(-(-len(data) // BATCH))
 
     def __len__(self) -> int:
-        """Photos."""
+        """Return the number of photos."""
         return len(self._data)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Batch ``index``, a copy."""
+        """Return a copy of one batch."""
         return torch.from_numpy(np.array(self._data[index * BATCH : (index + 1) * BATCH]))
 
     def __setitem__(self, index: int, value: Tensor) -> None:
-        """Replace batch ``index``."""
+        """Overwrite one batch."""
         self._data[index * BATCH : (index + 1) * BATCH] = value.numpy()
 
 
 class ArrayFolder:
-    """The streams of one quantization; a context manager that removes their files."""
+    """Temporary folder of the arrays of one quantization; a context manager that removes it."""
 
     def __enter__(self) -> "ArrayFolder":
-        """Make the folder."""
+        """Make the folder.
+
+        Raises:
+            P2vitError: The folder cannot be made.
+        """
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="p2vit-")
         except OSError as error:
             raise P2vitError(
-                f"no temporary folder can be made: {error.strerror or error}; name another in TMPDIR"
+                f"cannot make a temporary folder: {error.strerror or error}. Set TMPDIR to a folder that can be written"
             ) from None
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Remove it."""
+        """Remove the folder and the files in it."""
         self._folder.cleanup()
 
     def new(self, name: str, shape: tuple[int, ...]) -> DiskArray:
-        """A float32 stream of that name and shape [photos, ...]."""
+        """Make a float32 array of zeros.
+
+        Args:
+            name: Name of the file.
+            shape: [photos, ...].
+
+        Raises:
+            P2vitError: The disk is full.
+        """
         path, size = Path(self._folder.name) / name, 4 * math.prod(shape)
         try:
             with path.open("wb") as file:
-                # Room that a mapped file finds missing later would end the process.
+                # If a mapped file runs out of disk space later, the operating system kills the process.
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), 0, size)
                 else:
@@ -77,14 +92,18 @@ class ArrayFolder:
         return DiskArray(np.memmap(path, dtype=np.float32, mode="r+", shape=shape))
 
     def pixels(self, batches: Iterable[NDArray[np.uint8]], shape: tuple[int, ...]) -> DiskArray:
-        """Write photos as they come and return them as a stream.
+        """Write photos to a file, batch by batch.
 
         Args:
-            batches: uint8 [B, H, W, 3].
-            shape: [H, W, 3] that each photo must have.
+            batches: Photos, uint8 [B, H, W, 3].
+            shape: [H, W, 3] of each photo.
+
+        Returns:
+            The photos as a read-only array.
 
         Raises:
-            ValueError: no photo came, or one of another shape or dtype.
+            ValueError: There is no photo, or one has another shape or dtype.
+            P2vitError: The disk is full.
         """
         path, count = Path(self._folder.name) / "pixels", 0
         with path.open("wb", buffering=0) as file:
@@ -96,15 +115,15 @@ class ArrayFolder:
                 _write(file, np.ascontiguousarray(batch).tobytes(), path.parent)
                 count += len(batch)
         if not count:
-            raise ValueError("no calibration photo came; at least one is needed")
+            raise ValueError("no calibration photo; at least one is needed")
         return DiskArray(np.memmap(path, dtype=np.uint8, mode="r", shape=(count, *shape)))
 
 
 def _write(file: FileIO, data: bytes, folder: Path) -> None:
-    """All of the bytes.
+    """Write all bytes; a raw file may take fewer at a time.
 
     Raises:
-        P2vitError: the disk is full.
+        P2vitError: The disk is full.
     """
     rest = memoryview(data)
     try:
@@ -115,10 +134,10 @@ def _write(file: FileIO, data: bytes, folder: Path) -> None:
 
 
 def _no_room(folder: Path, size: int, error: OSError) -> P2vitError:
-    """The error for a temporary folder that is full."""
+    """Return the error for a temporary folder that is full."""
     return P2vitError(
-        f"{folder}: calibration photos' values cannot be kept there: {error.strerror or error}; {size:,} bytes "
-        "are needed. Make room there, name another folder in TMPDIR, or take fewer photos (--calib-images)"
+        f"{folder}: the activations of the photos do not fit there: {error.strerror or error}; {size:,} "
+        "bytes are needed. Free disk space, set TMPDIR to another folder, or take fewer photos (--calib-images)"
     )
 
 
@@ -127,9 +146,9 @@ class ResidualStreams:
     """The residual streams of one stage, float32 [photos, N, C] each.
 
     Attributes:
-        own: The quantized model's.
-        scratch: For what lies between two passes.
-        exact: The float model's; None where the method does not aim at it.
+        own: Residual stream of the quantized model.
+        scratch: Array for intermediate values.
+        exact: Residual stream of the float model. None if weights are not rounded to reproduce it.
     """
 
     own: DiskArray

@@ -1,6 +1,7 @@
-"""Adaptive power-of-two rounding: which of the candidate grids half a block comes out best with.
+"""Grid selection (adaptive power-of-two rounding): choose the candidate grid with the least error.
 
-By the configuration's criterion: the error of the half block's output, or the tensor's own error (the paper's).
+The configuration's criterion says which error counts: that of the half block's output, or that of the tensor itself
+(the paper's).
 """
 
 from collections.abc import Callable
@@ -26,18 +27,18 @@ from p2vit.quant.grid import Grid
 from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.workers import Workers
 
-#: Output of half a block on a probe: with the grids of a trial, or with None without activation rounding.
+#: Computes the output of half a block for an input: with candidate grids, or with None without rounding activations.
 HalfBlock = Callable[[dict[str, Grid] | None, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class GridSelection:
-    """Takes a block's verdict on trials.
+    """Computes the error of candidate grids.
 
     Attributes:
         config: The method.
         importance: float32 [N], weight of each token.
-        workers: Who shares the work.
+        workers: Threads that share the work.
     """
 
     config: QuantConfig
@@ -46,17 +47,18 @@ class GridSelection:
 
     @property
     def enabled(self) -> bool:
-        """Whether there is anything to settle: otherwise ranges decide."""
+        """Whether candidates are compared; otherwise the ranges alone decide."""
         return self.config.scales == "pot" and self.config.criterion != "range"
 
     def error(self, output: HalfBlock, probe: Tensor) -> Callable[[dict[str, Grid]], float]:
-        """Error of a trial: squared distance of the half block's output from the one without activation rounding.
+        """Return a function that computes the error of candidate grids.
 
-        The mean error of each channel is left out: bias correction takes it away.
+        The error is the squared distance of the half block's output from its output without activation rounding. With
+        bias correction, the mean error of each channel does not count, because the bias will remove it.
 
         Args:
-            output: What the half block puts out.
-            probe: What it reads, float32 [B, N, C].
+            output: Computes the output of the half block.
+            probe: Input of the half block, float32 [B, N, C].
         """
         probes = list(probe.split(1))
         targets = self.workers.map(lambda x: output(None, x), probes)
@@ -78,13 +80,13 @@ class GridSelection:
 def select_merge_grids(
     selection: GridSelection, reduction: Affine, block: QuantizedBlock, probe: Tensor
 ) -> None:
-    """Settle ``merge``, what patch merging's linear layer reads.
+    """Choose the grid ``merge``: the input of patch merging's linear layer.
 
     Args:
-        selection: Takes the verdict.
-        reduction: That layer.
-        block: Its grids start from ranges and are replaced.
-        probe: Normalised, float32 [B, N, 4·C].
+        selection: Computes the errors.
+        reduction: The linear layer of patch merging.
+        block: Block whose grids come from ranges; the chosen grid replaces its own.
+        probe: Normalised input, float32 [B, N, 4·C].
     """
     candidates = tensor_candidates(block.grids["merge"], probe)
     if selection.config.criterion == "tensor":
@@ -101,13 +103,13 @@ def select_merge_grids(
 def select_attention_grids(
     selection: GridSelection, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor
 ) -> None:
-    """Settle ``norm1``, ``q``, ``k`` and ``v``.
+    """Choose the grids ``norm1``, ``q``, ``k`` and ``v``.
 
     Args:
-        selection: Takes the verdict.
+        selection: Computes the errors.
         layers: ``q``, ``k``, ``v`` and ``proj`` of the float model.
-        block: Its grids start from ranges and are replaced.
-        probe: Normalised stream, float32 [B, N, C].
+        block: Block whose grids come from ranges; the chosen grids replace its own.
+        probe: Normalised residual stream, float32 [B, N, C].
     """
     grids, config = block.grids, selection.config
     exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
@@ -146,14 +148,14 @@ def select_attention_grids(
 def select_mlp_grids(
     selection: GridSelection, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor, hidden: Ranges
 ) -> None:
-    """Settle ``norm2``, the activation's input ``fc1`` and its output ``gelu``.
+    """Choose the grids ``norm2``, ``fc1`` (the activation's input) and ``gelu`` (its output).
 
     Args:
-        selection: Takes the verdict.
+        selection: Computes the errors.
         layers: ``fc1`` and ``fc2`` of the float model.
-        block: Its grids start from ranges and are replaced.
-        probe: Normalised stream, float32 [B, N, C].
-        hidden: Ranges of what ``fc1`` puts out.
+        block: Block whose grids come from ranges; the chosen grids replace its own.
+        probe: Normalised residual stream, float32 [B, N, C].
+        hidden: Ranges of the output of ``fc1``.
     """
     grids, config = block.grids, selection.config
     norms = tensor_candidates(grids["norm2"], probe)

@@ -1,4 +1,4 @@
-"""Quantizes an attention pooling head, as a block whose query is a constant and which has no residual before it."""
+"""Quantization of an attention pooling head: a block with a constant query and no residual add in its first half."""
 
 from dataclasses import dataclass, replace
 
@@ -19,11 +19,11 @@ from p2vit.quant.workers import Workers
 
 @dataclass
 class PoolQuantizer(BlockQuantizer):
-    """Quantizes the head; its own stream is the pooled vector, [photos, 1, C].
+    """Quantizes an attention pooling head. Its residual stream is the pooled vector, float32 [photos, 1, C].
 
     Attributes:
-        pool: What is being quantized.
-        tokens: The quantized model's last stream, float32 [photos, N, C].
+        pool: The quantized pooling head.
+        tokens: The quantized model's residual stream after the last block, float32 [photos, N, C].
     """
 
     pool: QuantizedPool | None = None
@@ -73,7 +73,7 @@ class PoolQuantizer(BlockQuantizer):
         self.each(advance)
 
     def select_mlp_grids(self, hidden: Ranges) -> None:
-        """Let the range decide: a token per photo is too little for a verdict, and clipping would overfit to it."""
+        """Choose the grids by range, because one token per photo is too little to compare candidates on."""
         if self.config.criterion == "tensor":
             super().select_mlp_grids(hidden)
 
@@ -91,12 +91,12 @@ def quantize_pool(
 
     Args:
         model: The float model.
-        tokens: ResidualStreams after its last block.
-        folder: Where the pooled vectors go.
-        grids: Of the residual stream, by place.
+        tokens: Residual streams after its last block.
+        folder: Folder for the pooled vectors.
+        grids: Name → grid of the residual stream there.
         wanted: float64 [2, C], mean of the float model's pooled vector after attention and after the MLP.
         config: The method.
-        workers: Who shares the work.
+        workers: Threads that share the work.
     """
     pool = model.attention_pool
     assert pool is not None

@@ -1,4 +1,4 @@
-"""Synthetic photos beside the calibration photos, so that ranges also hold for photos that look different."""
+"""Synthetic photos that are added to the calibration photos, so that ranges also cover photos of other kinds."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 from p2vit.data.noise import NoisePhotos
 from p2vit.program.preprocessing import Preprocessing
 
-#: Seed of the synthetic photos: the same for everybody.
+#: Random seed of the synthetic photos.
 SEED = 0
 
 
 def with_synthetic_photos(
     photos: Iterable[NDArray[np.uint8]], image_size: tuple[int, int], count: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Calibration photos, and behind them some synthetic ones in all colours.
+    """Yield the calibration photos, and after them synthetic photos in all colours.
 
-    Photos of one kind leave channels silent that others excite: calibrated on grey photos alone, a program clips the
-    first block's attention output on coloured ones.
+    Photos of one kind leave some channels near zero that other photos excite. A program that is calibrated on grey
+    photos alone clips the first block's attention output on coloured photos.
 
     Args:
-        photos: Batches uint8 [B, H, W, 3].
-        image_size: Height and width of the synthetic photos.
-        count: How many; 0 for none.
+        photos: Batches of calibration photos, uint8 [B, H, W, 3].
+        image_size: Height and width of the synthetic photos in pixels.
+        count: Number of synthetic photos.
     """
     yield from photos
     if count:
