@@ -42,7 +42,7 @@ def test_the_sets_show_what_a_plan_leaves_out(family, monkeypatch):
 
 def export_without_meeting(self, name):
     """What stood in the place of `PlanBuilder._export`."""
-    self._places.shared.discard(name)
+    self._buffers.shared.discard(name)
     return EXPORT(self, name)
 
 

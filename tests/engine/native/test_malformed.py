@@ -65,7 +65,7 @@ residuals = st.none() | st.fixed_dictionaries(
     optional={"buffer": buffers, "constant": arrays["int16"]},
 )
 names = st.just(["x"])
-places = st.tuples(buffers, small)
+buffers = st.tuples(buffers, small)
 
 
 def call(name, *arguments, **named):
@@ -121,7 +121,7 @@ calls = st.one_of(
     call(
         "attention",
         names,
-        queries=places,
+        queries=buffers,
         keys=buffers,
         values=buffers,
         out=buffers,
@@ -131,9 +131,9 @@ calls = st.one_of(
     call(
         "window_attention",
         names,
-        queries=places,
-        keys=places,
-        values=places,
+        queries=buffers,
+        keys=buffers,
+        values=buffers,
         out=buffers,
         windows=small,
         out_bits=st.sampled_from([8, 16]),

@@ -1,7 +1,7 @@
-"""What the native engine fuses: a program's nodes grouped into units, and which rows of each tensor
+"""What the native engine fuses: a program's nodes grouped into groups, and which rows of each tensor
 anybody reads.
 
-A unit is what one step (with its companions) of the compiled plan computes: a linear layer with the table,
+A group is what one step (with its companions) of the compiled plan computes: a linear layer with the table,
 residual add or position embedding behind it; the linear layers of q, k and v; scores, softmax and values
 together.
 """
@@ -35,11 +35,11 @@ Rows = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Unit:
+class FusionGroup:
     """Nodes that one step computes.
 
     Attributes:
-        nodes: In the program's order; the first decides what kind of unit it is.
+        nodes: In the program's order; the first decides what kind of group it is.
         rows: Rows that are computed; the others of the tensor nobody reads.
     """
 
@@ -58,7 +58,7 @@ class Unit:
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """Tensors of other units, in the nodes' order."""
+        """Tensors of other groups, in the nodes' order."""
         own = set(self.writes)
         return tuple(dict.fromkeys(name for node in self.nodes for name in node.inputs if name not in own))
 
@@ -156,7 +156,7 @@ def in_windows(nodes: tuple[Node, ...] | list[Node]) -> bool:
     return isinstance(scores, Scores) and (scores.windows > 1 or isinstance(nodes[1].operator, ScoreBias))
 
 
-def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> list[Node]:
+def epilogue_of(graph: Graph, node: Node, exact: bool, computed: set[str]) -> list[Node]:
     """What a linear layer's epilogue takes over: a table, a residual add, or the position embedding.
 
     Args:
@@ -198,7 +198,7 @@ def feeds_attention_only(graph: Graph, name: str) -> bool:
     )
 
 
-def siblings(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
+def parallel_linears(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
     """A linear layer of q, k or v with those that read the same tensor, write the same width and need the
     same rows.
     """
@@ -206,7 +206,7 @@ def siblings(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
     assert isinstance(operator, Linear)
     if not feeds_attention_only(graph, node.name):
         return [node]
-    group = []
+    found = []
     for other in graph.consumers[node.inputs[0]]:
         if (
             not isinstance(other.operator, Linear)
@@ -219,39 +219,39 @@ def siblings(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
             operator.weight_bits <= 4,
         )
         if same_width and graph.rows.get(other.name) == graph.rows.get(node.name):
-            group.append(other)
-    return group
+            found.append(other)
+    return found
 
 
-def schedule(units: list[Unit], sources: set[str]) -> list[Unit]:
-    """Order units so that neighbours work on the same rows wherever dependencies allow it.
+def schedule(groups: list[FusionGroup], sources: set[str]) -> list[FusionGroup]:
+    """Order groups so that neighbours work on the same rows wherever dependencies allow it.
 
     Args:
-        units: In any order that respects the program's.
+        groups: In any order that respects the program's.
         sources: Tensors that are there from the start.
 
     Raises:
         ValueError: a tensor that nothing before it writes.
     """
-    ready_tensors, waiting, ordered = set(sources), list(units), []
+    ready_tensors, waiting, ordered = set(sources), list(groups), []
     rows: Rows | None = None
     while waiting:
-        ready = [unit for unit in waiting if all(name in ready_tensors for name in unit.reads)]
+        ready = [group for group in waiting if all(name in ready_tensors for name in group.reads)]
         if not ready:
             node = waiting[0].nodes[0]
             raise ValueError(
                 f"node {node.name}: reads {list(node.inputs)}, not all of which can be computed before it"
             )
-        unit = next((unit for unit in ready if unit.rows == rows), ready[0])
-        waiting.remove(unit)
-        ordered.append(unit)
-        ready_tensors.update(unit.writes)
-        rows = unit.rows
+        group = next((group for group in ready if group.rows == rows), ready[0])
+        waiting.remove(group)
+        ordered.append(group)
+        ready_tensors.update(group.writes)
+        rows = group.rows
     return ordered
 
 
-def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
-    """Group the needed nodes into units, scheduled.
+def fusion_groups(graph: Graph, exact: dict[str, bool]) -> list[FusionGroup]:
+    """Group the needed nodes into groups, scheduled.
 
     Args:
         graph: The program.
@@ -260,7 +260,7 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
     Raises:
         ValueError: an attention that is not scores, softmax, values.
     """
-    units: list[Unit] = []
+    groups: list[FusionGroup] = []
     taken: set[str] = set()
     computed: set[str] = set()
     for node in graph.program.nodes:
@@ -271,12 +271,14 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
         elif isinstance(node.operator, ScoreBias | Softmax | AttentionValues):
             raise ValueError(f"node {node.name}: {IN_A_ROW}")
         elif isinstance(node.operator, Linear):
-            tail = linear_tail(graph, node, exact[node.name], computed)
+            tail = epilogue_of(graph, node, exact[node.name], computed)
             nodes = (
                 [node, *tail]
                 if tail
                 else [
-                    n for n in siblings(graph, node, taken) if n is node or exact[n.name] == exact[node.name]
+                    n
+                    for n in parallel_linears(graph, node, taken)
+                    if n is node or exact[n.name] == exact[node.name]
                 ]
             )
         else:
@@ -289,7 +291,7 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
             rows = (0, 1)
         elif isinstance(node.operator, Scores) and in_windows(nodes):
             rows = (0, node.operator.windows * node.operator.heads)  # each is computed on its own
-        units.append(Unit(tuple(nodes), rows))
+        groups.append(FusionGroup(tuple(nodes), rows))
         taken.update(n.name for n in nodes)
         computed.update(n.name for n in nodes)
-    return schedule(units, {"pixels"})
+    return schedule(groups, {"pixels"})

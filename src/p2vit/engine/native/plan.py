@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from p2vit.engine.native.graph import Graph, Unit, in_windows, units_of
-from p2vit.engine.native.places import Places
+from p2vit.engine.native.graph import FusionGroup, Graph, fusion_groups, in_windows
 from p2vit.engine.native.steps import EMITTERS
+from p2vit.engine.native.tensor_buffers import TensorBuffers
 from p2vit.engine.native.weights import Weights
 from p2vit.numerics import AttentionValues, GatherTokens, Scores, SelectToken, SumTokens
 from p2vit.program.graph import IntegerProgram, TensorSpec
@@ -22,7 +22,7 @@ class PlanBuilder:
         self.plan = plan
         self.weights = weights
         self._graph = Graph(program, wanted)
-        self._places = Places(program, plan, weights)
+        self._buffers = TensorBuffers(program, plan, weights)
         self._stage: tuple[int, int] | None = None
         self._fresh: set[str] = set()  # tensors written in the current stage
         self._windowed: set[str] = set()  # nodes of attention in windows, whose keys are not packed before
@@ -30,7 +30,7 @@ class PlanBuilder:
     @property
     def outputs(self) -> list[TensorSpec]:
         """Specs of the tensors that it writes out, in the order of the plan's outputs."""
-        return self._places.outputs
+        return self._buffers.outputs
 
     def build(self) -> None:
         """Emit everything and make the plan ready to run.
@@ -49,31 +49,31 @@ class PlanBuilder:
         """
         for node in self.program.nodes:
             if node.name in self._graph.wanted:
-                self._places.add_output(node.name)
-        units = units_of(self._graph, self.weights.exact)
-        for unit in units:
-            if isinstance(unit.operator, Scores) and in_windows(unit.nodes):
-                self._windowed.update(unit.writes)
-        for unit in units:
+                self._buffers.add_output(node.name)
+        groups = fusion_groups(self._graph, self.weights.exact)
+        for group in groups:
+            if isinstance(group.operator, Scores) and in_windows(group.nodes):
+                self._windowed.update(group.writes)
+        for group in groups:
             try:
-                self._emit(unit)
+                self._emit(group)
             except (ArithmeticError, IndexError, TypeError, ValueError) as error:
-                raise ValueError(f"native engine: node {unit.nodes[0].name}: {error}") from None
+                raise ValueError(f"native engine: node {group.nodes[0].name}: {error}") from None
 
-    def _emit(self, unit: Unit) -> None:
-        emit = EMITTERS.get(type(unit.operator))
+    def _emit(self, group: FusionGroup) -> None:
+        emit = EMITTERS.get(type(group.operator))
         if emit is None:
-            raise ValueError(f"there is no kernel for {type(unit.operator).__name__}")
+            raise ValueError(f"there is no kernel for {type(group.operator).__name__}")
         if (
-            unit.rows != self._stage
-            or whole_reads(unit) & self._fresh
-            or set(unit.reads) & self._places.shared
+            group.rows != self._stage
+            or reads_other_rows(group) & self._fresh
+            or set(group.reads) & self._buffers.shared
         ):
-            self._enter(unit.rows)
-        emit(self._places, unit)
-        self._fresh.update(unit.writes)
-        for name in unit.writes:
-            if name in self._places.values:
+            self._enter(group.rows)
+        emit(self._buffers, group)
+        self._fresh.update(group.writes)
+        for name in group.writes:
+            if name in self._buffers.views:
                 self._pack_for_attention(name)
                 self._export(name)
 
@@ -82,22 +82,22 @@ class PlanBuilder:
         self.plan.stage(*rows)
         self._stage = rows
         self._fresh.clear()
-        self._places.shared.clear()
+        self._buffers.shared.clear()
 
     def _export(self, name: str) -> None:
         """Write a tensor out, if it is wanted."""
-        output = self._places.output(name)
+        output = self._buffers.output(name)
         if output < 0:
             return
         rows = self._graph.all_rows(name)
-        if rows != self._stage or name in self._places.shared:
+        if rows != self._stage or name in self._buffers.shared:
             self._enter(rows)
-        value = self._places.values[name]
+        value = self._buffers.views[name]
         self.plan.export([name], value.buffer, column=value.column, columns=value.columns, output=output)
 
     def _pack_for_attention(self, name: str) -> None:
         """Pack keys or values for the nodes that attend to them."""
-        value, keys = self._places.values[name], self._places.shape(name)[0]
+        value, keys = self._buffers.views[name], self._buffers.shape(name)[0]
         for node in self._graph.consumers.get(name, []):
             operator = node.operator
             if (
@@ -107,7 +107,7 @@ class PlanBuilder:
                 or node.name in self._windowed
             ):
                 continue
-            if self._stage != (0, keys) or name in self._places.shared:
+            if self._stage != (0, keys) or name in self._buffers.shared:
                 self._enter((0, keys))  # constant tokens are written by whoever comes first
             heads, dim = operator.heads, value.columns // operator.heads
             is_keys = isinstance(operator, Scores)
@@ -115,13 +115,13 @@ class PlanBuilder:
             step = self.plan.pack_keys if is_keys else self.plan.pack_values
             pack = room(heads, dim, keys)
             step([node.name], value.buffer, column=value.column, heads=heads, dim=dim, keys=keys, out=pack)
-            self._places.packs[node.name, name] = pack
+            self._buffers.packs[node.name, name] = pack
             self._fresh.add(name)  # attention reads what every thread has packed: it begins a stage
 
 
-def whole_reads(unit: Unit) -> set[str]:
-    """Tensors of which a unit reads rows that are not its own."""
-    if isinstance(unit.operator, Scores) and not in_windows(unit.nodes):
-        return {unit.nodes[0].inputs[1], unit.nodes[2].inputs[1]}
-    whole = isinstance(unit.operator, Scores | SelectToken | SumTokens | GatherTokens)
-    return set(unit.reads) if whole else set()
+def reads_other_rows(group: FusionGroup) -> set[str]:
+    """Tensors of which a group reads rows that are not its own."""
+    if isinstance(group.operator, Scores) and not in_windows(group.nodes):
+        return {group.nodes[0].inputs[1], group.nodes[2].inputs[1]}
+    whole = isinstance(group.operator, Scores | SelectToken | SumTokens | GatherTokens)
+    return set(group.reads) if whole else set()

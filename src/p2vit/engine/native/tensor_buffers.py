@@ -10,7 +10,7 @@ from p2vit.program.graph import IntegerProgram, TensorSpec
 
 
 @dataclass(frozen=True)
-class Value:
+class BufferView:
     """Where a tensor lies.
 
     Attributes:
@@ -24,7 +24,7 @@ class Value:
     columns: int
 
 
-class Places:
+class TensorBuffers:
     """Gives every tensor its place, and finds it again.
 
     Attributes:
@@ -41,7 +41,7 @@ class Places:
         self.plan = plan
         self.weights = weights
         self.outputs: list[TensorSpec] = []
-        self.values: dict[str, Value] = {}
+        self.views: dict[str, BufferView] = {}
         self.packs: dict[tuple[str, str], int] = {}
         self.shared: set[str] = set()
         self._output_index: dict[str, int] = {}
@@ -83,7 +83,7 @@ class Places:
         if len(shape) != 2:
             raise ValueError(f"the engine holds tensors of [tokens, channels], not {list(shape)}")
         buffer = self.plan.buffer(shape[0], shape[1], self.kind(name))
-        self.values[name] = Value(buffer, 0, shape[1])
+        self.views[name] = BufferView(buffer, 0, shape[1])
         return buffer
 
     def of(self, name: str) -> int:
@@ -92,9 +92,9 @@ class Places:
         Raises:
             ValueError: it lies nowhere, or beside others.
         """
-        if name not in self.values:
+        if name not in self.views:
             raise ValueError(f"it reads {name!r}, which is not a tensor of [tokens, channels]")
-        value = self.values[name]
+        value = self.views[name]
         if value.column:
             raise ValueError(f"it reads {name!r}, which lies beside others")
         return value.buffer
