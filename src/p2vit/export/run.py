@@ -9,8 +9,8 @@ import numpy as np
 from p2vit.engine.executor import Executor
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
-from p2vit.export.c.compile import differing
-from p2vit.export.c.write import WeightForm, build_c, c_place, flash_bytes, write_c
+from p2vit.export.c.compile import count_differences
+from p2vit.export.c.write import WeightForm, build_c, c_target, flash_bytes, write_c
 from p2vit.export.onnx.common.check import check_model, expect_integers_only, inspect_model
 from p2vit.export.onnx.common.model_file import (
     LARGEST_SINGLE_FILE,
@@ -24,7 +24,7 @@ from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
 from p2vit.export.onnx.integer.matmul import ProductForm
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
 from p2vit.export.onnx.qdq.values import Activations
-from p2vit.export.vectors import Encoding, vectors_place, write_vectors
+from p2vit.export.vectors import Encoding, vectors_target, write_vectors
 from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
@@ -104,9 +104,9 @@ def run_export(
             f"expose gives tensors out of onnx-integer, not of {export_format}; leave it away, or choose that format"
         )
     if export_format == "vectors":
-        vectors_place(file, overwrite).check()
+        vectors_target(file, overwrite).check()
     elif export_format == "c":
-        c_place(file, overwrite).check()
+        c_target(file, overwrite).check()
     else:
         check_output(file, overwrite)
     executor = ReferenceExecutor(program)
@@ -165,7 +165,7 @@ def run_c(
     export = build_c(
         program, pixels, ReferenceExecutor(program), weights=form.weights, program_sha256=program_sha256
     )
-    wrong = differing(export)
+    wrong = count_differences(export)
     if wrong:
         raise P2vitError(
             f"the C program computes {wrong} outputs otherwise than the reference on this machine's compiler, so it is "

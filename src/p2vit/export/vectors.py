@@ -76,7 +76,7 @@ def write_vectors(
     """
     if encoding not in ENCODINGS:
         raise P2vitError(f"encoding is {encoding!r}; allowed are {' and '.join(map(repr, ENCODINGS))}")
-    target = vectors_place(folder, overwrite)
+    target = vectors_target(folder, overwrite)
     target.check()
     executor = executor or ReferenceExecutor(program)
     computed = executor.run(pixels, list(program.tensors)) | {PIXELS: pixels}
@@ -173,7 +173,7 @@ def read_array(folder: Path, entry: dict[str, Any]) -> IntArray:
     return parse_hex(file.read_text(encoding="ascii"), entry["dtype"], tuple(entry["shape"]))
 
 
-def vectors_place(folder: Path, overwrite: bool) -> FileSet:
+def vectors_target(folder: Path, overwrite: bool) -> FileSet:
     """Where vectors go.
 
     Raises:

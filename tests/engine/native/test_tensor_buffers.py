@@ -30,9 +30,9 @@ def test_outputs_are_counted(buffers):
     assert [spec.name for spec in buffers.outputs] == ["head", "feature"]
 
 
-def test_what_has_no_place_is_refused(buffers):
+def test_tensors_that_have_no_buffer_of_their_own_are_refused(buffers):
     buffers.views["blocks.0.attn.k"] = BufferView(3, 48, 48)
-    with pytest.raises(ValueError, match=r"^it reads 'blocks\.0\.attn\.k', which lies beside others$"):
+    with pytest.raises(ValueError, match=r"^it reads 'blocks\.0\.attn\.k', which shares a buffer with other tensors$"):
         buffers.of("blocks.0.attn.k")
     with pytest.raises(ValueError, match=r"^it reads 'head', which is not a tensor of \[tokens, channels\]$"):
         buffers.of("head")

@@ -1,4 +1,4 @@
-"""From a program to the compiled engine's plan: which stages there are, and what each of them does."""
+"""Builds the compiled engine's plan of a program: its stages, and the steps of each."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from p2vit.program.graph import IntegerProgram, TensorSpec
 
 
 class PlanBuilder:
-    """Emits the stages of one program for one set of wanted tensors.
+    """Emits the stages of one program for one set of tensors to return.
 
     Attributes:
         plan: The compiled plan.
@@ -24,28 +24,28 @@ class PlanBuilder:
         self._graph = Graph(program, wanted)
         self._buffers = TensorBuffers(program, plan, weights)
         self._stage: tuple[int, int] | None = None
-        self._fresh: set[str] = set()  # tensors written in the current stage
-        self._windowed: set[str] = set()  # nodes of attention in windows, whose keys are not packed before
+        self._fresh: set[str] = set()  # Tensors written in the current stage.
+        self._windowed: set[str] = set()  # Nodes of window attention, which packs its own keys.
 
     @property
     def outputs(self) -> list[TensorSpec]:
-        """Specs of the tensors that it writes out, in the order of the plan's outputs."""
+        """Specs of the tensors that the plan returns, in the order of its outputs."""
         return self._buffers.outputs
 
     def build(self) -> None:
-        """Emit everything and make the plan ready to run.
+        """Emit all steps, and allocate the memory of the plan.
 
         Raises:
-            ValueError: naming the node that the engine cannot run.
+            ValueError: The engine cannot run a node. The message names it.
         """
         self.emit()
         self.plan.finish()
 
     def emit(self) -> None:
-        """Give the plan all of its steps, and no memory yet.
+        """Emit all steps, without allocating memory.
 
         Raises:
-            ValueError: naming the node that the engine cannot run.
+            ValueError: The engine cannot run a node. The message names it.
         """
         for node in self.program.nodes:
             if node.name in self._graph.wanted:
@@ -78,14 +78,14 @@ class PlanBuilder:
                 self._export(name)
 
     def _enter(self, rows: tuple[int, int]) -> None:
-        """Begin a stage: threads meet, then share these rows."""
+        """Begin a stage. All threads wait for one another, and then share these rows."""
         self.plan.stage(*rows)
         self._stage = rows
         self._fresh.clear()
         self._buffers.shared.clear()
 
     def _export(self, name: str) -> None:
-        """Write a tensor out, if it is wanted."""
+        """Add the step that returns a tensor, if it is to be returned."""
         output = self._buffers.output(name)
         if output < 0:
             return
@@ -96,7 +96,7 @@ class PlanBuilder:
         self.plan.export([name], value.buffer, column=value.column, columns=value.columns, output=output)
 
     def _pack_for_attention(self, name: str) -> None:
-        """Pack keys or values for the nodes that attend to them."""
+        """Add the steps that pack keys or values for the attention nodes that read them."""
         value, keys = self._buffers.views[name], self._buffers.shape(name)[0]
         for node in self._graph.consumers.get(name, []):
             operator = node.operator
@@ -108,7 +108,7 @@ class PlanBuilder:
             ):
                 continue
             if self._stage != (0, keys) or name in self._buffers.shared:
-                self._enter((0, keys))  # constant tokens are written by whoever comes first
+                self._enter((0, keys))  # Any thread may have written constant tokens.
             heads, dim = operator.heads, value.columns // operator.heads
             is_keys = isinstance(operator, Scores)
             room = self.plan.packed_keys if is_keys else self.plan.packed_values
@@ -116,11 +116,11 @@ class PlanBuilder:
             pack = room(heads, dim, keys)
             step([node.name], value.buffer, column=value.column, heads=heads, dim=dim, keys=keys, out=pack)
             self._buffers.packs[node.name, name] = pack
-            self._fresh.add(name)  # attention reads what every thread has packed: it begins a stage
+            self._fresh.add(name)  # Attention reads the keys of all threads, so it begins a stage.
 
 
 def reads_other_rows(group: FusionGroup) -> set[str]:
-    """Tensors of which a group reads rows that are not its own."""
+    """Return the tensors of which a group reads rows that other threads may have written."""
     if isinstance(group.operator, Scores) and not in_windows(group.nodes):
         return {group.nodes[0].inputs[1], group.nodes[2].inputs[1]}
     whole = isinstance(group.operator, Scores | SelectToken | SumTokens | GatherTokens)

@@ -23,7 +23,7 @@ class Lifetime:
     first: int
     last: int
 
-    def meets(self, other: "Lifetime") -> bool:
+    def overlaps(self, other: "Lifetime") -> bool:
         """Whether both are in use at some step."""
         return self.first <= other.last and other.first <= self.last
 
@@ -33,7 +33,7 @@ def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def place(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
+def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """Give every buffer an offset, the largest first, each as low as it fits.
 
     Args:
@@ -44,7 +44,7 @@ def place(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
     """
     placed: list[tuple[int, Lifetime]] = []
     for buffer in sorted(lifetimes, key=lambda each: (-each.size, each.first, each.name)):
-        taken = sorted((offset, other.size) for offset, other in placed if other.meets(buffer))
+        taken = sorted((offset, other.size) for offset, other in placed if other.overlaps(buffer))
         lowest = 0
         for offset, size in taken:
             if lowest + buffer.size <= offset:

@@ -11,10 +11,10 @@ from p2vit.errors import P2vitError
 from p2vit.export.c.write import CExport
 
 #: A compiler that takes longer than so many seconds is stopped.
-PATIENCE = 600
+TIMEOUT_SECONDS = 600
 
 
-def differing(export: CExport) -> int | None:
+def count_differences(export: CExport) -> int | None:
     """Compile an export here and compare its outputs with the vectors in it.
 
     Args:
@@ -58,7 +58,7 @@ def _run(command: list[str], folder: Path, fails: bool = False) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:

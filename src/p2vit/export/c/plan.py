@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from p2vit.errors import P2vitError
-from p2vit.export.c.arena import Lifetime, aligned, place
+from p2vit.export.c.arena import Lifetime, aligned, assign_offsets
 from p2vit.numerics import (
     Add,
     AttentionValues,
@@ -155,12 +155,12 @@ def make_plan(program: IntegerProgram) -> Plan:
     lifetimes = [
         Lifetime(home, tensor_bytes(program.tensors[home]), first[home], end[home]) for home in first
     ]
-    places, total = place(lifetimes)
+    offsets, total = assign_offsets(lifetimes)
     scratch = max((aligned(scratch_bytes(step, program)) for step in steps), default=0)
     return Plan(
         program,
         tuple(steps),
-        {name: places[home] for name, home in root.items()},
+        {name: offsets[home] for name, home in root.items()},
         total,
         total + scratch,
     )

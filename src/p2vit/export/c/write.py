@@ -197,7 +197,7 @@ Compile with `-fno-strict-aliasing`: tensors of several types share the working 
 """
 
 
-def c_place(folder: Path, overwrite: bool) -> FileSet:
+def c_target(folder: Path, overwrite: bool) -> FileSet:
     """Where a C export goes: a folder of its own.
 
     Raises:
@@ -220,7 +220,7 @@ def write_c(export: CExport, folder: Path, overwrite: bool = False) -> list[Path
     Raises:
         P2vitError: something is in the way, or the disk refuses.
     """
-    c_place(folder, overwrite).write(export.files)
+    c_target(folder, overwrite).write(export.files)
     return [folder / name for name in export.files]
 
 

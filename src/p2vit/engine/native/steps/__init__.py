@@ -1,4 +1,4 @@
-"""The step of the compiled engine that each operator becomes, with its parameters as the engine takes them."""
+"""Emitters: each adds the steps of one kind of fusion group to the compiled plan."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ from p2vit.numerics import (
     SumTokens,
 )
 
-#: Operator that leads a group → what emits its steps.
+#: Operator of a group's first node → function that emits its steps.
 EMITTERS: dict[type, Callable[[TensorBuffers, FusionGroup], None]] = {
     Patchify: patches,
     Linear: linear,

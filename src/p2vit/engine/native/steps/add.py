@@ -1,4 +1,4 @@
-"""The step of a residual add on its own."""
+"""Emitter of a residual add that is not fused."""
 
 from p2vit.engine.native.graph import FusionGroup
 from p2vit.engine.native.tensor_buffers import TensorBuffers
@@ -7,7 +7,7 @@ from p2vit.numerics import Add
 
 
 def add(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """A residual add on its own."""
+    """Emit a residual add that is not fused."""
     node, op = group.nodes[0], group.operator
     assert isinstance(op, Add)
     n = buffers.shape(node.name)[-1]

@@ -1,4 +1,4 @@
-"""The step of a gain and a bias per channel."""
+"""Emitter of gain and bias per channel."""
 
 from p2vit.engine.native.graph import FusionGroup
 from p2vit.engine.native.tensor_buffers import TensorBuffers
@@ -7,7 +7,7 @@ from p2vit.numerics import Affine
 
 
 def affine(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Gain and bias per channel."""
+    """Emit gain and bias per channel."""
     node, op = group.nodes[0], group.operator
     assert isinstance(op, Affine)
     buffers.plan.affine(

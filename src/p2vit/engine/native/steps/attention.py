@@ -1,4 +1,4 @@
-"""The step of scores, softmax and values, which are one."""
+"""Emitter of attention: scores, softmax and values in one step."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 
 
 def _numbers(scores: Scores, softmax: Softmax, values: AttentionValues) -> dict[str, Any]:
-    """What the three operators give to either form of the step."""
+    """Return the arguments that the three operators pass to both forms of the step."""
     return {
         "heads": scores.heads,
         "dim": scores.head_dim,
@@ -25,7 +25,7 @@ def _numbers(scores: Scores, softmax: Softmax, values: AttentionValues) -> dict[
 
 
 def attention(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Scores, softmax and values."""
+    """Emit scores, softmax and values."""
     if in_windows(group.nodes):
         _window_attention(buffers, group)
         return
@@ -51,7 +51,7 @@ def attention(buffers: TensorBuffers, group: FusionGroup) -> None:
 
 
 def _window_attention(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Scores, their bias and mask, softmax and values, window by window."""
+    """Emit window attention: scores, their bias and mask, softmax and values."""
     scores, *between, values = group.nodes
     s, p, v = scores.operator, between[-1].operator, values.operator
     assert isinstance(s, Scores)

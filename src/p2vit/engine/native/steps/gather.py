@@ -1,4 +1,4 @@
-"""The step of gathered tokens."""
+"""Emitter of the gathering of tokens."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from p2vit.numerics import GatherTokens
 
 
 def gather(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Tokens in another order."""
+    """Emit the gathering of tokens."""
     node, op = group.nodes[0], group.operator
     assert isinstance(op, GatherTokens)
     source, fill = buffers.of(node.inputs[0]), np.ascontiguousarray(op.fill.astype(np.int16))

@@ -1,4 +1,4 @@
-"""The step of LayerNorm."""
+"""Emitter of LayerNorm."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from p2vit.numerics.layernorm import squares_shift
 
 
 def layernorm(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """LayerNorm."""
+    """Emit LayerNorm."""
     node, op = group.nodes[0], group.operator
     assert isinstance(op, LayerNorm)
     if bool((op.input_shift > 31).any()):

@@ -1,4 +1,4 @@
-"""Steps of linear layers with what is fused behind them."""
+"""Emitter of linear layers, with the node that is fused into their epilogue."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from p2vit.program.graph import Node
 
 
 def linear(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """One linear layer with its tail, or several side by side."""
+    """Emit one linear layer with its epilogue, or several linear layers side by side."""
     first, operator = group.nodes[0], group.operator
     assert isinstance(operator, Linear)
     source = buffers.of(first.inputs[0])

@@ -1,4 +1,4 @@
-"""The step of a table on its own."""
+"""Emitter of a table lookup that is not fused."""
 
 from p2vit.engine.native.graph import FusionGroup
 from p2vit.engine.native.tensor_buffers import TensorBuffers
@@ -7,7 +7,7 @@ from p2vit.numerics import Lookup
 
 
 def lookup(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """A table on its own."""
+    """Emit a table lookup that is not fused."""
     node, operator = group.nodes[0], group.operator
     assert isinstance(operator, Lookup)
     buffers.plan.lookup(

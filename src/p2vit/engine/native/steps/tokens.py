@@ -1,4 +1,4 @@
-"""Steps of patches, tokens and positions."""
+"""Emitters of patches, prefix tokens, positions and token sums."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from p2vit.program.graph import PIXELS, Node
 
 
 def patches(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Pixels to patches."""
+    """Emit the cutting of pixels into patches."""
     node, operator = group.nodes[0], group.operator
     assert isinstance(operator, Patchify)
     if node.inputs[0] != PIXELS:
@@ -19,7 +19,7 @@ def patches(buffers: TensorBuffers, group: FusionGroup) -> None:
 
 
 def assemble(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Prefix tokens and position embedding, unfused."""
+    """Emit prefix tokens and a position embedding that is not fused."""
     node, operator = group.nodes[0], group.operator
     assert isinstance(operator, AssembleTokens)
     source, out = buffers.of(node.inputs[0]), buffers.new(node.name)
@@ -30,7 +30,7 @@ def assemble(buffers: TensorBuffers, group: FusionGroup) -> None:
 
 
 def prefix(buffers: TensorBuffers, node: Node, operator: AssembleTokens, out: int) -> None:
-    """The prefix tokens of an assembly, which are the same for every image."""
+    """Emit the prefix tokens, which are the same for every image."""
     if len(operator.prefix):
         buffers.plan.constant_rows(
             [node.name], out, operator.prefix.astype(np.int16).ravel(), len(operator.prefix)
@@ -39,7 +39,7 @@ def prefix(buffers: TensorBuffers, node: Node, operator: AssembleTokens, out: in
 
 
 def constant(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Tokens that are the same for every image."""
+    """Emit tokens that are the same for every image."""
     node, op = group.nodes[0], group.operator
     assert isinstance(op, ConstantTokens)
     out = buffers.new(node.name)
@@ -48,14 +48,14 @@ def constant(buffers: TensorBuffers, group: FusionGroup) -> None:
 
 
 def select(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """One token."""
+    """Emit the selection of one token."""
     node, operator = group.nodes[0], group.operator
     assert isinstance(operator, SelectToken)
     buffers.plan.select([node.name], buffers.of(node.inputs[0]), buffers.new(node.name), operator.index)
 
 
 def token_sum(buffers: TensorBuffers, group: FusionGroup) -> None:
-    """Sum over tokens."""
+    """Emit the sum over tokens."""
     node, op = group.nodes[0], group.operator
     assert isinstance(op, SumTokens)
     n = buffers.shape(node.name)[-1]

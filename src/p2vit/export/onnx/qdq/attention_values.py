@@ -25,4 +25,4 @@ def attention_values(operator: AttentionValues, at: FloatLowering) -> FloatValue
         mixed = graph.op("Reshape", mixed, np.array([-1, heads, queries, width]))
     rows = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
     merged = graph.op("Reshape", rows, np.array([0, *at.spec.shape]))
-    return at.done(times_power(graph, merged, at.gauge - v.gauge - operator.shift.astype(np.int32)))
+    return at.output(times_power(graph, merged, at.tensor_exponent - v.tensor_exponent - operator.shift.astype(np.int32)))

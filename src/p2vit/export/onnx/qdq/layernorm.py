@@ -27,5 +27,5 @@ def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
         )
     unit = 2 * (operator.epsilon_shift + t + int(inputs[0]))
     epsilon = math.ldexp(operator.epsilon, unit) / channels**3
-    scale = np.ldexp(np.float32(1), at.gauge - exponent).astype(np.float32)
-    return at.done(graph.op("LayerNormalization", x.real(graph), scale, epsilon=epsilon, axis=-1))
+    scale = np.ldexp(np.float32(1), at.tensor_exponent - exponent).astype(np.float32)
+    return at.output(graph.op("LayerNormalization", x.real(graph), scale, epsilon=epsilon, axis=-1))

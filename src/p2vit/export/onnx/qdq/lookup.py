@@ -21,4 +21,4 @@ def table(operator: Lookup, at: FloatLowering) -> FloatValue:
             f"{np.unique(at.spec.exponent).tolist()}, and onnx-qdq writes functions, not tables; "
             "export onnx-integer instead"
         )
-    return at.done_real(activation(at.graph, name, x.real(at.graph)))
+    return at.output_real(activation(at.graph, name, x.real(at.graph)))

@@ -9,7 +9,7 @@ import numpy as np
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.graph import OnnxGraph
 from p2vit.export.onnx.qdq.requantize import quantized
-from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, gauge_of, held_offset, times_power
+from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, tensor_exponent_of, tensor_offset_of, times_power
 from p2vit.numerics import ConstantTokens, GatherTokens, Linear, Lookup, Operator, Patchify, SelectToken
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
@@ -42,20 +42,20 @@ class FloatLowering:
         return self.program.tensors[self.node.name]
 
     @property
-    def gauge(self) -> int:
+    def tensor_exponent(self) -> int:
         """The exponent that the output is carried at."""
-        return gauge_of(self.spec)
+        return tensor_exponent_of(self.spec)
 
-    def done(self, x: str) -> FloatValue:
-        """The output, computed in its gauge."""
+    def output(self, x: str) -> FloatValue:
+        """The output, computed in its tensor_exponent."""
         return quantized(self.graph, self.spec, x, self.form)
 
-    def done_real(self, x: str) -> FloatValue:
+    def output_real(self, x: str) -> FloatValue:
         """The output, computed as real values."""
         exponent = self.spec.exponent.astype(np.int32)
-        y = times_power(self.graph, x, self.gauge - exponent)
-        left_out = np.ldexp(np.asarray(held_offset(self.spec) - self.spec.offset, np.float32), self.gauge)
-        return self.done(self.graph.op("Add", y, left_out) if left_out.any() else y)
+        y = times_power(self.graph, x, self.tensor_exponent - exponent)
+        left_out = np.ldexp(np.asarray(tensor_offset_of(self.spec) - self.spec.offset, np.float32), self.tensor_exponent)
+        return self.output(self.graph.op("Add", y, left_out) if left_out.any() else y)
 
     def error(self, what: str) -> P2vitError:
         """An error that names the node."""

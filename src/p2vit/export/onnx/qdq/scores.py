@@ -19,4 +19,4 @@ def scores(operator: Scores, at: FloatLowering) -> FloatValue:
     product = graph.op("MatMul", left, right)
     if operator.windows > 1:
         product = graph.op("Reshape", product, np.array([-1, *at.spec.shape]))
-    return FloatValue(at.spec, product, q.gauge + k.gauge)
+    return FloatValue(at.spec, product, q.tensor_exponent + k.tensor_exponent)

@@ -17,7 +17,7 @@ def softmax(operator: Softmax, at: FloatLowering) -> FloatValue:
     graph = at.graph
     (x,) = at.inputs
     exponent = DISTANCE_EXPONENT - operator.shift.astype(np.int32)[:, None, None]
-    logits = times_power(graph, x.read(graph), exponent - x.gauge)
+    logits = times_power(graph, x.read(graph), exponent - x.tensor_exponent)
     probabilities = graph.op("Softmax", logits, axis=-1)
     if at.form.quantize and at.form.quantize_probabilities:
         stored = graph.op("QuantizeLinear", probabilities, power(PROBABILITY_EXPONENT), np.uint8(0))

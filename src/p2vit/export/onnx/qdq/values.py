@@ -1,4 +1,4 @@
-"""A program tensor in a float graph: ``stored integer · 2^gauge``, with Q/DQ where it has 8 bits."""
+"""A program tensor in a float graph: ``stored integer · 2^tensor_exponent``, with Q/DQ where it has 8 bits."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -61,48 +61,48 @@ class FloatValue:
     """A program tensor inside a float graph.
 
     Tools want one scale per activation tensor, the program may have one per channel. So every tensor is
-    carried in a *gauge*: one exponent E for the whole tensor, in which channel c is held as ``q_c ·
+    carried in a *tensor_exponent*: one exponent E for the whole tensor, in which channel c is held as ``q_c ·
     2^E``, not as its real value ``q_c · 2^e_c``. The factor ``2^(E − e_c)`` disappears into whoever
     writes the tensor (a LayerNorm's scale), and its inverse into whoever reads it: the program's integer
-    weights have absorbed ``2^e_c`` already, so in the gauge they are int8 weights with one power of two
+    weights have absorbed ``2^e_c`` already, so in the tensor_exponent they are int8 weights with one power of two
     per output channel.
 
     Attributes:
         spec: The program's tensor.
-        source: ONNX tensor: ``(q + held) · 2^gauge`` in float, or what DequantizeLinear makes that of.
-        gauge: E.
+        source: ONNX tensor: ``(q + held) · 2^tensor_exponent`` in float, or what DequantizeLinear makes that of.
+        tensor_exponent: E.
         zero: Zero point, where ``source`` is quantized.
     """
 
     spec: TensorSpec
     source: str
-    gauge: int
+    tensor_exponent: int
     zero: np.generic | None = None
 
     def read(self, graph: OnnxGraph) -> str:
-        """ONNX tensor ``(q + held) · 2^gauge`` for one reader.
+        """ONNX tensor ``(q + held) · 2^tensor_exponent`` for one reader.
 
         Each reader gets a DequantizeLinear of its own: ONNX Runtime makes int8 kernels only of groups of
         nodes that share none.
         """
         if self.zero is None:
             return self.source
-        return graph.op("DequantizeLinear", self.source, power(self.gauge), self.zero)
+        return graph.op("DequantizeLinear", self.source, power(self.tensor_exponent), self.zero)
 
     @property
-    def held(self) -> int:
-        """The constant that ``source`` holds besides the stored integer: see :func:`held_offset`."""
-        return held_offset(self.spec)
+    def tensor_offset(self) -> int:
+        """The constant that ``source`` holds besides the stored integer: see :func:`tensor_offset_of`."""
+        return tensor_offset_of(self.spec)
 
     def real(self, graph: OnnxGraph) -> str:
         """ONNX tensor of the real values, ``(q + offset) · 2^e``."""
         exponent = self.spec.exponent.astype(np.int32)
-        x = times_power(graph, self.read(graph), exponent - self.gauge)
-        left_out = np.ldexp(np.asarray(self.spec.offset - self.held, np.float32), exponent)
+        x = times_power(graph, self.read(graph), exponent - self.tensor_exponent)
+        left_out = np.ldexp(np.asarray(self.spec.offset - self.tensor_offset, np.float32), exponent)
         return graph.op("Add", x, left_out) if left_out.any() else x
 
 
-def held_offset(spec: TensorSpec) -> int:
+def tensor_offset_of(spec: TensorSpec) -> int:
     """What a float graph's tensor holds besides the stored integers: the offset, where all channels have the same.
 
     One zero point then stands for it. Offsets that differ would need one zero point per channel, which tools do not
@@ -112,7 +112,7 @@ def held_offset(spec: TensorSpec) -> int:
     return int(offsets[0]) if offsets.size == 1 else 0
 
 
-def gauge_of(spec: TensorSpec) -> int:
+def tensor_exponent_of(spec: TensorSpec) -> int:
     """The exponent that a tensor is carried at: its own, or the largest of its channels'."""
     return int(spec.exponent.max())
 
