@@ -1,4 +1,4 @@
-"""Each kernel at odd sizes, against the operator that is the norm."""
+"""Each kernel at odd sizes, compared with the reference operator."""
 
 import numpy as np
 import pytest

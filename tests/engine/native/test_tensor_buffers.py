@@ -32,7 +32,9 @@ def test_outputs_are_counted(buffers):
 
 def test_tensors_that_have_no_buffer_of_their_own_are_refused(buffers):
     buffers.views["blocks.0.attn.k"] = BufferView(3, 48, 48)
-    with pytest.raises(ValueError, match=r"^it reads 'blocks\.0\.attn\.k', which shares a buffer with other tensors$"):
+    with pytest.raises(
+        ValueError, match=r"^it reads 'blocks\.0\.attn\.k', which shares a buffer with other tensors$"
+    ):
         buffers.of("blocks.0.attn.k")
     with pytest.raises(ValueError, match=r"^it reads 'head', which is not a tensor of \[tokens, channels\]$"):
         buffers.of("head")

@@ -34,7 +34,7 @@ def product(request, monkeypatch):
 
 
 def same(operator: Operator, *inputs: np.ndarray) -> None:
-    """The kernel's integers and dtype are the norm's, and it leaves its inputs alone."""
+    """Compare the kernel's integers and dtype with the reference's, and check that it does not change its inputs."""
     tensors = [torch.from_numpy(x.copy()) for x in inputs]
     with torch.inference_mode():
         got = compute(operator, tensors, Parameters(operator)).numpy()

@@ -130,7 +130,7 @@ def test_a_folder_with_something_in_it_is_kept(exports, tmp_path):
 
 def test_a_compiler_that_is_none(exports, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(P2vitError, match="name another C compiler with the variable CC"):
+    with pytest.raises(P2vitError, match="Set the variable CC to another C compiler"):
         count_differences(exports("plain"))
 
 

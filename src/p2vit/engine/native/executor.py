@@ -218,7 +218,7 @@ class NativeExecutor(Executor):
         return {spec.name: array for spec, array in zip(builder.outputs, outputs, strict=True)}
 
     def _plan(self, keep: frozenset[str]) -> tuple[Any, PlanBuilder]:
-        """Return the plan for a set of kept tensors. It is made at first use; the oldest plan is dropped if there are many."""
+        """Return the plan for a set of kept tensors, made at its first use. Old plans are dropped."""
         with self._lock:
             made = self._plans.pop(keep, None)
             if made is None:

@@ -1,4 +1,4 @@
-"""Tokens in another order."""
+"""Gathering of tokens."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from p2vit.numerics import GatherTokens
 
 @writes(GatherTokens)
 def gather(operator: GatherTokens, at: FloatLowering) -> FloatValue:
-    """Gather along the tokens; what it reads is quantized already. The fill token stands behind the last."""
+    """Write Gather along the tokens. The input is quantized already; the fill token comes after the last one."""
     (x,) = at.inputs
     fill = operator.fill.astype(np.int64) + x.tensor_offset
     if x.zero is None:

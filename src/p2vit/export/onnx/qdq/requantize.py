@@ -4,22 +4,22 @@ import numpy as np
 
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.graph import OnnxGraph
-from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, tensor_exponent_of, tensor_offset_of, power
+from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, power, tensor_exponent_of, tensor_offset_of
 from p2vit.numerics.rounding import int_range
 from p2vit.program.graph import TensorSpec
 
 
 def quantized(graph: OnnxGraph, spec: TensorSpec, x: str, form: QdqForm) -> FloatValue:
-    """A tensor that was just computed in its tensor_exponent: quantized if it has 8 bits, as it is if it has more.
+    """Quantize a computed tensor if it has 8 bits; a wider one stays float.
 
     Args:
-        graph: Where the nodes go.
+        graph: Graph to which nodes are added.
         spec: The program's tensor.
-        x: ONNX tensor in the tensor_exponent of ``spec``.
-        form: What the model is to look like.
+        x: Float tensor with the one scale of ``spec``.
+        form: Options of the export.
 
     Raises:
-        P2vitError: an offset that no 8-bit zero point can hold.
+        P2vitError: The offset does not fit an 8-bit zero point.
     """
     tensor_exponent = tensor_exponent_of(spec)
     if spec.bits > 8 or not form.quantize:
@@ -33,4 +33,6 @@ def quantized(graph: OnnxGraph, spec: TensorSpec, x: str, form: QdqForm) -> Floa
             f"tensor {spec.name}: offset {offset} gives zero point {point}; allowed are {low} to {high}"
         )
     zero = np.int8(point) if signed else np.uint8(point)
-    return FloatValue(spec, graph.op("QuantizeLinear", x, power(tensor_exponent), zero), tensor_exponent, zero)
+    return FloatValue(
+        spec, graph.op("QuantizeLinear", x, power(tensor_exponent), zero), tensor_exponent, zero
+    )
