@@ -145,6 +145,16 @@ def tensor_candidates(start: Grid, probe: Tensor) -> list[Grid]:
     return [start, tensor_mse_grid(probe, start, (-1, 0))]
 
 
+def norm_candidates(start: Grid, probe: Tensor) -> list[Grid]:
+    """Return the candidates of a LayerNorm's output, with exponents that the integer LayerNorm's shifter reaches.
+
+    Args:
+        start: Grid of the range.
+        probe: Normalised values, float32 [B, N, C].
+    """
+    return [limit_to_shifter(grid, probe.shape[-1]) for grid in tensor_candidates(start, probe)]
+
+
 def choose(
     candidates: list[dict[str, Grid]], error: Callable[[dict[str, Grid]], float], margin: float = 1.0
 ) -> dict[str, Grid]:

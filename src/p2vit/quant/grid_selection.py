@@ -18,6 +18,7 @@ from p2vit.quant.activation_grids import (
     Ranges,
     choose,
     gelu_grids,
+    norm_candidates,
     tensor_candidates,
 )
 from p2vit.quant.attention import attend
@@ -88,7 +89,7 @@ def select_merge_grids(
         block: Block whose grids come from ranges; the chosen grid replaces its own.
         probe: Normalised input, float32 [B, N, 4·C].
     """
-    candidates = tensor_candidates(block.grids["merge"], probe)
+    candidates = norm_candidates(block.grids["merge"], probe)
     if selection.config.criterion == "tensor":
         block.grids["merge"] = candidates[-1]
         return
@@ -114,7 +115,7 @@ def select_attention_grids(
     grids, config = block.grids, selection.config
     exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
     candidates = {
-        "norm1": tensor_candidates(grids["norm1"], probe),
+        "norm1": norm_candidates(grids["norm1"], probe),
         "v": tensor_candidates(grids["v"], exact["v"]),
     }
     if config.criterion == "tensor":
@@ -158,7 +159,7 @@ def select_mlp_grids(
         hidden: Ranges of the output of ``fc1``.
     """
     grids, config = block.grids, selection.config
-    norms = tensor_candidates(grids["norm2"], probe)
+    norms = norm_candidates(grids["norm2"], probe)
     pairs = [gelu_grids(hidden, block.activation, low, config, block.table_groups) for low in FLAT_BELOW]
     if config.criterion == "tensor":
         exact = F.linear(probe, layers["fc1"].weight, layers["fc1"].bias)
