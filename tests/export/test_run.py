@@ -1,4 +1,4 @@
-"""The one call behind ``p2vit export``, and the command on top of it."""
+"""``run_export``, and the command ``p2vit export`` that calls it."""
 
 import sys
 import types
@@ -67,7 +67,7 @@ def test_a_machine_whose_products_are_not_exact_writes_no_model(monkeypatch, tmp
 
 @pytest.fixture
 def command(p2vit, monkeypatch):
-    """Runs the command on a random program, without a program on disk."""
+    """Run the command on a random program that is not on disk."""
     module = types.ModuleType("p2vit.program.format")
     module.load = lambda folder: meaningful_program(depth=1)
     module.program_sha256 = lambda program: "ef" * 32

@@ -17,5 +17,5 @@ def test_buffers_that_live_together_do_not_overlap(drawn):
                 begin = places[other.name]
                 assert start + buffer.size <= begin or begin + other.size <= start
     assert assign_offsets(buffers) == (places, total)
-    # Never more than all of them side by side.
+    # Not larger than all buffers without sharing.
     assert total <= sum(-(-buffer.size // ALIGNMENT) * ALIGNMENT for buffer in buffers)
