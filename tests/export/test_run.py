@@ -116,7 +116,7 @@ def test_a_difference_of_the_integers_is_a_failed_check(command, monkeypatch, tm
 
 def test_expose_is_for_graphs_of_integers(tmp_path):
     with pytest.raises(
-        P2vitError, match=r"^expose gives tensors out of onnx-integer, not of onnx-qdq; leave it"
+        P2vitError, match=r"^expose needs the format onnx-integer, not onnx-qdq\. Omit expose, or choose"
     ):
         export_noise(random_program(), "onnx-qdq", tmp_path / "model.onnx", ExportForm(expose=("head",)))
     assert not list(tmp_path.iterdir())

@@ -123,7 +123,7 @@ def test_the_same_bytes_every_time():
 
 def test_a_folder_with_something_in_it_is_kept(exports, tmp_path):
     (tmp_path / "mine.c").write_text("int x;")
-    with pytest.raises(P2vitError, match=r"holds mine\.c"):
+    with pytest.raises(P2vitError, match=r"contains mine\.c"):
         write_c(exports("plain"), tmp_path, overwrite=True)
     assert (tmp_path / "mine.c").read_text() == "int x;"
 
