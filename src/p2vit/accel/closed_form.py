@@ -1,6 +1,6 @@
 """Closed-form timing: sums and maxima over the phases of a schedule, milliseconds per model.
 
-Where rows flow from chunk to chunk, `flow` says when every part begins and ends. Without overlap, a phase is one
+Where rows flow from chunk to chunk, `flow` says when every task begins and ends. Without overlap, a phase is one
 operation and lasts as long as its busiest resource: its chunk, the re-quantization lanes, the activation buffer's
 ports or DRAM.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Number, starved_by
-from p2vit.accel.dataflow import Part, Schedule, Section
+from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Number, starvation_reason
+from p2vit.accel.dataflow import Schedule, Section, Task
 from p2vit.accel.flow import SAME, Flow, PhaseRecord
-from p2vit.accel.load_store.closed_form import closed_form_of_units
+from p2vit.accel.load_store.closed_form import closed_form_of_jobs
 from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.timing import PhaseTime, Timing
@@ -50,7 +50,7 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
         Timing with every phase.
     """
     if isinstance(machine, LoadStoreMachine):
-        return closed_form_of_units(machine, plan)
+        return closed_form_of_jobs(machine, plan)
     start = float(machine.dram_latency_cycles)
     if pipelined(machine):
         timed, whole = _flowing(machine, plan)
@@ -158,21 +158,21 @@ def _section_time(
     operation_cycles = [0.0] * len(section.operations)
     busy: dict[str, float] = defaultdict(float)
     stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
-    for part in section.parts:
-        _own_waits(section, part, stalls)
+    for task in section.tasks:
+        _own_waits(section, task, stalls)
     for work in works:
         for resource, worked in work.items():
             busy[resource] += worked
-    by_phase: list[list[Part]] = [[] for _ in range(section.phases)]
-    for part in section.parts:
-        by_phase[part.phase].append(part)
+    by_phase: list[list[Task]] = [[] for _ in range(section.phases)]
+    for task in section.tasks:
+        by_phase[task.phase].append(task)
     for record in records:
-        parts = by_phase[record.phase]
-        _attribute(section, parts, record.cycles, operation_cycles)
+        tasks = by_phase[record.phase]
+        _attribute(section, tasks, record.cycles, operation_cycles)
         occupied = sum(
-            section.costs[part.operation].occupied_cycles / part.share
-            for part in parts
-            if section.costs[part.operation].chunk == MAC
+            section.costs[task.operation].occupied_cycles / task.share
+            for task in tasks
+            if section.costs[task.operation].chunk == MAC
         )
         stalls[MAC][record.waited_for] += record.waited
         stalls[MAC][record.limited_by] += max(0.0, record.cycles - record.waited - occupied)
@@ -188,14 +188,14 @@ def _section_time(
 def _works(machine: Machine, section: Section) -> list[dict[str, float]]:
     """Cycles of useful work per resource, phase by phase."""
     by_phase: list[dict[str, float]] = [defaultdict(float) for _ in range(section.phases)]
-    for part in section.parts:
-        cost, work = section.costs[part.operation], by_phase[part.phase]
-        work[cost.chunk] += cost.busy_cycles / part.share
-        work[REQUANT] += cost.requant_cycles / part.share
+    for task in section.tasks:
+        cost, work = section.costs[task.operation], by_phase[task.phase]
+        work[cost.chunk] += cost.busy_cycles / task.share
+        work[REQUANT] += cost.requant_cycles / task.share
         work[ACTIVATION_BUFFER] += (
-            cost.activation_bytes / part.share / machine.buffers.activation.bytes_per_cycle
+            cost.activation_bytes / task.share / machine.buffers.activation.bytes_per_cycle
         )
-        work[DRAM] += part.dram_bytes / machine.dram_bytes_per_cycle
+        work[DRAM] += task.dram_bytes / machine.dram_bytes_per_cycle
     return by_phase
 
 
@@ -210,21 +210,21 @@ def _serial(machine: Machine, plan: Schedule) -> list[_SectionTime]:
 def _serial_section(machine: Machine, section: Section) -> _SectionTime:
     """One operation at a time; each is waited for, down to its last stage, and one engine has to be turned over."""
     works = _works(machine, section)
-    turn = machine.turn_cycles
+    turn = machine.switch_cycles
     why = "pipeline drain and reconfiguration" if turn else "pipeline drain"
     records, operation_cycles = [], [0.0] * len(section.operations)
     busy: dict[str, float] = defaultdict(float)
     stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
-    for part, work in zip(section.parts, works, strict=True):
-        cost = section.costs[part.operation]
+    for task, work in zip(section.tasks, works, strict=True):
+        cost = section.costs[task.operation]
         loads = work | {cost.chunk: cost.occupied_cycles}
         limited_by = max(loads, key=lambda resource: loads[resource])
         longest, wait = loads[limited_by], cost.depth_cycles + turn
-        records.append(PhaseRecord(part.phase, longest + wait, 0.0, "", limited_by))
-        operation_cycles[part.operation] += longest + wait
+        records.append(PhaseRecord(task.phase, longest + wait, 0.0, "", limited_by))
+        operation_cycles[task.operation] += longest + wait
         for resource, worked in work.items():
             busy[resource] += worked
-        _own_waits(section, part, stalls)
+        _own_waits(section, task, stalls)
         if cost.chunk == MAC:
             stalls[MAC][why] += wait
             stalls[MAC][f"{limited_by}: slower than the array"] += longest - cost.occupied_cycles
@@ -232,20 +232,20 @@ def _serial_section(machine: Machine, section: Section) -> _SectionTime:
     return _SectionTime(tuple(records), tuple(operation_cycles), cycles, busy, stalls)
 
 
-def _own_waits(section: Section, part: Part, stalls: dict[str, dict[str, float]]) -> None:
+def _own_waits(section: Section, task: Task, stalls: dict[str, dict[str, float]]) -> None:
     """Book what an array waits for while it is taken: its weight port, re-quantization that is not hidden."""
-    cost = section.costs[part.operation]
+    cost = section.costs[task.operation]
     if cost.starved_cycles:
-        why = starved_by(section.operations[part.operation].kind)
-        stalls[cost.chunk][why] += cost.starved_cycles / part.share
+        why = starvation_reason(section.operations[task.operation].kind)
+        stalls[cost.chunk][why] += cost.starved_cycles / task.share
     if cost.exposed_requant_cycles:
-        stalls[cost.chunk][f"{REQUANT}: not hidden"] += cost.exposed_requant_cycles / part.share
+        stalls[cost.chunk][f"{REQUANT}: not hidden"] += cost.exposed_requant_cycles / task.share
 
 
-def _attribute(section: Section, parts: Sequence[Part], cycles: float, operation_cycles: list[float]) -> None:
+def _attribute(section: Section, tasks: Sequence[Task], cycles: float, operation_cycles: list[float]) -> None:
     """Give a phase's cycles to its operations on the MAC array."""
-    arrays = [part for part in parts if section.costs[part.operation].chunk == MAC]
-    weights = [max(1e-9, section.costs[part.operation].occupied_cycles / part.share) for part in arrays]
+    arrays = [task for task in tasks if section.costs[task.operation].chunk == MAC]
+    weights = [max(1e-9, section.costs[task.operation].occupied_cycles / task.share) for task in arrays]
     whole = sum(weights)
-    for part, weight in zip(arrays, weights, strict=True):
-        operation_cycles[part.operation] += cycles * weight / whole
+    for task, weight in zip(arrays, weights, strict=True):
+        operation_cycles[task.operation] += cycles * weight / whole

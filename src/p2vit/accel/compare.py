@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from p2vit.accel.machine import Machine
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import Method, simulate
-from p2vit.accel.workload import Part, Workload
+from p2vit.accel.workload import NetworkPart, Workload
 from p2vit.accel.yaml_file import read_yaml
 
 DEITS = ("deit_tiny_patch16_224", "deit_small_patch16_224", "deit_base_patch16_224")
@@ -103,7 +103,7 @@ def _part_cycles(workload: Workload, machine: Machine, method: Method) -> tuple[
     if result.cycles is None:
         raise ValueError(f"{workload.name} does not fit {machine.name}: {result.infeasible[0].statement}")
 
-    def part(name: Part) -> float:
+    def part(name: NetworkPart) -> float:
         return sum(layer.cycles for layer in result.layers if layer.part == name)
 
     return part("attention"), part("mlp"), float(result.cycles)

@@ -77,7 +77,7 @@ def chunk_of(machine: Machine, kind: str, log2_codes: bool) -> str:
     return _SIDE.get(kind, ELEMENTWISE)
 
 
-def starved_by(kind: str) -> str:
+def starvation_reason(kind: str) -> str:
     """Why an array waits for a port of its own: that of its weights, or of the scores that it writes."""
     return f"{'score' if kind == 'scores' else 'weight'} buffer: too few bytes per cycle"
 

@@ -1,7 +1,7 @@
-"""The tailored row-stationary dataflow: which parts of which operations run side by side, and what waits for
+"""The tailored row-stationary dataflow: which tasks of which operations run side by side, and what waits for
 what.
 
-A *part* is an even share of one operation (all of it, or one head's) cut into tiles: weight passes × row
+A *task* is an even share of one operation (all of it, or one head's) cut into tiles: weight passes × row
 groups, pass by pass. Parts of one *phase* are issued interleaved, so that their row groups flow from chunk to
 chunk:
 
@@ -24,19 +24,19 @@ from typing import Literal
 import numpy as np
 
 from p2vit.accel.costs import Cost, Number, cost_of
+from p2vit.accel.load_store.jobs import EngineJob
 from p2vit.accel.load_store.section import load_store_section
-from p2vit.accel.load_store.units import Unit
 from p2vit.accel.machine import LoadStoreMachine, Machine
-from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, plan_memory
+from p2vit.accel.memory import HEADS_IN_FLIGHT, BoundaryTraffic, MemoryPlan, pipelined, plan_memory
 from p2vit.accel.workload import Operation, Workload
 
-Needs = Literal["rows", "all"]
+Dependency = Literal["rows", "all"]
 # What works on the rows of scores: the mapping gives these their own number of lines.
 ON_SCORES = ("scores", "score_bias", "softmax", "attention_values")
 
 
 @dataclass(frozen=True)
-class Lines:
+class LineCounts:
     """Lines of the MAC array that a mapping uses; buffers may allow an operation fewer.
 
     Attributes:
@@ -57,7 +57,7 @@ PASS_ALIGNED = ("add", "lookup")
 
 
 @dataclass(frozen=True)
-class Part:
+class Task:
     """A share of one operation.
 
     Attributes:
@@ -67,7 +67,7 @@ class Part:
         share: It is one of this many equal shares of the operation.
         passes: Weight tiles.
         groups: Row groups of one pass.
-        needs: (part, "rows" | "all"): rows of a group from the same rows of that part, or all of it.
+        needs: (task, "rows" | "all"): rows of a group from the same rows of that task, or all of it.
         aligned: It takes its producer's tiles pass by pass; otherwise it waits for whole rows.
         reuses: Parts that must be done with the buffer space it writes to (q, k, v of the head before last).
         fetched_bytes: DRAM traffic ahead of it, spread over its passes.
@@ -80,7 +80,7 @@ class Part:
     share: int
     passes: int
     groups: Number
-    needs: tuple[tuple[int, Needs], ...]
+    needs: tuple[tuple[int, Dependency], ...]
     aligned: bool
     reuses: tuple[int, ...]
     fetched_bytes: float
@@ -98,18 +98,18 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Group:
+class TaskGroup:
     """Parts of one phase that take turns on one chunk.
 
     Attributes:
         chunk: Where they run.
         level: Parts of the same chunk that they follow inside the phase, one behind the other.
-        parts: Their indices in the section.
+        tasks: Their indices in the section.
     """
 
     chunk: str
     level: int
-    parts: list[int]
+    tasks: list[int]
 
 
 @dataclass(frozen=True)
@@ -120,58 +120,61 @@ class Section:
         operations: Program order.
         costs: Demands of each operation.
         memory: How it uses memory.
-        parts: In the order of issue of their first tiles; none on a load–store machine.
+        tasks: In the order of issue of their first tiles; none on a load–store machine.
         phases: Number of phases.
-        units: Of a load–store machine, in program order.
+        jobs: Of a load–store machine, in program order.
     """
 
     operations: tuple[Operation, ...]
     costs: tuple[Cost, ...]
     memory: MemoryPlan
-    parts: tuple[Part, ...]
+    tasks: tuple[Task, ...]
     phases: int
-    units: tuple[Unit, ...] = ()
+    jobs: tuple[EngineJob, ...] = ()
 
     @cached_property
-    def groups(self) -> list[list[Group]]:
+    def task_groups(self) -> list[list[TaskGroup]]:
         """Groups of every phase, in an order in which each comes behind all that it waits for."""
         behind: list[dict[str, int]] = []
-        phases: list[dict[tuple[str, int], Group]] = [{} for _ in range(self.phases)]
-        for part in self.parts:
+        phases: list[dict[tuple[str, int], TaskGroup]] = [{} for _ in range(self.phases)]
+        for task in self.tasks:
             ahead: dict[str, int] = defaultdict(int)
-            for need, _ in part.needs:
-                producer = self.parts[need]
-                if producer.phase == part.phase:
+            for need, _ in task.needs:
+                producer = self.tasks[need]
+                if producer.phase == task.phase:
                     own = self.costs[producer.operation].chunk
                     for chunk, level in (*behind[need].items(), (own, behind[need][own] + 1)):
                         ahead[chunk] = max(ahead[chunk], level)
             behind.append(ahead)
-            chunk = self.costs[part.operation].chunk
+            chunk = self.costs[task.operation].chunk
             key = chunk, ahead[chunk]
-            phases[part.phase].setdefault(key, Group(*key, [])).parts.append(part.index)
+            phases[task.phase].setdefault(key, TaskGroup(*key, [])).tasks.append(task.index)
         return [list(groups.values()) for groups in phases]
 
     @cached_property
-    def alike(self) -> list[int]:
+    def repeats(self) -> list[int]:
         """Of every phase, how many right behind it do the same work with the next heads."""
-        signs = [
-            [(group.chunk, group.level, [self._sign(index) for index in group.parts]) for group in groups]
-            for groups in self.groups
+        signatures = [
+            [
+                (group.chunk, group.level, [self._signature(index) for index in group.tasks])
+                for group in groups
+            ]
+            for groups in self.task_groups
         ]
-        alike = [0] * self.phases
+        repeats = [0] * self.phases
         for phase in range(self.phases - 2, -1, -1):
-            if signs[phase] == signs[phase + 1]:
-                alike[phase] = alike[phase + 1] + 1
-        return alike
+            if signatures[phase] == signatures[phase + 1]:
+                repeats[phase] = repeats[phase + 1] + 1
+        return repeats
 
-    def _sign(self, index: int) -> tuple[object, ...]:
-        """What tells a part from others: its operation, and what it waits for relative to itself."""
-        part = self.parts[index]
+    def _signature(self, index: int) -> tuple[object, ...]:
+        """What tells a task from others: its operation, and what it waits for relative to itself."""
+        task = self.tasks[index]
         # What is not cut into heads is the same for all of them, and further behind with each.
         needs = tuple(
-            (need if self.parts[need].share == 1 else need - index, how) for need, how in part.needs
+            (need if self.tasks[need].share == 1 else need - index, how) for need, how in task.needs
         )
-        return part.operation, part.share, needs, tuple(index - reused for reused in part.reuses)
+        return task.operation, task.share, needs, tuple(index - reused for reused in task.reuses)
 
 
 @dataclass(frozen=True)
@@ -187,8 +190,8 @@ class Schedule:
     operations: tuple[tuple[Operation, ...], ...]
 
 
-def schedule(machine: Machine, workload: Workload, lines: Lines | None = None) -> Schedule:
-    """Cut a workload into sections and lay out their parts.
+def schedule(machine: Machine, workload: Workload, lines: LineCounts | None = None) -> Schedule:
+    """Cut a workload into sections and lay out their tasks.
 
     Args:
         machine: The machine.
@@ -203,29 +206,29 @@ def schedule(machine: Machine, workload: Workload, lines: Lines | None = None) -
     pieces = split_sections(workload)
     for index, operations in enumerate(pieces):
         first, last = index == 0, index == len(pieces) - 1
-        ends = Ends(
+        boundary = BoundaryTraffic(
             workload.input_bytes if first else 0,
             workload.constant_bytes if first else 0,
             operations[-1].output_bytes if last else 0,
         )
-        key: tuple[object, ...] = (ends, *(_shape(op) for op in operations))
+        key: tuple[object, ...] = (boundary, *(_shape(op) for op in operations))
         if isinstance(machine, LoadStoreMachine):
             before = None if first else pieces[index - 1][-1]
             first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
             key = (*key, before and (before.rows, before.cols), first_norm)
             if key not in known:
-                known[key] = _as_units(machine, operations, before, first_norm)
+                known[key] = _as_jobs(machine, operations, before, first_norm)
         elif key not in known:
-            known[key] = lay_out(machine, operations, ends, lines)
+            known[key] = lay_out(machine, operations, boundary, lines)
         sections.append(known[key])
     return Schedule(tuple(sections), tuple(pieces))
 
 
-def _as_units(
+def _as_jobs(
     machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
 ) -> Section:
-    units, costs, memory = load_store_section(machine, operations, before, first_norm)
-    return Section(tuple(operations), costs, memory, (), len(operations), units)
+    jobs, costs, memory = load_store_section(machine, operations, before, first_norm)
+    return Section(tuple(operations), costs, memory, (), len(operations), jobs)
 
 
 def _shape(op: Operation) -> tuple[object, ...]:
@@ -237,7 +240,7 @@ def _shape(op: Operation) -> tuple[object, ...]:
 
 
 def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
-    """Runs of operations of the same block, or of the same part outside the blocks."""
+    """Runs of operations of the same block, or of the same part of the network outside the blocks."""
     sections: list[list[Operation]] = []
     last: object = None
     for op in workload.operations:
@@ -250,19 +253,22 @@ def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
 
 
 def lay_out(
-    machine: Machine, operations: Sequence[Operation], ends: Ends | None = None, lines: Lines | None = None
+    machine: Machine,
+    operations: Sequence[Operation],
+    boundary: BoundaryTraffic | None = None,
+    lines: LineCounts | None = None,
 ) -> Section:
     """Parts and phases of one section.
 
     Args:
         machine: The machine.
         operations: The section's operations.
-        ends: What it reads and writes off the chip whatever fits.
+        boundary: What it reads and writes off the chip whatever fits.
         lines: Lines to use; default as many as there are and fit.
     """
-    memory = plan_memory(machine, operations, ends)
+    memory = plan_memory(machine, operations, boundary)
     every = machine.chunks.mac_array.lines
-    lines = lines or Lines(every, every)
+    lines = lines or LineCounts(every, every)
     costs = tuple(
         cost_of(machine, op, passes, at_most(lines.of(op.kind), max(1, limit)))
         for op, passes, limit in zip(operations, memory.passes, memory.lines, strict=True)
@@ -272,7 +278,7 @@ def lay_out(
         builder.pipelined()
     else:
         builder.serial()
-    return Section(tuple(operations), costs, memory, tuple(builder.parts), builder.phase + 1)
+    return Section(tuple(operations), costs, memory, tuple(builder.tasks), builder.phase + 1)
 
 
 def at_most(number: Number, limit: int) -> Number:
@@ -281,19 +287,19 @@ def at_most(number: Number, limit: int) -> Number:
 
 
 class _Builder:
-    """Lays out parts one after the other."""
+    """Lays out tasks one after the other."""
 
     def __init__(
         self, operations: tuple[Operation, ...], costs: tuple[Cost, ...], memory: MemoryPlan
     ) -> None:
         self.operations, self.costs, self.memory = operations, costs, memory
-        self.parts: list[Part] = []
+        self.tasks: list[Task] = []
         self.phase = 0
 
     def add(
-        self, op: int, needs: Sequence[tuple[int, Needs]], share: int = 1, reuses: tuple[int, ...] = ()
+        self, op: int, needs: Sequence[tuple[int, Dependency]], share: int = 1, reuses: tuple[int, ...] = ()
     ) -> int:
-        """Append a part; an operation that only passes elements on takes over its producer's weight
+        """Append a task; an operation that only passes elements on takes over its producer's weight
         passes.
         """
         operation, cost = self.operations[op], self.costs[op]
@@ -305,10 +311,10 @@ class _Builder:
             groups = cost.groups // share
         aligned = operation.kind in PASS_ALIGNED and bool(needs) and needs[-1][1] == "rows"
         if aligned:
-            passes = self.parts[needs[-1][0]].passes
+            passes = self.tasks[needs[-1][0]].passes
         fetched, spilled = self.memory.fetched_bytes[op] / share, self.memory.spilled_bytes[op] / share
-        part = Part(
-            len(self.parts),
+        task = Task(
+            len(self.tasks),
             op,
             self.phase,
             share,
@@ -320,20 +326,20 @@ class _Builder:
             fetched,
             spilled,
         )
-        self.parts.append(part)
-        return part.index
+        self.tasks.append(task)
+        return task.index
 
     def chain(
-        self, ops: Sequence[int], needs: Sequence[tuple[int, Needs]], how: Needs, share: int = 1
+        self, ops: Sequence[int], needs: Sequence[tuple[int, Dependency]], how: Dependency, share: int = 1
     ) -> int:
-        """Append parts that each need the one before; returns the last."""
+        """Append tasks that each need the one before; returns the last."""
         for op in ops:
             needs = ((self.add(op, needs, share), how),)
         return needs[0][0]
 
     def serial(self) -> None:
         """One operation at a time; q, k and v all read the LayerNorm, which stands before them anyway."""
-        previous: tuple[tuple[int, Needs], ...] = ()
+        previous: tuple[tuple[int, Dependency], ...] = ()
         for op in range(len(self.operations)):
             self.phase = op
             previous = ((self.add(op, previous), "all"),)
@@ -341,7 +347,7 @@ class _Builder:
     def pipelined(self) -> None:
         """Phases begin at linears; attention goes head by head."""
         kinds = [op.kind for op in self.operations]
-        previous: tuple[tuple[int, Needs], ...] = ()
+        previous: tuple[tuple[int, Dependency], ...] = ()
         op, seen_linear = 0, False
         while op < len(kinds):
             projections = self._projections_at(op, kinds)
@@ -373,8 +379,10 @@ class _Builder:
             count += 1
         return count if op + count < len(kinds) and kinds[op + count] == "scores" else 0
 
-    def _attention(self, op: int, count: int, previous: tuple[tuple[int, Needs], ...]) -> tuple[int, int]:
-        """Lay out attention head by head; returns the next operation and the last attention × V part."""
+    def _attention(
+        self, op: int, count: int, previous: tuple[tuple[int, Dependency], ...]
+    ) -> tuple[int, int]:
+        """Lay out attention head by head; returns the next operation and the last attention × V task."""
         kinds = [operation.kind for operation in self.operations]
         scores = op + count
         values = kinds.index("attention_values", scores)
@@ -391,6 +399,6 @@ class _Builder:
             if head:
                 # Scores need every row of k, attention × V every row of v, of the head made one phase
                 # earlier.
-                core_needs: list[tuple[int, Needs]] = [(part, "all") for part in made[head - 1]]
+                core_needs: list[tuple[int, Dependency]] = [(task, "all") for task in made[head - 1]]
                 attended.append(self.chain(range(scores, values + 1), core_needs, "rows", heads))
         return values + 1, attended[-1]

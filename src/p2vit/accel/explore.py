@@ -132,7 +132,7 @@ def explore(
         space: What may change, already checked against ``machine``.
         machine: The machine that is changed.
         workloads: The model by weight bits; see `p2vit.accel.evaluate.evaluate_points`.
-        evaluator: Evaluates a batch of points; see `p2vit.accel.engines`.
+        evaluator: Evaluates a batch of points; see `p2vit.accel.point_evaluator`.
         points: Points to propose.
         seed: Of the optimiser.
         log: JSON-lines file to append to and to resume from.

@@ -297,7 +297,7 @@ class Machine(_Described):
         return round(self.dram.latency_ns * self.clock_mhz / 1e3)
 
     @property
-    def turn_cycles(self) -> int:
+    def switch_cycles(self) -> int:
         """Cycles to turn from one operation to the next."""
         return 0
 
@@ -363,7 +363,7 @@ class SingleEngineMachine(Machine):
     pipelining: OneAtATime = OneAtATime(inter_layer=False, intra_layer=True)
 
     @property
-    def turn_cycles(self) -> int:
+    def switch_cycles(self) -> int:
         """Cycles to turn from one operation to the next."""
         return self.reconfiguration_cycles
 

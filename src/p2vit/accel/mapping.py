@@ -14,7 +14,7 @@ import numpy as np
 
 from p2vit.accel.closed_form import closed_form, cycles_of_many
 from p2vit.accel.costs import MAC, Number, cost_of
-from p2vit.accel.dataflow import ON_SCORES, Lines, Schedule, at_most, schedule
+from p2vit.accel.dataflow import ON_SCORES, LineCounts, Schedule, at_most, schedule
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import Misfit, pipelined
 from p2vit.accel.timing import Timing
@@ -56,16 +56,16 @@ def map_workload(machine: Machine, workload: Workload) -> Mapping:
     if most.timing is None or not pipelined(machine):
         return most
     rows, scores = _candidates(most.plan)
-    bound = _array_cycles(machine, most.plan, Lines(rows, scores))
+    bound = _array_cycles(machine, most.plan, LineCounts(rows, scores))
     # Nothing is faster than its own MACs: that bound spares nearly every further attempt.
     hopeful = bound < most.timing.cycles
     hopeful[0] = False
     if not hopeful.any():
         return most
-    compared = Lines(rows[hopeful], scores[hopeful])
+    compared = LineCounts(rows[hopeful], scores[hopeful])
     if len(compared.rows) <= FEW:
         tried = [
-            _mapped(machine, workload, Lines(int(own), int(on_scores)))
+            _mapped(machine, workload, LineCounts(int(own), int(on_scores)))
             for own, on_scores in zip(compared.rows, compared.scores, strict=True)
         ]
         return min([most, *tried], key=_cycles)
@@ -73,7 +73,7 @@ def map_workload(machine: Machine, workload: Workload) -> Mapping:
     best = int(np.argmin(cycles))
     if cycles[best] >= most.timing.cycles:
         return most
-    return _mapped(machine, workload, Lines(int(compared.rows[best]), int(compared.scores[best])))
+    return _mapped(machine, workload, LineCounts(int(compared.rows[best]), int(compared.scores[best])))
 
 
 def _cycles(mapping: Mapping) -> int:
@@ -81,7 +81,7 @@ def _cycles(mapping: Mapping) -> int:
     return mapping.timing.cycles
 
 
-def _mapped(machine: Machine, workload: Workload, lines: Lines | None) -> Mapping:
+def _mapped(machine: Machine, workload: Workload, lines: LineCounts | None) -> Mapping:
     plan = schedule(machine, workload, lines)
     misfits = _by_cause([misfit for section in plan.sections for misfit in section.memory.misfits])
     used = max(cost.lines for section in plan.sections for cost in section.costs)
@@ -123,7 +123,7 @@ def _candidates(plan: Schedule) -> tuple[Number, Number]:
     return rows.ravel(), scores.ravel()
 
 
-def _array_cycles(machine: Machine, plan: Schedule, lines: Lines) -> np.ndarray:
+def _array_cycles(machine: Machine, plan: Schedule, lines: LineCounts) -> np.ndarray:
     """Cycles of the MAC array alone with each number of lines."""
     times = Counter(id(section) for section in plan.sections)
     total: Number = np.zeros(len(lines.rows))

@@ -50,7 +50,7 @@ class Misfit:
 
 
 @dataclass(frozen=True)
-class Ends:
+class BoundaryTraffic:
     """What a section moves off the chip whatever fits.
 
     Attributes:
@@ -89,13 +89,15 @@ class MemoryPlan:
     limits: tuple[str, ...] = ()
 
 
-def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> MemoryPlan:
+def plan_memory(
+    machine: Machine, operations: Sequence[Operation], boundary: BoundaryTraffic | None = None
+) -> MemoryPlan:
     """Plan one section (a block, the embedding, the head).
 
     Args:
         machine: The machine.
         operations: The section's operations in program order.
-        ends: What the section reads and writes off the chip whatever fits.
+        boundary: What the section reads and writes off the chip whatever fits.
 
     Returns:
         The plan; where it does not fit, with the reasons and the levers.
@@ -134,14 +136,16 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
             for index in range(len(operations)):
                 limit(index, most, "activation_buffer")
         peak = fixed + folds(row_need, blocks)
-    ends = ends or Ends()
+    boundary = boundary or BoundaryTraffic()
     fetched = [op.weight_bytes + op.table_bytes for op in operations]
     for index, op in enumerate(operations):
         spill[index] += op.weight_bytes * (blocks - 1)
-    fetched[0] += ends.pixel_bytes
-    if ends.constant_bytes:
-        fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += ends.constant_bytes
-    spill[-1] += ends.result_bytes
+    fetched[0] += boundary.pixel_bytes
+    if boundary.constant_bytes:
+        fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += (
+            boundary.constant_bytes
+        )
+    spill[-1] += boundary.result_bytes
     return MemoryPlan(passes, tuple(fetched), tuple(spill), tuple(lines), peak, tuple(misfits), tuple(limits))
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal[
+OperationKind = Literal[
     "linear",  # activations × stored weights -> int32 accumulators -> requantized
     "scores",  # q · kᵀ of one head, int32, not requantized: softmax takes the accumulators
     "attention_values",  # softmax codes × v of one head, then × the row's reciprocal and a shift
@@ -21,7 +21,7 @@ Kind = Literal[
     "pool",  # mean over rows
     "affine",  # per-channel multiply and add after the last LayerNorm
 ]
-Part = Literal["embedding", "attention", "mlp", "merge", "head"]
+NetworkPart = Literal["embedding", "attention", "mlp", "merge", "head"]
 
 ACCUMULATOR_BITS = 32
 TABLE_BYTES = 256
@@ -55,8 +55,8 @@ class Operation:
     """
 
     name: str
-    kind: Kind
-    part: Part
+    kind: OperationKind
+    part: NetworkPart
     block: int
     rows: int
     cols: int

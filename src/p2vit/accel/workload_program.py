@@ -1,12 +1,12 @@
 """The workload of an integer program: the same operations, with the bits that quantization chose."""
 
 from p2vit.accel.problems import AccelError, suggestion
-from p2vit.accel.workload import Kind, Operation, Part, Workload
+from p2vit.accel.workload import NetworkPart, Operation, OperationKind, Workload
 from p2vit.numerics import AttentionValues, Linear, Lookup, ScoreBias, Scores, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
 
 # Operators of the integer program and what they cost like. Patchify and SelectToken only move rows.
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, OperationKind] = {
     "Patchify": "move",
     "Linear": "linear",
     "AssembleTokens": "tokens",
@@ -46,7 +46,7 @@ def program_workload(name: str, program: IntegerProgram) -> Workload:
     if unknown:
         raise AccelError(f"program {name}", unknown)
     operations: list[Operation] = []
-    part: Part = "embedding"
+    part: NetworkPart = "embedding"
     for node in program.nodes:
         block = _block(node.name)
         if ".merge." in node.name:
@@ -66,7 +66,7 @@ def program_workload(name: str, program: IntegerProgram) -> Workload:
     return Workload(name, tuple(operations), pixels[0] * pixels[1] * pixels[2], constants)
 
 
-def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> Operation:
+def _operation(program: IntegerProgram, node: Node, part: NetworkPart, block: int) -> Operation:
     """One node; shapes are the output's, without the batch."""
     operator, output = node.operator, program.tensors[node.name]
     first = program.tensors[node.inputs[0]]

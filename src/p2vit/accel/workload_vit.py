@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from p2vit.accel.problems import AccelError, suggestion
-from p2vit.accel.workload import ACCUMULATOR_BITS, Operation, Part, Workload
+from p2vit.accel.workload import ACCUMULATOR_BITS, NetworkPart, Operation, Workload
 from p2vit.models.config import ViTConfig
 
 RESIDUAL_BITS = 16
@@ -173,7 +173,7 @@ def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Pr
 
 
 def residual_ops(
-    prefix: str, block: int, rows: int, dim: int, part: Part = "attention"
+    prefix: str, block: int, rows: int, dim: int, part: NetworkPart = "attention"
 ) -> tuple[Operation, Operation]:
     """The LayerNorm in front of an attention layer and the add behind it."""
     norm = Operation(prefix + "norm1", "layernorm", part, block, rows, dim, input_bits=RESIDUAL_BITS)

@@ -1,7 +1,7 @@
 """When every descriptor of a stream starts and ends: an exact model of the accelerator's timing.
 
 It knows no values, only descriptors: how long each lasts, which buffers it takes and releases. How engines wait for
-each other is in `p2vit.accel.load_store.walk`, which the chunk model shares. It holds for a memory that refuses
+each other is in `p2vit.accel.load_store.timeline`, which the chunk model shares. It holds for a memory that refuses
 nothing and answers after a fixed time; then it is equal to the RTL, cycle by cycle (``tests/rtl/test_timing.py``).
 What a stall of the memory costs, only the RTL says.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from p2vit.accel.load_store.walk import Engine, Walk
+from p2vit.accel.load_store.timeline import Engine, EngineTimeline
 from p2vit.numerics.rounding import IntArray
 from p2vit.rtl.top.descriptor import Descriptor, Dest, Kind, Mode, Source, VectorOp
 from p2vit.rtl.top.machine import (
@@ -102,8 +102,8 @@ _BUFFERS = {dest: dest.name.lower() for dest in Dest} | {Dest.LINE_PARAMETERS: D
 _ENGINES: dict[int, Engine] = {Source.ARRAY: "array", Source.VECTOR: "vector"}
 
 
-def _load(walk: Walk, d: Descriptor, stores: Sequence[int]) -> tuple[int, int]:
-    return walk.load(
+def _load(timeline: EngineTimeline, d: Descriptor, stores: Sequence[int]) -> tuple[int, int]:
+    return timeline.load(
         load_words(d),
         _BUFFERS[Dest(d["dest"])],
         opens=bool(d["open"]),
@@ -113,10 +113,10 @@ def _load(walk: Walk, d: Descriptor, stores: Sequence[int]) -> tuple[int, int]:
     )
 
 
-def _run(walk: Walk, d: Descriptor, lines: int) -> tuple[int, int]:
+def _run(timeline: EngineTimeline, d: Descriptor, lines: int) -> tuple[int, int]:
     array = d.kind == Kind.ARRAY
     takes, releases = _ARRAY if array else _VECTOR
-    return walk.run(
+    return timeline.run(
         "array" if array else "vector",
         array_cycles(d) if array else vector_cycles(d, lines),
         [_BUFFERS[dest] for name, dest in takes.items() if d[name]],
@@ -128,31 +128,31 @@ def _run(walk: Walk, d: Descriptor, lines: int) -> tuple[int, int]:
 def rtl_timing(
     descriptors: Sequence[Descriptor], machine: RtlMachine, latency: int = MEMORY_LATENCY
 ) -> RtlTiming:
-    """Walk a descriptor stream.
+    """EngineTimeline a descriptor stream.
 
     Args:
         descriptors: In order, END last.
         machine: Which executes them.
         latency: Cycles from a read request to its answer; nothing is refused.
     """
-    walk = Walk(slots=SLOTS, queue_depth=QUEUE_DEPTH, in_flight=IN_FLIGHT, latency=latency)
+    timeline = EngineTimeline(slots=SLOTS, queue_depth=QUEUE_DEPTH, in_flight=IN_FLIGHT, latency=latency)
     spans: list[Span] = []
     stores: list[int] = []
     cycles = 0
     for d in descriptors:
         match d.kind:
             case Kind.LOAD:
-                start, end = _load(walk, d, stores)
+                start, end = _load(timeline, d, stores)
             case Kind.ARRAY | Kind.VECTOR:
-                start, end = _run(walk, d, machine.lines)
+                start, end = _run(timeline, d, machine.lines)
             case Kind.STORE:
-                start, done = walk.store(_ENGINES[d["source"]], d["columns"] * d["planes"])
+                start, done = timeline.store(_ENGINES[d["source"]], d["columns"] * d["planes"])
                 stores.append(done)
                 end = done - 1
             case _:
-                cycles = end = walk.end(stores[d["after"] - 1])
+                cycles = end = timeline.end(stores[d["after"] - 1])
                 start = end - 1
-        spans.append(Span(d, start, end, walk.reason if d.kind in (Kind.ARRAY, Kind.VECTOR) else ""))
+        spans.append(Span(d, start, end, timeline.reason if d.kind in (Kind.ARRAY, Kind.VECTOR) else ""))
     busy = sum(d["columns"] * d["chunks"] for d in descriptors if d.kind == Kind.ARRAY)
     return RtlTiming(cycles, tuple(spans), np.array(stores, np.int64), busy)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.accel.edit import edit_machine
-from p2vit.accel.engines import evaluator
 from p2vit.accel.evaluate import OWN_BITS
 from p2vit.accel.explore import explore as search
 from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.machines import load_machine
+from p2vit.accel.point_evaluator import evaluator
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space

@@ -1,9 +1,9 @@
-"""Matrix products of a load–store machine as units of its array: linears, scores, attention × V."""
+"""Matrix products of a load–store machine as jobs of its array: linears, scores, attention × V."""
 
 from p2vit.accel.costs import REQUANT
 from p2vit.accel.gemm import folds
-from p2vit.accel.load_store.layers import LINE_PARAMETER_WORDS, Layers, words_each
-from p2vit.accel.load_store.units import Load, Region, Unit
+from p2vit.accel.load_store.jobs import EngineJob, Load, Region
+from p2vit.accel.load_store.section_layout import LINE_PARAMETER_WORDS, SectionLayout, words_each
 from p2vit.accel.machine import LoadStore, Machine
 from p2vit.accel.workload import Operation
 
@@ -12,18 +12,18 @@ SLOW_REQUANT = f"{REQUANT}: slower than the array"
 EXPOSED_REQUANT = f"{REQUANT}: not hidden"
 
 
-class ArrayUnits:
+class ArrayJobs:
     """Emits the operations that the array runs.
 
     Args:
-        layers: Where units go.
+        layout: Where jobs go.
     """
 
-    def __init__(self, layers: Layers) -> None:
-        self.layers = layers
-        self.machine, self.options, self.operations = layers.machine, layers.options, layers.operations
-        self.lines, self.lanes = layers.lines, layers.lanes
-        self.weight_rows = weight_rows(layers.machine, layers.options)
+    def __init__(self, layout: SectionLayout) -> None:
+        self.layout = layout
+        self.machine, self.options, self.operations = layout.machine, layout.options, layout.operations
+        self.lines, self.lanes = layout.lines, layout.lanes
+        self.weight_rows = weight_rows(layout.machine, layout.options)
 
     def tile(self, chunks: int, columns: int) -> int:
         """Columns per run: whole column groups that fit the weight, the output and the parameter buffers."""
@@ -61,8 +61,8 @@ class ArrayUnits:
         overhead = chunks.mac_array.pipeline_depth_cycles + (
             self.options.reciprocal_cycles if reciprocal else 0
         )
-        self.layers.units.append(
-            Unit(
+        self.layout.jobs.append(
+            EngineJob(
                 index, "array", tuple(loads), columns * step, tuple(slowed), overhead,
                 ("rows", *(once if group == groups[0] else ())),
                 ("rows", *(once if group == groups[-1] else ())),
@@ -74,17 +74,17 @@ class ArrayUnits:
         """Rows stand still, the outputs are the columns."""
         op = self.operations[index]
         words = self.weight_words(op)
-        tile = self.layers.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
-        groups = self.layers.groups(index)
-        for first, columns in self.layers.tiles_of(index, op.cols, tile):
+        tile = self.layout.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
+        groups = self.layout.groups(index)
+        for first, columns in self.layout.tiles_of(index, op.cols, tile):
             for group in groups:
                 loads = []
                 if group == groups[0]:
                     loads = [
                         Load(words * folds(columns, self.lines), "weights"),
-                        self.layers.column_parameters(columns),
+                        self.layout.column_parameters(columns),
                     ]
-                loads.append(Load(op.inner, "rows", self.layers.rows(index, group)))
+                loads.append(Load(op.inner, "rows", self.layout.rows(index, group)))
                 writes = Region(index, 0, group, first, first + columns)
                 self.run(index, columns, loads, group, groups, writes, ("weights", "column_parameters"))
 
@@ -95,12 +95,12 @@ class ArrayUnits:
         words, per_head = self.weight_words(op), folds(op.cols // heads, self.lines)
         every = range(heads * per_head)
         tile = self.tile(folds(op.inner, self.lanes), op.rows)
-        for first, columns in self.layers.tiles_of(index, op.rows, tile):
+        for first, columns in self.layout.tiles_of(index, op.rows, tile):
             tokens = range(first // self.lines, folds(first + columns, self.lines))
             for group in every:
                 loads = []
                 if group == every[0]:
-                    reads = tuple(region for token in tokens for region in self.layers.rows(index, token))
+                    reads = tuple(region for token in tokens for region in self.layout.rows(index, token))
                     loads = [Load(op.inner * len(tokens), "weights", reads)]
                 loads += self.rows_with_parameters(words, ())
                 head, inside = divmod(group, per_head)
@@ -114,7 +114,7 @@ class ArrayUnits:
         tile = self.tile(folds(depth, self.lanes), op.cols)
         for head in range(op.heads):
             part = (head * depth, head * depth + depth)
-            for first, columns in self.layers.tiles_of(index, op.cols, tile):
+            for first, columns in self.layout.tiles_of(index, op.cols, tile):
                 keys = range(first // self.lines, folds(first + columns, self.lines))
                 for group in groups:
                     loads = []
@@ -132,7 +132,7 @@ class ArrayUnits:
         values = next(i for i in range(index, -1, -1) if self.operations[i].kind == "scores") - 1
         tile = self.tile(folds(keys, self.lanes), op.cols)
         for head in range(op.heads):
-            for first, columns in self.layers.tiles_of(index, op.cols, tile):
+            for first, columns in self.layout.tiles_of(index, op.cols, tile):
                 channels = range(first // self.lines, folds(first + columns, self.lines))
                 for group in groups:
                     loads = []
@@ -140,7 +140,7 @@ class ArrayUnits:
                         reads = tuple(Region(values, head, channel) for channel in channels)
                         loads = [
                             Load(keys * len(channels), "weights", reads),
-                            self.layers.column_parameters(columns),
+                            self.layout.column_parameters(columns),
                         ]
                     loads += self.rows_with_parameters(keys, (Region(index - 1, head, group),))
                     at = head * op.cols + first

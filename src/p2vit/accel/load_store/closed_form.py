@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from p2vit.accel.costs import CHUNKS, DRAM, MAC
 from p2vit.accel.dataflow import Schedule, Section
 from p2vit.accel.load_store.events import FILL
-from p2vit.accel.load_store.units import Unit
-from p2vit.accel.load_store.walk import STORE_LATENCY
+from p2vit.accel.load_store.jobs import EngineJob
+from p2vit.accel.load_store.timeline import STORE_LATENCY
 from p2vit.accel.machine import Machine
 from p2vit.accel.timing import PhaseTime, Timing
 
@@ -24,7 +24,7 @@ HAND_OVER = 2
 
 @dataclass(frozen=True)
 class _Step:
-    """One unit of a chain in which each reads what the one before wrote.
+    """One job of a chain in which each reads what the one before wrote.
 
     Attributes:
         ahead: Cycles of the load engine for what is there long before: weights, constants, the residual stream.
@@ -41,7 +41,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Operation:
-    """Sums over the units of one operation.
+    """Sums over the jobs of one operation.
 
     Attributes:
         index: Position in its section.
@@ -54,8 +54,8 @@ class _Operation:
         words: Of these, cycles of the memory's port.
         store: Cycles of the store engine.
         runs: Number of runs.
-        first: Its first unit.
-        last: Its last unit.
+        first: Its first job.
+        last: Its last job.
         later: Runs behind the one that completes its first rows.
         reads: Operations that its first run reads.
     """
@@ -113,7 +113,7 @@ class _Phase:
         return sums
 
 
-def closed_form_of_units(machine: Machine, plan: Schedule) -> Timing:
+def closed_form_of_jobs(machine: Machine, plan: Schedule) -> Timing:
     """Cycles of a schedule.
 
     Args:
@@ -186,7 +186,7 @@ def _phases(machine: Machine, section: Section) -> list[_Phase]:
         elif phases and not leads and kind in ("softmax", "lookup", "add", "tokens"):
             last = phases.pop()
             phases.append(_Phase(last.leads, last.core, (*last.follows, op)))
-        elif kind == "move" and any(load.gather for unit in section.units for load in unit.loads):
+        elif kind == "move" and any(load.gather for job in section.jobs for load in job.loads):
             # A gather keeps the load engine: the array's loads come behind all of it.
             phases.append(_Phase((), op, ()))
         else:
@@ -197,62 +197,62 @@ def _phases(machine: Machine, section: Section) -> list[_Phase]:
 def _operations(machine: Machine, section: Section) -> list[_Operation]:
     options = machine.load_store
     assert options is not None
-    by_operation: list[list[Unit]] = [[] for _ in section.operations]
-    for unit in section.units:
-        by_operation[unit.operation].append(unit)
+    by_operation: list[list[EngineJob]] = [[] for _ in section.operations]
+    for job in section.jobs:
+        by_operation[job.operation].append(job)
     word = max(1.0, machine.chunks.mac_array.lines / machine.dram_bytes_per_cycle)
     found = []
-    for index, units in enumerate(by_operation):
+    for index, jobs in enumerate(by_operation):
         slowed: dict[str, int] = defaultdict(int)
-        for unit in units:
-            for reason, cycles in unit.slowed:
+        for job in jobs:
+            for reason, cycles in job.slowed:
                 slowed[reason] += cycles
         # The port takes whole cycles for every load.
-        words = float(sum(-int(-load.words * word // 1) for unit in units for load in unit.loads))
-        stores = [unit.store_words for unit in units if unit.store_words]
+        words = float(sum(-int(-load.words * word // 1) for job in jobs for load in job.loads))
+        stores = [job.store_words for job in jobs if job.store_words]
         found.append(
             _Operation(
                 index=index,
-                engine=units[0].engine,
+                engine=jobs[0].engine,
                 chunk=section.costs[index].chunk,
-                work=sum(unit.work for unit in units),
+                work=sum(job.work for job in jobs),
                 slowed=dict(slowed),
-                fill=sum(unit.overhead + options.run_cycles for unit in units),
-                load=words + sum(len(unit.loads) for unit in units),
+                fill=sum(job.overhead + options.run_cycles for job in jobs),
+                load=words + sum(len(job.loads) for job in jobs),
                 words=words,
                 store=word * sum(stores) + len(stores),
-                runs=len(units),
-                first=_step(units[0], word, options.run_cycles),
-                last=_step(units[-1], word, options.run_cycles),
-                later=_later_runs(section, index, units),
-                reads=frozenset(region.operation for load in units[0].loads for region in load.reads),
+                runs=len(jobs),
+                first=_step(jobs[0], word, options.run_cycles),
+                last=_step(jobs[-1], word, options.run_cycles),
+                later=_later_runs(section, index, jobs),
+                reads=frozenset(region.operation for load in jobs[0].loads for region in load.reads),
             )
         )
     return found
 
 
-def _step(unit: Unit, word: float, run_cycles: int) -> _Step:
+def _step(job: EngineJob, word: float, run_cycles: int) -> _Step:
     """Loads in front of the last one that reads something are there before it."""
-    last = max((at for at, load in enumerate(unit.loads) if load.reads), default=0)
-    while last and unit.loads[last - 1].reads == unit.loads[last].reads:
+    last = max((at for at, load in enumerate(job.loads) if load.reads), default=0)
+    while last and job.loads[last - 1].reads == job.loads[last].reads:
         last -= 1
-    cycles = [word * load.words + 1 for load in unit.loads]
+    cycles = [word * load.words + 1 for load in job.loads]
     return _Step(
         sum(cycles[:last]),
         sum(cycles[last:]),
-        unit.cycles + run_cycles,
-        word * unit.store_words + STORE_LATENCY,
+        job.cycles + run_cycles,
+        word * job.store_words + STORE_LATENCY,
     )
 
 
-def _later_runs(section: Section, index: int, units: Sequence[Unit]) -> int:
+def _later_runs(section: Section, index: int, jobs: Sequence[EngineJob]) -> int:
     """Runs of an operation behind the one that completes its first rows."""
     heads = section.operations[index].heads
     if section.operations[index].kind in ("scores", "softmax"):
-        return len(units) - len(units) // heads // section.memory.passes[index]
-    first = next((unit.writes.group for unit in units if unit.writes), 0)
-    whole = max(at for at, unit in enumerate(units) if unit.writes and unit.writes.group == first)
-    return len(units) - 1 - whole
+        return len(jobs) - len(jobs) // heads // section.memory.passes[index]
+    first = next((job.writes.group for job in jobs if job.writes), 0)
+    whole = max(at for at, job in enumerate(jobs) if job.writes and job.writes.group == first)
+    return len(jobs) - 1 - whole
 
 
 def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -> float:
@@ -277,7 +277,7 @@ def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -
     if not machine.pipelining.inter_layer:
         return _chain(firsts, latency, last.last.store, last.last.store)[0]
     if phase.leads:
-        # In order behind what the vector engine still has to do; its next units' loads come first as well.
+        # In order behind what the vector engine still has to do; its next jobs' loads come first as well.
         lead = phase.leads[-1]
         more = min(options.slots, lead.runs - 1) * lead.load / lead.runs
         firsts[-1] = replace(firsts[-1], ahead=firsts[-1].ahead + more)
@@ -293,7 +293,7 @@ def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -
 
 
 def _chain(steps: Sequence[_Step], latency: float, loading: float, data: float) -> tuple[float, float]:
-    """Walk a chain of units.
+    """EngineTimeline a chain of jobs.
 
     Args:
         steps: Each reads what the one before wrote.

@@ -1,4 +1,4 @@
-"""Event-driven timing of a load–store machine: every load, run and store of every unit.
+"""Event-driven timing of a load–store machine: every load, run and store of every job.
 
 Units come in the order that `load_store_order` makes; the engines, buffers and the memory's ports are walked as
 `walk` says. Whenever a chunk stands still, what it waited for is written down.
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from p2vit.accel.costs import CHUNKS, DRAM
 from p2vit.accel.dataflow import Schedule, Section
-from p2vit.accel.load_store.order import RULES, Written, ordered
-from p2vit.accel.load_store.units import Unit
-from p2vit.accel.load_store.walk import Walk
+from p2vit.accel.load_store.jobs import EngineJob
+from p2vit.accel.load_store.order import RULES, WrittenRegions, ordered
+from p2vit.accel.load_store.timeline import EngineTimeline
 from p2vit.accel.machine import Machine
 from p2vit.accel.timing import Tile, Timing
 
@@ -19,8 +19,8 @@ FILL = "pipeline: fill and drain of a run"
 OTHER_WORK = "its engine: other work"
 
 
-def simulate_units(machine: Machine, plan: Schedule) -> Timing:
-    """Run a schedule unit by unit, in each order that the rules give; the fastest counts.
+def simulate_jobs(machine: Machine, plan: Schedule) -> Timing:
+    """Run a schedule job by job, in each order that the rules give; the fastest counts.
 
     Args:
         machine: The load–store machine that the schedule was made for.
@@ -30,12 +30,12 @@ def simulate_units(machine: Machine, plan: Schedule) -> Timing:
         Timing with a tile for every run; stalls have reasons, and busy + stalls add up to the run for every chunk.
     """
     rules = RULES if machine.pipelining.inter_layer else RULES[:1]
-    runs = [UnitRun(machine, plan.sections, rule) for rule in rules]
+    runs = [JobSimulation(machine, plan.sections, rule) for rule in rules]
     return min(runs, key=lambda run: run.cycles).timing()
 
 
-class UnitRun:
-    """One order of the units of some sections, walked.
+class JobSimulation:
+    """One order of the jobs of some sections, walked.
 
     Args:
         machine: The machine.
@@ -51,7 +51,7 @@ class UnitRun:
         assert options is not None
         self.machine, self.sections, self.rule = machine, sections, rule
         self.run_cycles, self.slots = options.run_cycles, options.slots
-        self.walk = Walk(
+        self.timeline = EngineTimeline(
             slots=options.slots,
             queue_depth=options.queue_depth,
             in_flight=options.loads_in_flight,
@@ -71,49 +71,47 @@ class UnitRun:
         for section in sections:
             self.bases.append(self.bases[-1] + len(section.operations))
         self._go()
-        self.cycles = self.walk.end(self.last_store)
+        self.cycles = self.timeline.end(self.last_store)
 
     def _go(self) -> None:
-        """Order and walk every unit."""
+        """Order and walk every job."""
         numbers = {base: number for number, base in enumerate(self.bases[:-1])}
-        units = [
-            (base, unit)
+        jobs = [
+            (base, job)
             for base, section in zip(self.bases, self.sections, strict=False)
-            for unit in section.units
+            for job in section.jobs
         ]
-        self.written = Written(units)
-        for base, unit in ordered(units, self.rule, self.slots, self._words):
-            self._walk(numbers[base], unit)
+        self.written = WrittenRegions(jobs)
+        for base, job in ordered(jobs, self.rule, self.slots, self._words):
+            self._walk(numbers[base], job)
 
     def _words(self, words: int) -> int:
         return words if self.word_cycles == 1 else -int(-words * self.word_cycles // 1)
 
-    def _walk(self, number: int, unit: Unit) -> int:
+    def _walk(self, number: int, job: EngineJob) -> int:
         """Load, run, store; returns the cycle in which its engine is free again."""
-        walk, base = self.walk, self.bases[number]
-        barrier = self._barrier(base + unit.operation)
-        for load in unit.loads:
+        timeline, base = self.timeline, self.bases[number]
+        barrier = self._barrier(base + job.operation)
+        for load in job.loads:
             after = 0
             for region in load.reads:
                 when = self.written.when(base, region)
-                assert when is not None, (
-                    "a unit reads what no unit before it writes; a defect of the dataflow"
-                )
+                assert when is not None, "a job reads what no job before it writes; a defect of the dataflow"
                 after = max(after, when)
             after = max(after, barrier)
             words = self._words(load.words)
             self.busy[DRAM] += words
-            walk.load(
+            timeline.load(
                 words, load.buffer, opens=load.opens, closes=load.closes, gather=load.gather, after=after
             )
-        cycles = unit.cycles + self.run_cycles
-        start, end = walk.run(unit.engine, cycles - 1, unit.takes, unit.releases, bool(unit.store_words))
-        self._book(number, unit, start, end + 1)
-        if unit.writes:
-            _, done = walk.store(unit.engine, self._words(unit.store_words))
-            self.written.write(base, unit.writes, done)
+        cycles = job.cycles + self.run_cycles
+        start, end = timeline.run(job.engine, cycles - 1, job.takes, job.releases, bool(job.store_words))
+        self._book(number, job, start, end + 1)
+        if job.writes:
+            _, done = timeline.store(job.engine, self._words(job.store_words))
+            self.written.write(base, job.writes, done)
             self.last_store = done
-            self.last_write[number, unit.operation] = done
+            self.last_write[number, job.operation] = done
         return end
 
     def _barrier(self, operation: int) -> int:
@@ -124,20 +122,20 @@ class UnitRun:
             self.current, self.before_it = operation, self.last_store
         return self.before_it
 
-    def _book(self, number: int, unit: Unit, start: int, end: int) -> None:
+    def _book(self, number: int, job: EngineJob, start: int, end: int) -> None:
         """Write down what the chunk did and what it waited for."""
-        chunk = self.sections[number].costs[unit.operation].chunk
+        chunk = self.sections[number].costs[job.operation].chunk
         stalls, waited = self.stalls[chunk], start - self.free[chunk]
-        reason = (self.walk.reason or OTHER_WORK) if waited else ""
+        reason = (self.timeline.reason or OTHER_WORK) if waited else ""
         if waited:
             stalls[reason] += waited
-        for why, cycles in unit.slowed:
+        for why, cycles in job.slowed:
             stalls[why] += cycles
-        if rest := unit.overhead + self.run_cycles:
+        if rest := job.overhead + self.run_cycles:
             stalls[FILL] += rest
-        self.busy[chunk] += unit.work
+        self.busy[chunk] += job.work
         self.free[chunk] = end
-        self.tiles.append(Tile(chunk, number, unit.operation, start, end, waited, reason))
+        self.tiles.append(Tile(chunk, number, job.operation, start, end, waited, reason))
 
     def timing(self) -> Timing:
         """The record of the run."""

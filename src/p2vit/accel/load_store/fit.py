@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from p2vit.accel.gemm import folds
-from p2vit.accel.load_store.layers import SUM_BYTES
+from p2vit.accel.load_store.section_layout import SUM_BYTES
 from p2vit.accel.machine import LoadStore, Machine
 from p2vit.accel.memory import Misfit
 from p2vit.accel.workload import Operation

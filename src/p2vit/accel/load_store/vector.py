@@ -1,26 +1,26 @@
-"""Everything else as units of a load–store machine's vector engine: patches, tables, adds, LayerNorm, softmax."""
+"""Everything else as jobs of a load–store machine's vector engine: patches, tables, adds, LayerNorm, softmax."""
 
 from collections.abc import Iterator
 
 from p2vit.accel.gemm import folds
-from p2vit.accel.load_store.layers import SUM_BYTES, TABLE_WORDS, Layers, words_each
-from p2vit.accel.load_store.units import Load, Region, Unit
+from p2vit.accel.load_store.jobs import EngineJob, Load, Region
+from p2vit.accel.load_store.section_layout import SUM_BYTES, TABLE_WORDS, SectionLayout, words_each
 from p2vit.accel.machine import Machine, RowChunk, StreamChunk
 from p2vit.accel.workload import Operation
 
 
-class VectorUnits:
+class VectorJobs:
     """Emits the operations that the vector engine runs.
 
     Args:
-        layers: Where units go.
+        layout: Where jobs go.
         norm_table: Words of the table of reciprocal roots that the first LayerNorm loads; 0 where it is there.
     """
 
-    def __init__(self, layers: Layers, norm_table: int) -> None:
-        self.layers, self.norm_table = layers, norm_table
-        self.machine, self.options, self.operations = layers.machine, layers.options, layers.operations
-        self.lines = layers.lines
+    def __init__(self, layout: SectionLayout, norm_table: int) -> None:
+        self.layout, self.norm_table = layout, norm_table
+        self.machine, self.options, self.operations = layout.machine, layout.options, layout.operations
+        self.lines = layout.lines
 
     def vector(
         self, index: int, columns: int, loads: list[Load], writes: Region | None, store_words: int,
@@ -28,26 +28,26 @@ class VectorUnits:
     ) -> None:  # fmt: skip
         """One run of the vector engine on one slot of its buffer; ``once``: what else it takes and releases."""
         op = self.operations[index]
-        unit = vector_chunk(self.machine, op)
-        passes = unit.passes if isinstance(unit, RowChunk) else 1
-        self.layers.units.append(
-            Unit(
-                index, "vector", tuple(loads), passes * columns * folds(self.lines, unit.lanes), (),
-                unit.pipeline_depth_cycles, ("vector", *once[0]), ("vector", *once[1]), store_words, writes,
+        chunk = serving_chunk(self.machine, op)
+        passes = chunk.passes if isinstance(chunk, RowChunk) else 1
+        self.layout.jobs.append(
+            EngineJob(
+                index, "vector", tuple(loads), passes * columns * folds(self.lines, chunk.lanes), (),
+                chunk.pipeline_depth_cycles, ("vector", *once[0]), ("vector", *once[1]), store_words, writes,
             )
         )  # fmt: skip
 
     def column_tiles(self, index: int, most: int | None = None) -> Iterator[tuple[int, int]]:
         """Column tiles: as its producer's where it follows it tile by tile."""
         cols = self.operations[index].cols
-        return self.layers.tiles_of(index, cols, min(most or cols, self.options.vector_columns, cols))
+        return self.layout.tiles_of(index, cols, min(most or cols, self.options.vector_columns, cols))
 
     def streamed(self, index: int) -> None:
         """LayerNorm, table, add, affine, token assembly: group by group, tile by tile."""
         op = self.operations[index]
-        groups = self.layers.groups(index)
+        groups = self.layout.groups(index)
         most = (
-            None if op.kind in ("layernorm", "affine") else self.layers.tiles.get(self.layers.source(index))
+            None if op.kind in ("layernorm", "affine") else self.layout.tiles.get(self.layout.source(index))
         )
         tables = op.tables if op.kind == "lookup" else 0
         if tables > 1:
@@ -70,7 +70,7 @@ class VectorUnits:
         if op.kind == "lookup":
             used = columns // (op.cols // op.tables) if op.tables > 1 else 1
             return [Load(TABLE_WORDS * used, "table")]
-        loads = [self.layers.column_parameters(columns, "vector_parameters")]
+        loads = [self.layout.column_parameters(columns, "vector_parameters")]
         if op.kind == "layernorm" and self.norm_table:
             loads.insert(0, Load(self.norm_table, "norm_table", opens=False, closes=False))
             self.norm_table = 0
@@ -80,7 +80,7 @@ class VectorUnits:
         """Rows of a group: one operand, or two into the same slot."""
         op = self.operations[index]
         words, part = columns * folds(op.input_bits, 8), (group, first, first + columns)
-        reads = self.layers.rows(index, *part)
+        reads = self.layout.rows(index, *part)
         if op.kind == "tokens":  # patches, then prefix and position constants
             return [Load(words, "vector", reads, closes=False), Load(words, "vector", opens=False)]
         if op.kind == "add":  # the residual stream, then what is added to it
@@ -93,10 +93,10 @@ class VectorUnits:
         """Two passes over a group's keys; the row sum follows the codes."""
         op = self.operations[index]
         for head in range(op.heads):
-            for group in self.layers.groups(index):
+            for group in self.layout.groups(index):
                 loads = [
                     Load(
-                        op.cols * folds(op.input_bits, 8), "vector", self.layers.rows(index, group, head=head)
+                        op.cols * folds(op.input_bits, 8), "vector", self.layout.rows(index, group, head=head)
                     )
                 ]
                 writes = Region(index, head, group)
@@ -105,8 +105,8 @@ class VectorUnits:
     def gather(self, index: int) -> None:
         """Pixels into patches: a byte per cycle."""
         op = self.operations[index]
-        prefix = self.layers.prefix(index)
-        for group in self.layers.groups(index):
+        prefix = self.layout.prefix(index)
+        for group in self.layout.groups(index):
             first = max(0, prefix - group * self.lines)
             rows = min(self.lines, prefix + op.rows - group * self.lines) - first
             for start, columns in self.column_tiles(index):
@@ -117,22 +117,22 @@ class VectorUnits:
     def sum_tokens(self, index: int) -> None:
         """A sum over rows and groups; taking one token is the sum of that token alone."""
         op = self.operations[index]
-        assert self.layers.before is not None
-        source = self.operations[index - 1] if index else self.layers.before
+        assert self.layout.before is not None
+        source = self.operations[index - 1] if index else self.layout.before
         start = source.rows - op.rows if op.kind == "pool" else 0
         groups = range(start // self.lines, folds(start + op.rows, self.lines))
         for first, columns in self.column_tiles(index):
             for group in groups:
                 begins, ends = group == groups[0], group == groups[-1]
-                loads = [self.layers.column_parameters(columns, "vector_parameters")] if begins else []
-                reads = self.layers.rows(index, group, first, first + columns)
+                loads = [self.layout.column_parameters(columns, "vector_parameters")] if begins else []
+                reads = self.layout.rows(index, group, first, first + columns)
                 loads.append(Load(columns * folds(op.input_bits, 8), "vector", reads))
                 once = ("vector_parameters",) if begins else (), ("vector_parameters",) if ends else ()
                 writes = Region(index, 0, 0, first, first + columns) if ends else None
                 self.vector(index, columns, loads, writes, columns * words_each(op) if ends else 0, once)
 
 
-def vector_chunk(machine: Machine, op: Operation) -> RowChunk | StreamChunk:
+def serving_chunk(machine: Machine, op: Operation) -> RowChunk | StreamChunk:
     """Lanes, passes and depth of what runs on the vector engine."""
     chunks = machine.chunks
     named: dict[str, RowChunk | StreamChunk] = {

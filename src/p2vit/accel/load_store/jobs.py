@@ -7,7 +7,7 @@ reads.
 
 from dataclasses import dataclass
 
-from p2vit.accel.load_store.walk import Engine
+from p2vit.accel.load_store.timeline import Engine
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Unit:
+class EngineJob:
     """One run with all that belongs to it.
 
     Attributes:

@@ -32,7 +32,7 @@ class _Slots:
         self.full: deque[int] = deque()
 
 
-class Walk:
+class EngineTimeline:
     """State of the engines between two actions.
 
     Args:

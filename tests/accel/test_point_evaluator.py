@@ -1,7 +1,7 @@
 import pytest
 
-from p2vit.accel.engines import evaluator
 from p2vit.accel.machines import load_machine
+from p2vit.accel.point_evaluator import evaluator
 from p2vit.accel.resolve import workload_of
 from p2vit.cluster import ClusterOptions, open_pool
 

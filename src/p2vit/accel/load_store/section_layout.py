@@ -1,9 +1,9 @@
-"""What the units of every operation of a section need to know: rows, sources, tiles, parameters."""
+"""What the jobs of every operation of a section need to know: rows, sources, tiles, parameters."""
 
 from collections.abc import Iterator, Sequence
 
 from p2vit.accel.gemm import folds
-from p2vit.accel.load_store.units import Load, Region, Unit
+from p2vit.accel.load_store.jobs import EngineJob, Load, Region
 from p2vit.accel.machine import LoadStore, Machine
 from p2vit.accel.workload import Operation
 
@@ -12,8 +12,8 @@ from p2vit.accel.workload import Operation
 COLUMN_PARAMETER_BYTES, LINE_PARAMETER_WORDS, SUM_BYTES, TABLE_WORDS = 8, 5, 4, 256
 
 
-class Layers:
-    """The operations of one section, and the units made of them so far.
+class SectionLayout:
+    """The operations of one section, and the jobs made of them so far.
 
     Args:
         machine: A load–store machine.
@@ -22,7 +22,7 @@ class Layers:
         before: The operation that the section's first reads; None at the start.
 
     Attributes:
-        units: In program order.
+        jobs: In program order.
         passes: Column tiles of each operation.
         tiles: Columns of a tile of each linear that others can follow tile by tile.
     """
@@ -38,7 +38,7 @@ class Layers:
         self.operations, self.before = operations, before
         array = machine.chunks.mac_array
         self.lines, self.lanes = array.lines, array.lanes_per_line
-        self.units: list[Unit] = []
+        self.jobs: list[EngineJob] = []
         self.passes = [1] * len(operations)
         self.tiles: dict[int, int] = {}
 

@@ -3,17 +3,17 @@
 from dataclasses import dataclass, field
 
 from p2vit.accel.costs import MAC, SOFTMAX
-from p2vit.accel.dataflow import Part, Schedule, Section
+from p2vit.accel.dataflow import Schedule, Section, Task
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import pipelined
 
 
 @dataclass
-class Stream:
-    """One part, running.
+class TaskState:
+    """One task, running.
 
     Attributes:
-        index: Position among all streams.
+        index: Position among all states.
         section: Position of its section in the schedule.
         operation: Position of its operation in the section.
         window: (section, phase); a chunk works on one window at a time.
@@ -26,13 +26,13 @@ class Stream:
         requant: Re-quantization cycles of one tile.
         activation: Activation-buffer cycles of one tile.
         depth: Cycles from the end of a tile until others may read it.
-        needs: (stream, "rows" | "all", pass-aligned).
+        needs: (state, "rows" | "all", pass-aligned).
         reuses: Streams that must be finished before it may write.
         load_bytes: DRAM bytes of one pass.
         weight_bytes: Weight-buffer bytes of one pass.
         spilled: DRAM cycles of activations that one tile reads or writes.
         score_bytes: Accumulator-buffer bytes that one tile takes (scores) or gives back (softmax, negative).
-        behind: Array parts of the same phase that it follows, directly or not: those have to run ahead of it.
+        behind: Array tasks of the same phase that it follows, directly or not: those have to run ahead of it.
         readers: Streams that need it.
         issued: Tiles begun.
         ends: Of every tile begun, when its results may be read.
@@ -73,7 +73,7 @@ class Stream:
         """Tiles in all."""
         return self.passes * self.groups
 
-    def needed_of(self, producer: "Stream", how: str, aligned: bool) -> int:
+    def needed_of(self, producer: "TaskState", how: str, aligned: bool) -> int:
         """Tiles of ``producer`` that must be done before the next tile may begin."""
         if how == "all":
             return producer.tiles
@@ -82,32 +82,34 @@ class Stream:
         return (weight_pass if aligned else producer.passes - 1) * producer.groups + rows
 
 
-def streams_of(machine: Machine, plan: Schedule) -> list[Stream]:
-    """Every part of every section, in order of issue.
+def task_states(machine: Machine, plan: Schedule) -> list[TaskState]:
+    """Every task of every section, in order of issue.
 
-    The first part of a section needs the rows of the last part of the section before.
+    The first task of a section needs the rows of the last task of the section before.
     """
-    streams: list[Stream] = []
+    states: list[TaskState] = []
     for number, section in enumerate(plan.sections):
-        base = len(streams)
-        for part in section.parts:
-            needs = [(base + need, how) for need, how in part.needs]
-            if not part.needs and streams:
+        base = len(states)
+        for task in section.tasks:
+            needs = [(base + need, how) for need, how in task.needs]
+            if not task.needs and states:
                 needs = [(base - 1, "rows" if pipelined(machine) else "all")]
-            stream = _stream(machine, section, part, number, base, len(streams))
-            stream.needs = tuple((need, how, part.aligned) for need, how in needs)
-            for need, _, _ in stream.needs:
-                producer = streams[need]
-                producer.readers.append(stream.index)
-                if producer.window == stream.window:
-                    stream.behind = max(stream.behind, producer.behind + (producer.chunk == MAC))
-            streams.append(stream)
-    return streams
+            state = _task_state(machine, section, task, number, base, len(states))
+            state.needs = tuple((need, how, task.aligned) for need, how in needs)
+            for need, _, _ in state.needs:
+                producer = states[need]
+                producer.readers.append(state.index)
+                if producer.window == state.window:
+                    state.behind = max(state.behind, producer.behind + (producer.chunk == MAC))
+            states.append(state)
+    return states
 
 
-def _stream(machine: Machine, section: Section, part: Part, number: int, base: int, index: int) -> Stream:
-    operation, cost = section.operations[part.operation], section.costs[part.operation]
-    each = part.share * part.tiles
+def _task_state(
+    machine: Machine, section: Section, task: Task, number: int, base: int, index: int
+) -> TaskState:
+    operation, cost = section.operations[task.operation], section.costs[task.operation]
+    each = task.share * task.tiles
     score_bytes = 0.0
     if pipelined(machine):
         at_scores = next((i for i, op in enumerate(section.operations) if op.kind == "scores"), -1)
@@ -116,14 +118,14 @@ def _stream(machine: Machine, section: Section, part: Part, number: int, base: i
             score_bytes = bytes_written / each
         elif cost.chunk == SOFTMAX:
             score_bytes = -bytes_written / each
-    return Stream(
+    return TaskState(
         index=index,
         section=number,
-        operation=part.operation,
-        window=(number, part.phase),
+        operation=task.operation,
+        window=(number, task.phase),
         chunk=cost.chunk,
-        passes=part.passes,
-        groups=part.groups,
+        passes=task.passes,
+        groups=task.groups,
         occupied=cost.occupied_cycles / each,
         starved=cost.starved_cycles / each,
         exposed=cost.exposed_requant_cycles / each,
@@ -131,9 +133,9 @@ def _stream(machine: Machine, section: Section, part: Part, number: int, base: i
         activation=cost.activation_bytes / machine.buffers.activation.bytes_per_cycle / each,
         depth=cost.depth_cycles,
         needs=(),
-        reuses=tuple(base + part_index for part_index in part.reuses),
-        load_bytes=part.fetched_bytes / part.passes,
-        weight_bytes=operation.weight_bytes / part.share / part.passes,
-        spilled=part.spilled_bytes / machine.dram_bytes_per_cycle / part.tiles,
+        reuses=tuple(base + task_index for task_index in task.reuses),
+        load_bytes=task.fetched_bytes / task.passes,
+        weight_bytes=operation.weight_bytes / task.share / task.passes,
+        spilled=task.spilled_bytes / machine.dram_bytes_per_cycle / task.tiles,
         score_bytes=score_bytes,
     )

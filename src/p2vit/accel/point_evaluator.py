@@ -39,9 +39,9 @@ def evaluator(
     """
     evaluate = _Evaluate(machine, workloads, build)
 
-    def shared_out(points: Sequence[dict[str, float]]) -> list[Figures]:
+    def evaluate_batches(points: Sequence[dict[str, float]]) -> list[Figures]:
         size = max(1, -(-len(points) // pool.workers))
         batches = [points[start : start + size] for start in range(0, len(points), size)]
         return [figures for batch in pool.map(evaluate, batches) for figures in batch]
 
-    return shared_out
+    return evaluate_batches
