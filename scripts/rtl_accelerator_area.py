@@ -26,7 +26,7 @@ def main(target: Path) -> None:
     parts = {"line": Line(machine), "vector_lane": VectorLane(machine), "weight_bank": WeightBank(machine)}
     modules = {}
     for name, module in parts.items():
-        found = synthesize(module, f"p2vit_{name}", library, also=primitives_verilog())
+        found = synthesize(module, f"p2vit_{name}", library, extra_verilog=primitives_verilog())
         row = found.to_json()
         row.pop("cells_by_type")
         modules[name] = row | {"copies": copies[name]}

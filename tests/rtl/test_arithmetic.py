@@ -21,7 +21,7 @@ from p2vit.rtl.arithmetic import (
     shift_with_half,
     smallest,
 )
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 
@@ -71,7 +71,7 @@ def test_every_value_of_eleven_bits():
     x[:, 0] = first
     s, narrow = np.tile(np.arange(16), 2048), rng.integers(0, 2, len(first))
     found = (
-        Simulation(All(), "all_arithmetic")
+        ModuleSimulation(All(), "all_arithmetic")
         .run({"i": {"x": x, "s": s, "narrow": narrow}}, {"o": len(x)})
         .outputs["o"]
     )

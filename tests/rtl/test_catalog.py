@@ -6,7 +6,7 @@ pytest.importorskip("amaranth")
 
 from p2vit.rtl.catalog import CATALOG, example, table
 from p2vit.rtl.diagram import timing_diagram
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from p2vit.rtl.tools.missing import RtlError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,7 +27,7 @@ def test_diagrams_are_what_simulation_shows(name):
         f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
     )
     drawn = timing_diagram(
-        Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2}
+        ModuleSimulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2}
     )
     assert drawn == (DOCS / "rtl" / f"{name}.svg").read_text(encoding="utf-8")
 

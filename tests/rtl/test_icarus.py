@@ -21,7 +21,7 @@ def test_unknown_bits_are_an_error():
 
 def test_a_module_that_gives_fewer_beats_is_named(monkeypatch):
     need_icarus()
-    monkeypatch.setattr("p2vit.rtl.icarus.PATIENCE", 50)
+    monkeypatch.setattr("p2vit.rtl.icarus.IDLE_LIMIT", 50)
     module, inputs, counts = example("add")
     with pytest.raises(RtlError, match=r"stream 'o' gave 12 of 13 beats; stuck at cycle"):
         run_icarus(module, module.key, inputs, {"o": counts["o"] + 1})

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from p2vit.rtl import simulate
 from p2vit.rtl.catalog import example
 from p2vit.rtl.modules.requantize import Requantizer
-from p2vit.rtl.simulate import Simulation, stream_ports
+from p2vit.rtl.simulate import ModuleSimulation, stream_ports
 from p2vit.rtl.stream import sink, source
 from p2vit.rtl.tools.missing import RtlError
 from support.rtl_checking import check, mismatches
@@ -52,24 +52,24 @@ BEATS = {"i": {"x": np.arange(50)}}
 
 @pytest.mark.parametrize("fault", ["changes", "drops valid"])
 def test_an_output_that_does_not_wait_is_noticed(fault):
-    run = Simulation(Faulty(fault), "faulty").run(BEATS, {"o": 50}, stall={"o": 0.5})
+    run = ModuleSimulation(Faulty(fault), "faulty").run(BEATS, {"o": 50}, stall={"o": 0.5})
     assert run.unstable > 0
 
 
 def test_beats_that_nobody_expects_are_counted():
-    assert Simulation(Faulty("gives too many"), "faulty").run(BEATS, {"o": 50}).surplus > 0
+    assert ModuleSimulation(Faulty("gives too many"), "faulty").run(BEATS, {"o": 50}).surplus > 0
 
 
 def test_a_module_that_stops_is_named(monkeypatch):
-    monkeypatch.setattr(simulate, "PATIENCE", 100)
+    monkeypatch.setattr(simulate, "IDLE_LIMIT", 100)
     with pytest.raises(
         RtlError, match="faulty: stream 'i' took 0 of 50 beats, then nothing moved for 100 cycles"
     ):
-        Simulation(Faulty("never ready"), "faulty").run(BEATS, {"o": 50})
+        ModuleSimulation(Faulty("never ready"), "faulty").run(BEATS, {"o": 50})
 
 
 def test_a_sound_module_passes_and_is_recorded():
-    run = Simulation(Faulty("none"), "sound").run(BEATS, {"o": 50}, record=8)
+    run = ModuleSimulation(Faulty("none"), "sound").run(BEATS, {"o": 50}, record=8)
     assert (run.unstable, run.surplus, run.cycles) == (0, 0, 51)
     assert (run.outputs["o"]["x"] == np.arange(50)).all()
     assert run.flags.tolist() == [[3, 2]] + [[3, 3]] * 7
@@ -77,7 +77,7 @@ def test_a_sound_module_passes_and_is_recorded():
 
 def test_a_wrong_integer_is_a_mismatch():
     module, inputs, counts = example("requantizer")
-    run = Simulation(module, module.key).run(inputs, counts)
+    run = ModuleSimulation(module, module.key).run(inputs, counts)
     expected = module.compute(inputs)
     assert mismatches(module, inputs, expected, run.outputs) == 0
     expected["o"]["y"][3, 1] += 1
@@ -98,7 +98,7 @@ def test_a_golden_that_rounds_otherwise_does_not_pass():
 
 def test_the_same_seed_gives_the_same_run():
     module, inputs, counts = example("add")
-    simulation = Simulation(module, module.key)
+    simulation = ModuleSimulation(module, module.key)
     cycles = [simulation.run(inputs, counts, seed=seed, stall=0.4).moved["o"].tolist() for seed in (1, 1, 2)]
     assert cycles[0] == cycles[1] != cycles[2]
 
@@ -106,8 +106,8 @@ def test_the_same_seed_gives_the_same_run():
 def test_waveforms_are_written_where_asked(tmp_path):
     module, inputs, counts = example("lookup")
     with pytest.raises(RtlError, match="was compiled without waveforms"):
-        Simulation(module, module.key).run(inputs, counts, trace=tmp_path / "x.vcd")
-    traced = Simulation(module, module.key, trace=True)
+        ModuleSimulation(module, module.key).run(inputs, counts, trace=tmp_path / "x.vcd")
+    traced = ModuleSimulation(module, module.key, trace=True)
     with pytest.raises(RtlError, match="the waveform file cannot be written"):
         traced.run(inputs, counts, trace=tmp_path / "nowhere" / "x.vcd")
     traced.run(inputs, counts, trace=tmp_path / "x.vcd")
@@ -118,7 +118,7 @@ def test_waveforms_are_written_where_asked(tmp_path):
 
 def test_what_is_missing_is_named():
     module, inputs, counts = example("layernorm")
-    simulation = Simulation(module, module.key)
+    simulation = ModuleSimulation(module, module.key)
     with pytest.raises(RtlError, match="nothing is given for the input stream 'shifts'"):
         simulation.run({"i": inputs["i"]}, counts)
     with pytest.raises(RtlError, match="no number of beats is given for the output stream 'o'"):

@@ -8,7 +8,7 @@ pytest.importorskip("amaranth")
 from amaranth.hdl import Module, unsigned
 from amaranth.lib import wiring
 
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from p2vit.rtl.stream import Pipe, sink, source
 
 
@@ -38,7 +38,7 @@ def test_a_joined_stream_keeps_step(stalls):
     odd = x[x % 2 == 1]
     y = rng.integers(0, 1 << 16, len(odd))
     inputs = {"i": {"x": x}, "side": {"y": y}}
-    run = Simulation(Joined(), "joined").run(
+    run = ModuleSimulation(Joined(), "joined").run(
         inputs, {"o": len(odd)}, stall=dict(zip(("i", "side", "o"), stalls, strict=True)), seed=4
     )
     assert (run.unstable, run.surplus) == (0, 0)

@@ -37,19 +37,21 @@ from p2vit.rtl.modules.mac_array import MacArray, pack_weights
 from p2vit.rtl.modules.requantize import Requantizer
 from p2vit.rtl.modules.softmax import SoftmaxUnit
 from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 
 Tensors = tuple[np.ndarray, ...]
 
 
 @cache
-def simulation(make: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, Simulation]:
+def simulation(make: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, ModuleSimulation]:
     """A module and its simulation, compiled once."""
     module = make(*arguments, **options)
-    return module, Simulation(module, module.key)
+    return module, ModuleSimulation(module, module.key)
 
 
-def run(simulated: tuple[Any, Simulation], inputs: Any, counts: dict[str, int]) -> dict[str, np.ndarray]:
+def run(
+    simulated: tuple[Any, ModuleSimulation], inputs: Any, counts: dict[str, int]
+) -> dict[str, np.ndarray]:
     """Fields of the output stream ``o``; inputs and outputs stall now and then."""
     return simulated[1].run(inputs, counts, seed=1, stall=0.2).outputs["o"]
 
@@ -120,7 +122,7 @@ def total(operator: SumTokens, x: np.ndarray) -> np.ndarray | None:
 
 
 def linear_through(
-    unit: tuple[Any, Simulation], layer: Linear, x: np.ndarray, unsigned: bool = False
+    unit: tuple[Any, ModuleSimulation], layer: Linear, x: np.ndarray, unsigned: bool = False
 ) -> tuple[np.ndarray, Any]:
     """int32 accumulators of a linear layer on a MAC array, [tokens, outputs], and the run.
 

@@ -9,7 +9,7 @@ from p2vit.rtl.compile.compiled import CompiledProgram
 from p2vit.rtl.timing import Span, cycles_per_node, load_words, rtl_timing
 from p2vit.rtl.top.descriptor import Kind, VectorOp
 
-_VECTOR_CHUNKS = {VectorOp.LAYERNORM: "layernorm", VectorOp.SOFTMAX: "softmax", VectorOp.LOOKUP: "gelu"}
+_CHUNK_OF_OPERATION = {VectorOp.LAYERNORM: "layernorm", VectorOp.SOFTMAX: "softmax", VectorOp.LOOKUP: "gelu"}
 
 
 def chunk_timing(compiled: CompiledProgram, plan: Schedule) -> Timing:
@@ -67,4 +67,4 @@ def chunk_of(span: Span) -> str:
     d = span.descriptor
     if d.kind == Kind.ARRAY:
         return "shifter_array" if d["log2"] else "mac_array"
-    return _VECTOR_CHUNKS.get(VectorOp(d["op"]), "elementwise")
+    return _CHUNK_OF_OPERATION.get(VectorOp(d["op"]), "elementwise")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2vit.rtl.packing import Words
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 
 _CELL, _ROW, _LEFT, _TOP = 26, 22, 118, 34
 _STYLE = (
@@ -77,7 +77,7 @@ def draw(title: str, names: list[str], flags: NDArray[np.uint8]) -> str:
 
 
 def timing_diagram(
-    simulation: Simulation,
+    simulation: ModuleSimulation,
     title: str,
     inputs: dict[str, dict[str, NDArray[np.int64]] | Words],
     counts: dict[str, int],
@@ -91,8 +91,8 @@ def timing_diagram(
     Args:
         simulation: The module.
         title: Above the diagram.
-        inputs: See :meth:`Simulation.run`.
-        counts: See :meth:`Simulation.run`.
+        inputs: See :meth:`ModuleSimulation.run`.
+        counts: See :meth:`ModuleSimulation.run`.
         cycles: How many are drawn.
         seed: Of the stalls.
         stall: Chance of holding back.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.rtl.packing import Words, pack, unpack
-from p2vit.rtl.simulate import PATIENCE, StreamPort, stream_ports
+from p2vit.rtl.simulate import IDLE_LIMIT, StreamPort, stream_ports
 from p2vit.rtl.tools.missing import RtlError, program
 from p2vit.rtl.tools.process import run_tool
 from p2vit.rtl.tools.verilog import scratch_folder, to_verilog
@@ -87,7 +87,7 @@ def test_bench(top: str, ports: list[StreamPort], beats: Mapping[str, int], seed
         ),
         always="".join(part[1] for part in parts),
         moves=" | ".join(f"({n}_valid & {n}_ready)" for n in names),
-        patience=PATIENCE,
+        patience=IDLE_LIMIT,
         complete=" && ".join(f"{n}_at == {beats[n]}" for n in names),
         initial="".join(part[2] for part in parts),
     )

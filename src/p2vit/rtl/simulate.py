@@ -1,4 +1,4 @@
-"""Run a module in a simulator: vectors in, vectors out, random stalls on both sides by seed."""
+"""ModuleRun a module in a simulator: vectors in, vectors out, random stalls on both sides by seed."""
 
 import ctypes
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from p2vit.rtl.tools.verilator import build_shared, compile_object, mangled
 from p2vit.rtl.tools.verilog import to_verilog
 
 #: A run is given up when nothing moves for so many cycles.
-PATIENCE = 20_000
+IDLE_LIMIT = 20_000
 #: Cycles that are run on after the last beat, to see beats that nobody expects.
-AFTER = 64
+EXTRA_CYCLES = 64
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def stream_ports(module: Any) -> list[StreamPort]:
 
 
 @dataclass
-class Run:
+class ModuleRun:
     """What came of one run.
 
     Attributes:
@@ -169,7 +169,7 @@ def harness_object() -> Path:
     )
 
 
-class Simulation:
+class ModuleSimulation:
     """A module compiled with Verilator and the stream harness.
 
     Attributes:
@@ -204,7 +204,7 @@ class Simulation:
             optimization=optimization,
             trace=trace,
             # A line that is instantiated many times is compiled once: less than half the time to compile.
-            options=["-fno-inline"] if hasattr(module, "parts") else [],
+            options=["-fno-inline"] if hasattr(module, "repeated_modules") else [],
         )
         self._library = ctypes.CDLL(str(path))
         for function, result, arguments in (
@@ -233,7 +233,7 @@ class Simulation:
         stall: float | Mapping[str, float] = 0.0,
         record: int = 0,
         trace: Path | None = None,
-    ) -> Run:
+    ) -> ModuleRun:
         """Reset the module, send every beat and take what comes.
 
         Args:
@@ -241,7 +241,7 @@ class Simulation:
             counts: Output stream → beats expected.
             seed: Of the stalls.
             stall: Chance of holding back in a cycle, for every stream or by its name; 0 to 0.99.
-            record: Cycles of which ``Run.flags`` is wanted.
+            record: Cycles of which ``ModuleRun.flags`` is wanted.
             trace: Where to write a VCD file; only if compiled with waveforms.
 
         Raises:
@@ -281,8 +281,8 @@ class Simulation:
                 ctypes.byref(beats[True]),
                 ctypes.byref(beats[False]),
                 ctypes.byref(recorded) if record else None,
-                PATIENCE,
-                AFTER,
+                IDLE_LIMIT,
+                EXTRA_CYCLES,
             )
         finally:
             self._library.p2vit_close(handle)
@@ -293,14 +293,14 @@ class Simulation:
                     verb = "took" if side else "gave"
                     raise RtlError(
                         f"{self.name}: stream {port.name!r} {verb} {done} of {wanted} beats, then nothing moved for "
-                        f"{PATIENCE} cycles"
+                        f"{IDLE_LIMIT} cycles"
                     )
         outputs = {
             port.name: unpack(port.layout, from_storage(buffers[port.name], port.bits))
             for port in sides[False]
         }
         results = [beats[False][index] for index in range(len(sides[False]))]
-        return Run(
+        return ModuleRun(
             outputs,
             int(cycles),
             {name: value.astype(np.int64) for name, value in moved.items()},

@@ -11,8 +11,8 @@ def test_a_tensor_is_read_back_as_it_is_written(name):
     done = compiled(name, ODD)
     memory = done.image.copy()
     for node in program(name).nodes:
-        tensor, place = expected(name)[node.name][0], done.places[node.name]
-        memory[place.base : place.base + place.words] = place.encode(done.matrices(tensor, node.name))
+        tensor, layout = expected(name)[node.name][0], done.layouts[node.name]
+        memory[layout.base : layout.base + layout.words] = layout.encode(done.matrices(tensor, node.name))
     for node in program(name).nodes:
         found = done.tensor(memory, node.name)
         assert found.dtype == program(name).tensors[node.name].dtype

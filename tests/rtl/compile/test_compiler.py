@@ -27,7 +27,7 @@ def test_a_load_waits_for_stores_before_it_in_the_stream():
 
 def test_tensors_do_not_overlap():
     done = compiled("odd sizes", ODD)
-    spans = sorted((place.base, place.base + place.words) for place in done.places.values())
+    spans = sorted((layout.base, layout.base + layout.words) for layout in done.layouts.values())
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
     assert spans[-1][1] <= len(done.image) - done.constant_words
 

@@ -16,7 +16,7 @@ def test_a_unit_ends_with_its_store_or_with_a_run_that_stores_nothing():
     emit.load(inner=1)
     emit.vector(count=2)
     emit.store(Region("sum", 0, 0, 0, 2), columns=2)
-    first, second, third = emit.units
+    first, second, third = emit.jobs
     assert (first.node, first.engine, len(first.loads)) == ("a", Kind.ARRAY, 2)
     assert first.loads[0] == ({"outer": 1, "inner": 4}, (Region("x", 0, 0),))
     assert (second.store, second.run) == (None, {"count": 1})

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2vit.rtl.compile.layout import Place, column_parameters, pack_nibbles
+from p2vit.rtl.compile.layout import TensorLayout, column_parameters, pack_nibbles
 
 
 @given(
@@ -17,19 +17,19 @@ from p2vit.rtl.compile.layout import Place, column_parameters, pack_nibbles
     seed=st.integers(0, 99),
 )
 def test_what_is_encoded_is_decoded(lines, rows, columns, size, first, stack, extra, seed):
-    place = Place(3, rows, columns, size, lines, first, stack, extra)
+    layout = TensorLayout(3, rows, columns, size, lines, first, stack, extra)
     info = np.iinfo(f"i{size}")
     tensor = np.random.default_rng(seed).integers(info.min, info.max, (stack, rows, columns), endpoint=True)
-    memory = np.zeros((3 + place.words, lines), np.uint8)
-    memory[3:] = place.encode(tensor)
-    assert (place.decode(memory, signed=True) == tensor).all()
+    memory = np.zeros((3 + layout.words, lines), np.uint8)
+    memory[3:] = layout.encode(tensor)
+    assert (layout.decode(memory, signed=True) == tensor).all()
 
 
 def test_a_word_holds_one_byte_of_every_line():
-    place = Place(0, 3, 2, 2, 2)
-    memory = place.encode(np.array([[[0x0102, 0x0304], [0x0506, 0x0708], [0x090A, 0x0B0C]]]))
+    layout = TensorLayout(0, 3, 2, 2, 2)
+    memory = layout.encode(np.array([[[0x0102, 0x0304], [0x0506, 0x0708], [0x090A, 0x0B0C]]]))
     assert memory.tolist() == [[2, 6], [1, 5], [4, 8], [3, 7], [10, 0], [9, 0], [12, 0], [11, 0]]
-    assert place.at(1, 1) == 6
+    assert layout.at(1, 1) == 6
 
 
 def test_nibbles_stand_low_first():

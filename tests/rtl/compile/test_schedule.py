@@ -1,24 +1,24 @@
 import pytest
 
-from p2vit.rtl.compile.emitter import Region, Unit
-from p2vit.rtl.compile.schedule import RULES, Written, descriptors, merged
+from p2vit.rtl.compile.emitter import DescriptorJob, Region
+from p2vit.rtl.compile.schedule import RULES, WrittenRegions, descriptors, merged
 from p2vit.rtl.top.descriptor import Kind, VectorOp
 
 
-def unit(engine: Kind, name: str, group: int, reads: str = "") -> Unit:
+def job(engine: Kind, name: str, group: int, reads: str = "") -> DescriptorJob:
     load = {"inner": 10, "outer": 1}
     run = {"columns": 10, "chunks": 3, "count": 10, "op": VectorOp.ADD}
     regions = (Region(reads, 0, group),) if reads else ()
-    return Unit(
+    return DescriptorJob(
         name, engine, [(load, regions)], run, {"columns": 10, "planes": 1}, Region(name, 0, group, 0, 10)
     )
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_rows_flow_and_each_engine_keeps_its_order(rule):
-    norms = [unit(Kind.VECTOR, "norm", group) for group in range(5)]
-    linears = [unit(Kind.ARRAY, "linear", group, "norm") for group in range(5)]
-    adds = [unit(Kind.VECTOR, "add", group, "linear") for group in range(5)]
+    norms = [job(Kind.VECTOR, "norm", group) for group in range(5)]
+    linears = [job(Kind.ARRAY, "linear", group, "norm") for group in range(5)]
+    adds = [job(Kind.VECTOR, "add", group, "linear") for group in range(5)]
     order = merged([*norms, *linears, *adds], 8, rule)
     assert [u for u in order if u.engine == Kind.ARRAY] == linears
     assert [u for u in order if u.engine == Kind.VECTOR] == [*norms, *adds]
@@ -28,8 +28,8 @@ def test_rows_flow_and_each_engine_keeps_its_order(rule):
 
 
 def test_a_load_waits_for_the_last_store_into_what_it_reads():
-    units = [unit(Kind.ARRAY, "a", 0), unit(Kind.ARRAY, "a", 1), unit(Kind.VECTOR, "b", 0, "a")]
-    stream = descriptors(units)
+    jobs = [job(Kind.ARRAY, "a", 0), job(Kind.ARRAY, "a", 1), job(Kind.VECTOR, "b", 0, "a")]
+    stream = descriptors(jobs)
     loads = [d for d in stream if d.kind == Kind.LOAD]
     assert [d["after"] for d in loads] == [0, 0, 1]
     assert stream[-1].kind == Kind.END
@@ -37,7 +37,7 @@ def test_a_load_waits_for_the_last_store_into_what_it_reads():
 
 
 def test_columns_are_waited_for_one_by_one():
-    written = Written()
+    written = WrittenRegions()
     whole = Region("x", 0, 0)
     for first in (0, 10):
         written.expect(Region("x", 0, 0, first, first + 10))

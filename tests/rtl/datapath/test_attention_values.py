@@ -8,12 +8,12 @@ pytest.importorskip("amaranth")
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
-from p2vit.rtl.datapath.attention_values import STEPS, TOTAL_BITS, Division
+from p2vit.rtl.datapath.attention_values import STEPS, TOTAL_BITS, RestoringDivider
 
 
 def test_sixteen_steps_give_the_reciprocal():
     m, total, load = Module(), Signal(TOTAL_BITS), Signal()
-    division = Division(m, total)
+    division = RestoringDivider(m, total)
     with m.If(load):
         m.d.sync += division.load()
     with m.Else():

@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("amaranth")
 
 from p2vit.rtl.modules.attention_values import ShifterArray
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check
 
 CONFIGURATIONS = [
@@ -25,7 +25,7 @@ def test_columns_come_out_when_they_should():
     module = CONFIGURATIONS[0]
     inputs = module.sample(np.random.default_rng(0), 200)
     last = inputs["values"]["last"]
-    run = Simulation(module, module.key).run(inputs, {"o": int(last.sum())})
+    run = ModuleSimulation(module, module.key).run(inputs, {"o": int(last.sum())})
     assert (run.moved["o"] - run.moved["values"][last == 1] == module.timing.latency).all()
 
 

@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("amaranth")
 
 from p2vit.rtl.modules.attention_values_division import Reciprocal, RowDivision
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check, check_streaming_time
 
 DIVISIONS = [
@@ -23,7 +23,7 @@ def test_reciprocals_are_floored_quotients():
 
 def test_a_reciprocal_takes_as_long_as_it_says():
     module = Reciprocal()
-    run = Simulation(module, module.key).run({"i": {"total": np.arange(1, 20)}}, {"o": 19})
+    run = ModuleSimulation(module, module.key).run({"i": {"total": np.arange(1, 20)}}, {"o": 19})
     assert (np.diff(run.moved["i"]) == module.timing.interval).all()
     assert (run.moved["o"] - run.moved["i"] == module.timing.latency).all()
 
@@ -43,7 +43,7 @@ def test_a_hundred_thousand_vectors(module):
 def test_every_sum_up_to_a_hundred_thousand():
     module = Reciprocal()
     total = np.arange(1, 100_001)
-    run = Simulation(module, module.key).run({"i": {"total": total}}, {"o": len(total)}, stall=0.1)
+    run = ModuleSimulation(module, module.key).run({"i": {"total": total}}, {"o": len(total)}, stall=0.1)
     want = module.compute({"i": {"total": total}})["o"]
     assert (run.outputs["o"]["r"] == want["r"]).all()
     assert (run.outputs["o"]["n"] == want["n"]).all()

@@ -6,7 +6,7 @@ pytest.importorskip("amaranth")
 from p2vit.numerics import LayerNorm
 from p2vit.numerics.layernorm import rsqrt_table
 from p2vit.rtl.modules.layernorm import LayerNormUnit
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check
 
 CONFIGURATIONS = [
@@ -34,7 +34,7 @@ def test_an_operators_rows_in_three_passes_without_a_gap():
     inputs = module.row_beats(
         x, operator.input_shift, operator.shift, operator.epsilon, operator.epsilon_shift
     )
-    run = Simulation(module, module.key).run(inputs, {"o": 9 * 4})
+    run = ModuleSimulation(module, module.key).run(inputs, {"o": 9 * 4})
     assert (run.outputs["o"]["y"].reshape(9, 16)[:, :13] == operator.compute(x[None])[0]).all()
     assert (np.diff(run.moved["i"]) == 1).all()
     assert len(run.moved["i"]) == 9 * 3 * 4

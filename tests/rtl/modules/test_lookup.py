@@ -5,7 +5,7 @@ pytest.importorskip("amaranth")
 
 from p2vit.numerics import Lookup
 from p2vit.rtl.modules.lookup import LookupUnit
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check, check_streaming_time
 
 TABLE = np.random.default_rng(5).integers(-128, 128, 256).astype(np.int8)
@@ -28,7 +28,7 @@ def test_a_fixed_table_is_the_operators_own():
     check_streaming_time(module)
     x = np.arange(-128, 127).astype(np.int8)
     beats = {"x": x.reshape(-1, 5), "last": np.zeros(51)}
-    run = Simulation(module, module.key).run({"i": beats}, {"o": 51}, stall=0.3)
+    run = ModuleSimulation(module, module.key).run({"i": beats}, {"o": 51}, stall=0.3)
     assert (run.outputs["o"]["y"].ravel() == Lookup(TABLE[None]).compute(x[None])[0]).all()
 
 

@@ -5,7 +5,7 @@ pytest.importorskip("amaranth")
 
 from p2vit.numerics import Linear
 from p2vit.rtl.modules.mac_array import MacArray
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check
 from support.rtl_operators import linear_through
 
@@ -30,7 +30,7 @@ def test_a_linear_is_the_operators_own(bits):
     weight = rng.integers(low, high, (9, 13)).astype(np.int8)
     layer = Linear(weight, rng.integers(-9999, 9999, 9), np.zeros(9, np.int8), bits, 32)
     x = rng.integers(-128, 128, (7, 13))
-    unit = CONFIGURATIONS[0], Simulation(CONFIGURATIONS[0], CONFIGURATIONS[0].key)
+    unit = CONFIGURATIONS[0], ModuleSimulation(CONFIGURATIONS[0], CONFIGURATIONS[0].key)
     acc, run = linear_through(unit, layer, x)
     assert (acc == layer.compute(x[None].astype(np.int8))[0]).all()
     # ⌈M / lines⌉ · N · ⌈K / lanes⌉ beats, one per cycle once the first rows are there; two narrow columns at a time.

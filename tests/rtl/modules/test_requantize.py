@@ -5,7 +5,7 @@ pytest.importorskip("amaranth")
 
 from p2vit.numerics.requantize import requantize
 from p2vit.rtl.modules.requantize import Requantizer
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check, check_streaming_time
 
 CONFIGURATIONS = [
@@ -41,7 +41,7 @@ def test_all_corners_of_one_shift_amount():
         np.concatenate([edge, *(s * (2**p) + d for p in range(31) for s in (1, -1) for d in (edge[3:],))])
     )
     x, shift = (a.ravel() for a in np.meshgrid(x, np.arange(-31, 32)))
-    run = Simulation(module, module.key).run(
+    run = ModuleSimulation(module, module.key).run(
         {"i": {"x": x, "shift": shift, "last": 0 * x}}, {"o": len(x)}, stall=0.2
     )
     assert (run.outputs["o"]["y"] == requantize(x, shift, 8)).all()

@@ -5,7 +5,7 @@ pytest.importorskip("amaranth")
 
 from p2vit.numerics import Softmax
 from p2vit.rtl.modules.softmax import SoftmaxUnit
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check
 
 CONFIGURATIONS = [
@@ -32,7 +32,7 @@ def test_an_operators_scores_in_two_passes_without_a_gap(module):
     parts = [module.row_beats(row, 9) for row in scores[0, 0]]
     inputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     beats = -(-17 // module.lanes)
-    run = Simulation(module, module.key).run({"i": inputs}, {"o": 13 * beats})
+    run = ModuleSimulation(module, module.key).run({"i": inputs}, {"o": 13 * beats})
     codes = run.outputs["o"]["code"].reshape(13, -1)[:, :17]
     assert (codes == operator.compute(scores)[0, 0]).all()
     assert (np.diff(run.moved["i"]) == 1).all()

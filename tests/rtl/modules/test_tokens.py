@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("amaranth")
 
 from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
-from p2vit.rtl.simulate import Simulation
+from p2vit.rtl.simulate import ModuleSimulation
 from support.rtl_checking import check
 
 FIRST = [AssembleUnit(3), SumUnit(3, depth=3)]
@@ -27,7 +27,7 @@ def test_tokens_and_sums_come_out_when_they_should():
     for module, stream, marks in ((FIRST[0], "constants", None), (FIRST[1], "i", "final")):
         inputs = module.sample(np.random.default_rng(0), 100)
         expected = module.compute(inputs)
-        moved = Simulation(module, module.key).run(inputs, {"o": len(expected["o"]["y"])}).moved
+        moved = ModuleSimulation(module, module.key).run(inputs, {"o": len(expected["o"]["y"])}).moved
         taken = moved[stream] if marks is None else moved[stream][inputs[stream][marks] == 1]
         assert (np.diff(moved[stream]) == 1).all()
         assert (moved["o"] - taken == module.timing.latency).all()

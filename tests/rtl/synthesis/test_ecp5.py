@@ -8,7 +8,14 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from p2vit.rtl.synthesis.designs import MODULES
-from p2vit.rtl.synthesis.ecp5 import PINS, Chained, has_nextpnr, pins, place_and_route, require_room
+from p2vit.rtl.synthesis.ecp5 import (
+    PINS,
+    ShiftRegisterWrapper,
+    has_nextpnr,
+    pins,
+    place_and_route,
+    require_fit,
+)
 from p2vit.rtl.tools.missing import RtlError
 
 
@@ -27,17 +34,17 @@ class Sums(wiring.Component):
 
 
 def test_what_does_not_fit_is_refused_before_it_is_placed():
-    require_room("small", {"LUT4": 40000, "CCU2C": 5000, "MULT18X18D": 100})
+    require_fit("small", {"LUT4": 40000, "CCU2C": 5000, "MULT18X18D": 100})
     with pytest.raises(
         RtlError, match=r"top_rtl does not fit .* needs 320 multipliers \(there are 156\); leave out"
     ):
-        require_room("top_rtl", {"LUT4": 100, "MULT18X18D": 320, "$scopeinfo": 3})
+        require_fit("top_rtl", {"LUT4": 100, "MULT18X18D": 320, "$scopeinfo": 3})
     with pytest.raises(RtlError, match=r"83641 LUTs .*, 209 block RAMs"):
-        require_room("wide", {"LUT4": 3641, "CCU2C": 40000, "DP16KD": 209})
+        require_fit("wide", {"LUT4": 3641, "CCU2C": 40000, "DP16KD": 209})
 
 
 def test_a_chained_module_computes_what_it_did():
-    chain = Chained(Sums())
+    chain = ShiftRegisterWrapper(Sums())
     found = []
 
     async def bench(context):

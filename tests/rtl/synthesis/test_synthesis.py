@@ -95,7 +95,7 @@ def test_what_only_a_memory_takes_is_not_swept_away():
 def test_modules_that_stand_many_times_are_mapped_once_and_put_together():
     array = MacArray(3, 4, depth=2)
     found = synthesize(array, "array", None)
-    line = synthesize(array.parts()[array.line_name], array.line_name, None)
+    line = synthesize(array.repeated_modules()[array.line_name], array.line_name, None)
     assert found.memory_bits == 3 * line.memory_bits == 3 * 2 * 2 * 8 * 4
     assert found.flip_flops > 3 * line.flip_flops
     assert found.cells > 3 * line.cells

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
 
-from p2vit.rtl.top.slots import Reader, Writer, counter, reader_signature, writer_signature
+from p2vit.rtl.top.slots import SlotReader, SlotWriter, counter, reader_signature, writer_signature
 
 
 class Engine(wiring.Component):
@@ -23,10 +23,10 @@ class Engine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self.reader = Reader(
+        self.reader = SlotReader(
             m, self.rows, "rows", start=self.start, final=self.final, take=self.take, release=self.release
         )
-        self.writer = Writer(
+        self.writer = SlotWriter(
             m, self.results, start=self.start, final=self.final, emit=self.emit, written=self.written
         )
         self.ready = Signal()

@@ -47,8 +47,8 @@ def expected_memory(compiled: CompiledProgram, executor: Executor, pixels: IntAr
     tensors = executor.run(pixels[None], keep=names)
     memory = np.zeros((len(compiled.image) - compiled.constant_words, compiled.machine.lines), np.uint8)
     for name in names:
-        place = compiled.places[name]
-        memory[place.base : place.base + place.words] = place.encode(
+        layout = compiled.layouts[name]
+        memory[layout.base : layout.base + layout.words] = layout.encode(
             compiled.matrices(tensors[name][0], name)
         )
     return memory
@@ -83,7 +83,7 @@ def write_bundle(
     end = compiled.pixels + -(-pixels.size // machine.lines)
     rows = [
         [p.base, p.groups, p.stack, p.columns * p.bytes_each, p.stride, p.first_row, p.rows]
-        for p in compiled.places.values()
+        for p in compiled.layouts.values()
     ]
     descriptors = np.frombuffer(compiled.stream, np.uint8).reshape(-1, DESCRIPTOR_BYTES)
     values = {
@@ -132,8 +132,8 @@ def write_bundle(
         "memory_latency": MEMORY_LATENCY,
         "layers": cycles_per_node(compiled.stores, timing.store_cycles),
         "tensors": {
-            name: {**place.__dict__, "words": place.words, "shape": list(program.tensors[name].shape)}
-            for name, place in compiled.places.items()
+            name: {**layout.__dict__, "words": layout.words, "shape": list(program.tensors[name].shape)}
+            for name, layout in compiled.layouts.items()
         },
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},
     }

@@ -6,7 +6,7 @@ import numpy as np
 
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram, TensorSpec
-from p2vit.rtl.compile.layout import Place
+from p2vit.rtl.compile.layout import TensorLayout
 from p2vit.rtl.top.descriptor import Descriptor, Kind
 from p2vit.rtl.top.machine import RtlMachine
 
@@ -22,7 +22,7 @@ class CompiledProgram:
         image: uint8 [words, lines]: constants in place, the rest zero.
         constant_words: Words of constants among them.
         pixels: Address of the pixels: rows of the image one after the other, as bytes.
-        places: Tensor → where it is written.
+        layouts: Tensor → where it is written.
     """
 
     program: IntegerProgram
@@ -31,7 +31,7 @@ class CompiledProgram:
     image: IntArray
     constant_words: int
     pixels: int
-    places: dict[str, Place]
+    layouts: dict[str, TensorLayout]
 
     @property
     def stream(self) -> bytes:
@@ -59,18 +59,18 @@ class CompiledProgram:
         return memory
 
     def matrices(self, tensor: IntArray, name: str) -> IntArray:
-        """A tensor as the stack of matrices that its place holds: [stack, rows, columns]."""
-        place = self.places[name]
-        if place.transposed:
-            channels = tensor.shape[-1] // place.stack
-            return tensor.reshape(-1, place.stack, channels).transpose(1, 2, 0)
-        return tensor.reshape(place.stack, place.rows, place.columns)
+        """A tensor as the stack of matrices that its layout holds: [stack, rows, columns]."""
+        layout = self.layouts[name]
+        if layout.transposed:
+            channels = tensor.shape[-1] // layout.stack
+            return tensor.reshape(-1, layout.stack, channels).transpose(1, 2, 0)
+        return tensor.reshape(layout.stack, layout.rows, layout.columns)
 
     def tensor(self, memory: IntArray, name: str) -> IntArray:
         """A layer's output as it stands in a memory, in the tensor's own shape and dtype."""
         spec: TensorSpec = self.program.tensors[name]
-        place = self.places[name]
-        matrices = place.decode(memory, spec.signed)
-        if place.transposed:
+        layout = self.layouts[name]
+        matrices = layout.decode(memory, spec.signed)
+        if layout.transposed:
             matrices = matrices.transpose(2, 0, 1)  # [tokens, heads, channels of a head]
         return matrices.reshape(spec.shape).astype(spec.dtype)

@@ -19,9 +19,9 @@ from p2vit.rtl.compile.compiled import CompiledProgram
 from p2vit.rtl.compile.elementwise import VectorEmitter
 from p2vit.rtl.compile.emitter import Emitter
 from p2vit.rtl.compile.errors import require, unfit
-from p2vit.rtl.compile.layout import Place
+from p2vit.rtl.compile.layout import TensorLayout
 from p2vit.rtl.compile.matrix import MatrixEmitter
-from p2vit.rtl.compile.plan import Plan, make_plan
+from p2vit.rtl.compile.plan import LayoutPlan, plan_layouts
 from p2vit.rtl.compile.schedule import RULES, descriptors, merged
 from p2vit.rtl.timing import rtl_timing
 from p2vit.rtl.top.descriptor import Descriptor
@@ -54,13 +54,13 @@ class _Compiler:
         self.matrix, self.vector = MatrixEmitter(self.emit), VectorEmitter(self.emit)
 
     def run(self) -> CompiledProgram:
-        """Place everything, then emit node by node."""
-        plan = make_plan(self.program)
+        """TensorLayout everything, then emit node by node."""
+        plan = plan_layouts(self.program)
         shape = self.program.pixels.shape
         size = shape[0] * shape[1] * shape[2]
-        pixels = self.emit.memory.room(-(-size // self.machine.lines))
+        pixels = self.emit.memory.reserve(-(-size // self.machine.lines))
         for node in self.program.nodes:
-            self.emit.places[node.name] = self.place(plan, node)
+            self.emit.layouts[node.name] = self.layout_of(plan, node)
         for node in self.program.nodes:
             self.emit.node = node.name
             self.node(plan, node, pixels)
@@ -71,7 +71,7 @@ class _Compiler:
             f"the tensors and constants take {memory.words} words; at most {MAX_WORDS} are addressed",
             "use a smaller image",
         )
-        stores = sum(unit.store is not None for unit in self.emit.units)
+        stores = sum(job.store is not None for job in self.emit.jobs)
         require(
             stores < 1 << 24, "stream", f"it has {stores} stores", "at most 2^24 are counted: use more lines"
         )
@@ -82,29 +82,29 @@ class _Compiler:
             memory.image(),
             memory.constant_words,
             pixels,
-            dict(self.emit.places),
+            dict(self.emit.layouts),
         )
 
     def fastest(self) -> tuple[Descriptor, ...]:
         """Of the orders that can be tried, the one that takes the fewest cycles."""
-        units, lines = self.emit.units, self.machine.lines
-        orders: list[list[Descriptor]] = [descriptors(units)]
-        orders += [descriptors(merged(units, lines, rule)) for rule in RULES]
+        jobs, lines = self.emit.jobs, self.machine.lines
+        orders: list[list[Descriptor]] = [descriptors(jobs)]
+        orders += [descriptors(merged(jobs, lines, rule)) for rule in RULES]
         cycles = [rtl_timing(order, self.machine, MEMORY_LATENCY).cycles for order in orders]
         return tuple(orders[cycles.index(min(cycles))])
 
-    def place(self, plan: Plan, node: Node) -> Place:
+    def layout_of(self, plan: LayoutPlan, node: Node) -> TensorLayout:
         """Room for a node's output."""
         spec = self.program.tensors[node.name]
         lines, size = self.machine.lines, spec.dtype.itemsize
         if len(spec.shape) == 3:
             heads, rows, columns = spec.shape
             extra = LINE_PARAMETER_WORDS if isinstance(node.operator, Softmax) else 0
-            place = Place(0, rows, columns, size, lines, stack=heads, extra=extra)
-        elif node.name in plan.values_of:
-            heads = plan.values_of[node.name].operator.heads  # type: ignore[attr-defined]
+            layout = TensorLayout(0, rows, columns, size, lines, stack=heads, extra=extra)
+        elif node.name in plan.attention_of_values:
+            heads = plan.attention_of_values[node.name].operator.heads  # type: ignore[attr-defined]
             tokens, channels = spec.shape
-            place = Place(0, channels // heads, tokens, size, lines, stack=heads, transposed=True)
+            layout = TensorLayout(0, channels // heads, tokens, size, lines, stack=heads, transposed=True)
         else:
             require(
                 len(spec.shape) == 2,
@@ -113,46 +113,46 @@ class _Compiler:
                 "the accelerator holds rows of tokens, and one matrix per head",
             )
             rows, columns = spec.shape
-            place = Place(0, rows, columns, size, lines, first_row=plan.first_rows[node.name])
-        base = self.emit.memory.room(place.words)
-        return Place(**{**place.__dict__, "base": base})
+            layout = TensorLayout(0, rows, columns, size, lines, first_row=plan.first_rows[node.name])
+        base = self.emit.memory.reserve(layout.words)
+        return TensorLayout(**{**layout.__dict__, "base": base})
 
-    def node(self, plan: Plan, node: Node, pixels: int) -> None:
+    def node(self, plan: LayoutPlan, node: Node, pixels: int) -> None:
         """Emit one node.
 
         Raises:
             UnfitProgramError: an operator that no engine executes.
         """
-        place = self.emit.places[node.name]
-        sources = [self.emit.places[name] for name in node.inputs if name != PIXELS]
+        output = self.emit.layouts[node.name]
+        sources = [self.emit.layouts[name] for name in node.inputs if name != PIXELS]
         matrix, vector = self.matrix, self.vector
         match node.operator:
             case Patchify():
-                vector.patchify(node, pixels, self.program.pixels.shape, place)
-            case Linear() if node.name in plan.values_of:
-                heads = plan.values_of[node.name].operator.heads  # type: ignore[attr-defined]
-                matrix.values(node, heads, sources[0], place)
+                vector.patchify(node, pixels, self.program.pixels.shape, output)
+            case Linear() if node.name in plan.attention_of_values:
+                heads = plan.attention_of_values[node.name].operator.heads  # type: ignore[attr-defined]
+                matrix.values(node, heads, sources[0], output)
             case Linear():
-                matrix.linear(node, sources[0], place)
+                matrix.linear(node, sources[0], output)
             case Scores():
-                matrix.scores(node, sources, place)
+                matrix.scores(node, sources, output)
             case Softmax():
-                guard = plan.values_after[node.name].operator.guard  # type: ignore[attr-defined]
-                vector.softmax(node, guard, sources[0], place)
+                guard = plan.attention_of_codes[node.name].operator.guard  # type: ignore[attr-defined]
+                vector.softmax(node, guard, sources[0], output)
             case AttentionValues():
-                matrix.attention(node, sources, place)
+                matrix.attention(node, sources, output)
             case LayerNorm():
-                vector.layer_norm(node, sources[0], place)
+                vector.layer_norm(node, sources[0], output)
             case Lookup():
-                vector.lookup(node, sources[0], place)
+                vector.lookup(node, sources[0], output)
             case Add():
-                vector.add(node, sources, place)
+                vector.add(node, sources, output)
             case Affine():
-                vector.affine(node, sources[0], place)
+                vector.affine(node, sources[0], output)
             case AssembleTokens():
-                vector.assemble(node, sources[0], place)
+                vector.assemble(node, sources[0], output)
             case SelectToken() | SumTokens():
-                vector.sum_tokens(node, sources[0], place)
+                vector.sum_tokens(node, sources[0], output)
             case operator:
                 raise unfit(
                     node.name,

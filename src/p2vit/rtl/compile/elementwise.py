@@ -20,7 +20,7 @@ from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import Node
 from p2vit.rtl.compile.emitter import Emitter, Region
 from p2vit.rtl.compile.errors import require
-from p2vit.rtl.compile.layout import Place, column_parameters
+from p2vit.rtl.compile.layout import TensorLayout, column_parameters
 from p2vit.rtl.top.descriptor import Dest, Source, VectorOp
 from p2vit.rtl.top.machine import MAX_DISTANCE_SHIFT, MAX_LEFT_SHIFT, SUM_BYTES
 
@@ -39,7 +39,7 @@ class VectorEmitter:
 
     # --- pixels
 
-    def patchify(self, node: Node, pixels: int, shape: tuple[int, ...], place: Place) -> None:
+    def patchify(self, node: Node, pixels: int, shape: tuple[int, ...], output: TensorLayout) -> None:
         """Gather the bytes of as many patches as there are lines, centred by an inverted bit."""
         emit, machine, operator = self.emit, self.machine, node.operator
         assert isinstance(operator, Patchify)
@@ -58,10 +58,10 @@ class VectorEmitter:
         require(
             fits, node.name, f"images are {width} pixels wide", "the gather's steps are at most 2^16 words"
         )
-        for group in range(place.first_row // lines, place.groups):
-            first = max(0, place.first_row - group * lines)
-            end = min(lines, place.first_row + place.rows - group * lines)
-            patch = group * lines + first - place.first_row
+        for group in range(output.first_row // lines, output.groups):
+            first = max(0, output.first_row - group * lines)
+            end = min(lines, output.first_row + output.rows - group * lines)
+            patch = group * lines + first - output.first_row
             for top in range(0, size, rows_at_once):
                 count = min(rows_at_once, size - top)
                 at = (patch // grid * size + top) * pixel_row + patch % grid * run
@@ -73,20 +73,20 @@ class VectorEmitter:
                     wrap_byte=wrap % lines, stride=pixel_row // lines, row_byte=pixel_row % lines,
                 )  # fmt: skip
                 self.run(op=VectorOp.COPY, count=count * run, flip=1, planes=1)
-                self.store(node.name, place, group, top * run, count * run)
+                self.store(node.name, output, group, top * run, count * run)
 
     # --- one number at a time
 
-    def lookup(self, node: Node, source: Place, place: Place) -> None:
+    def lookup(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
         """One table for all columns, or one for every group of columns."""
         emit, machine, operator = self.emit, self.machine, node.operator
         assert isinstance(operator, Lookup)
         tables = np.atleast_2d(operator.table)
-        width = place.columns // len(tables)
+        width = output.columns // len(tables)
         words = np.zeros((tables.size, machine.lines), np.uint8)
         words[:, 0] = tables.reshape(-1).view(np.uint8)
         base = emit.memory.constant(words)
-        tile = emit.tiles.get(node.inputs[0], place.columns)
+        tile = emit.tiles.get(node.inputs[0], output.columns)
         if len(tables) == 1:
             most = tile
         else:
@@ -97,7 +97,7 @@ class VectorEmitter:
                 f"raise vector_columns to {width} or more",
             )
             most = max(1, min(tile // width, machine.vector_columns // width, machine.table_groups)) * width
-        for first, columns, groups in self.tiles(place, most):
+        for first, columns, groups in self.tiles(output, most):
             used = range(1) if len(tables) == 1 else range(first // width, (first + columns) // width)
             emit.load(dest=Dest.TABLE, open=1, close=1, inner=256 * len(used), address=base + 256 * used[0])
             for group in groups:
@@ -106,50 +106,56 @@ class VectorEmitter:
                     op=VectorOp.LOOKUP, count=columns, planes=1, release_table=int(group == groups[-1]),
                     group_columns=width if len(tables) > 1 else 0,
                 )  # fmt: skip
-                self.store(node.name, place, group, first, columns)
+                self.store(node.name, output, group, first, columns)
 
-    def add(self, node: Node, sources: list[Place], place: Place) -> None:
+    def add(self, node: Node, sources: list[TensorLayout], output: TensorLayout) -> None:
         """Both operands in one buffer slot."""
         operator = node.operator
         assert isinstance(operator, Add)
         fields = {"left_a": operator.left_a, "left_b": operator.left_b, "shift": operator.shift}
-        fields = {key: np.broadcast_to(value, (place.columns,)) for key, value in fields.items()}
+        fields = {key: np.broadcast_to(value, (output.columns,)) for key, value in fields.items()}
         keys = (node.inputs[0], node.inputs[1])
-        self.sum_of_two(node.name, keys, sources, place, fields, 0)
+        self.sum_of_two(node.name, keys, sources, output, fields, 0)
 
-    def assemble(self, node: Node, source: Place, place: Place) -> None:
+    def assemble(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
         """The prefix and the positions are the second operand; the first is 0 in the prefix' rows."""
         operator = node.operator
         assert isinstance(operator, AssembleTokens)
         constants = np.concatenate([operator.prefix, operator.position])
-        form = Place(0, len(constants), place.columns, place.bytes_each, self.machine.lines)
+        form = TensorLayout(0, len(constants), output.columns, output.bytes_each, self.machine.lines)
         base = self.emit.memory.constant(form.encode(constants[None]))
-        second = Place(base, form.rows, form.columns, form.bytes_each, form.lines)
-        fields = {"shift": np.zeros(place.columns, np.int64)}
+        second = TensorLayout(base, form.rows, form.columns, form.bytes_each, form.lines)
+        fields = {"shift": np.zeros(output.columns, np.int64)}
         self.sum_of_two(
-            node.name, (node.inputs[0], ""), [source, second], place, fields, len(operator.prefix)
+            node.name, (node.inputs[0], ""), [source, second], output, fields, len(operator.prefix)
         )
 
     def sum_of_two(
-        self, name: str, keys: tuple[str, str], sources: list[Place], place: Place, fields: dict, prefix: int
+        self,
+        name: str,
+        keys: tuple[str, str],
+        sources: list[TensorLayout],
+        output: TensorLayout,
+        fields: dict,
+        prefix: int,
     ) -> None:
         """Add two tensors, the first without its first ``prefix`` rows."""
         a, b = sources
         lines = self.machine.lines
         parameters = self.emit.memory.constant(column_parameters(lines, **fields))
-        for first, columns, groups in self.tiles(place, self.emit.tiles.get(keys[1] or keys[0])):
+        for first, columns, groups in self.tiles(output, self.emit.tiles.get(keys[1] or keys[0])):
             self.parameters(parameters, first, columns)
             for group in groups:
                 self.fetch(keys[0], a, group, first, columns, close=0)
                 self.fetch(keys[1], b, group, first, columns, plane=2, open=0)
                 self.run(
-                    op=VectorOp.ADD, count=columns, planes=place.bytes_each, **self.once(group, groups),
+                    op=VectorOp.ADD, count=columns, planes=output.bytes_each, **self.once(group, groups),
                     line_first=min(lines, max(0, prefix - group * lines)),
                     narrow_a=int(a.bytes_each == 1), narrow_b=int(b.bytes_each == 1),
                 )  # fmt: skip
-                self.store(name, place, group, first, columns)
+                self.store(name, output, group, first, columns)
 
-    def affine(self, node: Node, source: Place, place: Place) -> None:
+    def affine(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
         """Gain, bias and shift of each column."""
         operator = node.operator
         assert isinstance(operator, Affine)
@@ -165,17 +171,17 @@ class VectorEmitter:
                 self.machine.lines, gain=operator.gain, bias=operator.bias, shift=operator.shift
             )
         )
-        for first, columns, groups in self.tiles(place):
+        for first, columns, groups in self.tiles(output):
             self.parameters(parameters, first, columns)
             for group in groups:
                 self.fetch(node.inputs[0], source, group, first, columns)
                 self.run(
-                    op=VectorOp.AFFINE, count=columns, planes=place.bytes_each, **self.once(group, groups),
+                    op=VectorOp.AFFINE, count=columns, planes=output.bytes_each, **self.once(group, groups),
                     narrow_a=int(source.bytes_each == 1),
                 )  # fmt: skip
-                self.store(node.name, place, group, first, columns)
+                self.store(node.name, output, group, first, columns)
 
-    def sum_tokens(self, node: Node, source: Place, place: Place) -> None:
+    def sum_tokens(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
         """A sum over lines and groups; taking one token is the sum of that token alone."""
         operator, lines = node.operator, self.machine.lines
         if isinstance(operator, SelectToken):
@@ -187,24 +193,24 @@ class VectorEmitter:
         start += source.first_row
         end = start + count
         parameters = self.emit.memory.constant(
-            column_parameters(lines, shift=np.broadcast_to(shift, (place.columns,)))
+            column_parameters(lines, shift=np.broadcast_to(shift, (output.columns,)))
         )
         groups = range(start // lines, -(-end // lines))
-        for first, columns, _ in self.tiles(place):
+        for first, columns, _ in self.tiles(output):
             self.parameters(parameters, first, columns)
             for group in groups:
                 last = group == groups[-1]
                 self.fetch(node.inputs[0], source, group, first, columns)
                 self.run(
-                    op=VectorOp.SUM, count=columns, planes=place.bytes_each, **self.once(group, groups),
+                    op=VectorOp.SUM, count=columns, planes=output.bytes_each, **self.once(group, groups),
                     line_first=max(0, start - group * lines), line_end=min(lines, end - group * lines),
                     first=int(group == groups[0]), emit=int(last), narrow_a=int(source.bytes_each == 1),
                 )  # fmt: skip
-            self.store(node.name, place, 0, first, columns)
+            self.store(node.name, output, 0, first, columns)
 
     # --- whole rows
 
-    def layer_norm(self, node: Node, source: Place, place: Place) -> None:
+    def layer_norm(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
         """Three passes over a group's channels."""
         emit, machine, operator = self.emit, self.machine, node.operator
         assert isinstance(operator, LayerNorm)
@@ -229,23 +235,23 @@ class VectorEmitter:
         parameters = emit.memory.constant(
             column_parameters(machine.lines, left_a=operator.input_shift, shift=operator.shift)
         )
-        groups = range(place.first_row // machine.lines, place.groups)
+        groups = range(output.first_row // machine.lines, output.groups)
         self.parameters(parameters, 0, channels)
         for group in groups:
             self.fetch(node.inputs[0], source, group, 0, channels)
             self.run(
-                op=VectorOp.LAYERNORM, count=channels, planes=place.bytes_each, **self.once(group, groups),
+                op=VectorOp.LAYERNORM, count=channels, planes=output.bytes_each, **self.once(group, groups),
                 limit=(1 << (operator.input_bits - 1)) - 1, epsilon=operator.epsilon,
                 epsilon_shift=operator.epsilon_shift, squares_shift=squares_shift(channels),
                 narrow_a=int(source.bytes_each == 1),
             )  # fmt: skip
-            self.store(node.name, place, group, 0, channels)
+            self.store(node.name, output, group, 0, channels)
 
-    def softmax(self, node: Node, guard: int, source: Place, place: Place) -> None:
+    def softmax(self, node: Node, guard: int, source: TensorLayout, output: TensorLayout) -> None:
         """Two passes over a group's keys; the row sum follows the codes."""
         machine, operator = self.machine, node.operator
         assert isinstance(operator, Softmax)
-        keys = place.columns
+        keys = output.columns
         require(
             keys + SUM_BYTES <= machine.vector_columns,
             node.name,
@@ -259,23 +265,23 @@ class VectorEmitter:
             f"a head shifts distances left by {-least} bits; the softmax does at most {MAX_DISTANCE_SHIFT}",
             "its scores are too coarse: use wider weights for q and k",
         )
-        for head in range(place.stack):
-            for group in range(place.groups):
+        for head in range(output.stack):
+            for group in range(output.groups):
                 self.fetch(node.inputs[0], source, group, 0, keys, head=head)
                 self.run(
                     op=VectorOp.SOFTMAX, count=keys, planes=1, softmax_shift=int(operator.shift[head]),
                     log2=int(operator.form == "log2"), guard=guard,
                 )  # fmt: skip
-                self.store(node.name, place, group, 0, keys + SUM_BYTES, head)
+                self.store(node.name, output, group, 0, keys + SUM_BYTES, head)
 
     # --- shared
 
-    def tiles(self, place: Place, most: int | None = None) -> Iterator[tuple[int, int, range]]:
+    def tiles(self, output: TensorLayout, most: int | None = None) -> Iterator[tuple[int, int, range]]:
         """Column tiles: first column, columns, and the groups."""
-        most = min(most or place.columns, self.machine.vector_columns)
-        groups = range(place.first_row // self.machine.lines, place.groups)
-        for first in range(0, place.columns, most):
-            yield first, min(most, place.columns - first), groups
+        most = min(most or output.columns, self.machine.vector_columns)
+        groups = range(output.first_row // self.machine.lines, output.groups)
+        for first in range(0, output.columns, most):
+            yield first, min(most, output.columns - first), groups
 
     def parameters(self, base: int, first: int, columns: int) -> None:
         """Load the parameters of columns."""
@@ -292,7 +298,7 @@ class VectorEmitter:
         }
 
     def fetch(
-        self, name: str, source: Place, group: int, first: int, columns: int,
+        self, name: str, source: TensorLayout, group: int, first: int, columns: int,
         *, head: int = 0, plane: int = 0, open: int = 1, close: int = 1,
     ) -> None:  # fmt: skip
         """Load a group's columns into the vector buffer."""
@@ -307,9 +313,11 @@ class VectorEmitter:
         defaults = {"take": 1, "release": 1, "emit": 1, "line_end": self.machine.lines}
         self.emit.vector(**{**defaults, **values})
 
-    def store(self, name: str, place: Place, group: int, first: int, columns: int, head: int = 0) -> None:
+    def store(
+        self, name: str, output: TensorLayout, group: int, first: int, columns: int, head: int = 0
+    ) -> None:
         """Store a run's columns."""
         self.emit.store(
             Region(name, head, group, first, first + columns),
-            source=Source.VECTOR, address=place.at(group, first, head), columns=columns, planes=place.bytes_each,
+            source=Source.VECTOR, address=output.at(group, first, head), columns=columns, planes=output.bytes_each,
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from p2vit.rtl.compile.layout import Place
+from p2vit.rtl.compile.layout import TensorLayout
 from p2vit.rtl.compile.memory import MemoryImage
 from p2vit.rtl.top.descriptor import Kind
 from p2vit.rtl.top.machine import RtlMachine
@@ -29,7 +29,7 @@ class Region:
 
 
 @dataclass
-class Unit:
+class DescriptorJob:
     """What belongs together and keeps its order.
 
     Attributes:
@@ -50,53 +50,51 @@ class Unit:
 
 
 class Emitter:
-    """Collects units in program order.
+    """Collects jobs in program order.
 
     Attributes:
         machine: Sizes.
         memory: Addresses.
-        places: Tensor → place.
+        layouts: Tensor → place.
         tiles: Tensor → columns of the tiles it is written in.
-        units: So far.
+        jobs: So far.
         node: Step that is being emitted.
     """
 
     def __init__(self, machine: RtlMachine) -> None:
         self.machine = machine
         self.memory = MemoryImage(machine.lines)
-        self.places: dict[str, Place] = {}
+        self.layouts: dict[str, TensorLayout] = {}
         self.tiles: dict[str, int] = {}
-        self.units: list[Unit] = []
+        self.jobs: list[DescriptorJob] = []
         self.node = ""
-        self._open: Unit | None = None
+        self._open: DescriptorJob | None = None
 
-    def _unit(self) -> Unit:
-        """The unit that is being put together."""
+    def _job(self) -> DescriptorJob:
+        """The job that is being put together."""
         if self._open is None:
-            self._open = Unit(self.node)
-            self.units.append(self._open)
+            self._open = DescriptorJob(self.node)
+            self.jobs.append(self._open)
         return self._open
 
     def load(self, reads: Iterable[Region] = (), **values: int) -> None:
         """A load; ``reads`` are the regions whose stores it waits for."""
         if self._open is not None and self._open.run:
             self._open = None  # a run that stores nothing
-        self._unit().loads.append(
-            ({"outer": 1, **values}, tuple(region for region in reads if region.tensor))
-        )
+        self._job().loads.append(({"outer": 1, **values}, tuple(region for region in reads if region.tensor)))
 
     def array(self, **values: int) -> None:
         """A run of the array."""
-        unit = self._unit()
-        unit.engine, unit.run = Kind.ARRAY, dict(values)
+        job = self._job()
+        job.engine, job.run = Kind.ARRAY, dict(values)
 
     def vector(self, **values: int) -> None:
         """A run of the vector chunk."""
-        unit = self._unit()
-        unit.engine, unit.run = Kind.VECTOR, dict(values)
+        job = self._job()
+        job.engine, job.run = Kind.VECTOR, dict(values)
 
     def store(self, writes: Region, **values: int) -> None:
-        """The store of the run's results; it ends the unit."""
-        unit = self._unit()
-        unit.store, unit.writes = dict(values), writes
+        """The store of the run's results; it ends the job."""
+        job = self._job()
+        job.store, job.writes = dict(values), writes
         self._open = None

@@ -13,7 +13,7 @@ from p2vit.numerics.rounding import IntArray
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorLayout:
     """A matrix, or a stack of matrices, in memory.
 
     Attributes:

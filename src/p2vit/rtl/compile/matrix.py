@@ -9,7 +9,7 @@ from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.program.graph import Node
 from p2vit.rtl.compile.emitter import Emitter, Region
 from p2vit.rtl.compile.errors import require
-from p2vit.rtl.compile.layout import Place, column_parameters, pack_nibbles
+from p2vit.rtl.compile.layout import TensorLayout, column_parameters, pack_nibbles
 from p2vit.rtl.top.descriptor import Dest, Mode, Source
 from p2vit.rtl.top.machine import LINE_PARAMETER_WORDS, MAX_LEFT_SHIFT
 
@@ -63,7 +63,7 @@ class MatrixEmitter:
             most -= most % TABLE_COLUMNS
         return min(columns, most)
 
-    def linear(self, node: Node, source: Place, place: Place) -> None:
+    def linear(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
         """Rows of tokens stand still, the layer's outputs are the columns."""
         emit, operator, name = self.emit, node.operator, node.name
         assert isinstance(operator, Linear)
@@ -91,11 +91,11 @@ class MatrixEmitter:
                 )  # fmt: skip
                 emit.array(
                     columns=columns, **shape, signed_rows=1, take_rows=1, release_rows=1, mode=Mode.COLUMN,
-                    planes=place.bytes_each, **self.once(group, groups, "weights", "parameters"),
+                    planes=output.bytes_each, **self.once(group, groups, "weights", "parameters"),
                 )  # fmt: skip
-                self.store(name, place, group, first, columns)
+                self.store(name, output, group, first, columns)
 
-    def values(self, node: Node, heads: int, source: Place, place: Place) -> None:
+    def values(self, node: Node, heads: int, source: TensorLayout, output: TensorLayout) -> None:
         """The layer's channels stand still, the tokens are the columns: so values come out channel by channel."""
         emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
         assert isinstance(operator, Linear)
@@ -104,7 +104,7 @@ class MatrixEmitter:
         shape = self.terms(name, inputs)
         narrow = operator.weight_bits <= 4
         words = -(-inputs // 2) if narrow else inputs
-        channels, per_head = outputs // heads, place.groups
+        channels, per_head = outputs // heads, output.groups
         # Every head begins a group; the line's bias and shift follow its weights.
         block = words + LINE_PARAMETER_WORDS
         rows = np.zeros((heads, per_head * machine.lines, inputs), np.int8)
@@ -116,8 +116,8 @@ class MatrixEmitter:
         tail[:, :channels, 4] = operator.shift.view(np.uint8).reshape(heads, channels)
         tail = tail.reshape(heads * per_head, machine.lines, LINE_PARAMETER_WORDS).swapaxes(1, 2)
         weights = emit.memory.constant(np.concatenate([body, tail], axis=1).reshape(-1, machine.lines))
-        tile = self.tile(shape["chunks"], place.columns)
-        for first, columns, token_groups in self.tiles(place.columns, tile):
+        tile = self.tile(shape["chunks"], output.columns)
+        for first, columns, token_groups in self.tiles(output.columns, tile):
             emit.load(
                 [Region(node.inputs[0], 0, group) for group in token_groups],
                 dest=Dest.WEIGHTS, open=1, close=1, inner=inputs, outer=len(token_groups),
@@ -130,22 +130,22 @@ class MatrixEmitter:
                 emit.load(dest=Dest.LINE_PARAMETERS, close=1, inner=LINE_PARAMETER_WORDS, address=at + words)
                 emit.array(
                     columns=columns, **shape, signed_rows=1, take_rows=1, release_rows=1, mode=Mode.LINE,
-                    planes=place.bytes_each, **self.once(group, every, "weights"),
+                    planes=output.bytes_each, **self.once(group, every, "weights"),
                 )  # fmt: skip
                 head, inside = divmod(group, per_head)
-                self.store(name, place, inside, first, columns, head)
+                self.store(name, output, inside, first, columns, head)
 
-    def scores(self, node: Node, sources: list[Place], place: Place) -> None:
+    def scores(self, node: Node, sources: list[TensorLayout], output: TensorLayout) -> None:
         """Queries stand still, keys are the columns; one product per head."""
         emit, operator, name = self.emit, node.operator, node.name
         assert isinstance(operator, Scores)
         queries, keys = sources
         depth = operator.head_dim
         shape = self.terms(name, depth)
-        tile = self.tile(shape["chunks"], place.columns)
+        tile = self.tile(shape["chunks"], output.columns)
         for head in range(operator.heads):
             part = (head * depth, head * depth + depth)
-            for first, columns, key_groups in self.tiles(place.columns, tile):
+            for first, columns, key_groups in self.tiles(output.columns, tile):
                 emit.load(
                     [Region(node.inputs[1], 0, group, *part) for group in key_groups],
                     dest=Dest.WEIGHTS, open=1, close=1, inner=depth, outer=len(key_groups), stride=keys.stride,
@@ -161,9 +161,9 @@ class MatrixEmitter:
                         columns=columns, **shape, signed_rows=1, take_rows=1, release_rows=1, mode=Mode.RAW,
                         planes=4, **self.once(group, groups, "weights"),
                     )  # fmt: skip
-                    self.store(name, place, group, first, columns, head)
+                    self.store(name, output, group, first, columns, head)
 
-    def attention(self, node: Node, sources: list[Place], place: Place) -> None:
+    def attention(self, node: Node, sources: list[TensorLayout], output: TensorLayout) -> None:
         """Codes stand still with their row sums, the values' channels are the columns."""
         emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
         assert isinstance(operator, AttentionValues)
@@ -204,10 +204,10 @@ class MatrixEmitter:
                     )
                     emit.array(
                         columns=columns, **shape, take_rows=1, release_rows=1, mode=Mode.QUOTIENT,
-                        planes=place.bytes_each, log2=int(log2), guard=operator.guard,
+                        planes=output.bytes_each, log2=int(log2), guard=operator.guard,
                         **self.once(group, groups, "weights", "parameters"),
                     )  # fmt: skip
-                    self.store(name, place, group, head * channels + first, columns)
+                    self.store(name, output, group, head * channels + first, columns)
 
     # --- shared
 
@@ -221,7 +221,7 @@ class MatrixEmitter:
     def rows_of(self, weight: np.ndarray, narrow: bool) -> np.ndarray:
         """A weight matrix [outputs, terms] as words, output rows in groups."""
         matrix = pack_nibbles(weight) if narrow else weight
-        return Place(0, len(matrix), matrix.shape[1], 1, self.machine.lines).encode(matrix[None])
+        return TensorLayout(0, len(matrix), matrix.shape[1], 1, self.machine.lines).encode(matrix[None])
 
     def column_parameters(self, base: int, first: int, columns: int) -> None:
         """Load the parameters of a tile's columns."""
@@ -235,11 +235,13 @@ class MatrixEmitter:
         flags = {f"take_{name}": int(group == groups[0]) for name in buffers}
         return flags | {f"release_{name}": int(group == groups[-1]) for name in buffers}
 
-    def store(self, name: str, place: Place, group: int, first: int, columns: int, head: int = 0) -> None:
+    def store(
+        self, name: str, output: TensorLayout, group: int, first: int, columns: int, head: int = 0
+    ) -> None:
         """Store a run's columns."""
         self.emit.store(
-            Region(name, 0 if place.stack == 1 else head, group, first, first + columns),
-            source=Source.ARRAY, address=place.at(group, first, head), columns=columns, planes=place.bytes_each,
+            Region(name, 0 if output.stack == 1 else head, group, first, first + columns),
+            source=Source.ARRAY, address=output.at(group, first, head), columns=columns, planes=output.bytes_each,
         )  # fmt: skip
 
     def check_shift(self, node: Node, operator: Linear) -> None:

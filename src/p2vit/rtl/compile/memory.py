@@ -21,7 +21,7 @@ class MemoryImage:
         self.constant_words = 0
         self._constants: list[tuple[int, IntArray]] = []
 
-    def room(self, words: int) -> int:
+    def reserve(self, words: int) -> int:
         """First address of that many fresh words."""
         at = self.words
         self.words += words
@@ -33,7 +33,7 @@ class MemoryImage:
         Args:
             words: uint8 [n, lines].
         """
-        at = self.room(len(words))
+        at = self.reserve(len(words))
         self._constants.append((at, np.ascontiguousarray(words, np.uint8)))
         self.constant_words += len(words)
         return at

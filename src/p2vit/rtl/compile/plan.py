@@ -8,21 +8,21 @@ from p2vit.rtl.compile.errors import require, unfit
 
 
 @dataclass(frozen=True)
-class Plan:
+class LayoutPlan:
     """Forms that differ from plain rows of tokens.
 
     Attributes:
         program: What is compiled.
         first_rows: Tensor → rows left free before its first: patches leave room for the prefix tokens, so that tokens
             are assembled without moving between lines.
-        values_of: Tensor of values → the attention that reads it; it is written channel by channel.
-        values_after: Softmax → the attention that reads its codes.
+        attention_of_values: Tensor of values → the attention that reads it; it is written channel by channel.
+        attention_of_codes: Softmax → the attention that reads its codes.
     """
 
     program: IntegerProgram
     first_rows: dict[str, int]
-    values_of: dict[str, Node]
-    values_after: dict[str, Node]
+    attention_of_values: dict[str, Node]
+    attention_of_codes: dict[str, Node]
 
 
 def readers(program: IntegerProgram) -> dict[str, list[Node]]:
@@ -34,7 +34,7 @@ def readers(program: IntegerProgram) -> dict[str, list[Node]]:
     return found
 
 
-def make_plan(program: IntegerProgram) -> Plan:
+def plan_layouts(program: IntegerProgram) -> LayoutPlan:
     """Find the forms.
 
     Raises:
@@ -43,8 +43,8 @@ def make_plan(program: IntegerProgram) -> Plan:
     by_name = {node.name: node for node in program.nodes}
     reads = readers(program)
     first_rows = dict.fromkeys(program.tensors, 0)
-    values_of: dict[str, Node] = {}
-    values_after: dict[str, Node] = {}
+    attention_of_values: dict[str, Node] = {}
+    attention_of_codes: dict[str, Node] = {}
     for node in reversed(program.nodes):
         operator = node.operator
         if isinstance(operator, Scores | AttentionValues):
@@ -81,7 +81,7 @@ def make_plan(program: IntegerProgram) -> Plan:
                 f"its codes are {codes}, which is not a softmax that it alone reads",
                 "row sums come with the softmax",
             )
-            values_of[values], values_after[codes] = node, node
+            attention_of_values[values], attention_of_codes[codes] = node, node
         elif isinstance(operator, Softmax):
             scores = node.inputs[0]
             require(
@@ -93,19 +93,19 @@ def make_plan(program: IntegerProgram) -> Plan:
         elif isinstance(operator, Scores):
             for source in node.inputs:
                 require(
-                    source not in values_of,
+                    source not in attention_of_values,
                     node.name,
                     f"{source} is read both as a query or key and as values",
                     "give them linear layers of their own",
                 )
-    for name, node in values_of.items():
+    for name, node in attention_of_values.items():
         if reads[name] != [node]:
             raise unfit(name, "values are read by more than their attention", "copy the layer")
     for node in program.of_kind(Softmax):
         require(
-            node.name in values_after,
+            node.name in attention_of_codes,
             node.name,
             "nobody multiplies its codes with values",
             "softmax codes are only made for attention × values",
         )
-    return Plan(program, first_rows, values_of, values_after)
+    return LayoutPlan(program, first_rows, attention_of_values, attention_of_codes)

@@ -1,21 +1,21 @@
-"""The order of units in the stream: the array and the vector chunk each keep their own, this merges the two.
+"""The order of jobs in the stream: the array and the vector chunk each keep their own, this merges the two.
 
-A stream in program order would let one engine stand while the other works through a layer. A unit may go ahead as
-soon as everything that it reads is written by units before it in the stream; so rows flow: LayerNorm's first group
+A stream in program order would let one engine stand while the other works through a layer. A job may go ahead as
+soon as everything that it reads is written by jobs before it in the stream; so rows flow: LayerNorm's first group
 of tokens is in the linear layer while the second is normalised, softmax follows the scores group by group, a table
-or an add the tile that it takes. Two rules decide between two units that could come next, both by estimates; the
+or an add the tile that it takes. Two rules decide between two jobs that could come next, both by estimates; the
 compiler tries both, and program order, and keeps what the exact timing model finds fastest.
 """
 
 from collections import defaultdict
 
-from p2vit.rtl.compile.emitter import Region, Unit
+from p2vit.rtl.compile.emitter import DescriptorJob, Region
 from p2vit.rtl.timing import array_cycles, vector_cycles
 from p2vit.rtl.top.descriptor import Descriptor, Kind
 from p2vit.rtl.top.machine import SLOTS
 
 
-class Written:
+class WrittenRegions:
     """Which columns of which groups have been written, and by which store."""
 
     def __init__(self) -> None:
@@ -45,33 +45,33 @@ class Written:
         return max((s for f, e, s in self._stores[key] if f < region.end and e > region.first), default=0)
 
 
-#: What decides between two units that could both come next: when their loads could begin, or their run.
+#: What decides between two jobs that could both come next: when their loads could begin, or their run.
 RULES = ("loads", "runs")
 
 
-def merged(units: list[Unit], lines: int, rule: str) -> list[Unit]:
+def merged(jobs: list[DescriptorJob], lines: int, rule: str) -> list[DescriptorJob]:
     """Merge the engines' orders.
 
     Args:
-        units: In program order.
+        jobs: In program order.
         lines: Of the machine, for the estimate of LayerNorms.
         rule: One of ``RULES``.
 
     Returns:
-        The same units; those of one engine in their order; each after all that it reads.
+        The same jobs; those of one engine in their order; each after all that it reads.
     """
-    queues = {kind: [u for u in units if u.engine == kind] for kind in (Kind.VECTOR, Kind.ARRAY)}
+    queues = {kind: [u for u in jobs if u.engine == kind] for kind in (Kind.VECTOR, Kind.ARRAY)}
     heads = dict.fromkeys(queues, 0)
     ends = {kind: [0, 0] for kind in queues}
     loading = storing = 0
-    written = Written()
+    written = WrittenRegions()
     ready = {0: 0}
-    for unit in units:
-        if unit.writes:
-            written.expect(unit.writes)
-    order: list[Unit] = []
+    for job in jobs:
+        if job.writes:
+            written.expect(job.writes)
+    order: list[DescriptorJob] = []
     stores = 0
-    while len(order) < len(units):
+    while len(order) < len(jobs):
         begins: dict[Kind, int] = {}
         for kind, queue in queues.items():
             if heads[kind] < len(queue):
@@ -85,18 +85,18 @@ def merged(units: list[Unit], lines: int, rule: str) -> list[Unit]:
                         if rule == "loads"
                         else max(data, ends[kind][-1])
                     )
-        assert begins, "units depend on each other in a circle"
+        assert begins, "jobs depend on each other in a circle"
         kind = min(begins, key=lambda key: begins[key])
-        unit = queues[kind][heads[kind]]
+        job = queues[kind][heads[kind]]
         heads[kind] += 1
-        loading = max(loading, begins[kind]) + sum(load_words(values) for values, _ in unit.loads)
-        ends[kind].append(max(ends[kind][-1], loading) + duration(unit, lines))
-        if unit.writes and unit.store:
+        loading = max(loading, begins[kind]) + sum(load_words(values) for values, _ in job.loads)
+        ends[kind].append(max(ends[kind][-1], loading) + duration(job, lines))
+        if job.writes and job.store:
             stores += 1
-            written.write(unit.writes, stores)
-            storing = max(storing, ends[kind][-1]) + unit.store["columns"] * unit.store["planes"]
+            written.write(job.writes, stores)
+            storing = max(storing, ends[kind][-1]) + job.store["columns"] * job.store["planes"]
             ready[stores] = storing
-        order.append(unit)
+        order.append(job)
     return order
 
 
@@ -106,27 +106,27 @@ def load_words(values: dict[str, int]) -> int:
     return values["inner"] * values["outer"] * each
 
 
-def duration(unit: Unit, lines: int) -> int:
+def duration(job: DescriptorJob, lines: int) -> int:
     """Cycles of a run."""
-    run = Descriptor(unit.engine, unit.run)
-    return array_cycles(run) if unit.engine == Kind.ARRAY else vector_cycles(run, lines)
+    run = Descriptor(job.engine, job.run)
+    return array_cycles(run) if job.engine == Kind.ARRAY else vector_cycles(run, lines)
 
 
-def descriptors(units: list[Unit]) -> list[Descriptor]:
+def descriptors(jobs: list[DescriptorJob]) -> list[Descriptor]:
     """The stream: every load gets the number of stores it waits for; END comes last."""
-    written = Written()
+    written = WrittenRegions()
     out: list[Descriptor] = []
     stores = 0
-    for unit in units:
-        for values, regions in unit.loads:
+    for job in jobs:
+        for values, regions in job.loads:
             waits = [written.after(region) for region in regions]
-            assert None not in waits, f"{unit.node}: reads what no unit before it writes"
+            assert None not in waits, f"{job.node}: reads what no job before it writes"
             after = max((wait for wait in waits if wait), default=0)
-            out.append(Descriptor(Kind.LOAD, {**values, "after": after}, unit.node))
-        out.append(Descriptor(unit.engine, unit.run, unit.node))
-        if unit.store and unit.writes:
+            out.append(Descriptor(Kind.LOAD, {**values, "after": after}, job.node))
+        out.append(Descriptor(job.engine, job.run, job.node))
+        if job.store and job.writes:
             stores += 1
-            written.write(unit.writes, stores)
-            out.append(Descriptor(Kind.STORE, unit.store, unit.node))
+            written.write(job.writes, stores)
+            out.append(Descriptor(Kind.STORE, job.store, job.node))
     out.append(Descriptor(Kind.END, {"after": stores}))
     return out

@@ -15,7 +15,7 @@ from p2vit.rtl.timing import cycles_per_node, rtl_timing
 
 
 @dataclass
-class Layer:
+class LayerComparison:
     """One layer over all photos.
 
     Attributes:
@@ -54,7 +54,7 @@ class Comparison:
         rtl_seconds: Wall time of the simulation alone, all photos.
     """
 
-    layers: list[Layer]
+    layers: list[LayerComparison]
     images: int = 0
     cycles: int = 0
     predicted: int = 0
@@ -95,7 +95,9 @@ def cosimulate(
     timing = rtl_timing(compiled.descriptors, compiled.machine, behaviour.latency)
     predicted = cycles_per_node(compiled.stores, timing.store_cycles)
     nodes = compiled.program.nodes
-    found = Comparison([Layer(n.name, type(n.operator).__name__, 0, predicted[n.name]) for n in nodes])
+    found = Comparison(
+        [LayerComparison(n.name, type(n.operator).__name__, 0, predicted[n.name]) for n in nodes]
+    )
     found.predicted = timing.cycles
     for pixels in photos:
         began = time.perf_counter()

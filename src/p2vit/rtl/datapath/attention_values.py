@@ -13,7 +13,7 @@ TOTAL_BITS = 31
 STEPS = RECIPROCAL_FRACTION + 2
 
 
-class Division:
+class RestoringDivider:
     """Registers of a restoring division, ``⌊2^(n+14) / total⌋`` with n = bit_length(total).
 
     Attributes:

@@ -10,7 +10,7 @@ from p2vit.numerics import Add
 from p2vit.numerics.add import LARGEST_SHIFT
 from p2vit.numerics.rounding import shift_round
 from p2vit.rtl.datapath.requantize import ShiftStage
-from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, Streams, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
 from p2vit.rtl.stream import Pipe, lanes, sink
 
@@ -41,7 +41,7 @@ class AddUnit(RequantizingModule):
         wide = lanes(signed(16), lanes_)
         fields = {"a": wide, "b": wide, "left_a": four, "left_b": four, "shift": four}
         i = sink(**fields, **narrow_field(output_bits), last=1)
-        super().__init__(lanes_, ShiftStage(output_bits, 0, LARGEST_SHIFT), Timing(3), {"i": i})
+        super().__init__(lanes_, ShiftStage(output_bits, 0, LARGEST_SHIFT), ModuleTiming(3), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
         """Three stages."""

@@ -9,7 +9,7 @@ from amaranth.hdl import Module, signed
 from p2vit.numerics import Affine
 from p2vit.numerics.affine import SHIFTS
 from p2vit.rtl.datapath.requantize import ShiftStage
-from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, Streams, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
 from p2vit.rtl.stream import Pipe, lanes, sink
 
@@ -43,7 +43,7 @@ class AffineUnit(RequantizingModule):
             "shift": lanes(step.shape, lanes_),
         }
         i = sink(**fields, **narrow_field(output_bits), last=1)
-        super().__init__(lanes_, step, Timing(4), {"i": i})
+        super().__init__(lanes_, step, ModuleTiming(4), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
         """Four stages."""
@@ -65,8 +65,8 @@ class AffineUnit(RequantizingModule):
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
         """:class:`p2vit.numerics.Affine`, every element a channel of its own."""
         i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
-        norm = Affine(i["gain"].ravel(), i["bias"].ravel(), i["shift"].ravel(), self.output_bits)
-        return self.golden(i, norm.compute(i["x"].reshape(1, -1)).reshape(i["x"].shape))
+        reference = Affine(i["gain"].ravel(), i["bias"].ravel(), i["shift"].ravel(), self.output_bits)
+        return self.golden(i, reference.compute(i["x"].reshape(1, -1)).reshape(i["x"].shape))
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
         """Operands near every edge, all shifts."""

@@ -105,7 +105,7 @@ class StationaryArray(OperatorModule):
 
         Args:
             m: The array.
-            name: Verilog module of a line, written once (see ``parts``).
+            name: Verilog module of a line, written once (see ``repeated_modules``).
             banks: The array's banks.
             data: Word to be written into the addressed line's memory.
             shared: Further input ports, the same for all lines.

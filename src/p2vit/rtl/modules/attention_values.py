@@ -19,7 +19,7 @@ from p2vit.rtl.modules.array import (
     row_memory,
     row_memory_ports,
 )
-from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, Streams, corners
 from p2vit.rtl.stream import assign, lanes, registered, sink, source
 
 #: A stored code: shift distance 0 to 15, and whether it stands for anything at all.
@@ -88,7 +88,7 @@ class ShifterArray(StationaryArray):
             depth: Words of a row that a line holds: ⌈keys / lanes⌉.
         """
         self.lines, self.lanes, self.depth = lines, lanes_, depth
-        self.timing = Timing(4, note="after a column's last beat; ⌈keys / lanes⌉ beats per column")
+        self.timing = ModuleTiming(4, note="after a column's last beat; ⌈keys / lanes⌉ beats per column")
         super().__init__(
             {
                 "rows": sink(
@@ -112,7 +112,7 @@ class ShifterArray(StationaryArray):
         """Verilog module of a line."""
         return f"shifterline_l{self.lanes}_d{self.depth}"
 
-    def parts(self) -> dict[str, Any]:
+    def repeated_modules(self) -> dict[str, Any]:
         """The line, written once."""
         return {self.line_name: ShifterLine(self.lanes, self.depth)}
 
@@ -142,8 +142,8 @@ class ShifterArray(StationaryArray):
         acc, done = [], []
         for (held, beats, begins), end in zip(self.groups(inputs), ends, strict=False):
             v = np.asarray(values["v"][beats]).reshape(-1, self.lanes)
-            norm = AttentionValues(1, np.zeros(1, np.int8), "log2", int(rows["guard"][end]))
-            terms = integer_matmul(norm.weights_of(held).transpose(1, 0, 2), v[:, :, None])[..., 0]
+            reference = AttentionValues(1, np.zeros(1, np.int8), "log2", int(rows["guard"][end]))
+            terms = integer_matmul(reference.weights_of(held).transpose(1, 0, 2), v[:, :, None])[..., 0]
             acc.append(np.add.reduceat(terms.astype(np.int64), begins, axis=0).astype(np.int32))
             done.append(np.asarray(values["done"][beats])[np.append(begins[1:], len(v)) - 1])
         return {"o": {"acc": np.concatenate(acc).astype(np.int64), "done": np.concatenate(done)}}

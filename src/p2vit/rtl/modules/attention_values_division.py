@@ -1,4 +1,4 @@
-"""Division by the softmax row's sum: one reciprocal per row, then a product and a shift per output."""
+"""RestoringDivider by the softmax row's sum: one reciprocal per row, then a product and a shift per output."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -10,9 +10,9 @@ from p2vit.numerics.attention_values import QUOTIENT_BITS, QUOTIENT_FRACTION, RE
 from p2vit.numerics.rounding import bit_length as golden_bit_length
 from p2vit.numerics.rounding import shift_round
 from p2vit.rtl.arithmetic import round_last_bit, shift_with_half
-from p2vit.rtl.datapath.attention_values import STEPS, TOTAL_BITS, Division
+from p2vit.rtl.datapath.attention_values import STEPS, TOTAL_BITS, RestoringDivider
 from p2vit.rtl.datapath.requantize import ShiftStage
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, OperatorModule, Streams, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
@@ -33,7 +33,7 @@ class Reciprocal(OperatorModule):
 
     def __init__(self) -> None:
         """It has no parameters."""
-        self.timing = Timing(STEPS + 1, STEPS + 2)
+        self.timing = ModuleTiming(STEPS + 1, STEPS + 2)
         super().__init__({"i": sink(total=TOTAL_BITS), "o": source(r=STEPS, n=5)})
 
     def configuration(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Reciprocal(OperatorModule):
         busy, full = Signal(), Signal()
         count = Signal(range(STEPS))
         n = Signal(5, reset_less=True)
-        division = Division(m, self.i.payload.total)
+        division = RestoringDivider(m, self.i.payload.total)
         m.d.comb += [
             self.i.ready.eq(~busy & ~full),
             self.o.valid.eq(full),
@@ -102,7 +102,7 @@ class RowDivision(RequantizingModule):
         }
         i = sink(**fields, **narrow_field(output_bits), last=1)
         step = ShiftStage(output_bits, *(QUOTIENT_FRACTION + limit for limit in SHIFTS))
-        super().__init__(lanes_, step, Timing(5), {"i": i})
+        super().__init__(lanes_, step, ModuleTiming(5), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
         """Five stages."""

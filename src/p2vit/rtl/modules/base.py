@@ -16,7 +16,7 @@ Streams = dict[str, dict[str, NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
-class Timing:
+class ModuleTiming:
     """When beats come out, with no stalls.
 
     Attributes:
@@ -40,7 +40,7 @@ class OperatorModule(wiring.Component):
 
     #: Words for tables: what the module computes.
     about: ClassVar[str] = ""
-    timing: Timing
+    timing: ModuleTiming
     # Modules are also made to be asked about their timing; Amaranth need not warn that they were never elaborated.
     _MustUse__silence = True
 
@@ -62,14 +62,14 @@ class OperatorModule(wiring.Component):
             inputs: Input stream → fields.
 
         Returns:
-            Output stream → fields. A field that is unspecified in some beats is left out there by :meth:`matters`.
+            Output stream → fields. A field that is unspecified in some beats is left out there by :meth:`specified`.
         """
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
         """Input beats for tests, corners included, about as many as asked for."""
 
-    def matters(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
+    def specified(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
         """Beats in which an output field is specified; None for all."""
         return None
 

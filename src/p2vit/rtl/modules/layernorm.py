@@ -38,7 +38,7 @@ from p2vit.rtl.datapath.layernorm import (
     root_index,
 )
 from p2vit.rtl.datapath.requantize import ShiftStage
-from p2vit.rtl.modules.base import Timing
+from p2vit.rtl.modules.base import ModuleTiming
 from p2vit.rtl.modules.layernorm_rows import LayerNormRows
 from p2vit.rtl.modules.requantizing import narrow_field
 from p2vit.rtl.stream import Pipe, lanes, sink
@@ -92,7 +92,7 @@ class LayerNormUnit(LayerNormRows):
             last=1,
         )
         shifts = sink(shift=lanes(unsigned(5), lanes_), **narrow_field(output_bits))
-        timing = Timing(16, note="of the third pass; three passes of ⌈C / lanes⌉ beats")
+        timing = ModuleTiming(16, note="of the third pass; three passes of ⌈C / lanes⌉ beats")
         super().__init__(lanes_, ShiftStage(output_bits, 0, 31), timing, {"i": rows, "shifts": shifts})
 
     @classmethod

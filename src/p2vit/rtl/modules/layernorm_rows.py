@@ -46,7 +46,7 @@ class LayerNormRows(RequantizingModule):
         for kind in range(kinds.max(initial=-1) + 1):
             which = np.flatnonzero(kinds == kind)
             one = which[0]
-            norm = LayerNorm(
+            reference = LayerNorm(
                 self.channels,
                 left[one],
                 self.table,
@@ -56,12 +56,12 @@ class LayerNormRows(RequantizingModule):
                 self.input_bits,
                 self.output_bits,
             )
-            y[which, : self.channels] = norm.compute(x[which][None])[0]
+            y[which, : self.channels] = reference.compute(x[which][None])[0]
         last = np.zeros((rows, self.beats), np.int64)
         last[:, -1] = 1
         return self.golden({**side, "last": last.ravel()}, y.reshape(rows * self.beats, self.lanes))
 
-    def matters(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
+    def specified(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
         """Lanes beyond C are undefined."""
         if field != "y":
             return None

@@ -9,7 +9,7 @@ from amaranth.lib import memory
 from numpy.typing import NDArray
 
 from p2vit.rtl.arithmetic import offset_binary
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, OperatorModule, Streams, corners
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 
@@ -45,7 +45,7 @@ class LookupUnit(OperatorModule):
         self.table = None if table is None else np.asarray(table).reshape(-1)
         if self.table is not None and self.table.shape != (256 * groups,):
             raise ValueError(f"table has {self.table.size} entries; expected 256 for each of {groups} groups")
-        self.timing = Timing(1)
+        self.timing = ModuleTiming(1)
         self.group_bits = (groups - 1).bit_length()
         extra = {"group": lanes(unsigned(self.group_bits), lanes_)} if groups > 1 else {}
         ports = {

@@ -20,7 +20,7 @@ from p2vit.rtl.modules.array import (
     row_memory,
     row_memory_ports,
 )
-from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, Streams, corners
 from p2vit.rtl.stream import assign, lanes, registered, sink, source
 
 
@@ -104,7 +104,7 @@ class MacArray(StationaryArray):
             codes: Rows may be unsigned (softmax codes): one more bit in every multiplier.
         """
         self.lines, self.lanes, self.depth, self.codes = lines, lanes_, depth, codes
-        self.timing = Timing(
+        self.timing = ModuleTiming(
             4, note="after a column's last beat; ⌈K / lanes⌉ beats per column, or per two narrow ones"
         )
         extra = {"unsigned_rows": 1} if codes else {}
@@ -132,7 +132,7 @@ class MacArray(StationaryArray):
         """Verilog module of a line."""
         return f"macline_l{self.lanes}_d{self.depth}_c{int(self.codes)}"
 
-    def parts(self) -> dict[str, Any]:
+    def repeated_modules(self) -> dict[str, Any]:
         """The line, written once."""
         return {self.line_name: MacLine(self.lanes, self.depth, self.codes)}
 
@@ -199,7 +199,7 @@ class MacArray(StationaryArray):
             }
         }
 
-    def matters(self, stream: str, field: str, outputs: Streams) -> np.ndarray[Any, Any] | None:
+    def specified(self, stream: str, field: str, outputs: Streams) -> np.ndarray[Any, Any] | None:
         """Column 1 counts where the beat is narrow."""
         if field != "acc":
             return None

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, signed
 
 from p2vit.numerics.rounding import shift_round
 from p2vit.rtl.datapath.requantize import ShiftStage
-from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, Streams, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
 from p2vit.rtl.stream import Pipe, lanes, sink
 
@@ -41,7 +41,7 @@ class Requantizer(RequantizingModule):
         step = ShiftStage(output_bits, least, most)
         fields = {"x": lanes(signed(input_bits), lanes_), "shift": lanes(step.shape, lanes_)}
         i = sink(**fields, **narrow_field(output_bits), last=1)
-        super().__init__(lanes_, step, Timing(2), {"i": i})
+        super().__init__(lanes_, step, ModuleTiming(2), {"i": i})
 
     def configuration(self) -> dict[str, Any]:
         """Structural parameters."""

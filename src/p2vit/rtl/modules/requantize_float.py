@@ -8,7 +8,7 @@ import numpy as np
 from amaranth.hdl import C, Cat, Module, Mux, signed, unsigned
 
 from p2vit.rtl.arithmetic import bit_length, wire
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, OperatorModule, Streams, corners
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 
@@ -42,7 +42,7 @@ class FloatRequantizer(OperatorModule):
             pipelined: Four stages instead of one.
         """
         self.lanes, self.pipelined = lanes_, pipelined
-        self.timing = Timing(4 if pipelined else 1)
+        self.timing = ModuleTiming(4 if pipelined else 1)
         super().__init__(
             {
                 "i": sink(x=lanes(signed(32), lanes_), scale=lanes(unsigned(32), lanes_), last=1),

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, signed, unsigned
 
 from p2vit.numerics.rounding import int_range
 from p2vit.rtl.datapath.requantize import ShiftStage
-from p2vit.rtl.modules.base import Fields, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, Streams, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule
 from p2vit.rtl.stream import Pipe, lanes, sink
 
@@ -41,7 +41,7 @@ class MultiplierRequantizer(RequantizingModule):
             shift=lanes(unsigned(6), lanes_),
             last=1,
         )
-        super().__init__(lanes_, ShiftStage(8, 0, 63), Timing(3 if pipelined else 2), {"i": i})
+        super().__init__(lanes_, ShiftStage(8, 0, 63), ModuleTiming(3 if pipelined else 2), {"i": i})
 
     def configuration(self) -> dict[str, Any]:
         """Structural parameters."""

@@ -7,7 +7,7 @@ from amaranth.hdl import signed
 
 from p2vit.numerics.rounding import saturate
 from p2vit.rtl.datapath.requantize import ShiftStage
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing
+from p2vit.rtl.modules.base import Fields, ModuleTiming, OperatorModule, Streams
 from p2vit.rtl.stream import Pipe, lanes, source
 
 
@@ -25,7 +25,7 @@ class RequantizingModule(OperatorModule):
         step: The shift.
     """
 
-    def __init__(self, lanes_: int, step: ShiftStage, timing: Timing, inputs: dict[str, Any]) -> None:
+    def __init__(self, lanes_: int, step: ShiftStage, timing: ModuleTiming, inputs: dict[str, Any]) -> None:
         """Choose the structure.
 
         Args:

@@ -23,7 +23,7 @@ from p2vit.rtl.datapath.softmax import (
     times_weight,
     whole_octaves,
 )
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, OperatorModule, Streams, corners
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 #: Left shifts of more places than a distance has bits saturate like this one.
@@ -57,7 +57,7 @@ class SoftmaxUnit(OperatorModule):
         self.lanes, self.form = lanes_, form
         self.code_bits = 8 if form == "linear" else 4
         latency = 10 if form == "linear" else 8
-        self.timing = Timing(latency, note="of the second pass; two passes of ⌈keys / lanes⌉ beats")
+        self.timing = ModuleTiming(latency, note="of the second pass; two passes of ⌈keys / lanes⌉ beats")
         extra = {} if form == "linear" else {"guard": 4}
         super().__init__(
             {
@@ -183,9 +183,9 @@ class SoftmaxUnit(OperatorModule):
         alive = np.arange(self.lanes) < i["live"][:, None]
         for begin, end in list(zip(begins, ends, strict=True))[1::2]:
             mask, row = alive[begin:end], scores[begin:end]
-            norm = Softmax(i["shift"][begin : begin + 1], self.form)
+            reference = Softmax(i["shift"][begin : begin + 1], self.form)
             code = np.full(row.shape, dead, np.int64)
-            code[mask] = norm.compute(row[mask][None, None, None])[0, 0, 0]
+            code[mask] = reference.compute(row[mask][None, None, None])[0, 0, 0]
             guard = int(i["guard"][begin]) if self.form == "log2" else GUARDS[1]
             weight = AttentionValues(1, np.zeros(1, np.int8), self.form, guard).weights_of(code) * mask
             codes.append(code)

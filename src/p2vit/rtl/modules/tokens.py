@@ -12,7 +12,7 @@ from p2vit.numerics.tokens import LARGEST_SUM_SHIFT
 from p2vit.rtl.arithmetic import clamp_signed
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.modules.array import address_shape
-from p2vit.rtl.modules.base import Fields, OperatorModule, Streams, Timing, corners
+from p2vit.rtl.modules.base import Fields, ModuleTiming, OperatorModule, Streams, corners
 from p2vit.rtl.modules.requantizing import RequantizingModule, narrow_field
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
@@ -40,7 +40,7 @@ class AssembleUnit(OperatorModule):
             output_bits: 8 or 16.
         """
         self.lanes, self.output_bits = lanes_, output_bits
-        self.timing = Timing(1)
+        self.timing = ModuleTiming(1)
         super().__init__(
             {
                 "constants": sink(c=lanes(signed(output_bits), lanes_), prefix=1),
@@ -112,7 +112,7 @@ class SumUnit(RequantizingModule):
         self.depth = depth
         fields = {"x": lanes(signed(16), lanes_), "shift": lanes(unsigned(5), lanes_)}
         i = sink(**fields, **narrow_field(output_bits), last=1, first=1, final=1)
-        timing = Timing(3, note="of the final token's beat")
+        timing = ModuleTiming(3, note="of the final token's beat")
         super().__init__(lanes_, ShiftStage(output_bits, 0, LARGEST_SUM_SHIFT), timing, {"i": i})
 
     def configuration(self) -> dict[str, Any]:

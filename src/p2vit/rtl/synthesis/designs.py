@@ -29,7 +29,7 @@ from p2vit.rtl.top.top import Accelerator
 LINE_LANES = 16
 
 
-class Unit(wiring.Component):
+class ArithmeticUnit(wiring.Component):
     """A bare arithmetic unit between ports: no registers, or nothing but registers."""
 
     # Units are also made to be asked for their ports.
@@ -94,7 +94,7 @@ MODULES: dict[str, Callable[[], Any]] = {
 }
 #: Bare units of the energy and area table.
 UNITS: dict[str, Callable[[], Any]] = {
-    name: (lambda name=name: Unit(name))  # type: ignore[misc]
+    name: (lambda name=name: ArithmeticUnit(name))  # type: ignore[misc]
     for name in ("add32", "multiply8", "multiply16", "multiply32", "shift32", "compare32", "register32")
 }
 DESIGNS = REQUANTIZERS | MODULES | UNITS
@@ -113,7 +113,7 @@ LANES = {
 }
 
 
-def also(name: str) -> str:
+def extra_verilog(name: str) -> str:
     """Verilog of what a design instantiates besides its parts."""
     return primitives_verilog() if name in TOPS else ""
 

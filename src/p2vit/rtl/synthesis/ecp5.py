@@ -1,4 +1,4 @@
-"""Place and route on a Lattice ECP5: the one FPGA whose whole flow comes from package registries."""
+"""TensorLayout and route on a Lattice ECP5: the one FPGA whose whole flow comes from package registries."""
 
 import importlib.util
 import json
@@ -44,7 +44,7 @@ class PlaceAndRoute:
 
 
 #: What it has.
-ROOM = {"LUTs": 83640, "multipliers": 156, "block RAMs": 208}
+CAPACITY = {"LUTs": 83640, "multipliers": 156, "block RAMs": 208}
 #: Seconds for synthesis, and for place and route; a whole accelerator takes twenty minutes.
 TIMEOUT = 7200
 #: Pins that may be used; the package has 365.
@@ -78,7 +78,7 @@ class RegisteredInputs(wiring.Component):
         return m
 
 
-class Chained(wiring.Component):
+class ShiftRegisterWrapper(wiring.Component):
     """A module between two shift registers, for one that has more ports than the package has pins.
 
     Every input is a bit of one that takes ``serial_in`` in each cycle; every output goes into one that keeps them where
@@ -126,7 +126,7 @@ def pins(module: Any) -> int:
     return sum(len(Value.cast(value)) for _, _, value in module.signature.flatten(module))
 
 
-def require_room(name: str, cells: Mapping[str, int]) -> None:
+def require_fit(name: str, cells: Mapping[str, int]) -> None:
     """Check that a design fits the device before hours are spent on placing it.
 
     Args:
@@ -141,7 +141,11 @@ def require_room(name: str, cells: Mapping[str, int]) -> None:
         "multipliers": cells.get("MULT18X18D", 0),
         "block RAMs": cells.get("DP16KD", 0),
     }
-    short = [f"{count} {what} (there are {ROOM[what]})" for what, count in used.items() if count > ROOM[what]]
+    short = [
+        f"{count} {what} (there are {CAPACITY[what]})"
+        for what, count in used.items()
+        if count > CAPACITY[what]
+    ]
     if short:
         raise RtlError(
             f"{name} does not fit the ECP5 LFE5U-85F: it needs {', '.join(short)}; leave out --ecp5, or place a "
@@ -149,7 +153,7 @@ def require_room(name: str, cells: Mapping[str, int]) -> None:
         )
 
 
-def place_and_route(module: Any, name: str, seed: int = 1, also: str = "") -> PlaceAndRoute:
+def place_and_route(module: Any, name: str, seed: int = 1, extra_verilog: str = "") -> PlaceAndRoute:
     """Synthesise for ECP5, place and route.
 
     Args:
@@ -157,7 +161,7 @@ def place_and_route(module: Any, name: str, seed: int = 1, also: str = "") -> Pl
             two shift registers.
         name: Name of its top module.
         seed: Of the placement.
-        also: Verilog of what it instantiates besides its ``parts``.
+        extra_verilog: Verilog of what it instantiates besides its ``repeated_modules``.
 
     Raises:
         MissingPackageError: a package is not installed.
@@ -166,9 +170,13 @@ def place_and_route(module: Any, name: str, seed: int = 1, also: str = "") -> Pl
     require_nextpnr()
     with scratch_folder() as place:
         folder = Path(place)
-        wrapped = RegisteredInputs(module) if pins(module) <= PINS else Chained(module)
-        parts = module.parts() if hasattr(module, "parts") else {}
-        texts = [to_verilog(wrapped, name), *(to_verilog(part, key) for key, part in parts.items()), also]
+        wrapped = RegisteredInputs(module) if pins(module) <= PINS else ShiftRegisterWrapper(module)
+        parts = module.repeated_modules() if hasattr(module, "repeated_modules") else {}
+        texts = [
+            to_verilog(wrapped, name),
+            *(to_verilog(part, key) for key, part in parts.items()),
+            extra_verilog,
+        ]
         (folder / "design.v").write_text("\n".join(texts), encoding="utf-8")
         passes = [
             "read_verilog -D P2VIT_NO_CLOCK_GATING design.v",
@@ -176,10 +184,10 @@ def place_and_route(module: Any, name: str, seed: int = 1, also: str = "") -> Pl
             "tee -o stat.json stat -json",
         ]
         run_yosys(passes, f"ECP5 synthesis of {name}", folder, timeout=TIMEOUT)
-        require_room(name, cell_counts(folder / "stat.json"))
+        require_fit(name, cell_counts(folder / "stat.json"))
         words = [sys.executable, "-c", _RUN, *DEVICE, "--json", "design.json", "--freq", "100"]
         words += ["--seed", str(seed), "--lpf-allow-unconstrained", "--timing-allow-fail"]
-        if isinstance(wrapped, Chained):
+        if isinstance(wrapped, ShiftRegisterWrapper):
             # The default router rips up half a large design again and again.
             words += ["--router", "router2"]
         words += ["--report", "report.json"]

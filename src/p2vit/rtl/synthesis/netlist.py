@@ -60,7 +60,7 @@ class Synthesis:
 
 
 def synthesize(
-    module: Any, name: str, liberty: Liberty | None, netlist: Path | None = None, also: str = ""
+    module: Any, name: str, liberty: Liberty | None, netlist: Path | None = None, extra_verilog: str = ""
 ) -> Synthesis:
     """Synthesise one module.
 
@@ -72,14 +72,14 @@ def synthesize(
         name: Name of its top module.
         liberty: The cells; None counts generic gates.
         netlist: Where to write the mapped netlist (Verilog).
-        also: Verilog of what it instantiates besides its ``parts``.
+        extra_verilog: Verilog of what it instantiates besides its ``repeated_modules``.
 
     Raises:
         MissingPackageError: Amaranth or pyosys is not installed.
         RtlError: synthesis fails.
     """
-    verilog = to_verilog(module, name) + also
-    repeated = list(module.parts()) if hasattr(module, "parts") else []
+    verilog = to_verilog(module, name) + extra_verilog
+    repeated = list(module.repeated_modules()) if hasattr(module, "repeated_modules") else []
     found = []
     for booth in (False, True) if "*" in verilog else (False,):
         with scratch_folder() as place:

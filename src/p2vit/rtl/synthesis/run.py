@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.errors import did_you_mean
-from p2vit.rtl.synthesis.designs import DESIGNS, LANES, TOPS, also, clocked
+from p2vit.rtl.synthesis.designs import DESIGNS, LANES, TOPS, clocked, extra_verilog
 from p2vit.rtl.synthesis.ecp5 import place_and_route
 from p2vit.rtl.synthesis.liberty import Liberty
 from p2vit.rtl.synthesis.netlist import synthesize
@@ -44,7 +44,7 @@ def synthesize_all(
         names: Keys of ``DESIGNS`` and ``TOPS``.
         liberty: The cells; None counts generic gates.
         netlists: Folder for mapped netlists.
-        ecp5: Place and route on an ECP5 too (designs with registers).
+        ecp5: TensorLayout and route on an ECP5 too (designs with registers).
         progress: Called with ("synthesis", done, total).
 
     Returns:
@@ -59,14 +59,14 @@ def synthesize_all(
         progress("synthesis", done, len(names))
         make = (DESIGNS | TOPS)[name]
         netlist = netlists / f"{name}.v"
-        found = synthesize(make(), name, liberty, netlist, also(name))
+        found = synthesize(make(), name, liberty, netlist, extra_verilog(name))
         row: dict[str, Any] = {**found.to_json(), "lanes": LANES.get(name, 1)}
         row |= {"period_ns": None, "energy_pj": None, "leakage_uw": None}
         if liberty and has_sta():
             row |= asdict(analyse(netlist, name, liberty, clocked=clocked(name)))
         row["ecp5"] = None
         if ecp5 and clocked(name):
-            row["ecp5"] = asdict(place_and_route(make(), name, also=also(name)))
+            row["ecp5"] = asdict(place_and_route(make(), name, extra_verilog=extra_verilog(name)))
         rows[name] = row
     progress("synthesis", len(names), len(names))
     return rows

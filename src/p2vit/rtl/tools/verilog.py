@@ -30,7 +30,7 @@ def to_verilog(module: Any, name: str) -> str:
     """Verilog text of an Amaranth component: no attributes, no paths, no dates.
 
     Args:
-        module: A ``wiring.Component``, or RTLIL text. Where it has a method ``parts``, the components that it
+        module: A ``wiring.Component``, or RTLIL text. Where it has a method ``repeated_modules``, the components that it
             instantiates by name (name → component) are written behind it, each once.
         name: Name of the top module.
 
@@ -51,7 +51,7 @@ def to_verilog(module: Any, name: str) -> str:
         (folder / "design.v").write_text(_HEADER.format(version=yosys_version()) + body, encoding="utf-8")
 
     made = cached("verilog", [text, name, yosys_version(), _HEADER], "design.v", make)
-    parts = module.parts() if hasattr(module, "parts") else {}
+    parts = module.repeated_modules() if hasattr(module, "repeated_modules") else {}
     texts = [to_verilog(part, part_name) for part_name, part in parts.items()]
     return "\n".join([made.read_text(encoding="utf-8"), *texts])
 

@@ -4,19 +4,19 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from p2vit.rtl.top.buffers import column_parameters, engine_ports, output_connections
+from p2vit.rtl.top.component import MachineComponent, delay_line
 from p2vit.rtl.top.decode import decoder
 from p2vit.rtl.top.descriptor import Dest, Kind, Mode
 from p2vit.rtl.top.line import Line
 from p2vit.rtl.top.machine import ARRAY_DRAIN, DIVIDE_CYCLES, LINE_LATENCY, OPERAND_LATENCY, RtlMachine
-from p2vit.rtl.top.part import Part, history
-from p2vit.rtl.top.slots import Reader, Writer
+from p2vit.rtl.top.slots import SlotReader, SlotWriter
 from p2vit.rtl.top.weight_bank import WeightBank
 
 #: What stays in registers while a run lasts.
 RUN_FIELDS = ("columns", "chunks", "tail", "signed_rows", "mode", "planes", "log2", "guard")
 
 
-class ArrayEngine(Part):
+class ArrayEngine(MachineComponent):
     """Rows × columns: linear layers, scores, and codes × values.
 
     Both operands come in the same form, a word per term with the bytes of ``lines`` rows (or columns). A chunk of
@@ -38,13 +38,13 @@ class ArrayEngine(Part):
         take = decoder(self.queue.word, Kind.ARRAY)
         start, final, done = Signal(), Signal(), Signal()
         rows, weights, parameters = (
-            Reader(
+            SlotReader(
                 m, getattr(self, name), name,
                 start=start, final=final, take=take(f"take_{name}"), release=take(f"release_{name}"),
             )
             for name in ("rows", "weights", "parameters")
         )  # fmt: skip
-        writer = Writer(m, self.results, start=start, final=final, emit=Const(1), written=done)
+        writer = SlotWriter(m, self.results, start=start, final=final, emit=Const(1), written=done)
 
         # --- the run
         run = {name: Signal(len(take(name)), name=f"run_{name}") for name in RUN_FIELDS}
@@ -99,10 +99,10 @@ class ArrayEngine(Part):
         # --- what is fetched: the chunk of every line's row and of every column of the group; and when what arrives
         fetch = issue & (column == 0)
         last = chunk == run["chunks"] - 1
-        columns, firsts = history(m, column, 2, "column"), history(m, chunk == 0, 2, "first")
-        lasts, valids = history(m, last, 1, "last"), history(m, issue, 2, "valid")
-        fetches, chunks = history(m, fetch, 1, "fetch"), history(m, chunk, 1, "chunk")
-        ends = history(m, last & issue, OPERAND_LATENCY + LINE_LATENCY, "end")
+        columns, firsts = delay_line(m, column, 2, "column"), delay_line(m, chunk == 0, 2, "first")
+        lasts, valids = delay_line(m, last, 1, "last"), delay_line(m, issue, 2, "valid")
+        fetches, chunks = delay_line(m, fetch, 1, "fetch"), delay_line(m, chunk, 1, "chunk")
+        ends = delay_line(m, last & issue, OPERAND_LATENCY + LINE_LATENCY, "end")
         # Column parameters are read so that they meet the accumulator's result.
         summed = ends[OPERAND_LATENCY + 2]
         m.d.comb += done.eq(ends[-1])

@@ -10,10 +10,10 @@ from p2vit.rtl.top.bus import loaded_signature, queue_signature
 from p2vit.rtl.top.descriptor import Dest
 from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
 from p2vit.rtl.top.primitives import ram
-from p2vit.rtl.top.slots import Writer, reader_signature, writer_signature
+from p2vit.rtl.top.slots import SlotWriter, reader_signature, writer_signature
 
 
-def place(slot: Value, row: Value, depth: int) -> Value:
+def slot_address(slot: Value, row: Value, depth: int) -> Value:
     """Address of a row in one of two slots that lie behind each other."""
     return Mux(slot, row + depth, row)
 
@@ -49,10 +49,10 @@ def column_parameters(
             width,
             2 * depth,
             write_enable=loaded.valid & (loaded.dest == dest) & (loaded.part == part),
-            write_address=place(loaded.slot, loaded.row, depth),
+            write_address=slot_address(loaded.slot, loaded.row, depth),
             write_data=loaded.data[:width],
             read_enable=enable,
-            read_address=place(slot, column, depth),
+            read_address=slot_address(slot, column, depth),
         )
         for part in range(machine.parameter_words)
     ]
@@ -110,7 +110,7 @@ def output_ports() -> dict[str, wiring.Member]:
     }
 
 
-def output_buffer(m: Module, part: Any, width: int, depth: int, data: Value) -> None:
+def output_buffer(m: Module, owner: Any, width: int, depth: int, data: Value) -> None:
     """One token's part of an output buffer, between the ports of :func:`output_ports`.
 
     Args:
@@ -125,20 +125,20 @@ def output_buffer(m: Module, part: Any, width: int, depth: int, data: Value) -> 
         "output_buffer",
         width,
         2 * depth,
-        write_enable=part.write,
-        write_address=place(part.write_slot, part.write_column, depth),
+        write_enable=owner.write,
+        write_address=slot_address(owner.write_slot, owner.write_column, depth),
         write_data=data,
-        read_enable=part.output_read,
-        read_address=place(part.output_slot, part.output_column, depth),
+        read_enable=owner.output_read,
+        read_address=slot_address(owner.output_slot, owner.output_column, depth),
     )
     plane = Signal(range(width // 8))
-    with m.If(part.output_read):
-        m.d.sync += plane.eq(part.output_plane)
-    m.d.comb += part.byte.eq(stored.word_select(plane, 8))
+    with m.If(owner.output_read):
+        m.d.sync += plane.eq(owner.output_plane)
+    m.d.comb += owner.byte.eq(stored.word_select(plane, 8))
 
 
 def output_connections(
-    m: Module, output: wiring.PureInterface, writer: Writer, write: Value, line: int
+    m: Module, output: wiring.PureInterface, writer: SlotWriter, write: Value, line: int
 ) -> dict[str, Any]:
     """What an engine connects to those ports of one of its lines.
 

@@ -9,17 +9,17 @@ from amaranth.lib.wiring import In
 
 from p2vit.numerics.attention_values import QUOTIENT_BITS
 from p2vit.rtl.arithmetic import add_tree, shift_round
-from p2vit.rtl.datapath.attention_values import TOTAL_BITS, Division
+from p2vit.rtl.datapath.attention_values import TOTAL_BITS, RestoringDivider
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.datapath.softmax import times_weight
-from p2vit.rtl.top.buffers import output_buffer, output_ports, place
+from p2vit.rtl.top.buffers import output_buffer, output_ports, slot_address
+from p2vit.rtl.top.component import MachineComponent, delayed
 from p2vit.rtl.top.descriptor import Mode
 from p2vit.rtl.top.machine import DIVIDE_CYCLES, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, RtlMachine
-from p2vit.rtl.top.part import Part, delayed
 from p2vit.rtl.top.primitives import ram
 
 
-class Line(Part):
+class Line(MachineComponent):
     """A token's row times broadcast weight columns.
 
     Per cycle ``lanes`` products of one weight column are summed (two stages) and added to that column's accumulator;
@@ -74,10 +74,10 @@ class Line(Part):
             8 * lanes,
             2 * machine.row_rows,
             write_enable=self.load_enable,
-            write_address=place(self.load_slot, self.load_row, machine.row_rows),
+            write_address=slot_address(self.load_slot, self.load_row, machine.row_rows),
             write_data=Cat(self.load_high if lane % 2 else self.load_low for lane in range(lanes)),
             read_enable=self.fetch,
-            read_address=place(self.slot, self.chunk, machine.row_rows),
+            read_address=slot_address(self.slot, self.chunk, machine.row_rows),
         )
         products = []
         for lane in range(lanes):
@@ -151,7 +151,7 @@ class Line(Part):
         A row holds its maximum, whose code stands for 255 or for 2^guard, guard 8 at least: so n is at least 8.
         """
         down, reciprocal = Signal(5), Signal(signed(18))
-        division = Division(m, row_sum[:TOTAL_BITS])
+        division = RestoringDivider(m, row_sum[:TOTAL_BITS])
         steps = Signal(range(DIVIDE_CYCLES))
         with m.If(self.divide):
             m.d.sync += [

@@ -6,13 +6,13 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.bus import SLOTTED, loaded_signature, queue_signature
+from p2vit.rtl.top.component import MachineComponent
 from p2vit.rtl.top.decode import decoder, field
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind
 from p2vit.rtl.top.machine import IN_FLIGHT, RtlMachine
-from p2vit.rtl.top.part import Part
 
 
-class LoadEngine(Part):
+class LoadEngine(MachineComponent):
     """One request per cycle, one load after the other; a load begins the cycle after the last request before it.
 
     A load waits for its buffer slot (``open``) and for the stores that it reads (``after``). Answers may take any time.
@@ -74,7 +74,7 @@ class LoadEngine(Part):
             m.d.comb += self.open[dest].eq(start & take("open") & (take("dest") == dest))
         with m.If(self.queue.valid & is_end & ready):
             m.d.sync += self.done.eq(1)
-        m.submodules.walk = walk = GatherWalk(machine.lines)
+        m.submodules.walk = walk = GatherAddresses(machine.lines)
         m.d.comb += [walk.word.eq(word), walk.start.eq(start)]
         last = Signal()
         m.d.comb += [
@@ -124,7 +124,7 @@ class LoadEngine(Part):
         with m.Else():
             m.d.comb += parts.eq(1)
         step = Mux(of("nibbles"), 2, 1)
-        m.submodules.answer_walk = answers = GatherWalk(machine.lines)
+        m.submodules.answer_walk = answers = GatherAddresses(machine.lines)
         fresh = Signal(init=1)
         arrived = Signal()
         whole = Signal()
@@ -181,7 +181,7 @@ class LoadEngine(Part):
         return m
 
 
-class GatherWalk(wiring.Component):
+class GatherAddresses(wiring.Component):
     """Addresses of a gather: for every pixel row of a patch, every byte of it, every line's patch.
 
     An address is a word and a byte in it; steps are added with a carry at ``lines`` bytes.

@@ -26,7 +26,7 @@ def counter(m: Module, initial: int, give: Value, take: Value, name: str) -> Sig
     return count
 
 
-class Reader:
+class SlotReader:
     """A buffer that an engine reads.
 
     Attributes:
@@ -59,7 +59,7 @@ class Reader:
             m.d.sync += self.slot.eq(~self.slot)
 
 
-class Writer:
+class SlotWriter:
     """The output buffer that an engine fills, word by word.
 
     Attributes:

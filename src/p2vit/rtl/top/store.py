@@ -7,17 +7,17 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.buffers import output_signature
 from p2vit.rtl.top.bus import queue_signature
+from p2vit.rtl.top.component import MachineComponent
 from p2vit.rtl.top.decode import decoder
 from p2vit.rtl.top.descriptor import Kind, Source
 from p2vit.rtl.top.machine import RtlMachine
-from p2vit.rtl.top.part import Part
 from p2vit.rtl.top.slots import reader_signature
 
 #: Words that wait for the memory to take them.
 WRITES_WAITING = 4
 
 
-class StoreEngine(Part):
+class StoreEngine(MachineComponent):
     """One word per cycle: the byte planes of a column, then the next column; addresses rise by one.
 
     A store waits until its source's output buffer is full. It is counted as done with its last word.

@@ -7,12 +7,12 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.rtl.top.array import ArrayEngine
 from p2vit.rtl.top.bus import SLOTTED, loaded_signature, memory_signature
+from p2vit.rtl.top.component import MachineComponent
 from p2vit.rtl.top.decode import field
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Source
 from p2vit.rtl.top.line import Line
 from p2vit.rtl.top.load import LoadEngine
 from p2vit.rtl.top.machine import QUEUE_DEPTH, SLOTS, RtlMachine
-from p2vit.rtl.top.part import Part
 from p2vit.rtl.top.slots import counter
 from p2vit.rtl.top.store import StoreEngine
 from p2vit.rtl.top.vector import VectorEngine
@@ -21,7 +21,7 @@ from p2vit.rtl.top.verilog import REPEATED
 from p2vit.rtl.top.weight_bank import WeightBank
 
 
-class Accelerator(Part):
+class Accelerator(MachineComponent):
     """Executes a descriptor stream on tensors in an external memory.
 
     ``descriptor`` is a stream with ready and valid: one 256-bit descriptor per cycle. ``memory`` may refuse a request
@@ -44,11 +44,15 @@ class Accelerator(Part):
             "done": Out(1),
         }
 
-    def parts(self) -> dict[str, Part]:
+    def repeated_modules(self) -> dict[str, MachineComponent]:
         """The modules that stand many times, by their names in Verilog: each is written once."""
-        parts: list[Part] = [WeightBank(self.machine), Line(self.machine), VectorLane(self.machine)]
-        assert {part.verilog_name for part in parts} == set(REPEATED)
-        return {part.verilog_name: part for part in parts}
+        modules: list[MachineComponent] = [
+            WeightBank(self.machine),
+            Line(self.machine),
+            VectorLane(self.machine),
+        ]
+        assert {module.verilog_name for module in modules} == set(REPEATED)
+        return {module.verilog_name: module for module in modules}
 
     def elaborate(self, platform: object) -> Module:
         """Dispatch, engines, slot counters."""

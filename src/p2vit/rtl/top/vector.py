@@ -9,6 +9,7 @@ from p2vit.rtl.arithmetic import add_tree
 from p2vit.rtl.datapath.layernorm import INDEX_BITS
 from p2vit.rtl.datapath.requantize import ShiftStage
 from p2vit.rtl.top.buffers import column_parameters, engine_ports, output_connections
+from p2vit.rtl.top.component import MachineComponent, delay_line, delayed
 from p2vit.rtl.top.decode import decoder
 from p2vit.rtl.top.descriptor import Dest, Kind, VectorOp
 from p2vit.rtl.top.machine import (
@@ -18,9 +19,8 @@ from p2vit.rtl.top.machine import (
     NORM_TABLE_ENTRIES,
     RtlMachine,
 )
-from p2vit.rtl.top.part import Part, delayed, history
 from p2vit.rtl.top.primitives import ram
-from p2vit.rtl.top.slots import Reader, Writer
+from p2vit.rtl.top.slots import SlotReader, SlotWriter
 from p2vit.rtl.top.vector_control import VectorControl
 from p2vit.rtl.top.vector_lane import VectorLane
 
@@ -31,7 +31,7 @@ LANE_FIELDS = (
 )
 
 
-class VectorEngine(Part):
+class VectorEngine(MachineComponent):
     """Passes over the columns of one group of tokens: the lanes, and what they share.
 
     The sequence is that of :class:`VectorControl`. Latency from a column's issue to its result: 1 + ``LANE_LATENCY``.
@@ -52,14 +52,14 @@ class VectorEngine(Part):
         run, start, final, issue = control.run, control.start, control.final, control.issue
         done = Signal()
         written = done | control.sum_valid
-        numbers = Reader(
+        numbers = SlotReader(
             m, self.numbers, "vector", start=start, final=final, take=take("take"), release=take("release")
         )
-        parameters = Reader(
+        parameters = SlotReader(
             m, self.parameters, "parameters",
             start=start, final=final, take=take("take_parameters"), release=take("release_parameters"),
         )  # fmt: skip
-        writer = Writer(m, self.results, start=start, final=final, emit=take("emit"), written=written)
+        writer = SlotWriter(m, self.results, start=start, final=final, emit=take("emit"), written=written)
         control.states(m, self.queue.valid & numbers.ready & parameters.ready & writer.ready)
         # A table has one slot, and the load queue's order says when it is there: it is only released.
         releases_table = Signal()
@@ -71,7 +71,7 @@ class VectorEngine(Part):
             self.busy.eq(~control.idle),
         ]
 
-        issued = history(m, issue, 1 + LANE_LATENCY, "issued")
+        issued = delay_line(m, issue, 1 + LANE_LATENCY, "issued")
         m.d.comb += done.eq(issued[-1] & control.last_phase & writer.emits)
         parameter = column_parameters(
             m, machine, loaded, Dest.VECTOR_PARAMETERS, machine.vector_columns,
@@ -159,7 +159,7 @@ class VectorEngine(Part):
             valid: A column was issued three cycles ago.
         """
         run = control.run
-        columns = history(m, control.at, 3, "column")
+        columns = delay_line(m, control.at, 3, "column")
         over_lines, column_total, kept = Signal(32), Signal(32), Signal(signed(32))
         before = ram(
             m,

@@ -31,7 +31,8 @@ from p2vit.rtl.datapath.softmax import (
     times_weight,
     whole_octaves,
 )
-from p2vit.rtl.top.buffers import output_buffer, output_ports, place
+from p2vit.rtl.top.buffers import output_buffer, output_ports, slot_address
+from p2vit.rtl.top.component import MachineComponent, delay_line, delayed
 from p2vit.rtl.top.descriptor import VectorOp
 from p2vit.rtl.top.machine import (
     LANE_LATENCY,
@@ -40,11 +41,10 @@ from p2vit.rtl.top.machine import (
     MAX_RIGHT_SHIFT,
     RtlMachine,
 )
-from p2vit.rtl.top.part import Part, delayed, history
 from p2vit.rtl.top.primitives import ram
 
 
-class VectorLane(Part):
+class VectorLane(MachineComponent):
     """A token's numbers, one per cycle, five stages: align, multiply-add, shift, multiply, re-quantize.
 
     Numbers and parameters arrive together with ``valid``; the engine says which pass over the row it is. LayerNorm:
@@ -118,10 +118,10 @@ class VectorLane(Part):
             32,
             2 * depth,
             write_enable=self.load_enable,
-            write_address=place(self.load_slot, self.load_row, depth),
+            write_address=slot_address(self.load_slot, self.load_row, depth),
             write_data=self.load_byte.replicate(4),
             read_enable=self.read,
-            read_address=place(self.slot, self.column, depth),
+            read_address=slot_address(self.slot, self.column, depth),
         )
         is_norm = self.op == VectorOp.LAYERNORM
         is_softmax = self.op == VectorOp.SOFTMAX
@@ -129,8 +129,8 @@ class VectorLane(Part):
         is_affine = self.op == VectorOp.AFFINE
 
         # The column's parameters go along.
-        parameters = history(m, self.parameter, 4, "parameter", reset_less=True)
-        valid = history(m, self.valid, 4, "valid")
+        parameters = delay_line(m, self.parameter, 4, "parameter", reset_less=True)
+        valid = delay_line(m, self.valid, 4, "valid")
 
         # 1: align.
         byte, other = value[:8].as_signed(), value[16:24].as_signed()

@@ -28,7 +28,7 @@ def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
     from p2vit.rtl.top.top import Accelerator
 
     top = Accelerator(machine)
-    texts = {name: to_verilog(part, name) for name, part in top.parts().items()}
+    texts = {name: to_verilog(part, name) for name, part in top.repeated_modules().items()}
     # As RTLIL: its parts have files of their own.
     texts[TOP] = to_verilog(to_rtlil(top, TOP), TOP)
     return {f"{name}.v": text for name, text in {**PRIMITIVES, **texts}.items()}

@@ -6,13 +6,13 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from p2vit.rtl.top.buffers import place
+from p2vit.rtl.top.buffers import slot_address
+from p2vit.rtl.top.component import MachineComponent
 from p2vit.rtl.top.machine import RtlMachine
-from p2vit.rtl.top.part import Part
 from p2vit.rtl.top.primitives import ram
 
 
-class WeightBank(Part):
+class WeightBank(MachineComponent):
     """Holds the terms ≡ p (mod lanes) of every column. A fetch brings a word; ``column`` picks its byte.
 
     Latency: fetch to byte two cycles (memory, selection). Throughput: one column per cycle.
@@ -46,10 +46,10 @@ class WeightBank(Part):
             8 * self.machine.lines,
             2 * depth,
             write_enable=self.load,
-            write_address=place(self.load_slot, self.load_row, depth),
+            write_address=slot_address(self.load_slot, self.load_row, depth),
             write_data=self.load_word,
             read_enable=self.fetch,
-            read_address=place(self.slot, self.row, depth),
+            read_address=slot_address(self.slot, self.row, depth),
         )
         chosen = Signal(8)
         m.d.comb += chosen.eq(word.word_select(self.column, 8))

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In
 from p2vit.rtl.top.machine import RtlMachine
 
 
-class Part(wiring.Component):
+class MachineComponent(wiring.Component):
     """A component whose ports follow from the machine's sizes.
 
     Args:
@@ -48,7 +48,7 @@ class Part(wiring.Component):
         )
 
 
-def history(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = False) -> list[Value]:
+def delay_line(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = False) -> list[Value]:
     """A value and what it was: element n is the value n cycles later, up to ``cycles``."""
     found = [value]
     for cycle in range(1, cycles + 1):
@@ -60,4 +60,4 @@ def history(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool
 
 def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
     """A value some cycles later."""
-    return history(m, value, cycles, name)[-1]
+    return delay_line(m, value, cycles, name)[-1]

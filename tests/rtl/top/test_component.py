@@ -5,9 +5,9 @@ pytest.importorskip("amaranth")
 from amaranth.hdl import Module, Signal
 from amaranth.sim import Simulator
 
+from p2vit.rtl.top.component import delay_line, delayed
 from p2vit.rtl.top.line import Line
 from p2vit.rtl.top.machine import RtlMachine
-from p2vit.rtl.top.part import delayed, history
 from p2vit.rtl.top.weight_bank import WeightBank
 
 MACHINE = RtlMachine(lines=2, lanes=2, columns=8)
@@ -15,7 +15,7 @@ MACHINE = RtlMachine(lines=2, lanes=2, columns=8)
 
 def test_a_history_is_the_value_cycle_by_cycle():
     m, value = Module(), Signal(8)
-    past = history(m, value, 3, "value")
+    past = delay_line(m, value, 3, "value")
     late = delayed(m, value, 2, "late")
     seen = []
 
