@@ -101,7 +101,7 @@ class VectorEmitter:
             used = range(1) if len(tables) == 1 else range(first // width, (first + columns) // width)
             emit.load(dest=Dest.TABLE, open=1, close=1, inner=256 * len(used), address=base + 256 * used[0])
             for group in groups:
-                self.fetch(node.inputs[0], source, group, first, columns)
+                self.fetch(source, Region(node.inputs[0], 0, group, first, first + columns))
                 self.run(
                     op=VectorOp.LOOKUP, count=columns, planes=1, release_table=int(group == groups[-1]),
                     group_columns=width if len(tables) > 1 else 0,
@@ -146,8 +146,8 @@ class VectorEmitter:
         for first, columns, groups in self.tiles(output, self.emit.tiles.get(keys[1] or keys[0])):
             self.parameters(parameters, first, columns)
             for group in groups:
-                self.fetch(keys[0], a, group, first, columns, close=0)
-                self.fetch(keys[1], b, group, first, columns, plane=2, open=0)
+                self.fetch(a, Region(keys[0], 0, group, first, first + columns), close=0)
+                self.fetch(b, Region(keys[1], 0, group, first, first + columns), plane=2, open=0)
                 self.run(
                     op=VectorOp.ADD, count=columns, planes=output.bytes_each, **self.once(group, groups),
                     line_first=min(lines, max(0, prefix - group * lines)),
@@ -174,7 +174,7 @@ class VectorEmitter:
         for first, columns, groups in self.tiles(output):
             self.parameters(parameters, first, columns)
             for group in groups:
-                self.fetch(node.inputs[0], source, group, first, columns)
+                self.fetch(source, Region(node.inputs[0], 0, group, first, first + columns))
                 self.run(
                     op=VectorOp.AFFINE, count=columns, planes=output.bytes_each, **self.once(group, groups),
                     narrow_a=int(source.bytes_each == 1),
@@ -200,7 +200,7 @@ class VectorEmitter:
             self.parameters(parameters, first, columns)
             for group in groups:
                 last = group == groups[-1]
-                self.fetch(node.inputs[0], source, group, first, columns)
+                self.fetch(source, Region(node.inputs[0], 0, group, first, first + columns))
                 self.run(
                     op=VectorOp.SUM, count=columns, planes=output.bytes_each, **self.once(group, groups),
                     line_first=max(0, start - group * lines), line_end=min(lines, end - group * lines),
@@ -238,7 +238,7 @@ class VectorEmitter:
         groups = range(output.first_row // machine.lines, output.groups)
         self.parameters(parameters, 0, channels)
         for group in groups:
-            self.fetch(node.inputs[0], source, group, 0, channels)
+            self.fetch(source, Region(node.inputs[0], 0, group, 0, channels))
             self.run(
                 op=VectorOp.LAYERNORM, count=channels, planes=output.bytes_each, **self.once(group, groups),
                 limit=(1 << (operator.input_bits - 1)) - 1, epsilon=operator.epsilon,
@@ -267,7 +267,7 @@ class VectorEmitter:
         )
         for head in range(output.stack):
             for group in range(output.groups):
-                self.fetch(node.inputs[0], source, group, 0, keys, head=head)
+                self.fetch(source, Region(node.inputs[0], head, group, 0, keys))
                 self.run(
                     op=VectorOp.SOFTMAX, count=keys, planes=1, softmax_shift=int(operator.shift[head]),
                     log2=int(operator.form == "log2"), guard=guard,
@@ -298,14 +298,21 @@ class VectorEmitter:
         }
 
     def fetch(
-        self, name: str, source: TensorLayout, group: int, first: int, columns: int,
-        *, head: int = 0, plane: int = 0, open: int = 1, close: int = 1,
-    ) -> None:  # fmt: skip
-        """Load a group's columns into the vector buffer."""
+        self, source: TensorLayout, region: Region, *, plane: int = 0, open: int = 1, close: int = 1
+    ) -> None:
+        """Load columns of one group into the vector buffer.
+
+        Args:
+            source: Layout of the tensor that is read.
+            region: Columns, group and head of that tensor.
+            plane: First byte of the buffer word that the numbers go to.
+            open: 1 if the load takes a free slot.
+            close: 1 if the slot is full after the load.
+        """
         self.emit.load(
-            [Region(name, head, group, first, first + columns)],
+            [region],
             dest=Dest.VECTOR, open=open, close=close, plane=plane, planes=source.bytes_each,
-            inner=columns * source.bytes_each, address=source.at(group, first, head),
+            inner=region.columns * source.bytes_each, address=source.at(region.group, region.first, region.head),
         )  # fmt: skip
 
     def run(self, **values: int) -> None:

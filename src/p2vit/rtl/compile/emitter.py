@@ -27,6 +27,11 @@ class Region:
     first: int = 0
     end: int = 1 << 30
 
+    @property
+    def columns(self) -> int:
+        """Number of columns; without an end, 2^30."""
+        return self.end - self.first
+
 
 @dataclass
 class DescriptorJob:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from p2vit.rtl.top.bus import loaded_signature, queue_signature
 from p2vit.rtl.top.descriptor import Dest
 from p2vit.rtl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
-from p2vit.rtl.top.primitives import ram
+from p2vit.rtl.top.primitives import RamPorts, ram
 from p2vit.rtl.top.slots import SlotWriter, reader_signature, writer_signature
 
 
@@ -48,11 +48,13 @@ def column_parameters(
             f"parameters_{part}",
             width,
             2 * depth,
-            write_enable=loaded.valid & (loaded.dest == dest) & (loaded.part == part),
-            write_address=slot_address(loaded.slot, loaded.row, depth),
-            write_data=loaded.data[:width],
-            read_enable=enable,
-            read_address=slot_address(slot, column, depth),
+            RamPorts(
+                write_enable=loaded.valid & (loaded.dest == dest) & (loaded.part == part),
+                write_address=slot_address(loaded.slot, loaded.row, depth),
+                write_data=loaded.data[:width],
+                read_enable=enable,
+                read_address=slot_address(slot, column, depth),
+            ),
         )
         for part in range(machine.parameter_words)
     ]
@@ -125,11 +127,13 @@ def output_buffer(m: Module, owner: Any, width: int, depth: int, data: Value) ->
         "output_buffer",
         width,
         2 * depth,
-        write_enable=owner.write,
-        write_address=slot_address(owner.write_slot, owner.write_column, depth),
-        write_data=data,
-        read_enable=owner.output_read,
-        read_address=slot_address(owner.output_slot, owner.output_column, depth),
+        RamPorts(
+            write_enable=owner.write,
+            write_address=slot_address(owner.write_slot, owner.write_column, depth),
+            write_data=data,
+            read_enable=owner.output_read,
+            read_address=slot_address(owner.output_slot, owner.output_column, depth),
+        ),
     )
     plane = Signal(range(width // 8))
     with m.If(owner.output_read):

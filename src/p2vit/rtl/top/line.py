@@ -16,7 +16,7 @@ from p2vit.rtl.top.buffers import output_buffer, output_ports, slot_address
 from p2vit.rtl.top.component import MachineComponent, delayed
 from p2vit.rtl.top.descriptor import Mode
 from p2vit.rtl.top.machine import DIVIDE_CYCLES, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, RtlMachine
-from p2vit.rtl.top.primitives import ram
+from p2vit.rtl.top.primitives import RamPorts, ram
 
 
 class Line(MachineComponent):
@@ -73,11 +73,13 @@ class Line(MachineComponent):
             "row_buffer",
             8 * lanes,
             2 * machine.row_rows,
-            write_enable=self.load_enable,
-            write_address=slot_address(self.load_slot, self.load_row, machine.row_rows),
-            write_data=Cat(self.load_high if lane % 2 else self.load_low for lane in range(lanes)),
-            read_enable=self.fetch,
-            read_address=slot_address(self.slot, self.chunk, machine.row_rows),
+            RamPorts(
+                write_enable=self.load_enable,
+                write_address=slot_address(self.load_slot, self.load_row, machine.row_rows),
+                write_data=Cat(self.load_high if lane % 2 else self.load_low for lane in range(lanes)),
+                read_enable=self.fetch,
+                read_address=slot_address(self.slot, self.chunk, machine.row_rows),
+            ),
         )
         products = []
         for lane in range(lanes):

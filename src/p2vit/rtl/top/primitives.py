@@ -1,5 +1,7 @@
 """What a synthesis flow replaces by cells of its own, written as Verilog: memories and the clock gate."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
 
 #: Module name → Verilog. Memories: one port writes, one reads; a read that meets a write of the same address returns
@@ -70,34 +72,44 @@ def primitives_verilog() -> str:
     return "\n".join(PRIMITIVES.values())
 
 
-def ram(
-    m: Module,
-    name: str,
-    width: int,
-    depth: int,
-    *,
-    write_enable: Value,
-    write_address: Value,
-    write_data: Value,
-    read_enable: Value,
-    read_address: Value,
-) -> Signal:
-    """Put a memory into a module; returns what is read, a cycle after its address.
+@dataclass(frozen=True)
+class RamPorts:
+    """What a memory's two ports are connected to.
+
+    Attributes:
+        write_enable: One bit, or one bit per byte of the word for a memory with byte enables.
+        write_address: Address of the word that is written.
+        write_data: Word that is written.
+        read_enable: While it is low, the output keeps its value.
+        read_address: Address of the word that is read.
+    """
+
+    write_enable: Value
+    write_address: Value
+    write_data: Value
+    read_enable: Value
+    read_address: Value
+
+
+def ram(m: Module, name: str, width: int, depth: int, ports: RamPorts) -> Signal:
+    """Add a memory with one write port and one read port to a module.
+
+    Latency: one cycle from the read address to the data. Throughput: one word written and one word read per cycle. No
+    handshake. A read of the address that is written in the same cycle returns the old word.
 
     Args:
-        m: Module.
-        name: Of the memory in it.
-        width: Bits of a word.
-        depth: Words.
-        write_enable: One bit; or one per byte, which makes it a memory with byte enables.
-        write_address: Word written.
-        write_data: What is written.
-        read_enable: The output stands while this is low.
-        read_address: Word read.
+        m: Module that the memory is added to.
+        name: Name of the memory in that module.
+        width: Width of a word in bits.
+        depth: Number of words.
+        ports: Values that the ports are connected to.
+
+    Returns:
+        The word that was read.
     """
     data = Signal(width, name=f"{name}_data")
     bits = max(1, (depth - 1).bit_length())
-    by_byte = len(write_enable) > 1
+    by_byte = len(ports.write_enable) > 1
 
     def exact(value: Value, size: int, what: str) -> Signal:
         signal = Signal(size, name=f"{name}_{what}")
@@ -110,11 +122,11 @@ def ram(
         p_DEPTH=depth,
         p_ADDRESS=bits,
         i_clk=ClockSignal(),
-        i_write_enable=write_enable,
-        i_write_address=exact(write_address, bits, "write_address"),
-        i_write_data=exact(write_data, width, "write_data"),
-        i_read_enable=read_enable,
-        i_read_address=exact(read_address, bits, "read_address"),
+        i_write_enable=ports.write_enable,
+        i_write_address=exact(ports.write_address, bits, "write_address"),
+        i_write_data=exact(ports.write_data, width, "write_data"),
+        i_read_enable=ports.read_enable,
+        i_read_address=exact(ports.read_address, bits, "read_address"),
         o_read_data=data,
     )
     return data

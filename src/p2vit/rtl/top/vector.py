@@ -19,7 +19,7 @@ from p2vit.rtl.top.machine import (
     NORM_TABLE_ENTRIES,
     RtlMachine,
 )
-from p2vit.rtl.top.primitives import ram
+from p2vit.rtl.top.primitives import RamPorts, ram
 from p2vit.rtl.top.slots import SlotReader, SlotWriter
 from p2vit.rtl.top.vector_control import VectorControl
 from p2vit.rtl.top.vector_lane import VectorLane
@@ -139,11 +139,13 @@ class VectorEngine(MachineComponent):
             "roots",
             ENTRY_BITS,
             NORM_TABLE_ENTRIES,
-            write_enable=loaded.valid & (loaded.dest == Dest.NORM_TABLE),
-            write_address=loaded.row,
-            write_data=loaded.data[:ENTRY_BITS],
-            read_enable=control.reading_factors,
-            read_address=Array(indices)[control.factor_at] - TABLE_FIRST,
+            RamPorts(
+                write_enable=loaded.valid & (loaded.dest == Dest.NORM_TABLE),
+                write_address=loaded.row,
+                write_data=loaded.data[:ENTRY_BITS],
+                read_enable=control.reading_factors,
+                read_address=Array(indices)[control.factor_at] - TABLE_FIRST,
+            ),
         )
 
     def sum_over_tokens(
@@ -166,11 +168,13 @@ class VectorEngine(MachineComponent):
             "column_sums",
             32,
             self.machine.vector_columns,
-            write_enable=valid & (run["op"] == VectorOp.SUM),
-            write_address=columns[3],
-            write_data=column_total,
-            read_enable=1,
-            read_address=columns[2],
+            RamPorts(
+                write_enable=valid & (run["op"] == VectorOp.SUM),
+                write_address=columns[3],
+                write_data=column_total,
+                read_enable=1,
+                read_address=columns[2],
+            ),
         )
         m.d.comb += column_total.eq(over_lines + Mux(run["first"], 0, before))
         shift = delayed(m, parameter, 3, "sum_parameter")[48:54].as_signed()

@@ -41,7 +41,7 @@ from p2vit.rtl.top.machine import (
     MAX_RIGHT_SHIFT,
     RtlMachine,
 )
-from p2vit.rtl.top.primitives import ram
+from p2vit.rtl.top.primitives import RamPorts, ram
 
 
 class VectorLane(MachineComponent):
@@ -117,11 +117,13 @@ class VectorLane(MachineComponent):
             "input_buffer",
             32,
             2 * depth,
-            write_enable=self.load_enable,
-            write_address=slot_address(self.load_slot, self.load_row, depth),
-            write_data=self.load_byte.replicate(4),
-            read_enable=self.read,
-            read_address=slot_address(self.slot, self.column, depth),
+            RamPorts(
+                write_enable=self.load_enable,
+                write_address=slot_address(self.load_slot, self.load_row, depth),
+                write_data=self.load_byte.replicate(4),
+                read_enable=self.read,
+                read_address=slot_address(self.slot, self.column, depth),
+            ),
         )
         is_norm = self.op == VectorOp.LAYERNORM
         is_softmax = self.op == VectorOp.SOFTMAX
@@ -247,11 +249,13 @@ class VectorLane(MachineComponent):
             "table",
             8,
             256 * machine.table_groups,
-            write_enable=self.table_enable,
-            write_address=self.load_row,
-            write_data=self.table_byte,
-            read_enable=valid[4] & (self.op == VectorOp.LOOKUP),
-            read_address=Cat(offset_binary(four), delayed(m, self.group, LANE_LATENCY, "group")),
+            RamPorts(
+                write_enable=self.table_enable,
+                write_address=self.load_row,
+                write_data=self.table_byte,
+                read_enable=valid[4] & (self.op == VectorOp.LOOKUP),
+                read_address=Cat(offset_binary(four), delayed(m, self.group, LANE_LATENCY, "group")),
+            ),
         )
         output = Mux(
             self.op == VectorOp.LOOKUP, looked_up, Mux(self.op == VectorOp.SUM, self.column_sum, result)

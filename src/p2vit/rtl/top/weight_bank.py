@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from p2vit.rtl.top.buffers import slot_address
 from p2vit.rtl.top.component import MachineComponent
 from p2vit.rtl.top.machine import RtlMachine
-from p2vit.rtl.top.primitives import ram
+from p2vit.rtl.top.primitives import RamPorts, ram
 
 
 class WeightBank(MachineComponent):
@@ -45,11 +45,13 @@ class WeightBank(MachineComponent):
             "buffer",
             8 * self.machine.lines,
             2 * depth,
-            write_enable=self.load,
-            write_address=slot_address(self.load_slot, self.load_row, depth),
-            write_data=self.load_word,
-            read_enable=self.fetch,
-            read_address=slot_address(self.slot, self.row, depth),
+            RamPorts(
+                write_enable=self.load,
+                write_address=slot_address(self.load_slot, self.load_row, depth),
+                write_data=self.load_word,
+                read_enable=self.fetch,
+                read_address=slot_address(self.slot, self.row, depth),
+            ),
         )
         chosen = Signal(8)
         m.d.comb += chosen.eq(word.word_select(self.column, 8))
