@@ -1,14 +1,13 @@
-"""Event-driven timing at tile granularity: every chunk, buffer and memory port takes one tile after the
-other.
+"""Event-driven timing, tile by tile, with every chunk, buffer and memory port.
 
-It executes the same schedule as the closed form but knows none of its sums. A chunk begins a tile when the
-tile's operands are complete, its weights arrive as fast as it takes them, the buffer it writes to has room and the
-chunk is free. Tables and adds take columns as they come, so they begin with the tile that they follow. Of the
-tiles in the chunk's current phase that may begin, those that others follow go first, then the one that is furthest
-behind. Whenever a chunk stands still, what its next tile was waiting for is written down.
+The simulation executes the same schedule as the closed form and shares none of its formulas. A chunk begins a tile
+when the chunk is free, the operands are complete, the weights arrive fast enough, and the output buffer has room.
+Tables and adds take columns as they arrive, so they begin together with the tile that they follow. If several tiles of
+the current phase may begin, tiles that others wait for go first, then the task with the smallest finished share.
+Whenever a chunk waits, the simulation records what its next tile waited for.
 
-The re-quantization lanes and the ports of the activation buffer are shared by chunks; they serve tiles in
-order of arrival, and a chunk is held until what its tile asked of them is served.
+Chunks share the re-quantization lanes and the ports of the activation buffer. Both serve tiles in order of arrival,
+and a chunk is occupied until its tile has been served.
 """
 
 import heapq
@@ -28,17 +27,17 @@ _DATA, _FREE, _WEIGHTS = 0, 1, 2
 
 
 def simulate_events(machine: Machine, plan: Schedule) -> Timing:
-    """Run a schedule tile by tile.
+    """Simulate a schedule tile by tile.
 
     Args:
-        machine: The machine that the schedule was made for.
-        plan: A schedule without misfits.
+        machine: Machine that the schedule was made for.
+        plan: Schedule without misfits.
 
     Returns:
-        Timing with every tile; stalls have reasons, and busy + stalls add up to the run for every chunk.
+        Timing with every tile. Every stall has a reason, and busy and stalled cycles of each chunk add up to the run.
 
     Raises:
-        RuntimeError: if the schedule deadlocks, which is a defect of the dataflow, never of the input.
+        RuntimeError: The schedule deadlocks. This is a defect of the dataflow, never of the input.
     """
     if isinstance(machine, LoadStoreMachine):
         return simulate_jobs(machine, plan)
@@ -67,7 +66,7 @@ class _Run:
             self.queues[task.chunk].append(task)
         self.heads = dict.fromkeys(CHUNKS, 0)
         self.window: dict[str, tuple[int, int]] = dict.fromkeys(CHUNKS, (-1, -1))
-        # DRAM serves loads in program order; a load waits for room in the weight buffer.
+        # DRAM serves loads in program order. A load waits for room in the weight buffer.
         self.loads = [task for task in self.tasks if task.load_bytes for _ in range(task.passes)]
         self.next_load = 0
         self.dram_free = 0.0
@@ -79,7 +78,7 @@ class _Run:
         self.last_task = -1
 
     def go(self) -> None:
-        """Process events until every tile is done."""
+        """Process events until all tiles are done."""
         self._load_weights()
         self._issue(CHUNKS)
         while self.heap:
@@ -99,7 +98,7 @@ class _Run:
             )
 
     def _happened(self, kind: int, task: TaskState) -> set[str]:
-        """Apply one event; returns the chunks that may now have something to do."""
+        """Apply one event and return the chunks that may begin a tile because of it."""
         if kind == _FREE:
             self.running[task.chunk] = False
             return {task.chunk}
@@ -122,7 +121,7 @@ class _Run:
         heapq.heappush(self.heap, (time, self.events, kind, task.index))
 
     def _load_weights(self) -> None:
-        """Start every load that there is room for; DRAM streams them back to back."""
+        """Start every load that the weight buffer has room for; DRAM serves them without gaps."""
         while self.next_load < len(self.loads):
             task = self.loads[self.next_load]
             if task.weight_bytes > self.weight_room + 1e-6:
@@ -132,7 +131,7 @@ class _Run:
             cycles = task.load_bytes / self.machine.dram_bytes_per_cycle
             self.dram_free = start + cycles
             self.busy[DRAM] += cycles
-            # The array follows its weights column by column, so it need not wait for the last of them.
+            # The array takes weights column by column, so it does not wait for the last column.
             soonest = max(start, self.dram_free - task.occupied)
             self._push(soonest + self.machine.dram_latency_cycles, _WEIGHTS, task)
             self.next_load += 1
@@ -144,11 +143,11 @@ class _Run:
                 task = self._next(chunk)
                 if task:
                     self._begin(task)
-                    # What takes its columns as they come begins with it.
+                    # Tasks that take columns as they arrive may begin with it.
                     touched |= {self.tasks[reader].chunk for reader in task.readers}
 
     def _next(self, chunk: str) -> TaskState | None:
-        """The task whose tile begins next: of the current phase, what others follow, then what lags."""
+        """Return the task of the current phase whose tile begins next, or None if none may begin."""
         queue, head = self.queues[chunk], self.heads[chunk]
         while head < len(queue) and queue[head].issued == queue[head].tiles:
             head += 1
@@ -169,7 +168,7 @@ class _Run:
         return best
 
     def _ready(self, task: TaskState) -> bool:
-        """Whether the next tile may begin; if not, writes down why."""
+        """Return whether the next tile may begin; if not, record why."""
         for need, how, aligned in task.needs:
             producer = self.tasks[need]
             there = len(producer.ends) if aligned else producer.done
@@ -189,7 +188,7 @@ class _Run:
         return True
 
     def _begin(self, task: TaskState) -> None:
-        """Run one tile: take the chunk, the shared servers and the buffer room."""
+        """Begin one tile: occupy the chunk, the shared resources and the buffer space."""
         chunk, start = task.chunk, self.now
         waited = start - self.free_at[chunk]
         reason = (task.blocked_by or "start") if waited > 0 else ""
@@ -236,7 +235,7 @@ class _Run:
         self._push(free + task.depth, _DATA, task)
 
     def _last_column(self, task: TaskState) -> float:
-        """When the last column is there of the tile that the task's next tile follows; 0 where it follows none."""
+        """Return the cycle at which the followed tile has delivered its last column; 0 if no tile is followed."""
         return max(
             (
                 self.tasks[need].ends[task.needed_of(self.tasks[need], how, aligned) - 1]
@@ -247,7 +246,7 @@ class _Run:
         )
 
     def timing(self) -> Timing:
-        """The record of a finished run."""
+        """Return the timing of the finished run."""
         cycles = math.ceil(self.now - 1e-6)
         for chunk in CHUNKS:
             rest = cycles - self.busy[chunk] - sum(self.stalls[chunk].values())
@@ -263,9 +262,7 @@ class _Run:
         )
 
     def _operation_cycles(self, tiles: list[Tile], cycles: int) -> tuple[tuple[float, ...], ...]:
-        """Cut the run at the ends of MAC tiles and give each piece to the tile that ends it; the rest to the
-        last.
-        """
+        """Attribute the cycles up to each end of a MAC tile to that tile's operation; the rest to the last."""
         per_section = [[0.0] * len(section.operations) for section in self.plan.sections]
         at = 0.0
         last = tiles[-1]

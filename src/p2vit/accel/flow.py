@@ -1,11 +1,12 @@
-"""Rows that flow from chunk to chunk, in closed form: when each task of a section begins and ends.
+"""Closed-form timing of rows that flow from chunk to chunk: when each task of a section begins and ends.
 
-Every rule is a maximum of sums: a task begins when its chunk is free and its first rows are there; it ends no
-earlier than its own work allows, than the last rows that it waits for allow, and than the re-quantization lanes,
-the activation buffer and DRAM allow. Work of one phase may run on while the array is in the next. Nothing here
-grows when a chunk, a port or a buffer does, so of two machines with the same mapping the larger is never slower.
+Every rule is a maximum of sums. A task begins when its chunk is free and its first rows are available. It ends no
+earlier than its own work, the last rows that it waits for, the re-quantization lanes, the activation buffer and DRAM
+allow. Work of one phase may continue while the MAC array is in the next phase. No term grows when a chunk, a port or a
+buffer grows. So of two machines with the same mapping, the larger one is never slower.
 
-The same code times one mapping (plain numbers, with reasons) or many at once (arrays, one element per mapping).
+The same code times one mapping (plain numbers, with reasons) or many mappings at once (arrays, one element per
+mapping).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,23 +19,23 @@ from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, SOF
 from p2vit.accel.dataflow import Section, Task, TaskGroup
 from p2vit.accel.machine import Machine
 
-#: Cycles by which two walks over the same thing may differ and still count as equal.
+#: Two states that differ by fewer cycles than this count as equal.
 SAME = 1e-6
 SPACE = f"{ACTIVATION_BUFFER}: space of the head before last still in use"
-#: A moment, and what it was waited for until then.
+#: A cycle, and the reason of the wait that ends then.
 Moment = tuple[Number, str]
 
 
 @dataclass(frozen=True)
 class PhaseRecord:
-    """The MAC array in one phase, of a single mapping.
+    """Timing of the MAC array in one phase, for a single mapping.
 
     Attributes:
         phase: Position in the section.
-        cycles: From the end of the array's last phase to the end of this.
-        waited: Of these, before its first tile could begin.
-        waited_for: Why.
-        limited_by: What set its end.
+        cycles: Cycles from the end of the array's previous phase to the end of this phase.
+        waited: Cycles of these before the first tile could begin.
+        waited_for: Reason of that wait.
+        limited_by: Resource that determines the end of the phase.
     """
 
     phase: int
@@ -46,20 +47,20 @@ class PhaseRecord:
 
 @dataclass(frozen=True)
 class _TaskFigures:
-    """Figures of one task that do not depend on when it runs.
+    """Figures of one task that do not depend on the cycle at which it runs.
 
     Attributes:
         task: The task.
-        chunk: Where it runs.
-        depth: Cycles from the end of a tile until others may read it.
-        work: Cycles that it holds its chunk.
-        tile: Of these, of one tile.
-        last_rows: Cycles that are left when its last rows come.
-        late: Share of its time that passes before the first tile of its last weight pass.
+        chunk: Chunk that runs the task.
+        depth: Cycles from the end of a tile until another task may read it.
+        work: Cycles that the task occupies its chunk.
+        tile: Cycles that one tile occupies the chunk.
+        last_rows: Cycles of work that remain when the last input rows arrive.
+        late: Share of the task's time that passes before the first tile of its last weight pass.
         served: Cycles of the re-quantization lanes and of the activation buffer.
         load: DRAM cycles that can be prefetched.
-        spilled: DRAM cycles while it runs.
-        softmax: Of scores: cycles until the softmax begins, cycles that a slow softmax holds them up.
+        spilled: DRAM cycles while the task runs.
+        softmax: For scores only: cycles until the softmax begins, and cycles that a slow softmax delays them.
     """
 
     task: Task
@@ -76,18 +77,18 @@ class _TaskFigures:
 
     @cached_property
     def rows_missing(self) -> str:
-        """Why others wait for its rows."""
+        """Stall reason of tasks that wait for this task's rows."""
         return f"{self.chunk}: rows not there yet"
 
     @cached_property
     def slower(self) -> str:
-        """Why others end late because of it."""
+        """Stall reason of tasks that end late because of this task."""
         return self.chunk if self.chunk == MAC else f"{self.chunk}: slower than the array"
 
 
 @dataclass
 class _TaskTimes:
-    """When the tasks of the current section begin, have their first rows, and end."""
+    """Cycles at which the tasks of the current section begin, deliver their first rows, and end, by task index."""
 
     begins: dict[int, Number] = field(default_factory=dict)
     first: dict[int, Number] = field(default_factory=dict)
@@ -95,11 +96,11 @@ class _TaskTimes:
 
 
 class Flow:
-    """Chunks, ports and DRAM between two sections.
+    """State of chunks, ports and DRAM, which advances section by section.
 
     Args:
-        machine: The machine.
-        many: Number of mappings whose costs are arrays; 0 for a single mapping.
+        machine: Machine that runs the sections.
+        many: Number of mappings that are timed at once (costs are arrays); 0 for a single mapping.
     """
 
     def __init__(self, machine: Machine, *, many: int = 0) -> None:
@@ -109,29 +110,29 @@ class Flow:
             start = np.full(many, start)
         self.free: dict[str, Number] = dict.fromkeys(CHUNKS, start)
         self.served: dict[str, Number] = {REQUANT: start, ACTIVATION_BUFFER: start, DRAM: start}
-        # First and last rows of the section before.
+        # Cycles at which the first rows and all rows of the previous section are available.
         self.first_before, self.all_before = start, start
         self.started = False
         self.known: dict[int, tuple[Section, list[_TaskFigures]]] = {}
         self.rate = machine.dram_bytes_per_cycle
-        # Half of the weight buffer is filled while the other half is read.
+        # Prefetch distance: half of the weight buffer is filled while the other half is read.
         self.ahead = machine.buffers.weight.size_bytes / 2 / self.rate
 
     def state(self) -> np.ndarray:
-        """Where everything stands, counted from the end of the MAC array's work."""
+        """Return all moments of the state, relative to the end of the MAC array's work."""
         return self._from_array(
             [*self.free.values(), *self.served.values(), self.first_before, self.all_before]
         )
 
     def _from_array(self, moments: Sequence[Number]) -> np.ndarray:
-        """Moments counted from the end of the MAC array's work, one row each."""
+        """Make moments relative to the end of the MAC array's work; one row per moment."""
         end = self.free[MAC]
         if not self.many:
             return np.array(moments) - end
         return np.array([np.broadcast_to(moment, end.shape) for moment in moments]) - end
 
     def move_on(self, cycles: Number) -> None:
-        """Let time pass: everything stands as before, later."""
+        """Move the whole state ``cycles`` cycles later."""
         self._shift(cycles)
         self.first_before, self.all_before = self.first_before + cycles, self.all_before + cycles
 
@@ -141,26 +142,26 @@ class Flow:
                 moments[name] = moments[name] + cycles
 
     def end(self) -> Number:
-        """When all is done."""
+        """Return the cycle at which all work is done."""
         return self._latest([*self.free.values(), self.all_before])
 
     def _latest(self, moments: Iterable[Number]) -> Number:
         return reduce(np.maximum, moments) if self.many else max(moments)
 
     def _last(self, moments: Sequence[Moment]) -> Moment:
-        """The latest moment; of a single mapping also why."""
+        """Return the latest moment, with its reason for a single mapping."""
         if self.many:
             return reduce(np.maximum, [moment for moment, _ in moments]), ""
         return max(moments, key=lambda moment: moment[0])
 
     def section(self, section: Section) -> list[PhaseRecord]:
-        """Walk one section.
+        """Time one section and advance the state.
 
         Args:
-            section: Laid out for this machine.
+            section: Section that was laid out for this machine.
 
         Returns:
-            Its phases on the MAC array, where a single mapping is walked.
+            Phases on the MAC array; empty if many mappings are timed at once.
         """
         times, records = _TaskTimes(), []
         groups, like, figures = section.task_groups, section.repeats, self._figures_of(section)
@@ -187,7 +188,7 @@ class Flow:
         return records
 
     def _standing(self, groups: Sequence[TaskGroup], times: _TaskTimes) -> np.ndarray:
-        """Where everything stands behind a phase, and its tasks, counted from the end of the MAC array's work."""
+        """Return the state after a phase and the times of its tasks, relative to the end of the MAC array's work."""
         values = [*self.free.values(), *self.served.values()]
         for group in groups:
             for index in group.tasks:
@@ -195,7 +196,7 @@ class Flow:
         return self._from_array(values)
 
     def _skip(self, phases: Sequence[Sequence[TaskGroup]], took: Number, times: _TaskTimes) -> None:
-        """Phases that are like the first take as long: move everything on, and note their tasks."""
+        """Skip phases that repeat the first one: advance the state and set the times of their tasks."""
         for ahead, groups in enumerate(phases[1:], start=1):
             for group, later in zip(phases[0], groups, strict=True):
                 for index, same in zip(group.tasks, later.tasks, strict=True):
@@ -207,7 +208,7 @@ class Flow:
     def _phase(
         self, phase: int, groups: Sequence[TaskGroup], figures: list[_TaskFigures], times: _TaskTimes
     ) -> list[PhaseRecord]:
-        """Walk one phase; its record, where a single mapping is walked and it uses the MAC array."""
+        """Time one phase; return its record if it uses the MAC array and a single mapping is timed."""
         before = self.free[MAC]
         reasons: list[Moment] = []
         begun: dict[str, tuple[Number, Number]] = {}
@@ -229,13 +230,13 @@ class Flow:
         times: _TaskTimes,
         begun: dict[str, tuple[Number, Number]],
     ) -> tuple[Moment, Number, str]:
-        """Time one group: when it begins and why then, when it ends and why then."""
+        """Time one task group; return its begin with the reason, its end, and the reason of the end."""
         chunk, members = group.chunk, [figures[index] for index in group.tasks]
         ready = [self._ready(figures, member, times) for member in members]
         earliest = ready[0]
         for other in ready[1:]:
             earliest = (np.minimum(earliest[0], other[0]), "") if self.many else min(earliest, other)
-        # Later levels fill the gaps of earlier ones, so the work of all counts from the first's beginning.
+        # Later levels fill the gaps of earlier ones, so the work of all levels counts from the begin of the first.
         block, done = begun.get(chunk, (None, 0.0))
         start = self._last([(self.free[chunk] if block is None else block, f"{chunk}: busy"), earliest])
         work = sum(member.work for member in members)
@@ -263,7 +264,7 @@ class Flow:
         return start, end, why
 
     def _figures_of(self, section: Section) -> list[_TaskFigures]:
-        """Figures of a section's tasks; worked out once."""
+        """Return the figures of a section's tasks; they are computed once per section."""
         if id(section) not in self.known:
             self.known[id(section)] = section, [self._figures(section, task) for task in section.tasks]
         return self.known[id(section)][1]
@@ -271,7 +272,7 @@ class Flow:
     def _figures(self, section: Section, task: Task) -> _TaskFigures:
         cost, share, tiles = section.costs[task.operation], task.share, task.tiles
         moved = cost.activation_bytes / self.machine.buffers.activation.bytes_per_cycle
-        # A chunk is held until the lanes and the port behind it have served it too.
+        # A chunk is occupied until the re-quantization lanes and the buffer port have served the task too.
         held = self._latest([cost.occupied_cycles, float(cost.requant_cycles), moved]) / share
         figures = _TaskFigures(
             task=task,
@@ -290,7 +291,7 @@ class Flow:
         return figures
 
     def _with_softmax(self, section: Section, figures: _TaskFigures) -> _TaskFigures:
-        """Scores with what they wait for when the softmax behind them is slow."""
+        """Add to the figures of scores how long a slow softmax delays them."""
         task, cost = figures.task, section.costs[figures.task.operation]
         behind = []
         for later in section.tasks[task.index + 1 :]:
@@ -306,7 +307,7 @@ class Flow:
         return replace(figures, softmax=(latency, waits + figures.tile))
 
     def _ready(self, figures: list[_TaskFigures], member: _TaskFigures, times: _TaskTimes) -> Moment:
-        """When a member's first rows are there."""
+        """Return the moment at which the first rows of a task are available."""
         moments: list[Moment] = []
         for need, how in member.task.needs:
             producer = figures[need]
@@ -316,7 +317,7 @@ class Flow:
                 moment = times.begins[need]
             else:
                 moment = times.first[need]
-                # A producer of smaller row groups has to make as many rows as the member's first group has.
+                # A producer with smaller row groups needs several groups to fill the first group of this task.
                 further = -(-producer.task.groups // member.task.groups) - 1
                 if self.many or further:
                     each = (times.ends[need] - times.begins[need]) / producer.task.tiles
@@ -336,7 +337,7 @@ class Flow:
         times: _TaskTimes,
         ends: list[Moment],
     ) -> None:
-        """What is left to do when the last rows come."""
+        """Add the ends that follow from the last input rows and the work that remains then."""
         left: dict[int, Number] = {}
         for member in members:
             for need, how in member.task.needs:
@@ -351,7 +352,7 @@ class Flow:
                 ends.append((times.ends[need] + figures[need].depth + rest, figures[need].slower))
 
     def _shared(self, members: Sequence[_TaskFigures], start: Number, ends: list[Moment]) -> None:
-        """Re-quantization lanes, ports of the activation buffer, DRAM: they serve one after the other."""
+        """Add the ends that the shared resources allow: re-quantization lanes, activation buffer and DRAM."""
         for at, name in enumerate((REQUANT, ACTIVATION_BUFFER)):
             cycles = sum(member.served[at][1] for member in members)
             if isinstance(cycles, np.ndarray) or cycles:
@@ -366,7 +367,7 @@ class Flow:
             ends.append((self.served[DRAM], f"{DRAM}: what leaves the chip"))
 
     def _pressure(self, members: Sequence[_TaskFigures], start: Number, ends: list[Moment]) -> None:
-        """Scores wait when a slow softmax leaves them no room in the accumulator buffer."""
+        """Add the ends of scores that wait because a slow softmax keeps the accumulator buffer full."""
         first_tiles = sum(member.tile for member in members)
         for member in members:
             if member.softmax:

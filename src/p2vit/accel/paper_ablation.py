@@ -1,7 +1,7 @@
-"""Experiments around the paper's pipelining ablation: what it cannot mean, and what else it may mean.
+"""Experiments with the paper's pipelining ablation: which interpretations are possible and which are not.
 
-The table survives as fragments. Its column heads were cut, it does not say which model it is about, and its
-numbers contradict each other; these functions show where.
+Only fragments of the table are available. The column heads are missing, the model is not named, and the numbers
+contradict each other. These functions show where.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from p2vit.models.config import ViTConfig
 
 @dataclass(frozen=True)
 class WidthRow:
-    """What switching pipelining off costs at one model width.
+    """Cost of switching pipelining off, at one model width.
 
     Attributes:
-        dim: Channels; heads of 64, MLP four times as wide, 12 blocks, 197 tokens.
+        dim: Channels of the model; head dim 64, MLP four times as wide, 12 blocks, 197 tokens.
         neither: Normalised latency with both switches off.
-        inter_only: With re-quantization exposed.
-        intra_only: With operations one after the other.
+        inter_only: Normalised latency with inter-layer pipelining only: re-quantization is exposed.
+        intra_only: Normalised latency with intra-layer pipelining only: operations do not overlap.
     """
 
     dim: int
@@ -34,14 +34,14 @@ class WidthRow:
 
 
 def ablation_by_width(machine: Machine, dims: Sequence[int]) -> list[WidthRow]:
-    """The overall row of the ablation for models of every width.
+    """Compute the overall row of the ablation for models of several widths.
 
-    Outputs per MAC fall as 1/width, so what pipelining hides does too: no single machine gives the same
+    Outputs per MAC fall as 1/width, and so does the work that pipelining hides. So no single machine gives the same
     figures for DeiT-T, S and B.
 
     Args:
-        machine: The machine.
-        dims: Widths, multiples of 64.
+        machine: Machine that runs the models.
+        dims: Model widths, multiples of 64.
 
     Returns:
         One row per width.
@@ -67,14 +67,13 @@ def ablation_by_width(machine: Machine, dims: Sequence[int]) -> list[WidthRow]:
 
 
 def possible_overall(setting: tuple[bool, bool]) -> tuple[float, float]:
-    """Bounds of the paper's overall figure if it is a mean of its attention and MLP figures, however
-    weighted.
+    """Bound the paper's overall figure, if it is a weighted mean of its attention and MLP figures.
 
     Args:
         setting: (inter-layer, intra-layer).
 
     Returns:
-        (lowest, highest).
+        Lowest and highest possible figure.
     """
     attention, mlp, _ = PAPER_ABLATION[setting]
     return min(attention, mlp), max(attention, mlp)
@@ -82,13 +81,13 @@ def possible_overall(setting: tuple[bool, bool]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Exposure:
-    """Cycles of a part of the network that each kind of pipelining could hide, over its MAC cycles.
+    """Cycles that each kind of pipelining could hide in a part of the network, divided by its MAC cycles.
 
     Attributes:
         part: ``attention`` or ``mlp``.
-        norm_and_add: LayerNorm, GELU and residual adds.
-        softmax_and_values: Softmax and attention × V.
-        requantization: Waiting for re-quantization.
+        norm_and_add: Cycles of LayerNorm, GELU and residual adds.
+        softmax_and_values: Cycles of softmax and attention × V.
+        requantization: Cycles that the MAC array waits for re-quantization.
     """
 
     part: str
@@ -98,13 +97,13 @@ class Exposure:
 
 
 def exposures(machine: Machine, workload: Workload) -> list[Exposure]:
-    """What stands beside the MACs of attention and of the MLP, by kind, in units of those MACs' cycles.
+    """Compute the cycles outside the MACs of attention and of the MLP, by kind, relative to the MAC cycles.
 
-    Sums of these are the normalised latencies of any assignment of the kinds to the paper's two switches.
+    Sums of these figures are the normalised latencies for any assignment of the kinds to the paper's two switches.
 
     Args:
-        machine: The machine.
-        workload: A plain ViT.
+        machine: Machine that runs the model.
+        workload: Plain ViT.
 
     Returns:
         One row for attention, one for the MLP.

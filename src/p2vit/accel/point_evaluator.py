@@ -1,4 +1,4 @@
-"""Evaluates points of a search, in this process or shared out: the figures are the same."""
+"""Evaluates the points of a design-space search, in this process or on a worker pool."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from p2vit.cluster import Pool
 
 @dataclass(frozen=True)
 class _Evaluate:
-    """Evaluates a batch of points; an object, so that it can be sent to another process."""
+    """Evaluates a batch of points. It is an object so that it can be sent to another process."""
 
     machine: Machine
     workloads: dict[int, Workload]
@@ -26,16 +26,17 @@ class _Evaluate:
 def evaluator(
     machine: Machine, workloads: dict[int, Workload], pool: Pool, build: Builder = edit_machine
 ) -> Evaluator:
-    """An evaluator of batches of points.
+    """Make an evaluator of batches of points.
 
     Args:
-        machine: The machine that points change.
-        workloads: The model by weight bits.
-        pool: Who evaluates.
-        build: Makes the machine of a point; a module's function, so that it can be sent to another process.
+        machine: Machine that the points change.
+        workloads: Workload of the model by weight width.
+        pool: Worker pool.
+        build: Makes the machine of a point. It must be a module-level function, so that it can be sent to another
+            process.
 
     Returns:
-        The evaluator. The figures are the same on every pool and with any number of workers.
+        Evaluator. Its figures do not depend on the pool or on the number of workers.
     """
     evaluate = _Evaluate(machine, workloads, build)
 

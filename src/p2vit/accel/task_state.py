@@ -1,4 +1,4 @@
-"""Parts of a schedule as the event-driven simulation runs them: queues of tiles with their state."""
+"""State of each task in the event-driven simulation."""
 
 from dataclasses import dataclass, field
 
@@ -10,35 +10,35 @@ from p2vit.accel.memory import pipelined
 
 @dataclass
 class TaskState:
-    """One task, running.
+    """Figures and state of one task while it is simulated.
 
     Attributes:
-        index: Position among all states.
+        index: Position among all tasks.
         section: Position of its section in the schedule.
         operation: Position of its operation in the section.
-        window: (section, phase); a chunk works on one window at a time.
-        chunk: Where it runs.
-        passes: Weight tiles.
+        window: Section and phase; a chunk works on one phase at a time.
+        chunk: Chunk that runs the task.
+        passes: Number of weight tiles.
         groups: Row groups of one pass.
-        occupied: Cycles the chunk is taken by one tile.
-        starved: Of those, cycles waiting for the weight buffer's port.
-        exposed: Of those, cycles waiting for re-quantization that is not hidden.
+        occupied: Cycles that one tile occupies the chunk.
+        starved: Cycles of ``occupied`` that wait for the weight buffer's port.
+        exposed: Cycles of ``occupied`` that wait for re-quantization that is not hidden.
         requant: Re-quantization cycles of one tile.
         activation: Activation-buffer cycles of one tile.
-        depth: Cycles from the end of a tile until others may read it.
-        needs: (state, "rows" | "all", pass-aligned).
-        reuses: Streams that must be finished before it may write.
+        depth: Cycles from the end of a tile until another task may read it.
+        needs: Producers: (task index, "rows" or "all", whether the tiles are followed pass by pass).
+        reuses: Tasks that must finish before this one may write to their buffer space.
         load_bytes: DRAM bytes of one pass.
         weight_bytes: Weight-buffer bytes of one pass.
-        spilled: DRAM cycles of activations that one tile reads or writes.
-        score_bytes: Accumulator-buffer bytes that one tile takes (scores) or gives back (softmax, negative).
-        behind: Array tasks of the same phase that it follows, directly or not: those have to run ahead of it.
-        readers: Streams that need it.
-        issued: Tiles begun.
-        ends: Of every tile begun, when its results may be read.
-        done: Tiles whose results may be read.
-        loaded: Passes whose weights are on the chip.
-        blocked_by: Why its next tile could not begin when last looked at.
+        spilled: DRAM cycles of the activations that one tile reads or writes.
+        score_bytes: Accumulator-buffer bytes that one tile occupies (scores) or frees (softmax, negative).
+        behind: Number of MAC tasks of the same phase in the longest chain that this task depends on.
+        readers: Tasks that depend on this one.
+        issued: Number of tiles that have begun.
+        ends: Cycle at which the results of each begun tile may be read.
+        done: Number of tiles whose results may be read.
+        loaded: Number of passes whose weights are on the chip.
+        blocked_by: Reason why the next tile could not begin at the last attempt.
     """
 
     index: int
@@ -70,11 +70,11 @@ class TaskState:
 
     @property
     def tiles(self) -> int:
-        """Tiles in all."""
+        """Number of tiles."""
         return self.passes * self.groups
 
     def needed_of(self, producer: "TaskState", how: str, aligned: bool) -> int:
-        """Tiles of ``producer`` that must be done before the next tile may begin."""
+        """Return how many tiles of ``producer`` must be done before the next tile may begin."""
         if how == "all":
             return producer.tiles
         weight_pass, group = divmod(self.issued, self.groups)
@@ -83,9 +83,9 @@ class TaskState:
 
 
 def task_states(machine: Machine, plan: Schedule) -> list[TaskState]:
-    """Every task of every section, in order of issue.
+    """Make the initial state of every task of every section, in order of issue.
 
-    The first task of a section needs the rows of the last task of the section before.
+    The first task of a section depends on the last task of the previous section.
     """
     states: list[TaskState] = []
     for number, section in enumerate(plan.sections):

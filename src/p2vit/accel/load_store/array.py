@@ -1,4 +1,4 @@
-"""Matrix products of a load–store machine as jobs of its array: linears, scores, attention × V."""
+"""Matrix products of a load–store machine as jobs of the array: linear layers, scores, attention × V."""
 
 from p2vit.accel.costs import REQUANT
 from p2vit.accel.gemm import folds
@@ -13,10 +13,10 @@ EXPOSED_REQUANT = f"{REQUANT}: not hidden"
 
 
 class ArrayJobs:
-    """Emits the operations that the array runs.
+    """Makes the jobs of operations that run on the array.
 
     Args:
-        layout: Where jobs go.
+        layout: Layout of the section; the jobs are added to it.
     """
 
     def __init__(self, layout: SectionLayout) -> None:
@@ -26,7 +26,7 @@ class ArrayJobs:
         self.weight_rows = weight_rows(layout.machine, layout.options)
 
     def tile(self, chunks: int, columns: int) -> int:
-        """Columns per run: whole column groups that fit the weight, the output and the parameter buffers."""
+        """Return the columns per run: whole column groups that fit the weight, output and parameter buffers."""
         lines, most = self.lines, self.options.columns_per_run
         whole = min(self.weight_rows // chunks * lines, most // lines * lines) or most
         together = self.options.table_columns
@@ -35,14 +35,14 @@ class ArrayJobs:
         return min(columns, whole)
 
     def weight_words(self, op: Operation) -> int:
-        """Words of a group of columns of weights; two 4-bit weights share a byte."""
+        """Return the weight words of one column group; two 4-bit weights share a byte."""
         return folds(op.inner, 2) if op.weight_bits <= 4 else op.inner
 
     def run(
         self, index: int, columns: int, loads: list[Load], group: int, groups: range, writes: Region,
         once: tuple[str, ...], reciprocal: bool = False,
     ) -> None:  # fmt: skip
-        """One run of the array and its store; ``once`` buffers serve all groups."""
+        """Add one run of the array and its store; the buffers in ``once`` serve all row groups."""
         op, chunks = self.operations[index], self.machine.chunks
         step = folds(op.inner, self.lanes)
         slowed = []
@@ -71,7 +71,7 @@ class ArrayJobs:
         )  # fmt: skip
 
     def linear(self, index: int) -> None:
-        """Rows stand still, the outputs are the columns."""
+        """Add the jobs of a linear layer: the input rows are stationary, the outputs are the columns."""
         op = self.operations[index]
         words = self.weight_words(op)
         tile = self.layout.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
@@ -89,7 +89,7 @@ class ArrayJobs:
                 self.run(index, columns, loads, group, groups, writes, ("weights", "column_parameters"))
 
     def values(self, index: int) -> None:
-        """The layer's channels stand still, head by head; the tokens are the columns."""
+        """Add the jobs of the values of attention: the weights are stationary, the tokens are the columns."""
         op = self.operations[index]
         heads = next(later.heads for later in self.operations[index:] if later.kind == "scores")
         words, per_head = self.weight_words(op), folds(op.cols // heads, self.lines)
@@ -108,7 +108,7 @@ class ArrayJobs:
                 self.run(index, columns, loads, group, every, writes, ("weights",))
 
     def scores(self, index: int) -> None:
-        """Queries stand still, keys are the columns; one product per head."""
+        """Add the jobs of the scores: the queries are stationary, the keys are the columns; one product per head."""
         op = self.operations[index]
         depth, groups = op.inner, range(folds(op.rows, self.lines))
         tile = self.tile(folds(depth, self.lanes), op.cols)
@@ -126,7 +126,7 @@ class ArrayJobs:
                     self.run(index, columns, loads, group, groups, writes, ("weights",))
 
     def attention(self, index: int) -> None:
-        """Codes stand still with their row sums, the values' channels are the columns."""
+        """Add the jobs of attention × V: codes and row sums are stationary, the channels of V are the columns."""
         op = self.operations[index]
         keys, groups = op.inner, range(folds(op.rows, self.lines))
         values = next(i for i in range(index, -1, -1) if self.operations[i].kind == "scores") - 1
@@ -149,7 +149,7 @@ class ArrayJobs:
                     self.run(index, columns, loads, group, groups, writes, once, reciprocal=True)
 
     def rows_with_parameters(self, words: int, reads: tuple[Region, ...]) -> list[Load]:
-        """Rows, and what belongs to each line: bias and shift, or the row sum."""
+        """Return the loads of rows and of the parameters of each line: bias and shift, or the row sum."""
         return [
             Load(words, "rows", reads, closes=False),
             Load(LINE_PARAMETER_WORDS, "rows", reads, opens=False),
@@ -157,6 +157,6 @@ class ArrayJobs:
 
 
 def weight_rows(machine: Machine, options: LoadStore) -> int:
-    """Rows of ``lanes`` terms of one slot of one line's weight bank."""
+    """Return the depth of one weight slot, in rows of ``lanes`` terms per column of a group."""
     array = machine.chunks.mac_array
     return machine.buffers.weight.size_bytes // options.slots // array.macs_per_cycle

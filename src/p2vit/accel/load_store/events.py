@@ -1,7 +1,7 @@
-"""Event-driven timing of a load–store machine: every load, run and store of every job.
+"""Event-driven timing of a load–store machine, with every load, run and store of every job.
 
-Units come in the order that `load_store_order` makes; the engines, buffers and the memory's ports are walked as
-`walk` says. Whenever a chunk stands still, what it waited for is written down.
+`order` determines the order of the jobs, and `timeline` the timing of engines, buffers and memory ports. Whenever a
+chunk waits, the simulation records the reason.
 """
 
 from collections import defaultdict
@@ -20,14 +20,15 @@ OTHER_WORK = "its engine: other work"
 
 
 def simulate_jobs(machine: Machine, plan: Schedule) -> Timing:
-    """Run a schedule job by job, in each order that the rules give; the fastest counts.
+    """Simulate a schedule in the order of each rule and return the fastest.
 
     Args:
-        machine: The load–store machine that the schedule was made for.
-        plan: A schedule without misfits.
+        machine: Load–store machine that the schedule was made for.
+        plan: Schedule without misfits.
 
     Returns:
-        Timing with a tile for every run; stalls have reasons, and busy + stalls add up to the run for every chunk.
+        Timing with a tile for every run. Every stall has a reason, and busy and stalled cycles of each chunk add up to
+        the run.
     """
     rules = RULES if machine.pipelining.inter_layer else RULES[:1]
     runs = [JobSimulation(machine, plan.sections, rule) for rule in rules]
@@ -35,15 +36,15 @@ def simulate_jobs(machine: Machine, plan: Schedule) -> Timing:
 
 
 class JobSimulation:
-    """One order of the jobs of some sections, walked.
+    """Simulation of the jobs of some sections, in the order of one rule.
 
     Args:
-        machine: The machine.
-        sections: In order.
+        machine: Load–store machine.
+        sections: Sections in program order.
         rule: One of ``RULES``.
 
     Attributes:
-        cycles: From the first load to the last result.
+        cycles: Cycles from the first load to the last result.
     """
 
     def __init__(self, machine: Machine, sections: Sequence[Section], rule: str) -> None:
@@ -58,7 +59,7 @@ class JobSimulation:
             latency=machine.dram_latency_cycles,
         )
         lines = machine.chunks.mac_array.lines
-        # A word is a byte of every line; a slower memory takes longer over it.
+        # A word holds a byte of every line. A memory with less bandwidth takes several cycles per word.
         self.word_cycles = max(1.0, lines / machine.dram_bytes_per_cycle)
         self.last_store = 0
         self.current, self.before_it = 0, 0
@@ -74,7 +75,7 @@ class JobSimulation:
         self.cycles = self.timeline.end(self.last_store)
 
     def _go(self) -> None:
-        """Order and walk every job."""
+        """Order all jobs and simulate them."""
         numbers = {base: number for number, base in enumerate(self.bases[:-1])}
         jobs = [
             (base, job)
@@ -89,7 +90,7 @@ class JobSimulation:
         return words if self.word_cycles == 1 else -int(-words * self.word_cycles // 1)
 
     def _walk(self, number: int, job: EngineJob) -> int:
-        """Load, run, store; returns the cycle in which its engine is free again."""
+        """Simulate the loads, the run and the store of a job; return the cycle in which its engine is free again."""
         timeline, base = self.timeline, self.bases[number]
         barrier = self._barrier(base + job.operation)
         for load in job.loads:
@@ -115,7 +116,7 @@ class JobSimulation:
         return end
 
     def _barrier(self, operation: int) -> int:
-        """One operation at a time: the cycle at which all before this one is written; else 0."""
+        """Return the cycle at which all earlier operations are written, if operations must not overlap; else 0."""
         if self.machine.pipelining.inter_layer:
             return 0
         if operation != self.current:
@@ -123,7 +124,7 @@ class JobSimulation:
         return self.before_it
 
     def _book(self, number: int, job: EngineJob, start: int, end: int) -> None:
-        """Write down what the chunk did and what it waited for."""
+        """Record the work of the chunk and the reason of its wait."""
         chunk = self.sections[number].costs[job.operation].chunk
         stalls, waited = self.stalls[chunk], start - self.free[chunk]
         reason = (self.timeline.reason or OTHER_WORK) if waited else ""
@@ -138,7 +139,7 @@ class JobSimulation:
         self.tiles.append(Tile(chunk, number, job.operation, start, end, waited, reason))
 
     def timing(self) -> Timing:
-        """The record of the run."""
+        """Return the timing of the run."""
         for chunk in CHUNKS:
             if rest := self.cycles - self.free[chunk]:
                 self.stalls[chunk]["finished: nothing left to do"] += rest
@@ -151,7 +152,7 @@ class JobSimulation:
         )
 
     def operation_cycles(self) -> tuple[tuple[float, ...], ...]:
-        """Cut the run at the last store of each operation; one that ends before an earlier one has none of its own."""
+        """Attribute the cycles up to the last store of each operation to it; 0 if an earlier operation ends later."""
         per_section, at = [], 0
         for number, section in enumerate(self.sections):
             own = [0.0] * len(section.operations)

@@ -1,8 +1,7 @@
-"""Units of work of a load–store machine: the loads of one run of an engine, the run, the store of its results.
+"""Jobs of a load–store machine: one run of an engine, with the loads before it and the store of its results.
 
-Tensors stand in the external memory between operations, in groups of as many rows as the array has lines; a
-word holds one byte of every row of a group. A *region* is columns of one group: what a store writes and a load
-reads.
+Between operations, tensors are in external memory, in groups of as many rows as the array has lines. A word holds one
+byte of every row of a group. Stores write and loads read *regions*: some columns of one group.
 """
 
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ class Region:
     """Columns of one group of an operation's output.
 
     Attributes:
-        operation: Position in the section; −1 is the last operation of the section before.
-        head: Matrix of a stack.
-        group: Rows.
+        operation: Position in the section; −1 is the last operation of the previous section.
+        head: Number of the head.
+        group: Number of the row group.
         first: First column.
         end: Column after the last.
     """
@@ -34,12 +33,12 @@ class Load:
     """One load.
 
     Attributes:
-        words: Words of the external memory.
-        buffer: Where they go (`walk.BUFFERS`, or ``norm_table``, which is filled once).
-        reads: Regions that must be written; none for weights, constants and pixels.
-        opens: Takes a free slot.
-        closes: Fills it.
-        gather: A byte per cycle, from anywhere, and only when nothing else is outstanding.
+        words: Number of words of external memory.
+        buffer: Buffer that is loaded: one of `timeline.BUFFERS`, or ``norm_table``, which is loaded once.
+        reads: Regions that must be written before; empty for weights, constants and pixels.
+        opens: Whether the load takes a free slot.
+        closes: Whether the slot is full after the load.
+        gather: Whether single bytes are read, one per cycle. A gather begins only when no other load is outstanding.
     """
 
     words: int
@@ -52,19 +51,19 @@ class Load:
 
 @dataclass(frozen=True)
 class EngineJob:
-    """One run with all that belongs to it.
+    """One run of an engine, with its loads and its store.
 
     Attributes:
         operation: Position in the section.
-        engine: Which runs it.
-        loads: In order.
-        work: Cycles in which numbers go in.
+        engine: Engine of the run.
+        loads: Loads in order.
+        work: Cycles in which the engine takes numbers.
         slowed: Further cycles by reason: a port or the re-quantization lanes are too slow.
-        overhead: Further cycles: taking the run, fill and drain of the pipeline, steps between passes.
-        takes: Buffers it waits for.
-        releases: Buffers it sets free.
-        store_words: Words of its results; 0 where a later run of the same operation stores them.
-        writes: What its store writes.
+        overhead: Further cycles: issue, fill and drain of the pipeline, scalar steps between passes.
+        takes: Buffers that must be full before the run.
+        releases: Buffers that have a free slot after the run.
+        store_words: Words of the results; 0 if a later run of the same operation stores them.
+        writes: Region that the store writes; None without a store.
     """
 
     operation: int
@@ -80,5 +79,5 @@ class EngineJob:
 
     @property
     def cycles(self) -> int:
-        """Of the engine, from taking it to its last."""
+        """Engine cycles from issue to completion."""
         return self.work + self.overhead + sum(cycles for _, cycles in self.slowed)

@@ -1,10 +1,10 @@
-"""The order of jobs in the stream of a load–store machine: the array and the vector engine each keep their own.
+"""Order of the jobs of a load–store machine. Each engine keeps its own order; this module merges the two.
 
-Loads are served in the order of the stream, so it matters which of the two engines' next jobs comes first. A job
-may come as soon as all that it reads is written by jobs before it, so rows flow: LayerNorm's first group is in
-the linear while the second is normalised, softmax follows the scores, a table or an add the tile that it takes.
-The order is made before the machine runs, by estimates, as the compiler of the generated accelerator makes it
-(`p2vit.rtl.compile.schedule`); that tries every rule and keeps the fastest order.
+The load engine serves loads in the order of the jobs, so it matters which engine's next job comes first. A job may
+come as soon as earlier jobs write all that it reads. So rows flow between operations: the linear layer works on the
+first group of a LayerNorm while the second group is normalised, softmax follows the scores, and tables and adds follow
+tile by tile. The order is fixed before the run, from estimates, with the same rules as in the compiler of the
+generated accelerator (`p2vit.rtl.compile.schedule`). The compiler tries every rule and keeps the fastest order.
 """
 
 from collections import defaultdict
@@ -13,19 +13,19 @@ from collections.abc import Callable, Sequence
 from p2vit.accel.load_store.jobs import EngineJob, Region
 from p2vit.accel.load_store.timeline import Engine
 
-#: What comes first of the two engines' next jobs: program order, whose loads could begin first, whose run could.
+#: Rules that select between the next jobs of the two engines: program order, earliest loads, or earliest run.
 RULES = ("program", "loads", "runs")
 
-#: A job and the number of the first operation of its section.
+#: Number of the first operation of the job's section, and the job.
 PlacedJob = tuple[int, EngineJob]
 Key = tuple[int, int, int]
 
 
 class WrittenRegions:
-    """Which columns of which groups are written, and when; operations are numbered over the whole model.
+    """Records which regions are written, and when. Operations are numbered over the whole model.
 
     Args:
-        jobs: All that will be written.
+        jobs: All jobs that will write.
     """
 
     def __init__(self, jobs: Sequence[PlacedJob]) -> None:
@@ -40,11 +40,11 @@ class WrittenRegions:
         return base + region.operation, region.head, region.group
 
     def write(self, base: int, region: Region, time: int) -> None:
-        """A store is done."""
+        """Record that a store has written a region at cycle ``time``."""
         self._stores[self._key(base, region)].append((region.first, region.end, time))
 
     def when(self, base: int, region: Region) -> int | None:
-        """The time at which a region is written; None while a job that writes it is still to come."""
+        """Return the cycle at which a region is written; None if a job that writes to it is still to come."""
         key = self._key(base, region)
         there = time = whole = 0
         for first, end, done in self._stores[key]:
@@ -55,7 +55,7 @@ class WrittenRegions:
         return time if whole == self._expected[key] or there == region.end - region.first else None
 
     def all_of(self, base: int, job: EngineJob) -> int | None:
-        """The time at which all is written that a job reads."""
+        """Return the cycle at which all regions that a job reads are written; None if a writer is still to come."""
         latest = 0
         for load in job.loads:
             for region in load.reads:
@@ -67,16 +67,17 @@ class WrittenRegions:
 
 
 def ordered(jobs: Sequence[PlacedJob], rule: str, slots: int, words: Callable[[int], int]) -> list[PlacedJob]:
-    """Merge the engines' orders.
+    """Merge the job orders of the two engines.
 
     Args:
-        jobs: In program order.
+        jobs: Jobs in program order.
         rule: One of ``RULES``.
-        slots: Of every buffer.
-        words: Cycles of the memory's port for a number of words.
+        slots: Slots of every buffer.
+        words: Converts a number of words to cycles of the memory port.
 
     Returns:
-        The same jobs; those of one engine in their order; each after all that it reads.
+        Same jobs in the merged order. Jobs of one engine keep their order, and each job comes after those that it
+        reads.
     """
     if rule == "program":
         return list(jobs)

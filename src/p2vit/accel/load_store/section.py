@@ -1,9 +1,10 @@
-"""The dataflow of a load–store machine: every operation as jobs of work, layer by layer, in program order.
+"""Dataflow of a load–store machine: the jobs of every operation, in program order.
 
-Rows of a linear stand still, tile by tile of its columns; values are computed the other way round, channels
-standing still and tokens as columns, so that they come out channel by channel, as attention × V wants them.
-LayerNorm, softmax, tables and adds take a group of rows at a time. In what order the engines take them is decided
-in `order`. The generated accelerator works this way (docs/rtl-top.md).
+The input rows of a linear layer are stationary, for one tile of output columns after the other. The values of
+attention are computed with exchanged operands: the weights are stationary and the tokens are the columns. So the
+values come out channel by channel, as attention × V needs them. LayerNorm, softmax, tables and adds process one row
+group at a time. `order` determines the order in which the engines take the jobs. The generated accelerator works in
+the same way (docs/rtl-top.md).
 """
 
 from collections.abc import Sequence
@@ -23,16 +24,17 @@ from p2vit.accel.workload import Operation
 def load_store_section(
     machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
 ) -> tuple[tuple[EngineJob, ...], tuple[Cost, ...], MemoryPlan]:
-    """Units, costs and memory of one section.
+    """Make the jobs, costs and memory plan of one section.
 
     Args:
-        machine: A load–store machine.
-        operations: The section's.
-        before: The operation that the section's first reads; None at the start.
-        first_norm: Whether no LayerNorm stands before the section: the first loads the table of roots.
+        machine: Load–store machine.
+        operations: Operations of the section.
+        before: Operation that the section's first operation reads; None at the start.
+        first_norm: Whether no LayerNorm comes before the section. The first LayerNorm loads the root table.
 
     Returns:
-        Units in program order; no jobs where it does not fit, and then the plan has the reasons.
+        Jobs in program order, costs, and memory plan. If the section does not fit, there are no jobs, and the plan
+        gives the reasons.
     """
     options = machine.load_store
     assert options is not None
@@ -70,7 +72,7 @@ def load_store_section(
 
 
 def _emit(layout: SectionLayout, array: ArrayJobs, vector: VectorJobs, index: int) -> None:
-    """Emit one operation."""
+    """Make the jobs of one operation."""
     op = layout.operations[index]
     match op.kind:
         case "linear" if layout.projection(index) == "v":

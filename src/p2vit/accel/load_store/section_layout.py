@@ -1,4 +1,4 @@
-"""What the jobs of every operation of a section need to know: rows, sources, tiles, parameters."""
+"""Layout of one section: row groups, sources, tiles and parameter loads of its operations."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,24 +7,24 @@ from p2vit.accel.load_store.jobs import EngineJob, Load, Region
 from p2vit.accel.machine import LoadStore, Machine
 from p2vit.accel.workload import Operation
 
-#: Formats of the generated accelerator: bytes of a column's parameters (bias, gain, shifts), words of a line's (bias
-#: or row sum, shift), bytes of the row sum behind a softmax's codes, entries of a table.
+#: Formats of the generated accelerator: bytes of a column's parameters (bias, gain, shifts), words of a line's
+#: parameters (bias or row sum, shift), bytes of the row sum after softmax codes, entries of a table.
 COLUMN_PARAMETER_BYTES, LINE_PARAMETER_WORDS, SUM_BYTES, TABLE_WORDS = 8, 5, 4, 256
 
 
 class SectionLayout:
-    """The operations of one section, and the jobs made of them so far.
+    """Operations of one section, and the jobs made from them so far.
 
     Args:
-        machine: A load–store machine.
-        options: Its engines.
-        operations: The section's.
-        before: The operation that the section's first reads; None at the start.
+        machine: Load–store machine.
+        options: Sizes of its engines.
+        operations: Operations of the section.
+        before: Operation that the section's first operation reads; None at the start.
 
     Attributes:
-        jobs: In program order.
-        passes: Column tiles of each operation.
-        tiles: Columns of a tile of each linear that others can follow tile by tile.
+        jobs: Jobs in program order.
+        passes: Number of column tiles of each operation.
+        tiles: Columns per tile of each linear layer that other operations can follow tile by tile.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class SectionLayout:
         self.tiles: dict[int, int] = {}
 
     def groups(self, index: int) -> range:
-        """Row groups of an operation: patches leave room for the prefix tokens that are put in front of them."""
+        """Return the row groups of an operation. Patches leave rows free for the prefix tokens."""
         op = self.operations[index]
         first = self.prefix(index)
         return range(first // self.lines, folds(first + op.rows, self.lines))
 
     def prefix(self, index: int) -> int:
-        """Rows left free before an operation's first."""
+        """Return the number of free rows before the first row of an operation."""
         for later in self.operations[index:]:
             if later.kind == "tokens":
                 return max(0, later.rows - self.operations[index].rows)
@@ -58,7 +58,7 @@ class SectionLayout:
         return 0
 
     def projection(self, index: int) -> str:
-        """Which of q, k and v a linear is; empty where it is neither."""
+        """Return which of q, k and v a linear layer is; empty if it is none of them."""
         for ahead, name in enumerate("vkq", start=1):
             later = self.operations[index + ahead : index + ahead + 1]
             if later and later[0].kind == "scores":
@@ -66,29 +66,29 @@ class SectionLayout:
         return ""
 
     def source(self, index: int) -> int:
-        """What an operation reads; q, k and v all read what stands before q."""
+        """Return the operation that an operation reads; q, k and v read the same one."""
         return index - {"q": 1, "k": 2, "v": 3}.get(self.projection(index), 1)
 
     def rows(
         self, index: int, group: int, first: int = 0, end: int = 1 << 30, head: int = 0
     ) -> tuple[Region, ...]:
-        """The region of an operation's source; pixels have none."""
+        """Return the region that an operation reads; empty for pixels."""
         source = self.source(index)
         if source < 0 and self.before is None:
             return ()
         return (Region(source, head, group, first, end),)
 
     def tiles_of(self, index: int, columns: int, tile: int) -> Iterator[tuple[int, int]]:
-        """First column and columns of every tile."""
+        """Yield the first column and the number of columns of every tile."""
         self.passes[index] = folds(columns, tile)
         for first in range(0, columns, tile):
             yield first, min(tile, columns - first)
 
     def column_parameters(self, columns: int, buffer: str = "column_parameters") -> Load:
-        """Parameters of a tile's columns."""
+        """Return the load of the parameters of a tile's columns."""
         return Load(columns * folds(COLUMN_PARAMETER_BYTES, self.lines), buffer)
 
 
 def words_each(op: Operation) -> int:
-    """Words of a number of every line: its bytes."""
+    """Return the words per column: one per byte of a number."""
     return folds(op.output_bits, 8)

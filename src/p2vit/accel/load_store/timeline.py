@@ -1,11 +1,11 @@
-"""When loads, runs and stores of a load–store machine begin and end: one walk over them, no heap.
+"""Timing of loads, runs and stores on a load–store machine, in one pass over them.
 
-Four engines (load, array, vector, store) take their work in order from queues of their own. Every rule by which
-one waits for another is a maximum over events that stand earlier in the same order, so a single walk gives
-every cycle. It holds for a memory that refuses nothing and answers after a fixed time.
+Four engines (load, array, vector, store) take their work in order from queues of their own. Every wait is for an event
+that comes earlier in the order. So one pass gives every cycle, without an event queue. The timing is exact for a
+memory that accepts every request and answers after a fixed latency.
 
-The chunk model walks what it made from a model's shapes; `p2vit.rtl.timing` walks the descriptors of the generated
-accelerator, and tests hold it to the RTL at every store.
+The chunk model uses it for jobs that are made from the shapes of a model. `p2vit.rtl.timing` uses it for the
+descriptors of the generated accelerator, and tests compare that with the RTL at every store.
 """
 
 from collections import deque
@@ -16,16 +16,16 @@ Engine = Literal["array", "vector"]
 Queue = Literal["load", "array", "vector", "store"]
 
 QUEUES: tuple[Queue, ...] = ("load", "array", "vector", "store")
-#: Buffers that a load fills and a run takes and releases.
+#: Buffers that loads fill and runs take and release.
 BUFFERS = ("rows", "weights", "column_parameters", "vector", "vector_parameters", "table")
-#: Of these, those with one slot whatever the machine: what stands there serves many runs.
+#: Buffers of these that have only one slot, because their contents serve many runs.
 SINGLE = ("table",)
-#: From the last read of an output buffer to the count of done stores: buffer, queue, memory, counter.
+#: Cycles from the last read of an output buffer to the store counter: buffer, queue, memory, counter.
 STORE_LATENCY = 3
 
 
 class _Slots:
-    """Buffer slots: when one is free again, when one is full."""
+    """Cycles at which the slots of a buffer become free and full."""
 
     def __init__(self, slots: int) -> None:
         self.free: deque[int] = deque([0] * slots)
@@ -33,17 +33,17 @@ class _Slots:
 
 
 class EngineTimeline:
-    """State of the engines between two actions.
+    """State of the engines, buffers and queues between two actions.
 
     Args:
         slots: Slots of every buffer.
-        queue_depth: Actions that wait in front of each engine.
-        in_flight: Loads whose answers may be outstanding.
+        queue_depth: Entries of the queue in front of each engine.
+        in_flight: Loads that may be outstanding.
         latency: Cycles from a read request to its answer.
 
     Attributes:
         idle: Cycle in which each engine can take its next action.
-        reason: What the last run began as late as it did for; empty where its engine was busy until then.
+        reason: Reason why the last run began so late; empty if its engine was busy until then.
     """
 
     def __init__(self, *, slots: int, queue_depth: int, in_flight: int, latency: int) -> None:
@@ -57,7 +57,7 @@ class EngineTimeline:
         self.reason = ""
 
     def visible(self, queue: Queue) -> int:
-        """Dispatch the next action; returns the cycle at which its engine sees it."""
+        """Dispatch the next action; return the cycle at which its engine sees it."""
         begun = self.begun[queue]
         room = begun[0] + 1 if len(begun) == self.queue_depth else 0
         self.dispatched = max(self.dispatched + 1, room)
@@ -66,18 +66,18 @@ class EngineTimeline:
     def load(
         self, words: int, buffer: str, *, opens: bool, closes: bool, gather: bool = False, after: int = 0
     ) -> tuple[int, int]:
-        """A load.
+        """Time a load.
 
         Args:
-            words: Cycles of the memory's port.
-            buffer: Where they go; what is not one of ``BUFFERS`` always has room.
-            opens: Takes a free slot.
-            closes: The slot is full with its last word.
-            gather: Begins only when nothing is outstanding.
-            after: Cycle before which what it reads is not written.
+            words: Cycles of the memory port.
+            buffer: Buffer that is loaded. A buffer that is not in ``BUFFERS`` always has room.
+            opens: Whether the load waits for a free slot and takes it.
+            closes: Whether the slot is full after the last word.
+            gather: Whether the load begins only when no other load is outstanding.
+            after: First cycle at which the data is written.
 
         Returns:
-            First cycle; cycle in which its last word is in the buffer.
+            First cycle, and the cycle in which the last word is in the buffer.
         """
         start = max(self.visible("load"), self.idle["load"], after)
         if opens:
@@ -97,14 +97,14 @@ class EngineTimeline:
     def run(
         self, engine: Engine, cycles: int, takes: Iterable[str], releases: Iterable[str], emits: bool = True
     ) -> tuple[int, int]:
-        """A run of the array or of the vector engine.
+        """Time a run of the array or the vector engine.
 
         Args:
-            engine: Which.
-            cycles: From the cycle it is taken to its last.
-            takes: Buffers that it waits for until they are full.
-            releases: Buffers that have a slot free after it.
-            emits: Whether it fills an output buffer, which it waits for too.
+            engine: Engine.
+            cycles: Cycles from issue to completion.
+            takes: Buffers that must be full before the run.
+            releases: Buffers that have a free slot after the run.
+            emits: Whether the run waits for an output buffer and fills it.
 
         Returns:
             First and last cycle.
@@ -128,10 +128,10 @@ class EngineTimeline:
         return start, end
 
     def store(self, engine: Engine, words: int) -> tuple[int, int]:
-        """A store of an output buffer.
+        """Time a store of an output buffer.
 
         Returns:
-            First cycle; cycle at which it counts as done, so that a load may read what it wrote.
+            First cycle, and the cycle at which the store counts as done, so that a load may read its data.
         """
         output = self.outputs[engine]
         start = max(self.visible("store"), self.idle["store"], output.full.popleft())
@@ -142,5 +142,5 @@ class EngineTimeline:
         return start, done
 
     def end(self, after: int) -> int:
-        """The last action: cycle in which all is done, ``after`` being the last store's."""
+        """Return the cycle in which all work is done; ``after`` is the cycle of the last store."""
         return max(self.visible("load"), self.idle["load"], after) + 1

@@ -1,4 +1,4 @@
-"""Everything else as jobs of a load–store machine's vector engine: patches, tables, adds, LayerNorm, softmax."""
+"""Jobs of the vector engine of a load–store machine: patches, tables, adds, LayerNorm, softmax."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from p2vit.accel.workload import Operation
 
 
 class VectorJobs:
-    """Emits the operations that the vector engine runs.
+    """Makes the jobs of operations that run on the vector engine.
 
     Args:
-        layout: Where jobs go.
-        norm_table: Words of the table of reciprocal roots that the first LayerNorm loads; 0 where it is there.
+        layout: Layout of the section; the jobs are added to it.
+        norm_table: Words of the root table that the first LayerNorm loads; 0 if it is already loaded.
     """
 
     def __init__(self, layout: SectionLayout, norm_table: int) -> None:
@@ -26,7 +26,7 @@ class VectorJobs:
         self, index: int, columns: int, loads: list[Load], writes: Region | None, store_words: int,
         once: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
     ) -> None:  # fmt: skip
-        """One run of the vector engine on one slot of its buffer; ``once``: what else it takes and releases."""
+        """Add one run of the vector engine; ``once`` gives further buffers that it takes and releases."""
         op = self.operations[index]
         chunk = serving_chunk(self.machine, op)
         passes = chunk.passes if isinstance(chunk, RowChunk) else 1
@@ -38,12 +38,12 @@ class VectorJobs:
         )  # fmt: skip
 
     def column_tiles(self, index: int, most: int | None = None) -> Iterator[tuple[int, int]]:
-        """Column tiles: as its producer's where it follows it tile by tile."""
+        """Yield the column tiles of an operation, at most ``most`` columns each."""
         cols = self.operations[index].cols
         return self.layout.tiles_of(index, cols, min(most or cols, self.options.vector_columns, cols))
 
     def streamed(self, index: int) -> None:
-        """LayerNorm, table, add, affine, token assembly: group by group, tile by tile."""
+        """Add the jobs of a LayerNorm, table, add, affine or token assembly: tile by tile, group by group."""
         op = self.operations[index]
         groups = self.layout.groups(index)
         most = (
@@ -65,7 +65,7 @@ class VectorJobs:
                 self.vector(index, columns, loads, writes, columns * words_each(op), (taken, released))
 
     def constants(self, index: int, columns: int) -> list[Load]:
-        """What a tile's first group loads besides its rows."""
+        """Return the loads of constants before the first row group of a tile."""
         op = self.operations[index]
         if op.kind == "lookup":
             used = columns // (op.cols // op.tables) if op.tables > 1 else 1
@@ -77,20 +77,20 @@ class VectorJobs:
         return loads
 
     def operands(self, index: int, group: int, first: int, columns: int) -> list[Load]:
-        """Rows of a group: one operand, or two into the same slot."""
+        """Return the loads of a row group: one operand, or two operands into the same slot."""
         op = self.operations[index]
         words, part = columns * folds(op.input_bits, 8), (group, first, first + columns)
         reads = self.layout.rows(index, *part)
-        if op.kind == "tokens":  # patches, then prefix and position constants
+        if op.kind == "tokens":  # patches, then prefix tokens and position constants
             return [Load(words, "vector", reads, closes=False), Load(words, "vector", opens=False)]
-        if op.kind == "add":  # the residual stream, then what is added to it
+        if op.kind == "add":  # the residual stream, then the other operand
             stream = next((i for i in range(index - 2, -1, -1) if self.operations[i].kind == "add"), -1)
             residual = (Region(stream, 0, *part),)
             return [Load(words, "vector", residual, closes=False), Load(words, "vector", reads, opens=False)]
         return [Load(words, "vector", reads)]
 
     def softmax(self, index: int) -> None:
-        """Two passes over a group's keys; the row sum follows the codes."""
+        """Add the jobs of a softmax: two passes over the keys of a row group; the row sum follows the codes."""
         op = self.operations[index]
         for head in range(op.heads):
             for group in self.layout.groups(index):
@@ -103,7 +103,7 @@ class VectorJobs:
                 self.vector(index, op.cols, loads, writes, op.cols * words_each(op) + SUM_BYTES)
 
     def gather(self, index: int) -> None:
-        """Pixels into patches: a byte per cycle."""
+        """Add the jobs that gather pixels into patches, one byte per cycle."""
         op = self.operations[index]
         prefix = self.layout.prefix(index)
         for group in self.layout.groups(index):
@@ -115,7 +115,7 @@ class VectorJobs:
                 self.vector(index, columns, [load], writes, columns * words_each(op))
 
     def sum_tokens(self, index: int) -> None:
-        """A sum over rows and groups; taking one token is the sum of that token alone."""
+        """Add the jobs of a sum over rows. To select one token, the sum has that token only."""
         op = self.operations[index]
         assert self.layout.before is not None
         source = self.operations[index - 1] if index else self.layout.before
@@ -133,7 +133,7 @@ class VectorJobs:
 
 
 def serving_chunk(machine: Machine, op: Operation) -> RowChunk | StreamChunk:
-    """Lanes, passes and depth of what runs on the vector engine."""
+    """Return the chunk description that gives lanes, passes and depth of a vector operation."""
     chunks = machine.chunks
     named: dict[str, RowChunk | StreamChunk] = {
         "layernorm": chunks.layernorm,
