@@ -28,7 +28,7 @@ class Misfit:
     """Reason why a mapping does not fit. It is a result, not an error.
 
     Attributes:
-        statement: What does not fit, and which buffer it does not fit.
+        statement: Sentence that names the data and the buffer that it does not fit.
         operation: First operation that does not fit.
         demand: Size that is needed.
         bound: Size that is available.

@@ -1,4 +1,4 @@
-"""The operators' modules by name, in a small configuration each: for documentation, waveforms and first looks."""
+"""Catalogue of the operator modules, each in a small configuration, for documentation and waveforms."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ from p2vit.rtl.modules.softmax import SoftmaxUnit
 from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.rtl.tools.missing import RtlError
 
-#: Name → (a small configuration, the operator of `numerics` it computes, beats for a picture).
+#: Name → (constructor of a small configuration, operator of `numerics`, number of beats for a diagram).
 CATALOG: dict[str, tuple[Callable[[], OperatorModule], str, int]] = {
     "requantizer": (lambda: Requantizer(4), "`rounding.requantize`", 12),
     "mac_array": (
@@ -46,13 +46,13 @@ CATALOG: dict[str, tuple[Callable[[], OperatorModule], str, int]] = {
 
 
 def example(name: str) -> tuple[OperatorModule, Streams, dict[str, int]]:
-    """A module of the catalogue with sample beats.
+    """Make a module of the catalogue and sample beats for it.
 
     Returns:
-        The module, input beats, and the number of beats it gives on each output.
+        Module, input beats, and the number of beats on each output stream.
 
     Raises:
-        RtlError: there is no such module.
+        RtlError: There is no module of that name.
     """
     if name not in CATALOG:
         raise RtlError(f"no module '{name}'.{did_you_mean(name, CATALOG)} Modules: {', '.join(CATALOG)}")
@@ -64,7 +64,7 @@ def example(name: str) -> tuple[OperatorModule, Streams, dict[str, int]]:
 
 
 def table() -> str:
-    """Markdown table of all modules: operator, timing, streams."""
+    """Make a Markdown table of all modules: operator, latency, interval and streams."""
     lines = [
         "| module | operator | latency | interval | streams in → out | note |",
         "|---|---|---:|---:|---|---|",

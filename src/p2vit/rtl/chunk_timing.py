@@ -1,4 +1,4 @@
-"""The exact timing of the RTL in the form of the chunk model's, so that the same reports and traces show it."""
+"""Converts the exact RTL timing to the record of the chunk model, for the same reports and traces."""
 
 from collections import defaultdict
 
@@ -13,14 +13,14 @@ _CHUNK_OF_OPERATION = {VectorOp.LAYERNORM: "layernorm", VectorOp.SOFTMAX: "softm
 
 
 def chunk_timing(compiled: CompiledProgram, plan: Schedule) -> Timing:
-    """Cycles of a compiled program, attributed to the operations of a schedule of the same program.
+    """Compute the cycles of a compiled program, attributed to the operations of a schedule of that program.
 
     Args:
-        compiled: Descriptors for the machine that exists as RTL.
-        plan: Gives sections and operations; their names are the program's.
+        compiled: Program, compiled for an RTL machine.
+        plan: Schedule of the same program; its operations have the names of the nodes.
 
     Returns:
-        Timing with a tile for every run of an engine; busy + stalls add up to the run for every chunk.
+        Timing with a tile for every run of an engine. Busy and stalled cycles of each chunk add up to the run.
     """
     timing = rtl_timing(compiled.descriptors, compiled.machine)
     places = {
@@ -63,7 +63,7 @@ def chunk_timing(compiled: CompiledProgram, plan: Schedule) -> Timing:
 
 
 def chunk_of(span: Span) -> str:
-    """The chunk model's name for what a run works on."""
+    """Return the chunk that a run corresponds to in the chunk model."""
     d = span.descriptor
     if d.kind == Kind.ARRAY:
         return "shifter_array" if d["log2"] else "mac_array"

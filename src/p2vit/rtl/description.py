@@ -1,4 +1,4 @@
-"""An RTL machine as a description for the chunk model: its sizes, depths and engines."""
+"""Describes an RTL machine for the chunk model: sizes, pipeline depths and engines."""
 
 from typing import Any
 
@@ -19,29 +19,29 @@ from p2vit.rtl.top.machine import (
     RtlMachine,
 )
 
-#: Bytes of a number in the vector engine's input buffer, which stands as score buffer too.
+#: Bytes per number in the vector engine's input buffer, which is described as the score buffer.
 SCORE_BYTES = 4
 
 
 def description_of(machine: RtlMachine, name: str, clock_mhz: float = 500.0) -> Machine:
-    """Describe an RTL machine.
+    """Make the machine description of an RTL machine.
 
     Args:
-        machine: Its sizes.
-        name: What the description is called.
-        clock_mhz: Of the description; nothing was placed or routed.
+        machine: Sizes of the RTL machine.
+        name: Name of the description.
+        clock_mhz: Clock of the description. It is assumed, not a result of place and route.
 
     Returns:
-        A load–store machine on which `p2vit.accel` counts the cycles that `p2vit.rtl.timing` counts.
+        Load–store machine for which `p2vit.accel` gives the same cycles as `p2vit.rtl.timing`.
     """
     lines, lanes = machine.lines, machine.lanes
     stream = {"lanes": lines, "pipeline_depth_cycles": VECTOR_DRAIN}
-    # Cycles of a run in which nothing goes in: every pass runs dry; LayerNorm takes steps between passes, one a line.
+    # Cycles of a LayerNorm run without input: the drain of three passes, and the scalar steps between them.
     norm_depth = 3 * VECTOR_DRAIN + SHIFT_STEPS + TOTAL_STEPS + lines + 1
     array = {"lines": lines, "lanes_per_line": lanes, "pipeline_depth_cycles": ARRAY_DRAIN}
 
     def buffer(size: int) -> dict[str, int]:
-        # Every line has a bank of its own (16 macros at most), whose port is never what limits.
+        # Every line has a bank of its own, in at most 16 macros; their ports never limit the throughput.
         return {"size_bytes": max(1024, size), "banks": min(lines, 16), "bytes_per_port_per_cycle": 64}
 
     described: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Timing diagrams as SVG text, drawn from what a simulation recorded: valid, ready and the beats that move."""
+"""Timing diagrams as SVG, drawn from a recorded simulation: valid, ready and beats."""
 
 from html import escape
 
@@ -16,7 +16,7 @@ _STYLE = (
 
 
 def _level(values: list[int], y: int) -> str:
-    """A one-bit wave."""
+    """Draw a one-bit waveform."""
     high, low = y + 4, y + _ROW - 6
     points = []
     for cycle, value in enumerate(values):
@@ -26,7 +26,7 @@ def _level(values: list[int], y: int) -> str:
 
 
 def _beats(valid: list[int], ready: list[int], y: int) -> str:
-    """The payload: numbered boxes, darker in the cycle in which the beat moves."""
+    """Draw the payload as numbered boxes; a box is dark in the cycle in which its beat is transferred."""
     found, beat = [], 0
     for cycle, (v, r) in enumerate(zip(valid, ready, strict=True)):
         if not v:
@@ -40,15 +40,16 @@ def _beats(valid: list[int], ready: list[int], y: int) -> str:
 
 
 def draw(title: str, names: list[str], flags: NDArray[np.uint8]) -> str:
-    """SVG text of recorded streams.
+    """Draw recorded streams.
 
     Args:
-        title: Above the diagram.
-        names: Of the streams.
-        flags: uint8 [cycles, streams], bit 0 valid, bit 1 ready.
+        title: Title of the diagram.
+        names: Names of the streams.
+        flags: Recorded handshakes, uint8 [cycles, streams]; bit 0 is valid, bit 1 is ready.
 
     Returns:
-        The picture: per stream its beats (numbered; dark in the cycle in which they move), valid and ready.
+        SVG text with the beats, valid and ready of each stream. Beats are numbered, and dark in the cycle of the
+        transfer.
     """
     cycles = len(flags)
     width, height = _LEFT + cycles * _CELL + 10, _TOP + len(names) * (3 * _ROW + 8) + 8
@@ -86,19 +87,19 @@ def timing_diagram(
     seed: int = 0,
     stall: float | dict[str, float] = 0.0,
 ) -> str:
-    """Simulate and draw the first cycles.
+    """Simulate a module and draw the first cycles.
 
     Args:
-        simulation: The module.
-        title: Above the diagram.
-        inputs: See :meth:`ModuleSimulation.run`.
-        counts: See :meth:`ModuleSimulation.run`.
-        cycles: How many are drawn.
-        seed: Of the stalls.
-        stall: Chance of holding back.
+        simulation: Compiled module.
+        title: Title of the diagram.
+        inputs: Input beats, see :meth:`ModuleSimulation.run`.
+        counts: Expected output beats, see :meth:`ModuleSimulation.run`.
+        cycles: Number of cycles to draw.
+        seed: Random seed of the stalls.
+        stall: Probability of a stall per cycle, for all streams or by name.
 
     Returns:
-        SVG text; the same for the same arguments.
+        SVG text; the same arguments give the same text.
     """
     run = simulation.run(inputs, counts, seed=seed, stall=stall, record=cycles)
     return draw(title, [port.name for port in simulation.ports], run.flags[: max(1, min(cycles, run.cycles))])

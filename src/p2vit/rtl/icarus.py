@@ -1,4 +1,4 @@
-"""The second simulator: the same streams through Icarus Verilog, by a generated Verilog-2001 test bench."""
+"""Simulation with Icarus Verilog, as a second simulator, with a generated Verilog-2001 test bench."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ endmodule
 
 
 def _input(port: StreamPort, count: int, chance: int) -> tuple[str, str, str]:
-    """Declarations, behaviour and start of an input stream: held once offered, offered at random."""
+    """Make declarations, behaviour and initial block of an input stream, which offers beats at random times."""
     n, top = port.name, port.bits - 1
     declare = (
         f"  reg [{top}:0] {n}_beats [0:{count}];\n  reg {n}_valid = 0; wire {n}_ready; integer {n}_at = 0;\n"
@@ -51,7 +51,7 @@ def _input(port: StreamPort, count: int, chance: int) -> tuple[str, str, str]:
 
 
 def _output(port: StreamPort, count: int, chance: int) -> tuple[str, str, str]:
-    """Declarations, behaviour and start of an output stream: ready at random, beats written to a file."""
+    """Make declarations, behaviour and initial block of an output stream, which is ready at random times."""
     n, top = port.name, port.bits - 1
     declare = (
         f"  wire [{top}:0] {n}_payload; wire {n}_valid; reg {n}_ready = 0; integer {n}_at = 0, {n}_file;\n"
@@ -66,14 +66,14 @@ def _output(port: StreamPort, count: int, chance: int) -> tuple[str, str, str]:
 
 
 def test_bench(top: str, ports: list[StreamPort], beats: Mapping[str, int], seed: int, stall: float) -> str:
-    """Verilog text of the bench.
+    """Make the Verilog text of the test bench.
 
     Args:
-        top: Module under test.
-        ports: Its streams.
-        beats: Stream → beats sent or expected.
-        seed: Of the stalls.
-        stall: Chance of holding back in a cycle.
+        top: Name of the module under test.
+        ports: Streams of the module.
+        beats: Stream → number of beats to send or to expect.
+        seed: Random seed of the stalls.
+        stall: Probability of a stall per cycle.
     """
     chance = round(min(max(stall, 0.0), 0.99) * 65536)
     parts = [(_input if port.is_input else _output)(port, beats[port.name], chance) for port in ports]
@@ -109,19 +109,19 @@ def run_icarus(
     """Run a module with Icarus Verilog.
 
     Args:
-        module: A component whose ports are streams.
+        module: Component whose ports are streams.
         name: Name of the top module.
         inputs: Input stream → fields.
-        counts: Output stream → beats expected.
-        seed: Of the stalls.
-        stall: Chance of holding back in a cycle.
-        timeout: Seconds.
+        counts: Output stream → number of expected beats.
+        seed: Random seed of the stalls.
+        stall: Probability of a stall per cycle.
+        timeout: Time limit in seconds.
 
     Returns:
         Output stream → field → int64 [beats, ...].
 
     Raises:
-        RtlError: Icarus is not installed, refuses the design, or the module gives another number of beats.
+        RtlError: Icarus is not installed, it rejects the design, or the module gives another number of beats.
     """
     ports = stream_ports(module)
     compiler, runner = program("iverilog"), program("vvp")
@@ -153,17 +153,17 @@ def run_icarus(
 
 
 def to_hex(words: Words, bits: int) -> str:
-    """One line of hexadecimal digits per beat, for ``$readmemh``, and one of zeros that the end may point at."""
+    """Format beats for ``$readmemh``, one line each, and a line of zeros for the index after the last beat."""
     digits = -(-bits // 4)
     lines = ["".join(f"{word:08x}" for word in beat[::-1])[-digits:] for beat in words]
     return "\n".join([*lines, "0" * digits]) + "\n"
 
 
 def from_hex(text: str, bits: int, name: str) -> Words:
-    """The inverse, of what ``%h`` writes.
+    """Parse beats that ``%h`` wrote.
 
     Raises:
-        RtlError: a digit is unknown (x or z).
+        RtlError: A digit is x or z.
     """
     size = max(1, -(-bits // 32))
     rows = []

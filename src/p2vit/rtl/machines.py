@@ -1,4 +1,4 @@
-"""Machines by name, changed key by key."""
+"""RTL machines by name, with changed parameters."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,14 +10,14 @@ from p2vit.text import is_number
 
 
 def machine_of(name: str, changes: Sequence[str] = ()) -> RtlMachine:
-    """A machine by its name, with some parameters changed.
+    """Return a machine by name, with some parameters changed.
 
     Args:
         name: Key of ``MACHINES``.
-        changes: ``parameter=number`` each.
+        changes: Changes of the form ``parameter=number``.
 
     Raises:
-        P2vitError: an unknown name or parameter, or a number that is not allowed.
+        P2vitError: The name or a parameter is unknown, or a number is not allowed.
     """
     if name not in MACHINES:
         raise P2vitError(

@@ -1,4 +1,4 @@
-"""Integer arrays ⇄ the packed bits of stream payloads."""
+"""Converts integer arrays to the packed bits of stream payloads, and back."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ Words = NDArray[np.uint32]
 def leaves(
     layout: Any, path: tuple[Any, ...] = (), offset: int = 0
 ) -> Iterator[tuple[tuple[Any, ...], int, int, bool]]:
-    """Scalars of a payload: (path, offset, width, signed), lowest bits first."""
+    """Yield the scalars of a payload: (path, offset, width, signed), lowest bits first."""
     if isinstance(layout, data.Layout):
         for key, field in layout:
             yield from leaves(field.shape, (*path, key), offset + field.offset)
@@ -26,7 +26,7 @@ def leaves(
 
 
 def fields_of(layout: Any) -> dict[str, list[tuple[int, int, bool]]]:
-    """Fields of a struct: name → (offset, width, signed) of each of its scalars, in order."""
+    """Return the fields of a struct: name → (offset, width, signed) of each of its scalars, in order."""
     found: dict[str, list[tuple[int, int, bool]]] = {}
     for path, offset, width, is_signed in leaves(layout):
         found.setdefault(str(path[0]), []).append((offset, width, is_signed))
@@ -34,7 +34,7 @@ def fields_of(layout: Any) -> dict[str, list[tuple[int, int, bool]]]:
 
 
 def size_of(layout: Any) -> int:
-    """Bits of a payload."""
+    """Return the width of a payload in bits."""
     return int(Shape.cast(layout).width)
 
 
@@ -42,15 +42,15 @@ def pack(layout: Any, values: Mapping[str, Any]) -> Words:
     """Pack beats.
 
     Args:
-        layout: Payload struct.
-        values: Field → integers [beats], or [beats, ...] with as many scalars per beat as the field has. A field left
-            out is 0.
+        layout: Struct of the payload.
+        values: Field → integers [beats], or [beats, ...] with as many scalars per beat as the field has. A missing
+            field is 0.
 
     Returns:
         uint32 [beats, ⌈bits/32⌉], lowest word first.
 
     Raises:
-        RtlError: an unknown field, a wrong number of scalars, or an integer that its field does not hold.
+        RtlError: A field is unknown, the number of scalars is wrong, or an integer is out of its field's range.
     """
     fields = fields_of(layout)
     if unknown := set(values) - set(fields):
@@ -74,7 +74,7 @@ def pack(layout: Any, values: Mapping[str, Any]) -> Words:
 def _place(
     words: Words, values: NDArray[np.int64], offset: int, width: int, is_signed: bool, name: str
 ) -> None:
-    """OR one scalar of every beat into its bits."""
+    """Write one scalar of every beat into its bits, which must be 0."""
     if not len(values) or not width:
         return
     low, high = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if is_signed else (0, (1 << width) - 1)
@@ -95,8 +95,8 @@ def unpack(layout: Any, words: Words) -> dict[str, NDArray[np.int64]]:
     """Unpack beats.
 
     Args:
-        layout: Payload struct.
-        words: uint32 [beats, ⌈bits/32⌉].
+        layout: Struct of the payload.
+        words: Packed beats, uint32 [beats, ⌈bits/32⌉].
 
     Returns:
         Field → int64 [beats] for a scalar field, [beats, n] for a field of several scalars.
@@ -123,7 +123,7 @@ def unpack(layout: Any, words: Words) -> dict[str, NDArray[np.int64]]:
 
 
 def to_storage(words: Words, bits: int) -> NDArray[np.uint8]:
-    """Words → the bytes of Verilator's storage for a port: 1, 2, 4 or 8 bytes, or a multiple of 4."""
+    """Convert words to Verilator's storage of a port: 1, 2, 4 or 8 bytes, or a multiple of 4 bytes."""
     size = storage_bytes(bits)
     raw = np.ascontiguousarray(words).view(np.uint8).reshape(len(words), -1)
     if raw.shape[1] < size:
@@ -132,7 +132,7 @@ def to_storage(words: Words, bits: int) -> NDArray[np.uint8]:
 
 
 def from_storage(raw: NDArray[np.uint8], bits: int) -> Words:
-    """The inverse of :func:`to_storage`."""
+    """Convert Verilator's storage of a port to words; the inverse of :func:`to_storage`."""
     size = 4 * max(1, -(-bits // 32))
     if raw.shape[1] < size:
         raw = np.concatenate([raw, np.zeros((len(raw), size - raw.shape[1]), np.uint8)], axis=1)
@@ -140,7 +140,7 @@ def from_storage(raw: NDArray[np.uint8], bits: int) -> Words:
 
 
 def storage_bytes(bits: int) -> int:
-    """Bytes of Verilator's storage for a port of so many bits."""
+    """Return the number of bytes in which Verilator stores a port of that width."""
     for size in (1, 2, 4, 8):
         if bits <= 8 * size:
             return size

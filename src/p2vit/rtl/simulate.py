@@ -1,4 +1,4 @@
-"""ModuleRun a module in a simulator: vectors in, vectors out, random stalls on both sides by seed."""
+"""Simulation of a module with Verilator: input beats, output beats, and random stalls on all streams."""
 
 import ctypes
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.verilator import build_shared, compile_object, mangled
 from p2vit.rtl.tools.verilog import to_verilog
 
-#: A run is given up when nothing moves for so many cycles.
+#: A run is stopped when no beat is transferred for this many cycles.
 IDLE_LIMIT = 20_000
-#: Cycles that are run on after the last beat, to see beats that nobody expects.
+#: Further cycles after the last expected beat, to detect surplus beats.
 EXTRA_CYCLES = 64
 
 
 @dataclass(frozen=True)
 class StreamPort:
-    """One ready/valid stream of a module's top.
+    """One ready/valid stream of a top module.
 
     Attributes:
-        name: Of the port.
-        layout: Of the payload.
-        is_input: The module takes it.
+        name: Name of the port.
+        layout: Struct of the payload.
+        is_input: Whether the stream is an input of the module.
     """
 
     name: str
@@ -39,15 +39,15 @@ class StreamPort:
 
     @property
     def bits(self) -> int:
-        """Width of the payload."""
+        """Width of the payload in bits."""
         return size_of(self.layout)
 
 
 def stream_ports(module: Any) -> list[StreamPort]:
-    """Streams of a component: inputs first, each group in the order of its signature.
+    """Return the streams of a component: inputs first, then outputs, in the order of the signature.
 
     Raises:
-        RtlError: it has a port that is not a stream.
+        RtlError: The component has a port that is not a stream.
     """
     ports = []
     for name, member in module.signature.members.items():
@@ -59,15 +59,15 @@ def stream_ports(module: Any) -> list[StreamPort]:
 
 @dataclass
 class ModuleRun:
-    """What came of one run.
+    """Result of one run.
 
     Attributes:
         outputs: Stream → field → int64 [beats, ...].
-        cycles: From the end of reset to the last beat.
-        moved: Stream → cycle of each beat, int64.
-        unstable: Output beats whose valid fell or whose payload changed before they were taken.
-        surplus: Output beats beyond those expected.
-        flags: uint8 [cycles, streams], bit 0 valid, bit 1 ready, of as many cycles as were asked for; streams in the
+        cycles: Cycles from the end of reset to the last beat.
+        moved: Stream → cycle in which each beat is transferred, int64 [beats].
+        unstable: Number of output beats whose ``valid`` fell or whose payload changed before the transfer.
+        surplus: Number of output beats beyond the expected ones.
+        flags: Recorded handshakes, uint8 [cycles, streams]; bit 0 is valid, bit 1 is ready. The streams are in the
             order of :func:`stream_ports`.
     """
 
@@ -163,33 +163,33 @@ def _source(name: str) -> str:
 
 
 def harness_object() -> Path:
-    """The compiled stream harness."""
+    """Return the object file of the stream harness."""
     return compile_object(
         "the stream harness", _source("harness.cpp").replace('#include "harness.h"', _source("harness.h"))
     )
 
 
 class ModuleSimulation:
-    """A module compiled with Verilator and the stream harness.
+    """Module that is compiled with Verilator and the stream harness.
 
     Attributes:
-        name: Of the top module.
-        verilog: What was compiled.
-        ports: Its streams.
+        name: Name of the top module.
+        verilog: Verilog text of the module.
+        ports: Streams of the module.
     """
 
     def __init__(self, module: Any, name: str, *, optimization: str = "quick", trace: bool = False) -> None:
-        """Generate and compile, or take both from the cache.
+        """Generate and compile the module, or take it from the cache.
 
         Args:
-            module: A component whose ports are streams.
+            module: Component whose ports are streams.
             name: Name of the top module.
-            optimization: ``quick`` to compile or ``fast`` to run.
-            trace: With waveforms.
+            optimization: ``quick`` compiles faster, ``fast`` runs faster.
+            trace: Whether to compile with waveforms.
 
         Raises:
-            MissingPackageError: a package of the extra ``rtl`` is not installed.
-            RtlError: there is no compiler, or a tool refuses the design.
+            MissingPackageError: A package of the extra ``rtl`` is not installed.
+            RtlError: There is no compiler, or a tool rejects the design.
         """
         self.name = name
         self.ports = stream_ports(module)
@@ -203,7 +203,7 @@ class ModuleSimulation:
             objects=[harness_object()],
             optimization=optimization,
             trace=trace,
-            # A line that is instantiated many times is compiled once: less than half the time to compile.
+            # A module with many instances is compiled only once; that more than halves the compile time.
             options=["-fno-inline"] if hasattr(module, "repeated_modules") else [],
         )
         self._library = ctypes.CDLL(str(path))
@@ -221,7 +221,7 @@ class ModuleSimulation:
             entry.restype, entry.argtypes = result, list(arguments)
 
     def port(self, name: str) -> StreamPort:
-        """A stream by name."""
+        """Return a stream by name."""
         return next(port for port in self.ports if port.name == name)
 
     def run(
@@ -234,18 +234,18 @@ class ModuleSimulation:
         record: int = 0,
         trace: Path | None = None,
     ) -> ModuleRun:
-        """Reset the module, send every beat and take what comes.
+        """Reset the module, send all input beats and receive the output beats.
 
         Args:
             inputs: Input stream → fields (see :func:`p2vit.rtl.packing.pack`), or packed words.
-            counts: Output stream → beats expected.
-            seed: Of the stalls.
-            stall: Chance of holding back in a cycle, for every stream or by its name; 0 to 0.99.
-            record: Cycles of which ``ModuleRun.flags`` is wanted.
-            trace: Where to write a VCD file; only if compiled with waveforms.
+            counts: Output stream → number of expected beats.
+            seed: Random seed of the stalls.
+            stall: Probability of a stall per cycle, for all streams or by name; 0 to 0.99.
+            record: Number of cycles to record in ``ModuleRun.flags``.
+            trace: VCD file to write; the module must be compiled with waveforms.
 
         Raises:
-            RtlError: the module stops before all beats have moved, or the waveform file cannot be written.
+            RtlError: The module stops before all beats are transferred, or the waveform file cannot be written.
         """
         if trace and not self.trace:
             raise RtlError(f"{self.name} was compiled without waveforms; compile it with trace=True")
@@ -325,7 +325,7 @@ def _output_room(port: StreamPort, counts: Mapping[str, int]) -> NDArray[np.uint
 
 
 def _shim(top: str, ports: list[StreamPort]) -> str:
-    """C++ that hands the harness pointers to the model's ports."""
+    """Make the C++ text that gives the harness pointers to the ports of the model."""
     lines = []
     counts = {True: 0, False: 0}
     for port in ports:

@@ -1,14 +1,14 @@
-"""Conventions that every hardware module here keeps to, and the pipeline that most of them are.
+"""Conventions of all hardware modules, and the pipeline that most of them use.
 
-**Streams.** Data moves on ready/valid streams (``amaranth.lib.stream``): a beat moves in a cycle in which both
-are high. A producer keeps ``valid`` and the payload until the beat is taken and does not look at ``ready``
-first; ``ready`` may depend on the consumer's ``ready`` in the same cycle. Ports are called ``i`` and ``o``, or
-after what they carry; in Verilog a stream ``i`` is ``i__payload``, ``i__valid``, ``i__ready``.
+**Streams.** Data moves on ready/valid streams (``amaranth.lib.stream``). A beat is transferred in a cycle in which
+both are high. A producer keeps ``valid`` and the payload until the transfer and never waits for ``ready`` before it
+raises ``valid``. ``ready`` may depend on the consumer's ``ready`` in the same cycle. Ports are called ``i`` and ``o``,
+or after their contents. In Verilog, a stream ``i`` is ``i__payload``, ``i__valid`` and ``i__ready``.
 
-**Payloads** are structs. Numbers that travel side by side are an array field, lane 0 in the lowest bits;
-parameters per channel (shifts, biases) travel beside the data as fields of the same beat. ``last`` marks the
-last beat of a row. ``narrow`` asks for 8-bit saturation of a module built for 16. Lanes that a last beat does
-not fill are the sender's business: modules that reduce over a row say what they must hold.
+**Payloads** are structs. Numbers of several lanes are an array field, with lane 0 in the lowest bits. Parameters per
+channel (shifts, biases) are fields of the same beat. ``last`` marks the last beat of a row. ``narrow`` selects 8-bit
+saturation in a module that is built for 16 bits. If the last beat of a row has unused lanes, the sender sets them;
+modules that reduce over a row document the required values.
 
 **Clock and reset**: one clock ``clk``; ``rst`` is synchronous and active high.
 """
@@ -22,27 +22,27 @@ from amaranth.lib.wiring import In, Out
 
 
 def lanes(shape: Any, count: int) -> data.ArrayLayout:
-    """``count`` numbers side by side."""
+    """Return the layout of ``count`` lanes."""
     return data.ArrayLayout(shape, count)
 
 
 def payload(**fields: Any) -> data.StructLayout:
-    """Struct of the fields, the first in the lowest bits."""
+    """Return a struct of the fields; the first field is in the lowest bits."""
     return data.StructLayout(fields)
 
 
 def sink(**fields: Any) -> Any:
-    """Port that takes a stream of structs."""
+    """Make an input stream with a struct as payload."""
     return In(stream.Signature(payload(**fields)))
 
 
 def source(**fields: Any) -> Any:
-    """Port that gives a stream of structs."""
+    """Make an output stream with a struct as payload."""
     return Out(stream.Signature(payload(**fields)))
 
 
 def registered(name: str, value: Any) -> Any:
-    """Signals without reset, shaped like a value, a list of values or nothing else."""
+    """Make signals without reset that have the shape of a value or of a list of values."""
     if isinstance(value, list):
         return [registered(f"{name}_{index}", item) for index, item in enumerate(value)]
     cast = Value.cast(value)
@@ -50,34 +50,35 @@ def registered(name: str, value: Any) -> Any:
 
 
 def assign(target: Any, value: Any) -> list[Any]:
-    """Statements that copy a value, or a list of values, into signals of the same form."""
+    """Return the statements that assign a value, or a list of values, to signals of the same shape."""
     if isinstance(value, list):
         return [statement for t, v in zip(target, value, strict=True) for statement in assign(t, v)]
     return [target.eq(value)]
 
 
 class Pipe:
-    """Stages of registers between two streams that advance together.
+    """Pipeline between two streams. All its stages advance together.
 
-    All stages move whenever the last one is empty or its beat is taken; ``ready`` of the input is that one
-    signal. Latency is the number of stages, one beat per cycle goes in and out. Registers of data have no reset.
+    The stages advance in every cycle in which the last stage is empty or its beat is taken; this signal is also
+    ``ready`` of the input. Latency: the number of stages. Throughput: one beat per cycle. Handshake: ready/valid on
+    both sides. Data registers have no reset.
 
-    State (an accumulator, a row's maximum) belongs to one stage: it is updated where ``fires`` and read by the beats
-    that pass that stage later. Beats never overtake each other, so it cannot be overwritten too early.
+    State (an accumulator, the maximum of a row) belongs to one stage. It is updated while ``fires`` is high and read
+    by later beats in that stage. Beats keep their order, so the state cannot be overwritten too early.
 
     Attributes:
-        advance: All stages move.
-        valid: A beat is in front of the stage that is added next.
+        advance: High in cycles in which all stages advance.
+        valid: High if a beat is available to the next stage that is added.
     """
 
     def __init__(self, m: Module, i: Any, o: Any, gate: Any = 1) -> None:
         """Start a pipeline.
 
         Args:
-            m: The module it is in.
+            m: Module that the pipeline is added to.
             i: Input stream.
             o: Output stream.
-            gate: Beats are taken; where it is 0 the input waits and what is inside goes on.
+            gate: While it is 0, the input waits, and the beats in the pipeline advance.
         """
         self.m = m
         self.o = o
@@ -95,18 +96,18 @@ class Pipe:
 
     @property
     def fires(self) -> Value:
-        """A beat moves into the stage that is added next."""
+        """High in cycles in which a beat enters the next stage that is added."""
         return self.advance & self.valid
 
     def stage(self, keep: Any = 1, **values: Any) -> SimpleNamespace:
         """Add a stage.
 
         Args:
-            keep: The beat goes on; where it is 0 the beat ends here.
-            values: What the stage holds: values, or lists of them for lanes.
+            keep: If it is 0, the beat is dropped after this stage.
+            values: Values that the stage registers, or lists of values for lanes.
 
         Returns:
-            The registers, by the same names.
+            Registers by the same names.
         """
         self.stages += 1
         valid = Signal(name=f"valid_{self.stages}")
@@ -119,25 +120,25 @@ class Pipe:
         return SimpleNamespace(**held)
 
     def join(self, side: Any, wanted: Any = 1) -> Any:
-        """Take a beat of another stream with each beat in front of the next stage; without one everything waits.
+        """Join another stream: each beat before the next stage takes one beat of it, and waits if there is none.
 
-        One stream can be joined per pipeline.
+        A pipeline can join one stream.
 
         Args:
-            side: The stream.
-            wanted: This beat needs one.
+            side: Stream to join.
+            wanted: High if the beat takes one of the joined stream.
 
         Returns:
-            The side stream's payload.
+            Payload of the joined stream.
         """
         needed = self.valid & wanted
         self.m.d.comb += [self.starved.eq(needed & ~side.valid), side.ready.eq(self.free & needed)]
         return side.payload
 
     def finish(self, **fields: Any) -> None:
-        """Connect the last stage to the output's payload."""
+        """Connect the last stage to the output stream."""
         self.m.d.comb += [self.offered.eq(self.valid), self.o.valid.eq(self.valid)]
-        # While a joined stream is waited for nothing moves, but the last stage's beat may be taken.
+        # While the pipeline waits for the joined stream, the beat in the last stage may still be taken.
         with self.m.If(self.starved & self.o.ready):
             self.m.d.sync += self.valid.eq(0)
         for name, value in fields.items():

@@ -1,9 +1,9 @@
-"""When every descriptor of a stream starts and ends: an exact model of the accelerator's timing.
+"""Exact timing model of the accelerator: start and end of every descriptor of a stream.
 
-It knows no values, only descriptors: how long each lasts, which buffers it takes and releases. How engines wait for
-each other is in `p2vit.accel.load_store.timeline`, which the chunk model shares. It holds for a memory that refuses
-nothing and answers after a fixed time; then it is equal to the RTL, cycle by cycle (``tests/rtl/test_timing.py``).
-What a stall of the memory costs, only the RTL says.
+The model uses only the descriptors: how long each one takes, and which buffers it takes and releases. The rules by
+    which engines wait for each other are in `p2vit.accel.load_store.timeline`, which the chunk model shares. The model
+    is exact for a memory that accepts every request and answers after a fixed latency: it is then equal to the RTL,
+    cycle by cycle (``tests/rtl/test_timing.py``). It does not model memory stalls.
 """
 
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ from p2vit.rtl.top.machine import (
 
 @dataclass(frozen=True)
 class Span:
-    """One descriptor's time on its engine.
+    """Time of one descriptor on its engine.
 
     Attributes:
-        descriptor: Which.
-        start: Cycle in which the engine takes it.
-        end: Last cycle: of a load, its last word is in the buffer; of a store, the memory has its last word.
-        waited_for: What a run of an engine began as late as it did for; empty where its engine was busy until then.
+        descriptor: Descriptor.
+        start: Cycle in which the engine takes the descriptor.
+        end: Last cycle. For a load, the last word is then in the buffer; for a store, in the memory.
+        waited_for: Reason why a run began so late; empty if its engine was busy until then.
     """
 
     descriptor: Descriptor
@@ -51,9 +51,9 @@ class RtlTiming:
     """Timing of one photo.
 
     Attributes:
-        cycles: From the first descriptor to ``done``.
-        spans: In program order.
-        store_cycles: Cycle at which each store counts as done.
+        cycles: Cycles from the first descriptor to ``done``.
+        spans: Times of the descriptors, in the order of the stream.
+        store_cycles: Cycle at which each store counts as done, int64 [stores].
         array_busy: Cycles in which the array multiplies.
     """
 
@@ -64,13 +64,13 @@ class RtlTiming:
 
 
 def array_cycles(descriptor: Descriptor) -> int:
-    """From the cycle an array run is taken to its last."""
+    """Return the engine cycles of an array run, from issue to completion."""
     divide = DIVIDE_CYCLES + 1 if descriptor["mode"] == Mode.QUOTIENT else 0
     return divide + descriptor["columns"] * descriptor["chunks"] + ARRAY_DRAIN
 
 
 def vector_cycles(descriptor: Descriptor, lines: int) -> int:
-    """From the cycle a vector run is taken to its last."""
+    """Return the engine cycles of a vector run, from issue to completion."""
     one_pass = descriptor["count"] + VECTOR_DRAIN
     if descriptor["op"] == VectorOp.LAYERNORM:
         return 3 * one_pass + SHIFT_STEPS + TOTAL_STEPS + lines + 1
@@ -80,12 +80,12 @@ def vector_cycles(descriptor: Descriptor, lines: int) -> int:
 
 
 def load_words(descriptor: Descriptor) -> int:
-    """Requests of a load."""
+    """Return the number of memory requests of a load."""
     each = descriptor["line_end"] - descriptor["line_first"] if descriptor["gather"] else 1
     return descriptor["inner"] * descriptor["outer"] * each
 
 
-#: Buffers that a run takes and releases, by the descriptor's fields.
+#: Buffers that a run takes and releases, by field of the descriptor.
 _ARRAY = (
     {"take_rows": Dest.ROWS, "take_weights": Dest.WEIGHTS, "take_parameters": Dest.COLUMN_PARAMETERS},
     {
@@ -128,12 +128,12 @@ def _run(timeline: EngineTimeline, d: Descriptor, lines: int) -> tuple[int, int]
 def rtl_timing(
     descriptors: Sequence[Descriptor], machine: RtlMachine, latency: int = MEMORY_LATENCY
 ) -> RtlTiming:
-    """EngineTimeline a descriptor stream.
+    """Compute the timing of a descriptor stream.
 
     Args:
-        descriptors: In order, END last.
-        machine: Which executes them.
-        latency: Cycles from a read request to its answer; nothing is refused.
+        descriptors: Descriptors in order; the last one is END.
+        machine: RTL machine that executes them.
+        latency: Cycles from a read request to its answer. The memory accepts every request.
     """
     timeline = EngineTimeline(slots=SLOTS, queue_depth=QUEUE_DEPTH, in_flight=IN_FLIGHT, latency=latency)
     spans: list[Span] = []
@@ -158,13 +158,13 @@ def rtl_timing(
 
 
 def cycles_per_node(stores: Sequence[str], store_cycles: IntArray) -> dict[str, int]:
-    """Cut a run at the last store of each node: node → cycles since the node before it.
+    """Attribute the cycles of a run to nodes: node → cycles from the previous node's last store to its own.
 
-    Where nodes overlap, a node that ends before an earlier one has none of its own.
+    If nodes overlap, a node that ends before an earlier node has 0 cycles.
 
     Args:
-        stores: Of every store, the node it belongs to.
-        store_cycles: Of the RTL, or of the model.
+        stores: Node of each store.
+        store_cycles: Cycle of each store, from the RTL or from the model.
     """
     last: dict[str, int] = {}
     for node, cycle in zip(stores, store_cycles.tolist(), strict=True):

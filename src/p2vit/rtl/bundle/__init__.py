@@ -1,1 +1,1 @@
-"""A folder with everything to simulate the accelerator on a program without p2vit: ``p2vit rtl``."""
+"""Bundle of ``p2vit rtl``: a folder that simulates the accelerator on a program, without p2vit."""

@@ -1,4 +1,4 @@
-"""Writes the folder: Verilog, memory image, expected tensors, bench, Makefile, README, manifest."""
+"""Writes a bundle: Verilog, memory image, expected tensors, test bench, Makefile, README and manifest."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ _BENCH = ("bench.v", "clock.v", "main.cpp")
 
 
 def hex_words(words: IntArray) -> str:
-    """Words for ``$readmemh``: byte 0 is the lowest, so it stands last.
+    """Format words for ``$readmemh``. Byte 0 is the lowest byte, so it comes last in each line.
 
     Args:
         words: uint8 [n, bytes].
@@ -33,15 +33,15 @@ def hex_words(words: IntArray) -> str:
 
 
 def expected_memory(compiled: CompiledProgram, executor: Executor, pixels: IntArray) -> IntArray:
-    """What the tensors' words must hold after a run, by another executor of the program.
+    """Compute the expected contents of the tensors' memory words after a run, with another executor.
 
     Args:
-        compiled: Gives the places.
-        executor: The reference, or any that returns every tensor.
+        compiled: Compiled program, with the layout of each tensor.
+        executor: Reference, or another executor that returns every tensor.
         pixels: uint8 [H, W, 3].
 
     Returns:
-        uint8 [words of tensors, lines]; lines that belong to no row are zero.
+        uint8 [words of all tensors, lines]; bytes of lines without a row are zero.
     """
     names = [node.name for node in compiled.program.nodes]
     tensors = executor.run(pixels[None], keep=names)
@@ -57,20 +57,20 @@ def expected_memory(compiled: CompiledProgram, executor: Executor, pixels: IntAr
 def write_bundle(
     compiled: CompiledProgram, executor: Executor, pixels: IntArray, folder: Path, overwrite: bool = False
 ) -> dict[str, Any]:
-    """Write the folder.
+    """Write a bundle.
 
     Args:
-        compiled: Program and machine.
-        executor: Gives the expected tensors.
-        pixels: uint8 [H, W, 3], the photo to run.
-        folder: Where to; it must be empty, or hold what this wrote before.
-        overwrite: What this wrote there before is replaced.
+        compiled: Compiled program and its machine.
+        executor: Executor that computes the expected tensors.
+        pixels: Photo to run, uint8 [H, W, 3].
+        folder: Folder to write; it must be empty or hold an earlier bundle.
+        overwrite: Replace an earlier bundle.
 
     Returns:
-        The manifest. The same inputs give the same bytes.
+        Manifest. The same inputs give the same bytes in every file.
 
     Raises:
-        P2vitError: the folder is in use, or the disk refuses.
+        P2vitError: The folder is in use, or a file cannot be written.
         MissingPackageError: Amaranth or pyosys is not installed.
     """
     target = bundle_place(folder, overwrite)
@@ -143,16 +143,16 @@ def write_bundle(
 
 
 def bundle_place(folder: Path, overwrite: bool) -> FileSet:
-    """Where a bundle goes.
+    """Return the set of files that a bundle may write.
 
     Raises:
-        P2vitError: no folder can be there.
+        P2vitError: No folder can be made at that path.
     """
     return FileSet.filling(folder, "rtl", overwrite, _older)
 
 
 def _older(folder: Path) -> list[str]:
-    """Files of a bundle that was written before there were records: its manifest has their hashes."""
+    """List the files of a bundle that has no file record, from the hashes in its manifest."""
     if kind_of(folder / MANIFEST) != "file":
         return []
     try:
@@ -165,12 +165,12 @@ def _older(folder: Path) -> list[str]:
 
 
 def _is(path: Path, digest: str) -> bool:
-    """Whether a file has a hash."""
+    """Return whether a file exists and has that SHA-256."""
     return kind_of(path) == "file" and hashlib.sha256(path.read_bytes()).hexdigest() == digest
 
 
 def _filled(name: str, values: dict[str, Any]) -> str:
-    """A file of the package with its ``@NAME@`` filled in."""
+    """Return a template file of the package with every ``@NAME@`` replaced by its value."""
     text = resources.files("p2vit.rtl.bundle").joinpath("files", name).read_text(encoding="utf-8")
     for key, value in values.items():
         text = text.replace(f"@{key}@", str(value))

@@ -1,1 +1,1 @@
-"""From an integer program to what the accelerator executes: a descriptor stream, a memory image and addresses."""
+"""Compiler from an integer program to a descriptor stream, a memory image and the layout of every tensor."""

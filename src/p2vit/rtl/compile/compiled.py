@@ -1,4 +1,4 @@
-"""What the compiler hands on."""
+"""Result of the compiler."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ from p2vit.rtl.top.machine import RtlMachine
 
 @dataclass(frozen=True, eq=False)
 class CompiledProgram:
-    """A program as one machine executes it.
+    """Program compiled for one machine.
 
     Attributes:
-        program: What was compiled.
-        machine: For which machine.
-        descriptors: In order; END last.
-        image: uint8 [words, lines]: constants in place, the rest zero.
-        constant_words: Words of constants among them.
-        pixels: Address of the pixels: rows of the image one after the other, as bytes.
-        layouts: Tensor → where it is written.
+        program: Integer program.
+        machine: RTL machine.
+        descriptors: Descriptors in order; the last one is END.
+        image: Memory image, uint8 [words, lines]: the constants, and zeros elsewhere.
+        constant_words: Number of words that hold constants.
+        pixels: Word address of the pixels. They are stored as bytes, image row by image row.
+        layouts: Tensor → its layout in memory.
     """
 
     program: IntegerProgram
@@ -35,16 +35,16 @@ class CompiledProgram:
 
     @property
     def stream(self) -> bytes:
-        """The descriptors' bytes."""
+        """Descriptor stream as bytes."""
         return b"".join(descriptor.to_bytes() for descriptor in self.descriptors)
 
     @property
     def stores(self) -> tuple[str, ...]:
-        """Of every store, in order: the node whose output it writes."""
+        """Name of the node whose output each store writes, in order of the stores."""
         return tuple(d.node for d in self.descriptors if d.kind == Kind.STORE)
 
     def memory_for(self, pixels: IntArray) -> IntArray:
-        """The image with one photo in it.
+        """Return a copy of the memory image with the pixels of one photo.
 
         Args:
             pixels: uint8 [H, W, 3].
@@ -59,7 +59,7 @@ class CompiledProgram:
         return memory
 
     def matrices(self, tensor: IntArray, name: str) -> IntArray:
-        """A tensor as the stack of matrices that its layout holds: [stack, rows, columns]."""
+        """Reshape a tensor to the stack of matrices of its layout: [stack, rows, columns]."""
         layout = self.layouts[name]
         if layout.transposed:
             channels = tensor.shape[-1] // layout.stack
@@ -67,7 +67,7 @@ class CompiledProgram:
         return tensor.reshape(layout.stack, layout.rows, layout.columns)
 
     def tensor(self, memory: IntArray, name: str) -> IntArray:
-        """A layer's output as it stands in a memory, in the tensor's own shape and dtype."""
+        """Read the output of a node from a memory, with the tensor's own shape and dtype."""
         spec: TensorSpec = self.program.tensors[name]
         layout = self.layouts[name]
         matrices = layout.decode(memory, spec.signed)

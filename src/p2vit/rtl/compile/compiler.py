@@ -1,4 +1,4 @@
-"""Integer program + machine → descriptors, memory image, addresses."""
+"""Compiles an integer program for an RTL machine."""
 
 from p2vit.numerics import (
     Add,
@@ -27,22 +27,22 @@ from p2vit.rtl.timing import rtl_timing
 from p2vit.rtl.top.descriptor import Descriptor
 from p2vit.rtl.top.machine import LINE_PARAMETER_WORDS, MEMORY_LATENCY, RtlMachine
 
-#: Addresses have 32 bits, but a simulated memory must fit a computer.
+#: Largest memory in words. Addresses have 32 bits, but the simulated memory must fit into the host's memory.
 MAX_WORDS = 1 << 28
 
 
 def compile_program(program: IntegerProgram, machine: RtlMachine) -> CompiledProgram:
-    """Compile.
+    """Compile a program for a machine.
 
     Args:
-        program: Its operators are all executed by the accelerator; none is left to a host.
-        machine: The accelerator's size.
+        program: Integer program. The accelerator executes all its operators; none is left to a host.
+        machine: Sizes of the accelerator.
 
     Returns:
-        Descriptors and image; the same inputs give the same.
+        Compiled program. The same inputs give the same descriptors and the same image.
 
     Raises:
-        UnfitProgramError: the machine cannot hold it; the message names layer, limit and lever.
+        UnfitProgramError: The program does not fit the machine. The message names the layer, the limit and the lever.
     """
     return _Compiler(program, machine).run()
 
@@ -54,7 +54,7 @@ class _Compiler:
         self.matrix, self.vector = MatrixEmitter(self.emit), VectorEmitter(self.emit)
 
     def run(self) -> CompiledProgram:
-        """TensorLayout everything, then emit node by node."""
+        """Allocate all tensors, then emit the jobs node by node."""
         plan = plan_layouts(self.program)
         shape = self.program.pixels.shape
         size = shape[0] * shape[1] * shape[2]
@@ -86,7 +86,7 @@ class _Compiler:
         )
 
     def fastest(self) -> tuple[Descriptor, ...]:
-        """Of the orders that can be tried, the one that takes the fewest cycles."""
+        """Return the descriptors in the job order that takes the fewest cycles."""
         jobs, lines = self.emit.jobs, self.machine.lines
         orders: list[list[Descriptor]] = [descriptors(jobs)]
         orders += [descriptors(merged(jobs, lines, rule)) for rule in RULES]
@@ -94,7 +94,7 @@ class _Compiler:
         return tuple(orders[cycles.index(min(cycles))])
 
     def layout_of(self, plan: LayoutPlan, node: Node) -> TensorLayout:
-        """Room for a node's output."""
+        """Reserve memory for the output of a node and return its layout."""
         spec = self.program.tensors[node.name]
         lines, size = self.machine.lines, spec.dtype.itemsize
         if len(spec.shape) == 3:
@@ -118,10 +118,10 @@ class _Compiler:
         return TensorLayout(**{**layout.__dict__, "base": base})
 
     def node(self, plan: LayoutPlan, node: Node, pixels: int) -> None:
-        """Emit one node.
+        """Emit the jobs of one node.
 
         Raises:
-            UnfitProgramError: an operator that no engine executes.
+            UnfitProgramError: No engine executes the operator.
         """
         output = self.emit.layouts[node.name]
         sources = [self.emit.layouts[name] for name in node.inputs if name != PIXELS]

@@ -1,4 +1,4 @@
-"""What the vector chunk does: patches, tables, adds, affine, sums, LayerNorm, softmax."""
+"""Compiles nodes for the vector engine: patches, tables, adds, affine, sums, LayerNorm, softmax."""
 
 from collections.abc import Iterator
 
@@ -26,10 +26,10 @@ from p2vit.rtl.top.machine import MAX_DISTANCE_SHIFT, MAX_LEFT_SHIFT, SUM_BYTES
 
 
 class VectorEmitter:
-    """Emits the nodes that the vector chunk executes.
+    """Emits the jobs of nodes that the vector engine executes.
 
     Args:
-        emit: Where descriptors go.
+        emit: Emitter that collects the jobs.
     """
 
     def __init__(self, emit: Emitter) -> None:
@@ -40,7 +40,7 @@ class VectorEmitter:
     # --- pixels
 
     def patchify(self, node: Node, pixels: int, shape: tuple[int, ...], output: TensorLayout) -> None:
-        """Gather the bytes of as many patches as there are lines, centred by an inverted bit."""
+        """Emit patch extraction: gather the bytes of one patch per line, and subtract 128 by inverting the top bit."""
         emit, machine, operator = self.emit, self.machine, node.operator
         assert isinstance(operator, Patchify)
         size, lines = operator.patch_size, machine.lines
@@ -78,7 +78,7 @@ class VectorEmitter:
     # --- one number at a time
 
     def lookup(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """One table for all columns, or one for every group of columns."""
+        """Emit a table lookup, with one table for all columns or one table per group of columns."""
         emit, machine, operator = self.emit, self.machine, node.operator
         assert isinstance(operator, Lookup)
         tables = np.atleast_2d(operator.table)
@@ -109,7 +109,7 @@ class VectorEmitter:
                 self.store(node.name, output, group, first, columns)
 
     def add(self, node: Node, sources: list[TensorLayout], output: TensorLayout) -> None:
-        """Both operands in one buffer slot."""
+        """Emit a residual add; both operands share one buffer slot."""
         operator = node.operator
         assert isinstance(operator, Add)
         fields = {"left_a": operator.left_a, "left_b": operator.left_b, "shift": operator.shift}
@@ -118,7 +118,7 @@ class VectorEmitter:
         self.sum_of_two(node.name, keys, sources, output, fields, 0)
 
     def assemble(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """The prefix and the positions are the second operand; the first is 0 in the prefix' rows."""
+        """Emit token assembly: add patch tokens (0 in the rows of prefix tokens) to prefix and position constants."""
         operator = node.operator
         assert isinstance(operator, AssembleTokens)
         constants = np.concatenate([operator.prefix, operator.position])
@@ -139,7 +139,7 @@ class VectorEmitter:
         fields: dict,
         prefix: int,
     ) -> None:
-        """Add two tensors, the first without its first ``prefix`` rows."""
+        """Emit the sum of two tensors. The first operand counts as 0 in its first ``prefix`` rows."""
         a, b = sources
         lines = self.machine.lines
         parameters = self.emit.memory.constant(column_parameters(lines, **fields))
@@ -156,7 +156,7 @@ class VectorEmitter:
                 self.store(name, output, group, first, columns)
 
     def affine(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Gain, bias and shift of each column."""
+        """Emit an affine operation: gain, bias and shift per column."""
         operator = node.operator
         assert isinstance(operator, Affine)
         least = int(operator.shift.min())
@@ -182,7 +182,7 @@ class VectorEmitter:
                 self.store(node.name, output, group, first, columns)
 
     def sum_tokens(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """A sum over lines and groups; taking one token is the sum of that token alone."""
+        """Emit a sum over tokens. To select one token, the sum has that token only."""
         operator, lines = node.operator, self.machine.lines
         if isinstance(operator, SelectToken):
             start, count = operator.index, 1
@@ -211,7 +211,7 @@ class VectorEmitter:
     # --- whole rows
 
     def layer_norm(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Three passes over a group's channels."""
+        """Emit a LayerNorm: three passes over the channels of a row group."""
         emit, machine, operator = self.emit, self.machine, node.operator
         assert isinstance(operator, LayerNorm)
         channels = operator.channels
@@ -248,7 +248,7 @@ class VectorEmitter:
             self.store(node.name, output, group, 0, channels)
 
     def softmax(self, node: Node, guard: int, source: TensorLayout, output: TensorLayout) -> None:
-        """Two passes over a group's keys; the row sum follows the codes."""
+        """Emit a softmax: two passes over the keys of a row group; the row sum follows the codes."""
         machine, operator = self.machine, node.operator
         assert isinstance(operator, Softmax)
         keys = output.columns
@@ -277,21 +277,21 @@ class VectorEmitter:
     # --- shared
 
     def tiles(self, output: TensorLayout, most: int | None = None) -> Iterator[tuple[int, int, range]]:
-        """Column tiles: first column, columns, and the groups."""
+        """Yield the column tiles: first column, number of columns, and row groups."""
         most = min(most or output.columns, self.machine.vector_columns)
         groups = range(output.first_row // self.machine.lines, output.groups)
         for first in range(0, output.columns, most):
             yield first, min(most, output.columns - first), groups
 
     def parameters(self, base: int, first: int, columns: int) -> None:
-        """Load the parameters of columns."""
+        """Emit the load of the parameters of some columns."""
         each = self.machine.parameter_words
         self.emit.load(
             dest=Dest.VECTOR_PARAMETERS, open=1, close=1, inner=columns * each, address=base + first * each
         )
 
     def once(self, group: int, groups: range) -> dict[str, int]:
-        """Take the parameters with the first group and release them with the last."""
+        """Return the flags that take the parameters with the first row group and release them with the last."""
         return {
             "take_parameters": int(group == groups[0]),
             "release_parameters": int(group == groups[-1]),
@@ -300,7 +300,7 @@ class VectorEmitter:
     def fetch(
         self, source: TensorLayout, region: Region, *, plane: int = 0, open: int = 1, close: int = 1
     ) -> None:
-        """Load columns of one group into the vector buffer.
+        """Emit the load of columns of one row group into the vector buffer.
 
         Args:
             source: Layout of the tensor that is read.
@@ -316,14 +316,14 @@ class VectorEmitter:
         )  # fmt: skip
 
     def run(self, **values: int) -> None:
-        """One run of the vector chunk on one buffer slot."""
+        """Emit one run of the vector engine on one buffer slot."""
         defaults = {"take": 1, "release": 1, "emit": 1, "line_end": self.machine.lines}
         self.emit.vector(**{**defaults, **values})
 
     def store(
         self, name: str, output: TensorLayout, group: int, first: int, columns: int, head: int = 0
     ) -> None:
-        """Store a run's columns."""
+        """Emit the store of the columns of a run."""
         self.emit.store(
             Region(name, head, group, first, first + columns),
             source=Source.VECTOR, address=output.at(group, first, head), columns=columns, planes=output.bytes_each,

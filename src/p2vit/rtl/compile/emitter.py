@@ -1,4 +1,4 @@
-"""Units of work: the loads of one run of an engine, the run, and the store of its results."""
+"""Collects the jobs of a program: one run of an engine with its loads and its store, as descriptor fields."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from p2vit.rtl.top.machine import RtlMachine
 
 @dataclass(frozen=True)
 class Region:
-    """Columns of one group of a tensor: what a store writes and a load reads.
+    """Columns of one row group of a tensor, which a store writes or a load reads.
 
     Attributes:
-        tensor: Its name; constants have none and are always there.
-        head: Matrix of a stack.
-        group: Rows.
+        tensor: Name of the tensor; empty for constants, which are always available.
+        head: Number of the head.
+        group: Number of the row group.
         first: First column.
         end: Column after the last.
     """
@@ -29,21 +29,21 @@ class Region:
 
     @property
     def columns(self) -> int:
-        """Number of columns; without an end, 2^30."""
+        """Number of columns."""
         return self.end - self.first
 
 
 @dataclass
 class DescriptorJob:
-    """What belongs together and keeps its order.
+    """One run of an engine with its loads and its store, as fields of descriptors.
 
     Attributes:
-        node: Step of the program.
+        node: Name of the node.
         engine: ``Kind.ARRAY`` or ``Kind.VECTOR``.
-        loads: Fields and the regions they read.
-        run: Fields.
-        store: Fields, or None.
-        writes: Region that the store writes.
+        loads: Fields of each load and the regions that it reads.
+        run: Fields of the run.
+        store: Fields of the store; None without a store.
+        writes: Region that the store writes; None without a store.
     """
 
     node: str
@@ -58,12 +58,12 @@ class Emitter:
     """Collects jobs in program order.
 
     Attributes:
-        machine: Sizes.
-        memory: Addresses.
-        layouts: Tensor → place.
-        tiles: Tensor → columns of the tiles it is written in.
-        jobs: So far.
-        node: Step that is being emitted.
+        machine: Sizes of the accelerator.
+        memory: Memory image.
+        layouts: Tensor → its layout in memory.
+        tiles: Tensor → number of columns of the tiles that it is written in.
+        jobs: Jobs emitted so far.
+        node: Name of the node that is being emitted.
     """
 
     def __init__(self, machine: RtlMachine) -> None:
@@ -76,30 +76,30 @@ class Emitter:
         self._open: DescriptorJob | None = None
 
     def _job(self) -> DescriptorJob:
-        """The job that is being put together."""
+        """Return the job under construction; begin one if there is none."""
         if self._open is None:
             self._open = DescriptorJob(self.node)
             self.jobs.append(self._open)
         return self._open
 
     def load(self, reads: Iterable[Region] = (), **values: int) -> None:
-        """A load; ``reads`` are the regions whose stores it waits for."""
+        """Add a load; ``reads`` are the regions whose stores it waits for."""
         if self._open is not None and self._open.run:
-            self._open = None  # a run that stores nothing
+            self._open = None  # the previous run has no store
         self._job().loads.append(({"outer": 1, **values}, tuple(region for region in reads if region.tensor)))
 
     def array(self, **values: int) -> None:
-        """A run of the array."""
+        """Add a run of the array."""
         job = self._job()
         job.engine, job.run = Kind.ARRAY, dict(values)
 
     def vector(self, **values: int) -> None:
-        """A run of the vector chunk."""
+        """Add a run of the vector engine."""
         job = self._job()
         job.engine, job.run = Kind.VECTOR, dict(values)
 
     def store(self, writes: Region, **values: int) -> None:
-        """The store of the run's results; it ends the job."""
+        """Add the store of the run's results, and end the job."""
         job = self._job()
         job.store, job.writes = dict(values), writes
         self._open = None

@@ -1,14 +1,14 @@
-"""What a machine cannot hold, said with the lever that would make it fit."""
+"""Errors of the compiler: a program does not fit the machine, and the message names the change that helps."""
 
 from p2vit.errors import P2vitError
 
 
 class UnfitProgramError(P2vitError):
-    """A program that the machine cannot execute; the message names the layer, the limit and the lever."""
+    """The machine cannot execute the program. The message names the layer, the limit and the lever."""
 
 
 def unfit(node: str, what: str, lever: str) -> UnfitProgramError:
-    """The error for one layer."""
+    """Make the error for one layer."""
     return UnfitProgramError(f"{node}: {what}; {lever}")
 
 
@@ -16,7 +16,7 @@ def require(condition: bool, node: str, what: str, lever: str) -> None:
     """Raise unless the condition holds.
 
     Raises:
-        UnfitProgramError: it does not.
+        UnfitProgramError: The condition does not hold.
     """
     if not condition:
         raise unfit(node, what, lever)

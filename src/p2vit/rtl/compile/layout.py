@@ -1,8 +1,8 @@
-"""Where a tensor's bytes stand in the external memory.
+"""Layout of tensors in external memory.
 
-One form serves every tensor: rows (tokens) are cut into groups of as many rows as the machine has lines; a group
-stores its columns one after the other; a column stores one word per byte of its numbers, low byte first; byte l of a
-word belongs to row l of the group. So a word is one number (or one byte of it) of every line, whatever reads it.
+All tensors have the same form. The rows (tokens) are divided into groups of as many rows as the machine has lines. A
+group stores its columns one after the other. A column takes one word per byte of its numbers, low byte first. Byte l
+of a word belongs to row l of the group. So each word holds one number, or one byte of it, for every line.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from p2vit.numerics.rounding import IntArray
 
 @dataclass(frozen=True)
 class TensorLayout:
-    """A matrix, or a stack of matrices, in memory.
+    """Layout of a matrix, or of a stack of matrices, in memory.
 
     Attributes:
-        base: First word.
+        base: Address of the first word.
         rows: Rows of one matrix.
-        columns: Columns.
-        bytes_each: Bytes of a number: 1, 2 or 4.
-        lines: Rows of a group.
-        first_row: Row 0 stands at this line of group 0; what is before it is not part of the tensor.
-        stack: Matrices (heads).
-        extra: Words behind each group: the row sums of softmax codes.
-        transposed: The tensor's channels are this matrix' rows, and each head begins a group: values of attention.
+        columns: Columns of one matrix.
+        bytes_each: Bytes per number: 1, 2 or 4.
+        lines: Rows per group.
+        first_row: Line of group 0 that holds row 0; earlier lines are not part of the tensor.
+        stack: Number of matrices (heads).
+        extra: Further words after each group, for the row sums of softmax codes.
+        transposed: Whether the rows are channels and each head begins a new group, as for the values of attention.
     """
 
     base: int
@@ -40,31 +40,31 @@ class TensorLayout:
 
     @property
     def groups(self) -> int:
-        """Groups of one matrix."""
+        """Number of row groups of one matrix."""
         return -(-(self.first_row + self.rows) // self.lines)
 
     @property
     def stride(self) -> int:
-        """Words from one group to the next."""
+        """Words from the start of one group to the start of the next."""
         return self.columns * self.bytes_each + self.extra
 
     @property
     def words(self) -> int:
-        """Of the whole tensor."""
+        """Number of words of the whole tensor."""
         return self.stack * self.groups * self.stride
 
     def at(self, group: int, column: int = 0, head: int = 0) -> int:
-        """Address of a column."""
+        """Return the word address of a column."""
         return self.base + (head * self.groups + group) * self.stride + column * self.bytes_each
 
     def encode(self, matrices: IntArray) -> IntArray:
-        """Words of a tensor.
+        """Convert a tensor to memory words.
 
         Args:
             matrices: Integers [stack, rows, columns].
 
         Returns:
-            uint8 [words, lines]; zero where nothing belongs to the tensor.
+            uint8 [words, lines]; bytes that are not part of the tensor are zero.
         """
         stack, rows, columns = matrices.shape
         width = np.dtype(f"<i{self.bytes_each}")
@@ -80,11 +80,11 @@ class TensorLayout:
         return out.reshape(-1, self.lines)
 
     def decode(self, memory: IntArray, signed: bool) -> IntArray:
-        """The matrices in a memory: int64 [stack, rows, columns].
+        """Read the matrices from a memory: int64 [stack, rows, columns].
 
         Args:
-            memory: uint8 [words of the memory, lines].
-            signed: Two's complement.
+            memory: Whole memory, uint8 [words, lines].
+            signed: Whether the numbers are in two's complement.
         """
         words = memory[self.base : self.base + self.words].reshape(
             self.stack, self.groups, self.stride, self.lines
@@ -98,7 +98,7 @@ class TensorLayout:
 
 
 def pack_nibbles(matrix: IntArray) -> IntArray:
-    """Two terms per byte, the even one in the low nibble: [rows, K] → int8 [rows, ⌈K/2⌉]."""
+    """Pack two 4-bit terms per byte, the even term in the low nibble: [rows, K] → int8 [rows, ⌈K/2⌉]."""
     rows, terms = matrix.shape
     even = np.zeros((rows, terms + terms % 2), np.int64)
     even[:, :terms] = matrix
@@ -107,14 +107,14 @@ def pack_nibbles(matrix: IntArray) -> IntArray:
 
 
 def column_parameters(lines: int, **fields: IntArray | int) -> IntArray:
-    """Parameters of columns as words: bias 32 bits, gain 16, shift 6, left_a 4, left_b 4.
+    """Pack the parameters of columns into words: bias 32 bits, gain 16, shift 6, left_a 4, left_b 4.
 
     Args:
-        lines: Bytes of a word.
-        fields: Name → one number per column, or one for all; at least one array.
+        lines: Bytes per word.
+        fields: Name → one number per column, or one number for all columns. At least one must be an array.
 
     Returns:
-        uint8 [columns · words each, lines].
+        uint8 [columns · words per column, lines].
     """
     layout = (("bias", 32, 0), ("gain", 16, 32), ("shift", 6, 48), ("left_a", 4, 54), ("left_b", 4, 58))
     count = max(np.size(value) for value in fields.values())

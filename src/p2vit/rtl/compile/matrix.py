@@ -1,4 +1,4 @@
-"""Matrix products: linear layers, scores, codes × values, as loads, array runs and stores."""
+"""Compiles nodes for the array: linear layers, scores, attention × V."""
 
 from collections.abc import Iterator
 
@@ -13,15 +13,15 @@ from p2vit.rtl.compile.layout import TensorLayout, column_parameters, pack_nibbl
 from p2vit.rtl.top.descriptor import Dest, Mode, Source
 from p2vit.rtl.top.machine import LINE_PARAMETER_WORDS, MAX_LEFT_SHIFT
 
-#: Columns that one of several lookup tables serves: a multiple of these.
+#: One of several lookup tables serves a multiple of this many columns.
 TABLE_COLUMNS = 64
 
 
 class MatrixEmitter:
-    """Emits the nodes whose work is a matrix product.
+    """Emits the jobs of nodes that are matrix products.
 
     Args:
-        emit: Where descriptors go.
+        emit: Emitter that collects the jobs.
     """
 
     def __init__(self, emit: Emitter) -> None:
@@ -29,10 +29,10 @@ class MatrixEmitter:
         self.machine = emit.machine
 
     def terms(self, node: str, terms: int) -> dict[str, int]:
-        """Chunks of a row of terms.
+        """Compute the number of chunks of ``lanes`` terms of a row, and the terms of the last chunk.
 
         Raises:
-            UnfitProgramError: a row longer than the row buffer.
+            UnfitProgramError: The row is longer than the row buffer or the weight buffer allows.
         """
         machine = self.machine
         chunks = -(-terms // machine.lanes)
@@ -53,18 +53,18 @@ class MatrixEmitter:
         return {"chunks": chunks, "tail": terms - (chunks - 1) * machine.lanes}
 
     def tile(self, chunks: int, columns: int) -> int:
-        """Columns per tile: whole column groups that fit the weight buffer, the output and the parameter buffers."""
+        """Return the columns per tile: whole column groups that fit the weight, output and parameter buffers."""
         machine = self.machine
         most = min(
             machine.weight_rows // chunks * machine.lines, machine.columns // machine.lines * machine.lines
         )
-        # Lookup tables serve groups of 64 columns: tiles that end with a group let a table follow tile by tile.
+        # Lookup tables serve groups of 64 columns. If tiles end with such a group, a table can follow tile by tile.
         if most > TABLE_COLUMNS and TABLE_COLUMNS % machine.lines == 0:
             most -= most % TABLE_COLUMNS
         return min(columns, most)
 
     def linear(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Rows of tokens stand still, the layer's outputs are the columns."""
+        """Emit a linear layer: the rows of tokens are stationary, the outputs are the columns."""
         emit, operator, name = self.emit, node.operator, node.name
         assert isinstance(operator, Linear)
         self.check_shift(node, operator)
@@ -96,7 +96,10 @@ class MatrixEmitter:
                 self.store(name, output, group, first, columns)
 
     def values(self, node: Node, heads: int, source: TensorLayout, output: TensorLayout) -> None:
-        """The layer's channels stand still, the tokens are the columns: so values come out channel by channel."""
+        """Emit the values of attention: the weights are stationary, the tokens are the columns.
+
+        So the values come out channel by channel, as attention × V reads them.
+        """
         emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
         assert isinstance(operator, Linear)
         self.check_shift(node, operator)
@@ -105,7 +108,7 @@ class MatrixEmitter:
         narrow = operator.weight_bits <= 4
         words = -(-inputs // 2) if narrow else inputs
         channels, per_head = outputs // heads, output.groups
-        # Every head begins a group; the line's bias and shift follow its weights.
+        # Every head begins a new group. The bias and the shift of a line follow its weights.
         block = words + LINE_PARAMETER_WORDS
         rows = np.zeros((heads, per_head * machine.lines, inputs), np.int8)
         rows[:, :channels] = operator.weight.reshape(heads, channels, inputs)
@@ -136,7 +139,7 @@ class MatrixEmitter:
                 self.store(name, output, inside, first, columns, head)
 
     def scores(self, node: Node, sources: list[TensorLayout], output: TensorLayout) -> None:
-        """Queries stand still, keys are the columns; one product per head."""
+        """Emit the scores: the queries are stationary, the keys are the columns; one product per head."""
         emit, operator, name = self.emit, node.operator, node.name
         assert isinstance(operator, Scores)
         queries, keys = sources
@@ -164,7 +167,7 @@ class MatrixEmitter:
                     self.store(name, output, group, first, columns, head)
 
     def attention(self, node: Node, sources: list[TensorLayout], output: TensorLayout) -> None:
-        """Codes stand still with their row sums, the values' channels are the columns."""
+        """Emit attention × V: codes and row sums are stationary, the channels of V are the columns."""
         emit, operator, name, machine = self.emit, node.operator, node.name, self.machine
         assert isinstance(operator, AttentionValues)
         codes, values = sources
@@ -212,43 +215,44 @@ class MatrixEmitter:
     # --- shared
 
     def tiles(self, total: int, tile: int) -> Iterator[tuple[int, int, range]]:
-        """Column tiles, each from the first of a group on: first column, columns, and their groups."""
+        """Yield the column tiles, which begin at a group: first column, number of columns, and column groups."""
         lines = self.machine.lines
         for first in range(0, total, tile):
             columns = min(tile, total - first)
             yield first, columns, range(first // lines, -(-(first + columns) // lines))
 
     def rows_of(self, weight: np.ndarray, narrow: bool) -> np.ndarray:
-        """A weight matrix [outputs, terms] as words, output rows in groups."""
+        """Convert a weight matrix [outputs, terms] to words, in groups of outputs."""
         matrix = pack_nibbles(weight) if narrow else weight
         return TensorLayout(0, len(matrix), matrix.shape[1], 1, self.machine.lines).encode(matrix[None])
 
     def column_parameters(self, base: int, first: int, columns: int) -> None:
-        """Load the parameters of a tile's columns."""
+        """Emit the load of the parameters of a tile's columns."""
         each = self.machine.parameter_words
         self.emit.load(
             dest=Dest.COLUMN_PARAMETERS, open=1, close=1, inner=columns * each, address=base + first * each
         )
 
     def once(self, group: int, groups: range, *buffers: str) -> dict[str, int]:
-        """Take buffers with the first group and release them with the last."""
+        """Return the flags that take buffers with the first group and release them with the last."""
         flags = {f"take_{name}": int(group == groups[0]) for name in buffers}
         return flags | {f"release_{name}": int(group == groups[-1]) for name in buffers}
 
     def store(
         self, name: str, output: TensorLayout, group: int, first: int, columns: int, head: int = 0
     ) -> None:
-        """Store a run's columns."""
+        """Emit the store of the columns of a run."""
         self.emit.store(
             Region(name, 0 if output.stack == 1 else head, group, first, first + columns),
             source=Source.ARRAY, address=output.at(group, first, head), columns=columns, planes=output.bytes_each,
         )  # fmt: skip
 
     def check_shift(self, node: Node, operator: Linear) -> None:
-        """The re-quantizer shifts left by a few bits only.
+        """Check that the re-quantizer can shift left as far as the layer needs.
 
         Raises:
-            UnfitProgramError: a layer whose accumulator is much coarser than its output.
+            UnfitProgramError: The layer needs a larger left shift, because its accumulator is much coarser than its
+                output.
         """
         least = int(operator.shift.min())
         require(

@@ -1,6 +1,6 @@
-"""The memory image: constants at their addresses, and room for every tensor.
+"""Memory image: the constants at their addresses, and space for every tensor.
 
-Every tensor has addresses of its own, so that after a run each layer's output can be read and compared.
+No two tensors share addresses, so that the output of every layer can be read and compared after a run.
 """
 
 import numpy as np
@@ -9,10 +9,10 @@ from p2vit.numerics.rounding import IntArray
 
 
 class MemoryImage:
-    """Words are given out one after the other; constants are remembered until the image is asked for.
+    """Allocates words one after the other and keeps the constants until the image is made.
 
     Args:
-        lines: Bytes of a word.
+        lines: Bytes per word.
     """
 
     def __init__(self, lines: int) -> None:
@@ -22,13 +22,13 @@ class MemoryImage:
         self._constants: list[tuple[int, IntArray]] = []
 
     def reserve(self, words: int) -> int:
-        """First address of that many fresh words."""
+        """Allocate words and return the first address."""
         at = self.words
         self.words += words
         return at
 
     def constant(self, words: IntArray) -> int:
-        """Put constant words and return their address.
+        """Allocate constant words and return their address.
 
         Args:
             words: uint8 [n, lines].
@@ -39,7 +39,7 @@ class MemoryImage:
         return at
 
     def image(self) -> IntArray:
-        """uint8 [words, lines]; zero where no constant stands."""
+        """Make the image, uint8 [words, lines]; words without a constant are zero."""
         memory = np.zeros((self.words, self.lines), np.uint8)
         for at, words in self._constants:
             memory[at : at + len(words)] = words

@@ -1,4 +1,4 @@
-"""Which form every tensor takes, found before anything is placed."""
+"""Plans the layout of every tensor before memory is allocated."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,15 @@ from p2vit.rtl.compile.errors import require, unfit
 
 @dataclass(frozen=True)
 class LayoutPlan:
-    """Forms that differ from plain rows of tokens.
+    """Layouts that differ from plain rows of tokens.
 
     Attributes:
-        program: What is compiled.
-        first_rows: Tensor → rows left free before its first: patches leave room for the prefix tokens, so that tokens
-            are assembled without moving between lines.
-        attention_of_values: Tensor of values → the attention that reads it; it is written channel by channel.
-        attention_of_codes: Softmax → the attention that reads its codes.
+        program: Integer program.
+        first_rows: Tensor → number of free rows before its first row. Patches leave rows free for the prefix tokens,
+            so that token assembly moves no data between lines.
+        attention_of_values: Tensor of values → attention node that reads it. Such a tensor is written channel by
+            channel.
+        attention_of_codes: Softmax node → attention node that reads its codes.
     """
 
     program: IntegerProgram
@@ -26,7 +27,7 @@ class LayoutPlan:
 
 
 def readers(program: IntegerProgram) -> dict[str, list[Node]]:
-    """Tensor → nodes that read it."""
+    """Return, for each tensor, the nodes that read it."""
     found: dict[str, list[Node]] = {name: [] for name in program.tensors}
     for node in program.nodes:
         for source in node.inputs:
@@ -35,10 +36,10 @@ def readers(program: IntegerProgram) -> dict[str, list[Node]]:
 
 
 def plan_layouts(program: IntegerProgram) -> LayoutPlan:
-    """Find the forms.
+    """Plan the layouts of a program.
 
     Raises:
-        UnfitProgramError: a graph that the accelerator has no form for.
+        UnfitProgramError: The accelerator has no layout for the graph.
     """
     by_name = {node.name: node for node in program.nodes}
     reads = readers(program)

@@ -1,10 +1,10 @@
-"""The order of jobs in the stream: the array and the vector chunk each keep their own, this merges the two.
+"""Order of the jobs in the descriptor stream. Each engine keeps its own order; this module merges the two.
 
-A stream in program order would let one engine stand while the other works through a layer. A job may go ahead as
-soon as everything that it reads is written by jobs before it in the stream; so rows flow: LayerNorm's first group
-of tokens is in the linear layer while the second is normalised, softmax follows the scores group by group, a table
-or an add the tile that it takes. Two rules decide between two jobs that could come next, both by estimates; the
-compiler tries both, and program order, and keeps what the exact timing model finds fastest.
+In program order, one engine would wait while the other works through a layer. A job may come earlier, as soon as
+earlier jobs in the stream write all that it reads. So rows flow between layers: the linear layer works on the first
+group of a LayerNorm while the second group is normalised, softmax follows the scores group by group, and tables and
+adds follow tile by tile. Two rules select between two jobs that could come next, both from estimates. The compiler
+tries both rules and program order, and keeps the order that the exact timing model finds fastest.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from p2vit.rtl.top.machine import SLOTS
 
 
 class WrittenRegions:
-    """Which columns of which groups have been written, and by which store."""
+    """Records which regions have been written, and by which store."""
 
     def __init__(self) -> None:
         self._stores: dict[tuple[str, int, int], list[tuple[int, int, int]]] = defaultdict(list)
@@ -24,17 +24,17 @@ class WrittenRegions:
         self._seen: dict[tuple[str, int, int], int] = defaultdict(int)
 
     def expect(self, region: Region) -> None:
-        """A store into this region will come."""
+        """Announce a store into a region."""
         self._expected[region.tensor, region.head, region.group] += region.end - region.first
 
     def write(self, region: Region, store: int) -> None:
-        """It has come, as the store of that number (from 1)."""
+        """Record that the store of that number, counted from 1, writes a region."""
         key = region.tensor, region.head, region.group
         self._stores[key].append((region.first, region.end, store))
         self._seen[key] += region.end - region.first
 
     def after(self, region: Region) -> int | None:
-        """The last store that the region needs; None while it is not written."""
+        """Return the number of the last store that writes to a region; None while the region is incomplete."""
         key = region.tensor, region.head, region.group
         if self._seen[key] < self._expected[key]:
             end = min(region.end, max((e for _, e, _ in self._stores[key]), default=0))
@@ -45,20 +45,21 @@ class WrittenRegions:
         return max((s for f, e, s in self._stores[key] if f < region.end and e > region.first), default=0)
 
 
-#: What decides between two jobs that could both come next: when their loads could begin, or their run.
+#: Rules that select between two jobs that could come next: earliest loads, or earliest run.
 RULES = ("loads", "runs")
 
 
 def merged(jobs: list[DescriptorJob], lines: int, rule: str) -> list[DescriptorJob]:
-    """Merge the engines' orders.
+    """Merge the job orders of the two engines.
 
     Args:
-        jobs: In program order.
-        lines: Of the machine, for the estimate of LayerNorms.
+        jobs: Jobs in program order.
+        lines: Lines of the machine, to estimate the duration of a LayerNorm.
         rule: One of ``RULES``.
 
     Returns:
-        The same jobs; those of one engine in their order; each after all that it reads.
+        Same jobs in the merged order. Jobs of one engine keep their order, and each job comes after those that it
+        reads.
     """
     queues = {kind: [u for u in jobs if u.engine == kind] for kind in (Kind.VECTOR, Kind.ARRAY)}
     heads = dict.fromkeys(queues, 0)
@@ -101,19 +102,19 @@ def merged(jobs: list[DescriptorJob], lines: int, rule: str) -> list[DescriptorJ
 
 
 def load_words(values: dict[str, int]) -> int:
-    """Requests of a load."""
+    """Return the number of memory requests of a load."""
     each = values["line_end"] - values["line_first"] if values.get("gather") else 1
     return values["inner"] * values["outer"] * each
 
 
 def duration(job: DescriptorJob, lines: int) -> int:
-    """Cycles of a run."""
+    """Return the engine cycles of a run."""
     run = Descriptor(job.engine, job.run)
     return array_cycles(run) if job.engine == Kind.ARRAY else vector_cycles(run, lines)
 
 
 def descriptors(jobs: list[DescriptorJob]) -> list[Descriptor]:
-    """The stream: every load gets the number of stores it waits for; END comes last."""
+    """Make the descriptor stream. Each load gets the number of stores that it waits for; END is last."""
     written = WrittenRegions()
     out: list[Descriptor] = []
     stores = 0

@@ -1,1 +1,1 @@
-"""Whole programs through the RTL: the Verilated accelerator with a memory beside it, driven in one call per photo."""
+"""Co-simulation of whole programs: the Verilated accelerator with a memory model, one call per photo."""

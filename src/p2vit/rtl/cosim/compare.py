@@ -1,4 +1,4 @@
-"""Photos through the RTL, every layer against the program, and cycles beside those of the timing model."""
+"""Runs photos through the RTL and compares every layer with the program, and cycles with the timing model."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -16,14 +16,14 @@ from p2vit.rtl.timing import cycles_per_node, rtl_timing
 
 @dataclass
 class LayerComparison:
-    """One layer over all photos.
+    """Comparison of one layer over all photos.
 
     Attributes:
-        name: Node of the program.
-        operator: Its kind.
-        cycles: Of the RTL, from the end of the layer before to its end; of the first photo.
-        predicted: Of the timing model.
-        mismatches: Numbers that differ, all photos.
+        name: Name of the node.
+        operator: Class of the operator.
+        cycles: RTL cycles from the end of the previous layer to the end of this one, for the first photo.
+        predicted: Cycles of the timing model.
+        mismatches: Number of values that differ, over all photos.
     """
 
     name: str
@@ -35,23 +35,24 @@ class LayerComparison:
 
 @dataclass
 class Comparison:
-    """What a co-simulation found.
+    """Result of a co-simulation.
 
     Attributes:
-        layers: In program order.
-        images: Photos run.
-        cycles: Of the first photo.
-        predicted: Of the timing model; the same for every photo.
-        store_differences: Stores whose cycle is not the predicted one, all photos; counted where nothing stalls.
-        tensors_compared: Layers times photos.
-        values_compared: Numbers.
-        first_mismatches: Where layers differ, ten at most.
-        array_busy: Cycles in which the array multiplied, first photo.
-        words_read: From the external memory, first photo.
-        words_written: To it.
-        logits_equal: Every logit of every photo.
-        mismatches: Tensors that differ in at least one number, all photos.
-        rtl_seconds: Wall time of the simulation alone, all photos.
+        layers: Layers in program order.
+        images: Number of photos.
+        cycles: RTL cycles of the first photo.
+        predicted: Cycles of the timing model; the same for every photo.
+        store_differences: Number of stores that are done in another cycle than predicted, over all photos. Counted
+            only if the memory never stalls.
+        tensors_compared: Number of layers times number of photos.
+        values_compared: Number of compared values.
+        first_mismatches: First difference of up to ten differing tensors.
+        array_busy: Cycles in which the array multiplied, for the first photo.
+        words_read: Words read from external memory, for the first photo.
+        words_written: Words written to external memory, for the first photo.
+        logits_equal: Whether all logits of all photos are equal.
+        mismatches: Number of tensors that differ in at least one value, over all photos.
+        rtl_seconds: Wall-clock seconds of the RTL simulation alone, over all photos.
     """
 
     layers: list[LayerComparison]
@@ -79,16 +80,16 @@ def cosimulate(
     progress: Callable[[str, int, int], None] | None = None,
     total: int = 0,
 ) -> Comparison:
-    """Run photos and compare.
+    """Run photos through the RTL and compare every layer.
 
     Args:
-        compiled: For the model's machine.
-        model: The Verilated accelerator.
-        executor: Whose integers are right: the reference, or one that is verified against it.
-        photos: uint8 [H, W, 3] each.
-        behaviour: Of the memory.
-        progress: Called with (stage, done, total).
-        total: Photos, for the progress.
+        compiled: Program, compiled for the model's machine.
+        model: Verilated accelerator.
+        executor: Reference, or an executor that was verified against it.
+        photos: Photos, each uint8 [H, W, 3].
+        behaviour: Latency and stalls of the memory; None means no stalls.
+        progress: Called with the stage, the number of photos done and ``total``.
+        total: Number of photos, for ``progress``.
     """
     behaviour = behaviour or MemoryBehaviour()
     stalls = behaviour.stalls
@@ -121,7 +122,7 @@ def cosimulate(
 def _compare(
     compiled: CompiledProgram, executor: Executor, pixels: IntArray, run: RtlRun, found: Comparison
 ) -> None:
-    """Every layer of one photo."""
+    """Compare every layer of one photo."""
     program = compiled.program
     wanted = executor.run(pixels[None], keep=[node.name for node in program.nodes])
     for layer in found.layers:

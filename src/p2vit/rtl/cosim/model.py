@@ -1,4 +1,4 @@
-"""The accelerator as a compiled model: one call runs one photo and leaves every tensor in its memory."""
+"""Compiled model of the accelerator. One call runs one photo and returns the memory with every tensor."""
 
 import ctypes
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from p2vit.rtl.top.verilog import TOP, VERILATOR_CONFIG, accelerator_verilog
 
 @dataclass(frozen=True)
 class MemoryBehaviour:
-    """How the external memory behaves.
+    """Latency and stalls of the external memory.
 
     Attributes:
         latency: Cycles from a request to its answer, 1 or more.
-        read_stall: Share of cycles in which a request is refused, 0 to 0.99.
-        answer_stall: Share of cycles in which an answer that is due waits.
+        read_stall: Share of cycles in which a read request is refused, 0 to 0.99.
+        answer_stall: Share of cycles in which a due answer is delayed.
         write_stall: Share of cycles in which a write is refused.
         descriptor_stall: Share of cycles in which no descriptor is offered.
-        seed: Of the stalls.
+        seed: Random seed of the stalls.
     """
 
     latency: int = MEMORY_LATENCY
@@ -36,12 +36,12 @@ class MemoryBehaviour:
 
     @property
     def stalls(self) -> bool:
-        """Whether anything stalls at all."""
+        """Whether any stall is possible."""
         return any((self.read_stall, self.answer_stall, self.write_stall, self.descriptor_stall))
 
     @classmethod
     def random(cls, share: float, latency: int = MEMORY_LATENCY, seed: int = 0) -> "MemoryBehaviour":
-        """Every side stalls in that share of the cycles."""
+        """Make a memory in which all four sides stall in that share of the cycles."""
         return cls(latency, share, share, share, share, seed)
 
 
@@ -66,16 +66,16 @@ class _Counts(ctypes.Structure):
 
 @dataclass(frozen=True, eq=False)
 class RtlRun:
-    """What one photo left.
+    """Result of one photo.
 
     Attributes:
-        memory: uint8 [words, lines] after the run.
-        cycles: From the first descriptor to ``done``.
-        store_cycles: Cycle at which each store was done.
+        memory: Memory after the run, uint8 [words, lines].
+        cycles: Cycles from the first descriptor to ``done``.
+        store_cycles: Cycle at which each store was done, int64 [stores].
         array_busy: Cycles in which the array multiplied.
-        vector_busy: Cycles in which the vector chunk was at work.
-        reads: Words read.
-        writes: Words written.
+        vector_busy: Cycles in which the vector engine worked.
+        reads: Words read from memory.
+        writes: Words written to memory.
     """
 
     memory: IntArray
@@ -88,15 +88,15 @@ class RtlRun:
 
 
 class RtlModel:
-    """The Verilated accelerator of one machine.
+    """Verilated accelerator of one machine.
 
     Args:
-        machine: Sizes.
-        optimization: ``fast`` compiles longer and runs faster; ``quick`` the other way round.
+        machine: Sizes of the accelerator.
+        optimization: ``fast`` compiles longer and runs faster, ``quick`` compiles faster.
 
     Raises:
         MissingPackageError: Amaranth, pyosys or Verilator is not installed.
-        RtlError: no C++ compiler.
+        RtlError: There is no C++ compiler.
     """
 
     def __init__(self, machine: RtlMachine, optimization: str = "fast") -> None:
@@ -121,13 +121,14 @@ class RtlModel:
         """Run one photo from reset.
 
         Args:
-            compiled: For this machine.
-            pixels: uint8 [H, W, 3].
-            behaviour: Of the memory; by default nothing stalls.
-            max_cycles: The run is given up after as many.
+            compiled: Program, compiled for this machine.
+            pixels: Photo, uint8 [H, W, 3].
+            behaviour: Latency and stalls of the memory; None means no stalls.
+            max_cycles: The run is stopped after this many cycles.
 
         Raises:
-            RtlError: no end within ``max_cycles``, or an address outside the memory; a defect of compiler or RTL.
+            RtlError: The run did not end within ``max_cycles``, or it used an address outside the memory. Both are
+                defects of the compiler or the RTL.
         """
         behaviour = behaviour or MemoryBehaviour()
         memory = compiled.memory_for(pixels)

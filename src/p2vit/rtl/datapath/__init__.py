@@ -1,5 +1,5 @@
-"""Combinational arithmetic of the operators, shared by their modules and by the engines of the whole accelerator.
+"""Combinational arithmetic of the operators, shared by the operator modules and the engines of the accelerator.
 
-A module puts registers between the pieces so that one step takes one cycle; the accelerator's lanes put other pieces
-between the same registers. What an operator rounds, and where it saturates, is said here once.
+The modules and the lanes of the accelerator place registers between these functions in different ways. Rounding and
+saturation of each operator are defined only here.
 """

@@ -1,4 +1,4 @@
-"""Re-quantization by a shift: shift, round half up, saturate."""
+"""Datapath of the re-quantization: shift, round half up, saturate."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from p2vit.rtl.arithmetic import clamp_either, clamp_signed, round_last_bit, shi
 
 
 class ShiftStage:
-    """The shift of a re-quantization, ready for the register between its two stages.
+    """Re-quantization in two combinational steps, which a register may separate.
 
-    Left shifts cost nothing but width: as soon as ``x · 2^left`` leaves the output's range it saturates, so a
-    shift by more than the output's width does what one by the width does.
+    Left shifts cost only width. A result outside the output's range saturates, so a shift by more bits than the output
+    has gives the same result as a shift by the output's width.
 
     Attributes:
-        output_bits: Width that is saturated to.
-        left: Most places a value is shifted to the left, after that cap.
-        shift_bits: Width of a signed shift amount (unsigned if ``left`` is 0).
+        output_bits: Width of the output.
+        left: Largest left shift, capped at the output's width.
+        shift_bits: Width of the shift amount; it is signed, or unsigned if ``left`` is 0.
     """
 
     def __init__(self, output_bits: int, least: int, most: int) -> None:
@@ -27,19 +27,19 @@ class ShiftStage:
 
     @property
     def shape(self) -> Any:
-        """Shape of the shift amount's field."""
+        """Shape of the shift amount."""
         return unsigned(self.shift_bits) if self.least >= 0 else signed(self.shift_bits)
 
     def first(self, m: Module, x: Any, shift: Any) -> Value:
-        """``2 · x · 2^-shift``, floored, saturated to two bits more than the output needs."""
+        """First step: ``2 · x · 2^-shift``, floored and saturated to one bit more than the output has."""
         if self.left:
             shift = Mux(shift < -self.left, C(0), shift + self.left)[: (self.most + self.left).bit_length()]
         return clamp_signed(m, shift_with_half(x, shift, raised=self.left), self.output_bits + 1)
 
     def second(self, m: Module, twice: Any, narrow: Any | None = None) -> Value:
-        """Round the last bit and saturate to the output's width, or to 8 bits."""
+        """Second step: round the last bit and saturate to the output's width, or to 8 bits if ``narrow``."""
         return clamp_either(m, round_last_bit(twice), self.output_bits, narrow)
 
     def both(self, m: Module, x: Any, shift: Any, narrow: Any | None = None) -> Value:
-        """The two stages with no register between them."""
+        """Both steps without a register between them."""
         return self.second(m, self.first(m, x, shift), narrow)

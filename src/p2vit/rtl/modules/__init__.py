@@ -1,4 +1,4 @@
-"""One hardware module per operator, each with its timing and a golden ``compute`` made of :mod:`p2vit.numerics`."""
+"""One hardware module per operator, with its timing and a golden model ``compute`` from :mod:`p2vit.numerics`."""
 
 from p2vit.rtl.tools.missing import require
 

@@ -1,4 +1,4 @@
-"""Residual add and position add."""
+"""Hardware module of the residual add and the position add."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -18,24 +18,25 @@ from p2vit.rtl.stream import Pipe, lanes, sink
 class AddUnit(RequantizingModule):
     """``y = saturate(round(((a << left_a) + (b << left_b)) · 2^-shift))``: :class:`p2vit.numerics.Add`.
 
-    With all shifts 0 it is the saturating add of position constants.
+    With all shifts 0, this is the saturating add of position constants.
 
     Streams:
         i: ``a``, ``b`` int16 [lanes], ``left_a``, ``left_b``, ``shift`` 0 to 15 [lanes], ``narrow`` (if 16 bits),
             ``last``.
         o: ``y`` [lanes], ``last``.
 
-    Latency 3 (align and add | shift | round and saturate), one beat per cycle.
+    Latency: 3 cycles (align and add | shift | round and saturate). Throughput: one beat per cycle. Handshake:
+    ready/valid streams.
     """
 
     about: ClassVar[str] = "residual add, position add"
 
     def __init__(self, lanes_: int = 1, *, output_bits: int = 16) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
             lanes_: Elements per cycle.
-            output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
+            output_bits: 8 or 16; with 16, each beat selects 16 or 8 bits (``narrow``).
         """
         four = lanes(unsigned(4), lanes_)
         wide = lanes(signed(16), lanes_)
@@ -44,7 +45,7 @@ class AddUnit(RequantizingModule):
         super().__init__(lanes_, ShiftStage(output_bits, 0, LARGEST_SHIFT), ModuleTiming(3), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
-        """Three stages."""
+        """Build the pipeline of three stages."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
@@ -55,13 +56,13 @@ class AddUnit(RequantizingModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """As :meth:`p2vit.numerics.Add.compute`, shifts per element."""
+        """Compute :meth:`p2vit.numerics.Add.compute` with separate shifts for each element."""
         i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
         total = shift_round(i["a"], -i["left_a"]) + shift_round(i["b"], -i["left_b"])
         return self.golden(i, shift_round(total, i["shift"]))
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Operands near every edge, all shifts."""
+        """Make operands near the limits of their ranges, with all shifts."""
         size = (beats, self.lanes)
         calm = rng.integers(0, 3, (beats, 1)) == 0
         shifts = {
@@ -78,12 +79,12 @@ class AddUnit(RequantizingModule):
         }
 
     def operator_beats(self, operator: Add, a: Any, b: Any) -> dict[str, Any]:
-        """Beats of whole tokens through an operator; the channels must be a multiple of the lanes.
+        """Make the beats of whole tokens. The number of channels must be a multiple of the lanes.
 
         Args:
-            operator: Its shifts.
-            a: [tokens, C].
-            b: The same.
+            operator: Operator that gives the shifts.
+            a: First operand, [tokens, C].
+            b: Second operand, [tokens, C].
         """
         shape = a.shape
         parameters = {

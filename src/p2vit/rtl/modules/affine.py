@@ -1,4 +1,4 @@
-"""Gain and bias per channel."""
+"""Hardware module of the affine operator: gain and bias per channel."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -22,17 +22,18 @@ class AffineUnit(RequantizingModule):
             ``last``.
         o: ``y`` [lanes], ``last``.
 
-    Latency 4 (multiply | add | shift | round and saturate), one beat per cycle.
+    Latency: 4 cycles (multiply | add | shift | round and saturate). Throughput: one beat per cycle. Handshake:
+    ready/valid streams.
     """
 
     about: ClassVar[str] = "affine: gain and bias of a last LayerNorm"
 
     def __init__(self, lanes_: int = 1, *, output_bits: int = 8) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
             lanes_: Elements per cycle.
-            output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
+            output_bits: 8 or 16; with 16, each beat selects 16 or 8 bits (``narrow``).
         """
         step = ShiftStage(output_bits, *SHIFTS)
         wide = lanes(signed(16), lanes_)
@@ -46,7 +47,7 @@ class AffineUnit(RequantizingModule):
         super().__init__(lanes_, step, ModuleTiming(4), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
-        """Four stages."""
+        """Build the pipeline of four stages."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
@@ -63,13 +64,13 @@ class AffineUnit(RequantizingModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """:class:`p2vit.numerics.Affine`, every element a channel of its own."""
+        """Compute :class:`p2vit.numerics.Affine` with every element as a channel of its own."""
         i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
         reference = Affine(i["gain"].ravel(), i["bias"].ravel(), i["shift"].ravel(), self.output_bits)
         return self.golden(i, reference.compute(i["x"].reshape(1, -1)).reshape(i["x"].shape))
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Operands near every edge, all shifts."""
+        """Make operands near the limits of their ranges, with all shifts."""
         size = (beats, self.lanes)
         fields = {"x": corners(rng, 16, size), "gain": corners(rng, 16, size), "bias": corners(rng, 32, size)}
         return {

@@ -1,8 +1,8 @@
-"""What the MAC array and the shifter array share: rows that stand still in two banks, operands that stream past.
+"""Common parts of the MAC array and the shifter array: stationary rows in two banks, and a broadcast operand.
 
-A line holds one row (a token's activations, a query's codes) in its own memory. While the lines work on one
-bank, the other is filled. A column of the streamed operand takes one beat per ``lanes`` terms and is broadcast to
-all lines, so there is no skew to fill or drain: ⌈K / lanes⌉ cycles per column, whatever the number of lines.
+A line holds one row (the activations of a token, or the codes of a query) in its own memory. While the lines use one
+bank, the other is filled. A column of the streamed operand takes one beat per ``lanes`` terms and is broadcast to all
+lines. So there is no skew, and a column takes ⌈K / lanes⌉ cycles for any number of lines.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ from p2vit.rtl.stream import Pipe
 
 
 def address_shape(count: int) -> Any:
-    """Shape of an index below ``count``; at least one bit, so that the port exists."""
+    """Return the shape of an index below ``count``, with at least one bit, so that the port exists."""
     return unsigned(max(1, (count - 1).bit_length()))
 
 
 def row_memory_ports(word_bits: int, depth: int) -> dict[str, Any]:
-    """Ports of a line's row memory."""
+    """Return the ports of a line's row memory."""
     return {
         "advance": In(1),
         "write": In(1),
@@ -35,7 +35,7 @@ def row_memory_ports(word_bits: int, depth: int) -> dict[str, Any]:
 
 
 def row_memory(m: Module, line: Any, word_bits: int, depth: int) -> Value:
-    """Add a line's row memory; returns the word that was addressed in the cycle before."""
+    """Add the row memory of a line. Latency: one cycle from the read address to the word that is returned."""
     store = m.submodules.rows = memory.Memory(shape=unsigned(word_bits), depth=2 * depth, init=[])
     write, read = store.write_port(), store.read_port()
     m.d.comb += [
@@ -49,12 +49,12 @@ def row_memory(m: Module, line: Any, word_bits: int, depth: int) -> Value:
 
 
 class Banks:
-    """Which bank is filled and which is worked on, and the pipeline that waits for a full one.
+    """Control of the two row banks, and the pipeline that waits for a full bank.
 
     Attributes:
-        pipe: Takes a beat of the streamed operand if there is a full bank.
-        read_address: Of the row memories, for the beat in front of the first stage.
-        first: That beat is the first of its column.
+        pipe: Pipeline that takes beats of the streamed operand while a bank is full.
+        read_address: Read address of the row memories for the beat before the first stage.
+        first: High if that beat is the first of its column.
     """
 
     def __init__(self, m: Module, rows: Any, streamed: Any, o: Any, depth: int) -> None:
@@ -86,12 +86,12 @@ class Banks:
 
 
 class StationaryArray(OperatorModule):
-    """Base of the two arrays.
+    """Base class of the two arrays.
 
     Attributes:
-        lines: Rows held.
+        lines: Number of stationary rows.
         lanes: Terms per line and cycle.
-        depth: Words of ``lanes`` terms that a row memory holds in each bank.
+        depth: Words of ``lanes`` terms in each bank of a row memory.
     """
 
     lines: int
@@ -101,14 +101,14 @@ class StationaryArray(OperatorModule):
     def line_instances(
         self, m: Module, name: str, banks: Banks, data: Any, shared: Mapping[str, Any]
     ) -> list[Any]:
-        """Instantiate the lines; returns their accumulators.
+        """Instantiate the lines and return their accumulators.
 
         Args:
-            m: The array.
-            name: Verilog module of a line, written once (see ``repeated_modules``).
-            banks: The array's banks.
-            data: Word to be written into the addressed line's memory.
-            shared: Further input ports, the same for all lines.
+            m: Module of the array.
+            name: Name of the Verilog module of a line (see ``repeated_modules``).
+            banks: Row banks of the array.
+            data: Word that is written into the memory of the addressed line.
+            shared: Further input ports, with the same value for all lines.
         """
         accumulators = []
         for index in range(self.lines):
@@ -131,11 +131,11 @@ class StationaryArray(OperatorModule):
     def groups(
         self, inputs: Mapping[str, Fields]
     ) -> Iterator[tuple[NDArray[np.int64], slice, NDArray[np.intp]]]:
-        """Row groups of input beats, for goldens.
+        """Split input beats into row groups, for golden models.
 
         Yields:
-            (data of the rows [lines, beats, lanes] as the beats meet them, the group's beats of the streamed operand,
-            first beat of each of its columns).
+            Row data aligned with the beats [lines, beats, lanes], the group's slice of the streamed beats, and the
+            first beat of each column.
         """
         rows, streamed = inputs["rows"], inputs[self.streamed]
         ends = np.flatnonzero(rows["last"]) + 1
@@ -155,11 +155,11 @@ class StationaryArray(OperatorModule):
             yield held[:, steps], beats, begins
             row_start, beat_start = int(row_end), int(beat_end)
 
-    #: Name of the stream whose operand is broadcast.
+    #: Name of the stream with the broadcast operand.
     streamed = "weights"
 
     def row_sample(self, data: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        """Beats that load a row group.
+        """Make the beats that load a row group.
 
         Args:
             data: [lines, steps, ...].
@@ -176,7 +176,7 @@ class StationaryArray(OperatorModule):
 
 
 def column_marks(columns: int, steps: int) -> dict[str, NDArray[np.int64]]:
-    """``last`` and ``done`` of a group of columns, each of so many beats."""
+    """Make ``last`` and ``done`` for a group of columns of ``steps`` beats each."""
     last = np.zeros(columns * steps, np.int64)
     last[steps - 1 :: steps] = 1
     done = np.zeros(columns * steps, np.int64)
@@ -185,7 +185,7 @@ def column_marks(columns: int, steps: int) -> dict[str, NDArray[np.int64]]:
 
 
 def joined(parts: list[dict[str, NDArray[np.int64]]]) -> dict[str, NDArray[np.int64]]:
-    """Beats one after the other."""
+    """Concatenate beats."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -1,4 +1,4 @@
-"""The shifter array: attention codes × values by shift and add, no multiplier."""
+"""Shifter array: attention codes × values by shift and add, without multipliers."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -22,14 +22,17 @@ from p2vit.rtl.modules.array import (
 from p2vit.rtl.modules.base import Fields, ModuleTiming, Streams, corners
 from p2vit.rtl.stream import assign, lanes, registered, sink, source
 
-#: A stored code: shift distance 0 to 15, and whether it stands for anything at all.
+#: Bits of a stored code: shift distance 0 to 15, and a bit that is 0 for a weight of 0.
 STORED_BITS = 5
 
 
 class ShifterLine(wiring.Component):
-    """One line: row memory of shift distances, ``lanes`` shifters, an adder tree, an accumulator."""
+    """One line: row memory of shift distances, ``lanes`` shifters, adder tree and accumulator.
 
-    # Also made for its name alone.
+    Latency: 4 cycles. Throughput: ``lanes`` terms per cycle. No handshake: the array drives the stages.
+    """
+
+    # Lines are also made only to read their names; Amaranth must not warn that they are never elaborated.
     _MustUse__silence = True
 
     def __init__(self, lanes_: int, depth: int) -> None:
@@ -45,7 +48,7 @@ class ShifterLine(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Stages: read | shift | add | accumulate."""
+        """Build the stages: read | shift | add | accumulate."""
         m = Module()
         word = row_memory(m, self, STORED_BITS * self.lanes, self.depth)
         terms: list[Value] = []
@@ -65,25 +68,25 @@ class ShifterLine(wiring.Component):
 
 
 class ShifterArray(StationaryArray):
-    """``acc[line] = Σ_m v[m] · 2^(guard − code[line, m])``, int32; a code above ``guard`` stands for 0.
+    """``acc[line] = Σ_m v[m] · 2^(guard − code[line, m])``, int32; a code above ``guard`` has weight 0.
 
     Streams:
         rows: ``data`` [lanes] log2 codes of 4 bits, ``guard`` 8 to 15, ``line``, ``step``; ``last`` ends a row group.
         values: ``v`` int8 [lanes], a column of V; ``last`` ends the column, ``done`` with it the row group.
         o: ``acc`` int32 [lines]; ``done``.
 
-    Latency 4 from a column's last beat (read | shift | add | accumulate), one beat per cycle. Keys that a row does not
-    have must come as values of 0.
+    Latency: 4 cycles from the last beat of a column (read | shift | add | accumulate). Throughput: one beat per cycle.
+    Handshake: ready/valid streams. The sender must pad missing keys with values of 0.
     """
 
     about: ClassVar[str] = "attention × V on log2 codes: shift and add"
     streamed = "values"
 
     def __init__(self, lines: int = 4, lanes_: int = 8, *, depth: int = 4) -> None:
-        """Choose the structure.
+        """Make the array.
 
         Args:
-            lines: Rows at once.
+            lines: Rows in parallel.
             lanes_: Keys per line and cycle.
             depth: Words of a row that a line holds: ⌈keys / lanes⌉.
         """
@@ -104,25 +107,25 @@ class ShifterArray(StationaryArray):
         )
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"n": self.lines, "l": self.lanes, "d": self.depth}
 
     @property
     def line_name(self) -> str:
-        """Verilog module of a line."""
+        """Name of the Verilog module of a line."""
         return f"shifterline_l{self.lanes}_d{self.depth}"
 
     def repeated_modules(self) -> dict[str, Any]:
-        """The line, written once."""
+        """Return the line, which is written once and instantiated for every row."""
         return {self.line_name: ShifterLine(self.lanes, self.depth)}
 
     def elaborate(self, platform: Any) -> Module:
-        """Control, and the lines as instances of one module."""
+        """Build the control and instantiate the lines."""
         m = Module()
         row, beat = self.rows.payload, self.values.payload
         banks = Banks(m, self.rows, self.values, self.o, self.depth)
         pipe = banks.pipe
-        # Distances are made once, on the way into the memory, for all columns that will use them.
+        # Shift distances are computed once, when a row is loaded, for all columns.
         data = Cat(*[Cat((row.guard - row.data[k])[:4], row.data[k] <= row.guard) for k in range(self.lanes)])
         a = pipe.stage(v=beat.v, first=banks.first, last=beat.last, done=beat.done)
         b = pipe.stage(first=a.first, last=a.last, done=a.done)
@@ -134,7 +137,7 @@ class ShifterArray(StationaryArray):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """As step 1 of :class:`p2vit.numerics.AttentionValues`."""
+        """Compute step 1 of :class:`p2vit.numerics.AttentionValues`."""
         from p2vit.numerics import AttentionValues
 
         rows, values = inputs["rows"], inputs["values"]
@@ -149,7 +152,7 @@ class ShifterArray(StationaryArray):
         return {"o": {"acc": np.concatenate(acc).astype(np.int64), "done": np.concatenate(done)}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Row groups of one to ``depth`` steps, every guard."""
+        """Make row groups of 1 to ``depth`` steps, with every guard."""
         rows: list[Any] = []
         values: list[Any] = []
         while sum(len(part["last"]) for part in values) < beats:

@@ -1,4 +1,4 @@
-"""RestoringDivider by the softmax row's sum: one reciprocal per row, then a product and a shift per output."""
+"""Division by the sum of a softmax row: one reciprocal per row, then a product and a shift per output."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -20,28 +20,29 @@ from p2vit.rtl.stream import Pipe, lanes, sink, source
 class Reciprocal(OperatorModule):
     """``n = bit_length(total)``, ``r = ⌊2^(n+14) / total⌋``: step 2 of :class:`p2vit.numerics.AttentionValues`.
 
-    Restoring division, one bit per cycle: a row needs one in the time of its whole product with V.
+    Restoring division, one bit per cycle. That is fast enough, because a row needs one reciprocal for its whole
+    product with V.
 
     Streams:
         i: ``total`` 1 to 2^31 − 1.
         o: ``r`` 16 bits, ``n`` 1 to 31.
 
-    Latency 17 (load, 16 bits), the next total is taken 18 cycles after this one at the earliest.
+    Latency: 17 cycles (load, 16 bits). Initiation interval: 18 cycles. Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "reciprocal of a softmax row's sum"
 
     def __init__(self) -> None:
-        """It has no parameters."""
+        """Make the module; it has no parameters."""
         self.timing = ModuleTiming(STEPS + 1, STEPS + 2)
         super().__init__({"i": sink(total=TOTAL_BITS), "o": source(r=STEPS, n=5)})
 
     def configuration(self) -> dict[str, Any]:
-        """None."""
+        """Return no parameters."""
         return {}
 
     def elaborate(self, platform: Any) -> Module:
-        """A remainder, a quotient, a counter."""
+        """Build the divider, a cycle counter and the output register."""
         m = Module()
         busy, full = Signal(), Signal()
         count = Signal(range(STEPS))
@@ -64,13 +65,13 @@ class Reciprocal(OperatorModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """Step 2 of :class:`p2vit.numerics.AttentionValues`."""
+        """Compute step 2 of :class:`p2vit.numerics.AttentionValues`."""
         total = np.asarray(inputs["i"]["total"], np.int64)
         n = golden_bit_length(total)
         return {"o": {"r": (np.int64(1) << (n + RECIPROCAL_FRACTION)) // total, "n": n}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Sums of every length, powers of two and their neighbours."""
+        """Make sums of every bit length, powers of two and their neighbours."""
         return {"i": {"total": np.maximum(corners(rng, TOTAL_BITS, (beats,), signed=False), 1)}}
 
 
@@ -82,17 +83,18 @@ class RowDivision(RequantizingModule):
             :class:`Reciprocal`), ``shift`` −16 to 8 [lanes], ``narrow`` (if 16 bits), ``last``.
         o: ``y`` [lanes], ``last``.
 
-    Latency 5 (shift | round | multiply | shift | round and saturate), one beat per cycle.
+    Latency: 5 cycles (shift | round | multiply | shift | round and saturate). Throughput: one beat per cycle.
+    Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "division of attention × V by the row's sum"
 
     def __init__(self, lanes_: int = 1, *, output_bits: int = 8) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
-            lanes_: Accumulators at once.
-            output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
+            lanes_: Accumulators per cycle.
+            output_bits: 8 or 16; with 16, each beat selects 16 or 8 bits (``narrow``).
         """
         fields = {
             "acc": lanes(signed(32), lanes_),
@@ -105,12 +107,12 @@ class RowDivision(RequantizingModule):
         super().__init__(lanes_, step, ModuleTiming(5), {"i": i})
 
     def elaborate(self, platform: Any) -> Module:
-        """Five stages."""
+        """Build the pipeline of five stages."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
         each = range(self.lanes)
-        # acc · 2^-(n-8) with n from 1: seven places up, then n - 1 down. |a| ≤ 2^15, so 18 bits hold 2a.
+        # acc · 2^-(n-8) with n from 1: shift left by 7 bits, then right by n - 1. |a| ≤ 2^15, so 18 bits hold 2a.
         a = pipe.stage(
             twice=[
                 shift_with_half(beat.acc[k], (beat.n[k] - 1)[:5], raised=QUOTIENT_BITS - 1)[:18].as_signed()
@@ -133,14 +135,14 @@ class RowDivision(RequantizingModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """Steps 3 and 4 of :class:`p2vit.numerics.AttentionValues`."""
+        """Compute steps 3 and 4 of :class:`p2vit.numerics.AttentionValues`."""
         i = inputs["i"]
         reduced = shift_round(np.asarray(i["acc"]), np.asarray(i["n"]) - QUOTIENT_BITS)
         product = shift_round(reduced * np.asarray(i["r"]), QUOTIENT_FRACTION + np.asarray(i["shift"]))
         return self.golden(i, product)
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Sums of every length, accumulators up to ±128 times the sum."""
+        """Make sums of every bit length, and accumulators up to ±128 times the sum."""
         size = (beats, self.lanes)
         bits = rng.integers(1, 25, size)
         total = np.maximum(rng.integers(0, 1 << 24, size) >> (24 - bits), 1)

@@ -1,4 +1,4 @@
-"""What every hardware module says of itself: timing, the integers it must give, and vectors to test it with."""
+"""Base class of the hardware modules: timing, golden model and test vectors."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ Streams = dict[str, dict[str, NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class ModuleTiming:
-    """When beats come out, with no stalls.
+    """Timing of a module without stalls.
 
     Attributes:
-        latency: Cycles from the beat that completes an output going in to that output being offered: with latency 1 it
-            is offered in the next cycle.
-        interval: Cycles between two beats that are taken (initiation interval).
-        note: What else there is to say, such as passes over a row.
+        latency: Cycles from the input beat that completes an output to the cycle in which that output is offered. With
+            latency 1, the output is offered in the next cycle.
+        interval: Initiation interval: cycles between two input beats.
+        note: Further facts, such as the number of passes over a row.
     """
 
     latency: int
@@ -32,52 +32,51 @@ class ModuleTiming:
 
 
 class OperatorModule(wiring.Component):
-    """A component whose ports are streams.
+    """Component whose ports are ready/valid streams.
 
-    All handshakes are those of :mod:`p2vit.rtl.stream`. Subclasses set ``timing`` before they call this
-    constructor's parent.
+    All handshakes follow :mod:`p2vit.rtl.stream`. Subclasses set ``timing`` before they call the parent's constructor.
     """
 
-    #: Words for tables: what the module computes.
+    #: Short description of what the module computes, for tables.
     about: ClassVar[str] = ""
     timing: ModuleTiming
-    # Modules are also made to be asked about their timing; Amaranth need not warn that they were never elaborated.
+    # Modules are also made only to read their timing; Amaranth must not warn that they are never elaborated.
     _MustUse__silence = True
 
     @property
     def key(self) -> str:
-        """Name of this configuration, fit for Verilog."""
+        """Name of this configuration, valid as a Verilog identifier."""
         parts = [type(self).__name__, *(f"{name}{value}" for name, value in self.configuration().items())]
         return "_".join(part.replace("-", "m").replace(".", "p") for part in parts).lower()
 
     @abstractmethod
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters, by name."""
+        """Return the structural parameters by name."""
 
     @abstractmethod
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """The golden: output beats for input beats, from :mod:`p2vit.numerics`.
+        """Golden model: compute the output beats for input beats with :mod:`p2vit.numerics`.
 
         Args:
             inputs: Input stream → fields.
 
         Returns:
-            Output stream → fields. A field that is unspecified in some beats is left out there by :meth:`specified`.
+            Output stream → fields. :meth:`specified` tells in which beats a field is defined.
         """
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Input beats for tests, corners included, about as many as asked for."""
+        """Make about ``beats`` random input beats for tests, with corner cases."""
 
     def specified(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
-        """Beats in which an output field is specified; None for all."""
+        """Return a mask of the values of an output field that are specified; None if all are."""
         return None
 
 
 def corners(
     rng: np.random.Generator, bits: int, size: tuple[int, ...], signed: bool = True
 ) -> NDArray[np.int64]:
-    """Random integers of a width, a third of them near its ends, near zero or near a power of two."""
+    """Make random integers of a width, a third of them near the limits, near zero or near a power of two."""
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
     plain = rng.integers(low, high, size, endpoint=True)
     small = plain >> rng.integers(0, bits, size)

@@ -1,4 +1,4 @@
-"""Integer LayerNorm: a row passes three times (statistics, squares, output) through one pipeline."""
+"""Hardware module of the integer LayerNorm: three passes over a row (statistics, squares, output)."""
 
 from typing import Any, ClassVar
 
@@ -47,18 +47,19 @@ from p2vit.rtl.stream import Pipe, lanes, sink
 class LayerNormUnit(LayerNormRows):
     """:class:`p2vit.numerics.LayerNorm` on rows of C channels.
 
-    A row is sent three times in a row; beats follow each other without a gap, from pass to pass and from row to row:
-    ``lanes`` elements per cycle and pass. Three passes, because the squares are those of values that were
-    normalised with what the statistics say. Shifts of the output come on a stream of their own, one beat per output
-    beat, so that they need not wait in registers.
+    The sender sends each row three times. Beats may follow each other without gaps, from pass to pass and from row to
+    row. Three passes are needed, because the squares are taken of values that were scaled with the statistics of the
+    row. The output shifts come on a stream of their own, one beat per output beat, so that no registers have to hold
+    them.
 
     Streams:
         i: ``x`` int16 [lanes], ``left`` 0 to 15 [lanes] (``input_shift``), ``epsilon``, ``epsilon_shift``, ``last`` of
-            the pass. Lanes beyond C in a pass's last beat may hold anything.
+            the pass. In the last beat of a pass, lanes beyond C may hold any value.
         shifts: ``shift`` 14 to 30 [lanes]; one beat for each beat of the third pass.
         o: ``y`` [lanes], ``last``; lanes beyond C are undefined. ``narrow`` on ``shifts`` if built for 16 bits.
 
-    Latency of a third-pass beat: 16.
+    Latency: 16 cycles for a beat of the third pass. Throughput: ``lanes`` elements per cycle and pass. Handshake:
+    ready/valid streams.
     """
 
     about: ClassVar[str] = "LayerNorm"
@@ -72,14 +73,14 @@ class LayerNormUnit(LayerNormRows):
         input_bits: int = 16,
         table: NDArray[np.integer[Any]] | None = None,
     ) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
             channels: C, 2 to 16384.
             lanes_: Elements per cycle.
-            output_bits: 8 or 16; with 16 each beat of ``shifts`` chooses 16 or 8 (``narrow``).
-            input_bits: What an aligned input saturates to.
-            table: The operator's; default the one of C.
+            output_bits: 8 or 16; with 16, each beat of ``shifts`` selects 16 or 8 bits (``narrow``).
+            input_bits: Width that an aligned input saturates to.
+            table: Table of reciprocal roots; None makes the table for C.
         """
         self.channels, self.input_bits = channels, input_bits
         self.table = rsqrt_table(channels)[0] if table is None else table
@@ -97,7 +98,7 @@ class LayerNormUnit(LayerNormRows):
 
     @classmethod
     def of(cls, operator: LayerNorm, lanes_: int) -> "LayerNormUnit":
-        """The unit of an operator; its shifts and epsilon come with the beats."""
+        """Make the module for an operator. Shifts and epsilon come with the beats."""
         return cls(
             operator.channels,
             lanes_,
@@ -107,11 +108,11 @@ class LayerNormUnit(LayerNormRows):
         )
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"c": self.channels, "l": self.lanes, "i": self.input_bits, "o": self.output_bits}
 
     def elaborate(self, platform: Any) -> Module:
-        """Align | reduce | centre | spread | k | shift | round | square | add | accumulate | ε | index | table | ..."""
+        """Build the stages: align | reduce | centre | range | k | shift | round | square | add | ..."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
@@ -142,7 +143,7 @@ class LayerNormUnit(LayerNormRows):
             most=largest(m, [Mux(live[k], s1.a[k], s1.a[0]).as_signed() for k in each]),
             **carried(s1, "epsilon", "epsilon_shift"),
         )
-        # Stage 3: the row's statistics (first pass), centring with them (the others).
+        # Stage 3: statistics of the row in the first pass; centring in the other passes.
         total = Signal(signed(wide), reset_less=True)
         least, most = (
             Signal(signed(self.input_bits), reset_less=True, name=name) for name in ("least", "most")
@@ -167,7 +168,7 @@ class LayerNormUnit(LayerNormRows):
             live=s3.live,
             **carried(s3, "epsilon", "epsilon_shift"),
         )
-        # Stage 5: k of the row, left by the first pass.
+        # Stage 5: k of the row, kept from the first pass.
         k_found = common_shift(m, s4.largest, s4.epsilon_shift)
         k_row = Signal(signed(6), reset_less=True)
         with m.If(pipe.fires & (s4.turn == 0)):
@@ -178,7 +179,7 @@ class LayerNormUnit(LayerNormRows):
             live=s4.live,
             **carried(s4, "epsilon", "epsilon_shift"),
         )
-        # Stages 6 and 7: d = c · 2^-k, and ε at the same k. Up 14 places first: k is −14 at least.
+        # Stages 6 and 7: d = c · 2^-k, and ε at the same k. Shift left by 14 bits first, because k is at least −14.
         amount = wire(m, (k_row + CENTRED_BITS)[:6], "centred_shift")
         s6 = pipe.stage(
             twice=[centred_twice(value, amount)[: CENTRED_BITS + 3].as_signed() for value in s5.centred],
@@ -210,7 +211,7 @@ class LayerNormUnit(LayerNormRows):
             m.d.sync += energy.eq((Mux(s9.first, 0, energy) + s9.sum)[:TOTAL_BITS])
         s10 = pipe.stage(keep=(s9.turn != 1) | s9.last, d=s9.d, epsilon=s9.epsilon, **carried(s9))
         s11 = pipe.stage(d=s10.d, total=positive_total(m, energy, s10.epsilon), **carried(s10))
-        # Stages 12 and 13: j and the table's entry for the mantissa total · 2^-2j in [2^28, 2^30).
+        # Stages 12 and 13: j, and the table entry for the mantissa total · 2^-2j in [2^28, 2^30).
         j = wire(m, root_exponent(m, s11.total), "j")
         table = m.submodules.table = memory.Memory(
             shape=unsigned(ENTRY_BITS),
@@ -221,7 +222,7 @@ class LayerNormUnit(LayerNormRows):
         s12 = pipe.stage(d=s11.d, index=root_index(s11.total, j), j=j, **carried(s11))
         m.d.comb += [port.addr.eq(s12.index), port.en.eq(pipe.advance)]
         s13 = pipe.stage(d=s12.d, j=s12.j, **carried(s12))
-        # Stage 14: the second pass leaves the row's factor, the third multiplies by it and meets its shifts.
+        # Stage 14: the second pass keeps the factor of the row; the third pass multiplies by it and joins the shifts.
         factor, exponent = Signal(ENTRY_BITS, reset_less=True), Signal(signed(5), reset_less=True)
         with m.If(pipe.fires & (s13.turn == 1)):
             m.d.sync += [factor.eq(port.data), exponent.eq(s13.j)]

@@ -1,4 +1,4 @@
-"""Rows as the LayerNorm unit's beats: three passes over each, their golden, and samples of every kind."""
+"""Rows as beats of the LayerNorm module: three passes over each row, golden model and samples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +13,13 @@ from p2vit.rtl.modules.requantizing import RequantizingModule
 
 
 class LayerNormRows(RequantizingModule):
-    """What the beats of a LayerNorm unit hold.
+    """Golden model and beats of the LayerNorm module.
 
     Attributes:
-        channels: C.
-        input_bits: What an aligned input saturates to.
-        table: Of reciprocal roots.
-        beats: Of a row and pass.
+        channels: Number of channels C.
+        input_bits: Width that an aligned input saturates to.
+        table: Table of reciprocal roots.
+        beats: Beats per row and pass.
     """
 
     channels: int
@@ -28,7 +28,7 @@ class LayerNormRows(RequantizingModule):
     beats: int
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """:class:`p2vit.numerics.LayerNorm`, rows with the same parameters together."""
+        """Compute :class:`p2vit.numerics.LayerNorm` on groups of rows with equal parameters."""
         i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
         side = {name: np.asarray(value, np.int64) for name, value in inputs["shifts"].items()}
         rows = len(i["last"]) // (3 * self.beats)
@@ -62,7 +62,7 @@ class LayerNormRows(RequantizingModule):
         return self.golden({**side, "last": last.ravel()}, y.reshape(rows * self.beats, self.lanes))
 
     def specified(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
-        """Lanes beyond C are undefined."""
+        """Return a mask without the lanes beyond C, which are undefined."""
         if field != "y":
             return None
         alive = np.arange(self.beats * self.lanes) < self.channels
@@ -77,14 +77,14 @@ class LayerNormRows(RequantizingModule):
         epsilon: int,
         epsilon_shift: int,
     ) -> Streams:
-        """Beats of three passes over each row.
+        """Make the beats of three passes over each row.
 
         Args:
             x: int16 [rows, C].
-            left: ``input_shift``, [C].
-            shift: Of the operator, [C].
-            epsilon: Of the operator.
-            epsilon_shift: Of the operator.
+            left: ``input_shift`` of the operator, [C].
+            shift: ``shift`` of the operator, [C].
+            epsilon: ``epsilon`` of the operator.
+            epsilon_shift: ``epsilon_shift`` of the operator.
         """
         rows, room = len(x), self.beats * self.lanes
 
@@ -109,7 +109,7 @@ class LayerNormRows(RequantizingModule):
         }
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Rows of every kind: quiet, constant, extreme, with outliers; several sets of parameters."""
+        """Make rows with small, constant and extreme values and with outliers, for several sets of parameters."""
         parts = []
         count = 0
         while count < beats:

@@ -1,4 +1,4 @@
-"""Tables of 256 entries: GELU or any function of an 8-bit number."""
+"""Hardware module of the table lookup: GELU or any other function of an 8-bit number."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -17,13 +17,13 @@ class LookupUnit(OperatorModule):
     """``y = table[group, x + 128]``: :class:`p2vit.numerics.Lookup`, with one table or one per group of channels.
 
     Streams:
-        load: ``address`` group · 256 + x + 128, ``entry`` int8, ``last`` of the table; taken in every cycle. From a
-            table's first entry to its last one ``i`` waits, and after reset until the first table is there. Not in a
-            module with a fixed table.
+        load: ``address`` group · 256 + x + 128, ``entry`` int8, ``last`` of the table; always ready. Stream ``i``
+            waits while a table is loaded, and after reset until the first table is loaded. A module with a fixed table
+            has no ``load``.
         i: ``x`` int8 [lanes], ``group`` [lanes] (if there is more than one), ``last``.
         o: ``y`` int8 [lanes], ``last``.
 
-    Latency 1, one beat per cycle.
+    Latency: 1 cycle. Throughput: one beat per cycle. Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "GELU or any table"
@@ -31,15 +31,15 @@ class LookupUnit(OperatorModule):
     def __init__(
         self, lanes_: int = 1, *, groups: int = 1, table: NDArray[np.integer[Any]] | None = None
     ) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
-            lanes_: Elements per cycle; every lane reads a port of its own.
-            groups: Tables.
-            table: int8 [256] or [groups, 256]: fixed for good. Default: loaded through ``load``.
+            lanes_: Elements per cycle; every lane has a read port of its own.
+            groups: Number of tables.
+            table: Fixed table, int8 [256] or [groups, 256]; None means that ``load`` loads the table.
 
         Raises:
-            ValueError: the table has another shape.
+            ValueError: The table has another shape.
         """
         self.lanes, self.groups = lanes_, groups
         self.table = None if table is None else np.asarray(table).reshape(-1)
@@ -57,11 +57,11 @@ class LookupUnit(OperatorModule):
         super().__init__(ports)
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"l": self.lanes, "g": self.groups, "rom": int(self.table is not None)}
 
     def elaborate(self, platform: Any) -> Module:
-        """One memory with a read port per lane."""
+        """Build one memory with a read port per lane."""
         m = Module()
         loaded = Signal(init=self.table is not None)
         pipe = Pipe(m, self.i, self.o, gate=loaded)
@@ -89,7 +89,7 @@ class LookupUnit(OperatorModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """As :meth:`p2vit.numerics.Lookup.compute`, from the table that was loaded."""
+        """Compute :meth:`p2vit.numerics.Lookup.compute` with the loaded or fixed table."""
         i = inputs["i"]
         x = np.asarray(i["x"], np.int64).reshape(len(i["last"]), self.lanes)
         group = np.asarray(i["group"]).reshape(x.shape) if self.groups > 1 else np.zeros_like(x)
@@ -101,7 +101,7 @@ class LookupUnit(OperatorModule):
         return {"o": {"y": table[group * 256 + x + 128], "last": np.asarray(i["last"], np.int64)}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Random tables, every input through every one."""
+        """Make random tables and random inputs for each of them."""
         size = (beats, self.lanes)
         fields = {"x": corners(rng, 8, size), "last": rng.integers(0, 2, beats)}
         if self.groups > 1:

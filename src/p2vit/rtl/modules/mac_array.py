@@ -1,4 +1,4 @@
-"""The precision-scalable MAC array: one 8×8 product or two 8×4 products per multiplier and cycle."""
+"""Precision-scalable MAC array: one 8×8 product or two 8×4 products per multiplier and cycle."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -25,16 +25,17 @@ from p2vit.rtl.stream import assign, lanes, registered, sink, source
 
 
 class MacLine(wiring.Component):
-    """One line: row memory, ``lanes`` multipliers that split, two adder trees, two accumulators.
+    """One line: row memory, ``lanes`` split multipliers, two adder trees and two accumulators.
 
-    A weight byte is ``16·high + low``. Wide, ``low`` is unsigned and one column is ``16·Σx·high + Σx·low``; narrow,
-    both halves are signed weights of two columns. So splitting costs one bit of the low multiplier, a second tree
-    and one adder per line.
+    A weight byte is ``16·high + low``. For 8-bit weights, ``low`` is unsigned and a column is ``16·Σx·high + Σx·low``.
+    For 4-bit weights (``narrow``), both halves are signed weights of two columns. Splitting costs one bit of the low
+    multiplier, a second adder tree, and one adder per line.
 
-    Ports are those of the stage that uses them; the array's pipeline registers what comes with a beat.
+    Each port belongs to the stage that uses it; the pipeline of the array registers the values. Latency: 4 cycles.
+    Throughput: ``lanes`` terms per cycle. No handshake: the array drives the stages.
     """
 
-    # Also made for its name alone.
+    # Lines are also made only to read their names; Amaranth must not warn that they are never elaborated.
     _MustUse__silence = True
 
     def __init__(self, lanes_: int, depth: int, codes: bool) -> None:
@@ -54,7 +55,7 @@ class MacLine(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Stages: read | multiply | add | accumulate."""
+        """Build the stages: read | multiply | add | accumulate."""
         m = Module()
         word = row_memory(m, self, 8 * self.lanes, self.depth)
         low, high = [], []
@@ -79,29 +80,30 @@ class MacLine(wiring.Component):
 
 
 class MacArray(StationaryArray):
-    """``acc[line] = bias + Σ_k row[line, k] · weight[column, k]``, int32, for one column or two narrow ones at a time.
+    """``acc[line] = bias + Σ_k row[line, k] · weight[column, k]``, int32, for one column or two 4-bit columns.
 
     Streams:
-        rows: ``data`` [lanes] 8 bits, ``line``, ``step``; ``last`` ends a row group and lets the array start on it.
-        weights: ``w`` [lanes] 8 bits, or two 4-bit weights each (column 0 in the lower half) where ``narrow``;
+        rows: ``data`` [lanes] 8 bits, ``line``, ``step``; ``last`` ends a row group and releases it to the array.
+        weights: ``w`` [lanes] 8 bits, or with ``narrow`` two 4-bit weights each (column 0 in the lower half);
             ``bias`` [2] int32, read at a column's first beat; ``unsigned_rows`` (if built for codes);
             ``last`` ends a column, ``done`` with it the row group.
-        o: ``acc`` int32 [2·lines], column 0 then column 1; ``narrow``: column 1 is meant; ``done``.
+        o: ``acc`` int32 [2·lines], column 0 then column 1; ``narrow``: column 1 is valid; ``done``.
 
-    Latency 4 from a column's last beat (read | multiply | add | accumulate), one beat per cycle, also from column to
-    column and from row group to row group. Sums that leave int32 wrap; ``audit`` proves that none does.
+    Latency: 4 cycles from the last beat of a column (read | multiply | add | accumulate). Throughput: one beat per
+    cycle, without gaps between columns and row groups. Handshake: ready/valid streams. Sums wrap beyond int32;
+    ``audit`` proves that this never occurs.
     """
 
     about: ClassVar[str] = "precision-scalable MAC array"
 
     def __init__(self, lines: int = 4, lanes_: int = 8, *, depth: int = 4, codes: bool = True) -> None:
-        """Choose the structure.
+        """Make the array.
 
         Args:
-            lines: Rows at once.
+            lines: Rows in parallel.
             lanes_: Terms per line and cycle.
             depth: Words of a row that a line holds: ⌈largest K / lanes⌉.
-            codes: Rows may be unsigned (softmax codes): one more bit in every multiplier.
+            codes: Whether rows may be unsigned softmax codes, which takes one more bit in every multiplier.
         """
         self.lines, self.lanes, self.depth, self.codes = lines, lanes_, depth, codes
         self.timing = ModuleTiming(
@@ -124,20 +126,20 @@ class MacArray(StationaryArray):
         )
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"n": self.lines, "l": self.lanes, "d": self.depth, "c": int(self.codes)}
 
     @property
     def line_name(self) -> str:
-        """Verilog module of a line."""
+        """Name of the Verilog module of a line."""
         return f"macline_l{self.lanes}_d{self.depth}_c{int(self.codes)}"
 
     def repeated_modules(self) -> dict[str, Any]:
-        """The line, written once."""
+        """Return the line, which is written once and instantiated for every row."""
         return {self.line_name: MacLine(self.lanes, self.depth, self.codes)}
 
     def elaborate(self, platform: Any) -> Module:
-        """Control, and the lines as instances of one module."""
+        """Build the control and instantiate the lines."""
         m = Module()
         beat = self.weights.payload
         banks = Banks(m, self.rows, self.weights, self.o, self.depth)
@@ -171,7 +173,7 @@ class MacArray(StationaryArray):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """Columns of :func:`p2vit.numerics.linear.integer_matmul` plus the bias."""
+        """Compute the columns of :func:`p2vit.numerics.linear.integer_matmul` plus the bias."""
         weights = inputs["weights"]
         acc, narrow, done = [], [], []
         for held, beats, begins in self.groups(inputs):
@@ -200,7 +202,7 @@ class MacArray(StationaryArray):
         }
 
     def specified(self, stream: str, field: str, outputs: Streams) -> np.ndarray[Any, Any] | None:
-        """Column 1 counts where the beat is narrow."""
+        """Return a mask in which column 1 is specified only for narrow beats."""
         if field != "acc":
             return None
         first = np.ones((len(outputs[stream]["narrow"]), self.lines), bool)
@@ -209,7 +211,7 @@ class MacArray(StationaryArray):
         )
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Row groups of one to ``depth`` steps, wide and narrow columns mixed."""
+        """Make row groups of 1 to ``depth`` steps, with a mix of 8-bit and 4-bit columns."""
         rows: list[Any] = []
         weights: list[Any] = []
         while sum(len(part["last"]) for part in weights) < beats:
@@ -229,15 +231,15 @@ class MacArray(StationaryArray):
 
 
 def pack_weights(weight: Any, bits: int, lanes_: int) -> Any:
-    """Weights of a linear as the array takes them.
+    """Pack the weights of a linear layer for the array.
 
     Args:
         weight: int8 [N, K].
-        bits: Their width; up to 4, two columns share a byte.
-        lanes_: Of the array.
+        bits: Width of the weights; with at most 4 bits, two columns share a byte.
+        lanes_: Lanes of the array.
 
     Returns:
-        uint8 [columns, ⌈K / lanes⌉, lanes]: N columns, or ⌈N / 2⌉ pairs; zeros fill what K and N leave.
+        uint8 [columns, ⌈K / lanes⌉, lanes], for N columns or ⌈N / 2⌉ pairs of columns, padded with zeros.
     """
     wide = np.asarray(saturate(weight, 8))
     columns, terms = wide.shape

@@ -1,4 +1,4 @@
-"""Re-quantization by a shift: round half up, saturate. The datapath that the power of two makes small."""
+"""Hardware module of the re-quantization by a shift: round half up and saturate."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -14,13 +14,13 @@ from p2vit.rtl.stream import Pipe, lanes, sink
 
 
 class Requantizer(RequantizingModule):
-    """``y = saturate(round(x · 2^-shift))`` on ``lanes`` accumulators at once, as :func:`numerics.rounding.requantize`.
+    """``y = saturate(round(x · 2^-shift))`` on ``lanes`` accumulators, as :func:`numerics.rounding.requantize`.
 
     Streams:
         i: ``x`` signed [lanes], ``shift`` [lanes], ``narrow`` (if 16 bits), ``last``.
         o: ``y`` signed [lanes], ``last``.
 
-    Latency 2 (shift | round and saturate), one beat per cycle.
+    Latency: 2 cycles (shift | round and saturate). Throughput: one beat per cycle. Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "re-quantization by a shift"
@@ -28,13 +28,13 @@ class Requantizer(RequantizingModule):
     def __init__(
         self, lanes_: int = 1, *, input_bits: int = 32, output_bits: int = 8, least: int = 0, most: int = 31
     ) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
-            lanes_: Numbers at once.
+            lanes_: Accumulators per cycle.
             input_bits: Width of the accumulators.
-            output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
-            least: Smallest shift; negative shifts to the left.
+            output_bits: 8 or 16; with 16, each beat selects 16 or 8 bits (``narrow``).
+            least: Smallest shift; a negative shift is a left shift.
             most: Largest shift.
         """
         self.input_bits = input_bits
@@ -44,7 +44,7 @@ class Requantizer(RequantizingModule):
         super().__init__(lanes_, step, ModuleTiming(2), {"i": i})
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {
             "l": self.lanes,
             "i": self.input_bits,
@@ -54,7 +54,7 @@ class Requantizer(RequantizingModule):
         }
 
     def elaborate(self, platform: Any) -> Module:
-        """Two stages."""
+        """Build the pipeline of two stages."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
@@ -63,16 +63,16 @@ class Requantizer(RequantizingModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """As :func:`p2vit.numerics.rounding.requantize`."""
+        """Compute :func:`p2vit.numerics.rounding.requantize`."""
         i = inputs["i"]
         return self.golden(i, shift_round(np.asarray(i["x"]), np.asarray(i["shift"])))
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Accumulators near every edge, all shifts."""
+        """Make accumulators near the limits of their range, with all shifts."""
         size = (beats, self.lanes)
         shift = rng.integers(self.step.least, self.step.most, size, endpoint=True)
         x = corners(rng, self.input_bits, size)
-        # Values that land near the output's ends and on rounding ties.
+        # Some values give results near the limits of the output, or rounding ties.
         limit = np.int64(1) << (self.output_bits - 1)
         target = np.where(rng.integers(0, 2, size) == 0, limit, -limit) + rng.integers(-2, 3, size)
         near = shift_round(target, -shift) - rng.integers(-1, 2, size) * (

@@ -1,4 +1,4 @@
-"""The float32 re-quantizer that float scales need: IEEE 754, bit by bit. For comparison only."""
+"""Re-quantizer for float32 scales, exact to IEEE 754. For comparison only."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 
 def round_to_even(m: Module, x: Any, dropped: int) -> Any:
-    """``x / 2^dropped`` to the nearest integer, ties to even, for a constant number of bits."""
+    """Divide by ``2^dropped`` and round to the nearest integer, ties to even."""
     sticky = x[: dropped - 1].any() if dropped > 1 else C(0, 1)
     return x[dropped:] + (x[dropped - 1] & (sticky | x[dropped]))
 
@@ -21,25 +21,25 @@ def round_to_even(m: Module, x: Any, dropped: int) -> Any:
 class FloatRequantizer(OperatorModule):
     """``y = saturate(rint(float32(x) · scale))``: int32 → float32, multiply, round to nearest even, saturate.
 
-    Every step rounds as IEEE 754 says. ``scale`` is a finite float32; a product too small to matter (a subnormal scale,
-    an underflow) is 0 after the last rounding anyway, and one too large saturates.
+    Every step rounds as IEEE 754 requires. ``scale`` is a finite float32. A subnormal scale or an underflow gives 0
+    after the last rounding in any case, and a result that is too large saturates.
 
     Streams:
         i: ``x`` int32 [lanes], ``scale`` float32 as its bits [lanes], ``last``.
         o: ``y`` int8 [lanes], ``last``.
 
-    Latency 1 (everything between two registers, the baseline of the paper) or 4 (convert | multiply | round | to
-    integer); one beat per cycle.
+    Latency: 1 cycle (all steps between two registers, the baseline of the paper) or 4 cycles (convert | multiply |
+    round | to integer). Throughput: one beat per cycle. Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "re-quantization in float32 (comparison)"
 
     def __init__(self, lanes_: int = 1, *, pipelined: bool = True) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
-            lanes_: Numbers at once.
-            pipelined: Four stages instead of one.
+            lanes_: Accumulators per cycle.
+            pipelined: Whether to use four stages instead of one.
         """
         self.lanes, self.pipelined = lanes_, pipelined
         self.timing = ModuleTiming(4 if pipelined else 1)
@@ -51,12 +51,12 @@ class FloatRequantizer(OperatorModule):
         )
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"l": self.lanes, "p": int(self.pipelined)}
 
     @staticmethod
     def _convert(m: Module, x: Any) -> tuple[Any, Any]:
-        """Magnitude → (24-bit mantissa, 0 for 0; bits of the magnitude, 1 more if rounding carried)."""
+        """Convert a magnitude to a 24-bit mantissa and its bit length, which includes a carry from rounding."""
         size = bit_length(m, x)
         normal = wire(m, (x << (32 - size)[:6])[:32], "normal")
         rounded = wire(m, round_to_even(m, normal, 8)[:25], "rounded")
@@ -65,11 +65,12 @@ class FloatRequantizer(OperatorModule):
 
     @staticmethod
     def _to_integer(m: Module, mantissa: Any, exponent: Any, negative: Any) -> Any:
-        """Mantissa · 2^(exponent − 23) → int8, rounded to even and saturated.
+        """Convert mantissa · 2^(exponent − 23) to int8, rounded to even and saturated.
 
-        Exponents below −1 round to 0, those above 7 saturate; −1 is 1/2 to 1, a tie at 1/2 exactly.
+        Exponents below −1 round to 0, and those above 7 saturate. Exponent −1 is a value from 1/2 to 1, with a tie at
+        1/2.
         """
-        # 9 places of fraction: exponent −1 shifts by 9, exponent 7 by 1, from 24 + 1 bits.
+        # 40 fraction bits after the shift by 7 − exponent.
         tiny, huge = exponent < -1, exponent > 7
         shift = (7 - exponent)[:4]
         shifted = wire(m, Cat(C(0, 24), mantissa) >> shift, "shifted")
@@ -81,14 +82,14 @@ class FloatRequantizer(OperatorModule):
         return Mux(tiny | (mantissa == 0), C(0, signed(8)), value)[:8].as_signed()
 
     def elaborate(self, platform: Any) -> Module:
-        """One stage, or four."""
+        """Build the pipeline of one or four stages."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         each = range(self.lanes)
         beat = self.i.payload
 
         def step(**values: Any) -> Any:
-            """A register, or in the one-stage version wires."""
+            """Add registers, or wires in the version with one stage."""
             if self.pipelined:
                 return pipe.stage(**values)
             named = {
@@ -112,9 +113,9 @@ class FloatRequantizer(OperatorModule):
         )
         b = step(
             product=[(a.mantissa[k] * a.factor[k])[:48] for k in each],
-            # Exponent of x is size − 1, of the scale its field − 127; a product of 48 bits adds one below.
+            # The exponent of x is size − 1, that of the scale is its field − 127.
             exponent=[(a.size[k] + a.exponent[k] - 128).as_signed() for k in each],
-            # A subnormal scale: whatever the product, it rounds to 0.
+            # With a subnormal scale, every product rounds to 0.
             zero=[a.exponent[k] == 0 for k in each],
             negative=a.negative,
             last=a.last,
@@ -135,7 +136,7 @@ class FloatRequantizer(OperatorModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """NumPy's float32."""
+        """Compute with NumPy's float32."""
         i = inputs["i"]
         scale = np.asarray(i["scale"]).astype(np.uint32).view(np.float32)
         with np.errstate(over="ignore", under="ignore"):
@@ -144,7 +145,7 @@ class FloatRequantizer(OperatorModule):
         return {"o": {"y": y, "last": np.asarray(i["last"], np.int64)}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Any finite scale, scales that land near the output's range, exact halves, powers of two."""
+        """Make random scales, scales with results near the output's limits, exact halves, and powers of two."""
         size = (beats, self.lanes)
         x = corners(rng, 32, size)
         anything = corners(rng, 32, size, signed=False)

@@ -1,4 +1,4 @@
-"""Re-quantizers that scales other than powers of two need. For comparison only: no program here uses them."""
+"""Re-quantizer with an integer multiplier, for scales that are not powers of two. For comparison only."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -14,25 +14,25 @@ from p2vit.rtl.stream import Pipe, lanes, sink
 
 
 class MultiplierRequantizer(RequantizingModule):
-    """``y = saturate(round(x · multiplier · 2^-shift))``, one rounding, half up: what TFLite-like scales need.
+    """``y = saturate(round(x · multiplier · 2^-shift))``, rounded once, half up, for scales as in TFLite.
 
     Streams:
         i: ``x`` int32 [lanes], ``multiplier`` unsigned [lanes], ``shift`` 0 to 63 [lanes], ``last``.
         o: ``y`` int8 [lanes], ``last``.
 
-    Latency 2 (multiply and shift | round and saturate), or 3 with a register behind the multiplier; one beat per
-    cycle.
+    Latency: 2 cycles (multiply and shift | round and saturate), or 3 with a register after the multiplier. Throughput:
+    one beat per cycle. Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "re-quantization by an integer multiplier (comparison)"
 
     def __init__(self, lanes_: int = 1, *, bits: int = 8, pipelined: bool = False) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
-            lanes_: Numbers at once.
+            lanes_: Accumulators per cycle.
             bits: Width of the multiplier operand, up to 32.
-            pipelined: A register between product and shift.
+            pipelined: Whether there is a register between product and shift.
         """
         self.bits, self.pipelined = bits, pipelined
         i = sink(
@@ -44,11 +44,11 @@ class MultiplierRequantizer(RequantizingModule):
         super().__init__(lanes_, ShiftStage(8, 0, 63), ModuleTiming(3 if pipelined else 2), {"i": i})
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"l": self.lanes, "m": self.bits, "p": int(self.pipelined)}
 
     def elaborate(self, platform: Any) -> Module:
-        """Two stages, or three."""
+        """Build the pipeline of two or three stages."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         stage: Any = self.i.payload
@@ -61,7 +61,7 @@ class MultiplierRequantizer(RequantizingModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """The rounding rule of :mod:`p2vit.numerics.rounding` on products of up to 64 bits (Python integers)."""
+        """Compute with the rounding rule of :mod:`p2vit.numerics.rounding`, in Python integers."""
         i = inputs["i"]
         low, high = int_range(8, signed=True)
         product = np.asarray(i["x"]).astype(object) * np.asarray(i["multiplier"]).astype(object)
@@ -70,7 +70,7 @@ class MultiplierRequantizer(RequantizingModule):
         return {"o": {"y": np.clip(y, low, high).astype(np.int64), "last": np.asarray(i["last"], np.int64)}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Operands near every edge, shifts that bring the product near the output's range."""
+        """Make operands near the limits of their ranges, and shifts that bring products near the output's limits."""
         size = (beats, self.lanes)
         x, multiplier = corners(rng, 32, size), corners(rng, self.bits, size, signed=False)
         bits = np.log2(np.abs(x * multiplier.astype(float)) + 1).astype(np.int64)

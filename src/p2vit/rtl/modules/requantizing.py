@@ -1,4 +1,4 @@
-"""What modules that end in a re-quantization share: the choice of 8 bits or 16, the last two stages, their golden."""
+"""Common parts of modules that end in a re-quantization: choice of 8 or 16 bits, last two stages, golden model."""
 
 from typing import Any
 
@@ -12,25 +12,25 @@ from p2vit.rtl.stream import Pipe, lanes, source
 
 
 def narrow_field(output_bits: int) -> dict[str, Any]:
-    """The payload field that chooses 8 bits, in modules of 16."""
+    """Return the payload field that selects 8-bit saturation; modules of 8 bits have none."""
     return {"narrow": 1} if output_bits > 8 else {}
 
 
 class RequantizingModule(OperatorModule):
-    """Base of modules that end in a shift, a rounding and a saturation.
+    """Base class of modules that end in shift, rounding and saturation.
 
     Attributes:
-        lanes: Numbers at once.
-        output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
-        step: The shift.
+        lanes: Elements per cycle.
+        output_bits: 8 or 16; with 16, each beat selects 16 or 8 bits (``narrow``).
+        step: Datapath of the re-quantization.
     """
 
     def __init__(self, lanes_: int, step: ShiftStage, timing: ModuleTiming, inputs: dict[str, Any]) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
-            lanes_: Numbers at once.
-            step: The shift, and the width of the output.
+            lanes_: Elements per cycle.
+            step: Datapath of the re-quantization; it gives the width of the output.
             timing: Latency and interval, the last two stages included.
             inputs: Input streams; the output stream ``o`` (``y`` [lanes], ``last``) is added.
         """
@@ -38,25 +38,25 @@ class RequantizingModule(OperatorModule):
         super().__init__({**inputs, "o": source(y=lanes(signed(self.output_bits), lanes_), last=1)})
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"l": self.lanes, "o": self.output_bits}
 
     def narrow(self, beat: Any) -> dict[str, Any]:
-        """``narrow`` of a beat or a stage, where there is one."""
+        """Return ``narrow`` of a beat or a stage, if the module has that field."""
         return {"narrow": beat.narrow} if self.output_bits > 8 else {}
 
     def flags(self, beat: Any) -> dict[str, Any]:
-        """``last``, and ``narrow`` where there is one."""
+        """Return ``last``, and ``narrow`` if the module has that field."""
         return {"last": beat.last, **self.narrow(beat)}
 
     def requantized(self, pipe: Pipe, values: list[Any], amounts: list[Any], before: Any) -> None:
-        """The last two stages: shift | round and saturate.
+        """Add the last two stages: shift | round and saturate.
 
         Args:
-            pipe: The pipeline, finished here.
-            values: One for each lane.
-            amounts: Their right shifts.
-            before: Stage or beat that they stand in, with its flags.
+            pipe: Pipeline, which ends with these stages.
+            values: Value of each lane.
+            amounts: Right shift of each lane.
+            before: Stage or beat that holds the values, with its flags.
         """
         m = pipe.m
         a = pipe.stage(
@@ -68,11 +68,11 @@ class RequantizingModule(OperatorModule):
         pipe.finish(y=b.y, last=b.last)
 
     def golden(self, i: Fields, values: Any) -> Streams:
-        """Output beats from rounded values.
+        """Make the output beats of the golden model from rounded values.
 
         Args:
-            i: Beats with ``last`` and, in modules of 16 bits, ``narrow``.
-            values: Not yet saturated [beats, lanes].
+            i: Input beats with ``last`` and, in modules of 16 bits, ``narrow``.
+            values: Rounded values before saturation, [beats, lanes].
         """
         y = saturate(values, self.output_bits)
         if self.output_bits > 8:
@@ -80,6 +80,6 @@ class RequantizingModule(OperatorModule):
         return {"o": {"y": y, "last": np.asarray(i["last"], np.int64)}}
 
     def marks(self, rng: np.random.Generator, beats: int) -> dict[str, Any]:
-        """Random flags."""
+        """Make random flags."""
         marks = {"last": rng.integers(0, 2, beats)}
         return marks | ({"narrow": rng.integers(0, 2, beats)} if self.output_bits > 8 else {})

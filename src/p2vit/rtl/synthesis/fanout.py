@@ -1,7 +1,7 @@
-"""Trees of buffers for nets that drive many inputs: layout would put them in, as no driver can be left with so many.
+"""Inserts buffer trees for nets with a high fan-out, as a layout tool would.
 
-ABC buffers inside a module only, and not what registers and ports drive. In a whole accelerator one register may drive
-thousands of gates, and a path through it would be timed at tens of nanoseconds.
+ABC inserts buffers only inside a module, and not for nets that registers or ports drive. In a whole accelerator, one
+register may drive thousands of gates, and a path through it would be timed at tens of nanoseconds.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections import defaultdict
 
 from p2vit.rtl.synthesis.liberty import Liberty
 
-#: Inputs that a driver is left with.
+#: Largest number of inputs that a driver may have.
 MOST_INPUTS = 16
 
 _CELL = re.compile(r"^  (\w+) \S+ \($")
@@ -17,15 +17,15 @@ _PIN = re.compile(r"^(    \.)(\w+)\((.*)\)(,?)$")
 
 
 def buffer_trees(netlist: str, liberty: Liberty, most: int = MOST_INPUTS) -> tuple[str, int]:
-    """Put trees of the library's buffer behind every net that drives more inputs than allowed; clocks are left.
+    """Insert a buffer tree for every net that drives more than ``most`` inputs. Clock inputs do not count.
 
     Args:
-        netlist: A flat mapped netlist, as Yosys writes it.
-        liberty: The cells; without a buffer among them nothing is done.
-        most: Inputs that a net may drive, 2 or more.
+        netlist: Flat mapped netlist, as Yosys writes it.
+        liberty: Cell library; without a buffer cell, the netlist is not changed.
+        most: Largest number of inputs that a net may drive, 2 or more.
 
     Returns:
-        The netlist with buffers, and how many they are.
+        Netlist with buffers, and the number of buffers.
     """
     if liberty.buffer is None:
         return netlist, 0
@@ -37,9 +37,9 @@ def buffer_trees(netlist: str, liberty: Liberty, most: int = MOST_INPUTS) -> tup
             cell = found[1]
         elif (found := _PIN.match(line)) and found[2] in liberty.inputs.get(cell, ()) and "'" not in found[3]:
             loads[found[3]].append(number)
-    feeds: list[str] = []  # The net in front of each buffer that is added; behind buffer i is fanout_i.
+    feeds: list[str] = []  # Input net of each added buffer; the output net of buffer i is fanout_i.
     for net, sinks in loads.items():
-        # From the leaves up: each level drives the one before it, until the net itself can.
+        # From the leaves up: add levels of buffers until the net itself can drive the top level.
         level = [(False, number) for number in sinks]
         while len(level) > most:
             groups = [level[at : at + most] for at in range(0, len(level), most)]

@@ -1,4 +1,4 @@
-"""Standard-cell libraries: where the default one is, and what a gate equivalent is worth in one."""
+"""Reads standard-cell libraries in Liberty format: areas, input pins, the NAND2 and the best buffer."""
 
 import re
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from pathlib import Path
 from p2vit.errors import did_you_mean
 from p2vit.rtl.tools.missing import RtlError
 
-#: Of Debian's package qflow-tech-osu018: Oklahoma State University cells, 180 nm.
+#: Default library: Oklahoma State University cells, 180 nm, from Debian's package qflow-tech-osu018.
 DEFAULT = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 PACKAGE = "qflow-tech-osu018"
 
 
 @dataclass(frozen=True)
 class Liberty:
-    """A cell library.
+    """Cell library.
 
     Attributes:
-        path: The file.
-        name: As the library calls itself.
-        areas: Cell → area, in the library's unit (µm² in every library met so far).
-        nand2: Area of the smallest two-input NAND: one gate equivalent.
+        path: Liberty file.
+        name: Name of the library.
+        areas: Cell → area, in the unit of the library, usually µm².
+        nand2: Area of the smallest two-input NAND, which is one gate equivalent.
         inputs: Cell → its input pins, without clocks.
-        buffer: Name, input and output of the buffer that drives most for its area; None where there is none.
+        buffer: Name, input and output of the buffer with the highest drive for its area; None if there is no buffer.
     """
 
     path: Path
@@ -34,16 +34,16 @@ class Liberty:
 
 
 def load_liberty(path: Path | None) -> Liberty | None:
-    """Read a library.
+    """Read a cell library.
 
     Args:
-        path: The file; None takes Debian's osu018 if it is installed.
+        path: Liberty file; None means Debian's osu018.
 
     Returns:
-        The library, or None where none was asked for and the default is not installed.
+        Library; None if ``path`` is None and the default is not installed.
 
     Raises:
-        RtlError: the file is not there, or holds no cells with areas.
+        RtlError: The file cannot be read, or it has no cells with areas.
     """
     if path is None:
         return load_liberty(DEFAULT) if DEFAULT.exists() else None
@@ -76,7 +76,7 @@ def load_liberty(path: Path | None) -> Liberty | None:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A cell; ``buffers`` are its input and output if it is a buffer, ``drive`` what its output may drive."""
+    """One cell. ``buffers`` are input and output of a buffer; ``drive`` is the largest load capacitance."""
 
     name: str
     area: float
@@ -86,7 +86,7 @@ class _Cell:
 
 
 def _cell(text: str) -> _Cell | None:
-    """What stands behind ``cell (``; None without an area."""
+    """Parse the text after ``cell (``; return None for a cell without an area."""
     head = re.match(r"\s*\"?([^\s\")]+)\"?\s*\)", text)
     area = re.search(r"\barea\s*:\s*([\d.eE+-]+)", text)
     if not head or not area:

@@ -1,9 +1,8 @@
-"""Yosys and ABC on one module: cells, area and delay of its logic, before layout.
+"""Synthesis of one module with Yosys and ABC: cells, area and logic delay before layout.
 
-Memories that are written (row memories, loaded tables) are cut out: their bits are counted, their outputs become
-inputs and their inputs outputs, as a memory macro's would be. Fixed tables become logic. A design that has modules
-which stand many times is mapped module by module, each once, and put together afterwards; then what registers and
-ports drive in all of them gets trees of buffers.
+Writable memories (row memories, loaded tables) are cut out, like memory macros: their bits are counted, their outputs
+become inputs of the logic, and their inputs become outputs. Fixed tables become logic. In a design with repeated
+modules, each module is mapped once and the results are joined. Then nets with a high fan-out get buffer trees.
 """
 
 import json
@@ -19,30 +18,31 @@ from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.verilog import scratch_folder, to_verilog
 from p2vit.rtl.tools.yosys import run_yosys
 
-#: ABC without SAT sweeping, which does not end on multipliers.
+#: ABC script without SAT sweeping, which does not terminate on multipliers.
 _ABC = "strash;&get,-n;&syn3;&syn3;&nf;&put;buffer,-c;topo;upsize,{D};dnsize,{D};stime,-p"
 _ABC_GENERIC = "strash;&get,-n;&syn3;&syn3;&nf;&put"
-#: What goes into a memory, besides its clock.
+#: Inputs of a memory cell, without its clock.
 _MEMORY_INPUTS = "WR_DATA,WR_ADDR,WR_EN,RD_ADDR,RD_EN"
 _GENERIC = "AND,NAND,OR,NOR,XOR,XNOR,MUX"
-#: Seconds for one module.
+#: Time limit in seconds for one module.
 TIMEOUT = 900
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What synthesis says of one module.
+    """Synthesis result of one module.
 
     Attributes:
-        name: Of the module.
-        cells: Library cells, or generic gates and flip-flops without a library.
-        flip_flops: Of these.
-        memory_bits: In memories that were cut out; not in the area.
-        area_um2: Of the cells; None without a library.
-        gate_equivalents: Area over the smallest NAND2's, or the number of generic gates.
+        name: Name of the module.
+        cells: Number of library cells; without a library, of generic gates and flip-flops.
+        flip_flops: Number of flip-flops among them.
+        memory_bits: Bits in memories that were cut out; they are not part of the area.
+        area_um2: Area of the cells in µm²; None without a library.
+        gate_equivalents: Area divided by the area of the smallest NAND2; without a library, the number of generic
+            gates.
         logic_delay_ns: Longest path between registers or ports by ABC, without wires and flip-flop times; None
             without a library.
-        cells_by_type: Cell → how many.
+        cells_by_type: Cell → number of cells.
     """
 
     name: str
@@ -55,28 +55,28 @@ class Synthesis:
     cells_by_type: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the figures as plain values."""
         return asdict(self)
 
 
 def synthesize(
     module: Any, name: str, liberty: Liberty | None, netlist: Path | None = None, extra_verilog: str = ""
 ) -> Synthesis:
-    """Synthesise one module.
+    """Synthesize one module.
 
-    Multipliers are tried in Yosys' own form and as Booth multipliers; the smaller result counts, so that modules with
-    multipliers are not put at a disadvantage.
+    Multipliers are tried in Yosys' default form and as Booth multipliers. The smaller result is returned, so that the
+    comparison is fair to modules with multipliers.
 
     Args:
-        module: A component.
+        module: Component.
         name: Name of its top module.
-        liberty: The cells; None counts generic gates.
-        netlist: Where to write the mapped netlist (Verilog).
-        extra_verilog: Verilog of what it instantiates besides its ``repeated_modules``.
+        liberty: Cell library; None maps to generic gates.
+        netlist: File for the mapped netlist (Verilog); None writes none.
+        extra_verilog: Verilog of modules that it instantiates besides its ``repeated_modules``.
 
     Raises:
         MissingPackageError: Amaranth or pyosys is not installed.
-        RtlError: synthesis fails.
+        RtlError: Synthesis fails.
     """
     verilog = to_verilog(module, name) + extra_verilog
     repeated = list(module.repeated_modules()) if hasattr(module, "repeated_modules") else []
@@ -101,11 +101,11 @@ def synthesize(
 
 
 def _passes(top: str, liberty: Liberty | None, booth: bool, repeated: Sequence[str]) -> list[str]:
-    """The whole flow, one Yosys pass per line."""
+    """Return the passes of the flow, one Yosys command each."""
     library = f'"{liberty.path}"' if liberty else ""
     names = " ".join(repeated)
     passes = [
-        # A gated clock is a latch, and its domain a clock of its own.
+        # A clock gate would add a latch and a clock domain.
         "read_verilog -D P2VIT_NO_CLOCK_GATING design.v",
         f"hierarchy -check -top {top}",
         *([f"setattr -mod -set keep_hierarchy 1 {names}"] if names else []),
@@ -115,7 +115,7 @@ def _passes(top: str, liberty: Liberty | None, booth: bool, repeated: Sequence[s
         "memory_dff",
         "memory_collect",
         "memory_map -rom-only",
-        # What a memory's data port holds while nothing is written is undefined: no gates for it.
+        # The data input of a memory is undefined while nothing is written, so it needs no gates then.
         "opt -mux_undef",
         "wreduce",
         "peepopt",
@@ -150,17 +150,17 @@ def _passes(top: str, liberty: Liberty | None, booth: bool, repeated: Sequence[s
 
 
 def cell_counts(path: Path) -> dict[str, int]:
-    """Cell → how many, from the log of ``stat -json``, which may have other lines around it."""
+    """Read the number of cells per type from the output of ``stat -json``, which may have other lines around it."""
     text = path.read_text(encoding="utf-8")
     design = json.loads(text[text.index("{") : text.rindex("}") + 1])["design"]
     return {key.lstrip("$_").rstrip("_"): _count(value) for key, value in design["num_cells_by_type"].items()}
 
 
 def _read(folder: Path, name: str, liberty: Liberty | None, more: dict[str, int]) -> Synthesis:
-    """Figures from the logs, and cells that were added after them.
+    """Read the figures from the logs, and add cells that were inserted later.
 
     Raises:
-        RtlError: a log has not what it must.
+        RtlError: The library has no cell for a mapped cell type.
     """
     by_type = cell_counts(folder / "stat.json")
     for cell, count in more.items():
@@ -189,7 +189,7 @@ def _read(folder: Path, name: str, liberty: Liberty | None, more: dict[str, int]
 
 
 def _memory_bits(rtlil: str) -> int:
-    """Bits of the memories in a dump: words times width of each."""
+    """Return the bits of all memories in an RTLIL dump."""
     sizes, widths = (
         [int(value.split("'")[1], 2) if "'" in value else int(value) for value in found]
         for found in (re.findall(rf"parameter \\{key} (\S+)", rtlil) for key in ("SIZE", "WIDTH"))
@@ -198,5 +198,5 @@ def _memory_bits(rtlil: str) -> int:
 
 
 def _count(value: Any) -> int:
-    """A count of ``stat -json``: a number, or an object that holds it, by version."""
+    """Return a count of ``stat -json``, which is a number or an object, depending on the version."""
     return int(value["count"] if isinstance(value, dict) else value)

@@ -1,4 +1,4 @@
-"""The whole synthesis: every design, its timing, the table; and what to print."""
+"""Runs the synthesis of all designs and formats the results."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -13,15 +13,15 @@ from p2vit.rtl.synthesis.netlist import synthesize
 from p2vit.rtl.synthesis.timing import analyse, has_sta
 from p2vit.rtl.tools.missing import RtlError
 
-#: The re-quantizer that the others are compared with.
+#: Re-quantizer that the others are compared with.
 REFERENCE = "requant_shift"
 
 
 def chosen_designs(names: Sequence[str] | None) -> list[str]:
-    """Names of designs, checked; without names, all of ``DESIGNS``.
+    """Check design names and return them in a fixed order; without names, return all of ``DESIGNS``.
 
     Raises:
-        RtlError: there is no such design.
+        RtlError: There is no design of that name.
     """
     known = DESIGNS | TOPS
     for name in names or ():
@@ -38,21 +38,21 @@ def synthesize_all(
     ecp5: bool = False,
     progress: Callable[[str, int, int], Any] = lambda *_: None,
 ) -> dict[str, dict[str, Any]]:
-    """Synthesise designs one after the other.
+    """Synthesize designs one after the other.
 
     Args:
         names: Keys of ``DESIGNS`` and ``TOPS``.
-        liberty: The cells; None counts generic gates.
+        liberty: Cell library; None maps to generic gates.
         netlists: Folder for mapped netlists.
-        ecp5: TensorLayout and route on an ECP5 too (designs with registers).
-        progress: Called with ("synthesis", done, total).
+        ecp5: Whether to place and route designs with registers on an ECP5 too.
+        progress: Called with "synthesis", the number of designs done, and the number of all designs.
 
     Returns:
-        Design → row.
+        Design → its figures.
 
     Raises:
-        MissingPackageError: a package is not installed.
-        RtlError: a tool fails.
+        MissingPackageError: A package is not installed.
+        RtlError: A tool fails.
     """
     rows: dict[str, dict[str, Any]] = {}
     for done, name in enumerate(names):
@@ -73,7 +73,7 @@ def synthesize_all(
 
 
 def compare(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """Area and delay of every re-quantizer over those of the shift."""
+    """Compute area, delay and energy of every re-quantizer relative to the shift."""
     if REFERENCE not in rows:
         return {}
     one = rows[REFERENCE]
@@ -95,7 +95,7 @@ def compare(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None
 
 
 def describe(rows: dict[str, dict[str, Any]], library: str | None) -> str:
-    """A table in Markdown."""
+    """Format the results as a Markdown table."""
 
     def number(value: Any, digits: int = 0) -> str:
         return "–" if value is None else f"{value:,.{digits}f}"

@@ -1,4 +1,4 @@
-"""An energy and area table for the simulator, from synthesis."""
+"""Makes an energy and area table for the simulator from synthesis results."""
 
 import io
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from p2vit.accel.technology import load_technology
 from p2vit.rtl.synthesis.designs import LINE_LANES
 
-#: Area of the table ← design.
+#: Area in the table → design that it comes from.
 AREAS = {
     "add32_um2": "add32",
     "multiply16_um2": "multiply16",
@@ -22,7 +22,7 @@ AREAS = {
     "requant_multiplier32_um2": "requant_multiplier32",
     "requant_float32_um2": "requant_float32",
 }
-#: Energy of the table ← design.
+#: Energy in the table → design that it comes from.
 ENERGIES = {
     "add32_pj": "add32",
     "multiply8_pj": "multiply8",
@@ -32,18 +32,18 @@ ENERGIES = {
     "compare32_pj": "compare32",
     "table_read_pj": "table",
 }
-#: Designs without which there is no table.
+#: Designs that the table needs.
 NEEDED = sorted({"mac_line", "register32", *AREAS.values(), *ENERGIES.values()})
 
 
 def technology_table(rows: Mapping[str, Mapping[str, Any]], library: str, node_nm: float, base: str) -> str:
-    """YAML text of a table labelled ``measured synthesis``.
+    """Make the YAML text of a table labelled ``measured synthesis``.
 
     Args:
-        rows: Design → its row of the synthesis, with ``area_um2`` and, if it was timed, ``energy_pj``.
+        rows: Design → its synthesis figures, with ``area_um2`` and, if it was timed, ``energy_pj``.
         library: Name of the cell library.
-        node_nm: Its node.
-        base: Shipped table for what synthesis does not give: SRAM, DRAM, float32 energies.
+        node_nm: Technology node of the library in nm.
+        base: Shipped table for figures that synthesis does not give: SRAM, DRAM, float32 energies.
     """
     table = load_technology(base)
     area = {key: round(rows[design]["area_um2"], 2) for key, design in AREAS.items()}

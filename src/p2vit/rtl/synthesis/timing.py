@@ -1,4 +1,4 @@
-"""OpenSTA on a mapped netlist: shortest clock period and vectorless power, before layout."""
+"""Static timing and power of a mapped netlist with OpenSTA, before layout."""
 
 import re
 import shutil
@@ -10,9 +10,10 @@ from p2vit.rtl.tools.missing import RtlError, program
 from p2vit.rtl.tools.process import run_tool
 from p2vit.rtl.tools.verilog import scratch_folder
 
-#: A clock that everything meets; the slack says how short it could be.
+#: Clock period that every design meets; the slack gives the shortest period.
 PERIOD_NS = 1000.0
-#: Transitions per net and cycle. Vectorless: compare figures made alike, do not quote them as power.
+#: Assumed transitions per net and cycle. Such vectorless figures can be compared with each other, but are no absolute
+#: power figures.
 ACTIVITY = 0.2
 
 _SCRIPT = """read_liberty "{liberty}"
@@ -29,13 +30,13 @@ report_power
 
 @dataclass(frozen=True)
 class StaticTiming:
-    """What OpenSTA says.
+    """Result of OpenSTA.
 
     Attributes:
-        period_ns: Shortest clock period, flip-flop times included, without wires, with an ideal clock; None where the
-            library times no path.
-        energy_pj: Dynamic energy per cycle at an activity of 0.2 on every net (vectorless).
-        leakage_uw: Leakage power.
+        period_ns: Shortest clock period in ns with flip-flop times, without wires, with an ideal clock; None if no
+            path is timed.
+        energy_pj: Dynamic energy per cycle in pJ, at an activity of 0.2 on every net (vectorless).
+        leakage_uw: Leakage power in µW.
     """
 
     period_ns: float | None
@@ -44,25 +45,25 @@ class StaticTiming:
 
 
 def has_sta() -> bool:
-    """OpenSTA is installed."""
+    """Return whether OpenSTA is installed."""
     return shutil.which("sta") is not None
 
 
 def analyse(netlist: Path, top: str, liberty: Liberty, *, clocked: bool = True) -> StaticTiming:
-    """Time a netlist.
+    """Analyse the timing and power of a netlist.
 
     Args:
-        netlist: Mapped Verilog.
-        top: Its module.
-        liberty: The cells it is made of.
-        clocked: It has a port ``clk``; otherwise paths run from inputs to outputs.
+        netlist: Mapped Verilog netlist.
+        top: Name of the top module.
+        liberty: Cell library of the netlist.
+        clocked: Whether the design has a port ``clk``; if not, paths run from inputs to outputs.
 
     Raises:
-        RtlError: OpenSTA is not installed or says something else than expected.
+        RtlError: OpenSTA is not installed, or its output cannot be read.
     """
     with scratch_folder() as place:
         folder = Path(place)
-        # This version does not read `signed`, which means nothing in a netlist.
+        # OpenSTA does not parse `signed`, which has no meaning in a netlist.
         text = re.sub(r"\bsigned\b ?", "", netlist.read_text(encoding="utf-8"))
         (folder / "netlist.v").write_text(text, encoding="utf-8")
         port = "[get_ports clk]" if clocked else ""

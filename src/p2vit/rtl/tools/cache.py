@@ -1,4 +1,4 @@
-"""Compiled simulations, kept by the hash of all they are made from, outside any repository."""
+"""Cache of compiled simulations, by the hash of all their inputs, in the user's cache folder."""
 
 import hashlib
 import os
@@ -11,14 +11,14 @@ from p2vit.rtl.tools.missing import RtlError
 
 
 def cache_folder() -> Path:
-    """Folder of everything cached: ``$P2VIT_CACHE``, else ``p2vit`` in the user's cache folder. May be deleted."""
+    """Return the cache folder: ``$P2VIT_CACHE``, else ``p2vit`` in the user's cache folder. It may be deleted."""
     if given := os.environ.get("P2VIT_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2vit"
 
 
 def digest(parts: Iterable[str]) -> str:
-    """Hash of texts, in order; where one ends and the next begins counts."""
+    """Hash a sequence of texts. The boundaries between the texts are part of the hash."""
     state = hashlib.sha256()
     for part in parts:
         data = part.encode()
@@ -28,19 +28,19 @@ def digest(parts: Iterable[str]) -> str:
 
 
 def cached(kind: str, parts: Iterable[str], product: str, make: Callable[[Path], None]) -> Path:
-    """A file that is made once for the same inputs.
+    """Return a cached file; make it if it is not in the cache.
 
     Args:
-        kind: Folder of the cache.
-        parts: Every text the product depends on, tool versions included.
-        product: Name of the file that ``make`` leaves in the folder it is given.
-        make: Makes the product in a fresh folder. What else it leaves there is thrown away.
+        kind: Subfolder of the cache.
+        parts: All texts that the file depends on, with the versions of the tools.
+        product: Name of the file that ``make`` writes.
+        make: Writes the file into the empty folder that it is given. Other files in that folder are deleted.
 
     Returns:
-        Path of the product in the cache. Processes that make the same thing at the same time do not disturb each other.
+        Path of the file in the cache. Several processes may make the same file at the same time.
 
     Raises:
-        RtlError: the cache folder cannot be written.
+        RtlError: The cache folder cannot be written.
     """
     home = cache_folder() / kind
     target = home / f"{digest(parts)}-{product}"

@@ -1,4 +1,4 @@
-"""What RTL work needs besides p2vit, and what to say where it is not there."""
+"""Optional packages and programs of the RTL tools, and the errors if one is missing."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ from typing import Any
 
 from p2vit.errors import MissingPackageError, P2vitError
 
-#: Program → (Debian package, what it is for).
+#: Program → (Debian package, purpose).
 PROGRAMS = {
     "g++": ("g++", "compiling the simulated hardware"),
     "iverilog": ("iverilog", "the second simulator"),
@@ -17,19 +17,19 @@ PROGRAMS = {
 
 
 class RtlError(P2vitError):
-    """RTL that cannot be generated, simulated or synthesised; the message says what to do."""
+    """RTL cannot be generated, simulated or synthesized. The message says what to do."""
 
 
 def require(module: str, package: str, purpose: str) -> Any:
     """Import an optional module.
 
     Args:
-        module: Its import name.
-        package: Its distribution.
-        purpose: What needs it, as the start of a sentence.
+        module: Import name.
+        package: Name of the distribution.
+        purpose: Task that needs the package, as the start of a sentence.
 
     Raises:
-        MissingPackageError: it is not installed; the message names the extra.
+        MissingPackageError: The package is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(module)
@@ -38,13 +38,16 @@ def require(module: str, package: str, purpose: str) -> Any:
 
 
 def program(name: str) -> str:
-    """Path of a program of the system.
+    """Find a program of the system.
 
     Args:
-        name: Key of ``PROGRAMS``; for ``g++`` the environment's ``CXX`` goes first.
+        name: Key of ``PROGRAMS``. For ``g++``, the environment variable ``CXX`` has priority.
+
+    Returns:
+        Path of the program.
 
     Raises:
-        RtlError: it is not there; the message names the package.
+        RtlError: The program is not installed; the message names the Debian package.
     """
     wanted = [os.environ.get("CXX", ""), "g++", "c++", "clang++"] if name == "g++" else [name]
     for candidate in wanted:

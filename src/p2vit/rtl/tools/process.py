@@ -1,4 +1,4 @@
-"""Running a tool: its whole output is kept for the error message, and nothing of it reaches stdout."""
+"""Runs external tools. Their output is captured for error messages and never reaches stdout."""
 
 import os
 import subprocess
@@ -17,21 +17,21 @@ def run_tool(
     environment: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> str:
-    """Run a program to its end.
+    """Run a program and return its output.
 
     Args:
         words: Program and arguments.
-        what: What it does, for the message: "compiling the simulation of X".
+        what: Task, for the error message, e.g. "compiling the simulation of X".
         folder: Working directory.
-        stdin: Text for its standard input.
-        environment: Added to this process's.
-        timeout: Seconds.
+        stdin: Text for the standard input.
+        environment: Variables that are added to this process's environment.
+        timeout: Time limit in seconds.
 
     Returns:
-        Its stdout.
+        Standard output of the program.
 
     Raises:
-        RtlError: it fails or takes too long; the message ends with the last lines it said.
+        RtlError: The program fails or exceeds the time limit. The message ends with the last lines of its output.
     """
     try:
         done = subprocess.run(

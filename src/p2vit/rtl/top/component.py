@@ -1,4 +1,4 @@
-"""What every part of the accelerator is made with: ports from the machine's sizes, instances, delayed signals."""
+"""Base class of the accelerator's components, and delay lines."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -11,15 +11,15 @@ from p2vit.rtl.top.machine import RtlMachine
 
 
 class MachineComponent(wiring.Component):
-    """A component whose ports follow from the machine's sizes.
+    """Component whose ports depend on the sizes of the machine.
 
     Args:
-        machine: Sizes.
+        machine: Sizes of the accelerator.
     """
 
-    #: Name of the Verilog module, of parts that stand many times and are written once.
+    #: Name of the Verilog module, for components that are instantiated many times and written once.
     verilog_name: ClassVar[str] = ""
-    # Parts are also made to be written out under their names; Amaranth need not warn that they were never elaborated.
+    # Components are also made only to read their names; Amaranth must not warn that they are never elaborated.
     _MustUse__silence = True
 
     def __init__(self, machine: RtlMachine) -> None:
@@ -29,16 +29,16 @@ class MachineComponent(wiring.Component):
     @staticmethod
     @abstractmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Ports of the part in that machine."""
+        """Return the ports of the component."""
 
     @classmethod
     def instance(cls, machine: RtlMachine, *, clock: Signal | None = None, **connections: Any) -> Instance:
-        """The part as a Verilog module of its own, so that it is written once.
+        """Instantiate the component as a separate Verilog module, which is written only once.
 
         Args:
-            machine: Sizes.
-            clock: Its clock, if not that of the module it is put into.
-            connections: Port → value or signal; every port.
+            machine: Sizes of the accelerator.
+            clock: Clock of the instance; None means the clock of the parent module.
+            connections: Port → value or signal, for every port.
         """
         members = cls.ports(machine)
         assert set(members) == set(connections), set(members) ^ set(connections)
@@ -49,7 +49,7 @@ class MachineComponent(wiring.Component):
 
 
 def delay_line(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = False) -> list[Value]:
-    """A value and what it was: element n is the value n cycles later, up to ``cycles``."""
+    """Add a delay line. Element n of the result is the value delayed by n cycles, for n from 0 to ``cycles``."""
     found = [value]
     for cycle in range(1, cycles + 1):
         following = Signal(value.shape(), name=f"{name}_{cycle}", reset_less=reset_less)
@@ -59,5 +59,5 @@ def delay_line(m: Module, value: Value, cycles: int, name: str, *, reset_less: b
 
 
 def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
-    """A value some cycles later."""
+    """Return a value delayed by some cycles."""
     return delay_line(m, value, cycles, name)[-1]

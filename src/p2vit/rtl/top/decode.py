@@ -1,4 +1,4 @@
-"""Fields of a descriptor as slices of its word."""
+"""Decodes the fields of a descriptor word."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,10 @@ from p2vit.rtl.top.descriptor import FIELDS, Kind
 
 
 def field(word: Value, kind: Kind, name: str) -> Value:
-    """A field of a descriptor, by the list that encodes it.
+    """Return a field of a descriptor word, at the position that ``FIELDS`` defines.
 
     Raises:
-        KeyError: the kind has no such field.
+        KeyError: The kind has no such field.
     """
     at = 0
     for key, width in FIELDS[kind]:
@@ -22,5 +22,5 @@ def field(word: Value, kind: Kind, name: str) -> Value:
 
 
 def decoder(word: Value, kind: Kind) -> Callable[[str], Value]:
-    """The fields of one kind of descriptor, by name."""
+    """Return a function from a field name to the field of a descriptor word."""
     return lambda name: field(word, kind, name)

@@ -1,9 +1,9 @@
-"""The descriptor stream: 256-bit words, one per action of an engine, encoded here and decoded by the same list.
+"""Descriptors: 256-bit words, one per action of an engine. ``FIELDS`` defines both encoding and decoding.
 
-Descriptors go to four queues by their kind and are executed in order within a queue. What orders the queues among
-each other is said in the descriptors: a load may *open* a buffer slot (it waits for a free one) and *close* it (then
-it is full); whoever reads a slot *takes* it (waits until it is full) and *releases* it; a load waits until ``after``
-stores have been done, so that it never reads what is not written yet.
+A descriptor goes to one of four queues, by its kind. Each queue is executed in order. The descriptors also synchronize
+the queues. A load may *open* a buffer slot (it waits for a free slot) and *close* it (the slot is then full). A run
+*takes* a slot (it waits until the slot is full) and *releases* it. A load waits until ``after`` stores are done, so
+that it never reads data that is not written yet.
 """
 
 from collections.abc import Mapping
@@ -12,44 +12,44 @@ from enum import IntEnum
 
 from p2vit.numerics.layernorm import EPSILON_BITS
 
-#: Width of a descriptor.
+#: Width of a descriptor in bits.
 DESCRIPTOR_BITS = 256
 DESCRIPTOR_BYTES = DESCRIPTOR_BITS // 8
 
 
 class Kind(IntEnum):
-    """Which queue a descriptor goes to; END goes to the load queue."""
+    """Kind of a descriptor, which selects its queue; END goes to the load queue."""
 
     LOAD, ARRAY, VECTOR, STORE, END = range(5)
 
 
 class Dest(IntEnum):
-    """Where a load puts its words."""
+    """Destination of a load."""
 
     ROWS, WEIGHTS, COLUMN_PARAMETERS, VECTOR, VECTOR_PARAMETERS, TABLE, NORM_TABLE, LINE_PARAMETERS = range(8)
 
 
 class Mode(IntEnum):
-    """What stands behind the array: bias and shift per column, per line, the division by the row sum, or nothing."""
+    """Output stage of the array: bias and shift per column or per line, division by the row sum, or none."""
 
     COLUMN, LINE, QUOTIENT, RAW = range(4)
 
 
 class VectorOp(IntEnum):
-    """What the vector chunk does with a column of tokens."""
+    """Operation of the vector engine."""
 
     COPY, LOOKUP, ADD, AFFINE, LAYERNORM, SOFTMAX, SUM = range(7)
 
 
 class Source(IntEnum):
-    """Whose output a store writes."""
+    """Engine whose output a store writes."""
 
     ARRAY, VECTOR = range(2)
 
 
 _KIND = (("kind", 3),)
 
-#: Kind → fields with their widths, from bit 0 up. Negative numbers are two's complement.
+#: Kind → fields with their widths in bits, from bit 0 up. Negative numbers are in two's complement.
 FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
     Kind.LOAD: (
         *_KIND,
@@ -65,7 +65,8 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
         ("outer", 16),
         ("stride", 32),
         ("after", 24),
-        # Gather: `inner` bytes in each of `outer` pixel rows, for every line; pitches in words and bytes.
+        # Gather: for every line, `inner` bytes in each of `outer` pixel rows. A pitch is a number of words and of
+        # bytes.
         ("byte", 8),
         ("line_first", 8),
         ("line_end", 8),
@@ -130,12 +131,12 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
 
 @dataclass(frozen=True)
 class Descriptor:
-    """One action.
+    """One action of an engine.
 
     Attributes:
-        kind: Its queue.
-        values: Field → integer; what is not given is 0.
-        node: Step of the program it belongs to; not encoded.
+        kind: Kind, which selects the queue.
+        values: Field → integer; missing fields are 0.
+        node: Name of the node that the action belongs to; it is not encoded.
     """
 
     kind: Kind
@@ -146,10 +147,11 @@ class Descriptor:
         return self.values.get(name, 0)
 
     def encode(self) -> int:
-        """The 256-bit word.
+        """Encode the descriptor as a 256-bit word.
 
         Raises:
-            ValueError: a field that the kind does not have, or a value that does not fit it; a defect of the compiler.
+            ValueError: The kind has no such field, or a value does not fit its field. This is a defect of the
+                compiler.
         """
         layout = FIELDS[self.kind]
         unknown = set(self.values) - {name for name, _ in layout}
@@ -168,12 +170,12 @@ class Descriptor:
         return word
 
     def to_bytes(self) -> bytes:
-        """The word, little-endian."""
+        """Encode the descriptor as little-endian bytes."""
         return self.encode().to_bytes(DESCRIPTOR_BYTES, "little")
 
 
 def check_end_layout() -> None:
-    """``after`` of LOAD and END stand at the same bits, so that one comparator serves both."""
+    """Check that ``after`` of LOAD and END have the same bits, because one comparator serves both."""
 
     def place(kind: Kind) -> int:
         at = 0

@@ -1,4 +1,4 @@
-"""One line of the MAC array: a token's row, its products, accumulators, re-quantizer and output buffer."""
+"""One line of the MAC array: row buffer, multipliers, accumulators, re-quantizer and output buffer."""
 
 from typing import ClassVar
 
@@ -20,22 +20,22 @@ from p2vit.rtl.top.primitives import RamPorts, ram
 
 
 class Line(MachineComponent):
-    """A token's row times broadcast weight columns.
+    """Multiplies the row of one token by broadcast weight columns.
 
-    Per cycle ``lanes`` products of one weight column are summed (two stages) and added to that column's accumulator;
-    with the last chunk of a row the accumulator leaves through bias, quotient and re-quantizer (three stages) into the
-    line's output buffer. No handshake: the engine only starts what has room. Throughput: one chunk of one column per
-    cycle. Latency: 6 cycles.
+    Every cycle, ``lanes`` products of one weight column are summed (two stages) and added to the accumulator of that
+    column. With the last chunk of a row, the accumulator passes through bias, quotient and re-quantizer (three stages)
+    into the output buffer of the line. Latency: 6 cycles. Throughput: one chunk of one column per cycle. No handshake:
+    the engine starts a run only if there is space for its results.
     """
 
     verilog_name: ClassVar[str] = "p2vit_line"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Ports of a line of that machine."""
+        """Return the ports of a line."""
         lanes = machine.lanes
         return {
-            # The row, loaded a term at a time (two with 4-bit weights).
+            # Load of the row, one term per cycle (two with 4-bit weights).
             "load_enable": In(lanes),
             "load_slot": In(1),
             "load_row": In(16),
@@ -43,7 +43,7 @@ class Line(MachineComponent):
             "load_high": In(8),
             "parameter_write": In(1),
             "parameter_index": In(3),
-            # A fetch brings the chunk in the next cycle, together with the first weight column.
+            # A fetch returns the chunk in the next cycle, together with the first weight column.
             "slot": In(1),
             "fetch": In(1),
             "chunk": In(16),
@@ -54,7 +54,7 @@ class Line(MachineComponent):
             "first": In(1),
             "valid": In(1),
             "column": In(range(machine.lines)),
-            # Behind the accumulator.
+            # After the accumulator.
             "mode": In(2),
             "planes": In(3),
             "column_bias": In(signed(32)),
@@ -64,7 +64,7 @@ class Line(MachineComponent):
         }
 
     def elaborate(self, platform: object) -> Module:
-        """Row buffer, two product stages, accumulator, three output stages, output buffer; the divider beside them."""
+        """Build row buffer, two product stages, accumulators, divider, three output stages and output buffer."""
         m = Module()
         machine = self.machine
         lanes = machine.lanes
@@ -90,7 +90,7 @@ class Line(MachineComponent):
         total = Signal(signed(32), reset_less=True)
         m.d.sync += total.eq(add_tree(products))
 
-        # The column's accumulator, two cycles after its operands.
+        # The accumulator of a column is updated two cycles after its operands.
         first, valid = delayed(m, self.first, 2, "first"), delayed(m, self.valid, 2, "valid")
         column = delayed(m, self.column, 2, "column")
         m.submodules.accumulators = memory = Memory(shape=32, depth=machine.lines, init=[])
@@ -105,7 +105,7 @@ class Line(MachineComponent):
         ]
         m.d.sync += result.eq(accumulated)
 
-        # Bias and shift of a line (or its row sum), two slots like the rows themselves.
+        # Bias and shift of a line (or its row sum), with two slots like the rows.
         bias = [Signal(signed(32), name=f"bias_{slot}") for slot in range(2)]
         shift = [Signal(signed(6), name=f"shift_{slot}") for slot in range(2)]
         for slot in range(2):
@@ -130,7 +130,7 @@ class Line(MachineComponent):
         shifts = delayed(m, self.column_shift, 2, "column_shift")
         amount = Signal(signed(6))
         m.d.comb += amount.eq(Mux(by_line, own_shift, shifts))
-        # Four bytes are an accumulator as it is; what is shifted has one byte or two.
+        # A result of four bytes is the accumulator itself; a re-quantized result has one or two bytes.
         step = ShiftStage(16, -MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT)
         rounded = step.both(m, scaled, amount, narrow=self.planes[0])
         output = Signal(32, reset_less=True)
@@ -139,7 +139,7 @@ class Line(MachineComponent):
         return m
 
     def product(self, x: Value, w: Value) -> Value:
-        """An int8 or uint8 term times an int8 weight; with log2 codes, the weight shifted."""
+        """Return an int8 or uint8 term times an int8 weight; for log2 codes, the shifted weight."""
         value = Cat(x, x[7] & self.signed_rows).as_signed()
         if not self.machine.shifters:
             return value * w
@@ -148,9 +148,9 @@ class Line(MachineComponent):
         return Mux(self.log2, shifted, value * w)
 
     def divider(self, m: Module, row_sum: Value) -> tuple[Signal, Signal]:
-        """Of the row sum with n bits: n − 8 and ``⌊2^(n+14) / sum⌋``; one quotient bit per cycle.
+        """Add the divider; return n − 8 and ``⌊2^(n+14) / sum⌋`` for a row sum of n bits. One quotient bit per cycle.
 
-        A row holds its maximum, whose code stands for 255 or for 2^guard, guard 8 at least: so n is at least 8.
+        Every row contains its maximum, which has weight 255 or 2^guard with guard ≥ 8. So n is at least 8.
         """
         down, reciprocal = Signal(5), Signal(signed(18))
         division = RestoringDivider(m, row_sum[:TOTAL_BITS])

@@ -1,4 +1,4 @@
-"""The load engine: reads the external memory in program order and hands every word, with its place, to the buffers."""
+"""Load engine: reads the external memory in order and writes every word to its buffer."""
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
@@ -13,15 +13,17 @@ from p2vit.rtl.top.machine import IN_FLIGHT, RtlMachine
 
 
 class LoadEngine(MachineComponent):
-    """One request per cycle, one load after the other; a load begins the cycle after the last request before it.
+    """Executes loads, one after the other.
 
-    A load waits for its buffer slot (``open``) and for the stores that it reads (``after``). Answers may take any time.
-    A gather asks for one byte per request and puts the bytes of all lines together: how pixels become patches.
+    Throughput: one request per cycle; the next load begins one cycle after the last request of the previous one.
+    Handshake: a load waits for a buffer slot (``open``) and for the stores that it depends on (``after``). Answers
+    may take any number of cycles. A gather uses one byte per request and assembles the bytes of all lines; it
+    turns pixels into patches.
     """
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Descriptors in, the external memory's read side, loaded words out; a bit for each buffer that is opened."""
+        """Return the ports: descriptors, read side of the external memory, loaded words, and slot handshakes."""
         return {
             "queue": In(queue_signature()),
             "loaded": Out(loaded_signature(machine)),
@@ -39,7 +41,7 @@ class LoadEngine(MachineComponent):
         }
 
     def elaborate(self, platform: object) -> Module:
-        """Requests, then answers."""
+        """Build the request side and the answer side."""
         m = Module()
         machine = self.machine
         word = self.queue.word
@@ -56,7 +58,7 @@ class LoadEngine(MachineComponent):
         ready = (self.stores_done >= take("after")) & ~active
         start = Signal()
         m.d.comb += [
-            # The answers of a gather are walked through by a state of their own: it begins when none is outstanding.
+            # The answers of a gather need their own address counter, so a gather begins when no load is outstanding.
             start.eq(
                 self.queue.valid
                 & ~is_end
@@ -106,7 +108,7 @@ class LoadEngine(MachineComponent):
             with m.If(last):
                 m.d.sync += active.eq(0)
 
-        # --- answers: the load at the head of those in flight says where they go
+        # --- answers: the oldest load in flight gives their destination
         head = flight.r_data
         of = decoder(head, Kind.LOAD)
         row, part, inner_at, outer_at = Signal(16), Signal(8), Signal(16), Signal(16)
@@ -134,7 +136,7 @@ class LoadEngine(MachineComponent):
             arrived.eq(self.answer_valid & flight.r_rdy),
             answers.advance.eq(arrived),
         ]
-        # Bytes of a gathered column come one by one; lines that have no patch keep zero.
+        # The bytes of a gathered column arrive one by one; lines without a patch stay zero.
         assembled = Signal(8 * machine.lines)
         merged = Signal(8 * machine.lines)
         picked = Signal(8)
@@ -182,9 +184,10 @@ class LoadEngine(MachineComponent):
 
 
 class GatherAddresses(wiring.Component):
-    """Addresses of a gather: for every pixel row of a patch, every byte of it, every line's patch.
+    """Generates the addresses of a gather: for each pixel row of a patch, for each byte, for each line.
 
-    An address is a word and a byte in it; steps are added with a carry at ``lines`` bytes.
+    An address is a word and a byte in that word. An addition carries into the word at ``lines`` bytes. Throughput: one
+    address per cycle while ``advance`` is high.
     """
 
     def __init__(self, lines: int) -> None:
@@ -203,7 +206,7 @@ class GatherAddresses(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Three nested loops, each with the address it starts from."""
+        """Build three nested loops, each with its start address."""
         m = Module()
         names = (
             *("line_first", "line_end", "grid_column", "grid_width", "pitch_word", "pitch_byte", "wrap_word"),

@@ -1,4 +1,4 @@
-"""Size of the accelerator: what is chosen before any hardware is generated, and what it implies."""
+"""Sizes of the accelerator, which are chosen before generation, and its fixed latencies."""
 
 from dataclasses import asdict, dataclass, fields
 
@@ -6,48 +6,50 @@ from p2vit.errors import P2vitError
 from p2vit.numerics.attention_values import RECIPROCAL_FRACTION
 from p2vit.numerics.layernorm import TABLE_FIRST, TABLE_LAST
 
-#: Registers of one line besides its accumulators: 4 bytes of bias or row sum, and a shift.
+#: Words of the parameters of all lines: 4 bytes of bias or row sum, and a shift.
 LINE_PARAMETER_WORDS = 5
-#: Bytes of one column's parameters: bias 32, gain 16, shift 6, two left shifts of 4 bits, 2 spare.
+#: Bytes of the parameters of one column: bias 32 bits, gain 16, shift 6, two left shifts of 4, 2 unused.
 COLUMN_PARAMETER_BYTES = 8
-#: Largest shifts of the re-quantizer to the left and to the right, and of a softmax' distance to the left.
+#: Largest left and right shift of the re-quantizer, and largest left shift of a softmax distance.
 MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, MAX_DISTANCE_SHIFT = 7, 31, 15
-#: Bytes of the row sum behind the codes of a softmax.
+#: Bytes of the row sum that follows the codes of a softmax.
 SUM_BYTES = 4
-#: Cycles from a read request to its answer that the compiler plans for, and the test bench's default.
+#: Cycles from a read request to its answer that the compiler assumes; default of the test bench.
 MEMORY_LATENCY = 8
-#: Descriptors that wait in front of each engine; slots of every buffer; loads whose answers may be outstanding.
+#: Descriptors in the queue of each engine; slots of every buffer; loads that may be outstanding.
 QUEUE_DEPTH, SLOTS, IN_FLIGHT = 8, 2, 8
-#: Cycles of the reciprocal of a row sum: its width, then one quotient bit per cycle.
+#: Cycles of the reciprocal of a row sum: normalisation, then one quotient bit per cycle.
 DIVIDE_CYCLES = RECIPROCAL_FRACTION + 3
-#: From an array counter's value to its operands (address, memory or selection), and from those to the result.
+#: Cycles from the array's counters to the operands, and from the operands to the result.
 OPERAND_LATENCY, LINE_LATENCY = 2, 6
-#: From the array's last counter value to the last word in the output buffer.
+#: Cycles from the array's last counter value to the last word in the output buffer.
 ARRAY_DRAIN = OPERAND_LATENCY + LINE_LATENCY + 1
-#: Cycles from a number and its parameters to the lane's result; and of a pass to run dry.
+#: Cycles from a number and its parameters to the result of the lane, and cycles to drain a pass.
 LANE_LATENCY = 5
 VECTOR_DRAIN = LANE_LATENCY + 2
-#: Scalar steps of a LayerNorm between its first and second pass, and after the second, before the factors are read.
+#: Cycles of the scalar steps of a LayerNorm after its first pass, and after its second pass before the factors are
+#: read.
 SHIFT_STEPS, TOTAL_STEPS = 6, 3
-#: Entries of the reciprocal-square-root table.
+#: Entries of the table of reciprocal square roots.
 NORM_TABLE_ENTRIES = TABLE_LAST - TABLE_FIRST + 1
 
 
 @dataclass(frozen=True)
 class RtlMachine:
-    """Parameters of the generated accelerator.
+    """Sizes of the generated accelerator.
 
     Attributes:
-        lines: Tokens worked on at once: lines of the MAC array, and lanes of the vector chunk. The memory's word has
-            as many bytes, one of each token. 2 to 64.
-        lanes: Terms that a line multiplies per cycle. 2 to 64, even.
-        row_rows: Depth of one row buffer in rows of ``lanes`` terms: the longest row is ``row_rows · lanes`` terms.
-        weight_rows: Depth of one weight buffer in the same unit: a tile of c columns of K terms takes
-            ⌈c / lines⌉ · ⌈K / lanes⌉.
-        columns: Depth of an output buffer and of the column-parameter buffers, in columns.
-        vector_columns: Depth of a vector buffer: the most channels of a LayerNorm, the most keys of a softmax.
-        table_groups: Tables of 256 entries that the lookup holds at once.
-        shifters: Whether lines have a shifter per lane beside the multiplier, for log2 codes.
+        lines: Tokens processed in parallel: lines of the MAC array and lanes of the vector engine, 2 to 64. A memory
+            word has one byte for each of them.
+        lanes: Terms that a line multiplies per cycle, 2 to 64, even.
+        row_rows: Depth of one row buffer, in rows of ``lanes`` terms. The longest row has ``row_rows · lanes`` terms.
+        weight_rows: Depth of one weight buffer, in rows of ``lanes`` terms per column of a group. A tile of c columns
+            of K terms takes ⌈c / lines⌉ · ⌈K / lanes⌉ rows.
+        columns: Depth of the output buffer and of the column-parameter buffers, in columns.
+        vector_columns: Depth of a vector buffer in columns, which limits the channels of a LayerNorm and the keys of a
+            softmax.
+        table_groups: Lookup tables of 256 entries that the vector engine can hold.
+        shifters: Whether each lane of a line has a shifter besides its multiplier, for log2 codes.
     """
 
     lines: int = 16
@@ -63,7 +65,7 @@ class RtlMachine:
         """Check every size.
 
         Raises:
-            P2vitError: naming the parameter, its value and what is allowed.
+            P2vitError: A size is not allowed; the message names the parameter, its value and the allowed range.
         """
         limits = {
             "lines": (2, 64),
@@ -90,30 +92,30 @@ class RtlMachine:
 
     @property
     def parameter_words(self) -> int:
-        """Memory words of one column's parameters."""
+        """Memory words of the parameters of one column."""
         return -(-COLUMN_PARAMETER_BYTES // self.lines)
 
     @property
     def longest_row(self) -> int:
-        """Terms of the longest row that a line holds."""
+        """Number of terms of the longest row that a line can hold."""
         return self.row_rows * self.lanes
 
     @property
     def name(self) -> str:
-        """Of files: ``16x16``."""
+        """Name for files, e.g. ``16x16``."""
         return f"{self.lines}x{self.lanes}"
 
     def as_dict(self) -> dict[str, int]:
-        """For manifests: every parameter."""
+        """Return all parameters, for manifests."""
         return asdict(self)
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
-        """Names of the parameters."""
+        """Return the names of the parameters."""
         return tuple(field.name for field in fields(cls))
 
 
-#: Machines by name. ``small`` fits the digits model and a second simulator's patience.
+#: Machines by name. ``rtl-small`` fits the digits model and is small enough for Icarus Verilog.
 MACHINES: dict[str, RtlMachine] = {
     "rtl": RtlMachine(),
     "rtl-wide": RtlMachine(lines=32, lanes=16, weight_rows=768),

@@ -1,11 +1,12 @@
-"""What a synthesis flow replaces by cells of its own, written as Verilog: memories and the clock gate."""
+"""Verilog primitives that a synthesis flow may replace by its own cells: memories and the clock gate."""
 
 from dataclasses import dataclass
 
 from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
 
-#: Module name → Verilog. Memories: one port writes, one reads; a read that meets a write of the same address returns
-#: the old word.
+#: Module name → Verilog. Each memory has one write port and one read port. A read of the address that is written in
+#: the
+#: same cycle returns the old word.
 PRIMITIVES = {
     "p2vit_ram": """// One write port, one read port with a register; the output stands while read_enable is low.
 module p2vit_ram #(parameter WIDTH = 8, parameter DEPTH = 2, parameter ADDRESS = 1) (
@@ -68,13 +69,13 @@ endmodule
 
 
 def primitives_verilog() -> str:
-    """All of them, for a flow that takes one text."""
+    """Return all primitives as one Verilog text."""
     return "\n".join(PRIMITIVES.values())
 
 
 @dataclass(frozen=True)
 class RamPorts:
-    """What a memory's two ports are connected to.
+    """Values that the two ports of a memory are connected to.
 
     Attributes:
         write_enable: One bit, or one bit per byte of the word for a memory with byte enables.

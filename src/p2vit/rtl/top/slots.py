@@ -1,7 +1,7 @@
-"""Who may use which slot of a double buffer: counters of free and full slots, and what an engine does run by run.
+"""Handshake of double buffers: counters of free and full slots, and the engines' use of slots.
 
-Every buffer has two slots. An engine reads (or fills) them in turn; a descriptor says whether its run takes a slot, and
-whether it is the last to use it.
+Every buffer has two slots. An engine reads or fills them alternately. A descriptor says whether its run takes a slot
+and whether it releases the slot.
 """
 
 from amaranth.hdl import Module, Signal, Value
@@ -10,44 +10,50 @@ from amaranth.lib.wiring import In, Out
 
 
 def reader_signature() -> wiring.Signature:
-    """A buffer, seen from its reader: a slot is ``full``; ``take`` it when a run starts, ``release`` it at the end."""
+    """Return the signature of a buffer, seen from its reader.
+
+    ``full``: a slot is full. ``take``: a run starts to use it. ``release``: the run has ended and the slot is free.
+    """
     return wiring.Signature({"full": In(1), "take": Out(1), "release": Out(1)})
 
 
 def writer_signature() -> wiring.Signature:
-    """An output buffer, seen from the engine that fills it: a slot is ``free``; ``take`` it, and ``finish`` it."""
+    """Return the signature of an output buffer, seen from the engine that fills it.
+
+    ``free``: a slot is free. ``take``: a run starts to fill it. ``finish``: the slot is full.
+    """
     return wiring.Signature({"free": In(1), "take": Out(1), "finish": Out(1)})
 
 
 def counter(m: Module, initial: int, give: Value, take: Value, name: str) -> Signal:
-    """A counter of free or full slots: ``give`` adds one, ``take`` removes one, in the same cycle too."""
+    """Add a counter of free or full slots: ``give`` adds 1 and ``take`` subtracts 1, also in the same cycle."""
     count = Signal(2, init=initial, name=name)
     m.d.sync += count.eq(count + give - take)
     return count
 
 
 class SlotReader:
-    """A buffer that an engine reads.
+    """Reader side of a double buffer.
 
     Attributes:
-        ready: The run that is offered need not wait for this buffer.
-        slot: What the run reads.
+        ready: High if the next run need not wait for this buffer.
+        slot: Slot that the run reads.
     """
 
     def __init__(
         self, m: Module, port: wiring.PureInterface, name: str,
         *, start: Value, final: Value, take: Value, release: Value,
     ) -> None:  # fmt: skip
-        """Connect a buffer.
+        """Connect the reader.
 
         Args:
-            m: The engine.
-            port: Its side of the buffer, see :func:`reader_signature`.
-            name: Of the buffer.
-            start: A run starts in this cycle.
-            final: It ends in this cycle.
-            take: The run that starts takes a slot.
-            release: The run that starts releases it when it ends.
+            m: Module of the engine.
+            port: Port of the buffer, see :func:`reader_signature`.
+            name: Name of the buffer.
+            start: High in the cycle in which a run starts.
+            final: High in the cycle in which the run ends.
+            take: High if the run that starts takes a slot.
+            release: High if the run that starts releases the slot at its end.
         """
         self.slot = Signal(name=f"{name}_slot")
         self.ready = ~take | port.full
@@ -60,27 +66,27 @@ class SlotReader:
 
 
 class SlotWriter:
-    """The output buffer that an engine fills, word by word.
+    """Writer side of an output buffer, which an engine fills word by word.
 
     Attributes:
-        ready: The run that is offered need not wait for room.
-        slot: What the run fills.
-        column: The next word's place.
-        emits: The run gives output.
+        ready: High if the next run need not wait for a free slot.
+        slot: Slot that the run fills.
+        column: Column of the next word.
+        emits: High if the run has output.
     """
 
     def __init__(
         self, m: Module, port: wiring.PureInterface, *, start: Value, final: Value, emit: Value, written: Value
     ) -> None:  # fmt: skip
-        """Connect the buffer.
+        """Connect the writer.
 
         Args:
-            m: The engine.
-            port: Its side of the buffer, see :func:`writer_signature`.
-            start: A run starts in this cycle.
-            final: It ends in this cycle.
-            emit: The run that starts gives output.
-            written: A word is written in this cycle.
+            m: Module of the engine.
+            port: Port of the buffer, see :func:`writer_signature`.
+            start: High in the cycle in which a run starts.
+            final: High in the cycle in which the run ends.
+            emit: High if the run that starts has output.
+            written: High in cycles in which a word is written.
         """
         self.slot = Signal(name="output_slot")
         self.column = Signal(16, name="output_column")

@@ -1,4 +1,4 @@
-"""The store engine: writes finished output buffers to the external memory, in program order."""
+"""Store engine: writes full output buffers to the external memory, in order."""
 
 from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import wiring
@@ -13,19 +13,20 @@ from p2vit.rtl.top.descriptor import Kind, Source
 from p2vit.rtl.top.machine import RtlMachine
 from p2vit.rtl.top.slots import reader_signature
 
-#: Words that wait for the memory to take them.
+#: Words of the write queue in front of the memory.
 WRITES_WAITING = 4
 
 
 class StoreEngine(MachineComponent):
-    """One word per cycle: the byte planes of a column, then the next column; addresses rise by one.
+    """Executes stores: the byte planes of a column, then the next column, to consecutive addresses.
 
-    A store waits until its source's output buffer is full. It is counted as done with its last word.
+    Throughput: one word per cycle. Handshake: a store waits until the output buffer of its source is full. It counts
+    as done when the memory has accepted its last word.
     """
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Descriptors in, the output buffer of each source and its counters, and the external memory's write side."""
+        """Return the ports: descriptors, output buffers with slots, and the write side of the external memory."""
         sources = len(Source)
         return {
             "queue": In(queue_signature()),
@@ -39,7 +40,7 @@ class StoreEngine(MachineComponent):
         }
 
     def elaborate(self, platform: object) -> Module:
-        """Buffer → small queue → memory: whether the memory takes a word reaches no further than the queue."""
+        """Build the read of the buffer and a short queue; ``write_ready`` of the memory reaches only the queue."""
         m = Module()
         take = decoder(self.queue.word, Kind.STORE)
         width = 8 * self.machine.lines

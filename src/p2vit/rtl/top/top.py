@@ -1,4 +1,4 @@
-"""The accelerator: a descriptor stream in, an external memory beside it, four engines and the counters between them."""
+"""Top module of the accelerator: dispatch of descriptors, four engines, and slot counters between them."""
 
 from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
@@ -24,15 +24,16 @@ from p2vit.rtl.top.weight_bank import WeightBank
 class Accelerator(MachineComponent):
     """Executes a descriptor stream on tensors in an external memory.
 
-    ``descriptor`` is a stream with ready and valid: one 256-bit descriptor per cycle. ``memory`` may refuse a request
-    and delay an answer for any time. ``done`` rises with the END descriptor, when all stores are done.
-    ``stores_done`` counts stores, for progress and for cycles per layer. The results do not depend on when anything
-    comes.
+    Handshake: ``descriptor`` is a ready/valid stream of 256-bit descriptors. ``memory`` may refuse any request and
+    delay any answer. ``done`` rises with the END descriptor, when all stores are done. ``stores_done`` counts
+    stores, for progress and for cycles per layer. Throughput: up to one descriptor, one read and one write per
+    cycle. Latency: see `p2vit.rtl.timing`. The timing of the memory and of the descriptors does not change the
+    results.
     """
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Descriptors, the external memory, and what a host may watch."""
+        """Return the ports: descriptors, external memory, and status signals."""
         return {
             "descriptor_valid": In(1),
             "descriptor_ready": Out(1),
@@ -45,7 +46,7 @@ class Accelerator(MachineComponent):
         }
 
     def repeated_modules(self) -> dict[str, MachineComponent]:
-        """The modules that stand many times, by their names in Verilog: each is written once."""
+        """Return the modules that are instantiated many times, by Verilog name. Each is written once."""
         modules: list[MachineComponent] = [
             WeightBank(self.machine),
             Line(self.machine),
@@ -55,14 +56,14 @@ class Accelerator(MachineComponent):
         return {module.verilog_name: module for module in modules}
 
     def elaborate(self, platform: object) -> Module:
-        """Dispatch, engines, slot counters."""
+        """Build dispatch, engines and slot counters."""
         m = Module()
         m.submodules.load = load = LoadEngine(self.machine)
         m.submodules.array = array = ArrayEngine(self.machine)
         m.submodules.vector = vector = VectorEngine(self.machine)
         m.submodules.store = store = StoreEngine(self.machine)
 
-        # --- dispatch by kind, in order; every input goes into a register first
+        # --- dispatch by kind, in order; all inputs are registered first
         waiting, word = Signal(), Signal(DESCRIPTOR_BITS)
         kind = field(word, Kind.LOAD, "kind")
         queues = {}
@@ -106,7 +107,7 @@ class Accelerator(MachineComponent):
             for name in loaded_signature(self.machine).members:
                 m.d.comb += getattr(engine.loaded, name).eq(getattr(load.loaded, name))
 
-        # --- slots: opened by a load, closed when its last word is there, taken and released by their reader
+        # --- slots: a load opens a slot and closes it with its last word; the reader takes and releases it
         readers = {
             Dest.ROWS: array.rows,
             Dest.WEIGHTS: array.weights,

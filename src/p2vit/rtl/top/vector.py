@@ -1,4 +1,4 @@
-"""The vector engine: LayerNorm, softmax, table, add, affine, sums and moves, all lines at once, a column per cycle."""
+"""Vector engine: LayerNorm, softmax, table, add, affine, sums and moves, one column of all lines per cycle."""
 
 from amaranth.hdl import Array, Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal, Value, signed
 from amaranth.lib import wiring
@@ -24,7 +24,7 @@ from p2vit.rtl.top.slots import SlotReader, SlotWriter
 from p2vit.rtl.top.vector_control import VectorControl
 from p2vit.rtl.top.vector_lane import VectorLane
 
-#: Fields of a run that every lane sees as they are.
+#: Fields of a run that are connected to every lane.
 LANE_FIELDS = (
     *("op", "planes", "limit", "epsilon", "epsilon_shift", "squares_shift", "softmax_shift"),
     *("log2", "guard", "flip", "narrow_a", "narrow_b"),
@@ -32,18 +32,20 @@ LANE_FIELDS = (
 
 
 class VectorEngine(MachineComponent):
-    """Passes over the columns of one group of tokens: the lanes, and what they share.
+    """Lanes for one group of tokens, and the logic that they share.
 
-    The sequence is that of :class:`VectorControl`. Latency from a column's issue to its result: 1 + ``LANE_LATENCY``.
+    :class:`VectorControl` sequences the passes over the columns. Latency: 1 + ``LANE_LATENCY`` cycles from the issue
+    of a column to its result. Throughput: one column of ``lines`` numbers per cycle and pass. Handshake: a run waits
+    until its buffers are full and an output buffer is free.
     """
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Descriptors and loaded words in; an output buffer to be read; the buffers' counters."""
+        """Return the ports: descriptors, loaded words, output buffer, and handshakes of the buffer slots."""
         return engine_ports(machine, ("numbers", "parameters"), release_table=Out(1))
 
     def elaborate(self, platform: object) -> Module:
-        """Control, buffers, lanes, output buffer."""
+        """Build control, buffers, lanes and output buffer."""
         m = Module()
         machine = self.machine
         lines, loaded = machine.lines, self.loaded
@@ -61,7 +63,7 @@ class VectorEngine(MachineComponent):
         )  # fmt: skip
         writer = SlotWriter(m, self.results, start=start, final=final, emit=take("emit"), written=written)
         control.states(m, self.queue.valid & numbers.ready & parameters.ready & writer.ready)
-        # A table has one slot, and the load queue's order says when it is there: it is only released.
+        # A table has one slot. The order of the load queue ensures that it is loaded, so it is only released.
         releases_table = Signal()
         with m.If(start):
             m.d.sync += releases_table.eq(take("release_table"))
@@ -88,7 +90,7 @@ class VectorEngine(MachineComponent):
         arrives = loaded.valid & (loaded.dest == Dest.VECTOR)
         table_arrives = loaded.valid & (loaded.dest == Dest.TABLE)
         load_enable = Cat(arrives & (loaded.part == plane) for plane in range(4))
-        # The lanes' clock stands still where nothing is loaded, computed or read out.
+        # The clock of the lanes is gated while nothing is loaded, computed or read.
         gated = Signal()
         m.submodules.clock_gate = Instance(
             "p2vit_clock_gate",
@@ -132,7 +134,7 @@ class VectorEngine(MachineComponent):
         return m
 
     def root(self, m: Module, control: VectorControl, indices: list[Signal]) -> Signal:
-        """The table of reciprocal roots: read for one line per cycle, so one port is enough."""
+        """Add the table of reciprocal square roots. It is read for one line per cycle, so one port is enough."""
         loaded = self.loaded
         return ram(
             m,
@@ -151,14 +153,17 @@ class VectorEngine(MachineComponent):
     def sum_over_tokens(
         self, m: Module, control: VectorControl, aligned: list[Signal], parameter: Signal, valid: Value
     ) -> Signal:
-        """A tree over the lines and an accumulator per column; the rounded sum when the lanes' results are due.
+        """Add the sum over tokens: an adder tree over the lines, and an accumulator per column.
 
         Args:
-            m: The engine.
-            control: Which column, and whether its sum begins.
-            aligned: The lanes' numbers, two cycles after their column's issue.
-            parameter: Of the column, a cycle after its issue.
-            valid: A column was issued three cycles ago.
+            m: Module of the engine.
+            control: Control, which gives the column and whether its sum begins.
+            aligned: Numbers of the lanes, two cycles after the issue of the column.
+            parameter: Parameters of the column, one cycle after its issue.
+            valid: High if a column was issued three cycles ago.
+
+        Returns:
+            Rounded sum, in the cycle of the lanes' results.
         """
         run = control.run
         columns = delay_line(m, control.at, 3, "column")

@@ -1,4 +1,4 @@
-"""The vector engine's sequence: which pass over the columns runs, and the scalar steps between passes."""
+"""Control of the vector engine: passes over the columns, and scalar steps between passes."""
 
 from typing import Any
 
@@ -8,36 +8,37 @@ from p2vit.rtl.top.decode import decoder
 from p2vit.rtl.top.descriptor import Kind, VectorOp
 from p2vit.rtl.top.machine import SHIFT_STEPS, SUM_BYTES, TOTAL_STEPS, VECTOR_DRAIN, RtlMachine
 
-#: What stays in registers while a run lasts.
+#: Fields of the descriptor that are registered for the duration of a run.
 RUN_FIELDS = (
     *("op", "count", "planes", "line_first", "line_end", "group_columns", "softmax_shift", "log2", "guard"),
     *("limit", "epsilon", "epsilon_shift", "squares_shift", "first", "flip", "narrow_a", "narrow_b"),
 )
-#: Strobes of the lanes' scalar steps.
+#: Strobes of the scalar steps in the lanes.
 STEPS = ("step_most", "step_least", "step_shift", "step_total", "step_exponent", "step_index")
 
 
 class VectorControl:
-    """A state machine in the vector engine.
+    """State machine of the vector engine.
 
-    One pass takes ``count`` cycles and ``VECTOR_DRAIN`` to run dry. Table, add, affine, copy and sum take one pass,
-    softmax two and its sum's four bytes, LayerNorm three with its scalars between.
+    One pass takes ``count`` cycles and ``VECTOR_DRAIN`` cycles of drain. Table, add, affine, copy and sum take one
+    pass. Softmax takes two passes and four cycles for the row sum. LayerNorm takes three passes with scalar steps
+    between them.
 
     Attributes:
-        start: A run starts in this cycle.
-        final: It ends in this cycle.
-        idle: None runs.
-        run: Its fields, by name.
-        phase: Pass of the run.
+        start: High in the cycle in which a run starts.
+        final: High in the cycle in which the run ends.
+        idle: High while there is no run.
+        run: Registered fields of the run, by name.
+        phase: Number of the pass.
         at: Column that is issued.
-        issue: One is.
-        group: Table that its column belongs to.
-        strobes: Scalar steps of the lanes, by name.
+        issue: High in cycles in which a column is issued.
+        group: Lookup table of the issued column.
+        strobes: Strobes of the scalar steps in the lanes, by name.
         factor_at: Line whose factor is read.
-        reading_factors: One is.
+        reading_factors: High in cycles in which a factor is read.
         sum_byte: Byte of the row sums that is written.
-        sum_valid: One is.
-        last_phase: The pass gives output.
+        sum_valid: High in cycles in which such a byte is written.
+        last_phase: High in the pass that has output.
     """
 
     def __init__(self, m: Module, queue: Any, machine: RtlMachine) -> None:
@@ -60,8 +61,8 @@ class VectorControl:
         """Add the state machine.
 
         Args:
-            m: The engine.
-            ready: The run that is offered may start.
+            m: Module of the engine.
+            ready: High if the next run may start.
         """
         run, wait, phase, at = self.run, self.wait, self.phase, self.at
         is_norm, is_softmax = run["op"] == VectorOp.LAYERNORM, run["op"] == VectorOp.SOFTMAX

@@ -1,4 +1,4 @@
-"""One lane of the vector chunk: everything that happens to one token's numbers outside the array."""
+"""One lane of the vector engine: all operations on the numbers of one token outside the array."""
 
 from typing import ClassVar
 
@@ -45,28 +45,28 @@ from p2vit.rtl.top.primitives import RamPorts, ram
 
 
 class VectorLane(MachineComponent):
-    """A token's numbers, one per cycle, five stages: align, multiply-add, shift, multiply, re-quantize.
+    """Pipeline for the numbers of one token, with five stages: align, multiply-add, shift, multiply, re-quantize.
 
-    Numbers and parameters arrive together with ``valid``; the engine says which pass over the row it is. LayerNorm:
-    pass 0 gathers sum and extremes, pass 1 squares, pass 2 puts out; softmax: pass 0 the maximum, pass 1 codes and
-    their sum. Between passes the engine steps the scalars. No handshake inside. Latency: 5. Throughput: one number per
-    cycle.
+    A number and its parameters arrive together with ``valid``. ``phase`` is the number of the pass. LayerNorm: pass 0
+    computes sum, minimum and maximum, pass 1 the sum of squares, pass 2 the output. Softmax: pass 0 computes the
+    maximum, pass 1 the codes and their sum. Between passes, the engine triggers the scalar steps. Latency: 5 cycles.
+    Throughput: one number per cycle. No handshake: the engine drives the stages.
     """
 
     verilog_name: ClassVar[str] = "p2vit_vector_lane"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Ports of a lane of that machine."""
+        """Return the ports of a lane."""
         return {
-            # Loading: a byte of a number, or an entry of the table.
+            # Load of a byte of a number, or of an entry of the table.
             "load_enable": In(4),
             "load_slot": In(1),
             "load_row": In(16),
             "load_byte": In(8),
             "table_enable": In(1),
             "table_byte": In(8),
-            # A read brings the number in the next cycle, together with its parameters.
+            # A read returns the number in the next cycle, together with its parameters.
             "read": In(1),
             "slot": In(1),
             "column": In(16),
@@ -89,7 +89,7 @@ class VectorLane(MachineComponent):
             "flip": In(1),
             "narrow_a": In(1),
             "narrow_b": In(1),
-            # Scalar steps between passes, one strobe each.
+            # Strobes of the scalar steps between passes.
             "step_most": In(1),
             "step_least": In(1),
             "step_shift": In(1),
@@ -100,7 +100,7 @@ class VectorLane(MachineComponent):
             "factor": In(ENTRY_BITS),
             "aligned": Out(signed(17)),
             "index": Out(INDEX_BITS),
-            # The output buffer: results, a column's sum over the lines, or a byte of the row's sum.
+            # Output buffer: a result, the sum of a column over the lines, or a byte of the row sum.
             "column_sum": In(16),
             "sum_byte": In(2),
             "sum_valid": In(1),
@@ -108,7 +108,7 @@ class VectorLane(MachineComponent):
         }
 
     def elaborate(self, platform: object) -> Module:
-        """The stages in order, then the scalars."""
+        """Build the stages in order, then the scalar steps."""
         m = Module()
         machine = self.machine
         depth = machine.vector_columns
@@ -130,7 +130,7 @@ class VectorLane(MachineComponent):
         is_add = self.op == VectorOp.ADD
         is_affine = self.op == VectorOp.AFFINE
 
-        # The column's parameters go along.
+        # The parameters of the column are delayed together with its number.
         parameters = delay_line(m, self.parameter, 4, "parameter", reset_less=True)
         valid = delay_line(m, self.valid, 4, "valid")
 
@@ -168,7 +168,7 @@ class VectorLane(MachineComponent):
             m.d.sync += one.eq(narrow)
         m.d.comb += self.aligned.eq(one)
 
-        # Sums and extremes of pass 0.
+        # Sum, minimum and maximum of pass 0.
         total = Signal(signed(32))
         with m.If(self.clear):
             m.d.sync += [total.eq(0), most.eq(-(1 << 31)), least.eq((1 << 31) - 1)]
@@ -194,7 +194,8 @@ class VectorLane(MachineComponent):
         with m.Else():
             m.d.sync += two.eq(one)
 
-        # 3: the common shift of a normalised token, k ≥ −14; the distance, held in 16 bits. One shifter serves both.
+        # 3: LayerNorm: the common shift, k ≥ −14. Softmax: the distance, saturated to 16 bits. One shifter serves
+        # both.
         down = Signal(signed(6))
         amount = Signal(6)
         three = Signal(signed(34), reset_less=True)
@@ -208,7 +209,7 @@ class VectorLane(MachineComponent):
         with m.Else():
             m.d.sync += three.eq(two)
 
-        # 4: squares, times the factor, times log2 e.
+        # 4: LayerNorm: squares, or product with the factor. Softmax: product with log2 e.
         factor = Signal(ENTRY_BITS)
         reduced = Signal(signed(17))
         m.d.comb += reduced.eq(shift_round(three, self.squares_shift))
@@ -229,7 +230,7 @@ class VectorLane(MachineComponent):
         with m.Elif(valid[4] & squaring):
             m.d.sync += squares.eq(squares + four)
 
-        # 5: re-quantize; codes of the softmax.
+        # 5: re-quantization, or softmax code.
         exponent = Signal(signed(6))
         shift = Signal(signed(7))
         m.d.comb += shift.eq(parameters[4][48:54].as_signed() + Mux(is_norm, exponent, 0))
@@ -266,7 +267,7 @@ class VectorLane(MachineComponent):
         return m
 
     def softmax(self, m: Module, product: Signal) -> tuple[Value, Value]:
-        """Code of a distance, from its product with log2 e, and what it adds to the row's sum."""
+        """Return the code of a distance and its weight in the row sum, from the distance times log2 e."""
         octaves = octaves_of(product)
         m.submodules.exp2 = table = exp2_table()
         read = table.read_port(domain="comb")
@@ -282,7 +283,7 @@ class VectorLane(MachineComponent):
     def scalars(
         self, m: Module, centred: Signal, down: Signal, squares: Signal, exponent: Signal, factor: Signal
     ) -> None:
-        """Between the passes of a LayerNorm: the block's shift, then mantissa and exponent of the sum of squares."""
+        """Add the scalar steps of a LayerNorm: common shift, then exponent and table index of the squares."""
         largest = Signal(31)
         most_at, least_at = Signal(2), Signal(2)
         m.d.sync += [most_at.eq(Cat(self.step_most, most_at)), least_at.eq(Cat(self.step_least, least_at))]

@@ -1,22 +1,22 @@
-"""Verilog of an accelerator: one file per module, made once per machine and kept in the cache."""
+"""Generates the Verilog of an accelerator, one file per module; the cache keeps it per machine."""
 
 from p2vit.rtl.tools.verilog import to_rtlil, to_verilog
 from p2vit.rtl.top.machine import RtlMachine
 
-#: The top module; its file comes last.
+#: Name of the top module; its file comes last.
 TOP = "p2vit_accelerator"
-#: Modules that stand many times in the design.
+#: Names of the modules that are instantiated many times.
 REPEATED = ("p2vit_line", "p2vit_vector_lane", "p2vit_weight_bank")
-#: For Verilator: these stay functions that all share; inlined, their code would be many times larger than a
-#: processor's caches.
+#: Configuration of Verilator: repeated modules are not inlined, because the inlined code would exceed the processor's
+#: caches many times.
 VERILATOR_CONFIG = "\n".join(["`verilator_config", *(f'no_inline -module "{name}"' for name in REPEATED), ""])
 
 
 def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
-    """File name → Verilog text; the top module is ``p2vit_accelerator``.
+    """Generate the Verilog of an accelerator: file name → text. The top module is ``p2vit_accelerator``.
 
     Args:
-        machine: Sizes.
+        machine: Sizes of the accelerator.
 
     Raises:
         MissingPackageError: Amaranth or pyosys is not installed.
@@ -29,6 +29,6 @@ def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
 
     top = Accelerator(machine)
     texts = {name: to_verilog(part, name) for name, part in top.repeated_modules().items()}
-    # As RTLIL: its parts have files of their own.
+    # From RTLIL, without the repeated modules, which have their own files.
     texts[TOP] = to_verilog(to_rtlil(top, TOP), TOP)
     return {f"{name}.v": text for name, text in {**PRIMITIVES, **texts}.items()}

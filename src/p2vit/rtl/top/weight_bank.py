@@ -1,4 +1,4 @@
-"""One bank of the weight buffer: a term of all columns of a group, of which one column's byte goes out per cycle."""
+"""One bank of the weight buffer: one term of all columns of a group, read one column per cycle."""
 
 from typing import ClassVar
 
@@ -13,16 +13,17 @@ from p2vit.rtl.top.primitives import RamPorts, ram
 
 
 class WeightBank(MachineComponent):
-    """Holds the terms ≡ p (mod lanes) of every column. A fetch brings a word; ``column`` picks its byte.
+    """Holds every ``lanes``-th term of each column. A fetch reads a word, and ``column`` selects a byte of it.
 
-    Latency: fetch to byte two cycles (memory, selection). Throughput: one column per cycle.
+    Latency: two cycles from fetch to byte (memory, selection). Throughput: one column per cycle. No handshake: the
+    engine fetches only full slots.
     """
 
     verilog_name: ClassVar[str] = "p2vit_weight_bank"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
-        """Ports of a bank of that machine."""
+        """Return the ports of a bank."""
         return {
             "load": In(1),
             "load_slot": In(1),
@@ -37,7 +38,7 @@ class WeightBank(MachineComponent):
         }
 
     def elaborate(self, platform: object) -> Module:
-        """Memory, then selection."""
+        """Build the memory and the selection."""
         m = Module()
         depth = self.machine.weight_rows
         word = ram(
