@@ -16,9 +16,9 @@ from p2vit.accel.edit import edit_machine
 from p2vit.accel.machines import load_machine
 from p2vit.accel.technology import load_technology
 from p2vit.errors import P2vitError
-from p2vit.rtl.catalog import CATALOG, example, table
-from p2vit.rtl.diagram import timing_diagram
-from p2vit.rtl.simulate import ModuleSimulation
+from p2vit.hdl.catalog import CATALOG, example, table
+from p2vit.hdl.diagram import timing_diagram
+from p2vit.hdl.simulate import ModuleSimulation
 
 ROOT = Path(__file__).parent.parent
 DOCS, RESULTS = ROOT / "docs", ROOT / "results" / "rtl"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from p2vit.rtl.icarus import run_icarus
-from p2vit.rtl.simulate import ModuleSimulation
+from p2vit.hdl.icarus import run_icarus
+from p2vit.hdl.simulate import ModuleSimulation
 
 #: (stall of the inputs, stall of the outputs)
 STALLS = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.5, 0.5), (0.05, 0.9))

@@ -12,6 +12,18 @@ import pytest
 
 pytest.importorskip("amaranth")
 
+from p2vit.hdl.modules.add import AddUnit
+from p2vit.hdl.modules.affine import AffineUnit
+from p2vit.hdl.modules.array import column_marks, joined
+from p2vit.hdl.modules.attention_values import ShifterArray
+from p2vit.hdl.modules.attention_values_division import Reciprocal, RowDivision
+from p2vit.hdl.modules.layernorm import LayerNormUnit
+from p2vit.hdl.modules.lookup import LookupUnit
+from p2vit.hdl.modules.mac_array import MacArray, pack_weights
+from p2vit.hdl.modules.requantize import Requantizer
+from p2vit.hdl.modules.softmax import SoftmaxUnit
+from p2vit.hdl.modules.tokens import AssembleUnit, SumUnit
+from p2vit.hdl.simulate import ModuleSimulation
 from p2vit.numerics import (
     Add,
     Affine,
@@ -26,18 +38,6 @@ from p2vit.numerics import (
     SumTokens,
 )
 from p2vit.numerics.layernorm import rsqrt_table
-from p2vit.rtl.modules.add import AddUnit
-from p2vit.rtl.modules.affine import AffineUnit
-from p2vit.rtl.modules.array import column_marks, joined
-from p2vit.rtl.modules.attention_values import ShifterArray
-from p2vit.rtl.modules.attention_values_division import Reciprocal, RowDivision
-from p2vit.rtl.modules.layernorm import LayerNormUnit
-from p2vit.rtl.modules.lookup import LookupUnit
-from p2vit.rtl.modules.mac_array import MacArray, pack_weights
-from p2vit.rtl.modules.requantize import Requantizer
-from p2vit.rtl.modules.softmax import SoftmaxUnit
-from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
-from p2vit.rtl.simulate import ModuleSimulation
 
 Tensors = tuple[np.ndarray, ...]
 

@@ -96,8 +96,8 @@ def _can_be_generated(machine: Machine) -> bool:
     """Whether `p2vit rtl` makes a machine of that name."""
     if not isinstance(machine, LoadStoreMachine):
         return False
-    from p2vit.rtl.description import description_of
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.description import description_of
+    from p2vit.hdl.top.machine import MACHINES
 
     sizes = MACHINES.get(machine.name)
     return (
@@ -116,8 +116,8 @@ def generated_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
         AccelError: an unknown size.
         P2vitError: a size that cannot be generated.
     """
-    from p2vit.rtl.description import description_of
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.description import description_of
+    from p2vit.hdl.top.machine import MACHINES
 
     sizes = MACHINES[machine.name]
     unknown = [name for name in changes if name not in sizes.parameters()]

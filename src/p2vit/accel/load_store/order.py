@@ -4,7 +4,7 @@ The load engine serves loads in the order of the jobs, so it matters which engin
 come as soon as earlier jobs write all that it reads. So rows flow between operations: the linear layer works on the
 first group of a LayerNorm while the second group is normalised, softmax follows the scores, and tables and adds follow
 tile by tile. The order is fixed before the run, from estimates, with the same rules as in the compiler of the
-generated accelerator (`p2vit.rtl.compile.schedule`). The compiler tries every rule and keeps the fastest order.
+generated accelerator (`p2vit.hdl.compile.schedule`). The compiler tries every rule and keeps the fastest order.
 """
 
 from collections import defaultdict

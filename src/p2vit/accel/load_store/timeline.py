@@ -4,7 +4,7 @@ Four engines (load, array, vector, store) take their work in order from queues o
 that comes earlier in the order. So one pass gives every cycle, without an event queue. The timing is exact for a
 memory that accepts every request and answers after a fixed latency.
 
-The chunk model uses it for jobs that are made from the shapes of a model. `p2vit.rtl.timing` uses it for the
+The chunk model uses it for jobs that are made from the shapes of a model. `p2vit.hdl.timing` uses it for the
 descriptors of the generated accelerator, and tests compare that with the RTL at every store.
 """
 

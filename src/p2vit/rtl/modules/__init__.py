@@ -1,5 +1,0 @@
-"""One hardware module per operator, with its timing and a golden model ``compute`` from :mod:`p2vit.numerics`."""
-
-from p2vit.rtl.tools.missing import require
-
-require("amaranth", "amaranth", "generating hardware")
