@@ -37,7 +37,7 @@ def test_the_command_line_imports_workflows_only(file):
 
 
 def test_the_rule_sees_what_is_forbidden():
-    text = "import numpy\nfrom p2vit import quant, __version__\ndef f():\n    from p2vit.program.format import load\n"
+    text = "import numpy\nfrom p2vit import quant, version\ndef f():\n    from p2vit.program.format import load\n"
     assert [name for name in imported(ast.parse(text)) if not allowed(name)] == [
         "numpy",
         "p2vit.quant",
