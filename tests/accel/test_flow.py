@@ -40,7 +40,7 @@ def test_so_they_are_on_machines_of_all_sorts(machine, workload):
 
 
 def test_equal_heads_are_walked_until_nothing_changes():
-    """Skipping phases that repeat gives what walking each of them gives."""
+    """Skipping repeated phases gives the same times as timing each of them."""
     machine = load_machine("paper")
     section = schedule(machine, workload_of("vit_large_patch16_224")).sections[1]
     assert max(section.repeats) >= 12

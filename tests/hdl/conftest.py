@@ -1,4 +1,4 @@
-"""Programs of the digits model, made once."""
+"""Programs of the digits model, which are quantized once per session."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
-    """Folder of the digits program at a width: ``digits("w4a8")``."""
+    """Return the folder of the digits program with a weight width, e.g. ``digits("w4a8")``."""
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
     from p2vit.cli.main import run

@@ -1,4 +1,4 @@
-"""The chunk model on a description of the RTL counts the RTL's own cycles."""
+"""The chunk model gives the cycles of the RTL for the description of an RTL machine."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from support.rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, TINY, program
 
 
 def figures(whole, machine, description):
-    """Cycles of the RTL, of the event-driven simulation and of the closed form."""
+    """Return the cycles of the RTL timing, of the event-driven simulation and of the closed form."""
     workload = program_workload("p", whole)
     exact = rtl_timing(compile_program(whole, machine).descriptors, machine).cycles
     events = simulate(workload, description, "events").result.cycles

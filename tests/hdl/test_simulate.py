@@ -1,4 +1,4 @@
-"""The harness must find what is wrong: these designs are wrong on purpose."""
+"""The harness must detect protocol faults. These designs have one fault each, on purpose."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from support.rtl_checking import check, mismatches
 
 
 class Faulty(wiring.Component):
-    """Passes numbers on, with a fault."""
+    """Passes numbers through, with one fault in the handshake."""
 
     def __init__(self, fault):
         self.fault = fault

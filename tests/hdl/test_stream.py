@@ -1,4 +1,4 @@
-"""Joined streams are the hard part of a pipeline: whatever stalls, each beat meets its own."""
+"""A pipeline that joins a second stream pairs the right beats under any stalls."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from p2vit.hdl.stream import Pipe, sink, source
 
 
 class Joined(wiring.Component):
-    """Adds the second stream in the middle; even numbers end there."""
+    """Adds the beats of a second stream in the middle of the pipeline; even numbers are dropped there."""
 
     def __init__(self):
         super().__init__(

@@ -10,7 +10,7 @@ DEIT = workload_of("deit_tiny_patch16_224")
 
 
 def by_name(machine, workload):
-    """Units of every operation, and the operation."""
+    """Return every operation with its jobs, by name."""
     plan = schedule(machine, workload)
     return {
         op.name: (op, [job for job in section.jobs if job.operation == index])
@@ -64,7 +64,7 @@ def test_what_is_read_has_been_written(machine, workload):
 @settings(deadline=None, max_examples=40)
 @given(machines(), workloads())
 def test_slots_that_are_opened_are_released(machine, workload):
-    """Otherwise an engine would wait for ever."""
+    """If a slot is opened and never released, an engine waits for ever."""
     for _, (_, jobs) in by_name(machine, workload).items():
         loads = [load for job in jobs for load in job.loads]
         for buffer in {load.buffer for load in loads} - {"norm_table"}:

@@ -60,7 +60,7 @@ def test_log2_codes_need_shifters():
 
 
 def changed(name: str, **fields: object) -> IntegerProgram:
-    """The program with one operator's parameters replaced."""
+    """Return the program with some fields of one operator replaced."""
     whole = program("linear")
     nodes = tuple(
         Node(n.name, replace(n.operator, **fields), n.inputs) if n.name == name else n for n in whole.nodes

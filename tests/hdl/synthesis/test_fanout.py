@@ -17,7 +17,7 @@ def library(tmp_path):
 
 
 def netlist(loads: int) -> str:
-    """One register that drives so many inverters, and a clock that drives as many registers."""
+    """Make a netlist with one register that drives many inverters, and a clock that drives as many registers."""
     cells = ["  DFFPOSX1 _0_ (\n    .CLK(clk),\n    .D(d),\n    .Q(\\held [0])\n  );"]
     for n in range(loads):
         cells.append(f"  INVX1 _i{n}_ (\n    .A(\\held [0]),\n    .Y(n{n})\n  );")
@@ -26,7 +26,7 @@ def netlist(loads: int) -> str:
 
 
 def cells(text: str) -> dict[str, tuple[str, dict[str, str]]]:
-    """Instance → cell, pin → net."""
+    """Parse a netlist: instance → (cell, pin → net)."""
     return {
         found[2]: (found[1], dict(re.findall(r"\.(\w+)\((.*?)\)[,\n]", found[3])))
         for found in re.finditer(r"^  (\w+) (\S+) \(\n(.*?)  \);$", text, re.MULTILINE | re.DOTALL)

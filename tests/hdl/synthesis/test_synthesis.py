@@ -26,7 +26,7 @@ from support.rtl_library import LIBRARY
 
 
 class WriteOnly(wiring.Component):
-    """A memory that nobody reads through logic, in front of it a register and an adder."""
+    """A register and an adder in front of a memory whose output has no logic."""
 
     def __init__(self):
         super().__init__({"x": In(8), "address": In(3), "y": Out(8)})

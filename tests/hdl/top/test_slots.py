@@ -13,7 +13,7 @@ from p2vit.hdl.top.slots import SlotReader, SlotWriter, counter, reader_signatur
 
 
 class Engine(wiring.Component):
-    """A run in every cycle that has what it takes."""
+    """Starts a run in every cycle in which its buffers are ready."""
 
     def __init__(self):
         super().__init__({"rows": Out(reader_signature()), "results": Out(writer_signature())})
