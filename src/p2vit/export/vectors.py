@@ -12,13 +12,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from p2vit import __version__
 from p2vit.engine.executor import Executor
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.files import FileSet, Stage, kind_of, unfinished_sets
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
+from p2vit.version import __version__
 
 Encoding = Literal["npy", "hex"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from p2vit import __version__
 from p2vit.program.graph import IntegerProgram
 from p2vit.text import in_strings, portable
+from p2vit.version import __version__
 
 
 def model_metadata(
