@@ -121,7 +121,9 @@ def _of_heads(
     two = [weights.get(f"{name}.weight") for name in ("cls_classifier", "distillation_classifier")]
     if kind == "deit" and two[0] is not None and two[1] is not None:
         if two[0].ndim != 2:
-            raise ModelError(f"{source}: cls_classifier.weight is {list(two[0].shape)}, not [classes, {width}]")
+            raise ModelError(
+                f"{source}: cls_classifier.weight is {list(two[0].shape)}, not [classes, {width}]"
+            )
         return "token_dist", len(two[0])
     found = weights.get(f"{head}.weight")
     if found is None:
