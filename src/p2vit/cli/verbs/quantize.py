@@ -65,7 +65,10 @@ def describe(result: dict[str, Any]) -> str:
 @click.command("quantize")
 @click.argument("model")
 @click.option(
-    "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
+    "--data",
+    required=True,
+    metavar="DIR",
+    help="Photos: a folder, or elpv, textile, digits, noise; none: without photos.",
 )
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program."
