@@ -42,6 +42,15 @@ def test_ranges_are_those_of_the_folded_layers(tiny_model, photos):
         same(found["feature"], model.pool(x))
 
 
+def test_the_most_extreme_photos_are_left_out_per_channel(tiny_model, photos):
+    model = tiny_model.module
+    with Workers(2) as workers, torch.inference_mode():
+        found = float_ranges(model, [photos[:5], photos[5:]], workers, left_out=2)["feature"]
+        features = model.features(torch.from_numpy(photos)).sort(dim=0).values
+    torch.testing.assert_close(found.low, features[2], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.high, features[-3], atol=1e-5, rtol=1e-5)
+
+
 def test_the_model_keeps_no_hook(tiny_model, photos):
     with Workers(1) as workers, torch.inference_mode():
         float_ranges(tiny_model.module, [photos], workers)

@@ -22,12 +22,13 @@ class RangeRecorder:
     """Records ranges by name while a float model runs. Several threads may run the model at the same time.
 
     Attributes:
-        ranges: Name → ranges of all values seen under that name.
+        left_out: Number of photos with the most extreme values that do not count, per channel.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, left_out: int = 0) -> None:
         """Start without ranges."""
-        self.ranges: dict[str, Ranges] = {}
+        self.left_out = left_out
+        self._extremes: dict[str, tuple[Tensor, Tensor]] = {}
         self._hooks = ExitStack()
         self._lock = Lock()
 
@@ -40,11 +41,20 @@ class RangeRecorder:
         self._hooks.close()
 
     def see(self, name: str, x: Tensor) -> None:
-        """Add values [..., C] under a name."""
-        seen = Ranges.of(x)
+        """Add the values of some photos, [B, ..., C], under a name."""
+        photos = x.reshape(len(x), -1, x.shape[-1])
+        found = (-photos.amin(dim=1), photos.amax(dim=1))
         with self._lock:
-            before = self.ranges.get(name)
-            self.ranges[name] = seen if before is None else Ranges.merge([before, seen])
+            kept = self._extremes.get(name, (found[0][:0], found[1][:0]))
+            merged = [torch.cat(pair) for pair in zip(kept, found, strict=True)]
+            # The largest of all photos, whatever their order.
+            low, high = (part.topk(min(self.left_out + 1, len(part)), dim=0).values for part in merged)
+            self._extremes[name] = (low, high)
+
+    @property
+    def ranges(self) -> dict[str, Ranges]:
+        """Name → ranges of all values seen under that name, without the photos that are left out."""
+        return {name: Ranges(-low[-1], high[-1]) for name, (low, high) in self._extremes.items()}
 
     def inputs(self, module: nn.Module, see: See) -> None:
         """Call ``see`` with the input of a module whenever it runs."""
@@ -76,7 +86,7 @@ class RangeRecorder:
 
 
 def float_ranges(
-    model: CanonicalViT, photos: Iterable[NDArray[np.uint8]], workers: Workers
+    model: CanonicalViT, photos: Iterable[NDArray[np.uint8]], workers: Workers, left_out: int = 0
 ) -> dict[str, Ranges]:
     """Run the float model on photos and return the ranges of the activations that get a grid.
 
@@ -84,6 +94,8 @@ def float_ranges(
         model: Float model in canonical form.
         photos: Batches of photos, uint8 [B, H, W, 3].
         workers: Threads that share the work.
+        left_out: Number of photos that do not count, per channel: those with the most extreme values. One odd
+            photo would cost all others resolution.
 
     Returns:
         Name → ranges. The residual stream has the names of :class:`p2vit.quant.pipeline.FloatStatistics`. A block has
@@ -91,7 +103,7 @@ def float_ranges(
         with patch merging also ``.merge.norm``. A pooling head has the same names under ``pool``, without ``q``.
         ``feature`` is the feature.
     """
-    with RangeRecorder() as recorder:
+    with RangeRecorder(left_out) as recorder:
         for index, block in enumerate(model.blocks):
             assert isinstance(block, Block)
             name = f"blocks.{index}"

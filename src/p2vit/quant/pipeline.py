@@ -27,6 +27,8 @@ from p2vit.quant.workers import Workers
 
 #: Factors on the largest value observed, so that other photos do not saturate the residual stream or the feature.
 RESIDUAL_HEADROOM, FEATURE_HEADROOM = 1.25, 1.25
+#: One synthetic photo of so many is left out of a channel's range, as an outlier.
+PHOTOS_PER_LEFT_OUT = 32
 #: Largest difference between exponents of the 16-bit residual stream: two such operands are aligned to 23 bits.
 ALIGNED_BITS = 7
 
