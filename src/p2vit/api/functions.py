@@ -28,6 +28,7 @@ def quantize(
     photos: Any,
     *,
     preprocessing: Any = None,
+    prepared: bool = False,
     progress: Progress = None,
     **options: Any,
 ) -> QuantizedProgram:
@@ -42,6 +43,7 @@ def quantize(
             an iterable the first ones are taken.
         preprocessing: What photos go through before a module whose own configuration does not say so: a
             `p2vit.Preprocessing`, an image processor of transformers, or the transform of torchvision's weights.
+        prepared: Arrays and tensors have the model's size; they are not resized or cropped.
         progress: Called with (stage, done, total); True for a bar, False for none. Default: a bar in terminals and
             notebooks.
         **options: Fields of `QuantizeOptions`: ``bits``, ``method``, ``calib_images``, ``seed``, ``threads``,
@@ -73,7 +75,7 @@ def quantize(
     choose_config(chosen.bits, chosen.method)
     loaded = open_model(model, chosen, preprocessing, talk)
     loaded = named(loaded, chosen.class_names, chosen.class_index)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    source = hold(photos, loaded.preprocessing, strict=chosen.strict, prepared=prepared)
     say_notes(source, talk)
     if "calib_images" not in options and isinstance(source, HeldPhotos) and source.listed:
         # Who lists a few photos has said how many there are.
@@ -147,6 +149,7 @@ def search(
     budget: str,
     log: StrPath | None = None,
     preprocessing: Any = None,
+    prepared: bool = False,
     progress: Progress = None,
     **options: Any,
 ) -> SearchResult:
@@ -158,6 +161,7 @@ def search(
         budget: ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
         log: JSON-lines file of all candidates; a search that was stopped goes on from it. None keeps none.
         preprocessing: As for :func:`quantize`.
+        prepared: As for :func:`quantize`.
         progress: As for :func:`quantize`.
         **options: Fields of `SearchOptions`.
 
@@ -178,7 +182,7 @@ def search(
     talk = Talk(progress)
     chosen = changed(SearchOptions, None, {"budget": budget, **options})
     loaded = open_model(model, chosen, preprocessing, talk)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    source = hold(photos, loaded.preprocessing, strict=chosen.strict, prepared=prepared)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "log.jsonl" if log is None else Path(log)
         found = search_loaded(loaded, source, chosen, place, overwrite=False, out=talk)

@@ -259,6 +259,7 @@ class QuantizedProgram:
         photos: Any,
         labels: Sequence[Any] | StrPath | None = None,
         *,
+        prepared: bool = False,
         progress: Progress = None,
         **options: Any,
     ) -> Evaluation:
@@ -269,6 +270,7 @@ class QuantizedProgram:
         Args:
             photos: A folder with one subfolder per class, a benchmark, or photos with labels; see the class.
             labels: One per photo of a collection, numbers of outputs or names of classes; or a file with a folder's.
+            prepared: Arrays and tensors have the model's size; they are not resized or cropped.
             progress: Called with (stage, done, total); True for a bar, False for none.
             **options: Fields of `EvaluateOptions`.
 
@@ -293,7 +295,9 @@ class QuantizedProgram:
             chosen, labels = replace(chosen, labels=Path(labels)), None
         data: str | PhotoSource | None = None if labels is not None else _by_name(photos)
         if data is None:
-            data = hold(photos, self.preprocessing, labels=labels, strict=chosen.strict)
+            data = hold(
+                photos, self.preprocessing, labels=labels, strict=chosen.strict, prepared=prepared
+            )
         source = str(self.program.provenance.get("source", ""))
         note = ""
         if self._float is None and source.startswith(MEMORY) and not (chosen.no_float or chosen.model):

@@ -1,6 +1,7 @@
 """Photos as people hold them in Python: paths, PIL images, arrays, tensors, or a loader that yields them."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from p2vit.data.benchmarks import BENCHMARKS, open_photos
 from p2vit.data.preprocess import read_pixels, to_pixels
 from p2vit.data.source import UNLABELLED, Labels, PhotoSource, Pixels, batched, spread
-from p2vit.errors import DataError, some
+from p2vit.errors import DataError, P2vitWarning, some
 from p2vit.program.preprocessing import Preprocessing
 
 #: Where rows of a data set keep their image and their label.
@@ -118,6 +119,7 @@ class HeldPhotos:
         self.name = "photos of a loader"
         self.classes: tuple[str, ...] = ()
         self.numbered = False
+        self._warned = False
         self._numbers: Labels | None = None
         self._photos: list[Photo | Ready] = []
         self._labels: list[Any] = []
@@ -226,7 +228,22 @@ class HeldPhotos:
                     "prepared=True out to have them resized"
                 )
             return np.ascontiguousarray(photo)
+        self._warn_of_prepared(photo)
         return to_pixels(Image.fromarray(photo), self.preprocessing)
+
+    def _warn_of_prepared(self, photo: Pixels) -> None:
+        """Warn once if pixels that a loader seems to have resized and cropped are resized and cropped again."""
+        size, scaled = self.preprocessing.image_size, self.preprocessing.scaled_size
+        if self._warned or self.preprocessing.resize in ("none", "cut") or scaled == size or photo.shape[:2] != size:
+            return
+        self._warned = True
+        warnings.warn(
+            f"the arrays or tensors are {size[0]} × {size[1]} pixels already, as the model takes them, and are scaled to "
+            f"{scaled[0]} × {scaled[1]} and cropped once more. If they are resized and cropped for the model, add "
+            "prepared=True",
+            P2vitWarning,
+            stacklevel=2,
+        )
 
     def _read(self, number: int) -> Pixels | None:
         """A photo, or None after noting why it cannot be read."""
@@ -382,6 +399,9 @@ def _from_array(value: Any) -> Iterator[Pixels]:
     """
     tensor = hasattr(value, "detach")
     if tensor:
+        if value.is_meta or "strided" not in str(value.layout):
+            kind = "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
+            raise DataError(f"a {kind} tensor holds no pixels that can be read; give a dense one")
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value
     array = np.asarray(value)

@@ -29,7 +29,7 @@ def warn_skipped(out: Output, result: dict[str, Any]) -> None:
 def model_lines(result: dict[str, Any]) -> list[str]:
     """How photos are prepared and why, and what the float model was compared with."""
     pre = result["preprocessing"]
-    lines = [f"  photos: {pre['in_words']} (from {pre['source']})"]
+    lines = [f"  photos: {pre['in_words']}" + (f" (from {pre['source']})" if pre["source"] else "")]
     if found := result["checked"]:
         lines.append(
             f"  float model: as {found['library']} has it, to {found['difference']:.1g} of the largest output"
