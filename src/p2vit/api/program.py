@@ -295,9 +295,7 @@ class QuantizedProgram:
             chosen, labels = replace(chosen, labels=Path(labels)), None
         data: str | PhotoSource | None = None if labels is not None else _by_name(photos)
         if data is None:
-            data = hold(
-                photos, self.preprocessing, labels=labels, strict=chosen.strict, prepared=prepared
-            )
+            data = hold(photos, self.preprocessing, labels=labels, strict=chosen.strict, prepared=prepared)
         source = str(self.program.provenance.get("source", ""))
         note = ""
         if self._float is None and source.startswith(MEMORY) and not (chosen.no_float or chosen.model):

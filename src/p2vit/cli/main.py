@@ -1,12 +1,13 @@
 """The command ``p2vit``: finds verbs without importing them, and turns every error into one clear message."""
 
-import errno
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -43,8 +44,26 @@ VERBS: dict[str, tuple[str, str, str]] = {
 DEFECT, INTERRUPTED = 3, 130
 
 
+class ReaderGoneError(Exception):
+    """Whoever read standard output has gone, such as ``head``; nothing is wrong."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; click itself would end with 1 on a closed pipe, which says that a check does not hold."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line; --help prints while it is parsed."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Verbs whose modules are there, in the order of `VERBS`."""
@@ -118,11 +137,9 @@ def run(arguments: Sequence[str]) -> int:
             show_json({"error": "stopped"})
         return INTERRUPTED
     except SystemExit as error:
-        if isinstance(error.__context__, OSError) and error.__context__.errno == errno.EPIPE:
-            return 0  # click ends with 1, which would say that a check does not hold
         return error.code if isinstance(error.code, int) else 2
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone; nothing is wrong
+    except ReaderGoneError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still held back goes nowhere
         return 0
     except P2vitError as error:
         return _fail(error, str(error), debug, as_json)

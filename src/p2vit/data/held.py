@@ -234,12 +234,17 @@ class HeldPhotos:
     def _warn_of_prepared(self, photo: Pixels) -> None:
         """Warn once if pixels that a loader seems to have resized and cropped are resized and cropped again."""
         size, scaled = self.preprocessing.image_size, self.preprocessing.scaled_size
-        if self._warned or self.preprocessing.resize in ("none", "cut") or scaled == size or photo.shape[:2] != size:
+        if (
+            self._warned
+            or self.preprocessing.resize in ("none", "cut")
+            or scaled == size
+            or photo.shape[:2] != size
+        ):
             return
         self._warned = True
         warnings.warn(
-            f"the arrays or tensors are {size[0]} × {size[1]} pixels already, as the model takes them, and are scaled to "
-            f"{scaled[0]} × {scaled[1]} and cropped once more. If they are resized and cropped for the model, add "
+            f"the arrays or tensors are {size[0]} × {size[1]} pixels already, as the model takes them, and are scaled "
+            f"to {scaled[0]} × {scaled[1]} and cropped once more. If they are resized and cropped for the model, add "
             "prepared=True",
             P2vitWarning,
             stacklevel=2,
