@@ -363,7 +363,7 @@ def test_dry_run_writes_nothing(p2vit, tmp_path):
     assert bits["blocks.0.mlp.fc1"] == bits["blocks.2.attn.q"] == 4
     assert bits["head"] == bits["patch_embed"] == 8
     assert found["files"][0] == str(tmp_path / "p" / "program.json")
-    assert "would write" in p2vit(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run").out
+    assert "files to write: " in p2vit(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run").out
 
 
 def test_reports_are_kept_and_their_input_is_checked(refused, digits_program, tmp_path):
