@@ -89,7 +89,7 @@ def test_a_peer_that_is_not_installed(p2vit, monkeypatch, tmp_path):
     save(random_program(), tmp_path / "program")
     done = p2vit("bench", tmp_path / "program", "--against", "openvino-fp32", "--cache", tmp_path)
     assert done.code == 2
-    assert "Leave that peer out of --against, or: pip install openvino" in done.err
+    assert "Omit that runtime, or: pip install openvino" in done.err
 
 
 def test_what_peers_print_is_not_on_standard_output(monkeypatch, capfd, tmp_path):

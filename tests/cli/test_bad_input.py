@@ -175,7 +175,7 @@ def test_fewer_photos_than_asked_for(p2vit, tmp_path):
         "quantize", "digits", "--data", folder, "-o", tmp_path / "p", "--calib-images", 9, "--json"
     )
     assert answer.json["calibration_images"] == 3
-    assert "3 photos could be had to calibrate on, not 9" in answer.err
+    assert "there are only 3 photos to calibrate on, not 9" in answer.err
 
 
 def test_no_calibration_image(refused, tmp_path):

@@ -1,4 +1,4 @@
-"""``p2vit report``: one offline HTML file about a program."""
+"""``p2vit report``: write a self-contained HTML report about a program."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class _Block(BaseModel):
 
 
 class Notes(BaseModel):
-    """What a report reads of ``sensitivity.json``."""
+    """The part of ``sensitivity.json`` that a report reads."""
 
     blocks: list[_Block]
     bits: str | None = None
@@ -40,16 +40,16 @@ class Notes(BaseModel):
 
 
 def read_json(path: Path, like: type[BaseModel], keys: set[str], command: str) -> dict[str, Any]:
-    """Read an object that another verb wrote.
+    """Read a JSON object that another verb wrote.
 
     Args:
         path: The file.
-        like: What must be in it, with types.
-        keys: Further names that must be in it.
-        command: What writes such files, for the message.
+        like: Model of the object, with the types of its keys.
+        keys: Keys that must be present.
+        command: Command that writes such files, for the error message.
 
     Raises:
-        P2vitError: it is not such a file.
+        P2vitError: The file cannot be read, is not JSON, lacks a key, or a key has the wrong type.
     """
     if (kind := kind_of(Path(os.path.realpath(path)))) != "file":
         raise P2vitError(f"{path}: {f'is a {kind}, not a file' if kind else 'no such file'}")
@@ -79,22 +79,22 @@ def run_report(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Write the report.
+    """Write the report and its data.
 
     Args:
-        program: Its folder, or a program that is open.
-        output: The HTML file; the same data go beside it as JSON.
-        options: What may be chosen; the defaults of `ReportOptions` if None.
-        measured: Result of :func:`p2vit.workflows.evaluate.run_eval`, where it is at hand.
-        overwrite: Replace files that are there.
-        out: Where progress goes.
+        program: Folder of the program, or a loaded program.
+        output: HTML file to write. The same data are written beside it as JSON.
+        options: Options; the defaults of `ReportOptions` if None.
+        measured: Result of :func:`p2vit.workflows.evaluate.run_eval`, to use instead of measuring.
+        overwrite: Replace existing files.
+        out: Receives progress.
         **changes: Fields of `ReportOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit report --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.evaluate.accuracy import Accuracy
     from p2vit.report.page import render, report_data
@@ -104,10 +104,14 @@ def run_report(
     target = FileSet.of_file(output, overwrite)
     beside = output.with_suffix(".json")
     if beside == output:
-        raise P2vitError(f"{output}: the report is an HTML file; its data go beside it as .json")
+        raise P2vitError(
+            f"{output}: the report is an HTML file, and its data are written beside it as .json; give -o NAME.html"
+        )
     target.check([output.name, beside.name])
     if evaluation is not None and evaluation.exists() and beside.exists() and evaluation.samefile(beside):
-        raise P2vitError(f"{evaluation}: is read and would be written too; choose another place with -o")
+        raise P2vitError(
+            f"{evaluation}: is the --eval file and would be overwritten; choose another file with -o"
+        )
     opened = open_program(program)
     quantize = opened.notes
     if isinstance(program, Path) and (program / SENSITIVITY_FILE).is_file():

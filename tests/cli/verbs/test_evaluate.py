@@ -162,7 +162,7 @@ def test_a_program_without_a_head(p2vit, digit_photos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("--data", "{flat}", "--gallery", "{gallery}"), "only --feature asks a gallery"),
+        (("--data", "{flat}", "--gallery", "{gallery}"), "which needs --feature; add --feature"),
         (("--data", "{gallery}", "--feature", "--gallery", "{gallery}"), "must be different folders"),
         (("--data", "{gallery}/3", "--feature", "--gallery", "{gallery}"), "none inside the other"),
         (("--data", "{gallery}", "--feature", "--gallery", "{flat}"), "needs a subfolder per class"),
