@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from p2vit.data.text_file import read_text
 from p2vit.errors import P2vitError
+from p2vit.evaluate.accuracy import Accuracy
 from p2vit.files import FileSet, kind_of, one_writer, write_files
 from p2vit.text import in_strings, original, shown
 from p2vit.workflows.evaluate import run_eval
@@ -37,6 +38,29 @@ class Notes(BaseModel):
     method: str | None = None
     seconds: float | None = None
     calibration_images: int | None = None
+
+
+class _Skipped(BaseModel):
+    """A photo that could not be read."""
+
+    file: str
+    reason: str
+
+
+class SavedEvaluation(Accuracy):
+    """The part of a saved ``p2vit eval --json`` that a report reads."""
+
+    data: str
+    skipped: list[_Skipped]
+
+    @model_validator(mode="after")
+    def _matrix_fits_its_classes(self) -> "SavedEvaluation":
+        size = len(self.classes)
+        if self.confusion is not None and [len(row) for row in self.confusion] != [size] * size:
+            raise ValueError(
+                f"confusion must have {size} rows of {size} numbers, one for each of the classes"
+            )
+        return self
 
 
 def read_json(path: Path, like: type[BaseModel], keys: set[str], command: str) -> dict[str, Any]:
@@ -96,7 +120,6 @@ def run_report(
     Raises:
         P2vitError: The input or an option is not allowed; the message says what to do.
     """
-    from p2vit.evaluate.accuracy import Accuracy
     from p2vit.report.page import render, report_data
 
     options = changed(ReportOptions, options, changes)
@@ -117,7 +140,8 @@ def run_report(
     if isinstance(program, Path) and (program / SENSITIVITY_FILE).is_file():
         quantize = read_json(program / SENSITIVITY_FILE, Notes, {"blocks"}, "p2vit quantize")
     if evaluation is not None:
-        measured = read_json(evaluation, Accuracy, {"images", "top1", "sqnr_db", "data"}, "p2vit eval --json")
+        keys = {"images", "top1", "sqnr_db", "data"}
+        measured = read_json(evaluation, SavedEvaluation, keys, "p2vit eval --json")
     elif measured is None and data is not None:
         measured = run_eval(
             program, data, limit=options.limit, threads=thread_count(options.threads), out=out
