@@ -1,4 +1,4 @@
-"""Outputs of older releases: programs without provenance keys run; records of another version are refused by a clear text."""
+"""Outputs of older releases: programs without provenance keys run; a record of another version is refused clearly."""
 
 import json
 from dataclasses import replace
