@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 #: Public name → module that defines it.
-_FACE = {
+_PUBLIC = {
     "quantize": "p2vit.api.functions",
     "load": "p2vit.api.functions",
     "search": "p2vit.api.functions",
@@ -72,8 +72,8 @@ def __getattr__(name: str) -> Any:
     """
     if name == "rtl":
         return import_module("p2vit.rtl")  # the package itself is callable
-    if name in _FACE:
-        value = getattr(import_module(_FACE[name]), name)
+    if name in _PUBLIC:
+        value = getattr(import_module(_PUBLIC[name]), name)
         globals()[name] = value
         return value
     if name.startswith("__"):

@@ -11,7 +11,7 @@ from typing import Any
 from p2vit.api.program import Progress, QuantizedProgram, StrPath
 from p2vit.api.results import Cosimulation, Exploration, Result, Simulation, SystemComparison
 from p2vit.api.talk import Talk
-from p2vit.data.held import HeldPhotos, hold
+from p2vit.data.memory import MemoryPhotos, to_photo_source
 from p2vit.errors import P2vitError, P2vitWarning
 from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.module import open_model
@@ -73,9 +73,9 @@ def quantize(
     choose_config(chosen.bits, chosen.method)
     loaded = open_model(model, chosen, preprocessing, talk)
     loaded = named(loaded, chosen.class_names, chosen.class_index)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
     say_notes(source, talk)
-    if "calib_images" not in options and isinstance(source, HeldPhotos) and source.listed:
+    if "calib_images" not in options and isinstance(source, MemoryPhotos) and source.listed:
         # Who lists a few photos has said how many there are.
         chosen = replace(chosen, calib_images=max(1, min(chosen.calib_images, len(source))))
     result = quantize_loaded(loaded, source, chosen, talk)
@@ -178,7 +178,7 @@ def search(
     talk = Talk(progress)
     chosen = changed(SearchOptions, None, {"budget": budget, **options})
     loaded = open_model(model, chosen, preprocessing, talk)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "log.jsonl" if log is None else Path(log)
         found = search_loaded(loaded, source, chosen, place, overwrite=False, out=talk)

@@ -21,8 +21,8 @@ from p2vit.api.results import (
     Verification,
 )
 from p2vit.api.talk import Talk
-from p2vit.data.held import hold, is_single
 from p2vit.data.loader import load_batches
+from p2vit.data.memory import is_single_photo, to_photo_source
 from p2vit.data.source import PhotoSource
 from p2vit.engine.executor import Executor
 from p2vit.engine.registry import open_backend
@@ -177,7 +177,7 @@ class QuantizedProgram:
         for row, values in zip(scores, real, strict=True):
             best = np.argsort(-values, kind="stable")[:top].tolist()
             found.append([Prediction(names[k] if names else str(k), k, float(row[k])) for k in best])
-        return found[0] if is_single(photos) else found
+        return found[0] if is_single_photo(photos) else found
 
     def logits(
         self, photos: Any, *, prepared: bool = False, progress: Progress = None, **options: Any
@@ -293,7 +293,7 @@ class QuantizedProgram:
             chosen, labels = replace(chosen, labels=Path(labels)), None
         data: str | PhotoSource | None = None if labels is not None else _by_name(photos)
         if data is None:
-            data = hold(photos, self.preprocessing, labels=labels, strict=chosen.strict)
+            data = to_photo_source(photos, self.preprocessing, labels=labels, strict=chosen.strict)
         source = str(self.program.provenance.get("source", ""))
         note = ""
         if self._float is None and source.startswith(MEMORY) and not (chosen.no_float or chosen.model):
@@ -355,7 +355,7 @@ class QuantizedProgram:
 
         names = backends if isinstance(backends, str) else ",".join(backends)
         chosen = changed(VerifyOptions, None, {"backends": names, **options, **_data(photos)})
-        found = run_verify(self._opened, chosen, photos=self._held(photos), out=Talk(progress))
+        found = run_verify(self._opened, chosen, photos=self._photo_source(photos), out=Talk(progress))
         return Verification.model_validate(found)
 
     def export(self, file: StrPath, *, format: str, photos: Any = "noise", **options: Any) -> Export:
@@ -383,7 +383,7 @@ class QuantizedProgram:
 
         chosen = changed(ExportOptions, None, {**options, **_data(photos)})
         found = run_export(
-            self._opened, format, Path(file), chosen, photos=self._held(photos), out=Talk(False)
+            self._opened, format, Path(file), chosen, photos=self._photo_source(photos), out=Talk(False)
         )
         return Export.model_validate(found)
 
@@ -430,7 +430,7 @@ class QuantizedProgram:
         from p2vit.workflows.rtl import run_rtl
 
         chosen = changed(RtlOptions, None, {**options, **_data(photos)})
-        found = run_rtl(self._opened, Path(folder), chosen, photos=self._held(photos))
+        found = run_rtl(self._opened, Path(folder), chosen, photos=self._photo_source(photos))
         return Result.model_validate(found)
 
     def cosim(self, photos: Any = "noise", *, progress: Progress = None, **options: Any) -> Cosimulation:
@@ -455,7 +455,7 @@ class QuantizedProgram:
         from p2vit.workflows.cosim import run_cosim
 
         chosen = changed(CosimOptions, None, {**options, **_data(photos)})
-        found = run_cosim(self._opened, chosen, photos=self._held(photos), out=Talk(progress))
+        found = run_cosim(self._opened, chosen, photos=self._photo_source(photos), out=Talk(progress))
         return Cosimulation.model_validate(found)
 
     def report(self, file: StrPath, *, evaluation: Evaluation | None = None, overwrite: bool = False) -> Path:
@@ -517,7 +517,7 @@ class QuantizedProgram:
         if key not in self._executors:
             self._executors[key] = open_backend(chosen.backend, self.program, chosen.threads, Talk().warn)
         _, executor = self._executors[key]
-        source = hold(photos, self.preprocessing, strict=chosen.strict, prepared=prepared)
+        source = to_photo_source(photos, self.preprocessing, strict=chosen.strict, prepared=prepared)
         order, done = source.order(), 0
         if not len(order):
             raise DataError("there are no photos to run")
@@ -530,14 +530,14 @@ class QuantizedProgram:
                 done += len(batch.pixels) + len(batch.skipped)
                 show("run", done, len(order))
 
-    def _held(self, photos: Any) -> PhotoSource | None:
+    def _photo_source(self, photos: Any) -> PhotoSource | None:
         """Photos that are not given by name."""
-        return None if _by_name(photos) is not None else hold(photos, self.preprocessing)
+        return None if _by_name(photos) is not None else to_photo_source(photos, self.preprocessing)
 
 
 def _by_name(photos: Any) -> str | None:
     """A folder or benchmark by its name, or None for photos that are held or single files."""
-    if isinstance(photos, str | os.PathLike) and not is_single(photos):
+    if isinstance(photos, str | os.PathLike) and not is_single_photo(photos):
         return str(photos)
     return None
 
