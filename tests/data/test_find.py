@@ -134,7 +134,7 @@ def test_photos_beside_class_folders_are_said(tmp_path):
     folder = ImageFolder(tmp_path, PRE)
     assert folder.paths == [tmp_path / "cat" / "1.png"]
     assert (
-        "skipped 1 of the photos, which are not in a subfolder and so have no class: top.png"
+        "skipped 1 of the photos, which are in no subfolder and so have no class: top.png"
         in folder.notes[0]
     )
 

@@ -87,7 +87,7 @@ class ImageFolder:
             if own:
                 names = some([photo.name for photo in own], most=3)
                 self.notes.append(
-                    f"{self.root}: skipped {len(own)} of the photos, which are not in a subfolder and so have no class: "
+                    f"{self.root}: skipped {len(own)} of the photos, which are in no subfolder and so have no class: "
                     f"{names}"
                 )
         else:
