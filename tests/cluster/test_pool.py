@@ -70,7 +70,10 @@ def test_one_local_worker_is_this_process_and_lazy():
         ({"engine": "spark"}, r"--engine 'spark': no such engine\. Allowed: local, ray, dask"),
         ({"engine": "rya"}, r"Did you mean 'ray'\?"),
         ({"workers": 0}, r"--workers 0: must be at least 1"),
-        ({"address": "auto"}, r"--address: the engine 'local' has no address; add --engine ray or --engine dask"),
+        (
+            {"address": "auto"},
+            r"--address: the engine 'local' has no address; add --engine ray or --engine dask",
+        ),
     ],
 )
 def test_options_that_make_no_sense(options, message):

@@ -134,8 +134,7 @@ def test_photos_beside_class_folders_are_said(tmp_path):
     folder = ImageFolder(tmp_path, PRE)
     assert folder.paths == [tmp_path / "cat" / "1.png"]
     assert (
-        "skipped 1 of the photos, which are in no subfolder and so have no class: top.png"
-        in folder.notes[0]
+        "skipped 1 of the photos, which are in no subfolder and so have no class: top.png" in folder.notes[0]
     )
 
 

@@ -104,7 +104,9 @@ def test_what_is_not_honoured_is_refused_by_name(said, message):
 
 def test_a_crop_that_the_class_does_not_read_is_refused():
     content = {"image_processor_type": "ViTImageProcessorFast", "do_center_crop": True, "crop_size": 32}
-    with pytest.raises(ModelError, match="'do_center_crop' is True, but ViTImageProcessor does not read this key"):
+    with pytest.raises(
+        ModelError, match="'do_center_crop' is True, but ViTImageProcessor does not read this key"
+    ):
         preprocessing_from_hf(content, "vit", (32, 32), "here")
 
 
