@@ -11,6 +11,7 @@ from typing import Any
 from p2vit.cluster.options import ClusterOptions
 from p2vit.cluster.pool import CONNECT_TIMEOUT, check_server, imported
 from p2vit.errors import P2vitError, first_line
+from p2vit.processors import available_cpus
 
 #: Number of retries of a task whose worker or data was lost.
 RETRIES = 5
@@ -118,8 +119,3 @@ def dask_pool(options: ClusterOptions) -> Iterator[DaskPool]:
         client.close()
         if not address:
             cluster.close()
-
-
-def available_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

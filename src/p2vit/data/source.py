@@ -1,5 +1,6 @@
 """The protocol of photo sources: folders, benchmarks and photos in memory."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol, runtime_checkable
@@ -93,6 +94,7 @@ def batched(
     Yields:
         (pixels uint8 [B, H, W, 3], indices int64 [B]).
     """
+    batch_size = min(batch_size, sys.maxsize)  # islice takes no more
     photos = islice(((i, p) for i in indices if (p := read(i)) is not None), limit)
     while batch := list(islice(photos, batch_size)):
         yield np.stack([p for _, p in batch]), np.array([i for i, _ in batch], dtype=np.int64)

@@ -12,7 +12,7 @@ from p2vit.models.sources.layouts import find_roots
 from p2vit.models.sources.locate import locate
 from p2vit.models.sources.weight_file import Content
 from support.layouts import timm_state
-from support.odd_models import originals
+from support.model_files import originals
 from support.tiny import model_of
 from support.wrappers import WRAPPERS, timm_saver, under
 

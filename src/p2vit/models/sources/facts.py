@@ -82,7 +82,7 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
     hidden = next((names[name] for name in layout.hidden if name in names), None)
     if hidden is None or hidden.ndim != 2:
         raise ModelError(f"{source}: not a complete model: {layout.hidden[0]} is missing or not a matrix")
-    head = next((names[f"{name}.weight"] for name in layout.head if f"{name}.weight" in names), None)
+    head = next((f"{name}.weight" for name in layout.head if f"{name}.weight" in names), None)
     patch_size = math.isqrt(patch.shape[1] // 3) if layout.kind == "own" else patch.shape[-1]
     swin = _swin_facts(names, numbers, layout, source) if layout.swin else {}
     facts = Facts(
@@ -90,7 +90,7 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
         patch_size=patch_size,
         depth=len(numbers),
         mlp_dim=len(hidden),
-        classes=0 if head is None else len(head),
+        classes=0 if head is None else len(_tensor(names, head, 2, source)),
         rows=_rows(names.get(layout.positions), len(patch)),
         prefix=_prefix(names, layout),
         pooled=any(

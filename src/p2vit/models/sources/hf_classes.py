@@ -120,13 +120,19 @@ def _of_heads(
     siglip = kind.startswith("siglip")
     two = [weights.get(f"{name}.weight") for name in ("cls_classifier", "distillation_classifier")]
     if kind == "deit" and two[0] is not None and two[1] is not None:
+        if two[0].ndim != 2:
+            raise ModelError(
+                f"{source}: cls_classifier.weight is {list(two[0].shape)}, not [classes, {width}]"
+            )
         return "token_dist", len(two[0])
     found = weights.get(f"{head}.weight")
     if found is None:
         return ("attention" if siglip else "token"), 0
-    if found.ndim == 2 and found.shape[-1] == width:
+    if found.ndim != 2:
+        raise ModelError(f"{source}: {head}.weight is {list(found.shape)}, not [classes, {width}]")
+    if found.shape[-1] == width:
         return ("avg" if siglip else "token"), len(found)
-    if kind.startswith("dinov2") and found.ndim == 2 and found.shape[-1] == 2 * width:
+    if kind.startswith("dinov2") and found.shape[-1] == 2 * width:
         return "token_avg", len(found)
     raise ModelError(
         f"{source}: the head '{head}' reads {found.shape[-1]} features, which is not supported; "
