@@ -125,7 +125,7 @@ def test_what_is_no_photo_is_counted(tmp_path):
     assert find_photos(tmp_path)[1] == [
         f"{tmp_path}: skipped 5 files that are not photos: .txt (2), .json (1), .mp4 (1), no suffix (1)"
     ]
-    assert "5 files that are no photos: .txt (2)" in ImageFolder(tmp_path, PRE).notes[0]
+    assert "skipped 5 files that are not photos: .txt (2)" in ImageFolder(tmp_path, PRE).notes[0]
 
 
 def test_photos_beside_class_folders_are_said(tmp_path):

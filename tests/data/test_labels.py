@@ -70,7 +70,7 @@ def test_a_list_without_file_names(tmp_path):
     [
         ("", "contains no labels"),
         ("a.png,cat\nb.png\n", r"labels\.csv, line 2: expected a file and a label, as in 'a\.png,cat'"),
-        ("a.png,cat\na.png,dog\n", r"line 2: 'a\.png' has another label"),
+        ("a.png,cat\na.png,dog\n", r"line 2: 'a\.png' has a different label"),
         ("file,label\n", "contains no labels"),
     ],
 )

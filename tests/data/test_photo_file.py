@@ -215,7 +215,7 @@ def test_a_strip_that_would_become_a_bomb_is_refused(tmp_path):
     )  # squashed, it is small
     pre = Preprocessing(image_size=(224, 224), resize="crop")
     with pytest.raises(
-        DataError, match=r"strip\.png: would be scaled to [\d,]+ pixels, and at most 178,956,970"
+        DataError, match=r"strip\.png: would be scaled to [\d,]+ pixels, but at most 178,956,970"
     ):
         read_pixels(path, pre)
 
