@@ -12,7 +12,7 @@ from p2vit.api.feedback import PythonFeedback
 from p2vit.api.program import QuantizedProgram
 from p2vit.api.results import Cosimulation, Exploration, Result, Simulation, SystemComparison
 from p2vit.api.runnable import Progress, StrPath
-from p2vit.data.held import HeldPhotos, hold
+from p2vit.data.memory import MemoryPhotos, to_photo_source
 from p2vit.errors import P2vitError, P2vitWarning
 from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.module import open_model
@@ -86,9 +86,9 @@ def quantize(
     choose_config(chosen.bits, chosen.method)
     loaded = open_model(model, chosen, preprocessing, feedback)
     loaded = named(loaded, chosen.class_names, chosen.class_index)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
     say_notes(source, feedback)
-    if "calib_images" not in options and isinstance(source, HeldPhotos) and source.listed:
+    if "calib_images" not in options and isinstance(source, MemoryPhotos) and source.listed:
         # A caller that lists fewer photos than the default has chosen their number.
         chosen = replace(chosen, calib_images=max(1, min(chosen.calib_images, len(source))))
     result = quantize_loaded(loaded, source, chosen, feedback)
@@ -193,7 +193,7 @@ def search(
     feedback = PythonFeedback(progress)
     chosen = changed(SearchOptions, None, {"budget": budget, **options})
     loaded = open_model(model, chosen, preprocessing, feedback)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "log.jsonl" if log is None else Path(log)
         found = search_loaded(loaded, source, chosen, place, overwrite=False, out=feedback)

@@ -11,7 +11,7 @@ from p2vit.api.html import table
 from p2vit.api.photos import data_option, name_of, source_of
 from p2vit.api.results import Audit, Cosimulation, Evaluation, Export, Result, Simulation, Verification
 from p2vit.api.runnable import Progress, RunnableProgram, StrPath
-from p2vit.data.held import hold
+from p2vit.data.memory import to_photo_source
 from p2vit.data.source import PhotoSource
 from p2vit.files import check_output
 from p2vit.program.inspect import summarize
@@ -119,7 +119,7 @@ class QuantizedProgram(RunnableProgram):
             chosen, labels = replace(chosen, labels=Path(labels)), None
         data: str | PhotoSource | None = None if labels is not None else name_of(photos)
         if data is None:
-            data = hold(photos, self.preprocessing, labels=labels, strict=chosen.strict)
+            data = to_photo_source(photos, self.preprocessing, labels=labels, strict=chosen.strict)
         source = str(self.program.provenance.get("source", ""))
         note = ""
         if self._float is None and source.startswith(MEMORY) and not (chosen.no_float or chosen.model):
