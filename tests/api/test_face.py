@@ -5,6 +5,7 @@ import doctest
 import importlib.resources
 import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 
@@ -55,10 +56,13 @@ def test_every_name_is_there_and_listed():
         p2vit.quantise  # noqa: B018
 
 
-def test_rtl_is_a_package_and_a_function(digits_program):
-    import p2vit.rtl.machines
+def test_no_module_hides_a_public_function():
+    """An imported submodule becomes an attribute of the package, so it must not have the name of a function."""
+    modules = {module.name for module in pkgutil.iter_modules(p2vit.__path__)}
+    assert modules & set(p2vit.__all__) == set()
 
-    assert inspect.ismodule(p2vit.rtl)
+
+def test_rtl_checks_its_options(digits_program):
     with pytest.raises(P2vitError, match=r"there is no option 'hardwear'\. Did you mean 'hardware'"):
         p2vit.rtl(digits_program, "nowhere", hardwear="rtl")
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import click
 
-from p2vit import __version__
 from p2vit.cli.shared.machine_limits import machine_limit
 from p2vit.cli.shared.terminal import open_standard_streams, say, show_json
 from p2vit.errors import P2vitError, did_you_mean
+from p2vit.version import __version__
 
 #: Verb → (module, the click command in it, what it does). A verb whose module is not there is not shown.
 VERBS: dict[str, tuple[str, str, str]] = {

@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from p2vit import __version__
 from p2vit.errors import P2vitError, some
 from p2vit.files import LineFile
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import METHODS
 from p2vit.text import portable
+from p2vit.version import __version__
 
 #: Column → where it comes from is `eval_row`.
 COLUMNS = (

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from p2vit import __version__
 from p2vit.numerics import Linear
 from p2vit.program.audit import AuditReport, audit
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import ProgramSummary, summarize
 from p2vit.report.peers import peers_of
 from p2vit.report.svg import bar_chart, sensitivity_plot
+from p2vit.version import __version__
 
 #: Tensors of one block share a pattern: more bars than this are not readable.
 REGISTER = 32

@@ -12,8 +12,8 @@ def compiled_program(program: Path | OpenProgram, hardware: str, changes: tuple[
     Raises:
         P2vitError: no program, no such machine, or a program that it cannot hold.
     """
-    from p2vit.rtl.compile.compiler import compile_program
-    from p2vit.rtl.machines import machine_of
+    from p2vit.hdl.compile.compiler import compile_program
+    from p2vit.hdl.machines import machine_of
 
     machine = machine_of(hardware, changes)
     return compile_program(open_program(program).program, machine)

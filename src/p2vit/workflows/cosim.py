@@ -39,10 +39,10 @@ def run_cosim(
     Raises:
         P2vitError: whatever users can mend.
     """
+    from p2vit.hdl.cosim.compare import cosimulate
+    from p2vit.hdl.cosim.model import MemoryBehaviour, RtlModel
+    from p2vit.hdl.top.machine import MEMORY_LATENCY
     from p2vit.program.format import program_sha256
-    from p2vit.rtl.cosim.compare import cosimulate
-    from p2vit.rtl.cosim.model import MemoryBehaviour, RtlModel
-    from p2vit.rtl.top.machine import MEMORY_LATENCY
 
     out = out or Feedback()
     options = changed(CosimOptions, options, replaced)
@@ -87,8 +87,8 @@ def run_cosim(
 
 def prediction(compiled: Any, title: str, latency: int) -> dict[str, Any]:
     """Cycles by the timing model alone."""
+    from p2vit.hdl.timing import cycles_per_node, rtl_timing
     from p2vit.program.format import program_sha256
-    from p2vit.rtl.timing import cycles_per_node, rtl_timing
 
     machine = compiled.machine
     timing = rtl_timing(compiled.descriptors, machine, latency)

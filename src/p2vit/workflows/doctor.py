@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from p2vit import __version__
 from p2vit.engine.registry import BACKENDS, BackendError, open_backend
 from p2vit.processors import available_cpus
+from p2vit.version import __version__
 from p2vit.workflows.machine import installed, instruction_sets, processor
 
 #: Distribution → what it is for.

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.accel.edit import edit_machine
-from p2vit.accel.engines import evaluator
 from p2vit.accel.evaluate import OWN_BITS
 from p2vit.accel.explore import explore as search
 from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.machines import load_machine
+from p2vit.accel.point_evaluator import evaluator
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
@@ -96,8 +96,8 @@ def _can_be_generated(machine: Machine) -> bool:
     """Whether `p2vit rtl` makes a machine of that name."""
     if not isinstance(machine, LoadStoreMachine):
         return False
-    from p2vit.rtl.description import description_of
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.description import description_of
+    from p2vit.hdl.top.machine import MACHINES
 
     sizes = MACHINES.get(machine.name)
     return (
@@ -116,8 +116,8 @@ def generated_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
         AccelError: an unknown size.
         P2vitError: a size that cannot be generated.
     """
-    from p2vit.rtl.description import description_of
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.description import description_of
+    from p2vit.hdl.top.machine import MACHINES
 
     sizes = MACHINES[machine.name]
     unknown = [name for name in changes if name not in sizes.parameters()]

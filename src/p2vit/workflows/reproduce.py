@@ -95,13 +95,13 @@ def check_setting(data: Path, options: ReproduceOptions) -> dict[str, Any]:
         DataError: a folder is missing or has no labels, or the two are not disjoint.
         P2vitError: the method has no integer program, or a width is not understood.
     """
-    from p2vit import __version__
     from p2vit.data.folder import ImageFolder
     from p2vit.data.labels import read_labels
     from p2vit.evaluate.evaluation import check_splits
     from p2vit.evaluate.features import check_disjoint
     from p2vit.evaluate.reproduction import check_drawn, fingerprint
     from p2vit.program.preprocessing import Preprocessing
+    from p2vit.version import __version__
 
     method, calib_data, labels = options.method, options.calib_data, options.labels
     if not all(choose_config(width, method).integer for width in options.bits):

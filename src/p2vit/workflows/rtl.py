@@ -42,7 +42,7 @@ def run_rtl(
     Raises:
         P2vitError: whatever users can mend.
     """
-    from p2vit.rtl.bundle.writer import bundle_place, write_bundle
+    from p2vit.hdl.bundle.writer import bundle_place, write_bundle
 
     options = changed(RtlOptions, options, replaced)
     if options.dry_run:
@@ -66,8 +66,8 @@ def run_rtl(
 
 def _checked(compiled: Any) -> dict[str, Any]:
     """What a compiled program says about itself before anything is written."""
+    from p2vit.hdl.timing import rtl_timing
     from p2vit.program.format import program_sha256
-    from p2vit.rtl.timing import rtl_timing
 
     machine = compiled.machine
     return {

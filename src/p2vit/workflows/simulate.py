@@ -122,9 +122,9 @@ def _descriptor_timing(
         AccelError: no program, or a machine that does not exist as RTL.
         UnfitProgramError: a program that the RTL cannot hold.
     """
-    from p2vit.rtl.chunk_timing import chunk_timing
-    from p2vit.rtl.compile.compiler import compile_program
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.chunk_timing import chunk_timing
+    from p2vit.hdl.compile.compiler import compile_program
+    from p2vit.hdl.top.machine import MACHINES
 
     if isinstance(model, str) and not Path(model).is_dir():
         raise AccelError(

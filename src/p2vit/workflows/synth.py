@@ -32,15 +32,15 @@ def run_synth(
     Raises:
         P2vitError: bad input, a tool that is missing or fails.
     """
-    from p2vit.rtl.tools.missing import require
+    from p2vit.hdl.tools.missing import require
 
     require("amaranth", "amaranth", "generating hardware")
     from p2vit.accel.technology import load_technology
-    from p2vit.rtl.synthesis.ecp5 import require_nextpnr
-    from p2vit.rtl.synthesis.liberty import PACKAGE, load_liberty
-    from p2vit.rtl.synthesis.run import chosen_designs, compare, describe, synthesize_all
-    from p2vit.rtl.synthesis.table import NEEDED, technology_table
-    from p2vit.rtl.synthesis.timing import has_sta
+    from p2vit.hdl.synthesis.ecp5 import require_nextpnr
+    from p2vit.hdl.synthesis.liberty import PACKAGE, load_liberty
+    from p2vit.hdl.synthesis.run import chosen_designs, compare, describe, synthesize_all
+    from p2vit.hdl.synthesis.table import NEEDED, technology_table
+    from p2vit.hdl.synthesis.timing import has_sta
 
     options, out = changed(SynthOptions, options, changes), out or Feedback()
     names = chosen_designs(options.designs)
