@@ -175,7 +175,7 @@ def test_fewer_photos_than_asked_for(p2vit, tmp_path):
         "quantize", "digits", "--data", folder, "-o", tmp_path / "p", "--calib-images", 9, "--json"
     )
     assert answer.json["calibration_images"] == 3
-    assert "3 photos could be had to calibrate on, not 9" in answer.err
+    assert "there are only 3 photos to calibrate on, not 9" in answer.err
 
 
 def test_no_calibration_image(refused, tmp_path):
@@ -363,7 +363,7 @@ def test_dry_run_writes_nothing(p2vit, tmp_path):
     assert bits["blocks.0.mlp.fc1"] == bits["blocks.2.attn.q"] == 4
     assert bits["head"] == bits["patch_embed"] == 8
     assert found["files"][0] == str(tmp_path / "p" / "program.json")
-    assert "would write" in p2vit(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run").out
+    assert "files to write: " in p2vit(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run").out
 
 
 def test_reports_are_kept_and_their_input_is_checked(refused, digits_program, tmp_path):

@@ -1,4 +1,4 @@
-"""The executor, files beyond the limit of one message, and what happens without the optional packages."""
+"""The ONNX executor, models too large for one file, and missing optional packages."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Where the tensors of a program lie in the compiled engine's plan: buffers, columns, packs and outputs."""
+"""Allocation of a program's tensors in the compiled plan: buffers, columns, packed keys and values, outputs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +10,13 @@ from p2vit.program.graph import IntegerProgram, TensorSpec
 
 
 @dataclass(frozen=True)
-class Value:
-    """Where a tensor lies.
+class BufferView:
+    """The columns of a buffer that hold a tensor.
 
     Attributes:
-        buffer: The plan's buffer.
-        column: Its first column there: q, k and v lie side by side.
-        columns: Its own columns.
+        buffer: Index of the buffer in the plan.
+        column: First column. It is not 0 for k and v, which share a buffer with q.
+        columns: Number of columns.
     """
 
     buffer: int
@@ -24,16 +24,16 @@ class Value:
     columns: int
 
 
-class Places:
-    """Gives every tensor its place, and finds it again.
+class TensorBuffers:
+    """Allocates a buffer for each tensor of a program.
 
     Attributes:
         plan: The compiled plan.
-        weights: The program's weights, as the engine packs them.
-        outputs: Specs of the tensors that the plan writes out, in the order of its outputs.
-        values: Tensor → place, for those that lie in a buffer.
-        packs: (node, tensor) → what attention reads instead: keys and values are packed like weights.
-        shared: Tensors written in the current stage whose rows other threads may hold.
+        weights: Packed weights of the program.
+        outputs: Specs of the tensors that the plan returns, in the order of its outputs.
+        views: Tensor name → its columns in a buffer.
+        packs: (node name, tensor name) → packed keys or values that attention reads instead of the tensor.
+        shared: Tensors written in the current stage of which other threads may have written rows.
     """
 
     def __init__(self, program: IntegerProgram, plan: Any, weights: Weights) -> None:
@@ -41,30 +41,30 @@ class Places:
         self.plan = plan
         self.weights = weights
         self.outputs: list[TensorSpec] = []
-        self.values: dict[str, Value] = {}
+        self.views: dict[str, BufferView] = {}
         self.packs: dict[tuple[str, str], int] = {}
         self.shared: set[str] = set()
         self._output_index: dict[str, int] = {}
 
     def add_output(self, name: str) -> None:
-        """Have a tensor written out."""
+        """Add a tensor to the outputs of the plan."""
         spec = self.program.tensors[name]
         self._output_index[name] = self.plan.output(int(np.prod(spec.shape)) * spec.dtype.itemsize)
         self.outputs.append(spec)
 
     def output(self, name: str) -> int:
-        """The plan's output of a tensor, or −1 if it has none."""
+        """Return the index of a tensor in the plan's outputs, or −1."""
         return self._output_index.get(name, -1)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of a tensor, without the batch."""
+        """Return the shape of a tensor, without the batch."""
         return self.program.tensors[name].shape
 
     def kind(self, name: str) -> str:
-        """Integers that a tensor's buffer holds: ``int8``, ``int16`` or ``int32``.
+        """Return the dtype of a tensor's buffer: ``int8``, ``int16`` or ``int32``.
 
         Raises:
-            ValueError: the engine has none such.
+            ValueError: The tensor has another width, or is unsigned.
         """
         spec = self.program.tensors[name]
         if not spec.signed or spec.bits not in (8, 16, 32):
@@ -74,27 +74,27 @@ class Places:
         return f"int{spec.bits}"
 
     def new(self, name: str) -> int:
-        """A buffer of the tensor's own.
+        """Allocate a buffer for one tensor, and return its index.
 
         Raises:
-            ValueError: it is no matrix of tokens and channels.
+            ValueError: The tensor is not a matrix of tokens and channels.
         """
         shape = self.program.tensors[name].shape
         if len(shape) != 2:
             raise ValueError(f"the engine holds tensors of [tokens, channels], not {list(shape)}")
         buffer = self.plan.buffer(shape[0], shape[1], self.kind(name))
-        self.values[name] = Value(buffer, 0, shape[1])
+        self.views[name] = BufferView(buffer, 0, shape[1])
         return buffer
 
     def of(self, name: str) -> int:
-        """The buffer of a tensor that fills one.
+        """Return the index of the buffer that holds one tensor alone.
 
         Raises:
-            ValueError: it lies nowhere, or beside others.
+            ValueError: The tensor has no buffer, or shares one with others.
         """
-        if name not in self.values:
+        if name not in self.views:
             raise ValueError(f"it reads {name!r}, which is not a tensor of [tokens, channels]")
-        value = self.values[name]
+        value = self.views[name]
         if value.column:
-            raise ValueError(f"it reads {name!r}, which lies beside others")
+            raise ValueError(f"it reads {name!r}, which shares a buffer with other tensors")
         return value.buffer
