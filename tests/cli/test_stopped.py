@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-VERBS = [["--help"], ["list", "--help"], ["list"], ["list", "--json"], ["compare", "deit_base_patch16_224"], ["reproduce", "--json"]]
+VERBS = [
+    ["--help"],
+    ["list", "--help"],
+    ["list"],
+    ["list", "--json"],
+    ["compare", "deit_base_patch16_224"],
+    ["reproduce", "--json"],
+]
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
