@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import p2vit
-from p2vit.api import functions, program, results
+from p2vit.api import functions, program, results, runnable
 from p2vit.errors import P2vitError
 
 #: Seconds that `import p2vit` may take in a fresh process, beyond the interpreter's own start.
@@ -77,7 +77,8 @@ def public():
         thing = getattr(p2vit, name)
         if inspect.isclass(thing) and thing.__module__.startswith("p2vit.api"):
             yield name, thing
-            for each, value in vars(thing).items():
+            own = [kind for kind in thing.__mro__ if kind.__module__.startswith("p2vit.api")]
+            for each, value in {key: value for kind in own for key, value in vars(kind).items()}.items():
                 if not each.startswith(("_", "model_")) and (
                     inspect.isfunction(value) or isinstance(value, property)
                 ):
@@ -115,7 +116,7 @@ def digits(digits_program):
 def doctests():
     """The examples of what is public."""
     finder = doctest.DocTestFinder(exclude_empty=True)
-    modules = (p2vit, functions, program, results)
+    modules = (p2vit, functions, program, results, runnable)
     return [test for module in modules for test in finder.find(module, globs={}) if test.examples]
 
 

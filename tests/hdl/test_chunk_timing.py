@@ -70,7 +70,7 @@ def test_simulate_says_the_rtls_cycles(tmp_path, capsys):
     ("words", "message"),
     [
         (["deit_tiny_patch16_224", "--hw", "rtl"], "needs a program: the folder that p2vit quantize wrote"),
-        (["PROGRAM", "--hw", "edge"], "is for machines that exist as RTL: --hw rtl"),
+        (["PROGRAM", "--hw", "edge"], "needs an accelerator that exists as RTL: --hw rtl"),
         (["PROGRAM", "--hw", "rtl", "--no-inter-layer"], "--inter-layer and --intra-layer do not apply"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What calls say while they work: warnings through `warnings`, notes through `logging`, progress as a bar or a call."""
+"""Feedback of calls from Python: warnings with `warnings`, notes with `logging`, progress as a bar or a callback."""
 
 import logging
 import sys
@@ -12,19 +12,20 @@ from p2vit.workflows.progress import Progress, in_notebook
 LOG = logging.getLogger("p2vit")
 
 
-class Talk(Feedback):
-    """Where the warnings, notes and progress of one call go.
+class PythonFeedback(Feedback):
+    """Passes on the warnings, notes and progress of one call from Python.
 
     Args:
-        progress: Called with (stage, done, total); True shows a bar in terminals and notebooks and lines elsewhere;
-            False shows nothing; None shows a bar in terminals and notebooks and nothing elsewhere.
+        progress: A function that is called with (stage, done, total). True shows a bar in terminals and notebooks and
+            lines of text elsewhere. False shows nothing. None shows a bar in terminals and notebooks, and nothing
+            elsewhere.
     """
 
     def __init__(self, progress: ProgressCallback | bool | None = None) -> None:
         self._progress = progress
 
     def note(self, text: str) -> None:
-        """Log it, for the logger ``p2vit`` at level INFO."""
+        """Log a note to the logger ``p2vit`` at level INFO."""
         LOG.info(text)
 
     def warn(self, text: str) -> None:
@@ -32,13 +33,17 @@ class Talk(Feedback):
         warnings.warn(text, P2vitWarning, stacklevel=4)
 
     def progress(self) -> AbstractContextManager[ProgressCallback]:
-        """The display that was asked for."""
+        """Return the progress display that the caller asked for."""
         if callable(self._progress):
             return nullcontext(self._progress)
         shown = self._progress if self._progress is not None else sys.stderr.isatty() or in_notebook()
         return Progress(silent=not shown)
 
     def warn_skipped(self, skipped: list[tuple[str, str]]) -> None:
-        """Name every photo that was left out."""
+        """Issue a warning for each photo that was skipped.
+
+        Args:
+            skipped: Name of the file and reason; a reason begins with the name.
+        """
         for _, reason in skipped:
             self.warn(f"skipped {reason}")
