@@ -57,7 +57,7 @@ def describe(result: dict[str, Any]) -> str:
             f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
             *model_lines(result),
             *program_lines(result),
-            f"next: p2vit eval {result['output']} --data {result['data']}",
+            f"next: p2vit eval {result['output']} --data {'DIR' if result['data'] == 'none' else result['data']}",
         ]
     )
 
