@@ -42,13 +42,17 @@ def test_ranges_are_those_of_the_folded_layers(tiny_model, photos):
         same(found["feature"], model.pool(x))
 
 
-def test_the_most_extreme_photos_are_left_out_per_channel(tiny_model, photos):
-    model = tiny_model.module
+def test_the_most_extreme_photos_are_left_out_of_the_attention_output_alone(tiny_model, photos):
+    model, seen = tiny_model.module, []
     with Workers(2) as workers, torch.inference_mode():
-        found = float_ranges(model, [photos[:5], photos[5:]], workers, left_out=2)["feature"]
-        features = model.features(torch.from_numpy(photos)).sort(dim=0).values
-    torch.testing.assert_close(found.low, features[2], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found.high, features[-3], atol=1e-5, rtol=1e-5)
+        found = float_ranges(model, [photos[:5], photos[5:]], workers, left_out=2)
+        hook = model.blocks[0].proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        features = model.features(torch.from_numpy(photos))
+        hook.remove()
+    low, high = seen[0].amin(dim=1).sort(dim=0).values[2], seen[0].amax(dim=1).sort(dim=0).values[-3]
+    torch.testing.assert_close(found["blocks.0.values"].low, low, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found["blocks.0.values"].high, high, atol=1e-5, rtol=1e-5)
+    same(found["feature"], features)
 
 
 def test_the_model_keeps_no_hook(tiny_model, photos):

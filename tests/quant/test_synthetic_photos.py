@@ -26,12 +26,18 @@ def test_a_program_of_grey_photos_has_room_for_coloured_ones(tiny_model):
     size = tiny_model.config.image_size
     rng = np.random.default_rng(0)
     grey = np.repeat(rng.integers(100, 120, (6, *size, 1)), 3, axis=-1).astype(np.uint8)
-    coloured = rng.integers(0, 256, (4, *size, 3), dtype=np.uint8)
+    coloured = rng.integers(0, 256, (64, *size, 3), dtype=np.uint8)
     alone = clipped_share(tiny_model, grey, coloured, guard_photos=0, range_photos=0)
     assert clipped_share(tiny_model, grey, coloured, guard_photos=8, range_photos=0) < alone / 2
-    assert clipped_share(tiny_model, grey, coloured, guard_photos=0, range_photos=32) < alone / 2
+    assert clipped_share(tiny_model, grey, coloured, guard_photos=0, range_photos=64) < alone / 2
+
+
+def test_narrow_weights_see_more_of_them():
+    assert QuantConfig(weight_bits=4).guards > QuantConfig(weight_bits=8).guards > 0
+    assert QuantConfig(layer_bits={"blocks.0.mlp.fc1": 5}).guards == QuantConfig(weight_bits=4).guards
 
 
 def test_the_papers_method_has_none():
-    for name in ("guard_photos", "range_photos"):
+    assert METHODS["paper"].guards == 0
+    for name in ("guard_photos", "narrow_guard_photos", "range_photos"):
         assert getattr(METHODS["paper"], name) == 0 < getattr(OURS, name)

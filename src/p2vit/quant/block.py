@@ -153,7 +153,7 @@ class BlockQuantizer:
         On the calibration photos alone, a grid that clips looks better than it is on other photos.
         """
         batches = list(self.stream.batches)
-        last = batches[PROBE_BATCHES:][-1:] if self.config.guard_photos else []
+        last = batches[PROBE_BATCHES:][-1:] if self.config.guards else []
         return torch.cat([value(i) for i in batches[:PROBE_BATCHES] + last])
 
     def widened(self, site: str, parts: list[Ranges]) -> Ranges:

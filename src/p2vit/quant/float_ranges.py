@@ -22,7 +22,7 @@ class RangeRecorder:
     """Records ranges by name while a float model runs. Several threads may run the model at the same time.
 
     Attributes:
-        left_out: Number of photos with the most extreme values that do not count, per channel.
+        left_out: Number of photos with the most extreme values that do not count in the attention output, per channel.
     """
 
     def __init__(self, left_out: int = 0) -> None:
@@ -47,8 +47,9 @@ class RangeRecorder:
         with self._lock:
             kept = self._extremes.get(name, (found[0][:0], found[1][:0]))
             merged = [torch.cat(pair) for pair in zip(kept, found, strict=True)]
+            left_out = self.left_out if name.endswith(".values") else 0
             # The largest of all photos, whatever their order.
-            low, high = (part.topk(min(self.left_out + 1, len(part)), dim=0).values for part in merged)
+            low, high = (part.topk(min(left_out + 1, len(part)), dim=0).values for part in merged)
             self._extremes[name] = (low, high)
 
     @property
@@ -94,8 +95,8 @@ def float_ranges(
         model: Float model in canonical form.
         photos: Batches of photos, uint8 [B, H, W, 3].
         workers: Threads that share the work.
-        left_out: Number of photos that do not count, per channel: those with the most extreme values. One odd
-            photo would cost all others resolution.
+        left_out: Number of photos that do not count in the attention output, per channel: those with the most extreme
+            values. There, and nowhere else, single photos would cost all others resolution.
 
     Returns:
         Name → ranges. The residual stream has the names of :class:`p2vit.quant.pipeline.FloatStatistics`. A block has

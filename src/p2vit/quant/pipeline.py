@@ -27,7 +27,7 @@ from p2vit.quant.workers import Workers
 
 #: Factors on the largest value observed, so that other photos do not saturate the residual stream or the feature.
 RESIDUAL_HEADROOM, FEATURE_HEADROOM = 1.25, 1.25
-#: One synthetic photo of so many is left out of a channel's range, as an outlier.
+#: One synthetic photo of so many is left out of the ranges of the attention output, as an outlier.
 PHOTOS_PER_LEFT_OUT = 32
 #: Largest difference between exponents of the 16-bit residual stream: two such operands are aligned to 23 bits.
 ALIGNED_BITS = 7
@@ -102,12 +102,17 @@ def quantize_model(
     """
     check_widths(model, config)
     with Workers(threads) as workers, ArrayFolder() as folder, torch.inference_mode():
-        guards = synthetic_photos(model.config.image_size, config.guard_photos)
+        guards = synthetic_photos(model.config.image_size, config.guards)
         pixels = folder.pixels(chain(photos, guards), (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
         streams = ResidualStreams.new(folder, "stage0", len(pixels), model.config.blocks[0], config)
         float_statistics = observe(model, pixels, config, workers)
-        further = float_ranges(model, synthetic_photos(model.config.image_size, config.range_photos), workers)
+        further = float_ranges(
+            model,
+            synthetic_photos(model.config.image_size, config.range_photos),
+            workers,
+            left_out=config.range_photos // PHOTOS_PER_LEFT_OUT,
+        )
         float_statistics.widen(further)
         progress("calibrate", 1, 1)
         grids = residual_grids(float_statistics, config)
@@ -153,7 +158,7 @@ def quantize_model(
                 model, streams, folder, grids, float_statistics.wanted("pool"), config, workers, further
             )
         quantize_head(model, result, streams.own, float_statistics, config, workers)
-        return result, len(pixels) - config.guard_photos
+        return result, len(pixels) - config.guards
 
 
 def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers: Workers) -> FloatStatistics:
