@@ -19,8 +19,10 @@ from p2vit.numerics import (
     LayerNorm,
     Linear,
     Lookup,
+    Multiply,
     Operator,
     Patchify,
+    Rotary,
     ScoreBias,
     Scores,
     SelectToken,
@@ -210,6 +212,43 @@ def _affine(w: Writer, step: Step) -> Written:
     return Written(text, f"p2vit_affine(&{name}, {w.at(step.inputs[0])}, {w.at(step.name)});")
 
 
+def _rotary(w: Writer, step: Step) -> Written:
+    operator = step.operator
+    assert isinstance(operator, Rotary)
+    fields = {
+        "rows": w.rows(step.name),
+        "channels": w.spec(step.name).shape[-1],
+        "pairs": operator.cosine.shape[1],
+        "cosine": w.array(step, "cosine", operator.cosine, "int16"),
+        "sine": w.array(step, "sine", operator.sine, "int16"),
+        "shift": w.array(step, "shift", operator.shift, "int8"),
+        "each": int(operator.shift.size > 1),
+        "input": w.type(step.inputs[0]),
+        "type": w.type(step.name),
+    }
+    name, text = w.object(step, "rotary", fields)
+    return Written(text, f"p2vit_rotary(&{name}, {w.at(step.inputs[0])}, {w.at(step.name)});")
+
+
+def _multiply(w: Writer, step: Step) -> Written:
+    operator = step.operator
+    assert isinstance(operator, Multiply)
+    first, second = step.inputs
+    fields = {
+        "rows": w.rows(step.name),
+        "channels": w.spec(step.name).shape[-1],
+        "offset": w.array(step, "offset", operator.offset, "int16"),
+        "shift": w.array(step, "shift", operator.shift, "int8"),
+        "each_offset": int(operator.offset.size > 1),
+        "each_shift": int(operator.shift.size > 1),
+        "type_b": w.type(second),
+        "type": w.type(step.name),
+    }
+    name, text = w.object(step, "multiply", fields)
+    gate = f"(const int8_t *){w.at(first)}"
+    return Written(text, f"p2vit_multiply(&{name}, {gate}, {w.at(second)}, {w.at(step.name)});")
+
+
 def _attention(w: Writer, step: Step) -> Written:
     operator, (scores, softmax, *rest) = step.operator, step.fused
     assert isinstance(operator, AttentionValues)
@@ -313,6 +352,8 @@ WRITERS: dict[type[Operator], Callable[[Writer, Step], Written]] = {
     Lookup: _lookup,
     Add: _add,
     Affine: _affine,
+    Rotary: _rotary,
+    Multiply: _multiply,
     AttentionValues: _attention,
     AssembleTokens: _assemble,
     SumTokens: _sum,

@@ -10,12 +10,21 @@ from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.graph import OnnxGraph
 from p2vit.export.onnx.qdq.requantize import quantized
 from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, gauge_of, held_offset, times_power
-from p2vit.numerics import ConstantTokens, GatherTokens, Linear, Lookup, Operator, Patchify, SelectToken
+from p2vit.numerics import (
+    ConstantTokens,
+    GatherTokens,
+    Linear,
+    Lookup,
+    Multiply,
+    Operator,
+    Patchify,
+    SelectToken,
+)
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
 #: Operators that write, and that read, tensors with an offset.
 WITH_OFFSET = (Patchify, Lookup, Linear, SelectToken, GatherTokens)
-READS_OFFSET = (Linear, Lookup, SelectToken, GatherTokens, ConstantTokens)
+READS_OFFSET = (Linear, Lookup, Multiply, SelectToken, GatherTokens, ConstantTokens)
 
 
 @dataclass(frozen=True)
