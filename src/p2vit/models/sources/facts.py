@@ -79,7 +79,8 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
     names = {_bare(name, layout): value for name, value in state.items()}
     patch = _tensor(names, layout.patch, 2 if layout.kind == "own" else 4, source)
     numbers = {tuple(map(int, found.groups())) for name in names if (found := re.match(layout.block, name))}
-    hidden = next((names[name] for name in layout.hidden if name in names), None)
+    first = next((name for name in layout.hidden if name in names), "")
+    hidden = names.get(first)
     if hidden is None or hidden.ndim != 2:
         raise ModelError(f"{source}: not a whole model: {layout.hidden[0]} is not there, or is no matrix")
     head = next((names[f"{name}.weight"] for name in layout.head if f"{name}.weight" in names), None)
@@ -89,7 +90,7 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
         embed_dim=len(patch),
         patch_size=patch_size,
         depth=len(numbers),
-        mlp_dim=len(hidden),
+        mlp_dim=_hidden(names, first),
         classes=0 if head is None else len(head),
         rows=_rows(names.get(layout.positions), len(patch)),
         prefix=_prefix(names, layout),
@@ -246,6 +247,20 @@ def _tensor(names: Mapping[str, Tensor], name: str, dimensions: int, source: str
     if value.ndim != dimensions or not value.numel():
         raise ModelError(f"{source}: {name} is {list(value.shape)}, where {dimensions} dimensions are needed")
     return value
+
+
+def _hidden(names: Mapping[str, Tensor], first: str) -> int:
+    """Hidden channels of an MLP; a gated one may have gate and linear branch in one tensor.
+
+    Args:
+        names: Names -> tensors.
+        first: Name of the weight of its first linear.
+    """
+    rows = len(names[first])
+    last = first.replace("weights_in", "weights_out").replace("fc1.", "fc2.")
+    second = None if last == first else names.get(last)
+    packed = second is not None and second.ndim == 2 and rows == 2 * second.shape[1]
+    return rows // 2 if packed else rows
 
 
 def _rows(positions: Tensor | None, channels: int) -> int:

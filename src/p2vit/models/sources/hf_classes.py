@@ -17,6 +17,7 @@ LOGITS = {
     "swin": ("SwinForImageClassification",),
     "dinov2": ("Dinov2ForImageClassification",),
     "dinov2_with_registers": ("Dinov2WithRegistersForImageClassification",),
+    "dinov3_vit": (),
     "clip": ("CLIPModel", "CLIPVisionModelWithProjection"),
     "clip_vision_model": ("CLIPVisionModelWithProjection",),
     "siglip": ("SiglipForImageClassification",),
@@ -29,13 +30,14 @@ FEATURES = {
     "swin": ("SwinModel",),
     "dinov2": ("Dinov2Model",),
     "dinov2_with_registers": ("Dinov2WithRegistersModel",),
+    "dinov3_vit": ("DINOv3ViTModel",),
     "clip": ("CLIPVisionModel",),
     "clip_vision_model": ("CLIPVisionModel",),
     "siglip": ("SiglipModel", "SiglipVisionModel"),
     "siglip_vision_model": ("SiglipVisionModel",),
 }
 #: Families whose headless models put out all tokens: which of them is the feature is not said.
-SEVERAL = ("vit", "deit", "dinov2", "dinov2_with_registers")
+SEVERAL = ("vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 
 
 @dataclass(frozen=True)

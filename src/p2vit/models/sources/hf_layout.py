@@ -10,7 +10,7 @@ from p2vit.errors import ModelError
 from p2vit.models.config import ViTConfig
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import StateReader, patch_linear
-from p2vit.models.sources.timm_layout import copy_mean_of_heads, fold_layer_scale
+from p2vit.models.sources.timm_layout import copy_mean_of_heads, fold_layer_scale, reorder_pairs
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Family:
         scale1, scale2: LayerScale below ``layer``, or empty.
         antialias: How the library resamples positions.
         head: The linear on the pooled token, with no prefix.
+        gate, up: Of a gated MLP, below ``layer``; ``gate`` takes the place of ``fc1``.
+        packed: Both in one, and the last linear, below ``layer``; or None.
         unused: Patterns of tensors that the output does not depend on.
     """
 
@@ -48,6 +50,9 @@ class Family:
     scale1: str = ""
     scale2: str = ""
     head: str = "classifier"
+    gate: str = ""
+    up: str = ""
+    packed: tuple[str, str] | None = None
     unused: tuple[str, ...] = ("*embeddings.mask_token", "*pooler.dense.*")
 
 
@@ -62,6 +67,7 @@ def _dinov2(prefix: str, antialias: bool) -> Family:
         fc2="mlp.fc2",
         scale1="layer_scale1.lambda1",
         scale2="layer_scale2.lambda1",
+        packed=("mlp.weights_in", "mlp.weights_out"),
     )
 
 
@@ -71,6 +77,25 @@ FAMILIES = {
     "deit": Family("deit."),
     "dinov2": _dinov2("dinov2.", antialias=False),
     "dinov2_with_registers": _dinov2("dinov2_with_registers.", antialias=True),
+    "dinov3_vit": Family(
+        "",
+        layer="layer.{}.",
+        norm1="norm1",
+        norm2="norm2",
+        q="attention.q_proj",
+        k="attention.k_proj",
+        v="attention.v_proj",
+        proj="attention.o_proj",
+        fc1="mlp.up_proj",
+        fc2="mlp.down_proj",
+        gate="mlp.gate_proj",
+        up="mlp.up_proj",
+        norm="norm",
+        positions="",
+        patch="embeddings.patch_embeddings",
+        scale1="layer_scale1.lambda1",
+        scale2="layer_scale2.lambda1",
+    ),
     "clip": Family(
         "vision_model.",
         layer="encoder.layers.{}.",
@@ -116,6 +141,8 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
     ):
         pooled = any(key.endswith("head.probe") for key in state)
         return "siglip" if pooled or "classifier.weight" in state else "clip"
+    if any(key.endswith("layer.0.attention.q_proj.weight") for key in state):
+        return "dinov3_vit"
     if not any("attention.attention.query" in key for key in state):
         return None
     if any(".layer_scale1." in key for key in state):
@@ -158,7 +185,7 @@ def canonical_from_hf(
         name = "distillation_token" if model_type == "deit" else "register_tokens"
         prefix.append(read.take(f"embeddings.{name}", (config.register_tokens, C)))
     out["prefix"] = torch.cat(prefix)
-    positions = read.take_positions(family.positions, C)
+    positions = read.take_positions(family.positions, C) if family.positions else None
     # transformers keeps positions of a square grid whatever the photo's shape.
     out["position"] = full_positions(
         positions, config.prefix_tokens, config.grid, C, antialias=family.antialias, always_square=True
@@ -185,11 +212,20 @@ def _block(read: StateReader, out: dict[str, Tensor], family: Family, index: int
     C, hidden = config.embed_dim, config.mlp_dim
     old, new = family.layer.format(index), f"blocks.{index}."
     shapes = dict.fromkeys(("q", "k", "v", "proj"), (C, C))
-    shapes |= {"fc1": (hidden, C), "fc2": (C, hidden)}
+    if config.gated_mlp and family.packed:
+        first, last = (old + part for part in family.packed)
+        read.copy_parts(out, first, [f"{new}fc1", f"{new}up"], (hidden, C))
+        read.copy(out, last, f"{new}fc2", (C, hidden))
+    elif config.gated_mlp:
+        family = replace(family, fc1=family.gate)
+        shapes |= {"fc1": (hidden, C), "up": (hidden, C), "fc2": (C, hidden)}
+    else:
+        shapes |= {"fc1": (hidden, C), "fc2": (C, hidden)}
     for name in ("norm1", "norm2"):
         read.copy(out, old + getattr(family, name), new + name, (C,))
     for name, shape in shapes.items():
         read.copy(out, old + getattr(family, name), new + name, shape)
+    reorder_pairs(out, new.removesuffix("."), config)
     for scale, linear in ((family.scale1, "proj"), (family.scale2, "fc2")):
         if scale:
             fold_layer_scale(out, new + linear, read.take(old + scale, (C,)))

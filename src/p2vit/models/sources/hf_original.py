@@ -21,12 +21,13 @@ STEMS = {
     "swin": "Swin",
     "dinov2": "Dinov2",
     "dinov2_with_registers": "Dinov2WithRegisters",
+    "dinov3_vit": "DINOv3ViT",
     "clip": "CLIP",
     "clip_vision_model": "CLIP",
     "siglip": "Siglip",
     "siglip_vision_model": "Siglip",
 }
-ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu"}
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu", "silu": "silu"}
 
 
 def hf_original(
@@ -100,6 +101,19 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
             "window_size": window,
             "mlp_ratio": config.mlp_ratio,
         }
+    if model_type == "dinov3_vit":
+        return meta | {
+            "hidden_size": config.embed_dim,
+            "num_hidden_layers": config.depth,
+            "num_attention_heads": config.heads,
+            "intermediate_size": config.mlp_dim,
+            "num_register_tokens": config.register_tokens,
+            "rope_theta": config.rope_temperature,
+            "use_gated_mlp": config.gated_mlp,
+            "key_bias": "layer.0.attention.k_proj.bias" in state,
+            "query_bias": "layer.0.attention.q_proj.bias" in state,
+            "value_bias": "layer.0.attention.v_proj.bias" in state,
+        }
     table = next(value for key, value in state.items() if "position_embedding" in key)
     patches = table.numel() // config.embed_dim
     side = math.isqrt(
@@ -111,7 +125,9 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
         "num_hidden_layers": config.depth,
         "num_attention_heads": config.heads,
         "intermediate_size": config.mlp_dim,
-        "mlp_ratio": config.mlp_dim / config.embed_dim,
+        # A gated MLP is two thirds as wide as the ratio says, and rounded up to a multiple of 8.
+        "mlp_ratio": config.mlp_dim * (1.5 if config.gated_mlp else 1) / config.embed_dim,
+        "use_swiglu_ffn": config.gated_mlp,
         "num_register_tokens": config.register_tokens,
         "projection_dim": config.num_classes or 512,
     }

@@ -53,6 +53,7 @@ KINDS = {
     "BitImageProcessor": Kind(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
     "CLIPImageProcessor": Kind(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
     "SiglipImageProcessor": Kind((224, 224), None, 3),
+    "DINOv3ViTImageProcessor": Kind((224, 224), None, 2, IMAGENET_MEAN, IMAGENET_STD),
     "ConvNextImageProcessor": Kind(384, None, 2, edges=True, squares=False),
 }
 #: model_type -> the class that transformers takes where the file names none.
@@ -62,6 +63,7 @@ USUAL = {
     "swin": "ViTImageProcessor",
     "dinov2": "BitImageProcessor",
     "dinov2_with_registers": "BitImageProcessor",
+    "dinov3_vit": "DINOv3ViTImageProcessor",
     "clip": "CLIPImageProcessor",
     "clip_vision_model": "CLIPImageProcessor",
     "siglip": "SiglipImageProcessor",
@@ -125,7 +127,7 @@ def usual_preprocessing(model_type: str, image_size: Size) -> Preprocessing:
     )
     return Preprocessing(
         image_size=image_size,
-        interpolation="bilinear" if family == "vit" else "bicubic",
+        interpolation="bilinear" if family in ("vit", "dinov3_vit") else "bicubic",
         mean=mean,
         std=std,
     )

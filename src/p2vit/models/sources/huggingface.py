@@ -32,6 +32,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
+    "silu": "silu",
 }
 #: What CLIP and SigLIP have beside the encoder of photos.
 OTHER_TOWER = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
@@ -187,8 +188,6 @@ def config_from_hf(
         raise ModelError(
             f"{source}: activation '{activation}' is not supported; there are {', '.join(ACTIVATIONS)}"
         )
-    if vision.get("use_swiglu_ffn"):
-        raise ModelError(f"{source}: a gated MLP (SwiGLU, use_swiglu_ffn) is not supported")
     if vision.get("num_channels", 3) != 3:
         raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported; 3 are")
     try:
@@ -217,13 +216,17 @@ def _vit_config(
     hidden = shape.get("intermediate_size", 3072 if siglip else 4 * C)
     if kind.startswith("dinov2"):
         hidden = int(C * shape.get("mlp_ratio", 4))
-    registers = {"deit": 1, "dinov2_with_registers": shape.get("num_register_tokens", 4)}
+    dinov3 = kind == "dinov3_vit"
+    gated = bool(shape.get("use_swiglu_ffn" if kind.startswith("dinov2") else "use_gated_mlp", False))
+    if kind.startswith("dinov2") and gated:
+        hidden, activation = (int(hidden * 2 / 3) + 7) // 8 * 8, "silu"
+    registers = {"dinov3_vit": shape.get("num_register_tokens", 0), "deit": 1, "dinov2_with_registers": shape.get("num_register_tokens", 4)}
     pooled = any(key.endswith("head.probe") for key in weights)
     if siglip and not output.classes and not pooled:
         raise ModelError(
             f"{source}: a SigLIP tower without its pooling head (vision_use_head) is not supported"
         )
-    epsilon = 1e-5 if clip else 1e-6 if siglip or kind.startswith("dinov2") else 1e-12
+    epsilon = 1e-5 if clip or kind == "dinov3_vit" else 1e-6 if siglip or kind.startswith("dinov2") else 1e-12
     return ViTConfig(
         name=source.removeprefix("hf:"),
         image_size=_size(shape["image_size"]) or (224, 224),
@@ -239,6 +242,9 @@ def _vit_config(
         pool=output.pool,
         pre_norm=clip,
         norm_eps=shape.get("layer_norm_eps", epsilon),
+        rope="dinov3" if dinov3 else "none",
+        rope_temperature=float(shape.get("rope_theta", 100.0)) if dinov3 else 10000.0,
+        gated_mlp=gated,
     )
 
 

@@ -58,11 +58,14 @@ def build_model(
         "num_classes": config.num_classes,
     }
     plain = isinstance(config, ViTConfig)
+    rotary = isinstance(config, ViTConfig) and config.rope != "none"
     if plain and config.pool in POOLS:
         changes["global_pool"] = POOLS[config.pool]
         if config.pool == "avg":
-            changes["fc_norm"] = config.pool_before_norm
+            changes["use_fc_norm" if rotary else "fc_norm"] = config.pool_before_norm
     # A plain ViT keeps nothing but its tensors; a Swin computes indices when it is made.
+    # rotary positions are computed when the model is made, too.
+    plain = plain and not rotary
     if plain:
         changes["weight_init"] = "skip"
     with torch.device("meta" if plain else "cpu"):

@@ -6,7 +6,7 @@ from torch import nn
 
 from p2vit.errors import MissingPackageError, ModelError, P2vitError, did_you_mean
 from p2vit.models.architectures import ARCHITECTURES, Architecture, find, with_fields
-from p2vit.models.config import Activation, ModelConfig, ViTConfig
+from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.libraries import first_line as _first_line
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, FloatModel, Original, assemble
@@ -14,13 +14,13 @@ from p2vit.models.options import LoadOptions
 from p2vit.models.restated import restated
 from p2vit.models.sources.swin_layout import TIMM, canonical_from_swin
 from p2vit.models.sources.timm_layout import canonical_from_timm
+from p2vit.models.sources.timm_eva import eva_config
+from p2vit.models.sources.timm_mlp import activation_of, gated
 from p2vit.models.sources.timm_original import pipeline
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import Interpolation, Preprocessing
 
-# Class name of a timm activation -> ours.
 FILTERS = get_args(Interpolation)
-ACTIVATIONS: dict[str, Activation] = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu"}
 
 
 def load_timm(name: str, *, image_size: int | tuple[int, int] | None = None) -> FloatModel:
@@ -155,24 +155,14 @@ def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
             return _swin_config(model, name)
         if kind in ("VisionTransformer", "VisionTransformerDistilled"):
             return _vit_config(model, name)
+        if kind == "Eva":
+            return eva_config(model, name)
     except ValueError as error:
         raise ModelError(f"timm's {error}") from None
     raise ModelError(
-        f"timm's {name} is a {kind}, neither a plain Vision Transformer (VisionTransformer) nor a "
+        f"timm's {name} is a {kind}, neither a plain Vision Transformer (VisionTransformer, Eva) nor a "
         "Swin (SwinTransformer)"
     )
-
-
-def _activation(layer: nn.Module, name: str) -> Activation:
-    """Our name of an activation layer."""
-    kind = type(layer).__name__
-    if kind == "GELU" and getattr(layer, "approximate", "none") == "tanh":
-        kind = "GELUTanh"
-    if kind not in ACTIVATIONS:
-        raise ModelError(
-            f"timm's {name}: activation {kind} is not supported; there are {', '.join(ACTIVATIONS)}"
-        )
-    return ACTIVATIONS[kind]
 
 
 def _swin_config(model: nn.Module, name: str) -> SwinConfig:
@@ -204,7 +194,7 @@ def _swin_config(model: nn.Module, name: str) -> SwinConfig:
         window=tuple(tuple(size) for size in swin._ref_window_sizes),
         mlp_ratio=first.mlp.fc1.out_features / first.dim,
         num_classes=swin.head.fc.out_features if isinstance(swin.head.fc, nn.Linear) else 0,
-        activation=_activation(first.mlp.act, name),
+        activation=activation_of(first.mlp.act, name),
         norm_eps=first.norm1.eps,
     )
     for number, (block, shape) in enumerate(zip(blocks, config.blocks, strict=True)):
@@ -254,11 +244,12 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         embed_dim=vit.embed_dim,
         depth=len(vit.blocks),
         heads=block.attn.num_heads,
-        mlp_dim=block.mlp.fc1.out_features,
+        mlp_dim=block.mlp.fc2.in_features,
+        gated_mlp=gated(block.mlp, name),
         num_classes=vit.head.out_features if isinstance(vit.head, nn.Linear) else 0,
         class_token=vit.cls_token is not None,
         register_tokens=vit.num_prefix_tokens - int(vit.cls_token is not None),
-        activation=_activation(block.mlp.act, name),
+        activation=activation_of(block.mlp.act, name),
         pool="token_dist" if distilled else "attention" if vit.global_pool == "map" else vit.global_pool,
         pre_norm=not isinstance(vit.norm_pre, nn.Identity),
         pool_before_norm=before and vit.global_pool == "avg",
@@ -277,7 +268,7 @@ def _check_pool(vit: Any, name: str) -> None:
             f"timm's {name}: a pooling head with several queries, positions or another number of heads than the "
             "blocks is not supported"
         )
-    if _activation(pool.mlp.act, name) != _activation(block.mlp.act, name):
+    if activation_of(pool.mlp.act, name) != activation_of(block.mlp.act, name):
         raise ModelError(
             f"timm's {name}: a pooling head with another activation than the blocks is not supported"
         )
