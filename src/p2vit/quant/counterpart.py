@@ -121,7 +121,9 @@ class Counterpart:
         parts = []
         for name in "qkv":
             full = f"{at}.attn.{name}"
-            part = self.linear(full, block.layers[name], hidden, grids["norm1"], grids[name])
+            part = self.linear(full, block.layers[name], hidden, grids["norm1"], block.output_grid(name))
+            if block.shape.rotary is not None and name in "qk":
+                part = self.keep(f"{full}.rotary", grids[name].fake(block.turned(part)))
             if padded and block.inside is not None:
                 fill = grids[name].fake(block.inside.fills[name].double())
                 part = self.keep(f"{full}.windows", block.inside.gather(part, fill))
@@ -173,9 +175,16 @@ class Counterpart:
         """The MLP half."""
         grids = block.grids
         hidden = self.norm(f"{at}.norm2", x, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
-        hidden = self.linear(f"{at}.mlp.fc1", block.layers["fc1"], hidden, grids["norm2"], grids["fc1"])
+        normal, inputs = hidden, grids[block.hidden_grid]
+        hidden = self.linear(f"{at}.mlp.fc1", block.layers["fc1"], normal, grids["norm2"], grids["fc1"])
         hidden = self.keep(f"{at}.mlp.gelu", grids["gelu"].fake(activate(hidden, block.activation)))
-        branch = self.linear(f"{at}.mlp.fc2", block.layers["fc2"], hidden, grids["gelu"], grids["branch2"])
+        if block.shape.gated_mlp:
+            up = self.linear(f"{at}.mlp.up", block.layers["up"], normal, grids["norm2"], grids["up"])
+            hidden = self.keep(f"{at}.mlp.gated", grids["gated"].fake(hidden * up))
+        if block.shape.mlp_norm:
+            exponents = grids["mlp_norm"].exponents()
+            hidden = self.norm(f"{at}.mlp.norm", hidden, grids["gated"], exponents, block.epsilon, 8)
+        branch = self.linear(f"{at}.mlp.fc2", block.layers["fc2"], hidden, inputs, grids["branch2"])
         return self.keep(f"{at}.add2", grids["add2"].fake(x + branch))
 
     def pooling(self, pool: QuantizedPool, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:

@@ -27,7 +27,8 @@ class FoldedBlock:
     """Linear layers of one block behind normalisations that have neither gain nor bias.
 
     Attributes:
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; ``reduction`` where patches are merged before it.
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; ``reduction`` where patches are merged before it, ``up``
+            where the MLP is gated.
         score_exponent: log2 of the factor that scores still get: −3 for head dim 64; 0 where 1/√d is in ``q``.
         score_bias: float32 [H, n, n], relative position bias of a window, or None.
         fills: What pads a window in ``q``, ``k`` and ``v``: float32 [C] each; empty without windows.
@@ -48,9 +49,11 @@ def fold_block(block: Block) -> FoldedBlock:
     """Fold a block's LayerNorm gains and biases, and 1/√d where it is no power of two."""
     layers = {name: fold_norm(getattr(block, name), block.norm1) for name in ("q", "k", "v")}
     layers["fc1"] = fold_norm(block.fc1, block.norm2)
-    for name in ("proj", "fc2"):
-        linear = getattr(block, name)
-        layers[name] = Affine(linear.weight, linear.bias)
+    if block.up is not None:
+        layers["up"] = fold_norm(block.up, block.norm2)
+    layers["proj"] = Affine(block.proj.weight, block.proj.bias)
+    plain = Affine(block.fc2.weight, block.fc2.bias)
+    layers["fc2"] = plain if block.mlp_norm is None else fold_norm(block.fc2, block.mlp_norm)
     if block.merge is not None:
         layers["reduction"] = fold_norm(block.merge.reduction, block.merge.norm)
     exponent, factor = score_factor(block.shape.head_dim)

@@ -22,7 +22,7 @@ def _name(path: str) -> str:
     block, _, part = path.rpartition(".")
     if not block or part == "reduction":
         return path
-    return f"{block.replace('attention_pool', 'pool')}.{'mlp' if part.startswith('fc') else 'attn'}.{part}"
+    return f"{block.replace('attention_pool', 'pool')}.{'mlp' if part.startswith(('fc', 'up')) else 'attn'}.{part}"
 
 
 def check_widths(model: CanonicalViT, config: QuantConfig) -> None:

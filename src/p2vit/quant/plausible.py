@@ -93,7 +93,9 @@ def _pieces(block: Block, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield ".norm2", inside
     hidden = block.fc1(inside)
     yield ".fc1", hidden
-    yield ".fc2", block.fc2(activate(hidden, block.activation))
+    if block.up is not None:
+        yield ".up", block.up(inside)
+    yield ".fc2", block.fc2(block.hidden(inside))
     yield "", x + attended + block.mlp(inside)
 
 

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from p2vit.models.canonical import activate
 from p2vit.quant.attention import attend
 from p2vit.quant.config import QuantConfig
-from p2vit.quant.fold import Affine
+from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
 from p2vit.quant.simulated import QuantizedBlock
-from p2vit.quant.sites import CLIP_MARGIN, FLAT_BELOW, Ranges, choose, gelu_grids, tensor_candidates
+from p2vit.quant.sites import CLIP_MARGIN, Ranges, choose, flat_below, gelu_grids, tensor_candidates
 from p2vit.quant.workers import Workers
 
 #: Output of half a block on a probe: with the grids of a trial, or with None without activation rounding.
@@ -100,6 +100,7 @@ def settle_attention(judge: Judge, layers: dict[str, Affine], block: QuantizedBl
     """
     grids, config = block.grids, judge.config
     exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
+    exact |= {n: block.turned(exact[n]) for n in "qk"}
     candidates = {
         "norm1": tensor_candidates(grids["norm1"], probe),
         "v": tensor_candidates(grids["v"], exact["v"]),
@@ -115,6 +116,7 @@ def settle_attention(judge: Judge, layers: dict[str, Affine], block: QuantizedBl
     def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
         hidden = x if trial is None else trial["norm1"].fake(x)
         out = {n: F.linear(hidden, layers[n].weight, layers[n].bias) for n in "qkv"}
+        out |= {n: block.turned(out[n]) for n in "qk"}
         if trial is not None:
             out = {n: trial[n].fake(out[n]) for n in "qkv"}
         form = None if trial is None else config.softmax
@@ -137,14 +139,14 @@ def settle_mlp(
 
     Args:
         judge: Takes the verdict.
-        layers: ``fc1`` and ``fc2`` of the float model.
+        layers: ``fc1`` and ``fc2`` of the float model, and ``up`` where the MLP is gated.
         block: Its grids start from ranges and are replaced.
         probe: Normalised stream, float32 [B, N, C].
         hidden: Ranges of what ``fc1`` puts out.
     """
     grids, config = block.grids, judge.config
     norms = tensor_candidates(grids["norm2"], probe)
-    pairs = [gelu_grids(hidden, block.activation, low, config, block.table_groups) for low in FLAT_BELOW]
+    pairs = [gelu_grids(hidden, block.activation, low, config, block.table_groups) for low in flat_below(block.activation)]
     if config.criterion == "tensor":
         exact = F.linear(probe, layers["fc1"].weight, layers["fc1"].bias)
         grids["norm2"] = norms[-1]
@@ -157,7 +159,18 @@ def settle_mlp(
             x if trial is None else trial["norm2"].fake(x), layers["fc1"].weight, layers["fc1"].bias
         )
         after = activate(before if trial is None else trial["fc1"].fake(before), block.activation)
-        return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
+        if trial is not None:
+            after = trial["gelu"].fake(after)
+        if block.shape.gated_mlp:
+            up = F.linear(
+                x if trial is None else trial["norm2"].fake(x), layers["up"].weight, layers["up"].bias
+            )
+            after = after * (up if trial is None else trial["up"].fake(up))
+        if block.shape.mlp_norm:
+            after = normalise(after, block.epsilon)
+        if block.hidden_grid != "gelu" and trial is not None:
+            after = trial[block.hidden_grid].fake(after)
+        return F.linear(after, layers["fc2"].weight)
 
     error = judge.error(output, probe)
     grids.update(choose([{**grids, "norm2": grid} for grid in norms], error, CLIP_MARGIN))

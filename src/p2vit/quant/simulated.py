@@ -10,13 +10,19 @@ import torch
 from torch import Tensor
 
 from p2vit.models.config import Activation, ModelConfig
-from p2vit.models.layers import activate, gather_tokens
+from p2vit.models.layers import activate, gather_tokens, rotate
 from p2vit.models.windows import BlockShape
+from p2vit.numerics.rotary import FRACTION
 from p2vit.quant.attention import Inside, attend
 from p2vit.quant.config import Softmax
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
 from p2vit.quant.weights import QuantizedLinear
+
+#: Grid that a block's layer puts its output on, by the layer's name within the block.
+OUTPUT_GRID = {
+    "q": "q", "k": "k", "v": "v", "proj": "branch1", "fc1": "fc1", "up": "up", "fc2": "branch2",
+}  # fmt: skip
 
 
 @dataclass
@@ -31,8 +37,10 @@ class QuantizedBlock:
         softmax: Form of the codes.
         grids: ``norm1``, ``q``, ``k``, ``v``, ``values``, ``branch1``, ``add1``, ``norm2``, ``fc1`` (the activation's
             input), ``gelu`` (its output), ``branch2``, ``add2``; ``merge`` (the norm before the reduction) and
-            ``merged`` (the stream after it) where patches are merged.
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and ``reduction`` where patches are merged.
+            ``merged`` (the stream after it) where patches are merged; ``q_linear`` and ``k_linear`` (before they are
+            turned) with rotary positions; ``up``, ``gated`` (the product) and ``mlp_norm`` where the MLP has these.
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; ``reduction`` where patches are merged, ``up`` where the
+            MLP is gated.
         inside: Windows, or None.
         table_groups: Groups of neighbouring channels with a table of the activation each.
     """
@@ -55,6 +63,32 @@ class QuantizedBlock:
     def linear(self, name: str, stored: Tensor, grid: str) -> Tensor:
         """A layer of stored integers, re-quantized to a grid's values."""
         return self.grids[grid].fake(self.layers[name].apply(stored))
+
+    def output_grid(self, site: str) -> Grid:
+        """Grid that a layer of the block puts its output on."""
+        if site in ("q", "k") and self.shape.rotary is not None:
+            return self.grids[f"{site}_linear"]
+        return self.grids[OUTPUT_GRID[site]]
+
+    @property
+    def hidden_grid(self) -> str:
+        """Name of the grid that ``fc2`` reads."""
+        return "mlp_norm" if self.shape.mlp_norm else "gated" if self.shape.gated_mlp else "gelu"
+
+    def turned(self, x: Tensor) -> Tensor:
+        """Queries or keys [B, N, C] with their rotary positions, by the integer program's tables."""
+        if self.shape.rotary is None:
+            return x
+        cosine, sine = (
+            torch.from_numpy(table).to(x.dtype) / (1 << FRACTION) for table in self.shape.rotary.rounded(FRACTION)
+        )
+        heads = x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        return rotate(heads, cosine, sine).transpose(-2, -3).flatten(-2)
+
+    def projected(self, name: str, stored: Tensor) -> Tensor:
+        """Queries, keys or values, of stored integers of the normalised stream."""
+        x = self.output_grid(name).fake(self.layers[name].apply(stored))
+        return x if name == "v" or self.shape.rotary is None else self.grids[name].fake(self.turned(x))
 
     def score_scale(self) -> Tensor:
         """What a score's 1 stands for in each head, as log2: float64 [H]."""
@@ -84,7 +118,7 @@ class QuantizedBlock:
     def values(self, x: Tensor) -> Tensor:
         """Attention output before it is quantized, for a residual stream x: float32 [B, N, C]."""
         hidden = self.grids["norm1"].stored(normalise(x, self.epsilon))
-        q, k, v = (self.linear(name, hidden, name) for name in "qkv")
+        q, k, v = (self.projected(name, hidden) for name in "qkv")
         if self.inside is None:
             return attend(q, k, v, self.heads, self.score_exponent, self.softmax)
         fills = {name: self.grids[name].fake(fill) for name, fill in self.inside.fills.items()}
@@ -101,13 +135,18 @@ class QuantizedBlock:
         return self.grids["add1"].fake(x + branch)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Activation output before it is quantized, for the stream after the attention half."""
+        """What ``fc2`` reads before it is quantized, for the stream after the attention half."""
         stored = self.grids["norm2"].stored(normalise(x, self.epsilon))
-        return activate(self.linear("fc1", stored, "fc1"), self.activation)
+        hidden = activate(self.linear("fc1", stored, "fc1"), self.activation)
+        if self.shape.gated_mlp:
+            hidden = self.grids["gelu"].fake(hidden) * self.linear("up", stored, "up")
+        if self.shape.mlp_norm:
+            hidden = normalise(self.grids["gated"].fake(hidden), self.epsilon)
+        return hidden
 
     def add_mlp(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Residual stream after the MLP half, for its input and :meth:`hidden`."""
-        branch = self.linear("fc2", self.grids["gelu"].stored(hidden), "branch2")
+        branch = self.linear("fc2", self.grids[self.hidden_grid].stored(hidden), "branch2")
         return self.grids["add2"].fake(x + branch)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ class Layer:
     Attributes:
         name: ``blocks.3.attn.q``, as :class:`~p2vit.quant.config.QuantConfig` names it.
         block: Index of its block.
-        site: Name within the block's quantized layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``.
+        site: Name within the block's quantized layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and
+            ``up`` of a gated MLP.
         outputs: N.
         inputs: K.
         rows: Times it is applied per image: the tokens.
@@ -54,8 +55,8 @@ def searchable(config: ModelConfig) -> tuple[Layer, ...]:
 def _layers(config: ModelConfig) -> Iterator[Layer]:
     for block, shape in enumerate(config.blocks):
         wide, narrow = shape.mlp_dim, shape.dim
-        for path in SITES:
+        for path in (*SITES[:-1], *(("mlp.up",) if shape.gated_mlp else ()), SITES[-1]):
             site = path.split(".")[1]
-            outputs = wide if site == "fc1" else narrow
+            outputs = wide if site in ("fc1", "up") else narrow
             inputs = wide if site == "fc2" else narrow
             yield Layer(f"blocks.{block}.{path}", block, site, outputs, inputs, shape.tokens)

@@ -14,7 +14,7 @@ from p2vit.numerics import Linear
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.block import Menu
 from p2vit.quant.config import QuantConfig
-from p2vit.quant.lower import OUTPUT_GRID, linear, lower
+from p2vit.quant.lower import linear, lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
 from p2vit.quant.plausible import refusing_odd_numbers
 from p2vit.quant.search.cost import Bits
@@ -102,7 +102,7 @@ def build_library(
         layers = searchable(model.config)
         operators = {
             (layer.name, width): linear(
-                rounded[layer.name, width], quantized.blocks[layer.block].grids[OUTPUT_GRID[layer.site]]
+                rounded[layer.name, width], quantized.blocks[layer.block].output_grid(layer.site)
             )
             for layer in layers
             for width in ordered
