@@ -145,9 +145,11 @@ def programs(timm):
     def make(family, bits):
         if (family, bits) not in made:
             name, changes, sizes = TIMM[family]
+            torch.manual_seed(0)
             model = timm.create_model(name, pretrained=False, img_size=sizes[1], **changes)
             found = from_timm_model(noisy(model), name)
-            photos = smooth_photos(found.config.image_size, 4)
+            # Fewer photos do not show the range that the mean over patches has.
+            photos = smooth_photos(found.config.image_size, 12)
             method = replace(OURS, weight_bits=bits)
             simulated, _ = quantize_model(found.module, [photos], method, 1)
             made[family, bits] = found, simulated, lower(simulated, found.preprocessing)
@@ -181,7 +183,7 @@ def test_program_is_sound_and_equal_everywhere(programs, family, bits):
     assert sqnr_db(exact, feature) > (28 if bits == 8 else 18)
 
 
-@pytest.mark.parametrize("family", ["Swin", "SigLIP"])
+@pytest.mark.parametrize("family", ["Swin", "SigLIP", "DINOv3", "EVA-02", "EVA-02 with sub-LayerNorm"])
 def test_the_qdq_form_comes_close(programs, family):
     found, _, program = programs(family, 8)
     photos = smooth_photos(found.config.image_size, 4)
