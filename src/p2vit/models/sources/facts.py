@@ -36,6 +36,7 @@ class Facts:
         swin: Whether it is a Swin.
         pooled: Whether it has SigLIP's pooling head.
         pre_norm: Whether it has CLIP's LayerNorm behind the embedding.
+        gated: Whether its MLPs are gated.
     """
 
     embed_dim: int
@@ -51,6 +52,7 @@ class Facts:
     swin: bool = False
     pooled: bool = False
     pre_norm: bool = False
+    gated: bool = False
 
     @property
     def grid(self) -> int | None:
@@ -91,6 +93,7 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
         patch_size=patch_size,
         depth=len(numbers),
         mlp_dim=_hidden(names, first),
+        gated=_gated(names, first),
         classes=0 if head is None else len(head),
         rows=_rows(names.get(layout.positions), len(patch)),
         prefix=_prefix(names, layout),
@@ -127,6 +130,7 @@ def of_config(config: ModelConfig) -> Facts:
         prefix=config.prefix_tokens,
         pooled=config.pool == "attention",
         pre_norm=config.pre_norm,
+        gated=config.gated_mlp,
     )
 
 
@@ -142,6 +146,7 @@ COMPARED = {
     "prefix": "tokens before the patches",
     "pooled": "attention pooling",
     "pre_norm": "LayerNorm behind the embedding",
+    "gated": "gated MLP",
 }
 
 
@@ -175,6 +180,8 @@ def fitting(facts: Facts) -> list[str]:
         Names; those made for as many patches as the file has positions, where there are any.
     """
     fit = [name for name, known in ARCHITECTURES.items() if not differences(facts, known.config)]
+    # timm has a name of its own for biases, which the shape does not depend on.
+    fit = [name for name in fit if not (name.endswith("_qkvb") and name.removesuffix("_qkvb") in fit)]
     exact = [
         name
         for name in fit
@@ -257,10 +264,20 @@ def _hidden(names: Mapping[str, Tensor], first: str) -> int:
         first: Name of the weight of its first linear.
     """
     rows = len(names[first])
+    return rows // 2 if _is_packed(names, first) else rows
+
+
+def _gated(names: Mapping[str, Tensor], first: str) -> bool:
+    """Whether an MLP has a gate: a tensor of its own, or half of the first linear."""
+    beside = first.replace("up_proj", "gate_proj").replace("fc1.", "up.")
+    return "fc1_g" in first or (beside != first and beside in names) or _is_packed(names, first)
+
+
+def _is_packed(names: Mapping[str, Tensor], first: str) -> bool:
+    """Whether gate and linear branch are one tensor: it then has twice the rows that the last linear reads."""
     last = first.replace("weights_in", "weights_out").replace("fc1.", "fc2.")
     second = None if last == first else names.get(last)
-    packed = second is not None and second.ndim == 2 and rows == 2 * second.shape[1]
-    return rows // 2 if packed else rows
+    return second is not None and second.ndim == 2 and len(names[first]) == 2 * second.shape[1]
 
 
 def _rows(positions: Tensor | None, channels: int) -> int:

@@ -52,6 +52,8 @@ def build_model(
     name, _, tag = arch.partition(".")
     if resized := RESIZED.fullmatch(name):
         name = resized[1]
+    if "dinov3" in name and not name.endswith("_qkvb") and "blocks.0.attn.q_bias" in state:
+        name, tag = f"{name}_qkvb", ""  # timm has a name of its own for those with biases
     changes: dict[str, Any] = {
         **arguments,
         "img_size": config.image_size,
