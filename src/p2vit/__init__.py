@@ -1,7 +1,7 @@
-"""Vision Transformers on integers alone: quantize with power-of-two scales, run, export, cost and build.
+"""Vision Transformers with integers only: quantize with power-of-two scales, run, export, simulate and generate RTL.
 
-Importing this package imports neither torch nor NumPy: each name is loaded at its first use. Torch is needed to
-quantize a model, not to run a program.
+Importing this package imports neither torch nor NumPy, because each name is loaded at its first use. Torch is needed
+to quantize a model, but not to run a program.
 
 Example:
     >>> import p2vit
@@ -13,16 +13,26 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from p2vit.version import __version__
+
 if TYPE_CHECKING:
-    from p2vit.api.functions import SearchResult, compare, cosim, explore, load, quantize, search, simulate
+    from p2vit.api.functions import (
+        SearchResult,
+        compare,
+        cosim,
+        explore,
+        load,
+        quantize,
+        rtl,
+        search,
+        simulate,
+    )
     from p2vit.api.program import QuantizedProgram
     from p2vit.api.results import Evaluation, Prediction, Simulation, Verification
     from p2vit.errors import P2vitError, P2vitWarning
     from p2vit.program.preprocessing import Preprocessing
 
-__version__ = "0.1.0"
-
-#: Name → where it is.
+#: Public name → module that defines it.
 _FACE = {
     "quantize": "p2vit.api.functions",
     "load": "p2vit.api.functions",
@@ -31,6 +41,7 @@ _FACE = {
     "explore": "p2vit.api.functions",
     "compare": "p2vit.api.functions",
     "cosim": "p2vit.api.functions",
+    "rtl": "p2vit.api.functions",
     "SearchResult": "p2vit.api.functions",
     "QuantizedProgram": "p2vit.api.program",
     "Prediction": "p2vit.api.results",
@@ -68,10 +79,8 @@ def __getattr__(name: str) -> Any:
     """Load a name at its first use.
 
     Raises:
-        AttributeError: there is no such name; says which is meant.
+        AttributeError: There is no such name. The message suggests the closest one.
     """
-    if name == "rtl":
-        return import_module("p2vit.rtl")  # a package that can be called; see there
     if name in _FACE:
         value = getattr(import_module(_FACE[name]), name)
         globals()[name] = value
@@ -84,5 +93,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names."""
+    """List the public names."""
     return sorted({*globals(), *__all__})

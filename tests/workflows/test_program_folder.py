@@ -31,7 +31,7 @@ def test_everything_is_written_and_told(program, tmp_path):
     assert told["macs"] == summarize(program).macs
     sensitivity = json.loads((folder / SENSITIVITY_FILE).read_text())
     assert sensitivity == NOTES
-    assert "| 29.00 dB, not held out |" in (folder / "README.md").read_text()
+    assert "| 29.00 dB, on the calibration photos |" in (folder / "README.md").read_text()
     text = "\n".join(program_lines(told))
     assert f"program_sha256 {told['program_sha256']}" in text
     assert "blocks.0     local  30.25 dB  cumulative  29.00 dB" in text
@@ -50,8 +50,8 @@ def test_what_is_there_is_refused_before_any_work(program, tmp_path):
     (tmp_path / "photos" / "a.png").touch()
     for place, overwrite, message in (
         ("out", False, "exists already; choose another place, or allow overwriting"),
-        ("photos", True, "holds a.png and no program that p2vit wrote, so nothing is written there"),
-        ("photos/a.png", True, "exists and is no folder"),
+        ("photos", True, "contains a.png, but no program that p2vit wrote, so nothing is written there"),
+        ("photos/a.png", True, "exists and is not a folder"),
     ):
         with pytest.raises(P2vitError, match=message):
             check_place(tmp_path / place, overwrite)

@@ -46,12 +46,12 @@ class RotaryPositions:
         bands = self.temperature ** (-np.arange(self.head_dim // 4) / (self.head_dim // 4))
         sides = []
         for side in self.grid:
-            places = np.arange(side, dtype=np.float64)
+            place = np.arange(side, dtype=np.float64)
             if self.kind == "dinov3":
-                places = 2 * np.pi * (2 * (places + 0.5) / side - 1)
+                place = 2 * np.pi * (2 * (place + 0.5) / side - 1)
             elif self.reference:
-                places = places / side * self.reference
-            sides.append(places)
+                place = place / side * self.reference
+            sides.append(place)
         places = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2, 1)
         turned = (places * bands).reshape(-1, self.head_dim // 2)
         return np.concatenate([np.zeros((self.prefix_tokens, self.head_dim // 2)), turned])

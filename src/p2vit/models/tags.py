@@ -1,11 +1,11 @@
-"""How photos are prepared for each of timm's tags, where the architecture's table says otherwise.
+"""Preprocessing of each of timm's weight tags, where it differs from the architecture's default.
 
-Taken from the configurations of timm 1.0.31 by scripts/timm_tags.py. Imports nothing.
+Written by scripts/timm_tags.py from the configurations of timm 1.0.31.
 """
 
 from typing import Any
 
-#: timm's ``NAME.TAG`` -> fields that differ; an entry without any is as usual.
+#: timm's ``NAME.TAG`` -> fields that differ from the architecture's default preprocessing.
 TAGS: dict[str, dict[str, Any]] = {
     "deit_tiny_patch16_224.fb_in1k": {},
     "deit_small_patch16_224.fb_in1k": {},
@@ -34,7 +34,11 @@ TAGS: dict[str, dict[str, Any]] = {
     "vit_base_patch16_224.augreg_in1k": {},
     "vit_base_patch16_224.augreg_in21k": {},
     "vit_base_patch16_224.augreg_in21k_ft_in1k": {},
-    "vit_base_patch16_224.bamboo": {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711), "crop_pct": 1.0},
+    "vit_base_patch16_224.bamboo": {
+        "mean": (0.48145466, 0.4578275, 0.40821073),
+        "std": (0.26862954, 0.26130258, 0.27577711),
+        "crop_pct": 1.0,
+    },
     "vit_base_patch16_224.dino": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
     "vit_base_patch16_224.mae": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
     "vit_base_patch16_224.orig_in21k": {},

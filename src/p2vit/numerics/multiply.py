@@ -48,7 +48,8 @@ class Multiply(Operator):
                 f"{name} has shape {value.shape}; expected (channels,) or (1,)",
             )
         expect(
-            bool(((self.shift >= 0) & (self.shift <= LARGEST_SHIFT)).all()), f"shift leaves 0..{LARGEST_SHIFT}"
+            bool(((self.shift >= 0) & (self.shift <= LARGEST_SHIFT)).all()),
+            f"shift leaves 0..{LARGEST_SHIFT}",
         )
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
 

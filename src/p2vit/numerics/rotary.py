@@ -93,7 +93,8 @@ class Rotary(Operator):
             f"input has shape {list(x)}; the tables want [{tokens}, a multiple of {2 * pairs}]",
         )
         expect(
-            self.shift.size in (1, x[1]), f"shift is given for {self.shift.size} channels; the input has {x[1]}"
+            self.shift.size in (1, x[1]),
+            f"shift is given for {self.shift.size} channels; the input has {x[1]}",
         )
         return x
 

@@ -54,7 +54,7 @@ def test_one_output_is_a_number(p2vit, photo, tmp_path):
     value = program.tensors[program.output].real(np.array(row["logits"]))[0]
     exponent = found["logit_exponent"]
     assert f"{photo}: {value:g} = {row['logits'][0]} × 2^{exponent}\n" in text
-    assert "one output: the value of a regression, or the logit of a classifier of two classes" in text
+    assert "one output: the value of a regression, or the logit of a binary classifier" in text
     assert "ahead by" not in text
     # No accuracy is made up of it either.
     for name in ("a", "b"):

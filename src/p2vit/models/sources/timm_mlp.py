@@ -8,7 +8,12 @@ from p2vit.errors import ModelError
 from p2vit.models.config import Activation
 
 # Class name of a timm activation -> ours.
-ACTIVATIONS: dict[str, Activation] = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu", "SiLU": "silu"}
+ACTIVATIONS: dict[str, Activation] = {
+    "GELU": "gelu",
+    "GELUTanh": "gelu_tanh",
+    "QuickGELU": "quick_gelu",
+    "SiLU": "silu",
+}
 
 
 def activation_of(layer: nn.Module, name: str) -> Activation:

@@ -9,4 +9,4 @@ from p2vit.numerics import Multiply
 def multiply(operator: Multiply, at: FloatLowering) -> FloatValue:
     """Mul of real values."""
     a, b = at.inputs
-    return at.done_real(at.graph.op("Mul", a.real(at.graph), b.real(at.graph)))
+    return at.output_real(at.graph.op("Mul", a.real(at.graph), b.real(at.graph)))

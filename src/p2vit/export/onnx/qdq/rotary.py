@@ -21,4 +21,4 @@ def rotary(operator: Rotary, at: FloatLowering) -> FloatValue:
     cosine, sine = (np.ldexp(table.astype(np.float32), -FRACTION) for table in operator.tables(channels))
     factor = np.repeat(cosine, 2, axis=1)
     signed = np.stack([-sine, sine], axis=-1).reshape(tokens, channels)
-    return at.done_real(graph.op("Add", graph.op("Mul", real, factor), graph.op("Mul", neighbour, signed)))
+    return at.output_real(graph.op("Add", graph.op("Mul", real, factor), graph.op("Mul", neighbour, signed)))
