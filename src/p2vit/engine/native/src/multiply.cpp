@@ -7,8 +7,8 @@ namespace {
 
 class MultiplyStep final : public Step {
   public:
-    MultiplyStep(int a, int b, int out, std::vector<int32_t> offset, std::vector<int32_t> shift)
-        : a_(a), b_(b), out_(out), offset_(std::move(offset)), shift_(std::move(shift)) {
+    MultiplyStep(const Kernels* kernels, int a, int b, int out, std::vector<int32_t> offset, std::vector<int32_t> shift)
+        : kernels_(kernels), a_(a), b_(b), out_(out), offset_(std::move(offset)), shift_(std::move(shift)) {
         for (int32_t s : shift_) half_.push_back(s > 0 ? int32_t{1} << (s - 1) : 0);
     }
 
@@ -18,8 +18,9 @@ class MultiplyStep final : public Step {
             const std::byte *from = work.row(a_, r), *other = work.row(b_, r);
             std::byte* to = work.row(out_, r);
             if (b.kind == Kind::biased8 && y.kind == Kind::biased8)
-                bytes(reinterpret_cast<const uint8_t*>(from), reinterpret_cast<const uint8_t*>(other),
-                      reinterpret_cast<uint8_t*>(to), y.columns);
+                kernels_->multiply({reinterpret_cast<const uint8_t*>(from), reinterpret_cast<const uint8_t*>(other),
+                                    reinterpret_cast<uint8_t*>(to), y.columns, offset_.data(), shift_.data(),
+                                    half_.data()});
             else
                 for (int c = 0; c < y.columns; ++c) {
                     const int64_t product = (load(from, a.kind, c) + offset_[c]) * load(other, b.kind, c);
@@ -29,14 +30,7 @@ class MultiplyStep final : public Step {
     }
 
   private:
-    // Product and rounding half fit int32.
-    void bytes(const uint8_t* a, const uint8_t* b, uint8_t* y, int columns) const {
-        for (int c = 0; c < columns; ++c) {
-            const int32_t product = (int32_t(a[c]) - 128 + offset_[c]) * (int32_t(b[c]) - 128);
-            y[c] = uint8_t(std::clamp((product + half_[c]) >> shift_[c], -128, 127) + 128);
-        }
-    }
-
+    const Kernels* kernels_;
     int a_, b_, out_;
     std::vector<int32_t> offset_, shift_, half_;
 };
@@ -53,7 +47,7 @@ void add_multiply(Plan& plan, const Nodes& nodes, int a, int b, int out, std::ve
     require(kind_bits(plan.buffer(out).kind) <= 16, "a product is stored with 8 or 16 bits");
     require_shifts(offset, n, -32768, 32767, "the offset of a product leaves int16");
     require_shifts(shift, n, 0, kMultiplyLargestShift, "a shift of a product leaves 0..30");
-    plan.add_step(std::make_unique<MultiplyStep>(a, b, out, std::move(offset), std::move(shift)), nodes,
+    plan.add_step(std::make_unique<MultiplyStep>(plan.kernels(), a, b, out, std::move(offset), std::move(shift)), nodes,
                   {{a, false}, {b, false}, {out, false}});
 }
 

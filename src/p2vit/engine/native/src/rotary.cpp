@@ -8,9 +8,9 @@ namespace {
 // Pair p of row r turns by the angle whose cosine and sine stand at [r][p % pairs].
 class RotaryStep final : public Step {
   public:
-    RotaryStep(int in, int out, int pairs, std::vector<int16_t> cosine, std::vector<int16_t> sine,
+    RotaryStep(const Kernels* kernels, int in, int out, int pairs, std::vector<int16_t> cosine, std::vector<int16_t> sine,
                std::vector<int32_t> shift)
-        : in_(in), out_(out), pairs_(pairs), cosine_(std::move(cosine)), sine_(std::move(sine)),
+        : kernels_(kernels), in_(in), out_(out), pairs_(pairs), cosine_(std::move(cosine)), sine_(std::move(sine)),
           shift_(std::move(shift)) {
         for (int32_t s : shift_) half_.push_back(s > 0 ? int32_t{1} << (s - 1) : 0);
     }
@@ -21,7 +21,9 @@ class RotaryStep final : public Step {
             const std::byte* from = work.row(in_, r);
             std::byte* to = work.row(out_, r);
             if (x.kind == Kind::int16 && y.kind == Kind::biased8)
-                narrow(reinterpret_cast<const int16_t*>(from), reinterpret_cast<uint8_t*>(to), r, y.columns);
+                // What queries and keys are.
+                kernels_->rotary({reinterpret_cast<const int16_t*>(from), reinterpret_cast<uint8_t*>(to), y.columns, pairs_,
+                                  &cosine_[size_t(r) * pairs_], &sine_[size_t(r) * pairs_], shift_.data(), half_.data()});
             else
                 any(from, x.kind, to, y.kind, r, y.columns);
         }
@@ -37,20 +39,7 @@ class RotaryStep final : public Step {
         }
     }
 
-    // What queries and keys are: 16 bits to 8. The products and the rounding half fit int32.
-    void narrow(const int16_t* x, uint8_t* y, int r, int columns) const {
-        const int16_t *cosine = &cosine_[size_t(r) * pairs_], *sine = &sine_[size_t(r) * pairs_];
-        for (int start = 0; start < columns; start += 2 * pairs_)
-            for (int p = 0; p < pairs_; ++p) {
-                const int c = start + 2 * p;
-                const int32_t a = x[c], b = x[c + 1];
-                const int32_t even = (a * cosine[p] - b * sine[p] + half_[c]) >> shift_[c];
-                const int32_t odd = (a * sine[p] + b * cosine[p] + half_[c + 1]) >> shift_[c + 1];
-                y[c] = uint8_t(std::clamp(even, -128, 127) + 128);
-                y[c + 1] = uint8_t(std::clamp(odd, -128, 127) + 128);
-            }
-    }
-
+    const Kernels* kernels_;
     int in_, out_, pairs_;
     std::vector<int16_t> cosine_, sine_;
     std::vector<int32_t> shift_, half_;
@@ -72,7 +61,7 @@ void add_rotary(Plan& plan, const Nodes& nodes, int in, int out, int pairs, std:
     require_shifts(shift, y.columns, kRotaryLeastShift, kRotaryLargestShift, "a shift of a rotation leaves 0..30");
     require(kind_bits(x.kind) <= 16 && kind_bits(y.kind) <= 16, "a rotation reads and stores 8 or 16 bits");
     plan.add_step(
-        std::make_unique<RotaryStep>(in, out, pairs, std::move(cosine), std::move(sine), std::move(shift)), nodes,
+        std::make_unique<RotaryStep>(plan.kernels(), in, out, pairs, std::move(cosine), std::move(sine), std::move(shift)), nodes,
         {{in, false}, {out, false}});
 }
 
