@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from p2vit.program.preprocessing import Preprocessing
 
 #: Public name → module that defines it.
-_FACE = {
+_PUBLIC = {
     "quantize": "p2vit.api.functions",
     "load": "p2vit.api.functions",
     "search": "p2vit.api.functions",
@@ -81,8 +81,8 @@ def __getattr__(name: str) -> Any:
     Raises:
         AttributeError: There is no such name. The message suggests the closest one.
     """
-    if name in _FACE:
-        value = getattr(import_module(_FACE[name]), name)
+    if name in _PUBLIC:
+        value = getattr(import_module(_PUBLIC[name]), name)
         globals()[name] = value
         return value
     if name.startswith("__"):

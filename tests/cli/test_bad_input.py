@@ -51,7 +51,7 @@ def test_empty_folder(refused, tmp_path):
         tmp_path / "none",
         "-o",
         tmp_path / "p",
-        match=r"none: no photos here\. Photos end in",
+        match=r"none: contains no photos. Photos have the suffixes",
     )
     assert not (tmp_path / "p").exists()
 
@@ -66,7 +66,9 @@ def test_a_misspelt_benchmark(refused, tmp_path):
 
 def test_a_file_for_a_folder(refused, tmp_path):
     (tmp_path / "x.png").write_bytes(b"x")
-    refused(*QUANTIZE, "--data", tmp_path / "x.png", "-o", tmp_path / "p", match="a file, where a folder")
+    refused(
+        *QUANTIZE, "--data", tmp_path / "x.png", "-o", tmp_path / "p", match="is a file, but must be a folder"
+    )
 
 
 def test_a_folder_that_cannot_be_read(refused, tmp_path, monkeypatch):

@@ -100,4 +100,4 @@ def test_a_cluster_that_is_not_there(p2vit, digits_program):
     assert "no Ray cluster can be reached there" in answer.err
     answer = p2vit("explore", "digits", "--address", "127.0.0.1:9")
     assert answer.code == 2
-    assert "--address: only a cluster has one; add --engine ray or --engine dask" in answer.err
+    assert "--address: the engine 'local' has no address; add --engine ray or --engine dask" in answer.err

@@ -11,7 +11,7 @@ from p2vit.api.html import table
 from p2vit.api.photos import data_option, name_of, source_of
 from p2vit.api.results import Audit, Cosimulation, Evaluation, Export, Result, Simulation, Verification
 from p2vit.api.runnable import Progress, RunnableProgram, StrPath
-from p2vit.data.held import hold
+from p2vit.data.memory import to_photo_source
 from p2vit.data.source import PhotoSource
 from p2vit.files import check_output
 from p2vit.program.inspect import summarize
@@ -79,6 +79,7 @@ class QuantizedProgram(RunnableProgram):
         photos: Any,
         labels: Sequence[Any] | StrPath | None = None,
         *,
+        prepared: bool = False,
         progress: Progress = None,
         **options: Any,
     ) -> Evaluation:
@@ -91,6 +92,7 @@ class QuantizedProgram(RunnableProgram):
                 the class lists. A benchmark is measured on its held-out half.
             labels: For photos in memory, one label per photo: the index of an output (from 0) or the name of a class.
                 For a folder, the path of a file with its labels.
+            prepared: Whether arrays and tensors already have the model's input size and are used unchanged.
             progress: A function called with (stage, done, total); True for a progress bar, False for none.
             **options: ``limit`` (number of photos), ``batch_size``, ``backend``, ``threads``, ``no_float`` (omit the
                 float model), ``model`` (another float model), ``feature`` (cosine similarity and k-NN accuracy),
@@ -119,7 +121,9 @@ class QuantizedProgram(RunnableProgram):
             chosen, labels = replace(chosen, labels=Path(labels)), None
         data: str | PhotoSource | None = None if labels is not None else name_of(photos)
         if data is None:
-            data = hold(photos, self.preprocessing, labels=labels, strict=chosen.strict)
+            data = to_photo_source(
+                photos, self.preprocessing, labels=labels, strict=chosen.strict, prepared=prepared
+            )
         source = str(self.program.provenance.get("source", ""))
         note = ""
         if self._float is None and source.startswith(MEMORY) and not (chosen.no_float or chosen.model):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from p2vit.api.feedback import PythonFeedback
 from p2vit.api.results import Prediction
-from p2vit.data.held import hold, is_single
 from p2vit.data.loader import load_batches
+from p2vit.data.memory import is_single_photo, to_photo_source
 from p2vit.engine.executor import Executor
 from p2vit.engine.registry import open_backend
 from p2vit.errors import DataError, ProgramError
@@ -121,7 +121,7 @@ class RunnableProgram:
         for row, values in zip(scores, real, strict=True):
             best = np.argsort(-values, kind="stable")[:top].tolist()
             found.append([Prediction(names[k] if names else str(k), k, float(row[k])) for k in best])
-        return found[0] if is_single(photos) else found
+        return found[0] if is_single_photo(photos) else found
 
     def logits(
         self, photos: Any, *, prepared: bool = False, progress: Progress = None, **options: Any
@@ -219,7 +219,7 @@ class RunnableProgram:
             warn = PythonFeedback().warn
             self._executors[key] = open_backend(chosen.backend, self.program, chosen.threads, warn)
         _, executor = self._executors[key]
-        source = hold(photos, self.preprocessing, strict=chosen.strict, prepared=prepared)
+        source = to_photo_source(photos, self.preprocessing, strict=chosen.strict, prepared=prepared)
         order, done = source.order(), 0
         if not len(order):
             raise DataError("there are no photos to run; give at least one")

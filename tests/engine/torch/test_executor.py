@@ -211,7 +211,7 @@ def test_pixels_of_another_kind_are_refused():
         np.zeros((1, 8, 12, 3), np.int8),
         np.zeros((8, 12, 3), np.uint8),
     ):
-        with pytest.raises(ValueError, match=r"the program wants uint8 \[batch, 8, 12, 3\]"):
+        with pytest.raises(ValueError, match=r"expected uint8 \[batch, 8, 12, 3\]"):
             TorchExecutor(program).run(pixels)
 
 
