@@ -11,7 +11,7 @@ from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
-from p2vit.models.sources.hf_processor import FILE, kind_name
+from p2vit.models.sources.hf_processor import FAST_ONLY, FILE, kind_name
 from p2vit.models.swin_config import SwinConfig
 
 #: model_type -> common prefix of its class names.
@@ -51,7 +51,8 @@ def hf_original(
         transformers = import_library("transformers")
         model = build_model(transformers, meta, weights, config)
         stated = options.preparation or options.image_size is not None
-        if processor is None or stated:
+        fast = processor is not None and kind_name(processor, meta["model_type"], source) in FAST_ONLY
+        if processor is None or stated or fast:
             return output_of(model, meta, config), None
         return output_of(model, meta, config), preparer(processor, meta["model_type"], source)
 

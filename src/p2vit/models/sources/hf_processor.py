@@ -56,6 +56,9 @@ KINDS = {
     "DINOv3ViTImageProcessor": ProcessorDefaults((224, 224), None, 2, IMAGENET_MEAN, IMAGENET_STD),
     "ConvNextImageProcessor": ProcessorDefaults(384, None, 2, edges=True, squares=False),
 }
+#: Classes that exist only with torchvision. They resize before they round to whole grey levels, which programs read; so
+#: their pixels differ by up to one level and are not compared.
+FAST_ONLY = ("DINOv3ViTImageProcessor",)
 #: model_type -> the class that transformers uses if the file names none.
 USUAL = {
     "vit": "ViTImageProcessor",

@@ -188,6 +188,10 @@ def config_from_hf(
         raise ModelError(
             f"{source}: activation '{activation}' is not supported. Supported activations: {', '.join(ACTIVATIONS)}"
         )
+    if vision.get("use_swiglu_ffn") and not kind.startswith("dinov2"):
+        raise ModelError(
+            f"{source}: a gated MLP (SwiGLU, use_swiglu_ffn) in a model of type {kind} is not supported"
+        )
     if vision.get("num_channels", 3) != 3:
         raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported, only 3")
     try:

@@ -7,7 +7,7 @@ from torch import nn
 from p2vit.errors import ModelError
 from p2vit.models.config import ViTConfig
 from p2vit.models.rotary import Rope
-from p2vit.models.sources.timm_mlp import activation_of, gated
+from p2vit.models.sources.timm_blocks import activation_of, check_blocks, gated
 
 
 def eva_config(model: nn.Module, name: str) -> ViTConfig:
@@ -43,6 +43,7 @@ def eva_config(model: nn.Module, name: str) -> ViTConfig:
             raise ModelError(f"timm's {name}: {type(layer).__name__} where a LayerNorm is needed")
     if not before and not isinstance(eva.fc_norm, nn.Identity):
         raise ModelError(f"timm's {name}: two norms before the head are not supported")
+    check_blocks(eva, last, name)
     height, width = eva.patch_embed.img_size
     is_gated = gated(block.mlp, name)
     rope, temperature, reference = rope_of(eva, name)
