@@ -8,6 +8,7 @@ import numpy as np
 from p2vit.export.c.parameters import array_text, identifier
 from p2vit.export.c.plan import Plan
 from p2vit.export.c.steps import TYPES, CStep
+from p2vit.numerics import Linear
 from p2vit.numerics.rounding import IntArray
 from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS
 
@@ -99,6 +100,8 @@ def model_source(plan: Plan, written: Sequence[CStep]) -> str:
         loop = f"for (size_t i = 0; i < {int(np.prod(spec.shape))}; i++)\n            {target}[i] = {read};"
         ends.append(f"    if ({target} != NULL) {{\n        {loop}\n    }}")
     body, end = "\n".join(lines), "\n".join(ends)
+    if not any(program.of_kind(Linear)):
+        body = f"    (void)weights; /* no layer has any */\n{body}"
     return f"""/* The operators of the program, in order. */
 #include "p2vit_model.h"
 #include "parameters.h"

@@ -93,7 +93,7 @@ def build_c(
     kept = executor.run(pixels[:1], [step.name for step in plan.steps])
     checksums = [tensor_checksum(kept[step.name]) for step in plan.steps]
     logits = executor.run(pixels)[program.output].reshape(len(pixels), -1).astype(np.int32)
-    blob = bytes(parameters.weights)
+    blob = bytes(parameters.weights) or b"\0"  # C has no empty arrays
     text = {
         "tables.h": tables_header(),
         "parameters.h": _parameters_header(parameters),
