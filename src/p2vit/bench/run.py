@@ -80,7 +80,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 def executed_macs(program: IntegerProgram) -> int:
     """Multiply-accumulates that the engine carries out: rows that nobody reads are left out."""
-    graph = Graph(program, frozenset({program.output, program.feature}))
+    graph = Graph(program, frozenset(program.results))
     total = 0
     for node in program.nodes:
         if node.name in graph.rows:

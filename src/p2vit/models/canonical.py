@@ -1,5 +1,7 @@
 """The one float form that every ViT is brought to before it is quantized."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -95,6 +97,23 @@ class CanonicalViT(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x
+
+    def feature_maps(self, pixels: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
+        """Patch tokens behind some blocks, each through the last LayerNorm.
+
+        Args:
+            pixels: uint8 [B, H, W, 3], RGB.
+            layers: Blocks, counted from 0.
+
+        Returns:
+            Block -> float [B, patches, C], patches row by row.
+        """
+        wanted, found, x = set(layers), {}, self.embed(pixels)
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in wanted:
+                found[index] = self.norm(x[:, self.config.prefix_tokens :])
+        return found
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Turn pixels into the residual stream that block 0 reads.

@@ -21,7 +21,7 @@ from p2vit.errors import P2vitError, ProgramError
 from p2vit.files import Content, FileSet, kind_of, unfinished_sets
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.check import structure_problems
-from p2vit.program.document import FORMAT, VERSION, Document, Rebuilder, canonical_json, describe
+from p2vit.program.document import FORMAT, VERSION, VERSIONS, Document, Rebuilder, canonical_json, describe
 from p2vit.program.exponents import scale_problems
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.provenance import provenance_problem
@@ -231,12 +231,12 @@ def _expect_version(raw: dict[str, Any], where: str) -> None:
     Raises:
         ProgramError: they are not; says who wrote them, as far as they tell, and what to do.
     """
-    version = raw.get("version")
+    version, known = raw.get("version"), " or ".join(map(str, VERSIONS))
     if type(version) is not int or version < 1:
         raise ProgramError(
-            f"{where}: has version {version!r}; expected {VERSION}: the file is damaged or foreign"
+            f"{where}: has version {version!r}; expected {known}: the file is damaged or foreign"
         )
-    if version == VERSION:
+    if version in VERSIONS:
         return
     provenance = raw.get("provenance")
     told = provenance if isinstance(provenance, dict) else {}
@@ -244,7 +244,7 @@ def _expect_version(raw: dict[str, Any], where: str) -> None:
     by = f", written by p2vit {writer}" if writer else ""
     todo = f"quantize {source or 'the model'} again" if version < VERSION else "update p2vit"
     raise ProgramError(
-        f"{where}: is of version {version} of the format{by}; this release reads version {VERSION}: {todo}"
+        f"{where}: is of version {version} of the format{by}; this release reads version {known}: {todo}"
     )
 
 

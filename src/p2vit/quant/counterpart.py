@@ -22,6 +22,7 @@ from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid, whole_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import score_bias
+from p2vit.quant.maps import QuantizedMap
 from p2vit.quant.simulated import QuantizedBlock, QuantizedPool, QuantizedViT, centred_patches
 from p2vit.quant.weights import QuantizedLinear
 
@@ -47,6 +48,9 @@ class Counterpart:
         x, grid = self.embedding(torch.from_numpy(pixels))
         for index, block in enumerate(self.model.blocks):
             x, grid = self.block(f"blocks.{index}", block, x, grid)
+            for each in self.model.maps:
+                if each.map.layer == index:
+                    self.feature_map(each, x, grid)
         if self.model.pooling is not None:
             x, grid = self.pooling(self.model.pooling, x, grid)
         self.head(x, grid)
@@ -190,6 +194,14 @@ class Counterpart:
         mixed = self.attention("pool.attn", block, parts)
         x = self.linear("pool.attn.proj", block.layers["proj"], mixed, grids["values"], grids["add1"])
         return self.mlp("pool", block, x), grids["add2"]
+
+    def feature_map(self, found: QuantizedMap, x: Tensor, grid: Grid) -> None:
+        """Patch tokens behind a block, through the last LayerNorm."""
+        name, normal = found.map.name, normal_exponent(x.shape[-1])
+        if found.first:
+            x = self.keep(f"{name}.patches", x[:, found.first :])
+        x = self.norm(f"{name}.norm", x, grid, normal, self.model.config.norm_eps, 16)
+        self.gain(name, x, found.norm, normal, found.grid)
 
     def head(self, x: Tensor, grid: Grid) -> None:
         """The residual stream to the feature and the logits."""

@@ -26,6 +26,7 @@ from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.quant.attention import guard_of
 from p2vit.quant.grid import Grid, whole_grid
+from p2vit.quant.lower_maps import lower_map
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import linear, residual_add, score_bias, table, whole
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
@@ -61,6 +62,9 @@ class Lowering:
         stream, grid = self.embedding(self.model.ends)
         for index, block in enumerate(self.model.blocks):
             stream, grid = self.block(f"blocks.{index}", block, stream, grid)
+            for each in self.model.maps:
+                if each.map.layer == index:
+                    lower_map(self, each, stream, grid)
         if self.model.pooling is not None:
             stream, grid = self.pooling(self.model.pooling, stream, grid)
         return self.builder, *self.head(self.model.ends, stream, grid)
@@ -289,4 +293,5 @@ def lower(
         preprocessing,
         tuple(classes),
         dict(provenance or {}),
+        tuple(each.map for each in model.maps),
     )

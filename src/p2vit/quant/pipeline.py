@@ -1,6 +1,6 @@
 """From a float model and a few photos to a quantized model: embedding, blocks in order, head."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.models.canonical import Block, CanonicalViT
+from p2vit.program.maps import FeatureMap
 from p2vit.quant.attention import Inside
 from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
 from p2vit.quant.guards import with_guards
+from p2vit.quant.maps import quantize_map
 from p2vit.quant.names import check_widths
 from p2vit.quant.pooling import quantize_pool
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
@@ -41,7 +43,8 @@ class FloatStream:
     Attributes:
         after: Ranges by place: ``tokens``; ``merge`` (if there is one), ``add1`` and ``add2`` of ``blocks.N``; the
             adds of ``pool``, if there is a pooling head.
-        means: float64 [C] by place, means over photos and tokens, weighted by :func:`token_importance`.
+        means: float64 [C] by place, means over photos and tokens, weighted by :func:`token_importance`; ``maps.N`` is the
+            mean over photos and patches of block N's feature map.
         features: float32 [photos, C].
     """
 
@@ -66,6 +69,7 @@ def quantize_model(
     threads: int | None = None,
     progress: Progress = silent,
     menu: Menu | None = None,
+    maps: tuple[FeatureMap, ...] = (),
 ) -> tuple[QuantizedViT, int]:
     """Quantize a model.
 
@@ -79,6 +83,7 @@ def quantize_model(
         threads: Workers; by default what the machine has.
         progress: Called with (stage, done, total).
         menu: Widths at which every layer is wanted beside the one that the model gets.
+        maps: Feature maps that the model shall put out.
 
     Returns:
         The quantized model and the number of photos given.
@@ -87,12 +92,13 @@ def quantize_model(
         P2vitError: a width that is not allowed, or for a layer that the model does not have.
     """
     check_widths(model, config)
+    layers = {each.layer for each in maps if each.layer is not None}
     with Workers(threads) as workers, Spool() as spool, torch.inference_mode():
         guarded = with_guards(photos, model.config.image_size, config.guard_photos)
         pixels = spool.pixels(guarded, (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
         streams = Streams.new(spool, "stage0", len(pixels), model.config.blocks[0], config)
-        float_stream = observe(model, pixels, config, workers)
+        float_stream = observe(model, pixels, config, workers, layers)
         progress("calibrate", 1, 1)
         grids = residual_grids(float_stream, config)
         ends = quantize_embedding(model, pixels, grids["tokens"], config, workers)
@@ -118,7 +124,7 @@ def quantize_model(
                 folded=fold_block(block),
                 block=quantized_block(model, block, grids, last, name, config),
                 config=config,
-                importance=token_importance(model, index, config),
+                importance=token_importance(model, index, config, layers),
                 wanted=float_stream.wanted(name),
                 stream=streams.own,
                 scratch=streams.scratch,
@@ -130,6 +136,10 @@ def quantize_model(
                 quantizer.merge(before.own, before.exact, float_stream.means[last])
             result.blocks.append(quantizer.run())
             last = f"{name}.add2"
+            for each in maps:
+                if each.layer == index:
+                    mean = float_stream.means[f"maps.{index}"]
+                    result.maps.append(quantize_map(model, each, streams.own, mean, config, workers))
         progress("blocks", depth, depth)
         if model.attention_pool is not None:
             result.pooling = quantize_pool(
@@ -139,9 +149,11 @@ def quantize_model(
         return result, len(pixels) - config.guard_photos
 
 
-def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: Workers) -> FloatStream:
-    """Run the float model over all photos and keep ranges, means and features."""
-    weights = [token_importance(model, index, config) for index in range(len(model.blocks))]
+def observe(
+    model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: Workers, layers: Collection[int] = ()
+) -> FloatStream:
+    """Run the float model over all photos and keep ranges, means, features, and means of the maps of ``layers``."""
+    weights = [token_importance(model, index, config, layers) for index in range(len(model.blocks))]
 
     tokens: dict[str, int] = {}
 
@@ -162,6 +174,10 @@ def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: W
             note(f"{name}.add1", x, weight)
             x = x + block.mlp(block.norm2(x))
             note(f"{name}.add2", x, weight)
+            if number in layers:
+                patches = model.norm(x[:, model.config.prefix_tokens :])
+                even, at = torch.ones(patches.shape[1]), f"maps.{number}"
+                sums[at], tokens[at] = weighted_sum(patches, even), len(even)
         if model.attention_pool is None:
             return seen, sums, model.pool(x)
         pooled = model.attention_pool.attention(model.norm(x))
@@ -179,17 +195,20 @@ def observe(model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: W
     return FloatStream(ranges, means, torch.cat([part[2] for part in parts]))
 
 
-def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Tensor:
+def token_importance(
+    model: CanonicalViT, index: int, config: QuantConfig, layers: Collection[int] = ()
+) -> Tensor:
     """Weight of each token in the statistics of block ``index``, float32 [N]; they add up to N.
 
     The class token is what the head of a token-pooled model reads, but one of hundreds: by itself it would hardly
-    count. In the last block it is all that counts; the others only steady the statistics there.
+    count. In the last block it is all that counts; the others only steady the statistics there, unless they are put out
+    as a feature map: ``layers`` are the blocks of those.
     """
     tokens = model.config.blocks[index].tokens
     weights = torch.ones(tokens)
     read = {"token": 1, "token_avg": 1, "token_dist": 2}.get(model.config.pool, 0)
     if read and tokens > read:
-        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg"
+        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg" and index not in layers
         share = config.last_share if alone else config.class_share
         weights[:read] = tokens * share / read
         weights[read:] = tokens * (1 - share) / (tokens - read)

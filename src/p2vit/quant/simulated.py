@@ -16,6 +16,7 @@ from p2vit.quant.attention import Inside, attend
 from p2vit.quant.config import Softmax
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
+from p2vit.quant.maps import QuantizedMap
 from p2vit.quant.weights import QuantizedLinear
 
 
@@ -185,12 +186,14 @@ class QuantizedViT:
         ends: Embedding and head.
         blocks: In order.
         pooling: Pooling head, or None.
+        maps: Feature maps, in the order of their blocks.
     """
 
     config: ModelConfig
     ends: QuantizedEnds
     blocks: list[QuantizedBlock]
     pooling: QuantizedPool | None = None
+    maps: list[QuantizedMap] = field(default_factory=list)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """uint8 [B, H, W, 3] → residual stream, float32 [B, N, C]."""

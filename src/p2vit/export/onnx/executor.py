@@ -61,7 +61,7 @@ class OnnxExecutor(Executor):
 
         Args:
             pixels: uint8 [B, H, W, 3].
-            keep: Names of tensors to return besides the output and the feature.
+            keep: Names of tensors to return besides the program's results: output, feature and feature maps.
 
         Returns:
             Name → integers [B, ...], in the program's dtypes.
@@ -71,7 +71,7 @@ class OnnxExecutor(Executor):
             ProgramError: ``keep`` names a tensor that the program does not have.
         """
         self.program.expect_pixels(pixels)
-        wanted = self.program.among({*keep, self.program.output, self.program.feature}, "keep")
+        wanted = self.program.among({*keep, *self.program.results}, "keep")
         names = [name for name in wanted if name != PIXELS]
         results = self._session(tuple(names)).run(names, {PIXELS: np.ascontiguousarray(pixels)})
         return dict(zip(names, results, strict=True))
