@@ -15,28 +15,16 @@ from p2vit.quant.counterpart import unequal_tensors
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import quantize_model
 from p2vit.quant.sensitivity import sqnr_db
+from support.dense import DENSE
 from support.tiny import config, model_of, smooth_photos, swin_config
-
-#: Shape of a model, and outputs to ask for.
-CASES = {
-    "class token": (config(), ["tokens", "layers=0,1"]),
-    "no head": (config(num_classes=0), ["layers=1"]),
-    "registers": (config(register_tokens=3), ["tokens", "layers=0"]),
-    "average after the norm": (config(class_token=False, pool="avg"), ["tokens", "layers=0"]),
-    "class token beside the mean": (config(pool="token_avg", register_tokens=2), ["layers=0", "tokens"]),
-    "class and distillation token": (config(pool="token_dist", register_tokens=1), ["tokens"]),
-    "CLIP": (config(pre_norm=True, activation="quick_gelu", num_classes=0), ["tokens", "layers=0"]),
-    "SigLIP": (config(class_token=False, pool="attention", num_classes=0), ["tokens", "layers=0"]),
-    "Swin": (swin_config(), ["tokens", "layers=2"]),
-}
 
 
 def request(name):
-    shape, wanted = CASES[name]
+    shape, wanted = DENSE[name]
     return model_of(shape), feature_maps(wanted, shape), smooth_photos(shape.image_size, 8)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DENSE)
 def test_every_tensor_equals_the_counterpart(name):
     model, maps, photos = request(name)
     simulated, _ = quantize_model(model.module, [photos[:4]], OURS, 1, maps=maps)
@@ -48,7 +36,7 @@ def test_every_tensor_equals_the_counterpart(name):
     assert audit(program).passed
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DENSE)
 def test_maps_are_close_to_the_float_models(name):
     model, maps, photos = request(name)
     program = quantize(model, [photos[:6]], threads=1, maps=maps).program
@@ -61,7 +49,7 @@ def test_maps_are_close_to_the_float_models(name):
         assert sqnr_db(exact[each.layer].numpy(), program.tensors[each.name].real(stored)) > 17
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DENSE)
 def test_the_logits_are_still_there(name):
     model, maps, photos = request(name)
     program = quantize(model, [photos], threads=1, maps=maps).program
@@ -101,7 +89,7 @@ def test_outputs_that_cannot_be_had(wanted, message):
 
 
 def test_outputs_that_a_family_does_not_have():
-    with pytest.raises(ModelError, match="block 1 of tiny cannot be had; allowed: 2 to 3 .*last stage"):
+    with pytest.raises(ModelError, match=r"block 1 of tiny cannot be had; allowed: 2 to 3 .*last stage"):
         feature_maps(["layers=1"], swin_config())
     with pytest.raises(ModelError, match="no normalised patch tokens"):
         feature_maps(["tokens"], config(pool="avg", pool_before_norm=True))

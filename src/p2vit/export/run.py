@@ -27,7 +27,7 @@ from p2vit.export.onnx.qdq.values import Activations
 from p2vit.export.vectors import Encoding, vectors_place, write_vectors
 from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
-from p2vit.program.graph import PIXELS, IntegerProgram
+from p2vit.program.graph import PIXELS, IntegerProgram, TensorSpec
 
 ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "vectors"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
@@ -90,7 +90,8 @@ def run_export(
     Returns:
         ``file``, ``format``, ``files`` (all written), ``opset``, ``images``, ``max_abs_diff``: the
         largest difference of the logits; of the integers for ``onnx-integer``, of real values for
-        ``onnx-qdq``; and, for ONNX, ``operators`` (type → count) and ``float_tensors``. ``vectors`` have
+        ``onnx-qdq``; and, for ONNX, ``operators`` (type → count), ``float_tensors``, and ``max_abs_diff_maps`` (feature map → largest
+        difference) where the program has any. ``vectors`` have
         opset and max_abs_diff None. ``c`` has opset None and its sizes, and max_abs_diff where a C compiler is
         found: 0, or the export is refused.
 
@@ -143,7 +144,7 @@ def run_export(
     return report | {
         "files": [str(path) for path in files],
         "opset": inspected.opset,
-        "max_abs_diff": largest_difference(program, file, pixels, executor, export_format),
+        **differences(program, file, pixels, executor, export_format),
         "operators": inspected.operators,
         "float_tensors": len(inspected.float_tensors),
     }
@@ -203,15 +204,31 @@ def structure_only(model: Any) -> Any:
     return copy
 
 
-def largest_difference(
+def differences(
     program: IntegerProgram, file: Path, pixels: IntArray, executor: Executor, export_format: str
-) -> int | float:
-    """Largest difference of the logits between a written model and the program, over some images."""
-    (exported,) = open_session(file).run([LOGITS], {PIXELS: np.ascontiguousarray(pixels)})
-    integers = executor.run(pixels)[program.output]
-    if export_format == "onnx-integer":
-        return int(
-            np.abs(exported.astype(np.int64) - integers.reshape(exported.shape).astype(np.int64)).max()
-        )
-    real = program.tensors[program.output].real(integers).reshape(exported.shape)
-    return float(np.abs(exported - real).max())
+) -> dict[str, Any]:
+    """Largest differences between a written model and the program, over some images.
+
+    Returns:
+        ``max_abs_diff``, of the logits, and ``max_abs_diff_maps``, by the name of each feature map; the latter only where
+        the program has any.
+    """
+    names = [each.name for each in program.maps]
+    exported = open_session(file).run([LOGITS, *names], {PIXELS: np.ascontiguousarray(pixels)})
+    integers = executor.run(pixels)
+    integer = export_format == "onnx-integer"
+    found = [
+        largest_difference(program.tensors[name], integers[name], theirs, integer)
+        for name, theirs in zip([program.output, *names], exported, strict=True)
+    ]
+    report: dict[str, Any] = {"max_abs_diff": found[0]}
+    if names:
+        report["max_abs_diff_maps"] = dict(zip(names, found[1:], strict=True))
+    return report
+
+
+def largest_difference(spec: TensorSpec, ours: IntArray, exported: Any, integer: bool) -> int | float:
+    """Largest difference of one output, of its integers or of the real values that they stand for."""
+    if integer:
+        return int(np.abs(exported.astype(np.int64) - ours.reshape(exported.shape).astype(np.int64)).max())
+    return float(np.abs(exported - spec.real(ours).reshape(exported.shape)).max())

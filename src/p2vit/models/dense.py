@@ -27,8 +27,8 @@ def feature_maps(wanted: Sequence[str], config: ModelConfig) -> tuple[FeatureMap
     """The feature maps that a user asks for.
 
     Args:
-        wanted: ``tokens`` is the last block's patch tokens; ``layers=2,5,8,11`` those behind these blocks, counted from 0.
-            Every map goes through the model's last LayerNorm.
+        wanted: ``tokens`` is the last block's patch tokens; ``layers=2,5,8,11`` those behind these blocks, counted from
+            0. Every map goes through the model's last LayerNorm.
         config: Shape of the model.
 
     Returns:

@@ -15,8 +15,8 @@ from p2vit.program.preprocessing import Preprocessing
 from p2vit.text import in_strings, original, portable
 
 FORMAT: Literal["p2vit-integer-program"] = "p2vit-integer-program"
-#: Of the files. 2: tables [G, 256] instead of [256], a tensor's offset may be one per channel. 3: feature maps; files of
-#: programs without any stay 2.
+#: Of the files. 2: tables [G, 256] instead of [256], a tensor's offset may be one per channel. 3: feature maps; files
+#: of programs without any stay 2.
 VERSION: Literal[2] = 2
 MAPS_VERSION: Literal[3] = 3
 VERSIONS = (VERSION, MAPS_VERSION)

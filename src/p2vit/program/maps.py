@@ -52,8 +52,8 @@ def map_problems(maps: tuple[FeatureMap, ...], tensors: "dict[str, TensorSpec]")
     for each in maps:
         if not NAME.match(each.name) or each.name in RESERVED or each.name in seen:
             problems.append(
-                f"a feature map is called {each.name[:200]!r}; its name must differ from those of the other maps, and from "
-                f"{' and '.join(RESERVED)}"
+                f"a feature map is called {each.name[:200]!r}; its name must differ from those of the other "
+                f"maps, and from {' and '.join(RESERVED)}"
             )
             continue
         seen.add(each.name)

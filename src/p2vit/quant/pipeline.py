@@ -43,8 +43,8 @@ class FloatStream:
     Attributes:
         after: Ranges by place: ``tokens``; ``merge`` (if there is one), ``add1`` and ``add2`` of ``blocks.N``; the
             adds of ``pool``, if there is a pooling head.
-        means: float64 [C] by place, means over photos and tokens, weighted by :func:`token_importance`; ``maps.N`` is the
-            mean over photos and patches of block N's feature map.
+        means: float64 [C] by place, means over photos and tokens, weighted by :func:`token_importance`; ``maps.N`` is
+            the mean over photos and patches of block N's feature map.
         features: float32 [photos, C].
     """
 

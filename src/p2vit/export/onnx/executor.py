@@ -74,7 +74,12 @@ class OnnxExecutor(Executor):
         wanted = self.program.among({*keep, *self.program.results}, "keep")
         names = [name for name in wanted if name != PIXELS]
         results = self._session(tuple(names)).run(names, {PIXELS: np.ascontiguousarray(pixels)})
-        return dict(zip(names, results, strict=True))
+        # A feature map comes with its grid as axes.
+        shaped = (
+            found.reshape(len(pixels), *self.program.tensors[name].shape)
+            for name, found in zip(names, results, strict=True)
+        )
+        return dict(zip(names, shaped, strict=True))
 
     def _session(self, names: tuple[str, ...]) -> Any:
         if names not in self._sessions:

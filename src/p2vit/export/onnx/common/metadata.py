@@ -23,7 +23,8 @@ def model_metadata(
     Returns:
         ``p2vit.format``, ``p2vit.version``, ``p2vit.preprocessing``, ``p2vit.classes``,
         ``p2vit.provenance`` and ``p2vit.logits`` (JSON except for the first two), plus ``p2vit.source``
-        and ``p2vit.program_sha256`` where known.
+        and ``p2vit.program_sha256`` where known; ``p2vit.maps`` (JSON) where the program has feature maps: name →
+        exponents of the channels, and their classes.
     """
     logits = program.tensors[program.output]
     entries = {
@@ -38,6 +39,16 @@ def model_metadata(
     }
     if "source" in program.provenance:
         entries["p2vit.source"] = portable(str(program.provenance["source"]))
+    if program.maps:
+        entries["p2vit.maps"] = _json(
+            {
+                each.name: {
+                    "exponent": program.tensors[each.name].exponent.tolist(),
+                    "classes": list(each.classes),
+                }
+                for each in program.maps
+            }
+        )
     if program_sha256 is not None:
         entries["p2vit.program_sha256"] = program_sha256
     return entries

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.export.onnx.common.graph import OnnxGraph
+from p2vit.export.onnx.common.maps import map_output
 from p2vit.export.onnx.common.metadata import attach_metadata, model_metadata
 from p2vit.export.onnx.integer.build import LOGITS
 from p2vit.export.onnx.qdq import FloatLowering, lower_float
@@ -45,14 +46,15 @@ def build_onnx_qdq(
         program_sha256: Recorded in the metadata.
 
     Returns:
-        A model with uint8 ``pixels`` [N, H, W, 3] in and float ``logits`` [N, classes] out, in real units.
+        A model with uint8 ``pixels`` [N, H, W, 3] in and float ``logits`` [N, classes] out, in real units, and every
+        feature map under its own name, float [N, rows, columns, C].
 
     Raises:
         P2vitError: naming the node: a table that is no known function, an offset that no zero point can hold.
     """
     form = QdqForm(quantize, quantize_probabilities, activations)
     graph = OnnxGraph()
-    graph.reserve([LOGITS])
+    graph.reserve([LOGITS, *(each.name for each in program.maps)])
     pixels = graph.input(PIXELS, np.dtype(np.uint8), program.pixels.shape)
     values = {PIXELS: FloatValue(program.pixels, pixels, 0)}
     for node in program.nodes:
@@ -62,6 +64,9 @@ def build_onnx_qdq(
     output = values[program.output]
     graph.op("Reshape", output.real(graph), np.array([0, -1]), output=LOGITS)
     graph.output(LOGITS, np.dtype(np.float32), [int(np.prod(output.spec.shape))])
+    for each in program.maps:
+        found = values[each.name]
+        map_output(graph, each, found.real(graph), np.dtype(np.float32), found.spec)
     model = graph.model("p2vit_qdq", QDQ_OPSET, QDQ_IR_VERSION)
     attach_metadata(model, model_metadata(program, "onnx-qdq" if quantize else "onnx-float", program_sha256))
     return model
