@@ -63,7 +63,7 @@ def test_c_leaves_the_maps_in_its_arena(name, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     numbers = sum(np.prod(program.tensors[name].shape) for name in (program.output,))
-    numbers += sum(np.prod(program.tensors[each.name].shape) for each in program.maps)
+    numbers += sum(np.prod(each.grid) * program.tensors[each.name].shape[-1] for each in program.maps)
     assert f"{len(pixels) * numbers} numbers compared, 0 differ" in done.stdout
     header = (tmp_path / "c" / "p2vit_model.h").read_text()
     begin = program.maps[0].name.upper().replace(".", "_")
@@ -87,5 +87,7 @@ def test_vectors_say_which_tensors_are_maps(tmp_path):
     program, pixels = dense_program("Swin"), dense_photos("Swin", 1)
     run_export(program, "vectors", tmp_path / "vectors", pixels=pixels)
     manifest, arrays = read_vectors(tmp_path / "vectors")
-    assert manifest["maps"] == [{"name": each.name, "grid": list(each.grid)} for each in program.maps]
+    assert manifest["maps"] == [
+        {"name": each.name, "grid": list(each.grid), "first": each.first} for each in program.maps
+    ]
     assert all(each.name in arrays for each in program.maps)

@@ -46,7 +46,8 @@ def test_maps_are_close_to_the_float_models(name):
         stored = run[each.name]
         assert stored.dtype == np.int8
         assert each.spatial(stored).shape[1:3] == each.grid
-        assert sqnr_db(exact[each.layer].numpy(), program.tensors[each.name].real(stored)) > 17
+        real = program.tensors[each.name].real(stored)[:, each.first :]
+        assert sqnr_db(exact[each.layer].numpy(), real) > 17
 
 
 @pytest.mark.parametrize("name", DENSE)

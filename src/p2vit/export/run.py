@@ -90,9 +90,9 @@ def run_export(
     Returns:
         ``file``, ``format``, ``files`` (all written), ``opset``, ``images``, ``max_abs_diff``: the
         largest difference of the logits; of the integers for ``onnx-integer``, of real values for
-        ``onnx-qdq``; and, for ONNX, ``operators`` (type → count), ``float_tensors``, and ``max_abs_diff_maps`` (feature map → largest
-        difference) where the program has any. ``vectors`` have
-        opset and max_abs_diff None. ``c`` has opset None and its sizes, and max_abs_diff where a C compiler is
+        ``onnx-qdq``; and, for ONNX, ``operators`` (type → count), ``float_tensors``, and ``max_abs_diff_maps``
+        (feature map → largest difference) where the program has any. ``vectors`` have opset and max_abs_diff None.
+        ``c`` has opset None and its sizes, and max_abs_diff where a C compiler is
         found: 0, or the export is refused.
 
     Raises:
@@ -210,12 +210,13 @@ def differences(
     """Largest differences between a written model and the program, over some images.
 
     Returns:
-        ``max_abs_diff``, of the logits, and ``max_abs_diff_maps``, by the name of each feature map; the latter only where
-        the program has any.
+        ``max_abs_diff``, of the logits, and ``max_abs_diff_maps``, by the name of each feature map; the latter only
+        where the program has any.
     """
     names = [each.name for each in program.maps]
     exported = open_session(file).run([LOGITS, *names], {PIXELS: np.ascontiguousarray(pixels)})
     integers = executor.run(pixels)
+    integers |= {each.name: each.spatial(integers[each.name]) for each in program.maps}
     integer = export_format == "onnx-integer"
     found = [
         largest_difference(program.tensors[name], integers[name], theirs, integer)

@@ -95,7 +95,9 @@ def write_vectors(
         "nodes": [],
     }
     if program.maps:
-        manifest["maps"] = [{"name": each.name, "grid": list(each.grid)} for each in program.maps]
+        manifest["maps"] = [
+            {"name": each.name, "grid": list(each.grid), "first": each.first} for each in program.maps
+        ]
     with target.stage() as stage:
         for name, spec in program.tensors.items():
             entry = write_array(stage, Path("tensors") / name, computed[name], encoding)

@@ -39,13 +39,12 @@ def feature_maps(wanted: Sequence[str], config: ModelConfig) -> tuple[FeatureMap
             LayerNorm is not for patch tokens.
     """
     found: list[FeatureMap] = []
+    grid, first = grid_of(config), config.prefix_tokens
     for text in wanted:
         if text == "tokens":
-            found.append(FeatureMap(PATCH_TOKENS, grid_of(config), config.depth - 1))
+            found.append(FeatureMap(PATCH_TOKENS, grid, config.depth - 1, first))
         elif text.startswith("layers="):
-            found += [
-                FeatureMap(f"layers.{index}", grid_of(config), index) for index in _blocks(text, config)
-            ]
+            found += [FeatureMap(f"layers.{index}", grid, index, first) for index in _blocks(text, config)]
         elif text != "embedding":
             near = did_you_mean(text, ("tokens", "layers=", "embedding"))
             raise ModelError(f"--output {text!r} is not understood.{near} Allowed: {', '.join(FORMS)}")

@@ -67,6 +67,7 @@ class MapRecord(Record):
     name: Name
     grid: Annotated[list[Side], Field(min_length=2, max_length=2)]
     layer: Annotated[int, Field(ge=0, le=1 << 16)] | None = None
+    first: Side = 0
     classes: list[str] = []
 
 
@@ -136,6 +137,7 @@ def describe_map(found: FeatureMap) -> dict[str, Any]:
         "name": found.name,
         "grid": list(found.grid),
         "layer": found.layer,
+        "first": found.first,
         "classes": in_strings(list(found.classes), portable),
     }
 
@@ -221,6 +223,7 @@ class Rebuilder:
                     each.name,
                     (each.grid[0], each.grid[1]),
                     each.layer,
+                    each.first,
                     in_strings(tuple(each.classes), original),
                 )
                 for each in document.maps or ()

@@ -23,20 +23,23 @@ class FeatureMap:
 
     Attributes:
         name: Name of the output and of the node that writes it, e.g. ``patch_tokens`` or ``layers.5``.
-        grid: Patches, (rows, columns); the node writes [rows · columns, channels], row by row.
+        grid: Patches, (rows, columns); the node writes [first + rows · columns, channels], row by row.
         layer: Encoder block, counted from 0, whose patch tokens it is, behind the model's last LayerNorm; None for the
             output of a head that reads another map.
+        first: Rows before the first patch: class token and registers, which are no part of the map. They stay in the
+            tensor, so that no back-end has to move rows.
         classes: Label of each channel; empty if the channels are no classes.
     """
 
     name: str
     grid: tuple[int, int]
     layer: int | None = None
+    first: int = 0
     classes: tuple[str, ...] = ()
 
     def spatial(self, stored: IntArray) -> IntArray:
-        """Integers [B, rows · columns, C] as [B, rows, columns, C]."""
-        return stored.reshape(len(stored), *self.grid, stored.shape[-1])
+        """The patches of [B, first + rows · columns, C], as [B, rows, columns, C]."""
+        return stored[:, self.first :].reshape(len(stored), *self.grid, stored.shape[-1])
 
 
 def map_problems(maps: tuple[FeatureMap, ...], tensors: "dict[str, TensorSpec]") -> list[str]:
@@ -62,11 +65,11 @@ def map_problems(maps: tuple[FeatureMap, ...], tensors: "dict[str, TensorSpec]")
             problems.append(f"the feature map {each.name!r} is written by no node")
         elif not all(1 <= side <= MAX_GRID for side in each.grid):
             problems.append(f"the feature map {each.name!r} has the grid {list(each.grid)}")
-        elif len(spec.shape) != 2 or spec.shape[0] != prod(each.grid):
+        elif len(spec.shape) != 2 or each.first < 0 or spec.shape[0] != each.first + prod(each.grid):
             rows, columns = each.grid
             problems.append(
-                f"the feature map {each.name!r} has shape {list(spec.shape)}; {rows} x {columns} patches are "
-                f"[{rows * columns}, channels]"
+                f"the feature map {each.name!r} has shape {list(spec.shape)}; {rows} x {columns} patches "
+                f"behind {each.first} other tokens are [{each.first + rows * columns}, channels]"
             )
         elif each.classes and len(each.classes) != spec.shape[-1]:
             problems.append(

@@ -196,10 +196,8 @@ class Counterpart:
         return self.mlp("pool", block, x), grids["add2"]
 
     def feature_map(self, found: QuantizedMap, x: Tensor, grid: Grid) -> None:
-        """Patch tokens behind a block, through the last LayerNorm."""
+        """All tokens behind a block, through the last LayerNorm."""
         name, normal = found.map.name, normal_exponent(x.shape[-1])
-        if found.first:
-            x = self.keep(f"{name}.patches", x[:, found.first :])
         x = self.norm(f"{name}.norm", x, grid, normal, self.model.config.norm_eps, 16)
         self.gain(name, x, found.norm, normal, found.grid)
 

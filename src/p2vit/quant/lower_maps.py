@@ -1,8 +1,6 @@
-"""The operators of a feature map: the patch tokens of the stream, LayerNorm, gain and bias."""
+"""The operators of a feature map: LayerNorm, gain and bias, on all tokens of the stream."""
 
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from p2vit.quant.grid import Grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
@@ -22,12 +20,9 @@ def lower_map(lowering: "Lowering", found: QuantizedMap, stream: str, grid: Grid
         grid: Of that stream.
 
     Returns:
-        Name of the node that writes the map, int8 [patches, C].
+        Name of the node that writes the map, int8 [N, C]; the map begins behind the prefix tokens.
     """
-    name, (tokens, channels) = found.map.name, lowering.builder.tensors[stream].shape
-    if found.first:
-        patches = np.arange(found.first, tokens)[:, None]
-        stream = lowering.gather(f"{name}.patches", patches, [stream], grid)
+    name, channels = found.map.name, lowering.builder.tensors[stream].shape[-1]
     normal = normal_exponent(channels)
     norm = layer_norm(channels, grid, normal, lowering.model.config.norm_eps, 16)
     lowering.add(f"{name}.norm", norm, [stream], normal)

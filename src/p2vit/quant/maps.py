@@ -21,19 +21,17 @@ class QuantizedMap:
 
     Attributes:
         map: Its name, grid and block.
-        first: Row of the first patch token in the residual stream.
         norm: Gain and bias of the last LayerNorm, the mean error of each channel taken away.
         grid: Of the result: 8 bits, one exponent per channel.
     """
 
     map: FeatureMap
-    first: int
     norm: Affine
     grid: Grid
 
     def values(self, x: Tensor, epsilon: float) -> Tensor:
         """The map for a residual stream, float32 [B, N, C] → [B, patches, C]."""
-        normal = normalise(x[:, self.first :], epsilon)
+        normal = normalise(x[:, self.map.first :], epsilon)
         return self.grid.fake(normal * self.norm.weight + self.norm.bias)
 
 
@@ -55,7 +53,7 @@ def quantize_map(
         config: The method.
         workers: Who shares the work.
     """
-    first, epsilon = model.config.prefix_tokens, model.config.norm_eps
+    first, epsilon = wanted.first, model.config.norm_eps
     weight, bias = model.norm.weight, model.norm.bias
 
     def seen(index: int) -> tuple[Ranges, Tensor]:
@@ -70,4 +68,4 @@ def quantize_map(
     ranges = Ranges.merge([part for part, _ in parts])
     ends = torch.stack([ranges.low * weight + bias, ranges.high * weight + bias])
     grid = range_grid(ends.abs().amax(dim=0), config.scales, per_channel=True)
-    return QuantizedMap(wanted, first, Affine(weight, bias), grid)
+    return QuantizedMap(wanted, Affine(weight, bias), grid)

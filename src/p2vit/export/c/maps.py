@@ -22,13 +22,14 @@ def maps_header(plan: Plan) -> str:
         spec, begin = plan.spec(each.name), macro(each.name)
         exponents = np.broadcast_to(spec.exponent.reshape(-1), spec.shape[-1:])
         kind = C_TYPES[spec.dtype.name]
-        parts.append(f"""/* Feature map {each.name}: {kind} [rows, columns, channels]. After p2vit_run it lies in the arena, at
+        start = plan.offsets[each.name] + each.first * spec.shape[-1] * spec.dtype.itemsize
+        parts.append(f"""/* Feature map {each.name}: {kind} [rows, columns, channels], in the arena after p2vit_run:
  * (const {kind} *)((const uint8_t *)arena + {begin}_OFFSET). A number of channel c stands for itself times
  * 2^exponent[c]. */
 #define {begin}_ROWS {each.grid[0]}
 #define {begin}_COLUMNS {each.grid[1]}
 #define {begin}_CHANNELS {spec.shape[-1]}
-#define {begin}_OFFSET {plan.offsets[each.name]}
+#define {begin}_OFFSET {start}
 #define {begin}_EXPONENTS {{ \\
     {array_text(exponents).replace(chr(10), " " + chr(92) + chr(10))}}}
 
@@ -41,7 +42,7 @@ def expected_maps(plan: Plan, maps: dict[str, IntArray]) -> str:
 
     Args:
         plan: The steps.
-        maps: Name → integers [P, patches, C].
+        maps: Name → integers [P, rows, columns, C].
     """
     if not maps:
         return ""

@@ -140,7 +140,7 @@ def check_source(
         pixels: uint8 [P, H, W, 3].
         outputs: int32 [P, outputs], the reference's.
         checksums: Of each step's tensor, first photo.
-        maps: Integers of each feature map, [P, patches, C], the reference's.
+        maps: Integers of each feature map, [P, rows, columns, C], the reference's.
     """
     names = ",\n    ".join(f'"{identifier(step.name)}"' for step in plan.steps)
     sums = ",\n    ".join(f"0x{value:08x}u" for value in checksums)

@@ -94,7 +94,7 @@ def build_c(
     checksums = [tensor_checksum(kept[step.name]) for step in plan.steps]
     results = executor.run(pixels)
     logits = results[program.output].reshape(len(pixels), -1).astype(np.int32)
-    maps = {each.name: results[each.name] for each in program.maps}
+    maps = {each.name: each.spatial(results[each.name]) for each in program.maps}
     blob = bytes(parameters.weights)
     text = {
         "tables.h": tables_header(),

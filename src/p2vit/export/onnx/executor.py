@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,12 @@ class OnnxExecutor(Executor):
         wanted = self.program.among({*keep, *self.program.results}, "keep")
         names = [name for name in wanted if name != PIXELS]
         results = self._session(tuple(names)).run(names, {PIXELS: np.ascontiguousarray(pixels)})
-        # A feature map comes with its grid as axes.
-        shaped = (
-            found.reshape(len(pixels), *self.program.tensors[name].shape)
-            for name, found in zip(names, results, strict=True)
-        )
-        return dict(zip(names, shaped, strict=True))
+        return dict(zip(names, results, strict=True))
 
     def _session(self, names: tuple[str, ...]) -> Any:
         if names not in self._sessions:
-            model = build_onnx_integer(self.program, expose=names, products=self.products)
+            whole = replace(self.program, maps=())  # every row is wanted, and not only the patches
+            model = build_onnx_integer(whole, expose=names, products=self.products)
             self._sessions[names] = open_session(model, threads=self._threads)
         return self._sessions[names]
 

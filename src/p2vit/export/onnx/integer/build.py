@@ -1,8 +1,9 @@
 """``onnx-integer``: the integer program with standard ONNX operators on integer tensors only.
 
 uint8 pixels [N, H, W, 3] in, logits [N, classes] out as the program's own integers, and feature maps
-[N, rows, columns, C] where the program has them; bit-exact in ONNX Runtime against the reference executor. How each operator is written is in :mod:`p2vit.export.onnx.integer`;
-how a rounding shift is written, in :mod:`p2vit.export.onnx.integer.shifts`.
+[N, rows, columns, C] where the program has them; bit-exact in ONNX Runtime against the reference executor. How each
+operator is written is in :mod:`p2vit.export.onnx.integer`; how a rounding shift is written, in
+:mod:`p2vit.export.onnx.integer.shifts`.
 """
 
 from collections.abc import Iterable
@@ -37,8 +38,8 @@ def build_onnx_integer(
     Args:
         program: What to write.
         expose: Names of program tensors that become graph outputs under their own names, [N, *shape] in the
-            program's dtype. A tensor called ``logits`` then stands in the place of the output of that name. Feature maps
-            are outputs in any case, with their grid as axes.
+            program's dtype. A tensor called ``logits`` then stands in the place of the output of that name. Feature
+            maps are outputs in any case, with their grid as axes.
         products: How int8 matrix products are written; see :mod:`p2vit.export.onnx.integer.matmul`.
         program_sha256: Recorded in the metadata.
 
