@@ -34,6 +34,7 @@ _FACE = {
     "SearchResult": "p2vit.api.functions",
     "QuantizedProgram": "p2vit.api.program",
     "Prediction": "p2vit.api.results",
+    "DenseOutput": "p2vit.api.results",
     "Evaluation": "p2vit.api.results",
     "Simulation": "p2vit.api.results",
     "Verification": "p2vit.api.results",
@@ -43,6 +44,7 @@ _FACE = {
 }
 
 __all__ = [
+    "DenseOutput",
     "Evaluation",
     "P2vitError",
     "P2vitWarning",

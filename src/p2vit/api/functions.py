@@ -45,7 +45,7 @@ def quantize(
         progress: Called with (stage, done, total); True for a bar, False for none. Default: a bar in terminals and
             notebooks.
         **options: Fields of `QuantizeOptions`: ``bits``, ``method``, ``calib_images``, ``seed``, ``threads``,
-            ``strict``; and those of loading a model by name: ``arch``, ``image_size`` and the like.
+            ``strict``, ``outputs``; and those of loading a model by name: ``arch``, ``image_size`` and the like.
 
     Returns:
         The program, in memory. The same model, photos and options give the same program, by its hash.
@@ -66,10 +66,11 @@ def quantize(
     """
     from p2vit.workflows.class_names import named
     from p2vit.workflows.left_out import say_notes
+    from p2vit.workflows.outputs import with_embedding
     from p2vit.workflows.quantize import choose_config, notes_of, quantize_loaded
 
     talk = Talk(progress)
-    chosen = changed(QuantizeOptions, None, options)
+    chosen = with_embedding(changed(QuantizeOptions, None, options))
     choose_config(chosen.bits, chosen.method)
     loaded = open_model(model, chosen, preprocessing, talk)
     loaded = named(loaded, chosen.class_names, chosen.class_index)

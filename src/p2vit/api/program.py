@@ -13,6 +13,7 @@ from p2vit.api.html import table
 from p2vit.api.results import (
     Audit,
     Cosimulation,
+    DenseOutput,
     Evaluation,
     Export,
     Prediction,
@@ -28,10 +29,14 @@ from p2vit.engine.executor import Executor
 from p2vit.engine.registry import open_backend
 from p2vit.errors import DataError, ProgramError
 from p2vit.files import check_output
+from p2vit.models.dense import PATCH_TOKENS
+from p2vit.program.exponents import channel_exponents
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
+from p2vit.program.maps import FeatureMap
 from p2vit.program.preprocessing import Preprocessing
+from p2vit.quant.dense_head import with_dense_head
 from p2vit.workflows.audit import run_audit
 from p2vit.workflows.class_names import given_names
 from p2vit.workflows.feedback import ProgressCallback
@@ -253,6 +258,103 @@ class QuantizedProgram:
             for count, tensors in self._run(photos, prepared, progress, options)
         ]
         return np.concatenate(parts).astype(np.float32, copy=False)
+
+    def feature_maps(
+        self, photos: Any, *, prepared: bool = False, progress: Progress = None, **options: Any
+    ) -> dict[str, DenseOutput]:
+        """The dense outputs of photos: one vector per patch.
+
+        Args:
+            photos: One photo or a collection of them; see the class.
+            prepared: Arrays and tensors have the model's size; they are not resized or cropped.
+            progress: Called with (stage, done, total); True for a bar, False for none.
+            **options: Fields of `RunOptions`: ``backend``, ``threads``.
+
+        Returns:
+            Name -> map, in the program's order: the integers [N, rows, columns, channels] with their scale exponents,
+            also for one photo.
+
+        Raises:
+            DataError: a photo cannot be read.
+            ProgramError: the program has no feature maps; quantize with ``outputs="tokens"``.
+            BackendError: the back-end cannot run here.
+            OptionError: an unknown option.
+
+        Example:
+            >>> dense = p2vit.quantize("digits", "digits", outputs="layers=0,2", progress=False)
+            >>> {name: found.stored.shape for name, found in dense.feature_maps(photo).items()}
+            {'layers.0': (1, 4, 4, 64), 'layers.2': (1, 4, 4, 64)}
+        """
+        if not self.program.maps:
+            self.program.feature_map("")  # says what is missing
+        parts: dict[str, list[NDArray[Any]]] = {each.name: [] for each in self.program.maps}
+        for _, tensors in self._run(photos, prepared, progress, options):
+            for each in self.program.maps:
+                parts[each.name].append(each.spatial(tensors[each.name]))
+        return {each.name: self._dense(each, np.concatenate(parts[each.name])) for each in self.program.maps}
+
+    def tokens(
+        self, photos: Any, *, prepared: bool = False, progress: Progress = None, **options: Any
+    ) -> DenseOutput:
+        """The normalised patch tokens of the last block.
+
+        Args:
+            photos: One photo or a collection of them; see the class.
+            prepared: Arrays and tensors have the model's size; they are not resized or cropped.
+            progress: Called with (stage, done, total); True for a bar, False for none.
+            **options: Fields of `RunOptions`: ``backend``, ``threads``.
+
+        Returns:
+            The integers int8 [N, rows, columns, channels] with their scale exponents, also for one photo.
+
+        Raises:
+            DataError: a photo cannot be read.
+            ProgramError: the program does not put out patch tokens; quantize with ``outputs="tokens"``.
+            BackendError: the back-end cannot run here.
+            OptionError: an unknown option.
+
+        Example:
+            >>> dense = p2vit.quantize("digits", "digits", outputs="tokens", progress=False)
+            >>> found = dense.tokens([photo, photo])
+            >>> found.stored.dtype, found.stored.shape, found.exponents.shape
+            (dtype('int8'), (2, 4, 4, 64), (64,))
+        """
+        self.program.feature_map(PATCH_TOKENS)
+        return self.feature_maps(photos, prepared=prepared, progress=progress, **options)[PATCH_TOKENS]
+
+    def with_dense_head(
+        self,
+        weight: Any,
+        bias: Any = None,
+        *,
+        name: str = "dense_head",
+        on: str = PATCH_TOKENS,
+        classes: Sequence[str] = (),
+    ) -> "QuantizedProgram":
+        """A program that also runs a linear layer on every patch of a feature map, for segmentation and the like.
+
+        Args:
+            weight: Real numbers [K, channels], fitted on :attr:`DenseOutput.real` of this program, or on the float
+                model's patch tokens.
+            bias: Real numbers [K]; zeros if None.
+            name: Name of the new feature map, int32 [rows, columns, K].
+            on: Name of the feature map that it reads.
+            classes: Label of each of the K outputs.
+
+        Returns:
+            A new program; this one stays as it is. Weights are rounded to 8 bits, all outputs have one scale exponent.
+
+        Raises:
+            ProgramError: there is no such map, the name is taken, or the numbers do not fit.
+
+        Example:
+            >>> dense = p2vit.quantize("digits", "digits", outputs="tokens", progress=False)
+            >>> head = dense.with_dense_head(numpy.eye(2, 64), name="mask", classes=["paper", "ink"])
+            >>> head.feature_maps(photo)["mask"].stored.shape
+            (1, 4, 4, 2)
+        """
+        made = with_dense_head(self.program, weight, bias, on=on, name=name, classes=classes)
+        return QuantizedProgram(OpenProgram(made, notes=self._opened.notes), self._float)
 
     def evaluate(
         self,
@@ -507,6 +609,11 @@ class QuantizedProgram:
     @property
     def _outputs(self) -> int:
         return int(self.program.tensors[self.program.output].shape[-1])
+
+    def _dense(self, found: FeatureMap, stored: NDArray[Any]) -> DenseOutput:
+        """A feature map with its exponents."""
+        exponents = channel_exponents(self.program.tensors[found.name]).astype(np.int64)
+        return DenseOutput(found.name, stored, exponents, found.classes)
 
     def _run(
         self, photos: Any, prepared: bool, progress: Progress, options: dict[str, Any]

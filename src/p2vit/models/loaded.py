@@ -63,6 +63,7 @@ class FloatModel:
         preprocessing_from: Where the preprocessing was taken from, for people.
         notes: What was assumed, and which option settles it, for people.
         options: What the user stated.
+        outputs: Feature maps that the source itself puts out, in the words of ``--output``.
         checked: The comparison with the original library, or None where there was none.
         original: The original library's model, until it is compared with.
     """
@@ -76,6 +77,7 @@ class FloatModel:
     preprocessing_from: str = ""
     notes: tuple[str, ...] = ()
     options: LoadOptions = field(default_factory=LoadOptions)
+    outputs: tuple[str, ...] = ()
     checked: Checked | None = None
     original: Original | None = field(default=None, repr=False, compare=False)
 

@@ -31,6 +31,7 @@ class LoadOptions:
         crop_pct: Share of the scaled photo's side that the centre crop keeps, above 0 and at most 1.
         crop_mode: ``center`` scales the shorter side and cuts the centre out; ``squash`` scales both sides.
         interpolation: Resampling filter, a name of Pillow's: ``bilinear``, ``bicubic``, ``nearest``, ``lanczos``...
+        embedding: Put out the image embedding of a CLIP or SigLIP model: projected, and of length 1.
         check: Compare with the original library where that can be imported.
     """
 
@@ -45,6 +46,7 @@ class LoadOptions:
     crop_pct: float | None = None
     crop_mode: Literal["center", "squash"] | None = None
     interpolation: Interpolation | None = None
+    embedding: bool = False
     check: bool = True
 
     @property
@@ -66,7 +68,7 @@ class LoadOptions:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in found.items()
-            if value is not None
+            if value is not None and value is not False
         }
 
     @property

@@ -54,7 +54,8 @@ def quantize_map(
         workers: Who shares the work.
     """
     first, epsilon = wanted.first, model.config.norm_eps
-    weight, bias = model.norm.weight, model.norm.bias
+    weight: Tensor = model.norm.weight
+    bias: Tensor = model.norm.bias
 
     def seen(index: int) -> tuple[Ranges, Tensor]:
         normal = normalise(stream[index][:, first:], epsilon)
