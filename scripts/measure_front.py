@@ -35,7 +35,7 @@ from p2vit.quant.config import OURS
 from p2vit.quant.search.finalists import MARGIN_DB
 from p2vit.quant.search.fine import Evolution
 from p2vit.quant.search.layers import searchable
-from p2vit.quant.search.run import Prepared, SearchConfig, search
+from p2vit.quant.search.run import PreparedSearch, SearchConfig, search
 from p2vit.quant.search.run import uniform as library_uniform
 from p2vit.quant.search.space import Space
 from p2vit.workflows.float_model import float_predict
@@ -51,7 +51,7 @@ BITS_OF = {"searched": "bits", "random": "random_bits"}
 BATCH = 8
 
 
-def genome(ready: Prepared, bits: dict[str, int]) -> str:
+def genome(ready: PreparedSearch, bits: dict[str, int]) -> str:
     """One digit per layer."""
     return "".join(str(bits[layer.name]) for layer in ready.scorer.library.layers)
 

@@ -29,7 +29,7 @@ from p2vit.quant.api import quantize
 from p2vit.quant.config import OURS, parse_bits
 from p2vit.quant.search.cost import Budget, parse_budget
 from p2vit.quant.search.fine import Evolution
-from p2vit.quant.search.run import Prepared, SearchConfig, prepare, search
+from p2vit.quant.search.run import PreparedSearch, SearchConfig, prepare, search
 from p2vit.workflows.audit import run_audit
 from p2vit.workflows.evaluate import run_eval
 
@@ -105,17 +105,17 @@ def prepare_all(data: str, threads: int) -> None:
     print({key: round(value, 1) for key, value in ready.seconds.items()}, flush=True)
 
 
-def narrowed(ready: Prepared, widths: tuple[int, ...]) -> Prepared:
+def narrowed(ready: PreparedSearch, widths: tuple[int, ...]) -> PreparedSearch:
     """The same preparation with fewer widths to choose from."""
     scorer = replace(ready.scorer, library=replace(ready.scorer.library, widths=widths))
     tables = {
         measure: {layer: {w: row[w] for w in widths} for layer, row in table.items()}
         for measure, table in ready._tables.items()
     }
-    return Prepared(ready.model, scorer, ready.seed, {}, tables)
+    return PreparedSearch(ready.model, scorer, ready.seed, {}, tables)
 
 
-def average(limit: float, ready: Prepared) -> Budget:
+def average(limit: float, ready: PreparedSearch) -> Budget:
     return parse_budget(f"average-bits={limit}", ready.scorer.library.layers)
 
 

@@ -1,7 +1,7 @@
-"""Vision Transformers on integers alone: quantize with power-of-two scales, run, export, cost and build.
+"""Vision Transformers with integers only: quantize with power-of-two scales, run, export, simulate and generate RTL.
 
-Importing this package imports neither torch nor NumPy: each name is loaded at its first use. Torch is needed to
-quantize a model, not to run a program.
+Importing this package imports neither torch nor NumPy, because each name is loaded at its first use. Torch is needed
+to quantize a model, but not to run a program.
 
 Example:
     >>> import p2vit
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: Name → where it is.
+#: Public name → module that defines it.
 _FACE = {
     "quantize": "p2vit.api.functions",
     "load": "p2vit.api.functions",
@@ -70,10 +70,10 @@ def __getattr__(name: str) -> Any:
     """Load a name at its first use.
 
     Raises:
-        AttributeError: there is no such name; says which is meant.
+        AttributeError: There is no such name. The message suggests the closest one.
     """
     if name == "rtl":
-        return import_module("p2vit.rtl")  # a package that can be called; see there
+        return import_module("p2vit.rtl")  # the package itself is callable
     if name in _FACE:
         value = getattr(import_module(_FACE[name]), name)
         globals()[name] = value
@@ -86,5 +86,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names."""
+    """List the public names."""
     return sorted({*globals(), *__all__})

@@ -1,27 +1,27 @@
-"""Errors that are meant to be read by people: the command line prints them and exits with 2."""
+"""Errors for users. The command line prints their message without a traceback and exits with 2."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
 
 class P2vitError(Exception):
-    """Base of every error that users can cause and mend. Its message is complete: no traceback is needed."""
+    """Base class of all errors that a user can cause and fix. The message alone says what is wrong and what to do."""
 
 
 class P2vitWarning(UserWarning):
-    """Something that users should know, and that does not stop a call: few photos, a photo that was skipped."""
+    """A problem that does not stop the call, such as few calibration photos or a skipped photo."""
 
 
 class DataError(P2vitError):
-    """Photos are missing, unreadable or not what the command needs."""
+    """Photos or labels are missing, unreadable or unsuitable."""
 
 
 class ModelError(P2vitError):
-    """A model cannot be found, read or brought to the canonical form."""
+    """A model cannot be found, read or converted to the canonical form."""
 
 
 class ProgramError(P2vitError):
-    """An integer program, in memory or on disk, that is not what it should be."""
+    """An integer program, in memory or on disk, is invalid or damaged."""
 
 
 class MissingPackageError(P2vitError):
@@ -36,35 +36,35 @@ class MissingPackageError(P2vitError):
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the nearest allowed name, or nothing when none is near.
+    """Return `` Did you mean 'x'?`` for the closest allowed name.
 
     Args:
-        name: What the user typed.
-        allowed: The names that exist.
+        name: Name that the user typed.
+        allowed: Existing names.
 
     Returns:
-        A sentence that starts with a space, or an empty string.
+        A sentence that starts with a space; empty if no name is close.
     """
     near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """A word for a message: what is longer than ``most`` characters is cut off.
+    """Shorten a text for a message.
 
     Args:
-        text: What the user typed.
-        most: Characters to keep.
+        text: Text that the user typed.
+        most: Largest number of characters. A longer text ends with an ellipsis.
     """
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
-    """Join names for a message, and count those that were left off.
+    """Join names for a message, and count those that are omitted.
 
     Args:
-        names: What to list, in order.
-        most: How many to spell out.
+        names: Names in order.
+        most: Largest number of names in the message.
 
     Returns:
         ``a, b, c`` or ``a, b, c and 7 more``.
@@ -74,6 +74,6 @@ def some(names: Sequence[str], most: int = 5) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error's text, or its type where it has none."""
+    """Return the first line of an error's text, or its type if the text is empty."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

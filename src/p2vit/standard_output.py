@@ -1,4 +1,4 @@
-"""Keeps standard output for what a command prints itself: it may be somebody's JSON."""
+"""Reserve standard output for the command's own output, which may be JSON."""
 
 import ctypes
 import os
@@ -9,9 +9,9 @@ from contextlib import contextmanager, redirect_stdout, suppress
 
 @contextmanager
 def standard_output_aside() -> Iterator[None]:
-    """Send what libraries and child processes write to standard output to standard error instead.
+    """Redirect standard output of libraries and child processes to standard error.
 
-    Where standard output is closed there is nothing to protect.
+    If standard output is closed, nothing is redirected.
     """
     _flush()
     try:
@@ -21,7 +21,7 @@ def standard_output_aside() -> Iterator[None]:
         yield
         return
     try:
-        # Some libraries write through Python's own stream, which need not be the file descriptor.
+        # Some libraries write to sys.stdout, which may be another stream than file descriptor 1.
         with redirect_stdout(sys.stderr):
             yield
     finally:
@@ -31,7 +31,7 @@ def standard_output_aside() -> Iterator[None]:
 
 
 def _flush() -> None:
-    """Write out what Python and the C library hold back."""
+    """Flush the output buffers of Python and the C library."""
     if sys.stdout is not None:
         sys.stdout.flush()
     with suppress(OSError, AttributeError, TypeError):

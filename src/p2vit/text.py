@@ -1,9 +1,9 @@
-"""Names as people bring them, written so that any terminal, JSON reader, page or table takes them.
+"""Escape names of files, photos and classes for terminals, JSON, HTML and Markdown.
 
-A file's name is bytes. What is not text in it reaches Python as lone surrogates (``surrogateescape``), which no
-encoding writes; and a name may hold codes that move a terminal's cursor or turn the direction of writing. `portable`
-is for machines and can be undone with `original`; `shown` is for people. In memory names are as they came: only what
-writes a file or a line escapes them, and only what reads such a file undoes it.
+A file name is bytes. Bytes that are not UTF-8 reach Python as lone surrogates (``surrogateescape``), which cannot be
+encoded. A name may also contain codes that move a terminal's cursor or change the direction of writing. `portable` is
+for machines, and `original` undoes it. `shown` is for people. Names in memory are never escaped. Code that writes a
+file or a line escapes them, and code that reads such a file undoes it.
 """
 
 import json
@@ -12,33 +12,32 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-#: What `portable` writes for a surrogate; a name that holds such text itself has its backslashes doubled.
+#: Escapes that `portable` writes for a surrogate. A name that already contains such text gets its backslashes doubled.
 _WRITTEN = re.compile(r"\\(?:x[89a-f][0-9a-f]|ud[89a-f][0-9a-f]{2})")
 _READ = re.compile(r"\\(?:\\|x([89a-f][0-9a-f])|u(d[89a-f][0-9a-f]{2}))")
-#: Control codes, marks that turn the direction of writing, line separators, and what has no glyph.
+#: Control codes, marks that change the direction of writing, line separators, and characters without a glyph.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb]")
-#: A new line that our own messages make: before an indented line.
+#: A line break of p2vit's own messages: the next line is indented.
 _OWN_LINE = re.compile(r"\n(?=  |\t)")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def is_number(text: str) -> bool:
-    """Whether a word is a whole number in ASCII digits, of at most 9 of them: what `int` takes and machines can count.
+    """Return whether a text is a non-negative integer of 1 to 9 ASCII digits.
 
-    `str.isdigit` is true of ``²``, which `int` refuses, and `int` refuses thousands of digits.
+    `str.isdigit` would also accept ``²``, which `int` refuses, and thousands of digits, which `int` refuses too.
 
     Args:
-        text: What the user typed.
+        text: Text that the user typed.
     """
     return text.isascii() and text.isdigit() and len(text) <= 9
 
 
 def portable(text: str) -> str:
-    r"""Text without lone surrogates, from which `original` gives the same text back.
+    r"""Escape lone surrogates. `original` undoes it exactly.
 
-    A byte that is no UTF-8 is written as ``\x`` and two hexadecimal digits, another lone surrogate as ``\u`` and
-    four. Backslashes are doubled in a name that has one of them, or looks as if it had; all other names stay as
-    they are.
+    A byte that is not UTF-8 becomes ``\x`` and two hexadecimal digits, another lone surrogate ``\u`` and four digits.
+    Backslashes are doubled only in a name that contains a surrogate or such an escape. All other names stay unchanged.
 
     Args:
         text: Any string.
@@ -49,10 +48,13 @@ def portable(text: str) -> str:
 
 
 def original(text: str) -> str:
-    """The text that `portable` was given.
+    """Undo `portable`.
 
     Args:
-        text: What it returned.
+        text: Result of `portable`.
+
+    Returns:
+        The text that `portable` got.
     """
     if not _WRITTEN.search(text):
         return text
@@ -66,59 +68,62 @@ def original(text: str) -> str:
 
 
 def shown(text: object) -> str:
-    r"""Text on one line that does nothing to a terminal: ``\n``, ``\x1b``, ``\u202e`` stand for what they name.
+    r"""Write a text on one line for a terminal, with escapes such as ``\n``, ``\x1b`` and ``\u202e``.
 
-    For people, not for machines: `original` does not undo it. What has been shown once stays as it is.
+    The result is for people: `original` does not undo it. A second call changes nothing.
 
     Args:
-        text: A name, a path, or anything that has a `str`.
+        text: A name, a path, or any object with a `str`.
     """
     harmless = _UNSEEN.sub(lambda match: _SHORT.get(match[0]) or _code(match[0]), str(text))
     return _SURROGATES.sub(lambda match: _escaped(ord(match[0])), harmless)
 
 
 def in_markdown(name: object) -> str:
-    """A name as `shown`, in running text or a table's cell of Markdown: it holds no HTML and ends no cell.
+    """Escape a name, as `shown` does, for Markdown text or a table cell, without HTML or cell separators.
 
     Args:
-        name: Anything that has a `str`.
+        name: Any object with a `str`.
     """
     return re.sub(r"[<>&|`*_\[\]]", lambda match: f"&#{ord(match[0])};", shown(name))
 
 
 def in_code(name: object) -> str:
-    """A name as `shown`, between backticks in Markdown, where only a backtick and a table's bar mean something.
+    """Escape a name, as `shown` does, for Markdown code between backticks, without backticks or cell separators.
 
     Args:
-        name: Anything that has a `str`.
+        name: Any object with a `str`.
     """
     return shown(name).replace("`", "'").replace("|", "\\|")
 
 
 def message(text: str) -> str:
-    """A message as `shown`, with the lines that it has itself: those that are indented.
+    """Escape a message, as `shown` does, but keep its own line breaks, which are those before an indented line.
 
     Args:
-        text: Of an error, a warning or a note.
+        text: Text of an error, a warning or a note.
     """
     return "\n".join(shown(part) for part in _OWN_LINE.split(text))
 
 
 def lines(text: str) -> str:
-    """A text of several lines, each as `shown`; tabs stay.
+    """Escape each line of a text, as `shown` does, but keep tabs.
 
     Args:
-        text: What a verb prints; names in it have been `shown` before.
+        text: Output of a verb. Names in it are already escaped.
     """
     return re.sub(r"[^\n\t]+", lambda part: shown(part[0]), text)
 
 
 def in_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """The same value with every string in it changed, keys too.
+    """Apply a function to every string in a value, including keys.
 
     Args:
-        value: Mappings, lists and tuples of anything.
-        change: Called with each string.
+        value: Nested mappings, lists and tuples.
+        change: Function that is applied to each string.
+
+    Returns:
+        A value of the same structure.
     """
     if isinstance(value, str):
         return change(value)
@@ -132,15 +137,15 @@ def in_strings(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None, encoding: str = "utf-8") -> str:
-    """JSON that every reader takes and that does nothing to a terminal.
+    """Write strict JSON that is also safe to print on a terminal.
 
     Args:
-        value: Of JSON's own types; NaN and infinities are refused.
-        indent: As `json.dumps` has it.
-        encoding: What cannot be written in it is escaped as JSON does.
+        value: Value of JSON's types, without NaN and infinity.
+        indent: Spaces per level, as in `json.dumps`.
+        encoding: Encoding of the output. Characters that it lacks are written as JSON escapes.
 
     Raises:
-        ValueError: a NaN or an infinity.
+        ValueError: The value contains a NaN or an infinity.
     """
     safe = in_strings(value, portable)
     text = json.dumps(safe, indent=indent, ensure_ascii=False, allow_nan=False)
@@ -148,15 +153,15 @@ def json_text(value: Any, indent: int | None = None, encoding: str = "utf-8") ->
         text.encode(encoding)
     except UnicodeEncodeError:
         return json.dumps(safe, indent=indent, ensure_ascii=True, allow_nan=False)
-    # Below 32 only the line ends between JSON's parts are left.
+    # json.dumps has escaped control codes in strings, so remaining line feeds come from the indentation.
     return _UNSEEN.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
 
 
 def _escaped(code: int) -> str:
-    """A lone surrogate in `portable`."""
+    """Return the escape of a lone surrogate."""
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def _code(character: str) -> str:
-    """A character by its number."""
+    """Return the escape of a character."""
     return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"

@@ -192,7 +192,7 @@ def test_no_calibration_image(refused, tmp_path):
         ("--bits", "w9a8", "'w9a8' is not understood; allowed are w2a8 to w8a8"),
         ("--method", "papper", "'papper' is unknown.*Did you mean 'paper'"),
         ("--image-size", "8by8", "write 224, or 224x320"),
-        ("--image-size", "9", "the image size is 8 × 8, not"),
+        ("--image-size", "9", "only takes 8 × 8 pixels"),
         ("--image-size", "²", "write 224, or 224x320"),
         ("--bits", "w²a8", "is not understood"),
         ("--crop-pct", "1e-9", "--crop-pct 1e-09: photos would be scaled to more than 65536 pixels"),
@@ -249,7 +249,7 @@ def state():
         (lambda torch, s: s.pop("blocks.1.fc1.bias"), r"missing: blocks\.1\.fc1\.bias"),
         (
             lambda torch, s: s.update({"blocks.0.gate": torch.ones(2)}),
-            r"not part of it: blocks\.0\.gate",
+            r"not part of digits: blocks\.0\.gate",
         ),
         (lambda torch, s: s["norm.weight"].__setitem__(3, torch.nan), r"NaN or infinity in: norm\.weight"),
         (lambda torch, s: s.update({"norm.bias": torch.ones(63)}), r"norm\.bias is \[63\], not \[64\]"),
@@ -276,7 +276,7 @@ def test_unsupported_layers_are_named(refused, tmp_path):
         "-o",
         tmp_path / "p",
     )
-    refused(*arguments, match=r"swin\.pth: not a whole model: patch_embed\.proj\.weight is missing")
+    refused(*arguments, match=r"swin\.pth: not a complete model: patch_embed\.proj\.weight is missing")
 
 
 def test_a_weight_file_needs_its_architecture(refused, tmp_path):
@@ -348,7 +348,7 @@ def test_a_folder_that_is_no_program_is_never_overwritten(refused, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     arguments = (*QUANTIZE, "--data", "digits", "-o", tmp_path, "--overwrite")
     refused(
-        *arguments, match=r"holds notes\.txt and no program that p2vit wrote, so nothing is written there"
+        *arguments, match=r"contains notes\.txt, but no program that p2vit wrote, so nothing is written there"
     )
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

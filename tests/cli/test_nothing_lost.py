@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from p2vit.files import RECORD, hold
+from p2vit.files import RECORD, lock_output
 from support.interrupted import tree
 
 pytest.importorskip("torch")
@@ -120,8 +120,8 @@ def test_what_p2vit_did_not_write_is_kept(case, tmp_path):
 def test_a_second_run_is_refused_at_once(case, tmp_path):
     run, output, *_ = case
     script = (
-        "import sys\nfrom pathlib import Path\nfrom p2vit.files import hold\n"
-        "with hold(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
+        "import sys\nfrom pathlib import Path\nfrom p2vit.files import lock_output\n"
+        "with lock_output(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(output)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -157,7 +157,7 @@ def test_what_no_output_can_be_is_refused_without_waiting(case, tmp_path, kind):
 
 
 def test_read_only_verbs_take_no_lock(p2vit, digits_program):
-    with hold(digits_program):
+    with lock_output(digits_program):
         for words in (("audit",), ("inspect",), ("eval", "--data", "digits", "--limit", 4, "--no-float")):
             assert p2vit(words[0], digits_program, *words[1:]).code == 0
 

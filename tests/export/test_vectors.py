@@ -72,9 +72,9 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     other = tmp_path / "mine"
     other.mkdir()
     (other / "thesis.txt").write_text("dear reader")
-    with pytest.raises(P2vitError, match=r"mine: holds thesis\.txt and no vectors that p2vit wrote"):
+    with pytest.raises(P2vitError, match=r"mine: contains thesis\.txt, but no vectors that p2vit wrote"):
         write_vectors(program, pixels, other, overwrite=True)
-    with pytest.raises(P2vitError, match=r"thesis\.txt: exists and is no folder \(it is a file\)"):
+    with pytest.raises(P2vitError, match=r"thesis\.txt: exists and is not a folder \(it is a file\)"):
         write_vectors(program, pixels, other / "thesis.txt")
     with pytest.raises(P2vitError, match=r"^encoding is 'bin'; allowed are 'npy' and 'hex'$"):
         write_vectors(program, pixels, tmp_path / "new", encoding="bin")

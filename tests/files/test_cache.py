@@ -27,5 +27,5 @@ def test_what_fails_leaves_nothing(tmp_path):
     assert in_child(lambda: made_once(tmp_path / "m", fail)) == 2
     assert not tree(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(P2vitError, match="cannot be made a folder"):
+    with pytest.raises(P2vitError, match="the folder cannot be made"):
         made_once(tmp_path / "file" / "m", make)

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from p2vit.errors import P2vitError
-from p2vit.files import hold, one_writer
+from p2vit.files import lock_output, one_writer
 from support.interrupted import DONE, REFUSED, in_child
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from p2vit.files import hold
+from p2vit.files import lock_output
 sys.argv = ["p2vit", "quantize", "digits", "-o", "a b"]
-with hold(Path(sys.stdin.readline().strip())):
+with lock_output(Path(sys.stdin.readline().strip())):
     print("held", flush=True)
     {then}
 """
@@ -37,7 +37,7 @@ def holder(path, then="time.sleep(600)"):
 
 
 def take(path):
-    with hold(path):
+    with lock_output(path):
         pass
 
 
@@ -81,7 +81,7 @@ def test_one_path_by_many_names(tmp_path, monkeypatch):
     (tmp_path / "real").mkdir()
     (tmp_path / "alias").symlink_to("real")
     monkeypatch.chdir(tmp_path / "real")
-    with hold(tmp_path / "real"):
+    with lock_output(tmp_path / "real"):
         for name in (Path("."), tmp_path / "alias", tmp_path / "real" / ".." / "alias"):
             assert in_child(lambda name=name: take(name)) == REFUSED
         assert in_child(lambda: take(tmp_path / "real" / "below")) == DONE
@@ -96,21 +96,21 @@ def test_the_same_thread_may_hold_it_again_and_another_may_not(tmp_path):
         except P2vitError as error:
             said.append(str(error))
 
-    with hold(path):
+    with lock_output(path):
         take(path)
         assert in_child(lambda: take(path)) == REFUSED
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-    assert said == [f"{path}: this process writes there already, in another thread"]
+    assert said == [f"{path}: another thread of this process writes there"]
     assert in_child(lambda: take(path)) == DONE
 
 
 def test_what_was_made_for_the_lock_goes_with_it(tmp_path):
-    with hold(tmp_path / "a" / "b" / "out"):
+    with lock_output(tmp_path / "a" / "b" / "out"):
         assert (tmp_path / "a" / "b").is_dir()
     assert not list(tmp_path.iterdir())
-    with hold(tmp_path / "a" / "b" / "out"):
+    with lock_output(tmp_path / "a" / "b" / "out"):
         (tmp_path / "a" / "mine").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "mine"]
 
@@ -135,7 +135,7 @@ def test_many_at_once_and_one_at_a_time(tmp_path):
         done = 0
         while done < 30:
             try:
-                with hold(path):
+                with lock_output(path):
                     count.write_text(str(int(count.read_text()) + 1))
                     done += 1
             except P2vitError:

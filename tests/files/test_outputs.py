@@ -76,7 +76,7 @@ def test_a_part_of_the_way_that_is_no_folder(tmp_path):
     filling(tmp_path / "out").write({"else": "x"})
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "data").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(P2vitError, match=r"out/data: is a symbolic link, where a folder is needed"):
+    with pytest.raises(P2vitError, match=r"out/data: is a symbolic link, but must be a folder"):
         filling(tmp_path / "out", overwrite=True).write(NEW)
     assert not tree(tmp_path / "elsewhere")
 
@@ -99,7 +99,7 @@ def test_a_folder_of_others_gets_no_set_that_fills_it(tmp_path):
     put(tmp_path, FOREIGN)
     for overwrite in (False, True):
         with pytest.raises(
-            P2vitError, match=r"holds data, gone, notes\.txt and 1 more and no thing that p2vit wrote"
+            P2vitError, match=r"contains data, gone, notes\.txt and 1 more, but no thing that p2vit wrote"
         ):
             filling(tmp_path, overwrite).write(NEW)
     assert tree(tmp_path) == FOREIGN
@@ -135,7 +135,7 @@ def test_a_file_is_checked_before_it_is_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(P2vitError, match=r"file: exists already.*--overwrite"):
         check_output(tmp_path / "file", overwrite=False)
-    with pytest.raises(P2vitError, match=r"file: is not known as written by p2vit, so it is not overwritten"):
+    with pytest.raises(P2vitError, match=r"file: was not written by p2vit, so it is not overwritten"):
         check_output(tmp_path / "file", overwrite=True)
 
 
@@ -150,7 +150,7 @@ def test_steps_are_finished_by_the_same_settings_only(tmp_path):
         return target, resumed
 
     assert not steps("a")[1]
-    with pytest.raises(P2vitError, match=r"out: an unfinished table with other settings lies there \(a\)"):
+    with pytest.raises(P2vitError, match=r"out: contains an unfinished table with other settings \(a\)"):
         steps("b")
     again, resumed = steps("a")
     assert resumed
@@ -247,7 +247,7 @@ def test_what_is_missing_is_said(small_disk):
 def test_leftovers_of_others_are_not_taken_away(tmp_path):
     mine = tmp_path / ".out.p2vit-new"
     put(mine, FOREIGN)
-    with pytest.raises(P2vitError, match=r"\.out\.p2vit-new: is in the way.*; move it away"):
+    with pytest.raises(P2vitError, match=r"\.out\.p2vit-new: p2vit needs this name.*; move it away"):
         filling(tmp_path / "out").write(NEW)
     assert tree(mine) == FOREIGN
     assert not (tmp_path / "out").exists()

@@ -32,13 +32,13 @@ def test_kinds(tmp_path, monkeypatch):
     [
         ("fifo", r"fifo: .*FIFO"),
         ("link", r"link: .*symbolic link"),
-        ("file/x", r"file/x: \S*file is a file, where a folder is needed"),
-        ("file/x/y", r"file/x/y: \S*file is a file, where a folder is needed"),
+        ("file/x", r"file/x: \S*file is a file, but must be a folder"),
+        ("file/x/y", r"file/x/y: \S*file is a file, but must be a folder"),
         ("x" * 256, "the name is too long; choose a shorter one"),
         ("/dev/stdout", r"/dev/stdout: "),
         ("/dev/full", r"/dev/full: "),
-        ("/dev/new", r"/dev/new: lies in /dev, where nothing can be kept"),
-        ("/proc/self/fd/1", r"/proc/self/fd/1: lies in /proc, where nothing can be kept"),
+        ("/dev/new", r"/dev/new: is in /dev, which is not on a disk"),
+        ("/proc/self/fd/1", r"/proc/self/fd/1: is in /proc, which is not on a disk"),
     ],
 )
 def test_what_no_output_can_be(tmp_path, monkeypatch, place, name, message):
@@ -55,10 +55,10 @@ def test_what_no_file_and_no_folder_can_be(tmp_path, monkeypatch):
     for name in (".", "..", "/", str(tmp_path)):
         with pytest.raises(P2vitError, match="is a folder; give the name of a file"):
             output_file(tmp_path / name)
-    with pytest.raises(P2vitError, match="/: is the root of the file system; give a folder of its own"):
+    with pytest.raises(P2vitError, match="/: is the root of the file system; choose a folder below it"):
         output_folder(tmp_path / "/")
     (tmp_path / "file").touch()
-    with pytest.raises(P2vitError, match=r"file: exists and is no folder \(it is a file\)"):
+    with pytest.raises(P2vitError, match=r"file: exists and is not a folder \(it is a file\)"):
         output_folder(tmp_path / "file")
 
 
@@ -89,7 +89,7 @@ def test_folders_are_made_and_told(tmp_path):
     assert make_folder(tmp_path / "a" / "b") == [tmp_path / "a", tmp_path / "a" / "b"]
     assert make_folder(tmp_path / "a" / "b") == []
     (tmp_path / "file").touch()
-    with pytest.raises(P2vitError, match="cannot be made a folder"):
+    with pytest.raises(P2vitError, match="the folder cannot be made"):
         make_folder(tmp_path / "file" / "below")
 
 

@@ -8,7 +8,7 @@ import p2vit
 SOURCE = Path(p2vit.__file__).parent
 #: Modules that write by themselves, and why that is right. Each writes where nobody keeps anything.
 SCRATCH = {
-    "quant/stream.py": "photos' values, in a temporary folder",
+    "quant/disk_array.py": "photos and activations, in a temporary folder",
     "rtl/icarus.py": "a simulation's temporary folder",
     "rtl/synthesis/ecp5.py": "a tool's temporary folder",
     "rtl/synthesis/netlist.py": "a tool's temporary folder, and the stage of a set of files",

@@ -36,7 +36,7 @@ def test_find_knows_weight_tags_and_suggests():
     squash = find("vit_so400m_patch14_siglip_378.webli_ft_in1k").preprocessing
     assert (squash.resize, squash.scaled_size) == ("squash", (378, 378))
     assert find("vit_small_patch14_dinov2_224.lvd142m").tag == "lvd142m"
-    with pytest.raises(ModelError, match=r"no weights tagged 'dyno'\. Did you mean 'dino'.*state --mean"):
+    with pytest.raises(ModelError, match=r"no weights tagged 'dyno'\. Did you mean 'dino'.*with --mean"):
         find("vit_small_patch16_224.dyno")
     with pytest.raises(ModelError, match="Did you mean 'deit_tiny_patch16_224'"):
         find("deit_tiny_patch16_244")

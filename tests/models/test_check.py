@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from p2vit.errors import ModelError  # noqa: E402
-from p2vit.models.check import ALLOWED, check_photos, checked  # noqa: E402
+from p2vit.models.check import ALLOWED, check_against_original, check_photos  # noqa: E402
 from p2vit.models.loaded import Original  # noqa: E402
 from p2vit.models.registry import load_model  # noqa: E402
 from p2vit.models.sources.timm_source import from_timm_model  # noqa: E402
@@ -42,7 +42,7 @@ def test_photos_are_neither_square_nor_grey_and_the_same_everywhere():
 
 
 def test_the_same_model_passes_and_the_figure_is_kept(timm, model):
-    found = checked(model)
+    found = check_against_original(model)
     assert found.checked is not None
     assert found.original is None
     assert found.checked.library == f"timm {timm.__version__}"
@@ -58,7 +58,7 @@ def test_another_network_is_refused(model):
         ModelError,
         match=r"what timm .* on the same pixels outputs differ .*: the networks differ.*--no-check",
     ):
-        checked(model)
+        check_against_original(model)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_another_preparation_is_refused(model, change):
     pre = model.preprocessing.model_copy(update=change)
     model.module.mean.copy_(torch.tensor(pre.mean))
     with pytest.raises(ModelError, match=r"the pixels differ, by up to \d+ grey levels.*--mean, --std"):
-        checked(replace(model, preprocessing=pre))
+        check_against_original(replace(model, preprocessing=pre))
 
 
 def test_a_library_that_is_not_there_is_a_note(model, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "timm", None)
-    found = checked(model)
+    found = check_against_original(model)
     assert found.checked is None
     assert found.notes[-1].startswith("timm is not installed, so the float model was not compared") or (
         "cannot be imported" in found.notes[-1]
@@ -88,7 +88,7 @@ def test_weights_that_the_library_does_not_take_are_a_note(model):
     def build(options):
         raise RuntimeError("size mismatch\nand more")
 
-    found = checked(replace(model, original=Original("timm", build)))
+    found = check_against_original(replace(model, original=Original("timm", build)))
     assert found.notes[-1] == "not compared with the original library's model (timm: size mismatch)"
 
 
@@ -122,5 +122,5 @@ def test_no_check_goes_on(timm, tmp_path):
     assert found.checked is None
     assert found.original is None
     assert any(
-        "assumed that the class token is read" in note and "--pool avg" in note for note in found.notes
+        "assumed that the head reads the class token" in note and "--pool avg" in note for note in found.notes
     )

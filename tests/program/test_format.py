@@ -89,11 +89,11 @@ def test_existing_folders_are_kept(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "x.png").write_bytes(b"1")
     with pytest.raises(
-        ProgramError, match=r"holds x.png and no program that p2vit wrote, so nothing is written there"
+        ProgramError, match=r"contains x.png, but no program that p2vit wrote, so nothing is written there"
     ):
         save(program, tmp_path / "photos", overwrite=True)
     (tmp_path / "file").write_bytes(b"1")
-    with pytest.raises(ProgramError, match="exists and is no folder"):
+    with pytest.raises(ProgramError, match="exists and is not a folder"):
         save(program, tmp_path / "file", overwrite=True)
 
 

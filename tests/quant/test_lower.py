@@ -1,4 +1,4 @@
-"""The integer program computes what the simulation says, and passes its audit, for every kind of ViT."""
+"""The integer program agrees with the float32 simulation and passes the audit, for every kind of ViT."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ def both(model, photos, config):
 def test_program_equals_simulation(kind, photos):
     model = float_model(**KINDS[kind])
     program, logits, feature, wanted_logits, wanted_feature = both(model, photos, OURS)
-    # LayerNorm, softmax and the last affine round in integers what the simulation computes in float32.
+    # LayerNorm, softmax and the last affine operator round in the program, but are float32 in the simulation.
     assert sqnr_db(wanted_feature, feature) > 27
     assert sqnr_db(wanted_logits, logits) > 27
     report = audit(program)

@@ -9,7 +9,7 @@ from support.tiny import config, float_model, model_of, swin_config
 
 @pytest.fixture
 def unread():
-    """Photos that nobody may look at beyond the first batch."""
+    """Photos that fail the test if more than the first batch is read."""
 
     def photos(first):
         yield first
@@ -23,7 +23,7 @@ def test_a_layer_that_the_model_does_not_have_is_refused(start, tiny_model, phot
     wrong = QuantConfig(layer_bits={"blocks.0.attn.q": 4, "blocks.1.mlp.fc3": 4})
     with pytest.raises(
         P2vitError,
-        match=r"^layer_bits names 'blocks\.1\.mlp\.fc3', which is no layer of tiny\. Did you mean "
+        match=r"^layer_bits names 'blocks\.1\.mlp\.fc3', which is not a layer of tiny\. Did you mean "
         r"'blocks\.1\.mlp\.fc2'\? Its layers: blocks\.0\.attn\.q, blocks\.0\.attn\.k, .* and 6 more$",
     ):
         start(tiny_model, unread(photos), wrong)
@@ -31,26 +31,30 @@ def test_a_layer_that_the_model_does_not_have_is_refused(start, tiny_model, phot
 
 def test_a_name_like_none_of_them_gets_no_guess(tiny_model):
     with pytest.raises(
-        P2vitError, match=r"'qkv', which is no layer of tiny\. Its layers: blocks\.0\.attn\.q,"
+        P2vitError, match=r"'qkv', which is not a layer of tiny\. Its layers: blocks\.0\.attn\.q,"
     ):
         check_widths(tiny_model.module, QuantConfig(layer_bits={"qkv": 4}))
 
 
 @pytest.mark.parametrize("name", ["patch_embed", "head"])
 def test_the_ends_have_a_width_of_their_own(tiny_model, name):
-    with pytest.raises(P2vitError, match=rf"names '{name}', whose width is head_bits \(8\): set that"):
+    with pytest.raises(
+        P2vitError, match=rf"names '{name}', whose width is head_bits \(8\)\. Set head_bits instead"
+    ):
         check_widths(tiny_model.module, QuantConfig(layer_bits={name: 8}))
 
 
 @pytest.mark.parametrize("bits", [1, 9, 0, -4, 4.0, "4", True, None])
 def test_a_width_that_is_none_is_refused_with_its_layer(tiny_model, bits):
-    with pytest.raises(P2vitError, match=r"'blocks\.0\.mlp\.fc1': .* is no width; allowed are 2 to 8 bits"):
+    with pytest.raises(
+        P2vitError, match=r"'blocks\.0\.mlp\.fc1': .* is not a weight width. Allowed are 2 to 8 bits"
+    ):
         check_widths(tiny_model.module, QuantConfig(layer_bits={"blocks.0.mlp.fc1": bits}))
 
 
 @pytest.mark.parametrize("field", ["weight_bits", "head_bits"])
 def test_the_other_widths_too(tiny_model, photos, field):
-    with pytest.raises(P2vitError, match=rf"^{field}: 9 is no width; allowed are 2 to 8 bits$"):
+    with pytest.raises(P2vitError, match=rf"^{field}: 9 is not a weight width. Allowed are 2 to 8 bits$"):
         quantize(tiny_model, [photos], QuantConfig(**{field: 9}))
 
 

@@ -1,4 +1,4 @@
-"""The attention pooling head is quantized as well as a block, at both widths."""
+"""The attention pooling head is quantized as accurately as a block, with 8-bit and 4-bit weights."""
 
 from dataclasses import replace
 

@@ -3,7 +3,7 @@ import torch
 
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.grid import Grid
-from p2vit.quant.weights import InputStatistics, quantize_linear
+from p2vit.quant.weights import InputStatistics, LinearOptions, quantize_linear
 from p2vit.quant.workers import Workers
 
 ONE = torch.zeros((), dtype=torch.float64)
@@ -24,7 +24,7 @@ def case(seed: int = 0, outputs: int = 10, inputs: int = 32, offset: float = 0.0
 def run(config, bits, offset=0.0, workers=2):
     x, grid, weight, bias, seen = case(offset=offset)
     with Workers(workers) as pool:
-        layer = quantize_linear(weight, bias, grid, seen, bits, config, pool)
+        layer = quantize_linear(weight, bias, grid, seen, LinearOptions(bits, config), pool)
     exact = grid.fake(x) @ weight.T + bias
     return layer, exact, layer.apply(grid.stored(x))
 
@@ -57,9 +57,11 @@ def test_the_layer_is_integers_and_absorbs_the_inputs_offset(offset):
 def test_bias_correction_leaves_no_more_mean_error_than_a_bias_rounds():
     x, grid, weight, bias, seen = case()
     with Workers(1) as pool:
-        corrected = quantize_linear(weight, bias, grid, seen, 3, QuantConfig(), pool)
-        plain = quantize_linear(weight, bias, grid, seen, 3, QuantConfig(bias_correction=False), pool)
-    # What the layer should put out for the values themselves, before the input was rounded or saturated.
+        corrected = quantize_linear(weight, bias, grid, seen, LinearOptions(3, QuantConfig()), pool)
+        plain = quantize_linear(
+            weight, bias, grid, seen, LinearOptions(3, QuantConfig(bias_correction=False)), pool
+        )
+    # Output of the float layer for the input before it is rounded and saturated.
     error, before = (
         (x @ weight.T + bias - layer.apply(grid.stored(x))).mean((0, 1)).abs() for layer in (corrected, plain)
     )

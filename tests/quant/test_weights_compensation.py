@@ -1,15 +1,21 @@
-"""Second-order rounding: every step lowers the loss that it says it does."""
+"""Second-order rounding: compensation and coordinate descent each lower the loss."""
 
 import pytest
 import torch
 
-from p2vit.quant.block import Menu
+from p2vit.quant.block import ExtraWidths
 from p2vit.quant.compensation import aim, code_range, compensate, damped, descend, inverse_factor, row_losses
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.grid import Grid
 from p2vit.quant.pipeline import quantize_model, simulate
 from p2vit.quant.sensitivity import sqnr_db
-from p2vit.quant.weights import InputStatistics, quantize_linear, round_compensated, scale_steps
+from p2vit.quant.weights import (
+    InputStatistics,
+    LinearOptions,
+    quantize_linear,
+    round_compensated,
+    scale_steps,
+)
 from p2vit.quant.workers import Workers
 
 ONE = torch.zeros((), dtype=torch.float64)
@@ -61,7 +67,7 @@ def test_narrow_widths_may_clip_and_wide_ones_do_not():
     assert scale_steps(4, QuantConfig(criterion="range")) == (0.0,)
 
 
-def test_the_aim_is_the_map_that_explains_the_target():
+def test_the_regression_target_is_the_map_that_explains_the_float_output():
     weight, hessian, x = case()
     wanted = weight.double() + 0.3
     cross = x.double().T @ (x.double() @ wanted.T)
@@ -71,20 +77,19 @@ def test_the_aim_is_the_map_that_explains_the_target():
     torch.testing.assert_close(unseen, weight.double())
 
 
-def test_a_layer_makes_good_what_came_before_it():
+def test_a_layer_corrects_a_linear_error_of_its_input():
     generator = torch.Generator().manual_seed(3)
     weight, bias = torch.randn(10, 32, generator=generator), torch.randn(10, generator=generator)
     exact = torch.randn(200, 5, 32, generator=generator) * 30
-    # What the quantized model has there instead: a linear distortion, which a layer can see.
+    # The quantized model's values: a linear distortion of the float model's, which the layer can correct.
     ours = exact @ (torch.eye(32) + 0.1 * torch.randn(32, 32, generator=generator)) + 2
     grid, even, wanted = Grid(ONE), torch.ones(5), exact @ weight.T + bias
     errors = {}
     with Workers(1) as pool:
         for name, source in (("own", None), ("float", exact)):
             seen = InputStatistics.of(ours, grid, even, source)
-            layer = quantize_linear(
-                weight, bias, grid, seen, 8, QuantConfig(), pool, wanted.double().mean((0, 1)), weight
-            )
+            options = LinearOptions(8, QuantConfig(), wanted.double().mean((0, 1)), weight)
+            layer = quantize_linear(weight, bias, grid, seen, options, pool)
             errors[name] = float(((layer.apply(grid.stored(ours)) - wanted) ** 2).mean())
     assert errors["float"] < errors["own"] / 10
 
@@ -115,11 +120,11 @@ def test_statistics_of_the_float_side_are_merged():
         (QuantConfig(weight_target="float", bias_correction=False), False),
     ],
 )
-def test_the_float_stream_is_kept_where_it_is_aimed_at(config, aims):
+def test_the_float_stream_is_kept_if_weights_are_rounded_to_reproduce_it(config, aims):
     assert config.aims_at_float is aims
 
 
-def test_aiming_at_the_float_stream_brings_the_model_nearer(tiny_model, photos):
+def test_reproducing_the_float_stream_lowers_the_error(tiny_model, photos):
     module = tiny_model.module
     with torch.inference_mode():
         exact = module.features(torch.from_numpy(photos))
@@ -131,11 +136,11 @@ def test_aiming_at_the_float_stream_brings_the_model_nearer(tiny_model, photos):
     assert got["float"] > got["own"]
 
 
-def test_the_menu_is_asked_for_every_layer_and_changes_nothing(tiny_model, photos):
+def test_extra_widths_are_rounded_for_every_layer_and_change_nothing(tiny_model, photos):
     kept = {}
-    menu = Menu((4, 8), lambda name, width, layer: kept.setdefault((name, width), layer))
-    with_menu, _ = quantize_model(tiny_model.module, [photos], QuantConfig(), 2, menu=menu)
+    extra_widths = ExtraWidths((4, 8), lambda name, width, layer: kept.setdefault((name, width), layer))
+    with_extra, _ = quantize_model(tiny_model.module, [photos], QuantConfig(), 2, extra_widths=extra_widths)
     without, _ = quantize_model(tiny_model.module, [photos], QuantConfig(), 2)
     assert len(kept) == 2 * 12
     assert all(layer.bits == width for (_, width), layer in kept.items())
-    assert torch.equal(simulate(with_menu, photos)[0], simulate(without, photos)[0])
+    assert torch.equal(simulate(with_extra, photos)[0], simulate(without, photos)[0])

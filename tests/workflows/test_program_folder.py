@@ -50,8 +50,8 @@ def test_what_is_there_is_refused_before_any_work(program, tmp_path):
     (tmp_path / "photos" / "a.png").touch()
     for place, overwrite, message in (
         ("out", False, "exists already; choose another place, or allow overwriting"),
-        ("photos", True, "holds a.png and no program that p2vit wrote, so nothing is written there"),
-        ("photos/a.png", True, "exists and is no folder"),
+        ("photos", True, "contains a.png, but no program that p2vit wrote, so nothing is written there"),
+        ("photos/a.png", True, "exists and is not a folder"),
     ):
         with pytest.raises(P2vitError, match=message):
             check_place(tmp_path / place, overwrite)

@@ -11,6 +11,7 @@ from typing import Any
 from p2vit.cluster.options import ClusterOptions
 from p2vit.cluster.pool import PATIENCE, expect_somebody, imported
 from p2vit.errors import P2vitError, first_line
+from p2vit.processors import available_cpus
 
 #: How often a task is tried again whose workers or data were lost.
 RETRIES = 5
@@ -118,8 +119,3 @@ def dask_pool(options: ClusterOptions) -> Iterator[DaskPool]:
         client.close()
         if not address:
             cluster.close()
-
-
-def available_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

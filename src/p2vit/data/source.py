@@ -1,5 +1,6 @@
 """What every collection of photos offers, whether it is a folder or a named benchmark."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Protocol, runtime_checkable
@@ -93,6 +94,7 @@ def batched(
     Yields:
         (uint8 [B, H, W, 3], int64 [B]): the photos and their indices.
     """
+    batch_size = min(batch_size, sys.maxsize)  # islice takes no more
     photos = islice(((i, p) for i in indices if (p := read(i)) is not None), limit)
     while batch := list(islice(photos, batch_size)):
         yield np.stack([p for _, p in batch]), np.array([i for i, _ in batch], dtype=np.int64)

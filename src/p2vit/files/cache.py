@@ -1,4 +1,4 @@
-"""Files that are made once and kept: whoever finds one finds all of it."""
+"""Cache files: each is made once, and a file in the cache is always complete."""
 
 import shutil
 import tempfile
@@ -11,17 +11,20 @@ from p2vit.files.places import make_folder
 
 
 def made_once(path: Path, make: Callable[[Path], None]) -> Path:
-    """A file of a cache, made if it is not there.
+    """Return a cache file, and make it first if it does not exist.
+
+    Several processes may make the same file at the same time.
 
     Args:
-        path: The file.
-        make: Makes it under the path it is given; files that it leaves beside come along.
+        path: Path of the cache file.
+        make: Function that writes the file at the path that it gets. Other files that it writes into the same folder
+            are moved into the cache too.
 
     Returns:
-        ``path``. Processes that make the same file at the same time do not disturb each other.
+        ``path``.
 
     Raises:
-        P2vitError: the cache cannot be written.
+        P2vitError: The cache cannot be written.
     """
     if path.exists():
         return path

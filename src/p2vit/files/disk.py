@@ -1,4 +1,4 @@
-"""Bytes to disk: all of them, or an error that says where and how many were needed."""
+"""Write bytes to disk completely, or raise an error that says where and how many bytes were needed."""
 
 import contextlib
 import errno
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from p2vit.errors import P2vitError
 
-#: The disk, the user's share of it, or the largest file that is allowed is used up.
+#: Error numbers for a full disk, an exhausted quota, and a file that is too large.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: Bytes per read while a file is hashed.
 _CHUNK = 1 << 22
 
 
 def cannot_write(path: Path, error: OSError, needed: int = 0) -> P2vitError:
-    """The error for a file that the disk refuses.
+    """Make the error for a file that could not be written.
 
     Args:
-        path: As the user knows it.
-        error: What the system said.
-        needed: Bytes that were to be written, as far as is known.
+        path: Path as the user gave it.
+        error: Error of the operating system.
+        needed: Number of bytes to be written, 0 if unknown.
     """
     reason = error.strerror or str(error)
     if error.errno not in _FULL:
@@ -36,7 +36,7 @@ def cannot_write(path: Path, error: OSError, needed: int = 0) -> P2vitError:
 
 
 def free_bytes(path: Path) -> int | None:
-    """Bytes that may still be written where a path is or will be; None if nobody knows."""
+    """Return the free bytes on the disk of an existing or future path, or None if unknown."""
     for place in (path, *path.parents):
         with contextlib.suppress(OSError):
             return shutil.disk_usage(place).free
@@ -44,17 +44,17 @@ def free_bytes(path: Path) -> int | None:
 
 
 def write_bytes(path: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
-    """Write a new file and see it on the disk.
+    """Write a new file and flush it to the disk.
 
     Args:
-        path: Where; what is there is replaced, so it must be a place of ours.
-        chunks: Its content, in order.
+        path: Path of the file. An existing file is replaced without a check.
+        chunks: Content of the file, in order.
 
     Returns:
-        (sha256 in hexadecimal, bytes).
+        (SHA-256 in hexadecimal, size in bytes).
 
     Raises:
-        OSError: the disk refuses; a part of the file may be there.
+        OSError: The file could not be written. A part of it may exist.
     """
     digest, size = hashlib.sha256(), 0
     with path.open("wb", buffering=0) as file:
@@ -63,17 +63,17 @@ def write_bytes(path: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
             digest.update(rest)
             size += len(rest)
             while rest:
-                # Raw writes may take a part: the rest follows, or says why not.
+                # A raw write may write only a part. The next write writes the rest or raises the error.
                 rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
     return digest.hexdigest(), size
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file's content, hexadecimal.
+    """Return the SHA-256 of a file's content, in hexadecimal.
 
     Raises:
-        P2vitError: it cannot be read.
+        P2vitError: The file cannot be read.
     """
     digest = hashlib.sha256()
     try:
@@ -86,7 +86,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """See the names in a folder on the disk, where the system can."""
+    """Flush the entries of a folder to the disk, if the system supports it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Files that grow line by line: logs and journals that a killed run goes on with, and tables of results."""
+"""Append to text files: logs and journals that a killed run resumes from, and tables of results."""
 
 import os
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from p2vit.files.places import kind_of, make_folder, output_file
 
 
 class LineFile:
-    """A text file of whole lines. Only its end ever changes: what stands in it stays.
+    """A text file of complete lines that only changes at its end.
 
     Args:
-        path: The file; it need not exist.
+        path: Path of the file, which need not exist.
 
     Raises:
-        P2vitError: it is no plain file.
+        P2vitError: The path exists and is not a plain file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,20 +25,20 @@ class LineFile:
         self._place = output_file(path, links=True)
 
     def exists(self) -> bool:
-        """Whether it is there, be it empty."""
+        """Return whether the file exists. It may be empty."""
         return kind_of(self._place) is not None
 
     def read(self, what: str) -> tuple[list[str], str]:
-        """Its content.
+        """Read the file.
 
         Args:
-            what: What the file should be, for the message: ``the log of a search``.
+            what: Description of the file for the message, e.g. ``the log of a search``.
 
         Returns:
-            (whole lines, each with its newline; the rest, which a kill or a full disk cut short).
+            (complete lines, each with its newline; incomplete last line, left by a killed run or a full disk).
 
         Raises:
-            P2vitError: it is not readable text.
+            P2vitError: The file cannot be read or is not UTF-8.
         """
         if not self.exists():
             return [], ""
@@ -51,13 +51,13 @@ class LineFile:
         return lines, rest
 
     def cut(self, lines: Iterable[str] = ()) -> None:
-        """Keep the first lines only.
+        """Cut the file off after its first lines.
 
         Args:
-            lines: What stands at its beginning and stays.
+            lines: The first lines of the file, which stay.
 
         Raises:
-            P2vitError: the disk refuses.
+            P2vitError: The file cannot be changed.
         """
         size = sum(len(line.encode()) for line in lines)
         try:
@@ -67,13 +67,13 @@ class LineFile:
             raise cannot_write(self.path, error) from None
 
     def append(self, text: str) -> None:
-        """Write at the end, on the disk before it counts. All of it or nothing.
+        """Append lines and flush them to the disk. Either all of them are written or none.
 
         Args:
-            text: Whole lines.
+            text: Complete lines.
 
         Raises:
-            P2vitError: the disk refuses.
+            P2vitError: The file cannot be written.
         """
         data = text.encode("utf-8", "backslashreplace")
         make_folder(self._place.parent)
@@ -95,14 +95,14 @@ class LineFile:
             raise cannot_write(self.path, error, len(data)) from None
 
     def append_row(self, header: str, row: str) -> None:
-        """Add a row to a table that other runs may add to at the same time.
+        """Append a row to a table. Other runs may append to the same table at the same time.
 
         Args:
-            header: First line, for a file that is empty or not there.
+            header: First line of the table, written if the file is empty or missing.
             row: One line.
 
         Raises:
-            P2vitError: the disk refuses.
+            P2vitError: The file cannot be written.
         """
         make_folder(self._place.parent)
         with alone_in(self._place.parent):
@@ -111,6 +111,6 @@ class LineFile:
             if size:
                 with self._place.open("rb") as file:
                     file.seek(-1, os.SEEK_END)
-                    # The last line was cut off; its row stays.
+                    # Keep an incomplete last line as a row of its own.
                     text = "" if file.read(1) == b"\n" else "\n"
             self.append(text + row)

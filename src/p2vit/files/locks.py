@@ -1,7 +1,7 @@
-"""One run per output: a second one is refused at once, and a run that was killed blocks nobody.
+"""Lock outputs: only one run writes to an output, and a second run is refused at once.
 
-The lock is the operating system's own (``flock``), on a hidden file beside the output. It is gone with the process that
-holds it, however that ends; the file that may be left says nothing by itself.
+The lock is a lock of the operating system (``flock``) on a hidden file beside the output. It ends with its process, so
+a killed run blocks nobody. A lock file that is left behind has no meaning.
 """
 
 import contextlib
@@ -29,29 +29,33 @@ except ImportError:  # no POSIX system
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Outputs that this process writes: (thread, open lock file).
-_held: dict[Path, tuple[int, int]] = {}
-_guard = threading.Lock()
-#: Some network file systems have no locks: runs are then not kept apart.
+#: Outputs that this process has locked → (thread, handle of the lock file).
+_locked: dict[Path, tuple[int, int]] = {}
+#: Protects `_locked`.
+_table_lock = threading.Lock()
+#: Errors of file systems without locks, such as some network file systems. Nothing is locked there.
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextlib.contextmanager
-def hold(path: Path) -> Iterator[None]:
-    """Be the only run that writes an output. The thread that holds it may hold it again.
+def lock_output(path: Path) -> Iterator[None]:
+    """Lock an output while the context is open. The same thread may lock it again.
 
     Args:
-        path: A file or folder; it need not exist. Its parents are made, and taken away again if nothing came to them.
+        path: File or folder, which need not exist. Missing parent folders are made, and removed again if they stay
+            empty.
 
     Raises:
-        P2vitError: another process or thread writes there, which is named; or no lock can be had there.
+        P2vitError: Another process or thread writes to the output, or it cannot be locked.
     """
     real = output_place(path)
-    with _guard:
-        if (own := _held.get(real)) is not None:
+    with _table_lock:
+        if (own := _locked.get(real)) is not None:
             if own[0] != threading.get_ident():
-                raise P2vitError(f"{path}: this process writes there already, in another thread")
+                raise P2vitError(
+                    f"{path}: another thread of this process writes there; wait for it, or choose another place"
+                )
             again = True
         else:
             again = False
@@ -61,17 +65,17 @@ def hold(path: Path) -> Iterator[None]:
             except BaseException:
                 _remove_empty(made)
                 raise
-            _held[real] = threading.get_ident(), handle
+            _locked[real] = threading.get_ident(), handle
     if again:
         yield
         return
     try:
         yield
     finally:
-        with _guard:
-            del _held[real]
+        with _table_lock:
+            del _locked[real]
             _tidy(real)
-            # Removed while it is held: whoever waits for it sees that the file has gone and takes a new one.
+            # The file is removed before the lock ends. A run that opened it before sees that and opens a new one.
             if handle >= 0:
                 file.unlink(missing_ok=True)
                 os.close(handle)
@@ -79,11 +83,11 @@ def hold(path: Path) -> Iterator[None]:
 
 
 def one_writer(*parameters: str, only_with: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function run only while it alone writes the outputs that its parameters name.
+    """Return a decorator that locks the outputs of a function while it runs.
 
     Args:
-        parameters: Names of parameters that are paths; None as a value is no output.
-        only_with: Name of a parameter without which the function only reads.
+        parameters: Names of the parameters that are output paths. The value None means no output.
+        only_with: Name of a parameter. If its value is None, the function writes nothing and nothing is locked.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -98,7 +102,7 @@ def one_writer(*parameters: str, only_with: str | None = None) -> Callable[[Call
             with contextlib.ExitStack() as locks:
                 for name in parameters:
                     if (path := _argument(given.arguments, name)) is not None:
-                        locks.enter_context(hold(Path(path)))
+                        locks.enter_context(lock_output(Path(path)))
                 return function(*args, **kwargs)
 
         return alone
@@ -107,7 +111,7 @@ def one_writer(*parameters: str, only_with: str | None = None) -> Callable[[Call
 
 
 def _argument(arguments: Mapping[str, Any], name: str) -> Any:
-    """An argument of a call: given by itself, among further keywords, or in the object ``options``."""
+    """Find an argument of a call: among the parameters, in ``**kwargs``, or as a field of ``options``."""
     if name in arguments:
         return arguments[name]
     for value in arguments.values():
@@ -117,14 +121,14 @@ def _argument(arguments: Mapping[str, Any], name: str) -> Any:
 
 
 def _lock(path: Path, real: Path) -> tuple[Path, int]:
-    """The lock file of an output and its open handle; -1 where there are no locks."""
+    """Lock an output. Return its lock file and the open handle, or -1 where there are no locks."""
     file = beside(real, "lock")
     while True:
         try:
             handle = _open(file)
         except OSError as error:
             if error.errno in _NOT_WRITABLE and real.is_dir() and file.parent != real:
-                # A mounted folder may be written where the folder around it may not.
+                # A mounted folder may be writable although its parent is not.
                 file = real / file.name
                 continue
             raise P2vitError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -149,16 +153,16 @@ def _lock(path: Path, real: Path) -> tuple[Path, int]:
             if os.path.samestat(os.fstat(handle), file.stat()):
                 _tell(handle)
                 return file, handle
-        os.close(handle)  # its holder has removed it between opening and locking
+        os.close(handle)  # the file was removed between opening and locking
 
 
 def _open(file: Path) -> int:
-    """Open or make a lock file; never through a link."""
+    """Open or create a lock file without following a link."""
     return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _tell(handle: int) -> None:
-    """Write down who holds a lock, for whoever is refused. A full disk does not matter for that."""
+    """Write the process and its command into a lock file, for the message to other runs. A full disk is ignored."""
     command = shlex.join(["p2vit", *sys.argv[1:]]) if sys.argv[:1] else "p2vit"
     text = f"process {os.getpid()} on {socket.gethostname()}: {command}"
     with contextlib.suppress(OSError):
@@ -167,7 +171,7 @@ def _tell(handle: int) -> None:
 
 
 def _told(handle: int) -> str:
-    """Who holds a lock, as far as the file says."""
+    """Read from a lock file which process has the lock; empty if it does not say."""
     with contextlib.suppress(OSError):
         text = os.pread(handle, 500, 0).decode("utf-8", "replace")
         shown = "".join(character if character.isprintable() else "?" for character in text)
@@ -176,7 +180,7 @@ def _told(handle: int) -> str:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove an output folder that holds nothing but a record of nothing."""
+    """Remove an output folder that contains only an empty record."""
     with contextlib.suppress(OSError, P2vitError):
         if {entry.name for entry in folder.iterdir()} == {RECORD} and not Record.read(folder).files:
             (folder / RECORD).unlink()
@@ -184,20 +188,20 @@ def _tidy(folder: Path) -> None:
 
 
 def _remove_empty(folders: list[Path]) -> None:
-    """Remove folders that were made for an output that did not come."""
+    """Remove folders that were made for an output and are still empty."""
     with contextlib.suppress(OSError):
         for folder in reversed(folders):
             folder.rmdir()
 
 
 def _forget() -> None:
-    """A forked worker holds nothing: otherwise a lock would outlive the run that took it."""
-    global _guard
-    _guard = threading.Lock()
-    for _, handle in _held.values():
+    """Drop all locks in a forked worker. Otherwise a lock would last longer than the run that took it."""
+    global _table_lock
+    _table_lock = threading.Lock()
+    for _, handle in _locked.values():
         if handle >= 0:
             os.close(handle)
-    _held.clear()
+    _locked.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""A short wait for others that change the same folder's record."""
+"""Lock a folder for the short time in which its record is changed."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ except ImportError:  # no POSIX system
 
 @contextlib.contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Be the only one who changes a folder's record; for a few renames, not for a run.
+    """Lock a folder while its record is changed, and wait if another process has locked it.
 
-    The folder itself is locked, so no file is left behind. Where folders cannot be locked, runs are not kept apart.
+    The lock is on the folder itself, so no lock file stays behind. A file system without locks locks nothing.
     """
     handle = -1
     if fcntl is not None:

@@ -1,4 +1,4 @@
-"""Paths that people give for outputs: looked at before any time is spent."""
+"""Check the paths that users give for outputs, before the work starts."""
 
 import errno
 import hashlib
@@ -8,21 +8,23 @@ from pathlib import Path
 
 from p2vit.errors import P2vitError
 
-#: Bytes that a name may have on the file systems in use.
+#: Largest length of a file name in bytes, on the usual file systems.
 LONGEST_NAME = 255
-#: What stands in names of files that exist only while something is written.
+#: Part of the names of temporary files and locks.
 MARK = ".p2vit-"
-#: Places where names are not files on a disk. Shared memory is a disk.
+#: Folders whose files are not on a disk. Shared memory counts as a disk.
 _NO_DISK = ("/dev", "/proc", "/sys")
 _DISK_AFTER_ALL = "/dev/shm"
 
 
 def kind_of(path: Path) -> str | None:
-    """What is there: ``file``, ``folder``, ``symbolic link``, ``FIFO``, ``device``, ``socket``; None for nothing.
+    """Return the kind of a path: ``file``, ``folder``, ``symbolic link``, ``FIFO``, ``device``, ``socket``, or None.
+
+    None means that the path does not exist.
 
     Raises:
-        P2vitError: nothing can be there: a name is too long, a file stands where a folder is needed, or the system
-            does not say.
+        P2vitError: The path is not valid: its name is too long, one of its parents is a file, or the system refuses
+            access.
     """
     try:
         mode = path.lstat().st_mode
@@ -30,13 +32,15 @@ def kind_of(path: Path) -> str | None:
         return None
     except NotADirectoryError:
         blocking = next(parent for parent in path.parents if parent.exists() and not parent.is_dir())
-        raise P2vitError(f"{path}: {blocking} is a file, where a folder is needed") from None
+        raise P2vitError(
+            f"{path}: {blocking} is a file, but must be a folder; choose another place"
+        ) from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise P2vitError(f"{path}: the name is too long; choose a shorter one") from None
-        raise P2vitError(f"{path}: cannot be looked at: {error.strerror or error}") from None
+        raise P2vitError(f"{path}: cannot be accessed: {error.strerror or error}") from None
     except ValueError as error:
-        raise P2vitError(f"{str(path)!r}: is no name for a file ({error})") from None
+        raise P2vitError(f"{str(path)!r}: is not a valid file name ({error})") from None
     for test, name in (
         (stat.S_ISREG, "file"),
         (stat.S_ISDIR, "folder"),
@@ -50,14 +54,14 @@ def kind_of(path: Path) -> str | None:
 
 
 def output_file(path: Path, links: bool = False) -> Path:
-    """The place of a file to be written, free of links and dots.
+    """Return the absolute path of a file to be written, without links and dots.
 
     Args:
-        path: As the user gave it.
-        links: It may be a link to a plain file, which then is what is written.
+        path: Path as the user gave it.
+        links: Whether it may be a link to a plain file. The target of the link is returned then.
 
     Raises:
-        P2vitError: it is a folder, a link, a device or the like, or no file can be there.
+        P2vitError: The path is a folder, a link, a device or the like, or no file can be made there.
     """
     path = Path(path)
     kind = kind_of(path)
@@ -73,37 +77,37 @@ def output_file(path: Path, links: bool = False) -> Path:
 
 
 def output_folder(path: Path) -> Path:
-    """The place of a folder to be written into, free of links and dots.
+    """Return the absolute path of a folder to be written into, without links and dots.
 
     Raises:
-        P2vitError: it is the root of the file system, or something else than a folder is or must be there.
+        P2vitError: The path is the root of the file system or is not a folder, or no folder can be made there.
     """
     path = Path(path)
     kind = kind_of(path)
     real = Path(os.path.realpath(path))
     if real == Path(real.anchor):
-        raise P2vitError(f"{path}: is the root of the file system; give a folder of its own")
+        raise P2vitError(f"{path}: is the root of the file system; choose a folder below it")
     _expect_disk(path)
     if kind == "symbolic link" and real.is_dir():
         return real
     if kind not in (None, "folder"):
-        raise P2vitError(f"{path}: exists and is no folder (it is a {kind}); choose another place")
+        raise P2vitError(f"{path}: exists and is not a folder (it is a {kind}); choose another place")
     return real
 
 
 def output_place(path: Path) -> Path:
-    """The place of an output of either kind, as :func:`output_file` and :func:`output_folder` give it."""
+    """Return `output_folder` of an existing folder, and `output_file` of any other path."""
     return output_folder(path) if Path(path).is_dir() else output_file(path)
 
 
 def _expect_disk(path: Path) -> None:
-    """Refuse names of the system that are not files on a disk, such as /dev/stdout."""
+    """Refuse paths that are not on a disk, such as /dev/stdout."""
     absolute = os.path.abspath(path)
     for given in {absolute, os.path.realpath(path.parent)}:
         below = [place for place in _NO_DISK if given == place or given.startswith(place + "/")]
         if below and not (given + "/").startswith(_DISK_AFTER_ALL + "/"):
             raise P2vitError(
-                f"{path}: lies in {below[0]}, where nothing can be kept; give a file on a disk "
+                f"{path}: is in {below[0]}, which is not on a disk; choose a file on a disk "
                 "(--json prints results on standard output)"
             )
 
@@ -112,24 +116,24 @@ def make_folder(folder: Path) -> list[Path]:
     """Make a folder and its parents.
 
     Returns:
-        The folders that were not there before, outermost first.
+        The folders that were made, outermost first.
 
     Raises:
-        P2vitError: it cannot be made.
+        P2vitError: A folder cannot be made.
     """
     try:
         missing = [place for place in (folder, *folder.parents) if not place.exists()][::-1]
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise P2vitError(f"{folder}: cannot be made a folder: {error.strerror or error}") from None
+        raise P2vitError(f"{folder}: the folder cannot be made: {error.strerror or error}") from None
     return missing
 
 
 def beside(path: Path, role: str) -> Path:
-    """A hidden name next to a path, for a file or folder that exists only while the path is written.
+    """Return a hidden path beside an output, for a temporary file or folder or for its lock.
 
     Args:
-        path: The file or folder.
+        path: File or folder of the output.
         role: ``new`` or ``lock``.
     """
     name = f".{path.name}{MARK}{role}"
@@ -139,5 +143,5 @@ def beside(path: Path, role: str) -> Path:
 
 
 def is_ours_for_a_while(name: str) -> bool:
-    """Whether a name is of the kind that :func:`beside` gives."""
+    """Return whether a name has the form that `beside` gives."""
     return name.startswith(".") and MARK in name and name.rsplit(MARK, 1)[1] in ("new", "lock")

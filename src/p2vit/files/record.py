@@ -1,7 +1,7 @@
-"""The record in a folder of what p2vit wrote there: names, hashes, and which of them belong together.
+"""The record of the files that p2vit wrote into a folder: names, hashes and sets (``.p2vit-files.json``).
 
-``.p2vit-files.json`` depends on nothing but what was written, so the same outputs leave the same record. Only what
-it names, unchanged, is ever replaced or removed.
+The record depends only on the written files, so the same outputs give the same record. p2vit replaces or removes a file
+only if the record lists it and its content is unchanged.
 """
 
 import json
@@ -22,9 +22,9 @@ class Written:
     """A file that p2vit wrote.
 
     Attributes:
-        set: The files it belongs to: ``program``, ``rtl`` and the like, which fill folders; else the name of the
-            main file of the set.
-        hashes: sha256 it may have, hexadecimal: one, or two while it is being replaced.
+        set: Name of the set that the file belongs to: ``program``, ``rtl`` and others for a set that has a folder of
+            its own; otherwise the name of the set's main file.
+        hashes: Allowed SHA-256 values, hexadecimal: one, or two while the file is being replaced.
     """
 
     set: str
@@ -33,12 +33,12 @@ class Written:
 
 @dataclass
 class Record:
-    """What was written into a folder.
+    """Record of the files that p2vit wrote into a folder.
 
     Attributes:
-        files: By name relative to the folder, with forward slashes.
-        unfinished: Sets that a run began and did not finish, with how it was asked for them. Empty text: it was
-            replacing files when it was stopped.
+        files: Name relative to the folder, with forward slashes → file.
+        unfinished: Name of a set that a run began and did not finish → text that identifies the run's settings. The
+            text is empty if the run was stopped while it replaced files.
     """
 
     files: dict[str, Written] = field(default_factory=dict)
@@ -46,10 +46,10 @@ class Record:
 
     @staticmethod
     def read(folder: Path) -> "Record":
-        """The record of a folder; an empty one if there is none.
+        """Read the record of a folder, or return an empty one if the folder has none.
 
         Raises:
-            P2vitError: a file of that name is none.
+            P2vitError: The file is not a record of this release.
         """
         path = folder / RECORD
         kind = kind_of(path)
@@ -68,13 +68,13 @@ class Record:
             unfinished = {str(name): str(text) for name, text in found.get("unfinished", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise P2vitError(
-                f"{path}: is not a record of this release of p2vit; move it away, then nothing in {folder} counts as "
-                "written by p2vit"
+                f"{path}: is not a record of this release of p2vit; move it away. p2vit then treats all files in "
+                f"{folder} as yours and does not replace them"
             ) from None
         return Record(files, unfinished)
 
     def encode(self) -> bytes:
-        """The file's bytes."""
+        """Return the content of the record's file."""
         files = {
             name: {"set": entry.set, "sha256": list(entry.hashes)}
             for name, entry in sorted(self.files.items())
@@ -85,23 +85,23 @@ class Record:
         return (json.dumps(content, indent=1) + "\n").encode()
 
     def names(self, of: str) -> list[str]:
-        """Files of a set."""
+        """Return the names of the files of a set."""
         return [name for name, entry in self.files.items() if entry.set == of]
 
     def fills_a_folder(self, of: str) -> bool:
-        """Whether a set is a whole folder's content rather than one file and what goes beside it."""
+        """Return whether a set has a folder of its own, and is not a main file with other files beside it."""
         return of not in self.files
 
     def changed(self, new: dict[str, str], of: str, gone: Iterable[str] = ()) -> tuple["Record", "Record"]:
-        """The records while a set is replaced, and after that.
+        """Make the records for the time while a set is replaced and for the time after that.
 
         Args:
-            new: Hashes of the files that come, by name.
-            of: Their set.
-            gone: Files of the set that go.
+            new: Name → SHA-256 of the new files.
+            of: Name of the set.
+            gone: Names of the files that are removed.
 
         Returns:
-            (in which what comes may have its old hash or the new one, in which it has the new one).
+            (record that allows the old and the new hash of each file, record with the new hashes only).
         """
         gone = set(gone)
         between, after = dict(self.files), {n: e for n, e in self.files.items() if n not in gone}
@@ -115,7 +115,7 @@ class Record:
 
 
 def unfinished_sets(folder: Path) -> dict[str, str]:
-    """Sets in a folder that a run began and did not finish; none where no record says so."""
+    """Return the unfinished sets of a folder (see `Record`); empty if it has no valid record."""
     try:
         return Record.read(folder).unfinished
     except P2vitError:
@@ -123,10 +123,10 @@ def unfinished_sets(folder: Path) -> dict[str, str]:
 
 
 def inside(name: str) -> str:
-    """A name that stays within the folder.
+    """Check that a relative name does not lead out of its folder, and return it.
 
     Raises:
-        ValueError: it does not.
+        ValueError: The name leads out of the folder, or is empty.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:

@@ -1,1 +1,1 @@
-"""Float Vision Transformers: where they come from and the one canonical form they are brought to."""
+"""Float Vision Transformers: the sources that they are loaded from, and their common canonical form."""

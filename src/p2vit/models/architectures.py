@@ -1,4 +1,4 @@
-"""ViTs that people use, by timm's names, with their preprocessing and their size. Imports no torch."""
+"""Table of known ViT architectures under timm's names, with preprocessing and size. Importable without torch."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from p2vit.errors import ModelError, did_you_mean
 from p2vit.models.config import ModelConfig, ViTConfig
-from p2vit.models.restated import restated
+from p2vit.models.overrides import override_preprocessing
 from p2vit.models.source_names import RESIZED
 from p2vit.models.swin_config import SwinConfig
 from p2vit.models.tags import TAGS
@@ -19,7 +19,7 @@ HALF = (0.5, 0.5, 0.5)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-# Widths that share a name: (embed_dim, depth, heads); the MLP is four times as wide.
+# Size name -> (embed_dim, depth, heads). The MLP has four times as many channels.
 WIDTHS = {
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
@@ -31,12 +31,12 @@ WIDTHS = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """A shape and the preprocessing that its usual weights expect.
+    """A shape and the preprocessing that its default weights expect.
 
     Attributes:
-        config: The shape.
-        preprocessing: Of the usual weights; a loaded model brings its own.
-        tag: Which of timm's weights the preprocessing is of; empty for the first that timm lists.
+        config: Shape of the network.
+        preprocessing: Preprocessing of the default weights. A loaded model brings its own.
+        tag: timm's tag of the weights that the preprocessing belongs to; empty for timm's default weights.
     """
 
     config: ModelConfig
@@ -45,35 +45,35 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """What users type."""
+        """Name of the architecture."""
         return self.config.name
 
 
 def find(name: str) -> Architecture:
-    """Look an architecture up.
+    """Look up an architecture by name.
 
     Args:
-        name: One of `names`; a tag of timm's weights after a dot brings their preprocessing.
+        name: One of `names`, or ``NAME.TAG`` for the preprocessing of timm's weights with that tag.
 
     Returns:
         The architecture.
 
     Raises:
-        ModelError: there is none of that name, or no such tag.
+        ModelError: There is no architecture of that name, or it has no such tag.
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
     plain, _, tag = name.partition(".")
     if plain in ARCHITECTURES:
-        # A size that timm has no name for has the weights, and so the tags, of the size that it has one for.
+        # Where only p2vit has a name for an image size, the weights and tags are those of timm's name.
         origin = plain if not (resized := RESIZED.fullmatch(plain)) else resized[1]
         if (tagged := f"{origin}.{tag}") in TAGS:
             return with_fields(ARCHITECTURES[plain], tag, TAGS[tagged])
         known = [key.partition(".")[2] for key in TAGS if key.startswith(f"{origin}.")]
         raise ModelError(
             f"architecture '{plain}' has no weights tagged '{tag}'.{did_you_mean(tag, known)} "
-            f"Known are: {', '.join(known) or 'none'}. Leave '.{tag}' out, and state --mean, --std, --crop-pct, "
-            "--crop-mode and --interpolation where they are not the usual ones"
+            f"Known tags: {', '.join(known) or 'none'}. Use one of them, or omit '.{tag}' and state the preprocessing "
+            "with --mean, --std, --crop-pct, --crop-mode and --interpolation"
         )
     raise ModelError(
         f"no architecture '{name}'.{did_you_mean(plain, ARCHITECTURES)} "
@@ -82,24 +82,25 @@ def find(name: str) -> Architecture:
 
 
 def with_fields(entry: Architecture, tag: str, fields: Mapping[str, Any]) -> Architecture:
-    """The architecture with the preprocessing of other weights.
+    """Return an architecture with the preprocessing of other weights.
 
     Args:
         entry: The architecture.
-        tag: Of the weights.
-        fields: Of timm's configuration: any of ``mean``, ``std``, ``crop_pct``, ``crop_mode``, ``interpolation``.
+        tag: timm's tag of the weights.
+        fields: Fields of timm's configuration: any of ``mean``, ``std``, ``crop_pct``, ``crop_mode``,
+            ``interpolation``.
     """
-    return replace(entry, preprocessing=restated(entry.preprocessing, **fields), tag=tag)
+    return replace(entry, preprocessing=override_preprocessing(entry.preprocessing, **fields), tag=tag)
 
 
 def names(pattern: str = "*") -> list[str]:
-    """List architectures.
+    """List the names of architectures.
 
     Args:
-        pattern: Shell-style, e.g. ``vit_*_dinov2``.
+        pattern: Shell-style pattern, e.g. ``vit_*_dinov2``.
 
     Returns:
-        Names in natural order.
+        Matching names in natural order: ``patch8`` before ``patch16``.
     """
     return sorted((name for name in ARCHITECTURES if fnmatchcase(name, pattern)), key=_natural)
 
@@ -112,10 +113,10 @@ def with_image_size(config: Config, image_size: int | tuple[int, int]) -> Config
         image_size: Pixels, one side or (height, width).
 
     Returns:
-        The new shape; position embeddings must be resampled to it.
+        The new shape. Position embeddings must be resampled to it.
 
     Raises:
-        ModelError: the size is not a multiple of the patch.
+        ModelError: The size is not a multiple of the patch size.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     try:
@@ -125,13 +126,13 @@ def with_image_size(config: Config, image_size: int | tuple[int, int]) -> Config
 
 
 def parameters(config: ModelConfig) -> int:
-    """Count the weights of the canonical form: LayerScale is folded, every token has a position.
+    """Count the parameters of the canonical form, where LayerScale is folded and every token has a position.
 
     Args:
         config: The shape.
 
     Returns:
-        Numbers, biases and norms included.
+        Number of parameters, including biases and LayerNorms.
     """
     C, width = config.embed_dim, config.feature_dim
     embedding = config.patch_dim * C + C
@@ -140,20 +141,20 @@ def parameters(config: ModelConfig) -> int:
     norms = 2 * config.blocks[-1].dim + 2 * C * int(config.pre_norm)
     pooling = 0
     if config.pool == "attention":
-        # As a block without q, and with the query itself.
+        # The pooling head has a block's parameters without q and norm1, and with the query vector.
         pooling = config.blocks[-1].parameters - (C * C + C) - 2 * C + C
     head = (width + 1) * config.num_classes
     return embedding + sum(shape.parameters for shape in config.blocks) + norms + pooling + head
 
 
 def macs(config: ModelConfig) -> int:
-    """Count the multiply-accumulates of one photo: linears and both attention products.
+    """Count the multiply-accumulates per photo: linear layers and both attention products.
 
     Args:
         config: The shape.
 
     Returns:
-        MACs; norms, softmax and activations are not counted.
+        MACs. LayerNorm, softmax and activations are not counted.
     """
     C, N = config.embed_dim, config.tokens
     total = (N - config.prefix_tokens) * config.patch_dim * C + config.feature_dim * config.num_classes
@@ -163,7 +164,7 @@ def macs(config: ModelConfig) -> int:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key: numbers by value, so that patch8 comes before patch16."""
+    """Return a sort key that compares numbers by value, so that patch8 comes before patch16."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -191,7 +192,7 @@ def _entry(name: str, width: str, side: int, patch: int, *, crop_pct: float, **m
 
 
 def _table() -> list[Architecture]:
-    """Spell the families out."""
+    """Make the entries of all families."""
     half = {"mean": HALF, "std": HALF}
     table = []
     for width in ("tiny", "small", "base"):
@@ -246,7 +247,7 @@ def _table() -> list[Architecture]:
 
 
 def _swins() -> list[Architecture]:
-    """Swin-T, S, B and L (Liu et al., table 7)."""
+    """Make the entries of Swin-T, S, B and L (Liu et al., ICCV 2021, table 7)."""
     sizes = {
         "tiny": (96, (2, 2, 6, 2), (3, 6, 12, 24)),
         "small": (96, (2, 2, 18, 2), (3, 6, 12, 24)),
@@ -272,7 +273,7 @@ def _swins() -> list[Architecture]:
     return table
 
 
-# Trained here, on scikit-learn's digits: small enough for tests and for gate-level simulation.
+# Trained for this project on scikit-learn's digits: small enough for tests and for gate-level simulation.
 DIGITS = Architecture(
     ViTConfig(
         name="digits",

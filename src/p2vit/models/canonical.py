@@ -1,4 +1,4 @@
-"""The one float form that every ViT is brought to before it is quantized."""
+"""The canonical float form: every ViT is converted to it before it is quantized."""
 
 from collections.abc import Iterable
 
@@ -13,17 +13,17 @@ __all__ = ["AttentionPool", "Block", "CanonicalViT", "activate"]
 
 
 class CanonicalViT(nn.Module):
-    """A ViT from uint8 pixels to logits, with everything foldable folded.
+    """A ViT from uint8 pixels to logits.
 
-    LayerScale is inside ``proj`` and ``fc2``, query, key and value are three separate linears, the patch
-    embedding is one linear over patches flattened in (row, column, channel) order, and every token has a row
-    in ``position`` (zeros where the source model has none; no rows at all in Swin, whose blocks have position
-    biases instead).
+    The form differs from the original models as follows. LayerScale is folded into ``proj`` and ``fc2``. Query, key
+    and value are three linear layers. The patch embedding is one linear layer over patches that are flattened in
+    (row, column, channel) order. Every token has a row in ``position``, which is zero if the source has none. Swin has
+    no ``position``; its blocks have relative position biases instead.
 
     Attributes:
-        config: The shape.
-        mean: Buffer, float [3], in units of 255.
-        std: Buffer, float [3], in units of 255.
+        config: Shape of the network.
+        mean: Mean per channel, buffer float [3], where black is 0 and white is 1.
+        std: Standard deviation per channel, buffer float [3], where black is 0 and white is 1.
         patch_embed: Linear, patch_dim -> C.
         prefix: Parameter [prefix_tokens, C]: class token, then registers; None in Swin.
         position: Parameter [tokens, C], added to prefix and patch tokens; None in Swin.
@@ -74,7 +74,7 @@ class CanonicalViT(nn.Module):
         return features if self.head is None else self.head(features)
 
     def features(self, pixels: Tensor) -> Tensor:
-        """Run up to what the head sees: pooled, after the last LayerNorm.
+        """Compute the features: the pooled tokens after the last LayerNorm, which the head reads.
 
         Args:
             pixels: uint8 [B, H, W, 3], RGB.
@@ -85,13 +85,13 @@ class CanonicalViT(nn.Module):
         return self.pool(self.encode(pixels))
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Run embedding and blocks, before pooling and the last LayerNorm.
+        """Run the embedding and all blocks, without pooling and the last LayerNorm.
 
         Args:
             pixels: uint8 [B, H, W, 3], RGB.
 
         Returns:
-            Float [B, tokens, C] of the last block.
+            Output of the last block, float [B, tokens, C].
         """
         x = self.embed(pixels)
         for block in self.blocks:
@@ -130,16 +130,16 @@ class CanonicalViT(nn.Module):
         return x if self.pre_norm is None else self.pre_norm(x)
 
     def patches(self, pixels: Tensor) -> Tensor:
-        """Normalise and cut into patches.
+        """Normalise pixels and cut them into patches.
 
         Args:
             pixels: uint8 [B, H, W, 3], RGB.
 
         Returns:
-            Float [B, patches, patch_dim]; patches row by row, each flattened in (row, column, channel) order.
+            Float [B, patches, patch_dim]: patches row by row, each flattened in (row, column, channel) order.
 
         Raises:
-            ValueError: pixels are of another type or size.
+            ValueError: The pixels have another dtype or size.
         """
         height, width = self.config.image_size
         if pixels.dtype != torch.uint8 or tuple(pixels.shape[1:]) != (height, width, 3):
@@ -153,10 +153,10 @@ class CanonicalViT(nn.Module):
         return x.reshape(len(x), rows * columns, self.config.patch_dim)
 
     def pool(self, x: Tensor) -> Tensor:
-        """Pool and apply the last LayerNorm, in the model's own order.
+        """Pool the tokens and apply the last LayerNorm, in the order that the model's configuration states.
 
         Args:
-            x: Float [B, tokens, C], what the last block puts out.
+            x: Output of the last block, float [B, tokens, C].
 
         Returns:
             Float [B, feature_dim].

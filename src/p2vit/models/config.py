@@ -8,35 +8,35 @@ from p2vit.models.windows import BlockShape
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
 Pool = Literal["token", "avg", "attention", "token_avg", "token_dist"]
-#: Pools whose feature is two vectors side by side.
-PAIRS = ("token_avg", "token_dist")
+#: Pools whose feature is the concatenation of two vectors.
+PAIR_POOLS = ("token_avg", "token_dist")
 
 
 @dataclass(frozen=True)
 class ViTConfig:
     """Architecture of a plain ViT encoder in the canonical form that quantization starts from.
 
-    A token is one row of the residual stream. Prefix tokens (class token, then register tokens) stand
-    before the patch tokens.
+    Prefix tokens (class token, then register tokens) come before the patch tokens.
 
     Attributes:
-        name: What users type, e.g. ``deit_tiny_patch16_224``.
+        name: Name of the architecture, e.g. ``deit_tiny_patch16_224``.
         image_size: Pixels, (height, width); both multiples of ``patch_size``.
         patch_size: Side of a square patch, pixels.
         embed_dim: Channels of the residual stream.
         depth: Number of encoder blocks.
         heads: Attention heads; ``head_dim`` is ``embed_dim // heads``.
         mlp_dim: Hidden channels of the MLP.
-        num_classes: Outputs of the head; 0 means no head: the program's output is the feature.
+        num_classes: Outputs of the head; 0 means no head, and the program's output is the feature.
         class_token: Whether a class token is prepended.
         register_tokens: Number of register tokens after the class token.
         activation: MLP activation; ``gelu`` is the exact (erf) function.
-        pool: ``token`` takes the first token, ``avg`` the mean over the patch tokens; in ``attention`` (SigLIP)
-            a learned query attends to all tokens after the last LayerNorm, and an MLP follows. Two vectors side by
-            side are the class token and the mean over the patch tokens (``token_avg``, DINOv2's classifiers), or
-            the class token and the distillation token, which is the first register (``token_dist``, DeiT).
-        pre_norm: LayerNorm right after the embedding (CLIP).
-        pool_before_norm: Average first, then the last LayerNorm (timm's ``fc_norm`` models).
+        pool: How the feature is made of the tokens. ``token``: the first token. ``avg``: mean over the patch tokens.
+            ``attention`` (SigLIP): a learned query attends to all tokens after the last LayerNorm, and an MLP
+            follows. ``token_avg`` (classifiers of DINOv2): class token and mean over the patch tokens, concatenated.
+            ``token_dist`` (DeiT): class token and distillation token, concatenated; the distillation token is the
+            first register.
+        pre_norm: Whether a LayerNorm follows the embedding (CLIP).
+        pool_before_norm: Whether pooling comes before the last LayerNorm (timm's ``fc_norm`` models).
         norm_eps: Epsilon of every LayerNorm.
     """
 
@@ -59,10 +59,10 @@ class ViTConfig:
     positions: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check that the shape is one a ViT can have.
+        """Check that a ViT can have this shape.
 
         Raises:
-            ValueError: naming the field, its value and what is allowed.
+            ValueError: A field is not allowed. The message names the field, its value and the allowed values.
         """
         for side, pixels in zip(("height", "width"), self.image_size, strict=True):
             if pixels < self.patch_size or pixels % self.patch_size:
@@ -76,7 +76,7 @@ class ViTConfig:
             )
         if self.pool == "token" and not self.class_token:
             raise ValueError(f"{self.name}: pool 'token' needs a class token; use pool 'avg'")
-        if self.pool in PAIRS and (not self.class_token or not self.num_classes):
+        if self.pool in PAIR_POOLS and (not self.class_token or not self.num_classes):
             raise ValueError(f"{self.name}: pool '{self.pool}' needs a class token and a head")
         if self.pool == "token_dist" and not self.register_tokens:
             raise ValueError(f"{self.name}: pool 'token_dist' needs a distillation token")
@@ -90,39 +90,39 @@ class ViTConfig:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Patches, (rows, columns)."""
+        """Number of patches, (rows, columns)."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
 
     @property
     def prefix_tokens(self) -> int:
-        """Tokens before the patch tokens."""
+        """Number of tokens before the patch tokens."""
         return int(self.class_token) + self.register_tokens
 
     @property
     def tokens(self) -> int:
-        """Rows of the residual stream."""
+        """Number of tokens of the residual stream."""
         return self.grid[0] * self.grid[1] + self.prefix_tokens
 
     @property
     def patch_dim(self) -> int:
-        """Numbers in one patch: patch_size² × 3."""
+        """Values per patch: patch_size² × 3."""
         return self.patch_size**2 * 3
 
     @property
     def blocks(self) -> tuple[BlockShape, ...]:
-        """Shape of every block; all are alike."""
+        """Shape of every block. All blocks of a plain ViT have the same shape."""
         return (BlockShape(self.embed_dim, self.heads, self.mlp_dim, self.tokens),) * self.depth
 
     @property
     def feature_dim(self) -> int:
         """Channels of the feature."""
-        return self.embed_dim * (2 if self.pool in PAIRS else 1)
+        return self.embed_dim * (2 if self.pool in PAIR_POOLS else 1)
 
     @property
     def pooled_tokens(self) -> int:
-        """Patch tokens, which an average pool averages."""
+        """Number of tokens that average pooling averages."""
         return self.grid[0] * self.grid[1]
 
 
-#: Any shape that the canonical form has.
+#: Shape of any model in canonical form.
 ModelConfig = ViTConfig | SwinConfig

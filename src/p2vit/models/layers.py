@@ -1,4 +1,4 @@
-"""The pieces of the canonical float form: encoder blocks, patch merging, the attention pooling head."""
+"""The layers of the canonical float form: encoder blocks, patch merging, the attention pooling head."""
 
 import torch
 from torch import Tensor, nn
@@ -24,24 +24,24 @@ def activate(x: Tensor, kind: Activation) -> Tensor:
 
 
 def split_heads(x: Tensor, heads: int, windows: int = 1) -> Tensor:
-    """[B, W·N, C] to [B, H, W, N, D], or [B, H, N, D] for one window; head h owns channels h·D and up."""
+    """Reshape [B, W·N, C] to [B, H, W, N, D], or to [B, H, N, D] for one window. Head h has channels h·D to h·D+D−1."""
     if windows == 1:
         return x.unflatten(-1, (heads, -1)).transpose(1, 2)
     return x.unflatten(1, (windows, -1)).unflatten(-1, (heads, -1)).permute(0, 3, 1, 2, 4)
 
 
 def merge_heads(x: Tensor) -> Tensor:
-    """[B, H, W, N, D] or [B, H, N, D] back to [B, W·N, C]."""
+    """Reshape [B, H, W, N, D] or [B, H, N, D] back to [B, W·N, C]."""
     return x.flatten(2, -2).transpose(1, 2).flatten(2)
 
 
 def gather_tokens(x: Tensor, index: Tensor, fill: Tensor | None = None) -> Tensor:
-    """Tokens in the order of an index; −1 reads ``fill``, or zeros.
+    """Gather tokens by an index; the index −1 gives ``fill``.
 
     Args:
         x: Float [B, T, C].
         index: int64 [T_out].
-        fill: Float [C].
+        fill: Float [C]; zeros if None.
 
     Returns:
         Float [B, T_out, C].
@@ -53,9 +53,9 @@ def gather_tokens(x: Tensor, index: Tensor, fill: Tensor | None = None) -> Tenso
 
 
 class PatchMerging(nn.Module):
-    """Four neighbours side by side, LayerNorm, and a linear to twice the channels.
+    """Patch merging of Swin: concatenate four neighbouring tokens, LayerNorm, linear layer to twice the channels.
 
-    The linear's bias is zero in the sources; quantization uses it.
+    The linear layer has no bias in the original models, so it is zero here. Quantization writes corrections into it.
     """
 
     index: Tensor
@@ -67,23 +67,23 @@ class PatchMerging(nn.Module):
         self.register_buffer("index", torch.tensor(shape.index.astype("int64")), persistent=False)
 
     def gather(self, x: Tensor) -> Tensor:
-        """[B, T, C] to [B, T/4, 4·C]."""
+        """Concatenate each token's four neighbours: [B, T, C] to [B, T/4, 4·C]."""
         return gather_tokens(x, self.index.flatten()).reshape(len(x), len(self.index), -1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, T, C] to [B, T/4, 2·C]."""
+        """Merge tokens: [B, T, C] to [B, T/4, 2·C]."""
         return self.reduction(self.norm(self.gather(x)))
 
 
 class Block(nn.Module):
-    """One encoder block: merge if it is the first of a stage, x + attention(norm1(x)), then x + mlp(norm2(x)).
+    """One encoder block: optional patch merging, x + attention(norm1(x)), then x + mlp(norm2(x)).
 
-    Usable alone: quantization works block by block.
+    A block can run alone, because quantization works block by block.
 
     Attributes:
-        shape: Sizes and windows.
+        shape: Sizes and windows of the block.
         merge: Patch merging before the block, or None.
-        bias_table: Parameter [distances, heads], relative position biases; None without windows.
+        bias_table: Relative position biases, parameter [distances, heads]; None without windows.
     """
 
     window_index: Tensor
@@ -121,7 +121,7 @@ class Block(nn.Module):
         """Run the block.
 
         Args:
-            x: Float [B, tokens, C], the residual stream; that of the stage before where the block merges.
+            x: Residual stream, float [B, tokens, C]; with patch merging, that of the previous stage.
 
         Returns:
             Float [B, tokens, C].
@@ -132,10 +132,10 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
     def attention(self, x: Tensor) -> Tensor:
-        """Attend, on an input that is already normalised; the residual is not added.
+        """Run the attention half without its LayerNorm and its residual add.
 
         Args:
-            x: Float [B, tokens, C].
+            x: Output of the LayerNorm, float [B, tokens, C].
 
         Returns:
             Float [B, tokens, C].
@@ -145,7 +145,7 @@ class Block(nn.Module):
         if windows is None:
             q, k, v = (split_heads(part, self.heads) for part in (q, k, v))
             return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v)))
-        # What pads a window is zero where the linears read it, so it is their bias behind them.
+        # A padding token is zero at the input of the linear layers, so their output for it is their bias.
         parts = ((q, self.q), (k, self.k), (v, self.v))
         gathered = (gather_tokens(part, self.window_index, linear.bias) for part, linear in parts)
         q, k, v = (split_heads(part, self.heads, windows.count) for part in gathered)
@@ -155,16 +155,16 @@ class Block(nn.Module):
         return self.proj(merge_heads(scores.softmax(dim=-1) @ v)[:, self.window_inverse])
 
     def score_bias(self, windows: bool = False) -> Tensor:
-        """Relative position bias: float [H, n, n], or [H, 1, n, n] to be added to several windows."""
+        """Return the relative position bias: float [H, n, n], or [H, 1, n, n] for scores of several windows."""
         assert self.bias_table is not None
         bias = self.bias_table[self.bias_index].permute(2, 0, 1)
         return bias.unsqueeze(1) if windows else bias
 
     def mlp(self, x: Tensor) -> Tensor:
-        """Run the MLP, on an input that is already normalised; the residual is not added.
+        """Run the MLP half without its LayerNorm and its residual add.
 
         Args:
-            x: Float [B, tokens, C].
+            x: Output of the LayerNorm, float [B, tokens, C].
 
         Returns:
             Float [B, tokens, C].
@@ -173,10 +173,10 @@ class Block(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """The pooling head of SigLIP: a learned query attends to all tokens, an MLP follows.
+    """The pooling head of SigLIP: a learned query attends to all tokens, and an MLP follows.
 
     Attributes:
-        query: Parameter [C]: the query of every image, its projection folded in.
+        query: Parameter [C]: the query of every image, with the query projection folded in.
     """
 
     def __init__(self, shape: BlockShape, activation: Activation, eps: float) -> None:
@@ -197,15 +197,15 @@ class AttentionPool(nn.Module):
         return self.mlp_half(self.attention(x))[:, 0]
 
     def attention(self, x: Tensor) -> Tensor:
-        """The attention half: float [B, tokens, C], normalised, to [B, 1, C]."""
+        """Run the attention half on normalised tokens: float [B, tokens, C] to [B, 1, C]."""
         query = self.query.expand(len(x), 1, -1)
         q, k, v = (split_heads(part, self.heads) for part in (query, self.k(x), self.v(x)))
         return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v)))
 
     def mlp_half(self, x: Tensor) -> Tensor:
-        """The MLP half, its residual added: float [B, 1, C]."""
+        """Run the MLP half with its LayerNorm and its residual add: float [B, 1, C]."""
         return x + self.mlp(self.norm2(x))
 
     def mlp(self, x: Tensor) -> Tensor:
-        """The MLP on a normalised input."""
+        """Run the MLP on the output of the LayerNorm: float [B, 1, C]."""
         return self.fc2(activate(self.fc1(x), self.activation))

@@ -1,4 +1,4 @@
-"""The libraries that models come from: imported where they can be, and asked for nothing where they cannot."""
+"""Import the optional libraries that models come from: timm, transformers and torchvision."""
 
 import importlib
 import sys
@@ -8,28 +8,28 @@ import torch
 
 from p2vit.errors import MissingPackageError, ModelError, first_line
 
-#: Keeps the operators that torchvision lacks defined.
+#: The torch library that defines torchvision's missing operators. The definitions last as long as this object.
 _FRAGMENT: list[torch.library.Library] = []
-#: Library -> the extra that installs it.
+#: Library -> the extra of p2vit that installs it.
 EXTRAS = {"timm": "timm", "transformers": "hf", "torchvision": "timm"}
 
 
 def import_library(name: str) -> Any:
     """Import timm, transformers or torchvision.
 
-    A torchvision that was built for another torch cannot load its compiled operators, and then refuses to be imported
-    at all, and with it whatever imports it. Of torchvision only Python code is used here, so what it
-    misses is declared, and never called.
+    A torchvision that was built for another version of torch cannot load its compiled operators. Its import then
+    fails, and so does the import of every library that imports torchvision. p2vit uses only Python code of
+    torchvision, so this function declares the missing operators to torch. They are never called.
 
     Args:
-        name: The library.
+        name: Import name of the library.
 
     Returns:
-        The module.
+        The imported module.
 
     Raises:
-        MissingPackageError: it is not installed.
-        ModelError: it is installed and cannot be imported.
+        MissingPackageError: The library is not installed.
+        ModelError: The library is installed, but its import fails.
     """
     for _ in range(8):
         try:
@@ -52,12 +52,12 @@ def import_library(name: str) -> Any:
 
 
 def version(name: str) -> str:
-    """Version of a library that was imported."""
+    """Return the version of an imported library, or ``unknown`` if it states none."""
     return str(getattr(sys.modules.get(name), "__version__", "unknown"))
 
 
 def _forget(name: str) -> None:
-    """Drop what was half imported, so that the next try starts anew."""
+    """Remove partly imported modules, so that the next import starts from the beginning."""
     for module in list(sys.modules):
         if module.split(".")[0] in (name, "torchvision"):
             del sys.modules[module]

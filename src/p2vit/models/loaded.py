@@ -1,4 +1,4 @@
-"""What loading a model gives: weights in canonical form, and all that belongs to them."""
+"""A loaded float model: its weights in canonical form, its preprocessing, its class names and its origin."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -14,18 +14,18 @@ from p2vit.models.config import ModelConfig
 from p2vit.models.options import LoadOptions
 from p2vit.program.preprocessing import Preprocessing
 
-#: A library's module as float [B, 3, H, W] -> [B, outputs], and its way from a photo to float [3, H, W], or None where
-#: the library does not know what these weights expect.
+#: A library's model, float [B, 3, H, W] -> [B, outputs], and its image pipeline, photo -> float [3, H, W]. The pipeline
+#: is None if the library does not know which preprocessing the weights expect.
 Built = tuple[Callable[[Tensor], Tensor], Callable[[Any], Tensor] | None]
 
 
 @dataclass(frozen=True)
 class Original:
-    """How to make the model that a library would make of the same weights.
+    """A recipe for the model that the original library makes of the same weights.
 
     Attributes:
-        library: Its import name.
-        build: Called with what the user stated; may raise whatever the library raises.
+        library: Import name of the library.
+        build: Makes the library's model. It gets the user's options and may raise any exception of the library.
     """
 
     library: str
@@ -33,14 +33,14 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """That a float model puts out what the original library does.
+class OriginalCheck:
+    """The result of a successful comparison of a float model with the original library.
 
     Attributes:
-        library: Its name and version.
-        difference: Largest difference of an output, over the largest output.
-        photos: How many were compared.
-        pixels: The photos went through the library's own image pipeline too.
+        library: Name and version of the library.
+        difference: Largest difference of an output, relative to the largest absolute output.
+        photos: Number of compared photos.
+        pixels: Whether the library's own image pipeline was compared too.
     """
 
     library: str
@@ -54,18 +54,18 @@ class FloatModel:
     """A float model, ready to be quantized.
 
     Attributes:
-        module: In eval mode, without gradients.
-        config: Its shape.
-        preprocessing: What photos go through before it; mean and std equal the module's buffers.
-        class_names: In the order of the logits; empty when the source names none.
-        source: What was loaded, as the user would type it.
-        sha256: Of the canonical weights, mean and std, hex.
-        preprocessing_from: Where the preprocessing was taken from, for people.
-        notes: What was assumed, and which option settles it, for people.
-        options: What the user stated.
+        module: The network, in eval mode and without gradients.
+        config: Shape of the network.
+        preprocessing: Preprocessing of photos. Its mean and std equal the module's buffers.
+        class_names: One name per logit, in order; empty if the source names none.
+        source: Name or path that was loaded, as the user would type it.
+        sha256: SHA-256 of the canonical weights, mean and std, 64 hex digits.
+        preprocessing_from: Text that says where the preprocessing was taken from.
+        notes: Texts that say what was assumed, and which option changes the assumption.
+        options: Options that the user stated.
         outputs: Feature maps that the source itself puts out, in the words of ``--output``.
-        checked: The comparison with the original library, or None where there was none.
-        original: The original library's model, until it is compared with.
+        checked: Comparison with the original library, or None if there was none.
+        original: Recipe for the original library's model; None once the comparison is done.
     """
 
     module: CanonicalViT
@@ -78,12 +78,12 @@ class FloatModel:
     notes: tuple[str, ...] = ()
     options: LoadOptions = field(default_factory=LoadOptions)
     outputs: tuple[str, ...] = ()
-    checked: Checked | None = None
+    checked: OriginalCheck | None = None
     original: Original | None = field(default=None, repr=False, compare=False)
 
     @property
     def record(self) -> dict[str, Any]:
-        """What of this goes into a program's provenance: plain JSON values."""
+        """The part of this object that a program's provenance records, as plain JSON values."""
         stated = self.options.stated
         found: dict[str, Any] = (
             {"preprocessing_from": self.preprocessing_from} if self.preprocessing_from else {}
@@ -114,11 +114,11 @@ def assemble(
     """Put canonical weights into a module.
 
     Args:
-        config: The shape.
-        state: Canonical names -> float tensors: what `CanonicalViT` names, without ``mean`` and ``std``.
-        preprocessing: With the model's mean and std.
-        source: What was loaded.
-        class_names: In the order of the logits, or empty.
+        config: Shape of the network.
+        state: Canonical names -> float tensors: every parameter of `CanonicalViT`.
+        preprocessing: Preprocessing of photos, with the model's mean and std.
+        source: Name or path that was loaded.
+        class_names: One name per logit, in order, or empty.
         preprocessing_from: See `FloatModel`.
         notes: See `FloatModel`.
         original: See `FloatModel`.
@@ -127,13 +127,13 @@ def assemble(
         The model.
 
     Raises:
-        ModelError: tensors are missing, superfluous, of a wrong shape, or not finite.
+        ModelError: A tensor is missing, superfluous, of a wrong shape, or not finite.
     """
     module = CanonicalViT(config, preprocessing.mean, preprocessing.std)
     wanted = {name: value.shape for name, value in module.named_parameters()}
     problems = [f"missing: {some(sorted(set(wanted) - set(state)))}"] if set(wanted) - set(state) else []
     if extra := sorted(set(state) - set(wanted)):
-        problems.append(f"not part of it: {some(extra)}")
+        problems.append(f"not part of the model: {some(extra)}")
     both = [name for name in wanted if name in state]
     for name in both:
         if state[name].shape != wanted[name]:

@@ -1,4 +1,4 @@
-"""What users may say about a model beside its name: where its file cannot tell, an option settles it."""
+"""Options of loading a float model: they state what the model's file leaves open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from p2vit.errors import ModelError
 from p2vit.program.preprocessing import Interpolation
 
-#: Said once for a run; no property of the model.
+#: Options of a single run, which are not properties of the model.
 OF_A_RUN = ("seed", "check")
 
 
@@ -17,22 +17,22 @@ OF_A_RUN = ("seed", "check")
 class LoadOptions:
     """Options of loading a float model, shared by the command line and by Python.
 
-    ``None`` means: take what the source says, or the architecture's usual value.
+    ``None`` means the value that the source states, or the architecture's default.
 
     Attributes:
         arch: Architecture of a weight file.
-        image_size: Pixels, one side or (height, width), another than the model's own.
+        image_size: Image size in pixels, one side or (height, width), if it is not the model's own.
         seed: Random seed of ``random:ARCH`` weights.
-        key: Which entry of a checkpoint file holds the weights, where there are several.
-        heads: Attention heads, where a weight file does not say them and no ``arch`` does.
+        key: Prefix of the weights in a checkpoint that holds several models.
+        heads: Number of attention heads, if neither the weight file nor ``arch`` determines it.
         pool: ``token`` reads the class token, ``avg`` the mean of the patch tokens.
-        mean: Per channel R, G, B, where black is 0 and white is 1.
-        std: Per channel R, G, B, where black is 0 and white is 1.
+        mean: Mean per channel R, G, B, where black is 0 and white is 1.
+        std: Standard deviation per channel R, G, B, where black is 0 and white is 1.
         crop_pct: Share of the scaled photo's side that the centre crop keeps, above 0 and at most 1.
-        crop_mode: ``center`` scales the shorter side and cuts the centre out; ``squash`` scales both sides.
-        interpolation: Resampling filter, a name of Pillow's: ``bilinear``, ``bicubic``, ``nearest``, ``lanczos``...
-        embedding: Put out the image embedding of a CLIP or SigLIP model: projected, and of length 1.
-        check: Compare with the original library where that can be imported.
+        crop_mode: ``center`` scales the shorter side and crops the centre; ``squash`` scales both sides.
+        interpolation: Resampling filter of Pillow: ``bilinear``, ``bicubic``, ``nearest``, ``lanczos``...
+        embedding: Whether to put out the image embedding of a CLIP or SigLIP model: projected, and of length 1.
+        check: Whether to compare the model with the original library, if that can be imported.
     """
 
     arch: str | None = None
@@ -51,18 +51,18 @@ class LoadOptions:
 
     @property
     def preparation(self) -> dict[str, Any]:
-        """What is stated of the preprocessing, by the names of `restated`."""
+        """The stated fields of the preprocessing: arguments of `override_preprocessing`."""
         names = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property
     def flags(self) -> str:
-        """The options of `preparation` as the command line has them: ``--mean, --crop-pct``."""
+        """The options of `preparation` as command-line flags, e.g. ``--mean, --crop-pct``."""
         return ", ".join("--" + name.replace("_", "-") for name in self.preparation)
 
     @property
     def stated(self) -> dict[str, Any]:
-        """What a program's provenance keeps, to load the same model again: plain JSON values."""
+        """The stated options as plain JSON values. A program's provenance records them to load the same model again."""
         names = [each.name for each in fields(LoadOptions) if each.name not in OF_A_RUN]
         found = {name: getattr(self, name) for name in names}
         return {
@@ -73,15 +73,15 @@ class LoadOptions:
 
     @property
     def of_the_model(self) -> "LoadOptions":
-        """These alone, of the options of a workflow that inherit from them."""
+        """A plain `LoadOptions` with these values, without the fields that a workflow's subclass adds."""
         return LoadOptions(**{each.name: getattr(self, each.name) for each in fields(LoadOptions)})
 
     @classmethod
     def from_record(cls, record: Any) -> "LoadOptions":
-        """The options that `stated` wrote.
+        """Read options that `stated` wrote.
 
         Raises:
-            ModelError: they are none; a file that was edited holds such.
+            ModelError: The record is damaged.
         """
         if record is None:
             return cls()

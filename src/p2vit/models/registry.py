@@ -1,4 +1,4 @@
-"""From what users type to a float model in canonical form."""
+"""Load a float model in canonical form by the name that a user types."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +8,10 @@ import torch
 
 from p2vit.errors import ModelError, did_you_mean
 from p2vit.models.architectures import ARCHITECTURES
-from p2vit.models.check import checked
+from p2vit.models.check import check_against_original
 from p2vit.models.loaded import FloatModel, weights_sha256
 from p2vit.models.options import LoadOptions
-from p2vit.models.restated import restated
+from p2vit.models.overrides import override_preprocessing
 from p2vit.models.sources import benchmark
 from p2vit.models.sources.weight_file import SUFFIXES
 
@@ -24,41 +24,44 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
     Args:
         spec: ``random:ARCH``, ``hf:ORG/NAME``, a benchmark's model (``dinov2-elpv``, ``dinov2-textile``,
             ``dinov2``, ``digits``), a weight file or a folder with one, or a timm name.
-        options: What the user says beside the name; all as the source says if None.
+        options: Options of loading; the source's own values if None.
         **changes: Fields of `LoadOptions` that replace those of ``options``.
 
     Returns:
         The model, in eval mode.
 
     Raises:
-        ModelError: it cannot be found, read, or brought to the canonical form.
-        MissingPackageError: an optional package is not installed.
+        ModelError: The model cannot be found, read, or converted to the canonical form.
+        MissingPackageError: An optional package is not installed.
     """
     options = replace((options or LoadOptions()).of_the_model, **changes)
     model = replace(_load(spec, options), options=options)
     model = with_stated_preparation(model)
-    return checked(model) if options.check else replace(model, original=None)
+    return check_against_original(model) if options.check else replace(model, original=None)
 
 
 def with_stated_preparation(model: FloatModel) -> FloatModel:
-    """Prepare photos as the user states, where they do.
+    """Override the preprocessing of a model with the values that its ``options`` state.
 
     Args:
-        model: With its ``options``.
+        model: The model.
+
+    Returns:
+        The model with the new preprocessing; the same model if the options state none.
 
     Raises:
-        ModelError: a value that no photo can be prepared with.
+        ModelError: A stated value is not allowed.
     """
     options = model.options
     if not options.preparation:
         return model
-    preprocessing = restated(model.preprocessing, **options.preparation)
-    told = (
+    preprocessing = override_preprocessing(model.preprocessing, **options.preparation)
+    origin = (
         f"{model.preprocessing_from}; {options.flags} as stated"
         if model.preprocessing_from
         else options.flags
     )
-    changes: dict[str, Any] = {"preprocessing": preprocessing, "preprocessing_from": told}
+    changes: dict[str, Any] = {"preprocessing": preprocessing, "preprocessing_from": origin}
     if options.mean is not None or options.std is not None:
         model.module.mean.copy_(torch.tensor(preprocessing.mean))
         model.module.std.copy_(torch.tensor(preprocessing.std))
@@ -67,10 +70,10 @@ def with_stated_preparation(model: FloatModel) -> FloatModel:
 
 
 def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
-    """Load from whichever source a name stands for."""
+    """Load a model from the source that its name stands for."""
     image_size, seed = options.image_size, options.seed
     name = str(spec)
-    for word in ("hf-hub:", "hf_hub:"):  # as timm writes it
+    for word in ("hf-hub:", "hf_hub:"):  # timm's prefixes for the Hub
         name = f"hf:{name.removeprefix(word)}" if name.startswith(word) else name
     name = name.removeprefix("local-dir:")
     if name.startswith("random:"):
@@ -95,8 +98,8 @@ def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
         return load_checkpoint(Path(name), options)
     if "/" in name or ":" in name:
         raise ModelError(
-            f"'{name}' is neither a file nor a model. A model of the Hugging Face Hub is written "
-            f"'hf:ORG/NAME', a weight file ends in {', '.join(SUFFIXES)}, random weights are 'random:ARCH'"
+            f"'{name}' is neither a file nor a known model. Write 'hf:ORG/NAME' for a model of the Hugging Face Hub, "
+            f"'random:ARCH' for random weights, or the path of a weight file ({', '.join(SUFFIXES)})"
         )
     if name.split(".")[0] not in ARCHITECTURES and (near := did_you_mean(name, benchmark.MODELS)):
         raise ModelError(f"no model '{name}'.{near}")
@@ -107,11 +110,13 @@ def _load(spec: str | Path, options: LoadOptions) -> FloatModel:
 
 
 def _refuse(options: LoadOptions, name: str, *fields: str) -> None:
-    """Refuse what is stated of a model that says it itself.
+    """Refuse options that a model's name already determines.
 
     Raises:
-        ModelError: names the option.
+        ModelError: One of the options is given. The message names it.
     """
     for field in fields:
         if getattr(options, field) is not None:
-            raise ModelError(f"--{field} {getattr(options, field)}: '{name}' says that itself; leave it out")
+            raise ModelError(
+                f"--{field} {getattr(options, field)}: the model '{name}' already determines this; omit --{field}"
+            )

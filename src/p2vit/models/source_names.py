@@ -1,8 +1,8 @@
-"""Which family an architecture is of, and under which names timm and the Hugging Face Hub keep its weights."""
+"""Family of an architecture, and the names of its weights in timm and on the Hugging Face Hub."""
 
 import re
 
-#: Pattern of an architecture's name → its family; the first that matches.
+#: Pattern of an architecture's name → its family. The first match counts.
 FAMILIES = (
     (r"deit3_", "deit3"),
     (r"deit_", "deit"),
@@ -13,7 +13,7 @@ FAMILIES = (
     (r"vit_.*_clip", "clip"),
     (r"vit_", "vit"),
 )
-#: Pattern of an architecture's name → a repository of the Hub by those who trained it.
+#: Pattern of an architecture's name → the repository on the Hub of those who trained it.
 REPOSITORIES = (
     (r"deit_(tiny|small|base)_patch16_224", r"facebook/deit-\1-patch16-224"),
     (r"deit_base_patch16_384", r"facebook/deit-base-patch16-384"),
@@ -29,23 +29,23 @@ REPOSITORIES = (
     (r"swin_(tiny|small|base|large)_patch4_window7_224", r"microsoft/swin-\1-patch4-window7-224"),
     (r"swin_(base|large)_patch4_window12_384", r"microsoft/swin-\1-patch4-window12-384"),
 )
-#: Sizes that only p2vit has a name for: timm takes its own name and an image size.
+#: Names that only p2vit has: in timm, they are another name with an image size.
 RESIZED = re.compile(r"(.*_dinov2)_224")
 
 
 def family(name: str) -> str:
-    """The family of an architecture's name; a name of no known family is one of its own."""
+    """Return the family of an architecture, or the name itself if it belongs to no known family."""
     return next((found for pattern, found in FAMILIES if re.match(pattern, name)), name)
 
 
 def sources(name: str) -> dict[str, str]:
-    """Where an architecture's weights can be had.
+    """Say where the weights of an architecture are available.
 
     Args:
-        name: An architecture.
+        name: Name of an architecture.
 
     Returns:
-        ``timm`` and ``hf``, as a user types them; empty for a model of this project's own.
+        Under ``timm`` and ``hf``, what a user types to get them; empty for this project's own models.
     """
     if family(name) == name:
         return {}

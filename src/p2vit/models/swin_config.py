@@ -6,30 +6,29 @@ from typing import ClassVar, Literal
 
 from p2vit.models.windows import BlockShape, Merge, Pair, Windows
 
-#: Whose rule says what becomes of windows that are larger than a stage's grid, and of padding.
-Rule = Literal["timm", "transformers", "torchvision"]
+#: Library whose rule applies to padding and to windows that are larger than the grid of a stage.
+WindowRule = Literal["timm", "transformers", "torchvision"]
 
 
 @dataclass(frozen=True)
 class SwinConfig:
     """Architecture of a Swin Transformer (Liu et al., ICCV 2021) in the canonical form.
 
-    It answers what the quantizer asks of any ViT as :class:`p2vit.models.config.ViTConfig` does; blocks of all
-    stages are numbered through.
+    The class has the same properties as `p2vit.models.config.ViTConfig`. Blocks are numbered across all stages.
 
     Attributes:
-        name: What users type.
+        name: Name of the architecture.
         embed_dim: Channels of the first stage; each later stage doubles them.
         depths: Blocks per stage.
         heads: Heads per stage.
         image_size: Pixels, (height, width); both multiples of ``patch_size``.
         patch_size: Side of a square patch, pixels.
-        window: Side of a window in tokens, or (rows, columns) for each stage; it shrinks to a smaller grid.
-        mlp_ratio: Hidden over embedding channels.
+        window: Side of a window in tokens, or (rows, columns) per stage. On a smaller grid, the window shrinks.
+        mlp_ratio: Hidden channels of the MLP, relative to the channels of the stage.
         num_classes: Outputs of the head; 0 means no head.
         activation: MLP activation.
         norm_eps: Epsilon of every LayerNorm.
-        rule: See :data:`Rule`.
+        rule: Library whose rule for windows applies, see `WindowRule`.
     """
 
     name: str
@@ -43,7 +42,7 @@ class SwinConfig:
     num_classes: int = 1000
     activation: Literal["gelu", "gelu_tanh", "quick_gelu"] = "gelu"
     norm_eps: float = 1e-5
-    rule: Rule = "timm"
+    rule: WindowRule = "timm"
 
     pool: ClassVar[Literal["avg"]] = "avg"
     pool_before_norm: ClassVar[bool] = False
@@ -52,10 +51,10 @@ class SwinConfig:
     prefix_tokens: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
-        """Check that the shape is one a Swin can have.
+        """Check that a Swin can have this shape.
 
         Raises:
-            ValueError: naming the field, its value and what is allowed.
+            ValueError: A field is not allowed. The message names the field, its value and the allowed values.
         """
         for side, pixels in zip(("height", "width"), self.image_size, strict=True):
             if pixels < self.patch_size or pixels % self.patch_size:
@@ -84,22 +83,22 @@ class SwinConfig:
 
     @property
     def grid(self) -> Pair:
-        """Patches, (rows, columns)."""
+        """Number of patches, (rows, columns)."""
         return self.stage_grid(0)
 
     @property
     def tokens(self) -> int:
-        """Rows of the residual stream of the first stage."""
+        """Number of tokens in the first stage."""
         return self.grid[0] * self.grid[1]
 
     @property
     def patch_dim(self) -> int:
-        """Numbers in one patch."""
+        """Values per patch: patch_size² × 3."""
         return self.patch_size**2 * 3
 
     @property
     def depth(self) -> int:
-        """Blocks of all stages."""
+        """Number of blocks of all stages together."""
         return sum(self.depths)
 
     @property
@@ -109,7 +108,7 @@ class SwinConfig:
 
     @property
     def pooled_tokens(self) -> int:
-        """Tokens of the last stage, which are averaged."""
+        """Number of tokens that average pooling averages: those of the last stage."""
         rows, columns = self.stage_grid(len(self.depths) - 1)
         return rows * columns
 
@@ -127,7 +126,7 @@ class SwinConfig:
         return tuple(shapes)
 
     def stage_grid(self, stage: int) -> Pair:
-        """Tokens of a stage, (rows, columns); an odd side is rounded up when it is halved."""
+        """Return the tokens of a stage, (rows, columns). Each stage halves the sides and rounds up."""
         rows, columns = (side // self.patch_size for side in self.image_size)
         return -(-rows >> stage), -(-columns >> stage)
 
@@ -135,7 +134,7 @@ class SwinConfig:
         return (self.window, self.window) if isinstance(self.window, int) else self.window[stage]
 
     def _windows(self, stage: int, *, shifted: bool) -> Windows:
-        """Windows of a block, by the library's rule."""
+        """Make the windows of a block by the library's rule."""
         grid, wanted = self.stage_grid(stage), self._window(stage)
         if self.rule == "transformers":
             side = wanted[0]

@@ -1,11 +1,11 @@
-"""How photos are prepared for each of timm's tags, where the architecture's table says otherwise.
+"""Preprocessing of each of timm's weight tags, where it differs from the architecture's default.
 
-Taken from the configurations of timm 1.0.31 by scripts/timm_tags.py. Imports nothing.
+Written by scripts/timm_tags.py from the configurations of timm 1.0.31.
 """
 
 from typing import Any
 
-#: timm's ``NAME.TAG`` -> fields that differ; an entry without any is as usual.
+#: timm's ``NAME.TAG`` -> fields that differ from the architecture's default preprocessing.
 TAGS: dict[str, dict[str, Any]] = {
     "deit_tiny_patch16_224.fb_in1k": {},
     "deit_small_patch16_224.fb_in1k": {},

@@ -1,6 +1,6 @@
-"""How hierarchical ViTs rearrange tokens: windows, cyclic shifts, padding, merging. Importable without torch.
+"""Token order of hierarchical ViTs: windows, cyclic shifts, padding and patch merging. Importable without torch.
 
-Everything here is an index: place in the new order → token in the old one, −1 for padding.
+Each rearrangement is an index array: entry i is the old position of the token at new position i, or −1 for padding.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one block.
+    """The attention windows of one block.
 
-    Libraries agree unless a grid is no multiple of the window and shifted as well: then timm shifts first and
-    pads what it has shifted, transformers pads first.
+    Libraries differ if a grid is not a multiple of the window and the windows are shifted: timm shifts and then pads,
+    transformers pads and then shifts.
 
     Attributes:
-        grid: Tokens, (rows, columns).
+        grid: Tokens of the grid, (rows, columns).
         size: Tokens of a window, (rows, columns).
-        shift: Tokens by which windows are moved down and right.
-        pad_first: Pad, then shift.
+        shift: Tokens by which the windows are shifted, (down, right).
+        pad_first: Whether the grid is padded before it is shifted.
     """
 
     grid: Pair
@@ -34,33 +34,33 @@ class Windows:
 
     @property
     def padded(self) -> Pair:
-        """Grid in whole windows."""
+        """Size of the padded grid, (rows, columns): multiples of the window."""
         (rows, columns), (h, w) = self.grid, self.size
         return -(-rows // h) * h, -(-columns // w) * w
 
     @property
     def area(self) -> int:
-        """Tokens of a window."""
+        """Number of token places in a window."""
         return self.size[0] * self.size[1]
 
     @property
     def count(self) -> int:
-        """Windows."""
+        """Number of windows."""
         return self.padded[0] * self.padded[1] // self.area
 
     @property
     def padding(self) -> bool:
-        """Whether some places of windows hold no token."""
+        """Whether the windows contain padding."""
         return self.padded != self.grid
 
     @property
     def moves(self) -> bool:
-        """Whether windows reorder tokens at all; one window over the whole grid does not."""
+        """Whether the windows change the order of the tokens. A single window over the whole grid does not."""
         return not np.array_equal(self.index, np.arange(self.index.size))
 
     @cached_property
     def index(self) -> Index:
-        """Token at each place, window by window: int32 [count · area]."""
+        """Token at each window place, window by window: int32 [count · area], −1 for padding."""
         rows, columns = self.grid
         tokens = np.arange(rows * columns, dtype=np.int32).reshape(rows, columns)
         back = (-self.shift[0], -self.shift[1])
@@ -74,22 +74,22 @@ class Windows:
 
     @cached_property
     def inverse(self) -> Index:
-        """Place at which each token stands: int32 [rows · columns]."""
+        """Window place of each token: int32 [rows · columns]."""
         inverse = np.empty(self.grid[0] * self.grid[1], np.int32)
-        held = self.index >= 0
-        inverse[self.index[held]] = np.flatnonzero(held)
+        occupied = self.index >= 0
+        inverse[self.index[occupied]] = np.flatnonzero(occupied)
         return inverse
 
     @cached_property
     def regions(self) -> NDArray[np.int8] | None:
-        """Region of each place, int8 [count, area]; those of different regions do not see each other.
+        """Region of each window place, int8 [count, area]. Tokens of different regions do not attend to each other.
 
-        None where every place of a window sees every other.
+        None if every token of a window attends to every other.
         """
         if not any(self.shift):
             return None
         whole, region = np.zeros(self.padded, np.int8), 0
-        # A side that is not shifted is one slice: −0 is the whole of it, as in both libraries.
+        # A side that is not shifted is one slice: slice(-0, None) covers all of it, as in both libraries.
         sides = [
             (slice(0, -n), slice(-n, -s), slice(-s, None)) for n, s in zip(self.size, self.shift, strict=True)
         ]
@@ -102,7 +102,7 @@ class Windows:
 
     @cached_property
     def bias_index(self) -> NDArray[np.int64]:
-        """Row of the relative position table for each query and key: int64 [area, area]."""
+        """Row of the relative position table for each pair of query and key: int64 [area, area]."""
         h, w = self.size
         places = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij")).reshape(2, -1)
         down, right = places[:, :, None] - places[:, None, :]
@@ -110,22 +110,22 @@ class Windows:
 
     @property
     def bias_rows(self) -> int:
-        """Rows of the relative position table: distances there are in a window."""
+        """Number of rows of the relative position table, one per distance within a window."""
         return (2 * self.size[0] - 1) * (2 * self.size[1] - 1)
 
     def _cut(self, whole: NDArray) -> NDArray:
-        """A grid in whole windows, window by window, flat."""
+        """Reorder a padded grid window by window and flatten it."""
         (rows, columns), (h, w) = self.padded, self.size
         return whole.reshape(rows // h, h, columns // w, w).transpose(0, 2, 1, 3).reshape(-1)
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Patch merging: 2 × 2 tokens become one of four times the channels, then a linear halves them.
+    """Patch merging: 2 × 2 tokens become one token of four times the channels, then a linear layer halves the channels.
 
     Attributes:
-        grid: Tokens before it, (rows, columns); an odd side is padded with one row of zeros.
-        dim: Channels before it.
+        grid: Tokens before merging, (rows, columns). An odd side is padded with one row or column of zeros.
+        dim: Channels before merging.
     """
 
     grid: Pair
@@ -133,12 +133,12 @@ class Merge:
 
     @property
     def merged(self) -> Pair:
-        """Grid after it."""
+        """Tokens after merging, (rows, columns)."""
         return -(-self.grid[0] // 2), -(-self.grid[1] // 2)
 
     @cached_property
     def index(self) -> Index:
-        """The four tokens of each merged one: int32 [tokens after it, 4], column by column as Swin has them."""
+        """The four tokens that form each merged token: int32 [merged tokens, 4], column by column as in Swin."""
         rows, columns = self.merged
         whole = np.full((2 * rows, 2 * columns), -1, np.int32)
         whole[: self.grid[0], : self.grid[1]] = np.arange(self.grid[0] * self.grid[1]).reshape(self.grid)
@@ -153,8 +153,8 @@ class BlockShape:
         dim: Channels of the residual stream.
         heads: Attention heads.
         mlp_dim: Hidden channels of the MLP.
-        tokens: Rows of the residual stream.
-        windows: Windows that attention stays inside; None: every token sees every other.
+        tokens: Tokens of the residual stream.
+        windows: Windows of the attention; None for global attention.
         merge: Patch merging before the block, or None.
     """
 
@@ -172,17 +172,17 @@ class BlockShape:
 
     @property
     def places(self) -> int:
-        """Rows that attention works on: tokens, or places in windows."""
+        """Number of rows that attention works on: tokens, or window places including padding."""
         return self.tokens if self.windows is None else self.windows.count * self.windows.area
 
     @property
     def keys(self) -> int:
-        """Keys that a query meets."""
+        """Number of keys that a query attends to."""
         return self.tokens if self.windows is None else self.windows.area
 
     @property
     def parameters(self) -> int:
-        """Weights and biases, LayerScale folded; relative position tables and patch merging included."""
+        """Number of weights and biases, including relative position tables and patch merging; LayerScale is folded."""
         C, hidden = self.dim, self.mlp_dim
         count = 4 * (C * C + C) + (C * hidden + hidden) + (hidden * C + C) + 4 * C
         if self.windows is not None:
@@ -194,7 +194,7 @@ class BlockShape:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one photo: linears, both attention products, patch merging."""
+        """Multiply-accumulates per photo: linear layers, both attention products and patch merging."""
         merging = 4 * self.merge.dim * self.dim * self.tokens if self.merge is not None else 0
         linears = 4 * self.dim * self.dim + 2 * self.dim * self.mlp_dim
         return merging + self.tokens * linears + 2 * self.places * self.keys * self.dim

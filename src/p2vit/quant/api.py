@@ -1,4 +1,4 @@
-"""The one call: a float model and photos in, an integer program and its report out."""
+"""Quantize a float model with calibration photos to an integer program."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -15,24 +15,24 @@ from p2vit.models.loaded import FloatModel
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.maps import FeatureMap
 from p2vit.quant.config import OURS, QuantConfig
+from p2vit.quant.extreme_values import refuse_extreme_values
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
-from p2vit.quant.plausible import refusing_odd_numbers
 from p2vit.quant.sensitivity import BlockError, block_errors
 from p2vit.quant.simulated import QuantizedViT
 
-#: Photos of the sensitivity report.
+#: Number of photos on which the error of each block is reported.
 REPORT_PHOTOS = 4
 
 
 @dataclass(frozen=True)
 class QuantizeResult:
-    """What quantizing gives.
+    """An integer program and how it was made.
 
     Attributes:
         program: The integer program.
-        seconds: Wall time from the first photo to the program.
-        photos: Calibration photos seen.
+        seconds: Wall-clock seconds from reading the first photo to the program.
+        photos: Number of calibration photos.
         blocks: Local and cumulative error of each block on the first calibration photos.
     """
 
@@ -55,22 +55,22 @@ def quantize(
 ) -> QuantizeResult:
     """Quantize a model to an integer program.
 
-    The same model, photos and configuration give the same program, whatever ``threads`` is.
+    The same model, photos and configuration give the same program for every number of threads.
 
     Args:
-        model: Float, in canonical form.
+        model: Float model in canonical form.
         photos: Calibration photos in batches, uint8 [B, H, W, 3].
         config: The method.
-        threads: Workers; by default what the machine has.
+        threads: Number of threads; None uses the processor cores of this machine, at most 8.
         progress: Called with (stage, done, total).
-        seed: Recorded: what drew the photos.
-        calibration: Recorded: where the photos came from.
-        maps: Feature maps that the program shall put out; see `p2vit.models.dense.feature_maps`.
+        seed: Random seed that chose the photos; recorded in the provenance.
+        calibration: Where the photos came from; recorded in the provenance.
+        maps: Feature maps that the program puts out; see `p2vit.models.dense.feature_maps`.
 
     Raises:
-        DataError: no photo came.
-        ModelError: the method is only simulated.
-        P2vitError: ``layer_bits`` names a layer that the model does not have; a width is not 2 to 8.
+        DataError: There is no calibration photo.
+        ModelError: The method has no integer program, or the model's values are too large or too small.
+        P2vitError: ``layer_bits`` names a layer that the model does not have, or a width is not 2 to 8 bits.
     """
     config.check_integer()
     start = time.perf_counter()
@@ -82,12 +82,12 @@ def quantize(
         "method": {**asdict(config), "layer_bits": dict(config.layer_bits)},
         "calibration": {"photos": count, "source": calibration, "seed": seed},
         "p2vit": __version__,
-        # The float sums of calibration and rounding depend on these in their last bits, and so do the weights.
+        # The last bits of float sums in calibration depend on these two, and a few rounded weights depend on them.
         "torch": torch.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         **model.record,
     }
-    with refusing_odd_numbers(model, first):
+    with refuse_extreme_values(model, first):
         program = lower(quantized, model.preprocessing, model.class_names, provenance)
         seconds = time.perf_counter() - start
         return QuantizeResult(program, seconds, count, block_errors(model.module, quantized, first, threads))
@@ -101,13 +101,13 @@ def simulated(
     threads: int | None = None,
     progress: Progress = silent,
 ) -> QuantizedViT:
-    """Quantize a model for simulation in float arithmetic: any method, also those without an integer program.
+    """Quantize a model for simulation in float32. Every method is allowed, also one without an integer program.
 
-    Run it with :func:`p2vit.quant.pipeline.simulate`.
+    Run the result with :func:`p2vit.quant.pipeline.simulate`. The arguments are those of :func:`quantize`.
 
     Raises:
-        DataError: no photo came.
-        P2vitError: as :func:`quantize`.
+        DataError: There is no calibration photo.
+        P2vitError: As in :func:`quantize`.
     """
     return _quantized(model, photos, config, threads, progress)[0]
 
@@ -124,7 +124,7 @@ def _quantized(
     head = next(stream, None)
     if head is None or not len(head):
         raise DataError("no calibration photo could be read; at least one is needed")
-    with refusing_odd_numbers(model, head):
+    with refuse_extreme_values(model, head):
         quantized, count = quantize_model(
             model.module, chain([head], stream), config, threads, progress, maps=maps
         )

@@ -1,4 +1,4 @@
-"""Quantizes one encoder block, layer by layer, on what the already quantized part before it puts out."""
+"""Quantization of one encoder block, layer by layer, on the output of the quantized part before it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import AttentionPool, Block
-from p2vit.quant.config import QuantConfig
-from p2vit.quant.fold import Affine, FoldedBlock, normalise
-from p2vit.quant.grid import Grid, range_grid
-from p2vit.quant.settle import Judge, settle_attention, settle_merge, settle_mlp
-from p2vit.quant.simulated import QuantizedBlock
-from p2vit.quant.sites import (
+from p2vit.quant.activation_grids import (
     FLAT_BELOW,
     Ranges,
     gelu_grids,
@@ -22,23 +17,33 @@ from p2vit.quant.sites import (
     query_key_grids,
     tensor_candidates,
 )
-from p2vit.quant.stream import Stream
-from p2vit.quant.weights import InputStatistics, QuantizedLinear, quantize_linear
+from p2vit.quant.config import QuantConfig
+from p2vit.quant.disk_array import DiskArray
+from p2vit.quant.fold import Affine, FoldedBlock, normalise
+from p2vit.quant.grid import Grid, range_grid
+from p2vit.quant.grid_selection import (
+    GridSelection,
+    select_attention_grids,
+    select_merge_grids,
+    select_mlp_grids,
+)
+from p2vit.quant.simulated import QuantizedBlock
+from p2vit.quant.weights import InputStatistics, LinearOptions, QuantizedLinear, quantize_linear
 from p2vit.quant.workers import Workers
 
-#: Batches of calibration photos on which a block's verdict is taken.
+#: Batches of calibration photos on which the candidate grids of a block are compared.
 PROBE_BATCHES = 1
 #: The paper's smoothing exponents.
 ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
 
 
 @dataclass(frozen=True)
-class Menu:
-    """Asks for every layer at several widths, beside the one that the model gets.
+class ExtraWidths:
+    """Widths at which every layer is rounded in addition to the width that the model gets.
 
     Attributes:
-        widths: Which.
-        keep: Called with (name, width, layer) for each.
+        widths: Weight widths in bits.
+        keep: Receives (layer name, width, rounded layer) for every layer and width.
     """
 
     widths: tuple[int, ...]
@@ -46,34 +51,34 @@ class Menu:
 
 
 @dataclass(frozen=True)
-class FloatTwin:
-    """The float model's own block and residual stream, which rounding of narrow weights aims at.
+class FloatReference:
+    """The float model's block and residual stream. Narrow weights are rounded to reproduce them.
 
     Attributes:
-        block: The float block, or the pooling head, whose MLP half is a block's.
-        stream: Float32 [photos, N, C], moved along with the quantized model's; updated in place.
+        block: The float block, or the pooling head. The head's MLP half has the form of a block's.
+        stream: The float model's residual stream, float32 [photos, N, C]; updated in place, like the quantized one.
     """
 
     block: Block | AttentionPool
-    stream: Stream
+    stream: DiskArray
 
 
 @dataclass
 class BlockQuantizer:
-    """Quantizes one block and moves the stream of the quantized model through it.
+    """Quantizes one block and computes the quantized model's residual stream after it.
 
     Attributes:
-        name: ``blocks.3``.
-        folded: Float layers with everything foldable folded.
-        block: Shape, epsilon, activation, and the residual grids ``branch1``, ``add1``, ``branch2``, ``add2`` set.
+        name: Name of the block in the program, such as ``blocks.3``.
+        folded: Float layers of the block, with gains, biases and 1/√d folded in.
+        block: The result. Its shape and its residual grids ``branch1``, ``add1``, ``branch2``, ``add2`` are given.
         config: The method.
-        importance: float32 [N], weight of each token in statistics and verdicts.
-        wanted: float64 [2, C], weighted mean of the float model's stream after the block's two adds.
+        importance: float32 [N], weight of each token in statistics and in the choice of grids.
+        wanted: float64 [2, C], weighted mean of the float model's residual stream after the block's two adds.
         stream: The quantized model's residual stream, float32 [photos, N, C]; updated in place.
-        scratch: A stream of the same shape for what lies between two passes.
-        workers: Who shares the work.
-        twin: The float model here; None where layers only have to reproduce themselves.
-        menu: Other widths that are wanted.
+        scratch: Array of the same shape for intermediate values.
+        workers: Threads that share the work.
+        float_reference: The float model's block and stream. None if layers only have to reproduce their own output.
+        extra_widths: Further widths at which every layer is rounded.
     """
 
     name: str
@@ -82,25 +87,25 @@ class BlockQuantizer:
     config: QuantConfig
     importance: Tensor
     wanted: Tensor
-    stream: Stream
-    scratch: Stream
+    stream: DiskArray
+    scratch: DiskArray
     workers: Workers
-    twin: FloatTwin | None = None
-    menu: Menu | None = None
+    float_reference: FloatReference | None = None
+    extra_widths: ExtraWidths | None = None
 
     def run(self) -> QuantizedBlock:
-        """Quantize both halves."""
+        """Quantize the attention half and the MLP half."""
         self.attention()
         self.mlp()
         return self.block
 
-    def merge(self, before: Stream, exact: Stream | None, wanted: Tensor) -> None:
-        """Quantize patch merging and fill this stage's streams from those of the stage before.
+    def merge(self, before: DiskArray, exact: DiskArray | None, wanted: Tensor) -> None:
+        """Quantize patch merging, and compute this stage's residual streams from those of the stage before.
 
         Args:
-            before: The quantized model's stream, float32 [photos, T, C].
-            exact: The float model's; None where there is no twin.
-            wanted: float64 [2·C], weighted mean of the float model's stream after merging.
+            before: The quantized model's residual stream before merging, float32 [photos, T, C].
+            exact: The float model's residual stream before merging, or None without ``float_reference``.
+            wanted: float64 [2·C], weighted mean of the float model's residual stream after merging.
         """
         block, config = self.block, self.config
         source = self.folded.layers["reduction"]
@@ -110,18 +115,21 @@ class BlockQuantizer:
 
         seen = Ranges.merge(self.each(lambda i: Ranges.of(normal(i))))
         block.grids["merge"] = norm_grid(seen, [source], config, ALPHA_MLP)
-        if self.judge.wanted:
-            settle_merge(self.judge, source, block, self.probe(normal))
+        if self.selection.enabled:
+            select_merge_grids(self.selection, source, block, self.probe(normal))
         target = None
-        if self.twin is not None and exact is not None:
-            twin, merging = self.twin, getattr(self.twin.block, "merge", None)
+        if self.float_reference is not None and exact is not None:
+            float_reference, merging = (
+                self.float_reference,
+                getattr(self.float_reference.block, "merge", None),
+            )
             assert merging is not None
 
             def advance(index: int) -> None:
-                twin.stream[index] = merging(exact[index])
+                float_reference.stream[index] = merging(exact[index])
 
             self.each(advance)
-            target = twin.stream.__getitem__
+            target = float_reference.stream.__getitem__
         statistics = self.statistics(normal, block.grids["merge"], target)
         self.layer("merge.reduction", block.grids["merge"], statistics, wanted)
 
@@ -131,22 +139,28 @@ class BlockQuantizer:
         self.each(move)
 
     @property
-    def judge(self) -> Judge:
-        """Who takes this block's verdicts."""
-        return Judge(self.config, self.importance, self.workers)
+    def selection(self) -> GridSelection:
+        """Selection of this block's grids."""
+        return GridSelection(self.config, self.importance, self.workers)
 
     def probe(self, value: Callable[[int], Tensor]) -> Tensor:
-        """What a verdict is taken on: a tensor's first batches."""
+        """Return the first batches of a tensor; candidate grids are compared on them."""
         return torch.cat([value(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
 
     def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
-        """Run a task for every batch."""
+        """Run a task for every batch, and return the results in order."""
         return self.workers.map(work, self.stream.batches)
 
     def statistics(
         self, value: Callable[[int], Tensor], grid: Grid, source: Callable[[int], Tensor] | None
     ) -> InputStatistics:
-        """Statistics of a layer's input over all batches, and against what the float model has there."""
+        """Compute the statistics of a layer's input over all batches.
+
+        Args:
+            value: Batch index → input of the layer, float32 [B, N, K].
+            grid: Grid of the input.
+            source: Batch index → values of the float model at the same place, float32 [B, N, M], or None.
+        """
 
         def of(index: int) -> InputStatistics:
             return InputStatistics.of(value(index), grid, self.importance, source and source(index))
@@ -154,38 +168,56 @@ class BlockQuantizer:
         return InputStatistics.merge(self.workers.map(of, self.stream.batches))
 
     def normal(self, index: int) -> Tensor:
-        """Normalised stream of a batch."""
+        """Return the normalised residual stream of a batch, float32 [B, N, C]."""
         return normalise(self.stream[index], self.block.epsilon)
 
-    def wanted_branch(self, half: int) -> Tensor:
-        """Mean that a branch must add, for the stream's mean to come out as the float model's: float64 [C]."""
+    def branch_mean(self, half: int) -> Tensor:
+        """Return the mean that a branch must have so that the stream's mean equals the float model's: float64 [C]."""
         parts = self.workers.map(lambda i: weighted_sum(self.stream[i], self.importance), self.stream.batches)
         return self.wanted[half] - torch.stack(parts).sum(0) / (
             len(self.stream) * float(self.importance.sum())
         )
 
     def exact_normal(self) -> Callable[[int], Tensor] | None:
-        """What the float model's LayerNorm gives here, by batch."""
-        twin = self.twin
-        return None if twin is None else lambda i: normalise(twin.stream[i], self.block.epsilon)
+        """Return a function from batch index to the float model's normalised stream, or None without one."""
+        float_reference = self.float_reference
+        return (
+            None
+            if float_reference is None
+            else lambda i: normalise(float_reference.stream[i], self.block.epsilon)
+        )
 
-    def advance_twin(self, half: Callable[[Any, Tensor], Tensor]) -> Callable[[int], Tensor] | None:
-        """Move the float stream through half a block; what a branch has to add to get there from the quantized one."""
-        twin = self.twin
-        if twin is None:
+    def advance_float_reference(
+        self, half: Callable[[Any, Tensor], Tensor]
+    ) -> Callable[[int], Tensor] | None:
+        """Move the float model's stream through half a block.
+
+        Returns:
+            Batch index → what the branch must add to the quantized stream to reach the float stream, float32
+            [B, N, C]; None without ``float_reference``.
+        """
+        float_reference = self.float_reference
+        if float_reference is None:
             return None
 
         def advance(index: int) -> None:
-            x = twin.stream[index]
-            twin.stream[index] = x + half(twin.block, x)
+            x = float_reference.stream[index]
+            float_reference.stream[index] = x + half(float_reference.block, x)
 
         self.each(advance)
-        return lambda i: twin.stream[i] - self.stream[i]
+        return lambda i: float_reference.stream[i] - self.stream[i]
 
     def layer(
         self, path: str, inputs: Grid, seen: InputStatistics, wanted: Tensor | None = None
     ) -> QuantizedLinear:
-        """Round one layer, and what the menu asks for; ``wanted`` is given for layers that feed the stream."""
+        """Round one layer at its own width and at the extra widths.
+
+        Args:
+            path: Name of the layer within the block, such as ``attn.q``.
+            inputs: Grid of its input.
+            seen: Statistics of its input.
+            wanted: float64 [N], mean that the output must have. Given only for layers that write to the stream.
+        """
         site = path.split(".")[1]
         source = self.folded.layers[site]
         full_name = f"{self.name}.{path}"
@@ -193,14 +225,19 @@ class BlockQuantizer:
 
         def rounded(bits: int) -> QuantizedLinear:
             return quantize_linear(
-                source.weight, source.bias, inputs, seen, bits, self.config, self.workers, wanted, readout
+                source.weight,
+                source.bias,
+                inputs,
+                seen,
+                LinearOptions(bits, self.config, wanted, readout),
+                self.workers,
             )
 
         own = self.config.bits_of(full_name)
         layer = rounded(own)
         self.block.layers[site] = layer
-        for width in self.menu.widths if self.menu else ():
-            self.menu.keep(full_name, width, layer if width == own else rounded(width))  # type: ignore[union-attr]
+        for width in self.extra_widths.widths if self.extra_widths else ():
+            self.extra_widths.keep(full_name, width, layer if width == own else rounded(width))  # type: ignore[union-attr]
         return layer
 
     def attention(self) -> None:
@@ -210,8 +247,8 @@ class BlockQuantizer:
         seen = Ranges.merge(self.each(lambda i: Ranges.of(self.normal(i))))
         block.grids["norm1"] = norm_grid(seen, edges, config, ALPHA_ATTENTION)
         block.grids.update(self.qkv_grids())
-        if self.judge.wanted:
-            settle_attention(self.judge, layers, block, self.probe(self.normal))
+        if self.selection.enabled:
+            select_attention_grids(self.selection, layers, block, self.probe(self.normal))
         inputs = block.grids["norm1"]
         statistics = self.statistics(self.normal, inputs, self.exact_normal())
         for name in "qkv":
@@ -223,9 +260,9 @@ class BlockQuantizer:
 
         values = Ranges.merge(self.each(attend_batch))
         block.grids["values"] = self.values_grid(values)
-        missing = self.advance_twin(lambda twin, x: twin.attention(twin.norm1(x)))
+        missing = self.advance_float_reference(lambda block, x: block.attention(block.norm1(x)))
         statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], missing)
-        self.layer("attn.proj", block.grids["values"], statistics, self.wanted_branch(0))
+        self.layer("attn.proj", block.grids["values"], statistics, self.branch_mean(0))
 
         def advance(index: int) -> None:
             self.stream[index] = block.add_attention(self.stream[index], self.scratch[index])
@@ -233,7 +270,7 @@ class BlockQuantizer:
         self.each(advance)
 
     def values_grid(self, seen: Ranges) -> Grid:
-        """Grid of the attention output; its shift against v stays within the operator's −16..8."""
+        """Choose the grid of the attention output, within the operator's shifts of −16 to 8 relative to v."""
         grid = range_grid(seen.magnitude, self.config.scales, per_channel=self.config.channel_exponents)
         if self.config.scales == "pot" and self.config.criterion == "tensor":
             grid = tensor_candidates(grid, self.probe(self.scratch.__getitem__))[-1]
@@ -241,7 +278,7 @@ class BlockQuantizer:
         return Grid(torch.minimum(torch.maximum(grid.log2_scale, v - 16), v + 8), grid.bits)
 
     def qkv_grids(self) -> dict[str, Grid]:
-        """Grids of q, k and v from the ranges of the float layers on the quantized model's stream."""
+        """Choose the grids of q, k and v from the ranges of the float layers on the quantized model's stream."""
         layers, config = self.folded.layers, self.config
 
         def ranges(index: int) -> tuple[Ranges, ...]:
@@ -266,7 +303,7 @@ class BlockQuantizer:
         }
 
     def mlp(self) -> None:
-        """Quantize LayerNorm 2, fc1, the activation's table and fc2."""
+        """Quantize LayerNorm 2, fc1, the activation and fc2."""
         block, config, layers = self.block, self.config, self.folded.layers
 
         def ranges(index: int) -> tuple[Ranges, Ranges]:
@@ -280,13 +317,13 @@ class BlockQuantizer:
         block.grids["fc1"], block.grids["gelu"] = gelu_grids(
             hidden, block.activation, FLAT_BELOW[0], config, block.table_groups
         )
-        if self.judge.wanted:
-            self.settle_mlp(hidden)
+        if self.selection.enabled:
+            self.select_mlp_grids(hidden)
         statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
         self.layer("mlp.fc1", block.grids["norm2"], statistics)
-        missing = self.advance_twin(lambda twin, x: twin.mlp(twin.norm2(x)))
+        missing = self.advance_float_reference(lambda block, x: block.mlp(block.norm2(x)))
         statistics = self.statistics(lambda i: block.hidden(self.stream[i]), block.grids["gelu"], missing)
-        self.layer("mlp.fc2", block.grids["gelu"], statistics, self.wanted_branch(1))
+        self.layer("mlp.fc2", block.grids["gelu"], statistics, self.branch_mean(1))
 
         def advance(index: int) -> None:
             x = self.stream[index]
@@ -295,9 +332,12 @@ class BlockQuantizer:
         self.each(advance)
 
     def group_hidden(self, hidden: Ranges) -> Ranges:
-        """Order hidden channels by their range, so that neighbours can share a table; the ranges in that order.
+        """Sort the hidden channels by their maximum, so that neighbours can share an activation table.
 
-        Permuting rows of fc1 with columns of fc2 changes nothing of what the block computes.
+        The rows of fc1 and the columns of fc2 are permuted alike, so the output of the block stays the same.
+
+        Returns:
+            The ranges in the new order.
         """
         layers, width = self.folded.layers, self.config.table_channels
         if not self.config.gelu_offset or not width or len(hidden.high) % width or len(hidden.high) == width:
@@ -308,11 +348,11 @@ class BlockQuantizer:
         layers["fc2"] = Affine(layers["fc2"].weight[:, order], layers["fc2"].bias)
         return Ranges(hidden.low[order], hidden.high[order])
 
-    def settle_mlp(self, hidden: Ranges) -> None:
-        """Adaptive power-of-two rounding of the MLP half's grids."""
-        settle_mlp(self.judge, self.folded.layers, self.block, self.probe(self.normal), hidden)
+    def select_mlp_grids(self, hidden: Ranges) -> None:
+        """Choose the grids of the MLP half."""
+        select_mlp_grids(self.selection, self.folded.layers, self.block, self.probe(self.normal), hidden)
 
 
 def weighted_sum(x: Tensor, importance: Tensor) -> Tensor:
-    """Sum over photos and tokens, tokens weighted: float32 [B, N, C] → float64 [C]."""
+    """Add up photos and weighted tokens: float32 [B, N, C] → float64 [C]."""
     return (x * importance.unsqueeze(-1)).double().sum(dim=(0, 1))

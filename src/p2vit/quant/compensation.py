@@ -1,8 +1,6 @@
-"""Second-order rounding of a weight matrix: what to aim at, one pass of error compensation, and a descent
-after it.
+"""Second-order rounding of a weight matrix: regression target, GPTQ error compensation, and coordinate descent.
 
-All work in the domain of stored inputs, for the loss ``Σ_rows (q − w)·H·(q − w)ᵀ`` with H the inputs' second
-moment.
+The loss is ``Σ_rows (q − w)·H·(q − w)ᵀ``, where H is the second moment of the stored inputs.
 """
 
 import torch
@@ -10,26 +8,26 @@ from torch import Tensor
 
 #: Columns between two updates of the columns still to come (GPTQ's lazy batches).
 COLUMNS = 96
-#: Share of the mean diagonal added to the Hessian.
+#: Damping of the Hessian: this share of its mean diagonal is added to the diagonal.
 DAMPING = 0.01
-#: The same for the regression that says what to aim at: it has photos to overfit.
+#: Damping of the regression; larger, because the regression would overfit the calibration photos.
 RIDGE = 0.1
 
 
 def damped(hessian: Tensor, share: float = DAMPING) -> Tensor:
-    """A copy with a share of its mean diagonal added to the diagonal: float64 [K, K]."""
+    """Return a copy with a share of the mean diagonal added to the diagonal: float64 [K, K]."""
     diagonal = hessian.diagonal()
     return hessian + torch.eye(len(hessian), dtype=hessian.dtype) * (share * diagonal.mean().clamp(min=1.0))
 
 
 def inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:
-    """Upper Cholesky factor of the damped inverse, most energetic inputs first, and that order.
+    """Compute the upper Cholesky factor of the damped inverse Hessian, inputs with the most energy first.
 
     Args:
         hessian: float64 [K, K].
 
     Returns:
-        float32 [K, K] and int64 [K].
+        The factor, float32 [K, K], and the order of the inputs, int64 [K].
     """
     order = torch.argsort(hessian.diagonal(), descending=True, stable=True)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped(hessian)[order][:, order]))
@@ -37,34 +35,35 @@ def inverse_factor(hessian: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def aim(weight: Tensor, hessian: Tensor, cross: Tensor) -> Tensor:
-    """The real-valued matrix that best maps the quantized model's inputs to what the float model has.
+    """Compute the real-valued matrix that best maps the quantized model's inputs to the float model's outputs.
 
-    Ridge regression: min over G of ``Σ |G·x − y|² + λ|G − W|²``. What earlier layers got wrong in a way that
-    a linear map of their output can see is so put right here, before this layer is rounded.
+    Ridge regression: min over G of ``Σ |G·x − y|² + λ|G − W|²``. It corrects those errors of earlier layers that are
+    linear in the input of this layer.
 
     Args:
-        weight: float64 [N, K], W: where nothing was seen the solution stays there.
+        weight: float64 [N, K], W, the float layer. The solution stays near it for inputs that were not observed.
         hessian: float64 [K, K], Σ x·xᵀ.
         cross: float64 [K, N], Σ x·yᵀ.
 
     Returns:
-        float64 [N, K].
+        G, float64 [N, K].
     """
     ridge = RIDGE * hessian.diagonal().mean().clamp(min=1.0)
     return torch.cholesky_solve(cross + ridge * weight.T, torch.linalg.cholesky(damped(hessian, RIDGE))).T
 
 
 def compensate(weight: Tensor, factor: Tensor, bits: int) -> Tensor:
-    """Round columns one after the other, giving each column's error to those that follow (GPTQ, arXiv
-    2210.17323).
+    """Round one column after the other, and compensate each column's error in the columns that follow.
 
     Args:
-        weight: float32 [R, K], in units of each row's scale; columns in the order to round them.
-        factor: float32 [K, K], upper Cholesky factor of the inverse Hessian in the same order.
-        bits: Width.
+        weight: float32 [R, K], in units of each row's scale; columns in the order in which they are rounded.
+        factor: float32 [K, K], upper Cholesky factor of the inverse Hessian, in the same order.
+        bits: Width of the weights.
 
     Returns:
-        float32 [R, K] of whole numbers.
+        Codes, float32 [R, K] of whole numbers.
+
+    Source: GPTQ, arXiv 2210.17323.
     """
     low, high = code_range(bits)
     rest, rounded = weight.clone(), torch.empty_like(weight)
@@ -84,19 +83,19 @@ def compensate(weight: Tensor, factor: Tensor, bits: int) -> Tensor:
 
 
 def descend(weight: Tensor, rounded: Tensor, hessian: Tensor, bits: int, sweeps: int) -> Tensor:
-    """Coordinate descent on the loss: column after column moves to the best integer, all others held.
+    """Lower the loss by coordinate descent: move one column at a time to its best integers, with the others fixed.
 
-    One pass of compensation never reconsiders a column; this does, and never makes the loss worse.
+    Compensation rounds each column once. This revisits every column, and never increases the loss.
 
     Args:
         weight: float32 [R, K], in units of each row's scale.
-        rounded: float32 [R, K] of whole numbers to start from.
+        rounded: Codes to start from, float32 [R, K] of whole numbers.
         hessian: float32 [K, K], damped.
-        bits: Width.
-        sweeps: Passes over all columns.
+        bits: Width of the weights.
+        sweeps: Number of passes over all columns.
 
     Returns:
-        float32 [R, K] of whole numbers.
+        Codes, float32 [R, K] of whole numbers.
     """
     low, high = code_range(bits)
     codes, diagonal = rounded.T.contiguous(), hessian.diagonal()
@@ -112,11 +111,11 @@ def descend(weight: Tensor, rounded: Tensor, hessian: Tensor, bits: int, sweeps:
 
 
 def row_losses(weight: Tensor, rounded: Tensor, hessian: Tensor) -> Tensor:
-    """The loss of each row, float64 [R], for arguments as in :func:`descend`."""
+    """Compute the loss of each row, float64 [R]. The arguments are those of :func:`descend`."""
     error = rounded - weight
     return ((error @ hessian) * error).sum(dim=1).double()
 
 
 def code_range(bits: int) -> tuple[int, int]:
-    """Lowest and highest code of a signed width."""
+    """Return the lowest and the highest code of a signed width."""
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1

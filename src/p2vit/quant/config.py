@@ -1,4 +1,4 @@
-"""Every choice the quantizer has, by name: the product's own, the paper's, and the baselines between."""
+"""Options of quantization, and the named methods: ours, the paper's, the baselines and the ablations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ Scales = Literal["pot", "ceil", "floor", "nearest", "float"]
 Criterion = Literal["block", "tensor", "range"]
 Smoothing = Literal["channel", "alpha", "none"]
 Softmax = Literal["linear", "log2", "log2-probability", "uniform-probability"]
-#: Up to this width a weight's rounding is what a model's error consists of.
+#: Widths up to this one are narrow: weight rounding then causes most of the model's error.
 NARROW_BITS = 6
 
 
@@ -21,35 +21,39 @@ class QuantConfig:
     """How a float model is quantized.
 
     Attributes:
-        weight_bits: Width of every weight that ``layer_bits`` does not name, 2 to 8.
-        layer_bits: Layer name (``blocks.3.mlp.fc1``) → width, for mixed precision; a name that the model does not
-            have is refused when quantizing starts (:func:`p2vit.quant.names.check_widths`).
-        residual_bits: 16: one exponent for the whole stream; 8: one per channel and add (the paper's PTF, here with
-            powers of two).
-        scales: How a scale is brought to a power of two: ``pot`` starts at the smallest power of two that covers the
-            range and lets ``criterion`` choose; ``ceil``, ``floor`` and ``nearest`` round the real-valued scale;
-            ``float`` leaves it real: no integer program comes of it, it is the baseline that is only simulated.
-        criterion: What ``pot`` minimises among the candidates: the error of the half block's output (``block``), the
-            tensor's own squared error (the paper's, ``tensor``), or nothing: the range decides (``range``).
-        smoothing: LayerNorm outputs get an exponent per channel that covers the channel's range (``channel``), the
-            paper's factors with exponents 0.35 and 0.5 rounded to powers of two on one scale (``alpha``), or one
-            exponent (``none``).
-        channel_exponents: Exponents per channel for q, k, v and the attention output.
-        separate_qkv: An exponent each for q, k and v instead of one for all.
-        weight_channels: An exponent per output channel instead of one per layer.
-        weight_rounding: ``gptq`` compensates each weight's rounding error in those not yet rounded; ``nearest``.
-        weight_target: What GPTQ rounds towards: the layer's own output on the quantized model's inputs (``own``), or
-            what the float model has at the same place, so that a layer also makes good what those before it got
-            wrong (``float``); ``auto`` is ``float`` where some layer has at most 6 bits: there is much to make good,
-            and at 8 bits the calibration photos' own chance would weigh more.
-        bias_correction: Give the mean error of a layer's output back to its bias.
-        gelu_offset: Ranges of the GELU's input and output need not be symmetric; biases absorb the offsets.
-        table_channels: Hidden channels that share a table of the activation, where that divides their number; 0:
-            all.
-        softmax: ``linear`` 8-bit or ``log2`` 4-bit codes relative to the row's maximum; the two ``-probability`` forms
-            are relative to 1 and only simulated: the paper's and the uniform one.
-        guard_photos: Synthetic photos beside the calibration photos, see :mod:`p2vit.quant.guards`.
-        head_bits: Width of patch embedding and head weights.
+        weight_bits: Weight width in bits, 2 to 8, of every layer that ``layer_bits`` does not name.
+        layer_bits: Layer name (``blocks.3.mlp.fc1``) → weight width, for mixed precision. A name that the model does
+            not have is an error (:func:`p2vit.quant.names.check_widths`).
+        residual_bits: Width of the residual stream. 16: one exponent for the whole stream. 8: one exponent per channel
+            and add (the paper's PTF, here with powers of two).
+        scales: How a scale becomes a power of two. ``pot`` starts at the smallest power of two that covers the range,
+            and ``criterion`` chooses among candidates. ``ceil``, ``floor`` and ``nearest`` round the real-valued scale.
+            ``float`` keeps the real-valued scale: a baseline that is only simulated and has no integer program.
+        criterion: What ``pot`` minimises. ``block``: the error of the half block's output. ``tensor``: the squared
+            error of the tensor itself (the paper's). ``range``: nothing; the range decides.
+        smoothing: Exponents of LayerNorm outputs. ``channel``: one per channel, which covers the channel's range.
+            ``alpha``: the paper's factors with exponents 0.35 and 0.5, rounded to powers of two, on one scale.
+            ``none``: one exponent for all channels.
+        channel_exponents: Use an exponent per channel for q, k, v and the attention output.
+        separate_qkv: Use separate exponents for q, k and v instead of one for all three.
+        weight_channels: Use a weight exponent per output channel instead of one per layer.
+        weight_rounding: ``gptq`` compensates each weight's rounding error in the weights not yet rounded; ``nearest``
+            rounds each weight alone.
+        weight_target: Output that GPTQ reproduces. ``own``: the layer's own output on the quantized model's inputs.
+            ``float``: the float model's values at the same place, which also corrects errors of earlier layers.
+            ``auto``: ``float`` if any layer has at most 6 bits, otherwise ``own``, because at 8 bits overfitting to
+            the calibration photos costs more than the correction gains.
+        bias_correction: Subtract the mean error of a layer's output from its bias.
+        gelu_offset: Allow asymmetric grids for the activation's input and output; biases absorb the offsets.
+        table_channels: Hidden channels that share one activation table, if this divides their number. 0: one table for
+            all channels.
+        softmax: Form of the softmax codes. ``linear`` (8 bits) and ``log2`` (4 bits) are relative to the row's maximum.
+            ``log2-probability`` (the paper's) and ``uniform-probability`` are relative to 1 and only simulated.
+        guard_photos: Number of synthetic photos added to the calibration photos, see
+            :mod:`p2vit.quant.synthetic_photos`.
+        head_bits: Weight width of the patch embedding and the head.
+        class_share: Share of the class token in a block's statistics, 0 to 1; the other tokens share the rest.
+        last_share: The same in the last block of a model whose head reads the class token.
     """
 
     weight_bits: int = 8
@@ -74,14 +78,14 @@ class QuantConfig:
 
     @property
     def integer(self) -> bool:
-        """Whether an integer program can come of it."""
+        """Whether the method can be lowered to an integer program."""
         return self.scales != "float" and self.softmax in ("linear", "log2")
 
     def check_integer(self) -> None:
-        """See that an integer program can come of it.
+        """Check that the method can be lowered to an integer program.
 
         Raises:
-            ModelError: it is only simulated.
+            ModelError: The method can only be simulated.
         """
         if not self.integer:
             raise ModelError(
@@ -91,7 +95,7 @@ class QuantConfig:
 
     @property
     def aims_at_float(self) -> bool:
-        """Whether rounding needs the float model's stream beside the quantized model's."""
+        """Whether weights are rounded to reproduce the float model's residual stream."""
         if self.weight_rounding != "gptq" or not self.bias_correction:
             return False
         if self.weight_target == "auto":
@@ -99,7 +103,7 @@ class QuantConfig:
         return self.weight_target == "float"
 
     def bits_of(self, layer: str) -> int:
-        """Weight width of a layer."""
+        """Return the weight width of a layer in bits."""
         return self.layer_bits.get(layer, self.weight_bits)
 
 
@@ -139,7 +143,7 @@ METHODS: dict[str, QuantConfig] = {
     "naive-float": replace(_NAIVE, scales="float"),
 }
 
-#: The ablation: our method with one piece taken away.
+#: The ablation: our method with one part removed or replaced.
 WITHOUT: dict[str, QuantConfig] = {
     "without the block criterion (range only)": replace(OURS, criterion="range"),
     "with the tensor's own error as criterion": replace(OURS, criterion="tensor"),
@@ -158,10 +162,13 @@ WITHOUT: dict[str, QuantConfig] = {
 
 
 def method(name: str) -> QuantConfig:
-    """The configuration of a method's name.
+    """Return the configuration of a method.
+
+    Args:
+        name: A key of ``METHODS``.
 
     Raises:
-        P2vitError: no such method; says which there are.
+        P2vitError: There is no method of that name. The message lists the names.
     """
     if name in METHODS:
         return METHODS[name]
@@ -171,10 +178,10 @@ def method(name: str) -> QuantConfig:
 
 
 def parse_bits(text: str) -> int:
-    """Weight width from ``w8a8``, ``w4a8``, ``w6a8`` ...
+    """Read the weight width, 2 to 8 bits, from ``w8a8``, ``w4a8`` and so on.
 
     Raises:
-        P2vitError: anything else; activations have 8 bits.
+        P2vitError: The text is something else. Activations always have 8 bits.
     """
     lowered = text.lower()
     if (

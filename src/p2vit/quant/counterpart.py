@@ -1,10 +1,10 @@
-"""The fake-quantized counterpart of an integer program: real-valued arithmetic on grids, equal on every tensor.
+"""The fake-quantized counterpart of an integer program: float64 arithmetic on grids, equal to it on every tensor.
 
-Built from the quantized model, not from the program: what lowering made of it (shifts, biases with offsets
-absorbed, tables, indices, masks) is nowhere used. Values are float64 and stand for themselves; matrix products,
-adds, gathers, tables and sums are done on them and rounded to the next grid. In float64 every one of these is
-exact, so equality is the right test and not closeness. Normalisation, softmax and the division after it are not
-exact in any arithmetic: there the operators' own definition is applied to the integers that the values stand for.
+The counterpart is built from the quantized model, not from the program. It uses nothing that lowering computes: no
+shifts, absorbed offsets, tables, indices or masks. Matrix products, adds, gathers, activations and sums work on
+real values, and the result is rounded to the next grid. All of these are exact in float64, so the test is equality.
+LayerNorm, softmax and the division after it are not exact in floating point. For these, the counterpart applies the
+integer operator to the stored integers of the values.
 """
 
 import numpy as np
@@ -17,9 +17,9 @@ from p2vit.models.layers import activate, gather_tokens, split_heads
 from p2vit.numerics import AttentionValues, Operator, Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram
-from p2vit.quant.attention import guard_of
+from p2vit.quant.attention import guard_bits
 from p2vit.quant.fold import Affine
-from p2vit.quant.grid import Grid, whole_grid
+from p2vit.quant.grid import Grid, uniform_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import score_bias
 from p2vit.quant.maps import QuantizedMap
@@ -28,13 +28,13 @@ from p2vit.quant.weights import QuantizedLinear
 
 
 class Counterpart:
-    """Runs a quantized model in real values and keeps every tensor under the program's name for it.
+    """Runs a quantized model on real values and keeps every tensor under its name in the program.
 
     Args:
-        model: With scales that are powers of two.
+        model: Quantized model; all its scales are powers of two.
 
     Attributes:
-        tensors: Name → float64 [B, ...], of the last run.
+        tensors: Tensor name → values of the last run, float64 [B, ...].
     """
 
     def __init__(self, model: QuantizedViT) -> None:
@@ -43,7 +43,7 @@ class Counterpart:
 
     @torch.inference_mode()
     def run(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
-        """Every tensor for photos uint8 [B, H, W, 3]."""
+        """Compute every tensor for photos uint8 [B, H, W, 3]: name → float64 [B, ...]."""
         self.tensors = {}
         x, grid = self.embedding(torch.from_numpy(pixels))
         for index, block in enumerate(self.model.blocks):
@@ -57,17 +57,17 @@ class Counterpart:
         return self.tensors
 
     def keep(self, name: str, x: Tensor) -> Tensor:
-        """Note a tensor."""
+        """Store a tensor under its name, and return it."""
         self.tensors[name] = x
         return x
 
     def operate(self, operator: Operator, exponent: object, *stored: Tensor) -> Tensor:
-        """An operator's own integers, as the real values at an exponent."""
+        """Run an integer operator on stored integers, and return real values at an exponent."""
         out = compute(operator, list(stored), Parameters(operator))
         return out.double() * torch.exp2(torch.as_tensor(np.asarray(exponent), dtype=torch.float64))
 
     def linear(self, name: str, layer: QuantizedLinear, x: Tensor, inputs: Grid, grid: Grid | None) -> Tensor:
-        """A linear layer of real values on a grid."""
+        """Compute a linear layer and round its output to a grid; without a grid, keep the accumulator."""
         stored = x / torch.exp2(inputs.log2_scale) - inputs.offset
         y = (stored @ layer.weight.double().T + layer.bias) * torch.exp2(layer.log2_scale)
         return self.keep(name, y if grid is None else grid.fake(y))
@@ -75,13 +75,13 @@ class Counterpart:
     def norm(
         self, name: str, x: Tensor, inputs: Grid, exponents: object, epsilon: float, bits: int
     ) -> Tensor:
-        """A LayerNorm without gain and bias, to given exponents."""
+        """Compute a LayerNorm without gain and bias, rounded to the exponents given."""
         stored = (x / torch.exp2(inputs.log2_scale)).to(torch.int8 if inputs.bits <= 8 else torch.int16)
         operator = layer_norm(x.shape[-1], inputs, np.asarray(exponents), epsilon, bits)
         return self.keep(name, self.operate(operator, exponents, stored))
 
     def gain(self, name: str, x: Tensor, gain: Affine, exponent: object, outputs: Grid) -> Tensor:
-        """Gain and bias per channel, rounded as the program has them."""
+        """Apply the integer gain and bias of each channel."""
         operator = affine(gain.weight, gain.bias, np.asarray(exponent), outputs)
         step = torch.exp2(torch.from_numpy(operator.accumulator_exponent.astype(np.float64)))
         unit = step / torch.exp2(torch.as_tensor(np.asarray(exponent), dtype=torch.float64))
@@ -89,7 +89,7 @@ class Counterpart:
         return self.keep(name, outputs.fake(x * (weight * unit) + bias * step))
 
     def embedding(self, pixels: Tensor) -> tuple[Tensor, Grid]:
-        """Pixels to the residual stream."""
+        """Compute the residual stream from pixels, and return it with its grid."""
         ends, config = self.model.ends, self.model.config
         centred = Grid(torch.zeros((), dtype=torch.float64), offset=128.0)
         patches = self.keep("patches", centred_patches(pixels, config.patch_size).double() + 128)
@@ -106,7 +106,7 @@ class Counterpart:
         return x, ends.stream
 
     def block(self, at: str, block: QuantizedBlock, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-        """One encoder block."""
+        """Compute one encoder block, with the patch merging before it."""
         grids = block.grids
         if block.shape.merge is not None:
             x = self.keep(f"{at}.merge.gather", block.gathered(x))
@@ -126,13 +126,13 @@ class Counterpart:
         for name in "qkv":
             full = f"{at}.attn.{name}"
             part = self.linear(full, block.layers[name], hidden, grids["norm1"], grids[name])
-            if padded and block.inside is not None:
-                fill = grids[name].fake(block.inside.fills[name].double())
-                part = self.keep(f"{full}.windows", block.inside.gather(part, fill))
+            if padded and block.window_attention is not None:
+                fill = grids[name].fake(block.window_attention.fills[name].double())
+                part = self.keep(f"{full}.windows", block.window_attention.gather(part, fill))
             parts.append(part)
         mixed = self.attention(f"{at}.attn", block, parts)
-        if windows is not None and windows.moves and block.inside is not None:
-            mixed = self.keep(f"{at}.attn.back", block.inside.scatter(mixed))
+        if windows is not None and windows.moves and block.window_attention is not None:
+            mixed = self.keep(f"{at}.attn.back", block.window_attention.scatter(mixed))
         branch = self.linear(
             f"{at}.attn.proj", block.layers["proj"], mixed, grids["values"], grids["branch1"]
         )
@@ -140,7 +140,7 @@ class Counterpart:
         return self.mlp(at, block, x), grids["add2"]
 
     def attention(self, at: str, block: QuantizedBlock, parts: list[Tensor]) -> Tensor:
-        """Scores, bias, softmax, values."""
+        """Compute scores, their bias and mask, softmax codes, and codes × values."""
         shape, grids, form = block.shape, block.grids, block.softmax
         assert form in ("linear", "log2")
         windows = 1 if shape.windows is None else shape.windows.count
@@ -152,13 +152,13 @@ class Counterpart:
         step = torch.exp2(scale).view(-1, 1, 1)
         shift = (DISTANCE_EXPONENT - scale).numpy().astype(np.int8)
         masked = False
-        if block.inside is not None:
+        if block.window_attention is not None:
             numbers, keys = block.score_bias(), shape.keys
             assert numbers is not None
             scores = scores.unflatten(2, (-1, keys)) + (numbers * step).unsqueeze(1)
-            mask = block.inside.mask
+            mask = block.window_attention.mask
             if mask is not None:
-                # What a masked key gets is lowering's choice; that it weighs nothing shows in the codes.
+                # Lowering chooses the score of a masked key. The softmax codes show that its weight is zero.
                 masked, low = True, torch.from_numpy(score_bias(block, shift).masked.astype(np.float64))
                 apart = mask if mask.ndim == 3 else mask.unsqueeze(0)
                 scores = torch.where(apart, (low * step.flatten()).view(-1, 1, 1, 1), scores)
@@ -168,13 +168,13 @@ class Counterpart:
         codes = compute(operator := Softmax(shift, form), [stored], Parameters(operator))
         self.keep(f"{at}.softmax", codes.double() * 2.0**code_exponent)
         narrow = np.broadcast_to(grids["values"].exponents() - grids["v"].exponents(), (shape.dim,))
-        guard = guard_of(shape.keys, masked)
+        guard = guard_bits(shape.keys, masked)
         values = AttentionValues(shape.heads, narrow.astype(np.int8), form, guard, windows=windows)
         v_stored = (v / torch.exp2(grids["v"].log2_scale)).to(torch.int8)
         return self.keep(f"{at}.values", self.operate(values, grids["values"].exponents(), codes, v_stored))
 
     def mlp(self, at: str, block: QuantizedBlock, x: Tensor) -> Tensor:
-        """The MLP half."""
+        """Compute the MLP half of a block."""
         grids = block.grids
         hidden = self.norm(f"{at}.norm2", x, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
         hidden = self.linear(f"{at}.mlp.fc1", block.layers["fc1"], hidden, grids["norm2"], grids["fc1"])
@@ -183,7 +183,7 @@ class Counterpart:
         return self.keep(f"{at}.add2", grids["add2"].fake(x + branch))
 
     def pooling(self, pool: QuantizedPool, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
-        """The attention pooling head."""
+        """Compute the attention pooling head."""
         block, grids = pool.block, pool.block.grids
         hidden = self.norm("norm", x, grid, grids["norm1"].exponents(), block.epsilon, 8)
         query = grids["q"].fake(pool.query.double()).expand(len(x), 1, -1)
@@ -202,7 +202,7 @@ class Counterpart:
         self.gain(name, x, found.norm, normal, found.grid)
 
     def head(self, x: Tensor, grid: Grid) -> None:
-        """The residual stream to the feature and the logits."""
+        """Compute the feature and the logits from the residual stream."""
         ends, config = self.model.ends, self.model.config
         channels, gain, tokens = config.blocks[-1].dim, ends.norm, config.pooled_tokens
         normal = normal_exponent(channels)
@@ -215,7 +215,7 @@ class Counterpart:
         elif config.pool == "token_avg":
             x = self.norm("norm", x, grid, normal, config.norm_eps, 16)
             total = normal + int(np.ceil(np.log2(tokens)))
-            mean = whole_grid(total).fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True))
+            mean = uniform_grid(total).fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True))
             first, second = x[:, :1], self.keep("pool", mean)
             self.keep("pair.token", torch.cat([first, torch.zeros_like(first)], dim=2))
             self.keep("pair.mean", torch.cat([torch.zeros_like(first), second], dim=2))
@@ -243,16 +243,19 @@ class Counterpart:
 def unequal_tensors(
     model: QuantizedViT, program: IntegerProgram, run: dict[str, NDArray], pixels: NDArray[np.uint8]
 ) -> dict[str, int]:
-    """Tensors of a program that differ from the counterpart, and in how many numbers; empty if all are equal.
+    """Compare every tensor of a program with its counterpart.
 
     Args:
-        model: The quantized model that the program was made from.
+        model: Quantized model from which the program was made.
         program: The program.
-        run: Every tensor of it for the photos, as integers.
-        pixels: uint8 [B, H, W, 3].
+        run: Every tensor of the program for the photos, as stored integers.
+        pixels: Photos, uint8 [B, H, W, 3].
+
+    Returns:
+        Tensor name → number of values that differ; empty if all tensors are equal.
 
     Raises:
-        ValueError: the two do not have the same tensors.
+        ValueError: The program and its counterpart do not have the same tensors.
     """
     counterpart = Counterpart(model).run(pixels)
     names = [node.name for node in program.nodes]

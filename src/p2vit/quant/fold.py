@@ -1,4 +1,4 @@
-"""Exact folds, before anything is quantized: what a layer can absorb of its neighbours."""
+"""Exact folding before quantization: linear layers absorb LayerNorm gains and biases, 1/√d and pixel scaling."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from p2vit.models.canonical import AttentionPool, Block, CanonicalViT
 
 @dataclass(frozen=True)
 class Affine:
-    """A float linear map.
+    """A float linear layer.
 
     Attributes:
         weight: float32 [N, K].
@@ -24,13 +24,13 @@ class Affine:
 
 @dataclass(frozen=True)
 class FoldedBlock:
-    """Linear layers of one block behind normalisations that have neither gain nor bias.
+    """Float linear layers of one block; its LayerNorms then need neither gain nor bias.
 
     Attributes:
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; ``reduction`` where patches are merged before it.
-        score_exponent: log2 of the factor that scores still get: −3 for head dim 64; 0 where 1/√d is in ``q``.
-        score_bias: float32 [H, n, n], relative position bias of a window, or None.
-        fills: What pads a window in ``q``, ``k`` and ``v``: float32 [C] each; empty without windows.
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; also ``reduction`` if patches are merged first.
+        score_exponent: log2 of the factor on the scores: −3 for head dim 64; 0 if 1/√d is folded into ``q``.
+        score_bias: Relative position bias of a window of n tokens, float32 [H, n, n]; None without windows.
+        fills: Token that pads a window, for each of ``q``, ``k`` and ``v``: float32 [C]. Empty without windows.
     """
 
     layers: dict[str, Affine]
@@ -40,12 +40,12 @@ class FoldedBlock:
 
 
 def fold_norm(linear: nn.Linear, norm: nn.LayerNorm) -> Affine:
-    """``W·(γ∘n + β) + b`` as one map of the bare normalised n."""
+    """Fold gain γ and bias β of a LayerNorm into the layer behind it: ``W·(γ∘n + β) + b``."""
     return Affine(linear.weight * norm.weight, linear.bias + linear.weight @ norm.bias)
 
 
 def fold_block(block: Block) -> FoldedBlock:
-    """Fold a block's LayerNorm gains and biases, and 1/√d where it is no power of two."""
+    """Fold a block's LayerNorm gains and biases, and 1/√d if it is not a power of two."""
     layers = {name: fold_norm(getattr(block, name), block.norm1) for name in ("q", "k", "v")}
     layers["fc1"] = fold_norm(block.fc1, block.norm2)
     for name in ("proj", "fc2"):
@@ -57,13 +57,13 @@ def fold_block(block: Block) -> FoldedBlock:
     layers["q"] = Affine(layers["q"].weight * factor, layers["q"].bias * factor)
     if block.shape.windows is None:
         return FoldedBlock(layers, exponent)
-    # The linears read zeros where a window is padded, not the norm's bias.
+    # The float model pads a window with zeros behind the LayerNorm, so a padded token is the bias of the layer.
     fills = {"q": block.q.bias * factor, "k": block.k.bias, "v": block.v.bias}
     return FoldedBlock(layers, exponent, block.score_bias(), fills)
 
 
 def fold_pool(pool: AttentionPool, norm: nn.LayerNorm) -> FoldedBlock:
-    """Fold the last LayerNorm into a pooling head; its query is ``fills["q"]``."""
+    """Fold the last LayerNorm into an attention pooling head. The head's query is ``fills["q"]``."""
     layers = {name: fold_norm(getattr(pool, name), norm) for name in ("k", "v")}
     layers["fc1"] = fold_norm(pool.fc1, pool.norm2)
     for name in ("proj", "fc2"):
@@ -74,13 +74,13 @@ def fold_pool(pool: AttentionPool, norm: nn.LayerNorm) -> FoldedBlock:
 
 
 def score_factor(head_dim: int) -> tuple[int, float]:
-    """1/√d as (log2 of what scores still get, what is folded into the queries)."""
+    """Split 1/√d into log2 of the factor on the scores and the factor that is folded into the queries."""
     exponent = -math.log2(head_dim) / 2
     return (round(exponent), 1.0) if exponent == round(exponent) else (0, head_dim**-0.5)
 
 
 def fold_pixels(model: CanonicalViT) -> Affine:
-    """Patch embedding as a map of centred pixels ``p − 128``: 1/255, mean and std are inside."""
+    """Return the patch embedding of centred pixels ``p − 128``, with 1/255, mean and std folded in."""
     pixels = model.config.patch_size**2
     mean, std = model.mean.repeat(pixels), model.std.repeat(pixels)
     weight = model.patch_embed.weight / (255 * std)
@@ -89,5 +89,5 @@ def fold_pixels(model: CanonicalViT) -> Affine:
 
 
 def normalise(x: Tensor, epsilon: float) -> Tensor:
-    """LayerNorm without gain and bias over the last axis."""
+    """Apply LayerNorm over the last axis, without gain and bias."""
     return torch.nn.functional.layer_norm(x, (x.shape[-1],), eps=epsilon)

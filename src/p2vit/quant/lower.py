@@ -1,4 +1,4 @@
-"""A quantized model becomes an integer program: exponents become shifts, grids become tables and widths."""
+"""Lowering of a quantized model to an integer program: exponents become shifts, activations become tables."""
 
 import math
 from typing import Any
@@ -24,22 +24,22 @@ from p2vit.numerics.rounding import storage_dtype
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
-from p2vit.quant.attention import guard_of
-from p2vit.quant.grid import Grid, whole_grid
+from p2vit.quant.attention import guard_bits
+from p2vit.quant.grid import Grid, uniform_grid
 from p2vit.quant.lower_maps import lower_map
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import linear, residual_add, score_bias, table, whole
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
 
-#: Grid that a block's layer puts its output on, by the layer's name within the block.
+#: Layer of a block → grid of its output.
 OUTPUT_GRID = {"q": "q", "k": "k", "v": "v", "proj": "branch1", "fc1": "fc1", "fc2": "branch2"}
 
 
 class Lowering:
-    """Walks a quantized model and appends its operators.
+    """Builds the integer program of a quantized model, node by node.
 
     Args:
-        model: On grids whose scales are powers of two.
+        model: Quantized model; all its scales are powers of two.
     """
 
     def __init__(self, model: QuantizedViT) -> None:
@@ -47,17 +47,17 @@ class Lowering:
         self.builder = ProgramBuilder((*model.config.image_size, 3))
 
     def add(self, name: str, operator: Any, inputs: list[str], grid: Grid | int | NDArray) -> str:
-        """Append one node whose output is on a grid, or has the exponents given."""
+        """Append one node whose output has the grid, or the exponents, given. Returns the node's name."""
         exponent = grid.exponents() if isinstance(grid, Grid) else grid
         offset = grid.offsets() if isinstance(grid, Grid) else 0
         self.builder.add(name, operator, inputs, exponent, offset)
         return name
 
     def run(self) -> tuple[ProgramBuilder, str, str]:
-        """Append everything.
+        """Append the nodes of the whole model.
 
         Returns:
-            The builder, and the names of output and feature.
+            The builder, the name of the output, and the name of the feature.
         """
         stream, grid = self.embedding(self.model.ends)
         for index, block in enumerate(self.model.blocks):
@@ -70,7 +70,7 @@ class Lowering:
         return self.builder, *self.head(self.model.ends, stream, grid)
 
     def embedding(self, ends: QuantizedEnds) -> tuple[str, Grid]:
-        """Pixels → tokens of the residual stream."""
+        """Append the embedding, from pixels to the residual stream. Returns the stream's name and grid."""
         config, stream = self.model.config, ends.stream
         self.builder.add("patches", Patchify(config.patch_size), [PIXELS], 0, offset=128)
         self.add("patch_embed", linear(ends.patch_embed, ends.patch_grid), ["patches"], ends.patch_grid)
@@ -89,7 +89,7 @@ class Lowering:
         return name, stream
 
     def block(self, at: str, block: QuantizedBlock, stream: str, before: Grid) -> tuple[str, Grid]:
-        """One encoder block, with the patch merging before it."""
+        """Append one encoder block, with the patch merging before it. Returns the stream's name and grid."""
         grids, shape = block.grids, block.shape
         if shape.merge is not None:
             stream, before = self.merging(f"{at}.merge", block, stream, before), grids["merged"]
@@ -103,9 +103,9 @@ class Lowering:
         for name in "qkv":
             at_name = f"{at}.attn.{name}"
             names.append(self.layer(at_name, block, source))
-            if windows is not None and padded and block.inside is not None:
-                # What pads a window is not zero behind the folded norm, so it comes in behind the linears.
-                fill = block.inside.fills[name]
+            if windows is not None and padded and block.window_attention is not None:
+                # With the LayerNorm folded in, a padded token is not zero, so padding comes after the linear layers.
+                fill = block.window_attention.fills[name]
                 names[-1] = self.gather(f"{at_name}.windows", windows.index, [at_name], grids[name], fill)
         last = self.attention(f"{at}.attn", block, names)
         if windows is not None and windows.moves:
@@ -116,13 +116,13 @@ class Lowering:
         return self.mlp(at, block, middle), grids["add2"]
 
     def layer(self, name: str, block: QuantizedBlock, source: str) -> str:
-        """A linear layer of a block."""
+        """Append a linear layer of a block."""
         site = name.rsplit(".", 1)[1]
         grid = block.grids[OUTPUT_GRID[site]]
         return self.add(name, linear(block.layers[site], grid), [source], grid)
 
     def mlp(self, at: str, block: QuantizedBlock, middle: str) -> str:
-        """The MLP half of a block."""
+        """Append the MLP half of a block."""
         grids = block.grids
         norm = layer_norm(block.shape.dim, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
         self.add(f"{at}.norm2", norm, [middle], grids["norm2"])
@@ -136,7 +136,10 @@ class Lowering:
     def gather(
         self, name: str, index: NDArray, inputs: list[str], grid: Grid, fill: Tensor | None = None
     ) -> str:
-        """Tokens in the order of an index [T] or [T, k]; −1 reads a fill token, zeros by default."""
+        """Append a gather of tokens in the order of an index [T], or of k tokens side by side for [T, k].
+
+        An index of −1 reads the fill token, which is zero by default.
+        """
         channels = self.builder.tensors[inputs[0]].shape[1]
         dtype = str(storage_dtype(grid.bits, signed=True))
         token = np.zeros(channels, dtype) if fill is None else whole(grid.stored(fill), dtype)
@@ -152,7 +155,7 @@ class Lowering:
         return name
 
     def merging(self, at: str, block: QuantizedBlock, stream: str, before: Grid) -> str:
-        """Patch merging: the next stage's stream."""
+        """Append patch merging. Returns the name of the next stage's residual stream."""
         grids, merge = block.grids, block.shape.merge
         assert merge is not None
         self.gather(f"{at}.gather", merge.index, [stream], before)
@@ -163,7 +166,16 @@ class Lowering:
         return self.add(f"{at}.reduction", reduction, [f"{at}.norm"], grids["merged"])
 
     def attention(self, at: str, block: QuantizedBlock, names: list[str]) -> str:
-        """Scores of queries and keys, their bias and mask, softmax codes, and codes × values."""
+        """Append scores, their bias and mask, softmax, and attention × values.
+
+        Args:
+            at: Prefix of the nodes' names.
+            block: The quantized block.
+            names: Tensors of queries, keys and values.
+
+        Returns:
+            Name of the attention output.
+        """
         grids, shape = block.grids, block.shape
         windows = 1 if shape.windows is None else shape.windows.count
         exponents = whole(block.score_scale(), "int16")
@@ -175,7 +187,7 @@ class Lowering:
         )
         shift = (DISTANCE_EXPONENT - exponents).astype(np.int8)
         masked = False
-        if block.inside is not None:
+        if block.window_attention is not None:
             operator = score_bias(block, shift)
             masked = operator.mask is not None
             last = self.add(f"{at}.bias", operator, [last], exponents.reshape(-1, 1, 1))
@@ -183,12 +195,12 @@ class Lowering:
         assert form in ("linear", "log2")
         codes = self.add(f"{at}.softmax", Softmax(shift, form), [last], -8 if form == "linear" else 0)
         narrow = np.broadcast_to(grids["values"].exponents() - grids["v"].exponents(), (shape.dim,))
-        guard = guard_of(shape.keys, masked)
+        guard = guard_bits(shape.keys, masked)
         values = AttentionValues(shape.heads, narrow.astype(np.int8), form, guard, windows=windows)
         return self.add(f"{at}.values", values, [codes, names[2]], grids["values"])
 
     def pooling(self, pool: QuantizedPool, stream: str, before: Grid) -> tuple[str, Grid]:
-        """An attention pooling head: one token."""
+        """Append an attention pooling head. Returns the name and the grid of the pooled token."""
         block, grids = pool.block, pool.block.grids
         norm = layer_norm(block.shape.dim, before, grids["norm1"].exponents(), block.epsilon, 8)
         source = self.add("norm", norm, [stream], grids["norm1"])
@@ -203,28 +215,31 @@ class Lowering:
     def side_by_side(
         self, name: str, tokens: str, pooled: str, normal: int, halvings: int
     ) -> tuple[str, NDArray]:
-        """The first of ``tokens`` and the ``pooled`` one side by side, as two halves that are zero and their sum.
+        """Append the concatenation of the first token and the pooled one along the channels.
+
+        No operator concatenates tokens of different exponents. Each half is therefore padded with zeros to 2·C
+        channels, and the two are added. Nothing is rounded.
 
         Args:
-            name: Of the result.
-            tokens: Node, int16 [N, C] at the exponent ``normal``.
-            pooled: Node, int16 [1, C] at ``normal + halvings``.
-            normal: Exponent.
-            halvings: 0 to 15.
+            name: Name of the result.
+            tokens: Name of a tensor int16 [N, C] at the exponent ``normal``; its first token is read.
+            pooled: Name of a tensor int16 [1, C] at the exponent ``normal + halvings``.
+            normal: Exponent of ``tokens``.
+            halvings: Difference of the two exponents, 0 to 15.
 
         Returns:
-            The name, and the exponents int [2·C]; nothing is rounded.
+            The name of the result, and its exponents, int8 [2·C].
         """
         channels = self.builder.tensors[tokens].shape[1]
-        first = self.gather(f"{name}.token", np.array([[0, -1]]), [tokens], whole_grid(normal))
-        second = self.gather(f"{name}.mean", np.array([[-1, 0]]), [pooled], whole_grid(normal + halvings))
+        first = self.gather(f"{name}.token", np.array([[0, -1]]), [tokens], uniform_grid(normal))
+        second = self.gather(f"{name}.mean", np.array([[-1, 0]]), [pooled], uniform_grid(normal + halvings))
         shift = np.repeat(np.array([0, halvings], np.int8), channels)
         exponents = (normal + shift).astype(np.int8)
         aligned = Add(np.zeros(1, np.int8), np.full(1, halvings, np.int8), shift, 16)
         return self.add(name, aligned, [first, second], exponents), exponents
 
     def head(self, ends: QuantizedEnds, stream: str, grid: Grid) -> tuple[str, str]:
-        """Residual stream → feature → logits; returns the names of output and feature."""
+        """Append pooling, the last LayerNorm, the feature and the head. Returns the names of output and feature."""
         config = self.model.config
         channels = config.blocks[-1].dim
         normal = normal_exponent(channels)
@@ -238,7 +253,7 @@ class Lowering:
         elif config.pool == "token_dist":
             self.gather("pool", np.array([[0], [1]]), [stream], grid)
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), ["pool"], normal)
-            last = self.gather("pair", np.array([[0, 1]]), ["norm"], whole_grid(normal))
+            last = self.gather("pair", np.array([[0, 1]]), ["norm"], uniform_grid(normal))
         elif config.pool == "token_avg":
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), [stream], normal)
             self.add("pool", summed, ["norm"], normal + halvings)
@@ -248,7 +263,7 @@ class Lowering:
             self.add("pool", SelectToken(0), [stream], grid)
             self.add("norm", layer_norm(channels, grid, normal, epsilon, 16), ["pool"], normal)
         elif config.pool_before_norm:
-            # The sum is normalised in place of the mean: LayerNorm does not see the factor, ε is scaled by it.
+            # LayerNorm of the sum equals LayerNorm of the mean if ε is scaled by the square of the number of tokens.
             total = Grid(grid.log2_scale + halvings, 16)
             self.add("pool", summed, [stream], total)
             self.add("norm", layer_norm(channels, total, normal, epsilon * patches**2, 16), ["pool"], normal)
@@ -276,13 +291,13 @@ def lower(
     """Make the integer program of a quantized model.
 
     Args:
-        model: All its scales are powers of two, its softmax ``linear`` or ``log2``.
-        preprocessing: Recorded with the program.
+        model: Quantized model; all its scales are powers of two and its softmax is ``linear`` or ``log2``.
+        preprocessing: Preprocessing of the photos; recorded in the program.
         classes: Labels of the logits.
-        provenance: Plain JSON values; not part of the program's hash.
+        provenance: Where the program came from, as JSON values; not part of the program's hash.
 
     Raises:
-        ValueError: a scale is no power of two, or a shift leaves what an operator can do.
+        ValueError: A scale is not a power of two, or a shift is out of an operator's range.
     """
     builder, output, feature = Lowering(model).run()
     return IntegerProgram(

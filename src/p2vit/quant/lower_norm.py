@@ -1,4 +1,4 @@
-"""Integer parameters of LayerNorm and of the affine map behind it."""
+"""Integer parameters of LayerNorm, and of the affine operator (gain and bias) after it."""
 
 import math
 
@@ -11,25 +11,28 @@ from p2vit.numerics import Affine, LayerNorm
 from p2vit.numerics.layernorm import CENTRED_BITS, EPSILON_BITS, rsqrt_table, squares_shift
 from p2vit.quant.grid import Grid
 
-#: Magnitudes of an affine's gain and bias: the product with a 16-bit input and the bias both fit 2^29.
+#: Bits of the magnitudes of gain and bias. The bias and the product of gain and 16-bit input are at most 2^29 each.
 GAIN_BITS, BIAS_BITS = 13, 29
 
 
 def normal_exponent(channels: int) -> int:
-    """Exponent at which any normalised value, at most √C, fits 16 bits."""
+    """Return the exponent at which every normalised value fits 16 bits; its magnitude is at most √C."""
     return math.ceil(math.log2(math.sqrt(channels) / 32767))
 
 
 def epsilon_parameters(epsilon: float, channels: int, exponent: int) -> tuple[int, int]:
-    """ε as an integer and the shift at which it counts.
+    """Convert the float ε of a LayerNorm to an integer and a shift.
 
-    In the units of the sum of squares (``LayerNorm``, step 3) after a shift by k, ε is
-    ``ε · C³ · 2^(−2·exponent − 2·(k + t))``; k is the least one for which that is at most 2^29.
+    In units of the sum of squares (``LayerNorm``, step 3) shifted by k, ε is ``ε · C³ · 2^(−2·exponent − 2·(k + t))``
+    with t = ``squares_shift(C)``. The shift k is the smallest for which this is at most 2^29.
 
     Args:
-        epsilon: Of the float layer, in real units squared.
-        channels: C.
-        exponent: Of the aligned input.
+        epsilon: ε of the float layer, in squared units of its input.
+        channels: Number of channels, C.
+        exponent: Exponent of the input after its channels are aligned.
+
+    Returns:
+        ε as an integer, and the shift k.
     """
     if epsilon <= 0:
         return 0, -CENTRED_BITS
@@ -39,7 +42,15 @@ def epsilon_parameters(epsilon: float, channels: int, exponent: int) -> tuple[in
 
 
 def layer_norm(channels: int, inputs: Grid, exponents: NDArray | int, epsilon: float, bits: int) -> LayerNorm:
-    """LayerNorm from a grid of the stream to given output exponents."""
+    """Return the integer LayerNorm from a grid to output exponents.
+
+    Args:
+        channels: Number of channels, C.
+        inputs: Grid of the input.
+        exponents: Output exponents, one or [C].
+        epsilon: ε of the float layer.
+        bits: Output width in bits.
+    """
     source = np.broadcast_to(inputs.exponents().astype(np.int64), (channels,))
     least = int(source.min())
     entries, fraction = rsqrt_table(channels)
@@ -58,7 +69,14 @@ def layer_norm(channels: int, inputs: Grid, exponents: NDArray | int, epsilon: f
 
 
 def affine(gain: Tensor, bias: Tensor, exponent: NDArray | int, outputs: Grid) -> Affine:
-    """Gain and bias per channel, from values at ``exponent`` (one, or one per channel) to a grid."""
+    """Return the integer operator for a gain and bias per channel.
+
+    Args:
+        gain: float32 [C].
+        bias: float32 [C].
+        exponent: Exponent of the input, one or [C].
+        outputs: Grid of the output.
+    """
     goal = outputs.log2_scale.expand(len(gain))
     inputs = torch.as_tensor(np.asarray(exponent), dtype=torch.float64)
     gain, bias = gain.double(), bias.double()

@@ -1,4 +1,4 @@
-"""One integer operator each, from layers and grids: exponents become shifts, activations become tables."""
+"""Lowering of single operators: linear layers, activation tables, residual adds and score biases."""
 
 import numpy as np
 import torch
@@ -13,15 +13,15 @@ from p2vit.quant.grid import Grid
 from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.weights import QuantizedLinear
 
-#: Scores of int8 queries and keys are at most this times the channels of a head.
+#: Largest product of an int8 query and key. A score is at most this times the head dim.
 LARGEST_PRODUCT = 1 << 14
 
 
 def whole(values: Tensor, dtype: str) -> NDArray:
-    """Whole numbers held in a float tensor, as a NumPy integer array.
+    """Convert whole numbers in a float tensor to a NumPy integer array of a dtype.
 
     Raises:
-        ValueError: a number is not finite, or does not fit.
+        ValueError: A number is not finite, or does not fit the dtype.
     """
     found, limits = values.detach().double().round().numpy(), np.iinfo(dtype)
     inside = (found >= limits.min) & (found <= limits.max)  # False for NaN
@@ -31,13 +31,13 @@ def whole(values: Tensor, dtype: str) -> NDArray:
 
 
 def linear(layer: QuantizedLinear, grid: Grid | None) -> Linear:
-    """A layer with its shift to the exponents of ``grid``; without one, the accumulator is the output."""
+    """Lower a linear layer with its output on ``grid``; without a grid, the int32 accumulator is the output."""
     accumulator, bias = whole(layer.log2_scale, "int8"), layer.bias
     if grid is None:
         shift, bits = np.zeros_like(accumulator), 32
     else:
         shift, bits = (grid.exponents().astype(np.int16) - accumulator).astype(np.int8), grid.bits
-        # The offset that the output leaves out is taken from the bias.
+        # The stored output leaves the offset out, so it is subtracted from the bias.
         bias = bias - torch.floor(grid.offset * torch.exp2(grid.log2_scale - layer.log2_scale) + 0.5)
     return Linear(
         whole(layer.weight, "int8"),
@@ -50,7 +50,14 @@ def linear(layer: QuantizedLinear, grid: Grid | None) -> Linear:
 
 
 def table(inputs: Grid, outputs: Grid, activation: Activation, groups: int) -> Lookup:
-    """Tables of an activation from one grid to another, one for each group, from the exact function in float64."""
+    """Compute the tables of an activation in float64.
+
+    Args:
+        inputs: Grid of the input.
+        outputs: Grid of the output.
+        activation: The function.
+        groups: Number of groups of neighbouring channels; each group has one table.
+    """
 
     def of_groups(value: float | Tensor) -> Tensor:
         each = torch.as_tensor(value, dtype=torch.float64).reshape(-1, 1)
@@ -64,23 +71,25 @@ def table(inputs: Grid, outputs: Grid, activation: Activation, groups: int) -> L
 
 
 def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
-    """Add of a stream and a branch, aligned to the branch's exponents, which are as fine as both neighbours'."""
+    """Lower a residual add. Both inputs are aligned to the branch's exponents, the smallest of the three."""
     left = np.atleast_1d(before.exponents() - branch.exponents())
     shift = np.atleast_1d(after.exponents() - branch.exponents())
     return Add(left, np.zeros(1, np.int8), shift, after.bits)
 
 
 def score_bias(block: QuantizedBlock, shift: NDArray) -> ScoreBias:
-    """Bias and mask of a block in windows; masked keys fall below every other by the largest distance.
+    """Lower the bias and the mask of window attention.
+
+    A masked score is lower than every other score by more than the largest distance that the softmax distinguishes.
 
     Args:
-        block: With windows.
-        shift: int8 [H], of the softmax behind it.
+        block: Block with window attention.
+        shift: Shift of the softmax that follows, int8 [H].
     """
-    assert block.inside is not None
+    assert block.window_attention is not None
     numbers = block.score_bias()
     assert numbers is not None
-    bias, regions = whole(numbers, "int32"), block.inside.shape.regions
+    bias, regions = whole(numbers, "int32"), block.window_attention.windows.regions
     if regions is None:
         return ScoreBias(bias)
     lowest = bias.min(axis=(1, 2)).astype(np.int64) - block.shape.head_dim * LARGEST_PRODUCT

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from p2vit.models.canonical import CanonicalViT
 from p2vit.program.maps import FeatureMap
+from p2vit.quant.activation_grids import Ranges
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.disk_array import DiskArray
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid, range_grid
-from p2vit.quant.sites import Ranges
-from p2vit.quant.stream import Stream
 from p2vit.quant.workers import Workers
 
 
@@ -38,7 +38,7 @@ class QuantizedMap:
 def quantize_map(
     model: CanonicalViT,
     wanted: FeatureMap,
-    stream: Stream,
+    stream: DiskArray,
     mean: Tensor,
     config: QuantConfig,
     workers: Workers,

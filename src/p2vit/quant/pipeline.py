@@ -1,4 +1,4 @@
-"""From a float model and a few photos to a quantized model: embedding, blocks in order, head."""
+"""Quantization of a whole model: embedding, blocks in order, and head."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -11,41 +11,43 @@ from torch import Tensor
 
 from p2vit.models.canonical import Block, CanonicalViT
 from p2vit.program.maps import FeatureMap
-from p2vit.quant.attention import Inside
-from p2vit.quant.block import BlockQuantizer, FloatTwin, Menu, weighted_sum
+from p2vit.quant.activation_grids import Ranges
+from p2vit.quant.attention import WindowAttention
+from p2vit.quant.block import BlockQuantizer, ExtraWidths, FloatReference, weighted_sum
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
-from p2vit.quant.guards import with_guards
 from p2vit.quant.maps import quantize_map
 from p2vit.quant.names import check_widths
 from p2vit.quant.pooling import quantize_pool
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
-from p2vit.quant.sites import Ranges
-from p2vit.quant.stream import Spool, Stream, Streams
-from p2vit.quant.weights import InputStatistics, quantize_linear
+from p2vit.quant.synthetic_photos import with_synthetic_photos
+from p2vit.quant.weights import InputStatistics, LinearOptions, quantize_linear
 from p2vit.quant.workers import Workers
 
-#: Room above the largest value seen: the residual stream has bits to spare, the feature few samples.
+#: Factors on the largest value observed, so that other photos do not saturate the residual stream or the feature.
 RESIDUAL_HEADROOM, FEATURE_HEADROOM = 1.25, 1.25
 
 Progress = Callable[[str, int, int], None]
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """Ignore progress."""
 
 
 @dataclass
-class FloatStream:
-    """What quantization needs to know of the float model's own residual stream.
+class FloatStatistics:
+    """Ranges, means and features of the float model over the calibration photos.
+
+    The names are ``tokens``, ``blocks.N.merge`` (if patches are merged), ``blocks.N.add1``, ``blocks.N.add2``, and
+    with an attention pooling head ``pool.add1`` and ``pool.add2``.
 
     Attributes:
-        after: Ranges by place: ``tokens``; ``merge`` (if there is one), ``add1`` and ``add2`` of ``blocks.N``; the
-            adds of ``pool``, if there is a pooling head.
-        means: float64 [C] by place, means over photos and tokens, weighted by :func:`token_importance`; ``maps.N`` is
-            the mean over photos and patches of block N's feature map.
-        features: float32 [photos, C].
+        after: Name → ranges of the residual stream there.
+        means: Name → mean over photos and tokens, weighted by :func:`token_importance`, float64 [C]. ``maps.N`` is the
+            mean over photos and patches of the feature map of block N.
+        features: Features of the photos, float32 [photos, C].
     """
 
     after: dict[str, Ranges]
@@ -53,12 +55,12 @@ class FloatStream:
     features: Tensor
 
     def wanted(self, name: str) -> Tensor:
-        """Means after the two adds of a block: float64 [2, C]."""
+        """Return the means after the two adds of a block, float64 [2, C]."""
         return torch.stack([self.means[f"{name}.add1"], self.means[f"{name}.add2"]])
 
     @property
     def magnitude(self) -> float:
-        """Largest absolute value anywhere."""
+        """Largest absolute value of the residual stream."""
         return max(float(seen.magnitude.max()) for seen in self.after.values())
 
 
@@ -68,39 +70,39 @@ def quantize_model(
     config: QuantConfig,
     threads: int | None = None,
     progress: Progress = silent,
-    menu: Menu | None = None,
+    extra_widths: ExtraWidths | None = None,
     maps: tuple[FeatureMap, ...] = (),
 ) -> tuple[QuantizedViT, int]:
     """Quantize a model.
 
-    Memory does not grow with the number of photos; their activations go through files. The result depends on the
-    model, the photos, their order and the configuration, not on ``threads``.
+    Activations are kept in files, so memory does not grow with the number of photos. The result depends on the model,
+    the photos, their order and the configuration, but not on ``threads``.
 
     Args:
-        model: In canonical form.
-        photos: Batches uint8 [B, H, W, 3].
+        model: Float model in canonical form.
+        photos: Batches of photos, uint8 [B, H, W, 3].
         config: The method.
-        threads: Workers; by default what the machine has.
+        threads: Number of threads; None uses the processor cores of this machine, at most 8.
         progress: Called with (stage, done, total).
-        menu: Widths at which every layer is wanted beside the one that the model gets.
-        maps: Feature maps that the model shall put out.
+        extra_widths: Further widths at which every layer is rounded, for a search.
+        maps: Feature maps that the model puts out.
 
     Returns:
-        The quantized model and the number of photos given.
+        The quantized model, and the number of photos.
 
     Raises:
-        P2vitError: a width that is not allowed, or for a layer that the model does not have.
+        P2vitError: A width is not allowed or names a layer that the model does not have; or the disk is full.
     """
     check_widths(model, config)
     layers = {each.layer for each in maps if each.layer is not None}
-    with Workers(threads) as workers, Spool() as spool, torch.inference_mode():
-        guarded = with_guards(photos, model.config.image_size, config.guard_photos)
-        pixels = spool.pixels(guarded, (*model.config.image_size, 3))
+    with Workers(threads) as workers, ArrayFolder() as folder, torch.inference_mode():
+        guarded = with_synthetic_photos(photos, model.config.image_size, config.guard_photos)
+        pixels = folder.pixels(guarded, (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
-        streams = Streams.new(spool, "stage0", len(pixels), model.config.blocks[0], config)
-        float_stream = observe(model, pixels, config, workers, layers)
+        streams = ResidualStreams.new(folder, "stage0", len(pixels), model.config.blocks[0], config)
+        float_statistics = observe(model, pixels, config, workers, layers)
         progress("calibrate", 1, 1)
-        grids = residual_grids(float_stream, config)
+        grids = residual_grids(float_statistics, config)
         ends = quantize_embedding(model, pixels, grids["tokens"], config, workers)
         result = QuantizedViT(model.config, ends, [])
         first = streams
@@ -117,7 +119,7 @@ def quantize_model(
             progress("blocks", index, depth)
             name, before = f"blocks.{index}", streams
             if block.shape.merge is not None:
-                streams = Streams.new(spool, f"stage{index}", len(pixels), block.shape, config)
+                streams = ResidualStreams.new(folder, f"stage{index}", len(pixels), block.shape, config)
                 last = f"{name}.merge"
             quantizer = BlockQuantizer(
                 name=name,
@@ -125,34 +127,38 @@ def quantize_model(
                 block=quantized_block(model, block, grids, last, name, config),
                 config=config,
                 importance=token_importance(model, index, config, layers),
-                wanted=float_stream.wanted(name),
+                wanted=float_statistics.wanted(name),
                 stream=streams.own,
                 scratch=streams.scratch,
                 workers=workers,
-                twin=None if streams.exact is None else FloatTwin(block, streams.exact),
-                menu=menu,
+                float_reference=None if streams.exact is None else FloatReference(block, streams.exact),
+                extra_widths=extra_widths,
             )
             if block.shape.merge is not None:
-                quantizer.merge(before.own, before.exact, float_stream.means[last])
+                quantizer.merge(before.own, before.exact, float_statistics.means[last])
             result.blocks.append(quantizer.run())
             last = f"{name}.add2"
             for each in maps:
                 if each.layer == index:
-                    mean = float_stream.means[f"maps.{index}"]
+                    mean = float_statistics.means[f"maps.{index}"]
                     result.maps.append(quantize_map(model, each, streams.own, mean, config, workers))
         progress("blocks", depth, depth)
         if model.attention_pool is not None:
             result.pooling = quantize_pool(
-                model, streams, spool, grids, float_stream.wanted("pool"), config, workers
+                model, streams, folder, grids, float_statistics.wanted("pool"), config, workers
             )
-        quantize_head(model, result, streams.own, float_stream.features, config, workers)
+        quantize_head(model, result, streams.own, float_statistics.features, config, workers)
         return result, len(pixels) - config.guard_photos
 
 
 def observe(
-    model: CanonicalViT, pixels: Stream, config: QuantConfig, workers: Workers, layers: Collection[int] = ()
-) -> FloatStream:
-    """Run the float model over all photos and keep ranges, means, features, and means of the maps of ``layers``."""
+    model: CanonicalViT,
+    pixels: DiskArray,
+    config: QuantConfig,
+    workers: Workers,
+    layers: Collection[int] = (),
+) -> FloatStatistics:
+    """Run the float model over all photos, and collect ranges, means, features, and means of the maps of ``layers``."""
     weights = [token_importance(model, index, config, layers) for index in range(len(model.blocks))]
 
     tokens: dict[str, int] = {}
@@ -192,17 +198,18 @@ def observe(
         name: torch.stack([part[1][name] for part in parts]).sum(0) / (len(pixels) * count)
         for name, count in tokens.items()
     }
-    return FloatStream(ranges, means, torch.cat([part[2] for part in parts]))
+    return FloatStatistics(ranges, means, torch.cat([part[2] for part in parts]))
 
 
 def token_importance(
     model: CanonicalViT, index: int, config: QuantConfig, layers: Collection[int] = ()
 ) -> Tensor:
-    """Weight of each token in the statistics of block ``index``, float32 [N]; they add up to N.
+    """Return the weight of each token in the statistics of block ``index``, float32 [N]; the weights add up to N.
 
-    The class token is what the head of a token-pooled model reads, but one of hundreds: by itself it would hardly
-    count. In the last block it is all that counts; the others only steady the statistics there, unless they are put out
-    as a feature map: ``layers`` are the blocks of those.
+    The head of many models reads only the class token, which is one of hundreds. It therefore gets the share
+    ``class_share``. In the last block nothing else reaches the head, so it gets ``last_share`` there; the other
+    tokens keep a small weight, which makes the statistics more stable. If the last block is one of ``layers``, its
+    patch tokens are put out as a feature map, and the class token gets ``class_share`` there too.
     """
     tokens = model.config.blocks[index].tokens
     weights = torch.ones(tokens)
@@ -215,21 +222,21 @@ def token_importance(
     return weights
 
 
-def residual_grids(ranges: FloatStream, config: QuantConfig) -> dict[str, Grid]:
-    """Grid of the stream at each place: one for all at 16 bits, one per channel and place at 8."""
+def residual_grids(ranges: FloatStatistics, config: QuantConfig) -> dict[str, Grid]:
+    """Choose the grids of the residual stream, by name: at 16 bits one for all; at 8 bits one per name and channel."""
     if config.residual_bits == 16:
         magnitude = torch.tensor(ranges.magnitude * RESIDUAL_HEADROOM)
         return dict.fromkeys(ranges.after, Grid(log2_scale_for(magnitude, 16, config.scales), 16))
     grids = {}
     for name, seen in ranges.after.items():
         scales = range_grid(seen.magnitude, config.scales).log2_scale
-        # The paper's PTF: factors 2^0 to 2^3 below one scale for the tensor; it also bounds the aligned width.
+        # The paper's PTF: exponents up to 3 below the tensor's. This also limits the width after alignment.
         grids[name] = Grid(torch.maximum(scales, scales.max() - 3), 8)
     return grids
 
 
-def residual_sites(before: Grid, add1: Grid, add2: Grid) -> dict[str, Grid]:
-    """Grids of one block's two adds and of the branches that feed them, which are as fine as both neighbours."""
+def residual_add_grids(before: Grid, add1: Grid, add2: Grid) -> dict[str, Grid]:
+    """Return the grids of a block's two adds and branches. A branch has the smaller exponent of its two streams."""
     sites = {"add1": add1, "add2": add2}
     for half, (earlier, later) in enumerate(pairwise((before, add1, add2)), start=1):
         sites[f"branch{half}"] = Grid(torch.minimum(earlier.log2_scale, later.log2_scale), 16)
@@ -239,28 +246,28 @@ def residual_sites(before: Grid, add1: Grid, add2: Grid) -> dict[str, Grid]:
 def quantized_block(
     model: CanonicalViT, block: Block, grids: dict[str, Grid], before: str, name: str, config: QuantConfig
 ) -> QuantizedBlock:
-    """A block with the grids of the residual stream around it, and nothing else decided.
+    """Return a block that has the grids of its residual stream and nothing else yet.
 
     Args:
         model: The float model.
-        block: Its block.
-        grids: Of the stream, by place.
-        before: Place of the stream that the block's attention half reads.
-        name: ``blocks.3``.
+        block: The float block.
+        grids: Name → grid of the residual stream there.
+        before: Name of the residual stream that the attention half reads.
+        name: Name of the block, such as ``blocks.3``.
         config: The method.
     """
     folded = fold_block(block)
-    inside = None
+    window_attention = None
     if block.shape.windows is not None and folded.score_bias is not None:
-        inside = Inside(block.shape.windows, folded.score_bias, folded.fills)
+        window_attention = WindowAttention(block.shape.windows, folded.score_bias, folded.fills)
     result = QuantizedBlock(
         block.shape,
         model.config.norm_eps,
         model.config.activation,
         folded.score_exponent,
         config.softmax,
-        residual_sites(grids[before], grids[f"{name}.add1"], grids[f"{name}.add2"]),
-        inside=inside,
+        residual_add_grids(grids[before], grids[f"{name}.add1"], grids[f"{name}.add2"]),
+        window_attention=window_attention,
     )
     if block.shape.merge is not None:
         result.grids["merged"] = grids[before]
@@ -268,9 +275,9 @@ def quantized_block(
 
 
 def quantize_embedding(
-    model: CanonicalViT, pixels: Stream, stream: Grid, config: QuantConfig, workers: Workers
+    model: CanonicalViT, pixels: DiskArray, stream: Grid, config: QuantConfig, workers: Workers
 ) -> QuantizedEnds:
-    """Round the patch embedding and bring prefix and positions to the stream's grid."""
+    """Quantize the patch embedding, the prefix tokens and the position embedding."""
     source = fold_pixels(model)
     grid = Grid(torch.zeros((), dtype=torch.float64))
     patch = model.config.patch_size
@@ -279,7 +286,12 @@ def quantize_embedding(
         lambda i: InputStatistics.of(centred_patches(pixels[i], patch), grid, even), pixels.batches
     )
     layer = quantize_linear(
-        source.weight, source.bias, grid, InputStatistics.merge(parts), config.head_bits, config, workers
+        source.weight,
+        source.bias,
+        grid,
+        InputStatistics.merge(parts),
+        LinearOptions(config.head_bits, config),
+        workers,
     )
     prefix, tokens, position = model.config.prefix_tokens, None, None
     if model.prefix is not None and model.position is not None:
@@ -290,7 +302,7 @@ def quantize_embedding(
     if model.attention_pool is not None:
         norm = Affine(
             torch.ones_like(norm.weight), torch.zeros_like(norm.bias)
-        )  # it is inside the pooling head
+        )  # The pooling head contains the last LayerNorm.
     before = None if model.pre_norm is None else Affine(model.pre_norm.weight, model.pre_norm.bias)
     return QuantizedEnds(
         patch_embed=layer,
@@ -306,12 +318,23 @@ def quantize_embedding(
 def quantize_head(
     model: CanonicalViT,
     result: QuantizedViT,
-    stream: Stream,
+    stream: DiskArray,
     features: Tensor,
     config: QuantConfig,
     workers: Workers,
 ) -> None:
-    """Choose the feature's grid and round the head; all logits share one exponent, so that they compare."""
+    """Choose the grid of the feature, and quantize the head.
+
+    All logits share one exponent, so that they can be compared as integers.
+
+    Args:
+        model: The float model.
+        result: The quantized model; its feature grid, head and last bias are set.
+        stream: Residual stream of the quantized model after the last block.
+        features: Features of the float model, float32 [photos, C].
+        config: The method.
+        workers: Threads that share the work.
+    """
     pooled = torch.cat(workers.map(lambda i: result.pool(stream[i]), stream.batches))
     if config.bias_correction:
         error = (features - pooled).double().mean(dim=0).float()
@@ -326,14 +349,18 @@ def quantize_head(
     )
     seen = InputStatistics.of(pooled.unsqueeze(1), result.ends.feature, torch.ones(1))
     result.ends.head = quantize_linear(
-        head.weight, head.bias, result.ends.feature, seen, config.head_bits, plain, workers
+        head.weight, head.bias, result.ends.feature, seen, LinearOptions(config.head_bits, plain), workers
     )
 
 
 def simulate(
     model: QuantizedViT, pixels: NDArray[np.uint8], threads: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Logits and features of the simulated model over photos uint8 [B, H, W, 3]."""
+    """Run a simulated model over photos uint8 [B, H, W, 3].
+
+    Returns:
+        Logits, float32 [B, classes], and features, float32 [B, C].
+    """
     with Workers(threads) as workers:
         batches = torch.from_numpy(pixels).split(4)
         parts = workers.map(model.logits, list(batches))

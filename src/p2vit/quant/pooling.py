@@ -1,4 +1,4 @@
-"""Quantizes an attention pooling head, as a block whose query is a constant and which has no residual before it."""
+"""Quantization of an attention pooling head: a block with a constant query and no residual add in its first half."""
 
 from dataclasses import dataclass, replace
 
@@ -7,27 +7,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import CanonicalViT
-from p2vit.quant.block import ALPHA_ATTENTION, BlockQuantizer, FloatTwin
+from p2vit.quant.activation_grids import Ranges, norm_grid, query_key_grids
+from p2vit.quant.block import ALPHA_ATTENTION, BlockQuantizer, FloatReference
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
 from p2vit.quant.fold import fold_pool, normalise
 from p2vit.quant.grid import Grid, range_grid
 from p2vit.quant.simulated import QuantizedBlock, QuantizedPool
-from p2vit.quant.sites import Ranges, norm_grid, query_key_grids
-from p2vit.quant.stream import Spool, Stream, Streams
 from p2vit.quant.workers import Workers
 
 
 @dataclass
 class PoolQuantizer(BlockQuantizer):
-    """Quantizes the head; its own stream is the pooled vector, [photos, 1, C].
+    """Quantizes an attention pooling head. Its residual stream is the pooled vector, float32 [photos, 1, C].
 
     Attributes:
-        pool: What is being quantized.
-        tokens: The quantized model's last stream, float32 [photos, N, C].
+        pool: The quantized pooling head.
+        tokens: The quantized model's residual stream after the last block, float32 [photos, N, C].
     """
 
     pool: QuantizedPool | None = None
-    tokens: Stream | None = None
+    tokens: DiskArray | None = None
 
     def attention(self) -> None:
         """Quantize the last LayerNorm, the query, k, v, the attention output and proj."""
@@ -63,7 +63,7 @@ class PoolQuantizer(BlockQuantizer):
 
         values = Ranges.merge(self.each(attend_batch))
         block.grids["values"] = self.values_grid(values)
-        target = None if self.twin is None else self.twin.stream.__getitem__
+        target = None if self.float_reference is None else self.float_reference.stream.__getitem__
         statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], target)
         self.layer("attn.proj", block.grids["values"], statistics, self.wanted[0])
 
@@ -72,16 +72,16 @@ class PoolQuantizer(BlockQuantizer):
 
         self.each(advance)
 
-    def settle_mlp(self, hidden: Ranges) -> None:
-        """Let the range decide: a token per photo is too little for a verdict, and clipping would overfit to it."""
+    def select_mlp_grids(self, hidden: Ranges) -> None:
+        """Choose the grids by range, because one token per photo is too little to compare candidates on."""
         if self.config.criterion == "tensor":
-            super().settle_mlp(hidden)
+            super().select_mlp_grids(hidden)
 
 
 def quantize_pool(
     model: CanonicalViT,
-    tokens: Streams,
-    spool: Spool,
+    tokens: ResidualStreams,
+    folder: ArrayFolder,
     grids: dict[str, Grid],
     wanted: Tensor,
     config: QuantConfig,
@@ -91,12 +91,12 @@ def quantize_pool(
 
     Args:
         model: The float model.
-        tokens: Streams after its last block.
-        spool: Where the pooled vectors go.
-        grids: Of the residual stream, by place.
+        tokens: Residual streams after its last block.
+        folder: Folder for the pooled vectors.
+        grids: Name → grid of the residual stream there.
         wanted: float64 [2, C], mean of the float model's pooled vector after attention and after the MLP.
         config: The method.
-        workers: Who shares the work.
+        workers: Threads that share the work.
     """
     pool = model.attention_pool
     assert pool is not None
@@ -109,8 +109,8 @@ def quantize_pool(
     finest = torch.minimum(first.log2_scale, second.log2_scale)
     block.grids |= {"add1": first, "add2": second, "branch2": Grid(finest, 16)}
     result = QuantizedPool(block, folded.fills["q"])
-    streams = Streams.new(spool, "pool", len(tokens.own), replace(shape, tokens=1), config)
-    twin = None
+    streams = ResidualStreams.new(folder, "pool", len(tokens.own), replace(shape, tokens=1), config)
+    float_reference = None
     if streams.exact is not None and tokens.exact is not None:
         exact, before = streams.exact, tokens.exact
 
@@ -118,7 +118,7 @@ def quantize_pool(
             exact[index] = pool.attention(model.norm(before[index]))
 
         workers.map(start, exact.batches)
-        twin = FloatTwin(pool, exact)
+        float_reference = FloatReference(pool, exact)
     PoolQuantizer(
         name="pool",
         folded=folded,
@@ -129,7 +129,7 @@ def quantize_pool(
         stream=streams.own,
         scratch=streams.scratch,
         workers=workers,
-        twin=twin,
+        float_reference=float_reference,
         pool=result,
         tokens=tokens.own,
     ).run()

@@ -1,4 +1,4 @@
-"""Where the error arises: each block's own, and what has piled up after it."""
+"""Quantization error of each block: its own (local), and that of all blocks so far (cumulative)."""
 
 from typing import TypedDict
 
@@ -13,9 +13,10 @@ from p2vit.quant.workers import Workers
 
 
 class BlockError(TypedDict):
-    """One row: signal-to-quantization-noise ratios in dB of a block's output.
+    """Signal-to-quantization-noise ratios of a block's output, in dB.
 
-    ``local_sqnr_db`` gives both models the quantized model's input, ``cumulative_sqnr_db`` each its own.
+    For ``local_sqnr_db`` the float block and the quantized block read the quantized model's input. For
+    ``cumulative_sqnr_db`` each reads the input of its own model.
     """
 
     name: str
@@ -24,7 +25,7 @@ class BlockError(TypedDict):
 
 
 def sqnr_db(exact: Tensor | NDArray, approximate: Tensor | NDArray) -> float:
-    """10·log10(Σ exact² / Σ (exact − approximate)²), in dB; infinite for equal tensors."""
+    """Compute 10·log10(Σ exact² / Σ (exact − approximate)²), in dB; infinite for equal tensors."""
     a, b = np.asarray(exact, np.float64), np.asarray(approximate, np.float64)
     noise = float(((a - b) ** 2).sum())
     return float("inf") if noise == 0 else float(10 * np.log10((a**2).sum() / noise))
@@ -33,13 +34,13 @@ def sqnr_db(exact: Tensor | NDArray, approximate: Tensor | NDArray) -> float:
 def block_errors(
     model: CanonicalViT, quantized: QuantizedViT, pixels: NDArray[np.uint8], threads: int | None
 ) -> list[BlockError]:
-    """Local and cumulative error of the embedding and every block on a few photos.
+    """Compute the local and the cumulative error of the embedding and of every block.
 
     Args:
         model: The float model.
-        quantized: Its quantized form.
-        pixels: uint8 [B, H, W, 3].
-        threads: Workers.
+        quantized: The quantized model.
+        pixels: Photos, uint8 [B, H, W, 3].
+        threads: Number of threads; None uses the processor cores of this machine, at most 8.
     """
     names = ["embedding", *(f"blocks.{index}" for index in range(len(quantized.blocks)))]
 
@@ -63,7 +64,7 @@ def block_errors(
 
 
 def energies(local: Tensor, exact: Tensor, ours: Tensor) -> list[float]:
-    """Signal and noise against the local and against the float model's own output."""
+    """Return the energies of the local signal, local noise, cumulative signal and cumulative noise."""
     return [
         float((local.double() ** 2).sum()),
         float(((local - ours).double() ** 2).sum()),

@@ -1,7 +1,7 @@
-"""The quantized ViT in float arithmetic on grid values: what search and the float-scale baselines run on.
+"""The quantized ViT, simulated in float32 (fake-quantized); used for calibration and for the float-scale baselines.
 
-With power-of-two scales every value here is one that the integer program represents; sums differ from the program's
-only where float32 rounds.
+With power-of-two scales, activations take only values that the integer program can represent. Results differ from the
+program's only where float32 rounds.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from torch import Tensor
 from p2vit.models.config import Activation, ModelConfig
 from p2vit.models.layers import activate, gather_tokens
 from p2vit.models.windows import BlockShape
-from p2vit.quant.attention import Inside, attend
+from p2vit.quant.attention import WindowAttention, attend
 from p2vit.quant.config import Softmax
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
@@ -22,20 +22,20 @@ from p2vit.quant.weights import QuantizedLinear
 
 @dataclass
 class QuantizedBlock:
-    """One encoder block: grids of its activations, layers in integers.
+    """One quantized encoder block: grids of its activations, and linear layers with integer weights.
 
     Attributes:
-        shape: Sizes, windows, merging.
-        epsilon: Of the LayerNorms.
-        activation: Of the MLP.
-        score_exponent: log2 of the factor that scores still get.
-        softmax: Form of the codes.
+        shape: Sizes, windows and patch merging.
+        epsilon: ε of the LayerNorms.
+        activation: Activation function of the MLP.
+        score_exponent: log2 of the factor on the scores.
+        softmax: Form of the softmax codes.
         grids: ``norm1``, ``q``, ``k``, ``v``, ``values``, ``branch1``, ``add1``, ``norm2``, ``fc1`` (the activation's
-            input), ``gelu`` (its output), ``branch2``, ``add2``; ``merge`` (the norm before the reduction) and
-            ``merged`` (the stream after it) where patches are merged.
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and ``reduction`` where patches are merged.
-        inside: Windows, or None.
-        table_groups: Groups of neighbouring channels with a table of the activation each.
+            input), ``gelu`` (its output), ``branch2``, ``add2``. With patch merging also ``merge`` (the LayerNorm
+            before the reduction) and ``merged`` (the residual stream after it).
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and ``reduction`` with patch merging.
+        window_attention: Windows and their bias, or None for attention over all tokens.
+        table_groups: Number of groups of neighbouring hidden channels; each has its own activation table.
     """
 
     shape: BlockShape
@@ -45,74 +45,79 @@ class QuantizedBlock:
     softmax: Softmax
     grids: dict[str, Grid] = field(default_factory=dict)
     layers: dict[str, QuantizedLinear] = field(default_factory=dict)
-    inside: Inside | None = None
+    window_attention: WindowAttention | None = None
     table_groups: int = 1
 
     @property
     def heads(self) -> int:
-        """H."""
+        """Number of heads, H."""
         return self.shape.heads
 
     def linear(self, name: str, stored: Tensor, grid: str) -> Tensor:
-        """A layer of stored integers, re-quantized to a grid's values."""
+        """Apply a layer to stored integers, and round its output to a grid: float32 [..., N]."""
         return self.grids[grid].fake(self.layers[name].apply(stored))
 
     def score_scale(self) -> Tensor:
-        """What a score's 1 stands for in each head, as log2: float64 [H]."""
+        """Return log2 of the scale of the scores in each head: float64 [H]."""
         q, k = (
             self.grids[name].log2_scale.expand(self.shape.dim).view(self.heads, -1)[:, 0] for name in "qk"
         )
         return q + k + self.score_exponent
 
     def score_bias(self) -> Tensor | None:
-        """Bias of the scores, whole numbers at their scale: float64 [H, n, n]; None without windows."""
-        if self.inside is None:
+        """Return the bias as whole numbers at the scale of the scores: float64 [H, n, n]; None without windows."""
+        if self.window_attention is None:
             return None
         step = torch.exp2(self.score_scale()).view(-1, 1, 1)
-        return torch.floor(self.inside.bias.double() / step + 0.5)
+        return torch.floor(self.window_attention.bias.double() / step + 0.5)
 
     def gathered(self, x: Tensor) -> Tensor:
-        """Four neighbours side by side, for the stream of the stage before: float32 [B, T, 4·C]."""
+        """Gather the four neighbours that are merged into each token: float32 [B, 4·T, C] → [B, T, 4·C]."""
         assert self.shape.merge is not None
         index = torch.from_numpy(self.shape.merge.index.astype("int64"))
         return gather_tokens(x, index.flatten()).reshape(len(x), len(index), -1)
 
     def merged(self, x: Tensor) -> Tensor:
-        """Patch merging: the stream of the stage before to this one's."""
+        """Apply patch merging: the residual stream of the stage before → that of this stage."""
         stored = self.grids["merge"].stored(normalise(self.gathered(x), self.epsilon))
         return self.linear("reduction", stored, "merged")
 
     def values(self, x: Tensor) -> Tensor:
-        """Attention output before it is quantized, for a residual stream x: float32 [B, N, C]."""
+        """Compute the attention output before it is quantized, from a residual stream: float32 [B, N, C]."""
         hidden = self.grids["norm1"].stored(normalise(x, self.epsilon))
         q, k, v = (self.linear(name, hidden, name) for name in "qkv")
-        if self.inside is None:
+        if self.window_attention is None:
             return attend(q, k, v, self.heads, self.score_exponent, self.softmax)
-        fills = {name: self.grids[name].fake(fill) for name, fill in self.inside.fills.items()}
-        q, k, v = (self.inside.gather(x, fills[name]) for x, name in zip((q, k, v), "qkv", strict=True))
+        fills = {name: self.grids[name].fake(fill) for name, fill in self.window_attention.fills.items()}
+        q, k, v = (
+            self.window_attention.gather(x, fills[name]) for x, name in zip((q, k, v), "qkv", strict=True)
+        )
         bias = self.score_bias()
         assert bias is not None
         bias = (bias * torch.exp2(self.score_scale()).view(-1, 1, 1)).float()
-        out = attend(q, k, v, self.heads, self.score_exponent, self.softmax, self.inside, bias)
-        return self.inside.scatter(out)
+        out = attend(q, k, v, self.heads, self.score_exponent, self.softmax, self.window_attention, bias)
+        return self.window_attention.scatter(out)
 
     def add_attention(self, x: Tensor, values: Tensor) -> Tensor:
-        """Residual stream after the attention half, for its input and :meth:`values`."""
+        """Return the residual stream after the attention half, from its input x and the result of :meth:`values`."""
         branch = self.linear("proj", self.grids["values"].stored(values), "branch1")
         return self.grids["add1"].fake(x + branch)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Activation output before it is quantized, for the stream after the attention half."""
+        """Compute the activation's output before it is quantized, from the stream after the attention half."""
         stored = self.grids["norm2"].stored(normalise(x, self.epsilon))
         return activate(self.linear("fc1", stored, "fc1"), self.activation)
 
     def add_mlp(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Residual stream after the MLP half, for its input and :meth:`hidden`."""
+        """Return the residual stream after the MLP half, from its input x and the result of :meth:`hidden`."""
         branch = self.linear("fc2", self.grids["gelu"].stored(hidden), "branch2")
         return self.grids["add2"].fake(x + branch)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Residual stream → residual stream, float32 [B, N, C]; from the stage before where patches are merged."""
+        """Compute the residual stream after the block, float32 [B, N, C].
+
+        With patch merging, x is the residual stream of the stage before.
+        """
         if self.shape.merge is not None:
             x = self.merged(x)
         x = self.add_attention(x, self.values(x))
@@ -121,19 +126,19 @@ class QuantizedBlock:
 
 @dataclass
 class QuantizedPool:
-    """A pooling head: a constant query attends to all tokens, an MLP follows.
+    """An attention pooling head: a constant query attends to all tokens, and an MLP follows.
 
     Attributes:
-        block: Its grids and layers, by the names that a block has; there is no ``q`` layer and no residual
-            before ``add1``, which is the grid of what ``proj`` puts out.
-        query: float32 [C], 1/√d folded in where it is no power of two.
+        block: Grids and layers, named as in a block. There is no layer ``q`` and no first residual add; ``add1`` is the
+            grid of the output of ``proj``.
+        query: float32 [C], with 1/√d folded in if it is not a power of two.
     """
 
     block: QuantizedBlock
     query: Tensor
 
     def values(self, x: Tensor) -> Tensor:
-        """Attention output before it is quantized: float32 [B, N, C] → [B, 1, C]."""
+        """Compute the attention output before it is quantized: float32 [B, N, C] → [B, 1, C]."""
         block = self.block
         hidden = block.grids["norm1"].stored(normalise(x, block.epsilon))
         k, v = (block.linear(name, hidden, name) for name in "kv")
@@ -141,29 +146,29 @@ class QuantizedPool:
         return attend(q, k, v, block.heads, block.score_exponent, block.softmax)
 
     def projected(self, values: Tensor) -> Tensor:
-        """What the MLP half starts from, for :meth:`values`: float32 [B, 1, C]."""
+        """Return the input of the MLP half, from the result of :meth:`values`: float32 [B, 1, C]."""
         return self.block.linear("proj", self.block.grids["values"].stored(values), "add1")
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Residual stream → pooled vector, float32 [B, C]."""
+        """Compute the pooled vector, float32 [B, C], from the residual stream."""
         pooled = self.projected(self.values(x))
         return self.block.add_mlp(pooled, self.block.hidden(pooled))[:, 0]
 
 
 @dataclass
 class QuantizedEnds:
-    """What stands before and after the blocks.
+    """The embedding before the blocks, and the last LayerNorm, the feature and the head after them.
 
     Attributes:
-        patch_embed: Layer of centred pixels.
-        patch_grid: Grid of its output.
+        patch_embed: Patch embedding of centred pixels.
+        patch_grid: Grid of the patch embedding's output.
         stream: Grid of the tokens.
-        prefix: float32 [P, C] on the stream's grid, positions added; None where the model has no positions.
-        position: float32 [N, C] of the patch tokens, on the stream's grid; or None.
+        prefix: Prefix tokens with their positions added, float32 [P, C] on the stream's grid; None without positions.
+        position: Position embedding of the patch tokens, float32 [N, C] on the stream's grid; None without positions.
         pre_norm: Gain and bias of a LayerNorm right after the embedding, or None.
-        norm: Gain and bias of the last LayerNorm: [feature_dim] each; twice where two vectors are side by side.
+        norm: Gain and bias of the last LayerNorm, [feature_dim] each; repeated if the feature joins two tokens.
         feature: Grid of the feature.
-        head: Layer of the feature, or None.
+        head: Classification layer, or None.
     """
 
     patch_embed: QuantizedLinear
@@ -179,13 +184,13 @@ class QuantizedEnds:
 
 @dataclass
 class QuantizedViT:
-    """A quantized model, simulated.
+    """A quantized model, simulated in float32.
 
     Attributes:
-        config: Its shape.
-        ends: Embedding and head.
-        blocks: In order.
-        pooling: Pooling head, or None.
+        config: Shape of the model.
+        ends: Embedding, last LayerNorm and head.
+        blocks: Encoder blocks, in order.
+        pooling: Attention pooling head, or None.
         maps: Feature maps, in the order of their blocks.
     """
 
@@ -196,7 +201,7 @@ class QuantizedViT:
     maps: list[QuantizedMap] = field(default_factory=list)
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """uint8 [B, H, W, 3] → residual stream, float32 [B, N, C]."""
+        """Compute the residual stream before the first block, float32 [B, N, C], from pixels uint8 [B, H, W, 3]."""
         ends = self.ends
         patches = ends.patch_grid.fake(
             ends.patch_embed.apply(centred_patches(pixels, self.config.patch_size))
@@ -212,7 +217,7 @@ class QuantizedViT:
         return x
 
     def pool(self, x: Tensor) -> Tensor:
-        """Residual stream → feature before it is quantized, float32 [B, C]."""
+        """Compute the feature before it is quantized, float32 [B, C], from the last residual stream."""
         config, norm = self.config, self.ends.norm
         if self.pooling is not None:
             return self.pooling(x) * norm.weight + norm.bias
@@ -230,7 +235,7 @@ class QuantizedViT:
         return pooled * norm.weight + norm.bias
 
     def feature(self, pixels: Tensor) -> Tensor:
-        """uint8 pixels → quantized feature, float32 [B, C]."""
+        """Compute the quantized feature, float32 [B, C], from pixels uint8 [B, H, W, 3]."""
         x = self.embed(pixels)
         for block in self.blocks:
             x = block(x)
@@ -238,7 +243,10 @@ class QuantizedViT:
         return pooled if self.ends.feature is None else self.ends.feature.fake(pooled)
 
     def logits(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 pixels → logits [B, classes] and feature [B, C]; the feature twice where there is no head."""
+        """Compute logits, float32 [B, classes], and the feature, float32 [B, C].
+
+        Without a head, both are the feature.
+        """
         feature = self.feature(pixels)
         if self.ends.head is None or self.ends.feature is None:
             return feature, feature
@@ -246,7 +254,7 @@ class QuantizedViT:
 
 
 def centred_patches(pixels: Tensor, patch: int) -> Tensor:
-    """uint8 [B, H, W, 3] → float32 [B, N, p·p·3] of ``pixel − 128``, as the Patchify operator orders them."""
+    """Cut photos uint8 [B, H, W, 3] into patches of ``pixel − 128``: float32 [B, N, p·p·3], as Patchify does."""
     batch, height, width, channels = pixels.shape
     grid = pixels.view(batch, height // patch, patch, width // patch, patch, channels).transpose(2, 3)
     return grid.reshape(batch, -1, patch * patch * channels).float() - 128

@@ -1,8 +1,7 @@
-"""Rounding of weights: exponents per output channel, and error compensation in the order of the inputs'
-energy.
+"""Weight rounding: one exponent per output channel, with error compensation (GPTQ).
 
-A layer is treated in the domain of its stored inputs: with ``x = (stored + offset)·2^e_k`` the map to round
-is ``W_nk·2^e_k``, so inputs with an exponent per channel cost nothing.
+Inputs are stored integers: ``x = (stored + offset)·2^e_k``. The matrix that is rounded is therefore ``W_nk·2^e_k``. It
+contains the input exponents, so an exponent per input channel needs no extra operation.
 """
 
 from dataclasses import dataclass
@@ -18,22 +17,22 @@ from p2vit.quant.workers import Workers
 
 #: Output rows that one task rounds; fixed, so that results do not depend on the number of workers.
 ROWS = 192
-#: Passes of the descent after compensation, for narrow weights.
+#: Sweeps of coordinate descent after compensation, for weights of at most NARROW_BITS.
 SWEEPS = 3
 
 
 @dataclass
 class InputStatistics:
-    """What a layer's stored inputs looked like, summed over tokens.
+    """Sums over the calibration tokens of a layer's input. Each token counts with its importance.
 
     Attributes:
-        hessian: float64 [K, K], Σ x·xᵀ of ``stored + offset``, tokens weighted by their importance.
-        total: float64 [K], Σ (stored + offset), weighted.
-        exact: float64 [K], Σ of the values before they were quantized, in units of the grid, weighted.
-        count: Sum of the weights.
-        cross: float64 [K, M], Σ (stored + offset)·sᵀ, weighted, with s what the float model has at the same
-            place (see :func:`quantize_linear`); None where the layer only has to reproduce itself.
-        source: float64 [M], Σ s, weighted; or None.
+        hessian: float64 [K, K], Σ x·xᵀ with x = ``stored + offset``.
+        total: float64 [K], Σ x.
+        exact: float64 [K], Σ of the input before it is quantized, divided by the scale of the grid.
+        count: Sum of the importances.
+        cross: float64 [K, M], Σ x·sᵀ, where s are the float model's values at the same place (see
+            :class:`LinearOptions`). None if the layer only has to reproduce its own output.
+        source: float64 [M], Σ s; None if ``cross`` is None.
     """
 
     hessian: Tensor
@@ -45,13 +44,13 @@ class InputStatistics:
 
     @staticmethod
     def of(value: Tensor, grid: Grid, importance: Tensor, source: Tensor | None = None) -> "InputStatistics":
-        """Statistics of one batch.
+        """Compute the statistics of one batch.
 
         Args:
-            value: float32 [B, N, K].
-            grid: That quantizes it.
+            value: float32 [B, N, K], input of the layer before it is quantized.
+            grid: Grid of the input.
             importance: float32 [N], weight of each token.
-            source: float32 [B, N, M], or None.
+            source: float32 [B, N, M], the float model's values at the same place, or None.
         """
         weight = importance.unsqueeze(-1)
         stored = grid.stored(value) + grid.offset
@@ -71,7 +70,7 @@ class InputStatistics:
 
     @staticmethod
     def merge(parts: list["InputStatistics"]) -> "InputStatistics":
-        """Sum over batches, in order."""
+        """Add up the statistics of all batches, in order. The first one is changed in place."""
         first = parts[0]
         for part in parts[1:]:
             first.hessian += part.hessian
@@ -87,12 +86,12 @@ class InputStatistics:
 
 @dataclass(frozen=True)
 class QuantizedLinear:
-    """A layer in integers: ``y = (stored·Wᵀ + bias)·2^log2_scale`` per output channel.
+    """A linear layer with integer weights: ``y = (stored·Wᵀ + bias)·2^log2_scale`` per output channel.
 
     Attributes:
-        weight: float32 [N, K] of whole numbers.
-        bias: float64 [N] of whole numbers, at the accumulator's scale; the input's offset is absorbed.
-        log2_scale: float64 [N], of the accumulator.
+        weight: float32 [N, K], whole numbers.
+        bias: float64 [N], whole numbers at the accumulator's scale. It has absorbed the offset of the input.
+        log2_scale: float64 [N], log2 of the accumulator's scale.
         bits: Width of the weights.
     """
 
@@ -102,19 +101,19 @@ class QuantizedLinear:
     bits: int
 
     def apply(self, stored: Tensor) -> Tensor:
-        """Real output for stored integers [..., K] → float32 [..., N]."""
+        """Compute the output for stored integers [..., K]: float32 [..., N]."""
         return (stored @ self.weight.T + self.bias.float()) * torch.exp2(self.log2_scale).float()
 
 
 def scale_steps(bits: int, config: QuantConfig) -> tuple[float, ...]:
-    """Steps below the scale that covers the largest weight, which a channel may choose between."""
+    """Return the candidate scales of a channel, as log2 relative to the scale that covers its largest weight."""
     if bits > NARROW_BITS or config.criterion == "range":
         return (0.0,)
     return (0.0, -0.25, -0.5) if config.scales == "float" else (0.0, -1.0, -2.0)
 
 
 def covering_scales(goal: Tensor, bits: int, config: QuantConfig) -> Tensor:
-    """log2 of the scale of each output channel that covers its largest weight, float64 [N]."""
+    """Return log2 of the smallest scale that covers the largest weight of each output channel: float64 [N]."""
     magnitude = goal.abs().amax(dim=1)
     if not config.weight_channels:
         magnitude = magnitude.max().expand_as(magnitude)
@@ -122,19 +121,19 @@ def covering_scales(goal: Tensor, bits: int, config: QuantConfig) -> Tensor:
 
 
 def choose_scales(losses: Tensor, config: QuantConfig) -> Tensor:
-    """Index of the least of losses [steps, N] for each row, or one for all: int64 [N]."""
+    """Return the index of the smallest of the losses [steps, N] of each row, or of all rows together: int64 [N]."""
     if not config.weight_channels:
         losses = losses.sum(dim=1, keepdim=True).expand_as(losses)
     return losses.argmin(dim=0)
 
 
 def in_units(goal: Tensor, log2_scale: Tensor) -> Tensor:
-    """Rows in units of their scale, float32."""
+    """Divide each row by its scale: float32 [N, K]."""
     return (goal / torch.exp2(log2_scale).unsqueeze(1)).float()
 
 
 def round_nearest(goal: Tensor, hessian: Tensor, bits: int, config: QuantConfig) -> tuple[Tensor, Tensor]:
-    """Plain rounding: codes float32 [N, K] and log2 scales float64 [N]."""
+    """Round to nearest. Returns the codes, float32 [N, K], and the log2 scales, float64 [N]."""
     start = covering_scales(goal, bits, config)
     steps = torch.tensor(scale_steps(bits, config), dtype=torch.float64)
     losses = []
@@ -148,20 +147,20 @@ def round_nearest(goal: Tensor, hessian: Tensor, bits: int, config: QuantConfig)
 def round_compensated(
     goal: Tensor, hessian: Tensor, bits: int, config: QuantConfig, workers: Workers
 ) -> tuple[Tensor, Tensor]:
-    """Second-order rounding; each channel has the scale at which it really comes out best.
+    """Round with error compensation, and choose the scale of each channel by its loss after compensation.
 
-    Plain rounding is a poor guide to that: compensation undoes most of what clipping costs, so finer steps
-    pay more often than it says.
+    The loss of plain rounding would choose scales that are too coarse: compensation removes most of the error that
+    clipping causes, so a finer scale often has the smaller loss in the end.
 
     Args:
-        goal: float64 [N, K], what to round.
-        hessian: float64 [K, K].
-        bits: Width.
-        config: Scales and how to choose them.
-        workers: Who shares the rows.
+        goal: float64 [N, K], the matrix to round.
+        hessian: float64 [K, K], second moment of the inputs.
+        bits: Width of the weights.
+        config: The method: candidate scales, and whether each channel has its own.
+        workers: Threads that share the rows.
 
     Returns:
-        Codes float32 [N, K] and log2 scales float64 [N].
+        The codes, float32 [N, K], and the log2 scales, float64 [N].
     """
     start = covering_scales(goal, bits, config)
     steps = torch.tensor(scale_steps(bits, config), dtype=torch.float64)
@@ -194,38 +193,54 @@ def round_compensated(
     return stored, log2_scale
 
 
+@dataclass(frozen=True)
+class LinearOptions:
+    """How one linear layer is quantized, and what its output is compared with.
+
+    Attributes:
+        bits: Width of the weights, 2 to 8.
+        config: The method: rounding, scales and bias correction.
+        target_mean: float64 [N], mean output that bias correction reaches. None: the mean output of the float layer on
+            the input before it is quantized.
+        readout: float32 [N, M]. Rounding approximates ``readout·s``, where s are the float model's values
+            (``InputStatistics.source``). None: rounding approximates the float layer's output on the quantized input.
+    """
+
+    bits: int
+    config: QuantConfig
+    target_mean: Tensor | None = None
+    readout: Tensor | None = None
+
+
 def quantize_linear(
     weight: Tensor,
     bias: Tensor,
     inputs: Grid,
     seen: InputStatistics,
-    bits: int,
-    config: QuantConfig,
+    options: LinearOptions,
     workers: Workers,
-    wanted_mean: Tensor | None = None,
-    readout: Tensor | None = None,
 ) -> QuantizedLinear:
-    """Round one layer.
+    """Quantize the weights and the bias of one linear layer.
 
     Args:
         weight: float32 [N, K].
         bias: float32 [N].
         inputs: Grid of the layer's input.
         seen: Statistics of that input.
-        bits: Width of the weights.
-        config: Which rounding, scales and correction.
-        workers: Who shares the rows.
-        wanted_mean: float64 [N], mean output that bias correction aims at; by default the float layer's own
-            on the values that the input stands for.
-        readout: float32 [N, M]: ``readout·s`` is what the layer should put out where ``seen.source`` has s;
-            None: its own output on the values that the input stands for.
+        options: Width, method and target.
+        workers: Threads that share the output rows.
+
+    Returns:
+        The layer; its bias is at the accumulator's scale and has absorbed the offset of the input.
     """
+    config, bits = options.config, options.bits
+    target_mean, readout = options.target_mean, options.readout
     effective = (weight * inputs.scale).double()
     hessian, goal = seen.hessian, effective
     if config.weight_rounding == "gptq":
         if readout is not None and seen.cross is not None and seen.source is not None:
             mean = seen.total / seen.count
-            # Centred: means are the bias's affair.
+            # Centred, because the bias corrects the mean.
             hessian = hessian - seen.count * torch.outer(mean, mean)
             goal = aim(effective, hessian, (seen.cross - torch.outer(mean, seen.source)) @ readout.double().T)
         stored, log2_scale = round_compensated(goal, hessian, bits, config, workers)
@@ -234,9 +249,9 @@ def quantize_linear(
     step = torch.exp2(log2_scale)
     exact_bias = bias.double() / step
     if config.bias_correction:
-        if wanted_mean is None:
-            wanted_mean = bias.double() + effective @ seen.exact / seen.count
-        exact_bias = wanted_mean / step - stored.double() @ seen.total / seen.count
+        if target_mean is None:
+            target_mean = bias.double() + effective @ seen.exact / seen.count
+        exact_bias = target_mean / step - stored.double() @ seen.total / seen.count
     exact_bias = exact_bias + (stored.double() * inputs.offset).sum(dim=1)
     limit = float(np.iinfo(np.int32).max)
     return QuantizedLinear(stored, torch.floor(exact_bias + 0.5).clamp_(-limit, limit), log2_scale, bits)

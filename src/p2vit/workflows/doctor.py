@@ -9,7 +9,8 @@ import numpy as np
 
 from p2vit import __version__
 from p2vit.engine.registry import BACKENDS, BackendError, open_backend
-from p2vit.workflows.machine import available_cpus, installed, instruction_sets, processor
+from p2vit.processors import available_cpus
+from p2vit.workflows.machine import installed, instruction_sets, processor
 
 #: Distribution → what it is for.
 PACKAGES = {

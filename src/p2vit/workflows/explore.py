@@ -19,8 +19,8 @@ from p2vit.accel.workload import Workload
 from p2vit.accel.workload_vit import Precision
 from p2vit.cluster import open_pool
 from p2vit.files import one_writer
+from p2vit.processors import available_cpus
 from p2vit.workflows.feedback import Feedback
-from p2vit.workflows.machine import available_cpus
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import ExploreOptions
 

@@ -1,6 +1,5 @@
 """What this machine has: processors, instruction sets, installed packages. Reads only, imports nothing heavy."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,13 +13,6 @@ INSTRUCTION_SETS = {
     "asimddp": "NEON dot product",
     "i8mm": "NEON int8 matrix",
 }
-
-
-def available_cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def processor() -> str:

@@ -2,7 +2,7 @@
 
 import sys
 
-from p2vit.workflows.machine import available_cpus
+from p2vit.processors import available_cpus
 
 
 def thread_count(asked: int | None) -> int:

@@ -55,7 +55,7 @@ def test_files_are_written_and_not_overwritten(run, tmp_path):
         (("deit_tini_patch16_224",), "did you mean 'deit_tiny_patch16_224'"),
         ((TINY, "--hw", "papr"), "did you mean 'paper'"),
         ((TINY, "--hw", "none.yaml"), "none.yaml: 1 problem"),
-        (("digits", "--trace", "pyproject.toml/t.json"), "is a file, where a folder is needed"),
+        (("digits", "--trace", "pyproject.toml/t.json"), "is a file, but must be a folder"),
         (("src",), "src"),
     ],
     ids=["model", "machine", "file", "output", "no program"],

@@ -116,5 +116,5 @@ def test_files_are_not_overwritten_unasked(tmp_path):
     ):
         save_model(model, file, overwrite=True)
     assert file.read_bytes() == b"mine"
-    with pytest.raises(P2vitError, match=r"model\.onnx is a file, where a folder is needed"):
+    with pytest.raises(P2vitError, match=r"model\.onnx is a file, but must be a folder"):
         save_model(model, file / "model.onnx")

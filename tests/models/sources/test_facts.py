@@ -7,7 +7,7 @@ from p2vit.errors import ModelError
 from p2vit.models.architectures import ARCHITECTURES
 from p2vit.models.config import ViTConfig
 from p2vit.models.registry import load_model
-from p2vit.models.sources.facts import differences, facts_of, fitting, of_config
+from p2vit.models.sources.facts import differences, facts_of, facts_of_config, fitting
 from p2vit.models.sources.layouts import find_roots
 from support.layouts import timm_state
 from support.odd_models import TINY, originals, tensors_of, torchvision_state
@@ -47,7 +47,7 @@ def test_an_architecture_fits_its_own_shapes(name):
     assert not differences(facts(state), ARCHITECTURES[name].config)
     assert name in fitting(facts(state))
     for other in fitting(facts(state)):
-        assert of_config(ARCHITECTURES[other].config).rows == ARCHITECTURES[name].config.tokens
+        assert facts_of_config(ARCHITECTURES[other].config).rows == ARCHITECTURES[name].config.tokens
 
 
 def test_a_wrong_architecture_says_which_shapes_disagree_and_which_fit(tmp_path):
@@ -59,17 +59,17 @@ def test_a_wrong_architecture_says_which_shapes_disagree_and_which_fit(tmp_path)
         "a.pth does not fit vit_small_patch16_224: channels: 192, not 384; channels in the MLP: 768, not 1536"
         in text
     )
-    assert "These fit: deit_tiny_patch16_224, vit_tiny_patch16_224" in text
+    assert "Architectures that fit: deit_tiny_patch16_224, vit_tiny_patch16_224" in text
 
 
 def test_without_an_architecture_those_that_fit_are_listed(tmp_path):
     torch.save(bare_timm(TINY_ARCH), tmp_path / "a.pth")
     with pytest.raises(
-        ModelError, match=r"add --arch, e\.g\. --arch deit_tiny.*These fit its sizes, and differ in how"
+        ModelError, match=r"add --arch, e\.g\. --arch deit_tiny.*Several architectures fit its sizes"
     ):
         load_model(tmp_path / "a.pth")
     torch.save(timm_state(tensors_of(TINY), TINY), tmp_path / "b.pth")
-    with pytest.raises(ModelError, match="None that 'p2vit list' shows fits its 2 blocks of 64 channels"):
+    with pytest.raises(ModelError, match="No architecture of 'p2vit list' has its 2 blocks of 64 channels"):
         load_model(tmp_path / "b.pth")
 
 
@@ -78,7 +78,8 @@ def test_the_only_one_that_fits_is_taken_and_said(tmp_path):
     model = load_model(tmp_path / "a.pth", check=False)
     assert model.config.name == "digits"
     assert any(
-        "took the architecture digits, the only known one whose sizes fit; --arch" in n for n in model.notes
+        "took the architecture digits, the only known one whose sizes fit; choose another with --arch" in note
+        for note in model.notes
     )
 
 
@@ -89,7 +90,7 @@ def test_positions_for_more_tokens_name_the_one_that_is_missing(tmp_path, extra,
     state = bare_timm(TINY_ARCH) | {"pos_embed": torch.zeros(1, 196 + extra, 192)}
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(
-        ModelError, match=rf"{196 + extra} position embeddings are 196 patches.*missing is {missing}"
+        ModelError, match=rf"{196 + extra} position embeddings are for 196 patches.*missing: {missing}"
     ):
         load_model(tmp_path / "a.pth", arch=TINY_ARCH)
 
@@ -105,16 +106,16 @@ def test_sizes_of_torchvision():
     [
         (
             {"patch_embed.proj.weight": torch.zeros(64, 3)},
-            r"patch_embed\.proj\.weight is \[64, 3\], where 4 dimensions",
+            r"patch_embed\.proj\.weight is \[64, 3\], but must have 4 non-empty dimensions",
         ),
-        ({"patch_embed.proj.weight": torch.zeros(0, 3, 8, 8)}, "where 4 dimensions are needed"),
+        ({"patch_embed.proj.weight": torch.zeros(0, 3, 8, 8)}, "but must have 4 non-empty dimensions"),
         (
             {"blocks.0.mlp.fc1.weight": torch.zeros(3)},
-            r"not a whole model: blocks\.0\.mlp\.fc1\.weight is not there",
+            r"not a complete model: blocks\.0\.mlp\.fc1\.weight is missing or not a matrix",
         ),
         (
             {f"blocks.{i}.norm1.weight": torch.zeros(1) for i in range(2000)},
-            "2000 blocks of 64 channels are no ViT's",
+            "no ViT has 2000 blocks of 64 channels",
         ),
     ],
 )
@@ -126,7 +127,7 @@ def test_tensors_that_say_nothing_are_named(change, said):
 def test_differences_name_each_size():
     wanted = config(depth=3, register_tokens=1)
     assert isinstance(wanted, ViTConfig)
-    assert differences(of_config(config()), wanted) == [
+    assert differences(facts_of_config(config()), wanted) == [
         "blocks: 2, not 3",
         "tokens before the patches: 1, not 2",
     ]

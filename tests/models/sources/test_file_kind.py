@@ -65,7 +65,7 @@ def test_zip_archives_that_are_no_checkpoint(tmp_path):
     refused(r"a NumPy archive \(.npz\)")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "a")
-    refused("a zip archive that is not torch's")
+    refused("a zip archive that torch did not write")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", "a" * 1000)
     refused("a compressed zip archive, which torch does not write")

@@ -60,11 +60,11 @@ def test_a_folder_with_one_weight_file(tmp_path):
 
 def test_folders_without_a_model(tmp_path):
     with pytest.raises(
-        ModelError, match=r"no model in it; a folder needs config\.json and model\.safetensors, or one"
+        ModelError, match=r"contains no model; the folder needs config\.json and model\.safetensors, or one"
     ):
         load_model(tmp_path)
     (tmp_path / "program.json").write_text("{}")
-    with pytest.raises(ModelError, match="a quantized program, where a float model is needed"):
+    with pytest.raises(ModelError, match="a quantized program, but a float model is needed"):
         load_model(tmp_path)
 
 
@@ -115,14 +115,14 @@ def test_a_program_is_evaluated_from_another_directory(tmp_path, monkeypatch, p2
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"architecture": 3}, "architecture is 3, where a name of timm's is needed"),
+        ({"architecture": 3}, "architecture is 3, but must be a model name of timm"),
         ({"architecture": "vit_tinny_patch16_224"}, "Did you mean"),
-        ({"model_args": [1]}, "model_args is list, where an object is needed"),
+        ({"model_args": [1]}, "model_args is list, but must be an object"),
         ({"model_args": {"qk_norm": True}}, "model_args qk_norm are not supported"),
         ({"model_args": {"num_heads": 0}}, "config.json: model_args"),
-        ({"model_args": {"depth": 10**9}}, "depth is 1000000000, where a whole number is needed"),
-        ({"model_args": {"mlp_ratio": "a"}}, "mlp_ratio is 'a', where a number above 0"),
-        ({"global_pool": "max"}, "pooling 'max' is not supported; token, avg and map are"),
+        ({"model_args": {"depth": 10**9}}, "depth is 1000000000, but must be an integer"),
+        ({"model_args": {"mlp_ratio": "a"}}, "mlp_ratio is 'a', but must be above 0"),
+        ({"global_pool": "max"}, "pooling 'max' is not supported, only token, avg and map"),
         ({"pretrained_cfg": {"std": [0, 0, 0]}}, "pretrained_cfg: --std"),
         ({"pretrained_cfg": {"mean": "a"}}, "pretrained_cfg: --mean"),
     ],

@@ -32,7 +32,7 @@ ODD = (0, -1, 10**9, 1.5, "a", [], True, {"a": 1}, float("nan"), 10**400)
 def test_odd_sizes(key, value, inside):
     meta = {"vision_config": {key: value}} if inside else {key: value}
     with pytest.raises(
-        ModelError, match=rf"config\.json: (vision_config\.)?{key} is .*allowed are whole numbers from 1"
+        ModelError, match=rf"config\.json: (vision_config\.)?{key} is .*but must be an integer from 1"
     ):
         check_numbers(meta, "m: config.json")
 
@@ -40,21 +40,24 @@ def test_odd_sizes(key, value, inside):
 @pytest.mark.parametrize(
     ("meta", "said"),
     [
-        ({"layer_norm_eps": 0}, "layer_norm_eps is 0; allowed are numbers above 0 up to 1"),
+        ({"layer_norm_eps": 0}, "layer_norm_eps is 0, but must be a number above 0 and at most 1"),
         ({"layer_norm_eps": float("inf")}, "layer_norm_eps is inf"),
         ({"layer_norm_eps": "1e-6"}, "layer_norm_eps is '1e-6'"),
-        ({"mlp_ratio": -4}, "mlp_ratio is -4; allowed are numbers above 0 up to 1024"),
-        ({"depths": [2, 0]}, r"depths\[1\] is 0; allowed are whole numbers from 1 to 1000"),
-        ({"depths": [2] * 9}, "depths is .* where a list of 1 to 8 numbers is needed"),
-        ({"num_heads": "3"}, "num_heads is '3', where a list"),
-        ({"image_size": 0}, "image_size is 0; allowed are whole numbers from 1 to 16384"),
-        ({"image_size": [224, 224, 3]}, r"image_size is \[224, 224, 3\], where a size or \(height, width\)"),
+        ({"mlp_ratio": -4}, "mlp_ratio is -4, but must be a number above 0 and at most 1024"),
+        ({"depths": [2, 0]}, r"depths\[1\] is 0, but must be an integer from 1 to 1000"),
+        ({"depths": [2] * 9}, "depths is .* but must be a list of 1 to 8 numbers"),
+        ({"num_heads": "3"}, "num_heads is '3', but must be a list"),
+        ({"image_size": 0}, "image_size is 0, but must be an integer from 1 to 16384"),
+        (
+            {"image_size": [224, 224, 3]},
+            r"image_size is \[224, 224, 3\], but must be a size or \(height, width\)",
+        ),
         ({"image_size": {"height": "a"}}, "image_size is 'a'"),
-        ({"hidden_act": 3}, "hidden_act is 3, where a name is needed"),
-        ({"vision_config": 3}, "vision_config is 3, where an object is needed"),
-        ({"id2label": [1]}, r"id2label is \[1\], where an object of numbers and names"),
-        ({"id2label": {"a": "cat"}}, "id2label: 'a': 'cat'; needed are whole numbers"),
-        ({"id2label": {"0": "cat", "2": "dog"}}, "id2label: its 2 numbers are not 0 to 1, each once"),
+        ({"hidden_act": 3}, "hidden_act is 3, but must be a name"),
+        ({"vision_config": 3}, "vision_config is 3, but must be an object"),
+        ({"id2label": [1]}, r"id2label is \[1\], but must be an object of class numbers and names"),
+        ({"id2label": {"a": "cat"}}, "id2label: 'a': 'cat' is not a class number"),
+        ({"id2label": {"0": "cat", "2": "dog"}}, "id2label: the class numbers must be 0 to 1, each once"),
         ({"id2label": {"0": {"x": 1}}}, "id2label: '0'"),
     ],
 )
@@ -76,7 +79,7 @@ def test_what_is_usual_passes():
         ({"num_hidden_layers": 999}, "blocks: 2 in the weights, 999 in the configuration"),
         (
             {"hidden_size": 65536, "num_attention_heads": 64},
-            "a head on 64 features is not supported; only one on the 65536",
+            "reads 64 features, which is not supported; only a head on the 65536",
         ),
         ({"intermediate_size": 1 << 18}, "channels in the MLP: 96 in the weights, 262144"),
         ({"patch_size": 16}, "patch size: 8 in the weights, 16 in the configuration"),

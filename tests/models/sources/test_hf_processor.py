@@ -88,7 +88,7 @@ def test_pixels_equal_the_slow_processors(transformers, kind):
         ({"do_resize": "yes"}, "do_resize 'yes' must be true or false"),
         ({"size": {"shortest_edge": 0}}, "size: 0 is not a number of pixels"),
         ({"size": {"shortest_edge": 1 << 30}}, "is not a number of pixels from 1 to 16384"),
-        ({"do_center_crop": False}, "without do_center_crop makes photos of many shapes.*--crop-mode"),
+        ({"do_center_crop": False}, "without do_center_crop makes photos of different shapes.*--crop-mode"),
         (
             {"image_processor_type": "DetrImageProcessor"},
             "image processor 'DetrImageProcessor' is not supported",
@@ -104,7 +104,9 @@ def test_what_is_not_honoured_is_refused_by_name(said, message):
 
 def test_a_crop_that_the_class_does_not_read_is_refused():
     content = {"image_processor_type": "ViTImageProcessorFast", "do_center_crop": True, "crop_size": 32}
-    with pytest.raises(ModelError, match="'do_center_crop' is True, which a ViTImageProcessor does not read"):
+    with pytest.raises(
+        ModelError, match="'do_center_crop' is True, but ViTImageProcessor does not read this key"
+    ):
         preprocessing_from_hf(content, "vit", (32, 32), "here")
 
 

@@ -121,7 +121,7 @@ def test_processor_labels_and_size():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "swinv2"}, "model type 'swinv2' is not supported; there are .*siglip.*swin"),
+        ({"model_type": "swinv2"}, "model type 'swinv2' is not supported. Supported types: .*siglip.*swin"),
         ({"model_type": "swin", "use_absolute_embeddings": True}, "absolute position embeddings in a Swin"),
         ({"model_type": "swin", "layer_norm_eps": 1e-6}, "layer_norm_eps 1e-06 is not supported in a Swin"),
         ({"model_type": "swin", "image_size": 64}, "fewer than a window of 7; transformers' own Swin cannot"),

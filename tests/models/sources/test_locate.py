@@ -62,7 +62,7 @@ def test_what_is_left_out_is_named(digits, tmp_path):
     assert same(model, own)
     (note,) = [note for note in model.notes if "left out" in note]
     assert "projector (2 tensors), fc (1 tensor)" in note
-    assert "If one of them is its head, name it as timm's ViT does" in note
+    assert "If one of them is the model's head, rename it as timm's ViT does" in note
     assert "optimizer" not in note
 
 
@@ -76,7 +76,7 @@ def test_what_may_belong_to_the_model_is_never_left_out(digits, tmp_path):
         "temporal_embed",
     ):
         torch.save({"model": state | {name: torch.ones(2)}}, tmp_path / "a")
-        with pytest.raises(ModelError, match=f"not part of it: {name}"):
+        with pytest.raises(ModelError, match=f"not part of digits: {name}"):
             load_model(tmp_path / "a", arch="digits")
 
 
@@ -85,19 +85,19 @@ def test_several_models_are_not_guessed(digits, tmp_path):
     others = {name: value + 1 for name, value in state.items()}
     torch.save({"student": under("backbone.", others), "teacher": under("backbone.", state)}, tmp_path / "a")
     with pytest.raises(
-        ModelError, match=r"holds 2 models, under student\.backbone, teacher\.backbone; say .*--key"
+        ModelError, match=r"contains 2 models, below student\.backbone, teacher\.backbone; say .*--key"
     ):
         load_model(tmp_path / "a", arch="digits")
     assert same(load_model(tmp_path / "a", arch="digits", key="teacher"), own)
     assert same(load_model(tmp_path / "a", arch="digits", key="teacher.backbone"), own)
     assert not same(load_model(tmp_path / "a", arch="digits", key="student"), own)
     with pytest.raises(
-        ModelError, match=r"nothing under --key 'techer'\. Did you mean 'teacher\.backbone'|Models are"
+        ModelError, match=r"no tensors below --key 'techer'\. Did you mean 'teacher\.backbone'|Known keys"
     ):
         load_model(tmp_path / "a", arch="digits", key="techer")
     torch.save({"student": state, "head": {"weight": torch.ones(2)}}, tmp_path / "a")
     with pytest.raises(
-        ModelError, match=r"no ViT in a known layout under --key 'head', which has head\.weight"
+        ModelError, match=r"no ViT in a known layout below --key 'head', which has the tensors head\.weight"
     ):
         load_model(tmp_path / "a", arch="digits", key="head")
 
@@ -108,14 +108,14 @@ def test_the_average_is_taken_and_the_other_can_be(digits, tmp_path):
     torch.save({"state_dict": others, "state_dict_ema": state}, tmp_path / "a")
     model = load_model(tmp_path / "a", arch="digits")
     assert same(model, own)
-    assert "took the average, 'state_dict_ema' (--key state_dict gives the other)" in model.notes[0]
+    assert "took the average, 'state_dict_ema' (--key state_dict selects the other)" in model.notes[0]
     assert not same(load_model(tmp_path / "a", arch="digits", key="state_dict"), own)
 
 
 def test_a_model_without_a_prefix_beside_another(digits, tmp_path):
     _own, state = digits
     torch.save(state | under("second.", {name: value + 1 for name, value in state.items()}), tmp_path / "a")
-    with pytest.raises(ModelError, match=r"holds 2 models, under '', second"):
+    with pytest.raises(ModelError, match=r"contains 2 models, below '', second"):
         load_model(tmp_path / "a", arch="digits")
 
 
@@ -157,10 +157,10 @@ def test_blocks_of_a_decoder_are_no_model():
     [
         (
             {"model": torch.nn.Linear(2, 2)},
-            r"no tensors in it but objects of torch\.nn\.modules\.linear\.Linear.*refused",
+            r"contains no tensors, but objects of torch\.nn\.modules\.linear\.Linear.*refused",
         ),
-        ([1, 2], "no tensors in it but list; a state dict is needed"),
-        ({"epoch": 3}, "no tensors in it but dict; a state dict is needed"),
+        ([1, 2], "contains no tensors, but a list; a state dict is needed"),
+        ({"epoch": 3}, "contains no tensors, but a dict; a state dict is needed"),
         (
             {"conv1.weight": torch.zeros(1), "bn1.running_mean": torch.zeros(1)},
             "not a ViT in a known layout.*BatchNorm",
@@ -184,13 +184,13 @@ def test_the_architecture_that_a_file_names_is_taken(digits, tmp_path):
         torch.save(content, tmp_path / "a")
         model = load_model(tmp_path / "a")
         assert same(model, own)
-        assert any("architecture digits, as the file itself says" in note for note in model.notes)
+        assert any("architecture digits, as the file states" in note for note in model.notes)
 
 
 def test_names_of_two_layouts_at_one_place(digits, tmp_path):
     own, state = digits
     torch.save(state | own | originals()["torchvision"].state, tmp_path / "a")
     with pytest.raises(
-        ModelError, match=r"named as in several layouts at once: timm's ViT, p2vit's own, torchvision's"
+        ModelError, match=r"tensor names mix several layouts: timm's ViT, p2vit's own, torchvision's"
     ):
         load_model(tmp_path / "a", arch="digits")

@@ -44,7 +44,7 @@ def test_a_module_of_timm_knows_its_preparation(timm):
 
 def test_a_module_of_transformers_with_its_processor(transformers, tmp_path):
     vit = transformers.ViTForImageClassification(transformers.ViTConfig(**SHAPE)).eval()
-    with pytest.raises(ModelError, match=r"does not say how photos are prepared.*give preprocessing="):
+    with pytest.raises(ModelError, match=r"does not state its preprocessing.*pass preprocessing="):
         from_module(vit)
     processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32}, resample=3)
     found = from_module(vit, processor)
@@ -55,7 +55,7 @@ def test_a_module_of_transformers_with_its_processor(transformers, tmp_path):
     processor.save_pretrained(tmp_path)
     again = from_module(transformers.ViTForImageClassification.from_pretrained(tmp_path))
     assert again.preprocessing == found.preprocessing
-    with pytest.raises(ModelError, match="is a str; needed is"):
+    with pytest.raises(ModelError, match="is a str, but must be a p2vit Preprocessing"):
         from_module(vit, "bicubic")
 
 
@@ -63,7 +63,7 @@ def test_a_module_of_torchvision_with_its_transform(torchvision_operators):
     torchvision = pytest.importorskip("torchvision")
     vit = torchvision.models.VisionTransformer(32, 8, 2, 3, 96, 192, num_classes=5).eval()
     torch.nn.init.normal_(vit.heads.head.weight)
-    with pytest.raises(ModelError, match=r"give preprocessing=.*weights\.transforms"):
+    with pytest.raises(ModelError, match=r"pass preprocessing=.*weights\.transforms"):
         from_module(vit)
     found = from_module(
         vit, torchvision.transforms._presets.ImageClassification(crop_size=32, resize_size=37)

@@ -58,7 +58,7 @@ def test_whatever_asks_for_a_command_is_refused_by_name(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     torch.save({"model": {"a": torch.zeros(2)}, "x": call}, "a.pth", _use_new_zipfile_serialization=zipped)
     with pytest.raises(
-        ModelError, match=r"asks to run \S+ while it is read, so it is refused.*state_dict"
+        ModelError, match=r"loading the file would run \S+, so it is refused.*state_dict"
     ) as caught:
         read_file(tmp_path / "a.pth")
     assert "\x1b" not in str(caught.value)

@@ -28,16 +28,16 @@ def test_what_is_wrong_with_shards_is_named(tmp_path):
         with pytest.raises(ModelError, match=said):
             read_shards(index)
 
-    refused({}, "no 'weight_map' in it")
-    refused({"weight_map": [1]}, "no 'weight_map' in it")
+    refused({}, "the key 'weight_map' is missing")
+    refused({"weight_map": [1]}, "the key 'weight_map' is missing")
     refused(
         {"weight_map": {"a": "../secret.safetensors"}},
-        r"names the file '\.\./secret\.safetensors', which is not beside",
+        r"names the file '\.\./secret\.safetensors', but only files in the same folder",
     )
-    refused({"weight_map": {"a": "/etc/passwd"}}, "which is not beside it")
-    refused({"weight_map": {"a": 3}}, "the file 3 is missing beside it; download all files")
+    refused({"weight_map": {"a": "/etc/passwd"}}, "only files in the same folder")
+    refused({"weight_map": {"a": 3}}, "the file 3 is missing in the same folder; download all files")
     places = content["weight_map"]
-    refused({"weight_map": places | {"d": places["a"]}}, "tensors that are in none of its files: d")
+    refused({"weight_map": places | {"d": places["a"]}}, "lists tensors that none of its files contains: d")
     (tmp_path / places["a"]).write_bytes(b"")
     refused(content, "empty, not a weight file")
 
@@ -46,7 +46,7 @@ def test_what_is_wrong_with_shards_is_named(tmp_path):
     ("text", "said"),
     [
         (b"", "not readable as JSON: Expecting value"),
-        (b"[1]", "a JSON object is needed, not list"),
+        (b"[1]", "contains a JSON list, but an object is needed"),
         (b"\xff\xfe", "not readable as JSON: 'utf-8' codec"),
         (b"[" * 100000, "not readable as JSON"),
         (b'{"a": ' + b"9" * 10000 + b"}", "not readable as JSON"),
@@ -63,5 +63,5 @@ def test_json_that_is_not_there_or_too_large(tmp_path):
         read_json(tmp_path / "a.json")
     with (tmp_path / "b.json").open("wb") as file:
         file.truncate(65 << 20)
-    with pytest.raises(ModelError, match="65 MB are too many for a configuration"):
+    with pytest.raises(ModelError, match="65 MiB are too large for a configuration"):
         read_json(tmp_path / "b.json")

@@ -69,19 +69,19 @@ def test_preprocessing_comes_from_timm(timm):
         (
             "swinv2_tiny_window8_256",
             {},
-            "SwinTransformerV2, neither a plain Vision Transformer .* nor a Swin",
+            "SwinTransformerV2, which is not supported, only plain Vision Transformers .* Swin",
         ),
         ("swin_tiny_patch4_window7_224", {**SWIN, "always_partition": True}, "always_partition"),
         (
             "swin_tiny_patch4_window7_224",
             {**SWIN, "head_dim": 4},
-            r"another width than the stream \(head_dim\)",
+            r"width different from the residual stream \(head_dim\)",
         ),
         ("swin_tiny_patch4_window7_224", {**SWIN, "global_pool": "max"}, "pooling 'max'"),
         (
             "swin_tiny_patch4_window7_224",
             {**SWIN, "norm_layer": torch.nn.RMSNorm},
-            "RMSNorm where a LayerNorm",
+            "RMSNorm is not supported, only LayerNorm",
         ),
         ("deit_tiny_distilled_patch16_224", {"num_classes": 0}, "without its two heads"),
         ("vit_tiny_patch16_224", {**SMALL, "qk_norm": True}, "qk_norm"),

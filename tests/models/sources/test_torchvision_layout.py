@@ -59,7 +59,9 @@ def test_a_vit_without_an_architecture(models, tmp_path, width, heads, patch, si
 def test_the_number_of_heads_is_stated(models, tmp_path):
     model = noisy(models.VisionTransformer(32, 8, 2, 4, 96, 192, num_classes=3))
     path = saved(model, tmp_path)
-    with pytest.raises(ModelError, match=r"do not say how many heads there are, and 96 channels.*--heads"):
+    with pytest.raises(
+        ModelError, match=r"do not state the number of attention heads, and 96 channels.*--heads"
+    ):
         load_model(path)
     loaded = load_model(path, heads=4)
     assert difference(loaded, model) < 1e-5

@@ -27,5 +27,5 @@ def test_progress_is_told(prepared):
 
 def test_features_of_zeros_are_refused(prepared):
     scorer = replace(prepared.scorer, exact=np.zeros_like(prepared.scorer.exact))
-    with pytest.raises(DataError, match="are the photos blank"):
+    with pytest.raises(DataError, match="all features of the held-out photos are zero"):
         direct_sensitivity(scorer)

@@ -10,7 +10,7 @@ from support.tiny import config
 
 LAYERS = searchable(config())
 SPACE = Space(LAYERS, (4, 8), parse_budget("average-bits=6", LAYERS))
-#: What each layer gains by its 8 bits; the last ones matter most.
+#: Score that 8 bits add in each layer; the last layers add most.
 GAINS = np.arange(len(LAYERS)) ** 2.0
 
 
@@ -57,7 +57,7 @@ def test_progress_is_told_after_each_candidate():
 
 
 def test_what_the_scores_say_guides_it():
-    # Six layers of twelve are worth their 8 bits: those with the largest gains, which evolution alone seldom finds.
+    # The best choice gives 8 bits to the six layers with the largest gains; evolution alone seldom finds it.
     few = {"population": 8, "generations": 2, "crossovers": 4, "mutations": 4}
     guided = [scores([run(seed, **few, fitted=4)[0]])[0] for seed in range(5)]
     alone = [scores([run(seed, **few, fitted=0)[0]])[0] for seed in range(5)]

@@ -18,7 +18,7 @@ def space(widths, limit=6.0):
 
 
 def additive(widths, seed=0):
-    """Harm of each layer at each width, none at the widest."""
+    """Noise of each layer at each width; zero at the widest."""
     random = np.random.default_rng(seed)
     steps = np.cumsum(random.uniform(0.1, 1, (len(LAYERS), len(widths) - 1)), axis=1)[:, ::-1]
     return [dict(zip(widths, [*row, 0.0], strict=True)) for row in steps]

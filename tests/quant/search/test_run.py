@@ -19,7 +19,7 @@ from p2vit.quant.search.run import SearchConfig, prepare, search
 EVOLUTION = Evolution(population=6, generations=3, crossovers=3, mutations=3)
 CONFIG = SearchConfig(evolution=EVOLUTION)
 
-#: A search in a process of its own that is killed after so many candidates; 0: never.
+#: Script of a search that kills its own process after N candidates; 0 lets it finish.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_killed_search_continues_and_ends_with_the_same_bytes(tmp_path, after)
     assert whole.returncode == 0, whole.stderr
     assert run("killed", after).returncode == -signal.SIGKILL
     assert len((tmp_path / "killed").read_bytes()) < len((tmp_path / "whole").read_bytes())
-    # The kill may also cut a line in two.
+    # A kill may leave an incomplete line.
     with (tmp_path / "killed").open("a") as file:
         file.write('{"index": 9, "gen')
     resumed = run("killed", 0)
@@ -132,6 +132,6 @@ def test_an_infeasible_budget_is_refused(prepared):
 
 
 def test_photos_are_needed_on_both_sides(tiny_model, photos):
-    with pytest.raises(DataError, match="photos to calibrate on and others to score on"):
+    with pytest.raises(DataError, match="photos for calibration and other photos for scoring"):
         prepare(tiny_model, photos, photos[:0], QuantConfig(), (4, 8))
     assert photos.dtype == np.uint8

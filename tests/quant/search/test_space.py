@@ -28,7 +28,7 @@ def test_mutation_changes_few_genes():
         sum(a != b for a, b in zip(genome, mutated(genome, SPACE, 4.0, random), strict=True))
         for _ in range(200)
     ]
-    assert 1 < np.mean(changes) < 3  # about four are drawn anew, half of those come out the same
+    assert 1 < np.mean(changes) < 3  # about four are drawn again, and half of these keep their width
 
 
 def test_prices_are_those_of_the_budget():

@@ -1,4 +1,4 @@
-"""A search over a Swin's layers: blocks of all stages, each with its own size; merging keeps the widest width."""
+"""Search on a Swin: the blocks of each stage have their own size, and patch merging keeps the widest width."""
 
 from p2vit.quant.config import OURS
 from p2vit.quant.search.direct import direct_sensitivity

@@ -59,7 +59,7 @@ def test_a_folder_is_replaced_only_if_it_is_one_of_these_and_that_is_wanted(bund
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "manifest.json").write_text('{"name": "webapp"}')
     with pytest.raises(
-        P2vitError, match=r"holds manifest\.json and no rtl that p2vit wrote, so nothing is written there"
+        P2vitError, match=r"contains manifest\.json, but no rtl that p2vit wrote, so nothing is written there"
     ):
         write(tmp_path / "other", overwrite=True)
 

@@ -188,7 +188,7 @@ def test_the_verb_writes_its_files(tmp_path, capsys, library):
     ("words", "message"),
     [
         (["-o", "full"], "full/synthesis.md: exists already; choose another place, or allow overwriting"),
-        (["-o", "file"], "exists and is no folder (it is a file)"),
+        (["-o", "file"], "exists and is not a folder (it is a file)"),
         (["-o", "new", "--liberty", "no.lib"], "no.lib: cannot be read"),
         (["-o", "new", "--design", "softmx_log2"], "Did you mean 'softmax_log2'"),
         (["-o", "new", "--base", "horowitz46"], "no table is called 'horowitz46'"),

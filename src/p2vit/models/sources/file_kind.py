@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: its name may say anything."""
+"""Tell the format of a weight file from its first bytes; its name is ignored."""
 
 import stat
 import zipfile
@@ -7,10 +7,12 @@ from typing import Literal
 
 from p2vit.errors import ModelError
 
-Kind = Literal["safetensors", "zip", "pickle"]
+FileKind = Literal["safetensors", "zip", "pickle"]
 
-HOW = "save the state dict alone: torch.save(model.state_dict(), 'weights.pth'), or better as .safetensors"
-#: First bytes of what is often taken for a weight file → what it is, and what to do.
+HOW_TO_SAVE = (
+    "save the state dict alone: torch.save(model.state_dict(), 'weights.pth'), or better as .safetensors"
+)
+#: First bytes of files that users often mistake for weight files → what the file is, and what to do.
 OTHERS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself; fetch it with 'git lfs pull'"),
     (b"<", "a web page, not weights; download the file itself"),
@@ -18,24 +20,24 @@ OTHERS = (
     (b"\xfd7zXZ", "compressed with xz; unpack it first"),
     (b"BZh", "compressed with bzip2; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstandard; unpack it first"),
-    (b"\x89HDF", f"an HDF5 file (Keras); load it with its own library and {HOW}"),
-    (b"\x93NUMPY", f"a NumPy array; {HOW}"),
-    (b"GGUF", f"a GGUF file; load it with its own library and {HOW}"),
-    (b"{", "JSON, not weights; name the file that holds the tensors, or the folder with both"),
+    (b"\x89HDF", f"an HDF5 file (Keras); load it with its own library and {HOW_TO_SAVE}"),
+    (b"\x93NUMPY", f"a NumPy array; {HOW_TO_SAVE}"),
+    (b"GGUF", f"a GGUF file; load it with its own library and {HOW_TO_SAVE}"),
+    (b"{", "JSON, not weights; name the file that contains the tensors, or the folder with both"),
 )
 
 
-def file_kind(path: Path) -> Kind:
-    """Tell how to read a weight file.
+def file_kind(path: Path) -> FileKind:
+    """Tell the format of a weight file.
 
     Args:
         path: The file.
 
     Returns:
-        ``safetensors``, ``zip`` (torch's format since 1.6) or ``pickle`` (torch's older one).
+        ``safetensors``, ``zip`` (torch's format since 1.6) or ``pickle`` (torch's older format).
 
     Raises:
-        ModelError: it is missing, may not be read, or is something else; says what.
+        ModelError: The file is missing, cannot be read, or has another format. The message says which.
     """
     try:
         about = path.stat()
@@ -63,8 +65,8 @@ def file_kind(path: Path) -> Kind:
     if start[257:262] == b"ustar":
         raise ModelError(f"{path}: a tar archive; unpack it first, and name the weight file in it")
     raise ModelError(
-        f"{path}: not a weight file, neither safetensors nor torch's format, or cut off at its start; "
-        f"it begins with {start[:12]!r}"
+        f"{path}: not a weight file (safetensors or torch's format), or damaged; it begins with {start[:12]!r}. "
+        "Download or save it again"
     )
 
 
@@ -78,11 +80,15 @@ def _check_zip(path: Path) -> None:
     names = [entry.filename for entry in entries]
     if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
         raise ModelError(
-            f"{path}: a TorchScript archive, which is code; load it with torch.jit.load and {HOW}"
+            f"{path}: a TorchScript archive, which is code; load it with torch.jit.load and {HOW_TO_SAVE}"
         )
     if any(name.endswith(".npy") for name in names):
-        raise ModelError(f"{path}: a NumPy archive (.npz); convert it to a torch state dict and {HOW}")
+        raise ModelError(
+            f"{path}: a NumPy archive (.npz); convert it to a torch state dict and {HOW_TO_SAVE}"
+        )
     if not any(name.endswith("data.pkl") for name in names):
-        raise ModelError(f"{path}: a zip archive that is not torch's; unpack it first")
+        raise ModelError(f"{path}: a zip archive that torch did not write; unpack it first")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ModelError(f"{path}: a compressed zip archive, which torch does not write; unpack it, or {HOW}")
+        raise ModelError(
+            f"{path}: a compressed zip archive, which torch does not write; unpack it, or {HOW_TO_SAVE}"
+        )

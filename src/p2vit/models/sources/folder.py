@@ -1,4 +1,4 @@
-"""A folder that holds a model: transformers' or timm's own, with shards or without, or one weight file."""
+"""Load a model from a folder: a copy of a repository (transformers or timm, with or without shards), or a file."""
 
 from pathlib import Path
 
@@ -6,29 +6,29 @@ from p2vit.errors import ModelError, some
 from p2vit.models.loaded import FloatModel
 from p2vit.models.options import LoadOptions
 
-#: Names under which repositories keep their weights, in the order in which they are looked for.
+#: Usual names of weight files in repositories, in order of preference.
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-#: Suffixes that single out the weight file in a folder without a known name.
+#: Suffixes of weight files, for a folder that has none of the usual names.
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 
 
 def load_folder(folder: Path, options: LoadOptions) -> FloatModel:
-    """Load the model that a folder holds.
+    """Load the model in a folder.
 
     Args:
-        folder: With ``config.json`` and weights, or with one weight file.
-        options: What the user says beside it.
+        folder: Folder with ``config.json`` and weights, or with one weight file.
+        options: Options of loading.
 
     Returns:
         The model.
 
     Raises:
-        ModelError: it holds no model, several, or one that is not supported.
+        ModelError: The folder contains no model, several models, or an unsupported model.
     """
     from p2vit.models.sources.checkpoint import load_checkpoint
     from p2vit.models.sources.huggingface import load_huggingface
@@ -36,7 +36,7 @@ def load_folder(folder: Path, options: LoadOptions) -> FloatModel:
     if (folder / "config.json").is_file() and options.arch is None:
         return load_huggingface(str(folder), options)
     if (folder / "program.json").is_file():
-        raise ModelError(f"{folder}: a quantized program, where a float model is needed")
+        raise ModelError(f"{folder}: a quantized program, but a float model is needed")
     try:
         inside = sorted(path for path in folder.iterdir() if path.suffix in FILE_SUFFIXES and path.is_file())
     except OSError as error:
@@ -48,7 +48,7 @@ def load_folder(folder: Path, options: LoadOptions) -> FloatModel:
         return load_checkpoint(inside[0], options)
     if inside:
         names = [path.name for path in inside]
-        raise ModelError(f"{folder}: holds {len(names)} weight files: {some(names)}; name one of them")
+        raise ModelError(f"{folder}: contains {len(names)} weight files: {some(names)}; name one of them")
     raise ModelError(
-        f"{folder}: no model in it; a folder needs config.json and {WEIGHT_FILES[0]}, or one weight file"
+        f"{folder}: contains no model; the folder needs config.json and {WEIGHT_FILES[0]}, or one weight file"
     )

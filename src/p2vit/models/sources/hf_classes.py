@@ -1,4 +1,4 @@
-"""Which of transformers' classes a repository is of, and what p2vit's one output is of it: logits, or a feature."""
+"""Choose the output of a transformers model (logits or a feature) from its class and its heads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from p2vit.errors import ModelError
 from p2vit.models.config import Pool
 from p2vit.models.options import LoadOptions
 
-#: Classes with one output that p2vit has too, by model_type.
+#: model_type -> classes with a head, whose logits are the output.
 LOGITS = {
     "vit": ("ViTForImageClassification",),
     "deit": ("DeiTForImageClassification", "DeiTForImageClassificationWithTeacher"),
@@ -22,7 +22,7 @@ LOGITS = {
     "siglip": ("SiglipForImageClassification",),
     "siglip_vision_model": ("SiglipForImageClassification",),
 }
-#: Classes without a head, whose pooled feature is taken.
+#: model_type -> classes without a head, whose pooled feature is the output.
 FEATURES = {
     "vit": ("ViTModel",),
     "deit": ("DeiTModel",),
@@ -34,18 +34,18 @@ FEATURES = {
     "siglip": ("SiglipModel", "SiglipVisionModel"),
     "siglip_vision_model": ("SiglipVisionModel",),
 }
-#: Families whose headless models put out all tokens: which of them is the feature is not said.
-SEVERAL = ("vit", "deit", "dinov2", "dinov2_with_registers")
+#: Families whose models without a head return all tokens, so that the source does not define one feature.
+ALL_TOKENS = ("vit", "deit", "dinov2", "dinov2_with_registers")
 
 
 @dataclass(frozen=True)
 class Output:
-    """What of a repository's model is computed.
+    """The output of a repository's model that p2vit computes.
 
     Attributes:
-        pool: Of the canonical form.
-        classes: Outputs of the head; 0 for none.
-        notes: What was assumed, for people.
+        pool: Pool of the canonical form.
+        classes: Outputs of the head; 0 without a head.
+        notes: Texts that say what was assumed.
     """
 
     pool: Pool
@@ -61,18 +61,22 @@ def output_of(
     options: LoadOptions,
     source: str,
 ) -> Output:
-    """Settle the output from the class that config.json names and the heads that are there.
+    """Choose the output of a plain ViT from the class in config.json and the heads in the weights.
 
     Args:
-        meta: config.json, of a plain ViT.
+        meta: Content of config.json.
         weights: Names -> tensors.
         width: Channels of a token.
         head: Name of the family's usual head.
-        options: What the user stated.
-        source: Named in errors.
+        options: Options of loading.
+        source: Name of the source for error messages.
+
+    Returns:
+        The output.
 
     Raises:
-        ModelError: a class with several outputs, a head on something else, or an option that contradicts the file.
+        ModelError: The class has several outputs, the head reads an unsupported feature, or an option contradicts
+            the file.
     """
     kind = meta["model_type"]
     stated = meta.get("architectures")
@@ -80,7 +84,7 @@ def output_of(
     known = LOGITS[kind] + FEATURES[kind]
     if name and name not in known and options.pool is None:
         raise ModelError(
-            f"{source}: config.json names the class {name}, which has no single output that p2vit computes; there are "
+            f"{source}: config.json names the class {name}, whose output p2vit does not compute. Supported classes: "
             f"{', '.join(known)}. --pool token takes its class token after the last LayerNorm as a feature, "
             "--pool avg the mean of its patches"
         )
@@ -97,10 +101,10 @@ def output_of(
     if fixed:
         if options.pool not in (None, pool):
             raise ModelError(
-                f"{source}: --pool {options.pool}: {name or 'its head'} reads another ('{pool}')"
+                f"{source}: --pool {options.pool} does not fit: {name or 'its head'} uses the pool '{pool}'; omit it"
             )
         return Output(pool, classes)
-    if options.pool is not None or kind not in SEVERAL:
+    if options.pool is not None or kind not in ALL_TOKENS:
         return Output(options.pool or pool, 0)
     note = (
         f"{source} has no head: its feature is the class token after the last LayerNorm (last_hidden_state[:, 0]); "
@@ -112,38 +116,50 @@ def output_of(
 def _of_heads(
     weights: Mapping[str, Tensor], width: int, head: str, kind: str, source: str
 ) -> tuple[Pool, int]:
-    """Pool and number of classes, from the heads in the weights."""
+    """Return the pool and the number of classes from the heads in the weights."""
     siglip = kind.startswith("siglip")
     two = [weights.get(f"{name}.weight") for name in ("cls_classifier", "distillation_classifier")]
     if kind == "deit" and two[0] is not None and two[1] is not None:
+        if two[0].ndim != 2:
+            raise ModelError(
+                f"{source}: cls_classifier.weight is {list(two[0].shape)}, not [classes, {width}]"
+            )
         return "token_dist", len(two[0])
     found = weights.get(f"{head}.weight")
     if found is None:
         return ("attention" if siglip else "token"), 0
-    if found.ndim == 2 and found.shape[-1] == width:
+    if found.ndim != 2:
+        raise ModelError(f"{source}: {head}.weight is {list(found.shape)}, not [classes, {width}]")
+    if found.shape[-1] == width:
         return ("avg" if siglip else "token"), len(found)
-    if kind.startswith("dinov2") and found.ndim == 2 and found.shape[-1] == 2 * width:
+    if kind.startswith("dinov2") and found.shape[-1] == 2 * width:
         return "token_avg", len(found)
     raise ModelError(
-        f"{source}: a head on {found.shape[-1]} features is not supported; "
-        f"only one on the {width} of the pooled token is"
+        f"{source}: the head '{head}' reads {found.shape[-1]} features, which is not supported; "
+        f"only a head on the {width} channels of the pooled token is"
     )
 
 
 def output_of_swin(meta: Mapping[str, Any], classes: int, options: LoadOptions, source: str) -> None:
-    """See that a Swin's output is one that p2vit has: it averages its tokens.
+    """Check that p2vit computes a Swin's output: logits, or the mean of the last tokens.
+
+    Args:
+        meta: Content of config.json.
+        classes: Outputs of the head in the weights; 0 without a head.
+        options: Options of loading.
+        source: Name of the source for error messages.
 
     Raises:
-        ModelError: a class with several outputs, or an option that contradicts it.
+        ModelError: The class has several outputs, or an option contradicts the file.
     """
     stated = meta.get("architectures")
     name = str(stated[0]) if isinstance(stated, list | tuple) and stated else ""
     known = LOGITS["swin"] + FEATURES["swin"]
     if options.pool == "token":
-        raise ModelError(f"{source}: --pool token: a Swin has no class token")
+        raise ModelError(f"{source}: --pool token: a Swin has no class token; omit --pool")
     if name and name not in known and options.pool is None:
         raise ModelError(
-            f"{source}: config.json names the class {name}, which has no single output that p2vit computes; there are "
+            f"{source}: config.json names the class {name}, whose output p2vit does not compute. Supported classes: "
             f"{', '.join(known)}. --pool avg takes the mean of its last tokens as a feature"
         )
     if name in LOGITS["swin"] and not classes:

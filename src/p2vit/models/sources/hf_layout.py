@@ -1,4 +1,4 @@
-"""State dicts in Hugging Face's layouts to canonical names. Pure functions."""
+"""Convert state dicts in Hugging Face's layouts to canonical names. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,17 +15,18 @@ from p2vit.models.sources.timm_layout import copy_mean_of_heads, fold_layer_scal
 
 @dataclass(frozen=True)
 class Family:
-    """Where one family of models keeps its tensors, below ``prefix``.
+    """Tensor names of one family of models.
 
     Attributes:
-        prefix: Before every name of the encoder, empty for a bare encoder.
-        layer: Of block ``{}``.
-        norm1, norm2, q, k, v, proj, fc1, fc2: Below ``layer``.
-        norm: The last LayerNorm.
-        class_token, positions, patch: Below ``prefix``.
-        scale1, scale2: LayerScale below ``layer``, or empty.
-        antialias: How the library resamples positions.
-        head: The linear on the pooled token, with no prefix.
+        prefix: Prefix of the encoder's names in a model with a head.
+        layer: Prefix of block ``{}``.
+        norm1, norm2, q, k, v, proj, fc1, fc2: Names below ``layer``.
+        norm: Name of the last LayerNorm.
+        pre_norm: Name of the LayerNorm after the embedding, or empty.
+        class_token, positions, patch: Names below ``prefix``.
+        scale1, scale2: Names of the LayerScale factors below ``layer``, or empty.
+        antialias: Whether the library resamples position embeddings with antialiasing.
+        head: Name of the linear layer on the pooled token, without prefix.
         unused: Patterns of tensors that the output does not depend on.
     """
 
@@ -52,7 +53,7 @@ class Family:
 
 
 def _dinov2(prefix: str, antialias: bool) -> Family:
-    """DINOv2, with or without registers."""
+    """Return the names of DINOv2, with or without registers."""
     return Family(
         prefix,
         antialias=antialias,
@@ -65,7 +66,7 @@ def _dinov2(prefix: str, antialias: bool) -> Family:
     )
 
 
-# By ``model_type`` in config.json.
+# model_type in config.json -> names.
 FAMILIES = {
     "vit": Family("vit."),
     "deit": Family("deit."),
@@ -83,7 +84,7 @@ FAMILIES = {
         fc1="mlp.fc1",
         fc2="mlp.fc2",
         norm="post_layernorm",
-        pre_norm="pre_layrnorm",  # spelt like this in every released checkpoint
+        pre_norm="pre_layrnorm",  # every released checkpoint has this spelling
         class_token="embeddings.class_embedding",
         positions="embeddings.position_embedding.weight",
         patch="embeddings.patch_embedding",
@@ -103,13 +104,13 @@ FAMILIES["siglip_vision_model"] = FAMILIES["siglip"]
 
 
 def family_of(state: Mapping[str, Tensor]) -> str | None:
-    """Tell which family a state dict belongs to, by its names.
+    """Tell the family of a state dict by its names.
 
     Args:
         state: Any state dict.
 
     Returns:
-        A key of `FAMILIES`, or None when it is none of them.
+        A key of `FAMILIES`, or None if it belongs to no known family.
     """
     if any("self_attn.q_proj" in key for key in state) and any(
         "embeddings.patch_embedding." in key for key in state
@@ -126,25 +127,26 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
 def canonical_from_hf(
     state: Mapping[str, Tensor], config: ViTConfig, model_type: str, source: str
 ) -> dict[str, Tensor]:
-    """Rename, fold LayerScale, and bring positions to one row per token.
+    """Convert a state dict: rename, fold LayerScale, and make one position row per token.
 
-    A DeiT's distillation token, where its own head is not used, is one more token in front: it counts as a
-    register here.
+    A DeiT's distillation token becomes the first register.
 
     Args:
         state: Hugging Face's names -> tensors.
-        config: The shape they should have.
+        config: Expected shape.
         model_type: A key of `FAMILIES`.
-        source: Named in errors.
+        source: Name of the source for error messages.
 
     Returns:
         Canonical names -> float32 tensors.
 
     Raises:
-        ModelError: the family is unknown, or tensors are missing, superfluous, misshapen or not finite.
+        ModelError: The family is unknown, or a tensor is missing, superfluous, of a wrong shape or not finite.
     """
     if model_type not in FAMILIES:
-        raise ModelError(f"{source}: no layout for '{model_type}'; there is one for {', '.join(FAMILIES)}")
+        raise ModelError(
+            f"{source}: model type '{model_type}' is not supported. Supported types: {', '.join(FAMILIES)}"
+        )
     family = FAMILIES[model_type]
     read = StateReader(_without_prefix(state, family.prefix), source)
     read.drop(*family.unused)
@@ -159,7 +161,7 @@ def canonical_from_hf(
         prefix.append(read.take(f"embeddings.{name}", (config.register_tokens, C)))
     out["prefix"] = torch.cat(prefix)
     positions = read.take_positions(family.positions, C)
-    # transformers keeps positions of a square grid whatever the photo's shape.
+    # The position table in a file of transformers is for a square grid, whatever the image size.
     out["position"] = full_positions(
         positions, config.prefix_tokens, config.grid, C, antialias=family.antialias, always_square=True
     )
@@ -171,7 +173,7 @@ def canonical_from_hf(
     if config.pool == "attention":
         _pool(read, out, config)
     elif model_type.startswith("siglip"):
-        read.drop("head.*")  # transformers' own classifier averages the tokens
+        read.drop("head.*")  # the classifier of transformers averages the tokens and ignores the pooling head
     if config.num_classes and config.pool == "token_dist":
         copy_mean_of_heads(read, out, ("cls_classifier", "distillation_classifier"), config)
     elif config.num_classes:
@@ -181,7 +183,7 @@ def canonical_from_hf(
 
 
 def _block(read: StateReader, out: dict[str, Tensor], family: Family, index: int, config: ViTConfig) -> None:
-    """One encoder block."""
+    """Convert one encoder block."""
     C, hidden = config.embed_dim, config.mlp_dim
     old, new = family.layer.format(index), f"blocks.{index}."
     shapes = dict.fromkeys(("q", "k", "v", "proj"), (C, C))
@@ -196,12 +198,12 @@ def _block(read: StateReader, out: dict[str, Tensor], family: Family, index: int
 
 
 def _without_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Names as a bare encoder has them; heads keep theirs."""
+    """Remove the encoder's prefix from all names."""
     return {key.removeprefix(prefix): value for key, value in state.items()}
 
 
 def _pool(read: StateReader, out: dict[str, Tensor], config: ViTConfig) -> None:
-    """SigLIP's pooling head; the probe and its projection are one constant."""
+    """Convert SigLIP's pooling head. The projection of its query (probe) is a constant, so it is computed here."""
     C, hidden, new = config.embed_dim, config.mlp_dim, "attention_pool"
     parts: dict[str, Tensor] = {}
     read.copy_fused(parts, "head.attention.in_proj", ["q", f"{new}.k", f"{new}.v"], C, separator="_")

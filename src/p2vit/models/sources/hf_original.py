@@ -1,4 +1,4 @@
-"""The transformers model of a repository or a weight file, with its own (slow) image processor, to compare with."""
+"""Make the transformers model of a repository or a weight file and its (slow) image processor, for the comparison."""
 
 import inspect
 import math
@@ -14,7 +14,7 @@ from p2vit.models.options import LoadOptions
 from p2vit.models.sources.hf_processor import FILE, kind_name
 from p2vit.models.swin_config import SwinConfig
 
-#: model_type -> the beginning of its classes' names.
+#: model_type -> common prefix of its class names.
 STEMS = {
     "vit": "ViT",
     "deit": "DeiT",
@@ -36,14 +36,14 @@ def hf_original(
     config: ModelConfig,
     source: str,
 ) -> Original:
-    """How to make transformers' model of a repository.
+    """Make the recipe for transformers' model of a repository.
 
     Args:
-        meta: config.json.
-        weights: Names -> tensors; kept until the model is built.
-        processor: preprocessor_config.json, or None where there is none: then pixels are not compared.
-        config: The shape that was read from them.
-        source: Named in errors.
+        meta: Content of config.json.
+        weights: Names -> tensors. The recipe keeps them until the model is built.
+        processor: Content of preprocessor_config.json, or None if there is none. Pixels are not compared then.
+        config: Shape of the network.
+        source: Name of the source for error messages.
     """
 
     def build(options: LoadOptions) -> Built:
@@ -58,12 +58,15 @@ def hf_original(
 
 
 def preparer(processor: Mapping[str, Any], model_type: str, source: str) -> Callable[[Any], Tensor]:
-    """The (slow) image processor of a file: a photo to float [3, H, W].
+    """Make the (slow) image processor of a repository.
 
     Args:
-        processor: preprocessor_config.json.
-        model_type: Of config.json.
-        source: Named in errors.
+        processor: Content of preprocessor_config.json.
+        model_type: Value of model_type in config.json.
+        source: Name of the source for error messages.
+
+    Returns:
+        Function from a photo to float [3, H, W].
     """
     kind = getattr(import_library("transformers"), kind_name(processor, model_type, f"{source}: {FILE}"))
     prepare = kind.from_dict(dict(processor))
@@ -71,18 +74,24 @@ def preparer(processor: Mapping[str, Any], model_type: str, source: str) -> Call
 
 
 def file_original(state: Mapping[str, Tensor], config: ModelConfig, model_type: str) -> Original:
-    """How to make transformers' model of a weight file in its layout, whose config.json is not there.
+    """Make the recipe for transformers' model of a weight file that has no config.json.
 
     Args:
         state: transformers' names -> tensors.
-        config: The shape that was read from it.
+        config: Shape of the network.
         model_type: A key of `STEMS`.
     """
     return hf_original(meta_of(config, model_type, state), state, None, config, "")
 
 
 def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """config.json as transformers would write it for a shape."""
+    """Write the content of config.json for a shape, as transformers would.
+
+    Args:
+        config: Shape of the network.
+        model_type: A key of `STEMS`.
+        state: transformers' names -> tensors; the size of the position table is read from them.
+    """
     meta: dict[str, Any] = {
         "model_type": model_type,
         "hidden_act": ACTIVATIONS[config.activation],
@@ -102,9 +111,8 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
         }
     table = next(value for key, value in state.items() if "position_embedding" in key)
     patches = table.numel() // config.embed_dim
-    side = math.isqrt(
-        patches
-    )  # one or two rows are not a patch's, which a square root of a square does not see
+    # The table has one or two rows for prefix tokens; rounding the square root down ignores them.
+    side = math.isqrt(patches)
     return meta | {
         "image_size": side * config.patch_size,
         "hidden_size": config.embed_dim,
@@ -118,7 +126,7 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
 
 
 def class_name(meta: Mapping[str, Any], weights: Mapping[str, Tensor], config: ModelConfig) -> str:
-    """The class that a repository's weights are of; towers of two-tower models stand alone."""
+    """Return the transformers class for a repository's weights. For CLIP and SigLIP, this is the vision tower alone."""
     stem, kind = STEMS[meta["model_type"]], meta["model_type"]
     if kind.startswith("clip"):
         return "CLIPVisionModelWithProjection" if config.num_classes else "CLIPVisionModel"
@@ -132,7 +140,7 @@ def class_name(meta: Mapping[str, Any], weights: Mapping[str, Tensor], config: M
 def build_model(
     transformers: Any, meta: Mapping[str, Any], weights: Mapping[str, Tensor], config: ModelConfig
 ) -> Any:
-    """Module of transformers with the weights, in eval mode."""
+    """Make the module of transformers with the weights, in eval mode."""
     name = class_name(meta, weights, config)
     cls = getattr(transformers, name)
     whole = transformers.models.auto.configuration_auto.CONFIG_MAPPING[meta["model_type"]].from_dict(
@@ -161,7 +169,7 @@ def build_model(
 
 
 def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Callable[[Tensor], Tensor]:
-    """What of a module's outputs is p2vit's: logits, or the pooled feature."""
+    """Return a function that computes the module's output that p2vit computes too: logits, or the pooled feature."""
     square = (config.image_size[0],) * 2 == config.image_size
     vision = (
         {**meta, **meta.get("vision_config", {})} if isinstance(meta.get("vision_config"), Mapping) else meta
@@ -181,7 +189,7 @@ def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Calla
         tokens = found["last_hidden_state"]
         if isinstance(config, ViTConfig) and config.pool == "avg":
             return tokens[:, config.prefix_tokens :].mean(dim=1)
-        # transformers' ViT and DeiT have a layer behind the class token, which was trained for another task.
+        # ViT and DeiT of transformers have a pooler layer, trained for another task. p2vit ignores it.
         plain = kind in ("ViTModel", "DeiTModel")
         return tokens[:, 0] if plain else found["pooler_output"]
 

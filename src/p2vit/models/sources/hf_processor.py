@@ -1,4 +1,4 @@
-"""preprocessor_config.json, as transformers' (slow) image processors read it: honoured key by key, or refused."""
+"""Read preprocessor_config.json as transformers' (slow) image processors do. Unknown keys are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Interpolati
 
 Size = tuple[int, int]
 FILE = "preprocessor_config.json"
-#: Pillow's numbers of its filters, which the file has.
+#: Pillow's filter numbers, which the file uses.
 FILTERS: dict[int, Interpolation] = {
     0: "nearest",
     1: "lanczos",
@@ -21,21 +21,21 @@ FILTERS: dict[int, Interpolation] = {
     4: "box",
     5: "hamming",
 }
-#: Largest side that photos are scaled to; more is a mistake in the file.
+#: Largest allowed side of a scaled photo, pixels.
 MOST = 1 << 14
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One class of image processors: what it reads, and what holds where the file says nothing.
+class ProcessorDefaults:
+    """Defaults and allowed settings of one image processor class.
 
     Attributes:
-        size: Where photos are resized to; one number is the shorter side.
-        crop: Side of the centre crop, or None for a class that does not crop.
-        resample: Pillow's number of the filter.
-        mean, std: Of the normalisation.
-        edges: A ``size`` with ``shortest_edge`` is allowed, and a number means it.
-        squares: A ``size`` with ``height`` and ``width`` is allowed.
+        size: Default size after resizing, (height, width); a single number is the shorter side.
+        crop: Default side of the centre crop, pixels; None for a class that does not crop.
+        resample: Pillow's number of the default filter.
+        mean, std: Default normalisation per channel R, G, B.
+        edges: Whether ``size`` may have ``shortest_edge``. A single number then means the shorter side.
+        squares: Whether ``size`` may have ``height`` and ``width``.
     """
 
     size: int | Size
@@ -48,14 +48,14 @@ class Kind:
 
 
 KINDS = {
-    "ViTImageProcessor": Kind((224, 224), None, 2),
-    "DeiTImageProcessor": Kind((256, 256), 224, 3),
-    "BitImageProcessor": Kind(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
-    "CLIPImageProcessor": Kind(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
-    "SiglipImageProcessor": Kind((224, 224), None, 3),
-    "ConvNextImageProcessor": Kind(384, None, 2, edges=True, squares=False),
+    "ViTImageProcessor": ProcessorDefaults((224, 224), None, 2),
+    "DeiTImageProcessor": ProcessorDefaults((256, 256), 224, 3),
+    "BitImageProcessor": ProcessorDefaults(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
+    "CLIPImageProcessor": ProcessorDefaults(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
+    "SiglipImageProcessor": ProcessorDefaults((224, 224), None, 3),
+    "ConvNextImageProcessor": ProcessorDefaults(384, None, 2, edges=True, squares=False),
 }
-#: model_type -> the class that transformers takes where the file names none.
+#: model_type -> the class that transformers uses if the file names none.
 USUAL = {
     "vit": "ViTImageProcessor",
     "deit": "DeiTImageProcessor",
@@ -67,7 +67,7 @@ USUAL = {
     "siglip": "SiglipImageProcessor",
     "siglip_vision_model": "SiglipImageProcessor",
 }
-#: Keys that say nothing about pixels, or nothing for RGB photos.
+#: Keys that do not change the pixels of RGB photos.
 SILENT = {
     "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "do_convert_rgb",
     "data_format", "input_data_format", "return_tensors", "device", "disable_grouping", "_name_or_path",
@@ -84,16 +84,16 @@ def preprocessing_from_hf(
     """Read preprocessor_config.json.
 
     Args:
-        processor: The file's content.
-        model_type: Of config.json.
-        image_size: Pixels, (height, width), that the model takes where the file does not make photos of a size.
-        source: Named in errors.
+        processor: Content of the file.
+        model_type: Value of model_type in config.json.
+        image_size: Image size of the model in pixels, (height, width), for a file that states no size.
+        source: Name of the source for error messages.
 
     Returns:
-        The preprocessing; its ``image_size`` is that of the photos that the file makes.
+        The preprocessing. Its ``image_size`` is the size of the photos that the processor makes.
 
     Raises:
-        ModelError: naming the key, its value, and what is allowed.
+        ModelError: A key or value is not supported. The message names the key, its value, and the allowed values.
     """
     at = f"{source}: {FILE}"
     name = kind_name(processor, model_type, at)
@@ -103,7 +103,8 @@ def preprocessing_from_hf(
     number = processor.get("resample")
     number = kind.resample if number is None else number
     if isinstance(number, bool) or not isinstance(number, int) or number not in FILTERS:
-        raise ModelError(f"{at}: resample {number!r} is not supported; there are {FILTERS}")
+        known = ", ".join(f"{key} ({name})" for key, name in FILTERS.items())
+        raise ModelError(f"{at}: resample {number!r} is not supported. Supported filters: {known}")
     fields = _geometry(processor, name, image_size, at)
     try:
         return Preprocessing(mean=mean, std=std, interpolation=FILTERS[number], **fields)
@@ -113,11 +114,11 @@ def preprocessing_from_hf(
 
 
 def usual_preprocessing(model_type: str, image_size: Size) -> Preprocessing:
-    """What is assumed where a repository has no preprocessor_config.json.
+    """Return the preprocessing that is assumed for a repository without preprocessor_config.json.
 
     Args:
-        model_type: Of config.json.
-        image_size: Pixels, (height, width).
+        model_type: Value of model_type in config.json.
+        image_size: Image size of the model in pixels, (height, width).
     """
     family = model_type.removesuffix("_vision_model")
     mean, std = {"clip": (CLIP_MEAN, CLIP_STD), "vit": (HALF, HALF), "siglip": (HALF, HALF)}.get(
@@ -132,10 +133,15 @@ def usual_preprocessing(model_type: str, image_size: Size) -> Preprocessing:
 
 
 def kind_name(processor: Mapping[str, Any], model_type: str, at: str) -> str:
-    """The (slow) class that reads the file.
+    """Return the name of the (slow) image processor class that reads the file.
+
+    Args:
+        processor: Content of preprocessor_config.json.
+        model_type: Value of model_type in config.json.
+        at: Source and file name for error messages.
 
     Raises:
-        ModelError: it is none of `KINDS`.
+        ModelError: The class is not one of `KINDS`.
     """
     stated = processor.get("image_processor_type") or processor.get("feature_extractor_type")
     name = str(stated or USUAL.get(model_type, model_type)).removesuffix("Fast")
@@ -143,14 +149,14 @@ def kind_name(processor: Mapping[str, Any], model_type: str, at: str) -> str:
     if processor.get("auto_map") or name not in KINDS:
         code = " with code of its own" if processor.get("auto_map") else ""
         raise ModelError(
-            f"{at}: image processor '{name}'{code} is not supported; there are {', '.join(KINDS)}. "
-            "State --crop-mode, --crop-pct, --interpolation, --mean and --std together, and the file is not read"
+            f"{at}: image processor '{name}'{code} is not supported. Supported classes: {', '.join(KINDS)}. "
+            "To ignore the file, state all of --crop-mode, --crop-pct, --interpolation, --mean and --std"
         )
     return name
 
 
 def _refuse_unknown(processor: Mapping[str, Any], name: str, at: str) -> None:
-    """Refuse keys that might mean something and are not read."""
+    """Refuse keys that may change the pixels but are not read."""
     reads = set(READ)
     if KINDS[name].crop is not None:
         reads |= {"do_center_crop", "crop_size"}
@@ -163,15 +169,15 @@ def _refuse_unknown(processor: Mapping[str, Any], name: str, at: str) -> None:
         if key in reads or key in SILENT or key in idle or value is None or value is False:
             continue
         raise ModelError(
-            f"{at}: '{key}' is {value!r}, which a {name} does not read, so what is meant is not known. Set it to null "
-            "if photos are prepared without it"
+            f"{at}: '{key}' is {value!r}, but {name} does not read this key, so its meaning is unknown. Set it to null "
+            "if it does not change the photos"
         )
 
 
 def _normalisation(
-    processor: Mapping[str, Any], kind: Kind, at: str
+    processor: Mapping[str, Any], kind: ProcessorDefaults, at: str
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and std where black is 0 and white is 1, whatever photos are rescaled to before."""
+    """Return mean and std where black is 0 and white is 1, whatever the rescale factor is."""
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     if _flag(processor, "do_normalize", at):
         mean = _three(processor.get("image_mean"), kind.mean, "image_mean", at)
@@ -191,7 +197,7 @@ def _normalisation(
 
 
 def _geometry(processor: Mapping[str, Any], name: str, image_size: Size, at: str) -> dict[str, Any]:
-    """Fields of `Preprocessing` that say which pixels of a photo are seen."""
+    """Return the fields of `Preprocessing` for resizing and cropping."""
     kind = KINDS[name]
     size = _size(processor, name, at) if _flag(processor, "do_resize", at) else None
     crops = kind.crop is not None and _flag(processor, "do_center_crop", at)
@@ -210,8 +216,8 @@ def _geometry(processor: Mapping[str, Any], name: str, image_size: Size, at: str
             return {"image_size": image_size, "resize": "none"}
         if isinstance(size, int):
             raise ModelError(
-                f"{at}: size {{'shortest_edge': {size}}} without do_center_crop makes photos of many shapes, and a "
-                "program takes one; write do_center_crop and crop_size into the file, or state --crop-mode"
+                f"{at}: size {{'shortest_edge': {size}}} without do_center_crop makes photos of different shapes, but "
+                "a program takes one shape. Add do_center_crop and crop_size to the file, or state --crop-mode"
             )
         return {"image_size": size, "resize": "squash"}
     crop = processor.get("crop_size")
@@ -226,7 +232,7 @@ def _geometry(processor: Mapping[str, Any], name: str, image_size: Size, at: str
 
 
 def _size(processor: Mapping[str, Any], name: str, at: str) -> int | Size:
-    """What ``size`` means for a class: the shorter side, or (height, width)."""
+    """Read ``size``: the shorter side, or (height, width)."""
     kind, value = KINDS[name], processor.get("size")
     if value is None:
         return kind.size
@@ -238,11 +244,11 @@ def _size(processor: Mapping[str, Any], name: str, at: str) -> int | Size:
         return (side, side) if processor.get("use_square_size") else side
     if kind.squares and not (name == "SiglipImageProcessor" and isinstance(value, int)):
         return _pair(value, "size", at, kind)
-    raise ModelError(f"{at}: size {value!r} is not one that a {name} takes; {_allowed(kind)}")
+    raise ModelError(f"{at}: size {value!r} is not supported by {name}; {_allowed(kind)}")
 
 
-def _pair(value: Any, key: str, at: str, kind: Kind | None = None) -> Size:
-    """(height, width) from a number, a list of two, or an object with both."""
+def _pair(value: Any, key: str, at: str, kind: ProcessorDefaults | None = None) -> Size:
+    """Read (height, width) from a number, a list of two numbers, or an object with both."""
     if isinstance(value, int) and not isinstance(value, bool):
         return _side(value, key, at), _side(value, key, at)
     if isinstance(value, list | tuple) and len(value) == 2:
@@ -252,22 +258,22 @@ def _pair(value: Any, key: str, at: str, kind: Kind | None = None) -> Size:
     raise ModelError(f"{at}: {key} {value!r} is not supported; {_allowed(kind)}")
 
 
-def _allowed(kind: Kind | None) -> str:
-    """The forms of a size, for messages."""
+def _allowed(kind: ProcessorDefaults | None) -> str:
+    """List the allowed forms of a size, for messages."""
     forms = ["{'height': H, 'width': W}"] if kind is None or kind.squares else []
     forms += ["{'shortest_edge': N}"] if kind is not None and kind.edges else []
     return f"write {' or '.join(forms)}"
 
 
 def _side(value: Any, key: str, at: str) -> int:
-    """A number of pixels."""
+    """Check a number of pixels."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST:
         raise ModelError(f"{at}: {key}: {value!r} is not a number of pixels from 1 to {MOST}")
     return value
 
 
 def _flag(processor: Mapping[str, Any], key: str, at: str) -> bool:
-    """A switch, on where the file says nothing: so it is for every class that reads it."""
+    """Read a switch. If the file does not state it, it is on, as in every class that reads it."""
     value = processor.get(key)
     if value is None:
         return True
@@ -277,7 +283,7 @@ def _flag(processor: Mapping[str, Any], key: str, at: str) -> bool:
 
 
 def _three(value: Any, usual: tuple[float, float, float], key: str, at: str) -> tuple[float, float, float]:
-    """One number per channel, or one for all."""
+    """Read one number per channel, or one number for all channels."""
     if value is None:
         return usual
     numbers = [value] * 3 if isinstance(value, int | float) else value

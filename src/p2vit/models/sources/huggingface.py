@@ -1,4 +1,4 @@
-"""``hf:ORG/NAME``: models of the Hugging Face Hub, from their config.json and their weights alone."""
+"""Load ``hf:ORG/NAME``: models of the Hugging Face Hub, from config.json and weights, without transformers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,30 +33,30 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
 }
-#: What CLIP and SigLIP have beside the encoder of photos.
+#: Prefixes of CLIP's and SigLIP's tensors that do not belong to the vision tower.
 OTHER_TOWER = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
-#: What of a preparation an option states.
+#: Options that together state the whole preprocessing.
 ALL_OF_IT = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
 
 
 def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatModel:
-    """Load a model by its repository's name, or from a folder that holds a copy of the repository.
+    """Load a model by its repository's name, or from a folder with a copy of the repository.
 
     Args:
-        name: ``ORG/NAME``, or a folder with config.json and weights; transformers' or timm's own.
-        options: What the user says beside it.
+        name: ``ORG/NAME``, or a folder with config.json and weights. The repository may be of transformers or timm.
+        options: Options of loading.
 
     Returns:
         The model.
 
     Raises:
         MissingPackageError: ``huggingface_hub`` is not installed.
-        ModelError: it cannot be had, or is not a supported ViT.
+        ModelError: The model cannot be downloaded or read, or it is not a supported ViT.
     """
     options = options or LoadOptions()
     folder = Path(name) if Path(name).is_dir() else None
     if folder is not None:
-        name = str(folder.resolve())  # found again from another working directory
+        name = str(folder.resolve())  # the recorded path is also valid in another working directory
     meta = read_json(_fetch(name, folder, ("config.json",)))
     check_numbers(meta, f"hf:{name}: config.json")
     weights = tensors_in(read_content(_fetch_weights(name, folder)).value)
@@ -75,20 +75,20 @@ def from_huggingface(
     *,
     options: LoadOptions | None = None,
 ) -> FloatModel:
-    """Bring what a repository holds to the canonical form.
+    """Convert the content of a transformers repository to the canonical form.
 
     Args:
-        meta: config.json.
+        meta: Content of config.json.
         weights: Names -> tensors.
-        processor: preprocessor_config.json, or nothing.
-        source: Named in errors.
-        options: What the user states.
+        processor: Content of preprocessor_config.json, or None.
+        source: Name of the source for error messages.
+        options: Options of loading.
 
     Returns:
         The model.
 
     Raises:
-        ModelError: naming what is not supported, or tensors that do not fit.
+        ModelError: The model has an unsupported part, or its tensors do not fit config.json.
     """
     options = options or LoadOptions()
     weights, left = _towers(weights, options, source)
@@ -123,10 +123,10 @@ def from_huggingface(
 def _towers(
     weights: Mapping[str, Tensor], options: LoadOptions, source: str
 ) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
-    """The encoder among what a repository holds, and what was left out beside CLIP's other tower."""
+    """Return the vision encoder's tensors, and notes on what was left out beside the text tower."""
     weights = {name: value for name, value in weights.items() if not name.startswith(OTHER_TOWER)}
     if not find_roots(weights) and options.key is None:
-        return weights, ()  # what is missing is named when it is read
+        return weights, ()  # the error about missing tensors comes later, when the weights are read
     found = locate(Content(weights), options.key, source)
     return found.state, found.notes
 
@@ -134,11 +134,11 @@ def _towers(
 def _preparation(
     processor: Mapping[str, Any] | None, kind: str, config: ModelConfig, options: LoadOptions, source: str
 ) -> tuple[Preprocessing, str, tuple[str, ...]]:
-    """How photos are prepared, where that was taken from, and what was assumed."""
+    """Return the preprocessing, where it was taken from, and notes on what was assumed."""
     if len(options.preparation) == len(ALL_OF_IT):
         return Preprocessing(image_size=config.image_size), "", ()  # the user states all of it
     if processor and options.crop_mode is not None:
-        # Sizes are stated, so the file's are not asked for; the rest of it holds.
+        # --crop-mode replaces the sizes in the file; its other keys still apply.
         sizes = ("size", "crop_size", "do_resize", "do_center_crop", "crop_pct")
         rest = {key: value for key, value in processor.items() if key not in sizes}
         square = {
@@ -152,8 +152,8 @@ def _preparation(
     usual = usual_preprocessing(kind, config.image_size)
     rgb = ", ".join(f"{value:g}" for value in usual.mean)
     note = (
-        f"{source} has no {FILE}: assumed photos of {usual.in_words}, mean {rgb}, as is usual for {kind}; "
-        "--image-size, --crop-mode, --crop-pct, --interpolation, --mean and --std state it"
+        f"{source} has no {FILE}: assumed {usual.in_words}, mean {rgb}, the usual values of {kind}; change them with "
+        "--image-size, --crop-mode, --crop-pct, --interpolation, --mean and --std"
     )
     return usual, f"the usual values of {kind}", (note,)
 
@@ -164,33 +164,33 @@ def config_from_hf(
     """Read the shape from config.json.
 
     Args:
-        meta: config.json.
-        weights: Names -> tensors; they say whether there is a head.
-        source: Named in errors.
-        options: What the user states.
+        meta: Content of config.json.
+        weights: Names -> tensors; they show whether there is a head.
+        source: Name of the source for error messages.
+        options: Options of loading.
 
     Returns:
-        The shape, and what was assumed, for people.
+        (shape, notes on what was assumed).
 
     Raises:
-        ModelError: naming what is not supported.
+        ModelError: The model has an unsupported part. The message names it.
     """
     options = options or LoadOptions()
     kind = meta.get("model_type", "nothing")
     if kind not in (*FAMILIES, "swin"):
         known = ", ".join([*FAMILIES, "swin"])
-        raise ModelError(f"{source}: model type '{kind}' is not supported; there are {known}")
+        raise ModelError(f"{source}: model type '{kind}' is not supported. Supported types: {known}")
     vision = {**meta, **meta.get("vision_config", {})} if kind.startswith(("clip", "siglip")) else dict(meta)
     usual = "quick_gelu" if kind.startswith("clip") else "gelu_pytorch_tanh" if "siglip" in kind else "gelu"
     activation = vision.get("hidden_act", usual)
     if activation not in ACTIVATIONS:
         raise ModelError(
-            f"{source}: activation '{activation}' is not supported; there are {', '.join(ACTIVATIONS)}"
+            f"{source}: activation '{activation}' is not supported. Supported activations: {', '.join(ACTIVATIONS)}"
         )
     if vision.get("use_swiglu_ffn"):
         raise ModelError(f"{source}: a gated MLP (SwiGLU, use_swiglu_ffn) is not supported")
     if vision.get("num_channels", 3) != 3:
-        raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported; 3 are")
+        raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported, only 3")
     try:
         if kind == "swin":
             return _swin_config(vision, weights, ACTIVATIONS[activation], source, options), ()
@@ -209,7 +209,7 @@ def _vit_config(
     source: str,
     output: Output,
 ) -> ViTConfig:
-    """Shape of a plain ViT, from config.json with the vision tower's part on top."""
+    """Read the shape of a plain ViT. ``vision`` is config.json, overridden by its ``vision_config``."""
     clip, siglip = kind.startswith("clip"), kind.startswith("siglip")
     defaults = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "image_size": 224}
     shape = {**defaults, "patch_size": 32 if clip else 16, **vision}
@@ -249,15 +249,15 @@ def _swin_config(
     source: str,
     options: LoadOptions,
 ) -> SwinConfig:
-    """Shape of a Swin."""
+    """Read the shape of a Swin."""
     classes = head_classes(weights, HUGGING_FACE)
     output_of_swin(shape, classes, options, source)
     if shape.get("use_absolute_embeddings"):
         raise ModelError(f"{source}: absolute position embeddings in a Swin are not supported")
     if shape.get("layer_norm_eps", 1e-5) != 1e-5:
-        # transformers uses it in the blocks, and 1e-5 in the embedding and in patch merging.
+        # transformers uses the key only in the blocks, and always 1e-5 in the embedding and in patch merging.
         raise ModelError(
-            f"{source}: layer_norm_eps {shape['layer_norm_eps']} is not supported in a Swin; 1e-5 is"
+            f"{source}: layer_norm_eps {shape['layer_norm_eps']} is not supported in a Swin, only 1e-5"
         )
     return SwinConfig(
         name=source.removeprefix("hf:"),
@@ -275,7 +275,7 @@ def _swin_config(
 
 
 def _size(value: Any) -> tuple[int, int] | None:
-    """(height, width) from any of the forms that config files have."""
+    """Read (height, width) from any of the forms in configuration files."""
     if isinstance(value, int):
         return value, value
     if isinstance(value, list | tuple) and len(value) == 2:
@@ -299,7 +299,7 @@ def _fetch_weights(name: str, folder: Path | None) -> Path:
 
 
 def _fetch_or_none(name: str, folder: Path | None, file: str) -> Path | None:
-    """A file that a repository may lack."""
+    """Return an optional file of a repository, or None if the repository does not have it."""
     try:
         return _fetch(name, folder, (file,))
     except ModelError:
@@ -307,12 +307,12 @@ def _fetch_or_none(name: str, folder: Path | None, file: str) -> Path | None:
 
 
 def _fetch(name: str, folder: Path | None, candidates: tuple[str, ...]) -> Path:
-    """Find the first of some files in a folder, or download it."""
+    """Find the first existing file of ``candidates`` in a folder, or download it."""
     if folder is not None:
         for candidate in candidates:
             if (folder / candidate).is_file():
                 return folder / candidate
-        raise ModelError(f"{folder}: none of {', '.join(candidates)} in it")
+        raise ModelError(f"{folder}: contains none of the files {', '.join(candidates)}")
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
@@ -321,10 +321,10 @@ def _fetch(name: str, folder: Path | None, candidates: tuple[str, ...]) -> Path:
     for candidate in candidates:
         try:
             return Path(hf_hub_download(name, candidate))
-        except Exception as error:  # whatever the network, the cache or the Hub raises
+        except Exception as error:  # the network, the cache and the Hub raise many kinds of exceptions
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     raise ModelError(
-        f"hf:{name}: cannot get {' or '.join(candidates)}: {reason}. Where there is no network, download "
-        f"config.json, preprocessor_config.json and model.safetensors of {name} "
-        "and pass their folder as hf:FOLDER"
+        f"hf:{name}: cannot download {' or '.join(candidates)}: {reason}. Without network access, copy "
+        f"config.json, preprocessor_config.json and model.safetensors of {name} into a folder "
+        "and pass it as hf:FOLDER"
     )

@@ -1,11 +1,11 @@
-"""The layouts that weight files come in: by which names they are told apart, and what belongs to the model."""
+"""Known layouts of weight files: the tensor names that identify a layout, and the tensors that belong to a model."""
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["own", "timm", "vit", "clip", "torchvision", "timm_swin", "hf_swin", "torchvision_swin"]
+LayoutKind = Literal["own", "timm", "vit", "clip", "torchvision", "timm_swin", "hf_swin", "torchvision_swin"]
 
 
 @dataclass(frozen=True)
@@ -13,21 +13,21 @@ class Layout:
     """How one library names a model's tensors.
 
     Attributes:
-        kind: Which one.
-        title: For people.
-        anchor: A tensor of block 0, which no other layout has.
-        patch: The patch embedding's weight.
-        block: Pattern of a block's names; its groups are numbers.
-        hidden: Names that the first linear of block 0's MLP may have.
-        positions: The position embeddings, or empty.
-        class_token: The class token, or empty.
-        table: The table of relative positions below a block of a Swin, and in it the number of heads.
-        head: Names that the linear on the pooled feature may have.
-        inner: Names that a library puts before the encoder but not before the head, where it has a head.
-        heads: First words of names beside ``inner`` that belong to the model.
+        kind: Identifier of the layout.
+        title: Name of the layout in messages.
+        anchor: Name of a tensor of block 0 that no other layout has.
+        patch: Name of the patch embedding's weight.
+        block: Pattern of a block's names; its groups are the numbers of stage and block.
+        hidden: Possible names of the weight of block 0's first MLP layer.
+        positions: Name of the position table, or empty.
+        class_token: Name of the class token, or empty.
+        table: Name of a Swin block's relative position table, below the block; its columns are the heads.
+        head: Possible names of the linear layer on the pooled feature.
+        inner: Possible prefixes of the encoder's names in a model with a head. The head's names do not have it.
+        heads: First parts of the names of heads beside ``inner`` that belong to the model.
     """
 
-    kind: Kind
+    kind: LayoutKind
     title: str
     anchor: str
     patch: str
@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def swin(self) -> bool:
-        """Whether it is of a Swin."""
+        """Whether the layout is that of a Swin."""
         return self.kind.endswith("swin")
 
 
@@ -96,7 +96,7 @@ LAYOUTS = (
     ),
 )  # fmt: skip
 
-#: Beside an encoder without a prefix: first words of what training adds and inference does not read.
+#: First parts of the names of tensors that only training uses, where the encoder's own names have no prefix.
 FOREIGN = re.compile(
     r"(mae_)?decoder|project(or|ion_head)|proj_head|predictor|(\w+_)?(loss|criterion)\b|teacher|student|momentum_"
     r"|queue|prototypes|(dino|ibot)_|text_|optimizer|ema\b|target_|online_|aux_"
@@ -105,12 +105,12 @@ FOREIGN = re.compile(
 
 @dataclass(frozen=True)
 class Root:
-    """Where in a file a model stands.
+    """The place of a model in a file.
 
     Attributes:
-        prefix: Before every name of it, empty or with a dot at its end.
-        inner: Before the encoder's names but not the head's, after ``prefix``.
-        layout: Whose names they are.
+        prefix: Prefix of all its names: empty, or with a dot at its end.
+        inner: Further prefix of the encoder's names, but not of the head's; may be empty.
+        layout: Layout of the names.
     """
 
     prefix: str
@@ -119,11 +119,11 @@ class Root:
 
     @property
     def key(self) -> str:
-        """What a user types after ``--key``."""
+        """Value of ``--key`` that selects this model."""
         return self.prefix.removesuffix(".")
 
     def holds(self, name: str) -> bool:
-        """Whether a tensor of the file belongs to this model."""
+        """Return whether a tensor of the file belongs to this model."""
         if not name.startswith(self.prefix):
             return False
         rest = name[len(self.prefix) :]
@@ -133,13 +133,13 @@ class Root:
 
 
 def find_roots(names: Collection[str]) -> list[Root]:
-    """All models of a known layout in a file.
+    """Find all models of a known layout in a file.
 
     Args:
-        names: Full names of its tensors.
+        names: Full names of the file's tensors.
 
     Returns:
-        Places, in the file's order. Those without a patch embedding count only where there is none with one.
+        Places of the models, in the file's order. Models without a patch embedding are listed only if no model has one.
     """
     every = set(names)
     whole: list[Root] = []

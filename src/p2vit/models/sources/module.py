@@ -1,4 +1,4 @@
-"""Models in memory: a module of timm, transformers or torchvision, and how photos are prepared for it."""
+"""Convert a module in memory (timm, transformers or torchvision) and its preprocessing to the canonical form."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from p2vit.errors import ModelError
-from p2vit.models.check import checked
+from p2vit.models.check import check_against_original
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, FloatModel, Original, assemble, weights_sha256
 from p2vit.models.options import LoadOptions
@@ -34,21 +34,20 @@ TORCHVISION = ("VisionTransformer", "SwinTransformer")
 def from_module(
     module: nn.Module, preprocessing: Preprocessing | Any | None = None, *, check: bool = True
 ) -> FloatModel:
-    """Bring a module in memory to the canonical form. The module itself is not changed.
+    """Convert a module in memory to the canonical form. The module is not changed.
 
     Args:
         module: A ViT or Swin of timm, transformers or torchvision.
-        preprocessing: How photos are prepared: p2vit's `Preprocessing`, an image processor of transformers, or the
-            transform of torchvision's weights. If None, what the module knows itself: a module of timm has a
-            configuration, and one of transformers a folder that it was loaded from.
-        check: Compare the canonical form with the module.
+        preprocessing: Preprocessing of photos: p2vit's `Preprocessing`, an image processor of transformers, or the
+            transform of torchvision's weights. If None, a module of timm brings its configuration, and a module of
+            transformers the preprocessor_config.json of the folder that it was loaded from.
+        check: Whether to compare the canonical form with the module.
 
     Returns:
-        The model; its tensors are its own.
+        The model, with copies of the module's tensors.
 
     Raises:
-        ModelError: the module is of another kind, does not say how photos are prepared, or has a piece that is not
-            supported.
+        ModelError: The module is of another library or has an unsupported part, or its preprocessing is unknown.
     """
     home, kind = type(module).__module__.split(".")[0], type(module).__name__
     if home == "timm" and hasattr(module, "pretrained_cfg"):
@@ -59,14 +58,14 @@ def from_module(
         model = _from_torchvision(module, preprocessing)
     else:
         raise ModelError(
-            f"a module of the class {type(module).__module__}.{kind} is not supported; ViTs and Swins of timm, "
-            "transformers and torchvision are. Save its state dict, and load the file with the architecture's name"
+            f"a module of the class {type(module).__module__}.{kind} is not supported, only ViTs and Swins of timm, "
+            "transformers and torchvision. Save its state dict, and load the file with the architecture's name"
         )
-    return checked(model) if check else replace(model, original=None)
+    return check_against_original(model) if check else replace(model, original=None)
 
 
 def _from_timm(module: nn.Module, given: Any) -> FloatModel:
-    """A model of timm."""
+    """Convert a module of timm."""
     with _evaluating(module):
         model = from_timm_model(module, _timm_name(module))
     stated = None if given is None else as_preprocessing(given, "vit", model.config.image_size)
@@ -85,7 +84,7 @@ def _from_timm(module: nn.Module, given: Any) -> FloatModel:
 
 
 def _timm_name(module: Any) -> str:
-    """Name of a timm model, with its tag."""
+    """Return the name of a timm model, with its tag."""
     known = module.pretrained_cfg or {}
     read = known.get if isinstance(known, Mapping) else lambda key: getattr(known, key, None)
     name, tag = read("architecture") or type(module).__name__, read("tag")
@@ -93,7 +92,7 @@ def _timm_name(module: Any) -> str:
 
 
 def _from_transformers(module: Any, given: Any) -> FloatModel:
-    """A model of transformers."""
+    """Convert a module of transformers."""
     meta = module.config.to_dict() | {"architectures": [type(module).__name__]}
     name = str(getattr(module.config, "_name_or_path", "") or type(module).__name__)
     processor = None
@@ -101,8 +100,8 @@ def _from_transformers(module: Any, given: Any) -> FloatModel:
         file = Path(name) / FILE
         if not file.is_file():
             raise ModelError(
-                f"a module of transformers ({type(module).__name__}) does not say how photos are prepared, and there "
-                f"is no {file}; give preprocessing=, p2vit's Preprocessing or the image processor of the model"
+                f"a module of transformers ({type(module).__name__}) does not state its preprocessing, and there "
+                f"is no {file}; pass preprocessing=, either a p2vit Preprocessing or the model's image processor"
             )
         processor = read_json(file)
     elif hasattr(given, "to_dict"):
@@ -123,18 +122,18 @@ def _from_transformers(module: Any, given: Any) -> FloatModel:
 
 
 def _processor_content(processor: Any) -> dict[str, Any]:
-    """preprocessor_config.json of an image processor."""
+    """Return the content of preprocessor_config.json for an image processor."""
     content = dict(processor.to_dict())
     content.setdefault("image_processor_type", type(processor).__name__)
     return content
 
 
 def _from_torchvision(module: Any, given: Any) -> FloatModel:
-    """A ViT or Swin of torchvision."""
+    """Convert a ViT or Swin of torchvision."""
     source = f"torchvision's {type(module).__name__}"
     if given is None:
         raise ModelError(
-            f"{source} does not say how photos are prepared; give preprocessing=, p2vit's Preprocessing or the "
+            f"{source} does not state its preprocessing; pass preprocessing=, either a p2vit Preprocessing or the "
             "transform of the weights (weights.transforms())"
         )
     found = locate(Content(dict(module.state_dict())), None, source)
@@ -162,15 +161,18 @@ def _from_torchvision(module: Any, given: Any) -> FloatModel:
 
 
 def as_preprocessing(given: Any, model_type: str, image_size: tuple[int, int]) -> Preprocessing:
-    """A preprocessing in any of the forms that `from_module` takes.
+    """Convert a preprocessing of any form that `from_module` takes.
 
     Args:
-        given: p2vit's own, an image processor of transformers, or a transform of torchvision's weights.
-        model_type: transformers' name of the family, where a processor does not say its class.
-        image_size: Of the model, where the form does not make photos of a size.
+        given: p2vit's `Preprocessing`, an image processor of transformers, or the transform of torchvision's weights.
+        model_type: transformers' name of the family, for an image processor that does not name its class.
+        image_size: Image size of the model in pixels, (height, width), for a processor that states no size.
+
+    Returns:
+        The preprocessing.
 
     Raises:
-        ModelError: it is something else, or cannot be expressed.
+        ModelError: The object has another type, or p2vit cannot express it.
     """
     if isinstance(given, Preprocessing):
         return given
@@ -189,16 +191,16 @@ def as_preprocessing(given: Any, model_type: str, image_size: tuple[int, int]) -
             std=tuple(given.std),
         )
     raise ModelError(
-        f"preprocessing= is a {type(given).__name__}; needed is p2vit's Preprocessing, an image processor of "
+        f"preprocessing= is a {type(given).__name__}, but must be a p2vit Preprocessing, an image processor of "
         "transformers, or the transform of torchvision's weights (weights.transforms())"
     )
 
 
 def _prepared(model: FloatModel, pre: Preprocessing) -> FloatModel:
-    """The model with another preparation of photos of its size."""
+    """Return the model with another preprocessing, which must make photos of the model's image size."""
     if pre.image_size != model.config.image_size:
         raise ModelError(
-            f"preprocessing= makes photos of {pre.image_size[0]} × {pre.image_size[1]}, and the module takes "
+            f"preprocessing= makes photos of {pre.image_size[0]} × {pre.image_size[1]} pixels, but the module takes "
             f"{model.config.image_size[0]} × {model.config.image_size[1]}"
         )
     model.module.mean.copy_(torch.tensor(pre.mean))
@@ -208,7 +210,7 @@ def _prepared(model: FloatModel, pre: Preprocessing) -> FloatModel:
 
 
 def _as_it_is(module: nn.Module, forward: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:
-    """The module's own forward in eval mode, after which it trains on as before."""
+    """Wrap a module's forward function so that it runs in eval mode and leaves the training mode as it was."""
 
     def run(x: Tensor) -> Tensor:
         first = next(module.parameters())
@@ -219,7 +221,7 @@ def _as_it_is(module: nn.Module, forward: Callable[[Tensor], Any]) -> Callable[[
 
 
 def _evaluating(module: nn.Module) -> AbstractContextManager[None]:
-    """Eval mode for a while."""
+    """Return a context in which the module and all its parts are in eval mode."""
 
     @contextmanager
     def during() -> Any:

@@ -1,9 +1,9 @@
-"""Which objects a torch checkpoint may hold beside its tensors: plain data is read, code never runs.
+"""Decide which objects beside the tensors of a torch checkpoint are read. No code of a checkpoint ever runs.
 
-torch reads a checkpoint with ``weights_only``, which makes no object that is not on a list. Training scripts put
-harmless ones beside the weights (``argparse.Namespace``, NumPy scalars, a configuration). Plain containers are made as
-they are. Any other class is replaced by an empty stand-in, so that the weights beside it can be read; its own code is
-never imported. What only a program that takes over a machine needs is refused.
+torch reads checkpoints with ``weights_only`` and creates only objects of listed classes. Training scripts save harmless
+objects beside the weights (``argparse.Namespace``, NumPy scalars, configurations). Plain containers and numbers are
+read. Every other class is replaced by an empty stand-in, so that the weights can be read; the class is never imported.
+A checkpoint that names a function or class that could run code is refused.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-#: Modules that no weight file needs: whoever asks for one of these wants to run something.
+#: Modules that no weight file needs. A file that names one of them is refused, because it may run code.
 REFUSED = frozenset(
     [
         "builtins",
@@ -54,7 +54,7 @@ REFUSED = frozenset(
         "smtplib",
     ]
 )
-#: Of a refused module, what is plain data all the same.
+#: Plain data types of refused modules, which are allowed.
 HARMLESS = {
     "builtins.list": list,
     "builtins.dict": dict,
@@ -71,12 +71,12 @@ HARMLESS = {
 
 
 class StandIn:
-    """Takes the place of an object whose class is not known; it keeps nothing of it but the name of the class."""
+    """Replacement for an object of an unknown class. It keeps only the name of that class."""
 
-    origin = ""  # the class that stands in the file
+    origin = ""  # name of the class in the file
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "StandIn":
-        """Take any arguments."""
+        """Create the object with any arguments."""
         return object.__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -87,17 +87,17 @@ class StandIn:
 
 
 def _dict(*args: Any, **kwargs: Any) -> "collections.OrderedDict[Any, Any]":
-    """Any kind of dict, as one that torch fills."""
+    """Create an empty dict, which torch fills, for any class of dict."""
     return collections.OrderedDict()
 
 
 def _list(*args: Any, **kwargs: Any) -> list[Any]:
-    """Any kind of list, as one that torch fills."""
+    """Create an empty list, which torch fills, for any class of list."""
     return []
 
 
 def _allowed() -> list[Any]:
-    """Plain data that is made as it is."""
+    """List the classes of plain data that torch may create."""
     dtypes = [getattr(np.dtypes, name) for name in dir(np.dtypes) if name.endswith("DType")]
     core = np.core if not hasattr(np, "_core") else np._core
     named = [(value, name) for name, value in HARMLESS.items()]
@@ -120,15 +120,15 @@ def _allowed() -> list[Any]:
 
 @contextlib.contextmanager
 def allowing(names: list[str]) -> Iterator[None]:
-    """Let torch read plain data, and put stand-ins where other classes are.
+    """Return a context in which torch reads plain data and creates stand-ins for other classes.
 
     Args:
-        names: Full names of classes, none of them `forbidden`.
+        names: Full names of the classes that get stand-ins; none of them is `forbidden`.
     """
     made: list[Any] = []
     for name in names:
         if re.search("dict|munch", name.rsplit(".", 1)[-1], re.IGNORECASE):
-            # As a class: the reader of the file asks it for a new object.
+            # torch needs a class here, because it calls __new__.
             made.append((type("DictStandIn", (), {"__new__": lambda cls, *args: _dict()}), name))
         else:
             made.append((type("NamedStandIn", (StandIn,), {"origin": name}), name))
@@ -137,5 +137,5 @@ def allowing(names: list[str]) -> Iterator[None]:
 
 
 def forbidden(name: str) -> bool:
-    """Whether a file that asks for this name wants to run something."""
+    """Return whether a file that names this function or class must be refused."""
     return name not in HARMLESS and name.split(".")[0] in REFUSED

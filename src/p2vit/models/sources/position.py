@@ -1,4 +1,4 @@
-"""Position embeddings for another grid of patches."""
+"""Resample position embeddings to another grid of patches."""
 
 import math
 
@@ -16,26 +16,27 @@ def resample_grid(
 
     Args:
         grid: Float [n², C], row by row.
-        size: Patches wanted, (rows, columns).
-        antialias: As the source library does: timm does, Hugging Face and DINOv2 do not.
-        always_square: The grid is square even where ``size`` is not and has as many patches; otherwise such a
-            grid is taken to be of that size already.
+        size: Wanted grid, (rows, columns).
+        antialias: Whether to use antialiasing, as the source library does: timm yes, Hugging Face and DINOv2 no.
+        always_square: How to read a table with as many patches as a non-square ``size``. If true, it is a square
+            grid if possible; otherwise it already has the wanted size.
 
     Returns:
-        Float [rows · columns, C]; the input itself when the size is the same.
+        Float [rows · columns, C]; the input itself if it already has the wanted size.
 
     Raises:
-        ModelError: the embeddings are not a square grid.
+        ModelError: The embeddings do not form a square grid.
     """
     count, channels = grid.shape
     side = math.isqrt(count)
     if (side, side) == size:
         return grid
     if count == size[0] * size[1] and not (always_square and side * side == count):
-        return grid  # already for this grid, which is not square
+        return grid  # the table already has the wanted size, which is not square
     if side * side != count:
         raise ModelError(
-            f"{count} position embeddings are no square grid, so they cannot be resampled to {size}"
+            f"{count} position embeddings do not form a square grid, so they cannot be resampled to "
+            f"{size[0]} × {size[1]} patches"
         )
     with torch.no_grad():
         photo = grid.float().reshape(1, side, side, channels).permute(0, 3, 1, 2)
@@ -52,24 +53,24 @@ def full_positions(
     antialias: bool,
     always_square: bool = False,
 ) -> Tensor:
-    """Bring a source's position table to one row per token.
+    """Convert a source's position table to one row per token.
 
-    Sources differ: a row for every token; for class token and patches but not for registers; or for patches
-    alone. Which one it is shows in the number of rows that are left of a square grid.
+    Sources have a row for every token; for the class token and patches, but not for registers; or for patches alone.
+    The number of rows tells which: what remains for the patches must form the wanted grid or a square one.
 
     Args:
-        table: Float [rows, C] or [1, rows, C], or None for a model without.
-        prefix_tokens: Class token and registers of the model.
-        grid: Patches wanted, (rows, columns).
+        table: Float [rows, C] or [1, rows, C], or None if the model has no table.
+        prefix_tokens: Number of tokens before the patch tokens.
+        grid: Wanted grid of patches, (rows, columns).
         channels: C.
         antialias: See `resample_grid`.
         always_square: See `resample_grid`.
 
     Returns:
-        Float [prefix_tokens + rows · columns, C], zeros where the source has none.
+        Float [prefix_tokens + rows · columns, C]; zeros for tokens without a row in the source.
 
     Raises:
-        ModelError: the number of rows fits none of the three.
+        ModelError: The number of rows fits none of the three kinds.
     """
     patches = grid[0] * grid[1]
     full = torch.zeros(prefix_tokens + patches, channels)
@@ -92,16 +93,16 @@ def full_positions(
 
 
 def check_rows(rows: int, prefix: int, grid: tuple[int, int], source: str) -> None:
-    """Refuse positions for more tokens than a file has, and name those that are missing.
+    """Refuse a position table with rows for tokens that the file does not contain.
 
     Args:
-        rows: Position embeddings.
-        prefix: Tokens before the patches that the file has.
+        rows: Rows of the position table.
+        prefix: Number of tokens before the patch tokens in the file.
         grid: Patches of the architecture, (rows, columns).
-        source: Named in errors.
+        source: Name of the source for error messages.
 
     Raises:
-        ModelError: the file lacks tokens.
+        ModelError: Tokens are missing. The message names them.
     """
     patches = grid[0] * grid[1]
     if not rows or any(
@@ -111,11 +112,11 @@ def check_rows(rows: int, prefix: int, grid: tuple[int, int], source: str) -> No
     for tokens, missing in ((2, "a distillation token (dist_token)"), (5, "four registers (reg_token)")):
         if tokens > prefix and (rows - tokens == patches or _is_square(rows - tokens)):
             raise ModelError(
-                f"{source}: {rows} position embeddings are {rows - tokens} patches and {tokens} tokens before, but "
-                f"the file has {prefix}; missing is {missing}. Take the whole state dict of the model it was cut from"
+                f"{source}: {rows} position embeddings are for {rows - tokens} patches and {tokens} other tokens, "
+                f"but the file has {prefix} such tokens; missing: {missing}. Use the complete state dict of the model"
             )
 
 
 def _is_square(count: int) -> bool:
-    """Tell whether so many patches can form a square grid."""
+    """Return whether that number of patches forms a square grid."""
     return count > 0 and math.isqrt(count) ** 2 == count

@@ -1,4 +1,4 @@
-"""``random:ARCH``: seeded weights that behave like trained ones, for tests, timing and costing."""
+"""Make ``random:ARCH``: seeded random weights with the statistics of trained ones, for tests, timing and costing."""
 
 import zlib
 
@@ -13,18 +13,18 @@ from p2vit.models.loaded import FloatModel, assemble
 
 
 def load_random(name: str, *, image_size: int | tuple[int, int] | None = None, seed: int = 0) -> FloatModel:
-    """Make a model of a known architecture.
+    """Make a model of a known architecture with random weights.
 
     Args:
-        name: An architecture.
-        image_size: Pixels, another than the architecture's own.
-        seed: The same seed makes the same bytes, on any machine and with any number of threads.
+        name: Name of an architecture.
+        image_size: Image size in pixels, if not the architecture's own.
+        seed: Random seed. The same seed gives the same bytes on any machine and with any number of threads.
 
     Returns:
         The model.
 
     Raises:
-        ModelError: there is no such architecture, or the size does not fit it.
+        ModelError: There is no such architecture, or the image size does not fit it.
     """
     found = find(name)
     config, preprocessing = found.config, found.preprocessing
@@ -44,33 +44,33 @@ def load_random(name: str, *, image_size: int | tuple[int, int] | None = None, s
 
 
 def random_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
-    """Make one canonical tensor from a generator of its own, so that no tensor depends on another.
+    """Make one canonical tensor with its own random generator, so that no tensor depends on another.
 
-    Scales follow trained ViTs, because an integer model is only tested by activations it will meet: linears
-    keep the variance of their input, attention logits have a spread of about two, LayerNorm weights vary over
-    a factor of a few with some outlying channels, and each block adds a part of what is there already.
+    The values have the scales of trained ViTs, so that activations are realistic. Linear layers keep the variance of
+    their input. Attention logits have a standard deviation of about two. LayerNorm weights differ by a small factor,
+    with a few outlier channels. The output of each block is smaller than the residual stream.
 
     Args:
         name: Canonical name.
-        shape: Its shape.
-        seed: The model's.
+        shape: Shape of the tensor.
+        seed: Random seed of the model.
 
     Returns:
-        Float32.
+        Float32 tensor.
     """
     rng = np.random.default_rng((seed, zlib.crc32(name.encode())))
     return torch.from_numpy(_values(name, shape, rng).astype(np.float32))
 
 
 def _values(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floating]:
-    """Draw the values of one tensor, by what it is."""
+    """Draw the values of one tensor with the scale that its name implies."""
     normal = rng.standard_normal(shape, dtype=np.float32)
     owner, _, kind = name.rpartition(".")
     if "norm" in owner:
         if kind == "bias":
             return 0.1 * normal
         weight = np.exp(0.3 * normal)
-        weight[rng.random(shape) < 0.01] *= 4  # the outlying channels that trained ViTs are known for
+        weight[rng.random(shape) < 0.01] *= 4  # outlier channels, which trained ViTs have
         return weight
     if name == "prefix":
         return 0.5 * normal

@@ -1,4 +1,4 @@
-"""Take tensors out of a foreign state dict, and know at the end what was missing and what was left."""
+"""Read tensors from a library's state dict, and report all missing and unused tensors at the end."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -8,10 +8,11 @@ from torch import Tensor
 
 from p2vit.errors import ModelError, some
 
-#: Numbers that a tensor may have which repeats its values; more would take memory that the file does not.
+#: Largest number of elements of an expanded tensor, which repeats stored values. Copying it takes more memory than the
+#: file has.
 MOST_REPEATED = 1 << 24
 
-# What a leftover tensor says about the model: a piece of its name -> the piece of the model.
+# Part of an unused tensor's name -> the unsupported part of the model that it belongs to.
 PIECES = {
     "q_norm": "normalised queries and keys (qk_norm)",
     "k_norm": "normalised queries and keys (qk_norm)",
@@ -37,10 +38,10 @@ PIECES = {
 
 
 class StateReader:
-    """A state dict that is emptied while it is read.
+    """A state dict from which each tensor is taken once. Problems are collected and reported by `finish`.
 
     Attributes:
-        source: Named in errors.
+        source: Name of the source for error messages.
     """
 
     def __init__(self, state: Mapping[str, Tensor], source: str) -> None:
@@ -55,14 +56,14 @@ class StateReader:
         return name in self._left
 
     def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Take a tensor that must be there.
+        """Take a tensor that must exist.
 
         Args:
-            name: Its key.
-            shape: Its shape; where only the number of elements agrees, it is reshaped if it differs by ones.
+            name: Name of the tensor.
+            shape: Expected shape; dimensions of size 1 are ignored.
 
         Returns:
-            Float32 of that shape; zeros when there is none, which `finish` will report.
+            Float32 tensor of that shape; zeros if it is missing or wrong, which `finish` reports.
         """
         value = self._left.pop(name, None)
         if value is None:
@@ -75,39 +76,39 @@ class StateReader:
         return value.reshape(shape) if value.numel() else torch.zeros(shape)
 
     def take_or(self, name: str, shape: tuple[int, ...], fill: float = 0.0) -> Tensor:
-        """Take a tensor that a model may lack, such as a bias.
+        """Take an optional tensor, such as a bias.
 
         Args:
-            name: Its key.
-            shape: Its shape.
-            fill: What it is worth when it is not there.
+            name: Name of the tensor.
+            shape: Expected shape.
+            fill: Value of every element if the tensor does not exist.
 
         Returns:
-            Float32 of that shape.
+            Float32 tensor of that shape.
         """
         return self.take(name, shape) if name in self._left else torch.full(shape, fill)
 
     def take_any(self, name: str) -> Tensor | None:
-        """Take a tensor of whatever shape, or None.
+        """Take an optional tensor of any shape.
 
         Args:
-            name: Its key.
+            name: Name of the tensor.
 
         Returns:
-            Float32, or None when there is none.
+            Float32 tensor, or None if it does not exist.
         """
         value = self._left.pop(name, None)
         return None if value is None else self._finite(name, value)
 
     def take_positions(self, name: str, channels: int) -> Tensor | None:
-        """Take position embeddings, of which a model may have any number.
+        """Take a position table with any number of rows.
 
         Args:
-            name: Their key.
+            name: Name of the table.
             channels: C.
 
         Returns:
-            Float32 [rows, C], or None when there are none, or they are wrong, which `finish` will report.
+            Float32 [rows, C], or None if the table does not exist or is wrong. `finish` reports a wrong table.
         """
         value = self._left.get(name)
         if value is not None and (not value.ndim or value.shape[-1] != channels or not value.numel()):
@@ -118,13 +119,13 @@ class StateReader:
         return None if value is None or not value.numel() else value.reshape(-1, channels)
 
     def copy(self, out: dict[str, Tensor], old: str, new: str, shape: tuple[int, ...]) -> None:
-        """Take weight and bias of a linear or a norm; the bias has the weight's first dimension, or is zero.
+        """Copy weight and bias of a linear layer or a LayerNorm. A missing bias becomes zero.
 
         Args:
-            out: Canonical tensors, added to.
-            old: Name in the source.
-            new: Canonical name.
-            shape: Of the weight.
+            out: Canonical tensors; the copies are added.
+            old: Name of the layer in the source.
+            new: Canonical name of the layer.
+            shape: Shape of the weight. The bias has its first dimension.
         """
         out[f"{new}.weight"] = self.take(f"{old}.weight", shape)
         out[f"{new}.bias"] = self.take_or(f"{old}.bias", shape[:1])
@@ -132,14 +133,14 @@ class StateReader:
     def copy_fused(
         self, out: dict[str, Tensor], old: str, names: list[str], width: int, separator: str = "."
     ) -> None:
-        """Take a linear that is several of C to C in one, and split it.
+        """Split a fused linear layer into several layers of C to C channels.
 
         Args:
-            out: Canonical tensors, added to.
-            old: Name in the source.
-            names: Canonical names, in the order of the outputs.
+            out: Canonical tensors; the split layers are added.
+            old: Name of the fused layer in the source.
+            names: Canonical names of the layers, in the order of the outputs.
             width: C.
-            separator: Between the name and ``weight`` or ``bias``.
+            separator: Text between the layer's name and ``weight`` or ``bias``.
         """
         rows = len(names) * width
         weights = self.take(f"{old}{separator}weight", (rows, width)).chunk(len(names))
@@ -148,21 +149,21 @@ class StateReader:
             out[f"{name}.weight"], out[f"{name}.bias"] = weight.clone(), bias.clone()
 
     def drop(self, *patterns: str) -> None:
-        """Forget tensors that the output does not depend on.
+        """Drop tensors that the output does not depend on.
 
         Args:
-            patterns: Shell-style key patterns.
+            patterns: Shell-style patterns of names.
         """
         self._left = {k: v for k, v in self._left.items() if not any(fnmatchcase(k, p) for p in patterns)}
 
     def finish(self, architecture: str) -> None:
-        """Check that every tensor was there, finite, of the right shape, and used.
+        """Check that every tensor existed, was finite, had the right shape, and was used.
 
         Args:
-            architecture: What was expected, for the message.
+            architecture: Name of the expected architecture, for the message.
 
         Raises:
-            ModelError: naming the tensors, and the unsupported piece they belong to.
+            ModelError: There were problems. The message names the tensors and the unsupported part of the model.
         """
         problems = []
         if pieces := unsupported_pieces(self._left):
@@ -170,7 +171,7 @@ class StateReader:
         if self._missing:
             problems.append(f"missing: {some(self._missing)}")
         if self._left:
-            problems.append(f"not part of it: {some(sorted(self._left))}")
+            problems.append(f"not part of {architecture}: {some(sorted(self._left))}")
         if self._wrong:
             problems.append(f"of a wrong shape: {some(self._wrong)}")
         if self._odd:
@@ -181,7 +182,7 @@ class StateReader:
             raise ModelError(f"{self.source} does not fit {architecture}: {'; '.join(problems)}")
 
     def _finite(self, name: str, value: Tensor) -> Tensor:
-        """Return it as float32 and note whether all of it is finite; zeros where it is of no use."""
+        """Convert a tensor to float32 and note whether all values are finite. Return an empty tensor if unusable."""
         if kind := odd_kind(value):
             self._odd.append(f"{name} is {kind}")
             return torch.zeros(0)
@@ -192,13 +193,13 @@ class StateReader:
 
 
 def odd_kind(value: Tensor) -> str | None:
-    """Why a tensor cannot be taken as float weights.
+    """Say why a tensor cannot be used as float weights.
 
     Args:
         value: Any tensor.
 
     Returns:
-        What it is, or None where it is plain float16, bfloat16, float32 or float64.
+        Description of the tensor, or None if it is a plain float16, bfloat16, float32 or float64 tensor.
     """
     if value.is_meta:
         return "on the meta device, without values"
@@ -217,20 +218,20 @@ def odd_kind(value: Tensor) -> str | None:
 
 
 def unsupported_pieces(leftover: Iterable[str]) -> list[str]:
-    """Tell from the names of unused tensors what a model has that a plain ViT does not.
+    """Find the unsupported parts of a model from the names of its unused tensors.
 
     Args:
-        leftover: Keys.
+        leftover: Names of the unused tensors.
 
     Returns:
-        Descriptions for people, each once.
+        Description of each part, without duplicates.
     """
     keys = list(leftover)
     return list(dict.fromkeys(text for mark, text in PIECES.items() if any(mark in key for key in keys)))
 
 
 def patch_linear(weight: Tensor) -> Tensor:
-    """Turn a patch convolution into a linear over patches flattened in (row, column, channel) order.
+    """Convert a patch convolution to a linear layer over patches flattened in (row, column, channel) order.
 
     Args:
         weight: Float [C, 3, p, p].

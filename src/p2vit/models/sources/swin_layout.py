@@ -1,4 +1,4 @@
-"""State dicts of Swin Transformers, as four libraries name them, to canonical names."""
+"""Convert state dicts of Swin Transformers (timm, authors, transformers, torchvision) to canonical names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,22 +10,27 @@ from p2vit.models.sources.reader import StateReader, patch_linear
 from p2vit.models.swin_config import SwinConfig
 from p2vit.models.windows import BlockShape
 
-#: Recomputed from the sizes; some files hold them.
+#: Index tables in some files. They follow from the sizes, so they are not read.
 DERIVED = ("*relative_position_index", "*attn_mask")
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where a source keeps its tensors.
+class SwinLayout:
+    """Tensor names of Swin Transformers in one library.
 
     Attributes:
-        prefix: Before every name but the head's.
-        patch, patch_norm: The embedding.
-        stage: Of stage ``{}``; ``block`` below it, of block ``{}``.
-        merge: Below a stage; empty where it is numbered among the stages, before the one it leads to.
-        fused: The fused query, key and value below a block; or ``q``, ``k`` and ``v`` apart.
-        merges_last: A stage ends with the merging to the next one, instead of beginning with it.
-        head: Names that the head may have.
+        prefix: Prefix of all names except the head's.
+        patch, patch_norm: Names of the patch embedding and its LayerNorm.
+        stage: Prefix of stage ``{}``.
+        block: Prefix of block ``{}``, below the stage.
+        merge: Name of patch merging below a stage. Empty if merging has a number of its own between two stages.
+        fused: Name of the fused query, key and value layer below a block; empty if ``q``, ``k`` and ``v`` are separate.
+        q, k, v: Names of the separate layers below a block.
+        table: Name of the relative position table below a block.
+        norm1, norm2, proj, fc1, fc2: Names below a block.
+        norm: Name of the last LayerNorm.
+        merges_last: Whether merging belongs to the end of the previous stage, not to the start of the next one.
+        head: Possible names of the head.
     """
 
     prefix: str = ""
@@ -49,19 +54,19 @@ class Layout:
     head: tuple[str, ...] = ("head.fc", "head")
 
     def stage_name(self, stage: int) -> str:
-        """What stands before the names of a stage's blocks."""
+        """Return the prefix of a stage's blocks."""
         return self.stage.format(stage if self.merge else 2 * stage + 1)
 
     def merge_name(self, stage: int) -> str:
-        """What stands before the names of the merging that leads to a stage."""
+        """Return the prefix of the patch merging before a stage."""
         if not self.merge:
             return self.stage.format(2 * stage)
         return self.stage.format(stage - 1 if self.merges_last else stage) + f"{self.merge}."
 
 
-TIMM = Layout()
-AUTHORS = Layout(merges_last=True)
-HUGGING_FACE = Layout(
+TIMM = SwinLayout()
+AUTHORS = SwinLayout(merges_last=True)
+HUGGING_FACE = SwinLayout(
     prefix="swin.",
     patch="embeddings.patch_embeddings.projection",
     patch_norm="embeddings.norm",
@@ -80,7 +85,7 @@ HUGGING_FACE = Layout(
     merges_last=True,
     head=("classifier",),
 )
-TORCHVISION = Layout(
+TORCHVISION = SwinLayout(
     patch="features.0.0",
     patch_norm="features.0.2",
     stage="features.{}.",
@@ -92,14 +97,14 @@ TORCHVISION = Layout(
 )
 
 
-def swin_layout_of(state: Mapping[str, Tensor]) -> Layout | None:
-    """Tell whose layout a state dict is in, by its names.
+def swin_layout_of(state: Mapping[str, Tensor]) -> SwinLayout | None:
+    """Tell the layout of a Swin's state dict by its names.
 
     Args:
         state: Any state dict.
 
     Returns:
-        The layout, or None when it is no Swin's.
+        The layout, or None if the state dict is not that of a Swin.
     """
     if any(key.endswith("attention.self.relative_position_bias_table") for key in state):
         return HUGGING_FACE
@@ -110,27 +115,27 @@ def swin_layout_of(state: Mapping[str, Tensor]) -> Layout | None:
     return AUTHORS if "layers.0.downsample.reduction.weight" in state else TIMM
 
 
-def head_classes(state: Mapping[str, Tensor], layout: Layout) -> int:
-    """Outputs of the head in a state dict; 0 when it has none."""
+def head_classes(state: Mapping[str, Tensor], layout: SwinLayout) -> int:
+    """Count the outputs of the head in a state dict; 0 without a head."""
     return next((len(state[f"{name}.weight"]) for name in layout.head if f"{name}.weight" in state), 0)
 
 
 def canonical_from_swin(
-    state: Mapping[str, Tensor], config: SwinConfig, layout: Layout, source: str
+    state: Mapping[str, Tensor], config: SwinConfig, layout: SwinLayout, source: str
 ) -> dict[str, Tensor]:
-    """Rename, and split what is fused.
+    """Convert a state dict: rename, and split fused layers.
 
     Args:
-        state: The source's names -> tensors.
-        config: The shape they should have.
-        layout: Whose names they are.
-        source: Named in errors.
+        state: Names in the layout -> tensors.
+        config: Expected shape.
+        layout: SwinLayout of the names.
+        source: Name of the source for error messages.
 
     Returns:
         Canonical names -> float32 tensors.
 
     Raises:
-        ModelError: naming tensors that are missing, superfluous, of a wrong shape or not finite.
+        ModelError: A tensor is missing, superfluous, of a wrong shape or not finite.
     """
     read = StateReader({key.removeprefix(layout.prefix): value for key, value in state.items()}, source)
     read.drop(*DERIVED, "embeddings.mask_token")
@@ -161,9 +166,9 @@ def canonical_from_swin(
 
 
 def _block(
-    read: StateReader, out: dict[str, Tensor], old: str, new: str, layout: Layout, shape: BlockShape
+    read: StateReader, out: dict[str, Tensor], old: str, new: str, layout: SwinLayout, shape: BlockShape
 ) -> None:
-    """One encoder block."""
+    """Convert one encoder block."""
     C, hidden, windows = shape.dim, shape.mlp_dim, shape.windows
     assert windows is not None
     for name in ("norm1", "norm2"):

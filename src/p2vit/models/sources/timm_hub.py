@@ -1,4 +1,4 @@
-"""Models as timm saves them to the Hugging Face Hub: its own ``config.json`` beside the weights. timm is not needed."""
+"""Load models that timm saved to the Hugging Face Hub, from timm's ``config.json`` and weights. timm is not needed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,15 +11,15 @@ from p2vit.models.architectures import Architecture, find, with_image_size
 from p2vit.models.config import ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.options import LoadOptions
-from p2vit.models.restated import restated
+from p2vit.models.overrides import override_preprocessing
 from p2vit.models.sources.checkpoint import canonical, own_size, with_distillation
 from p2vit.models.sources.facts import MOST_CHANNELS, facts_of
 from p2vit.models.sources.locate import locate
-from p2vit.models.sources.settle import settle_pool
+from p2vit.models.sources.pool_choice import choose_pool
 from p2vit.models.sources.timm_original import timm_original
 from p2vit.models.sources.weight_file import Content
 
-#: Arguments of timm's models that change no number, or that the tensors' shapes say anyway.
+#: Arguments of timm's models that do not change the outputs, or that the shapes of the tensors determine.
 HARMLESS = frozenset(
     [
         "img_size",
@@ -41,7 +41,7 @@ HARMLESS = frozenset(
         "fix_init",
     ]
 )
-#: Argument of timm's ViTs → our name for it.
+#: Argument of timm's ViTs → field of `ViTConfig`.
 SIZES = {
     "embed_dim": "embed_dim",
     "depth": "depth",
@@ -52,10 +52,10 @@ SIZES = {
 
 
 def is_timm_config(meta: Mapping[str, Any]) -> bool:
-    """Whether a ``config.json`` is timm's.
+    """Return whether a ``config.json`` was written by timm.
 
     Args:
-        meta: Its content.
+        meta: Content of the file.
     """
     return "architecture" in meta and "model_type" not in meta
 
@@ -63,23 +63,23 @@ def is_timm_config(meta: Mapping[str, Any]) -> bool:
 def from_timm_hub(
     meta: Mapping[str, Any], weights: Mapping[str, Tensor], source: str, options: LoadOptions
 ) -> FloatModel:
-    """Bring what timm saved to the canonical form.
+    """Convert a model that timm saved to the canonical form.
 
     Args:
-        meta: config.json.
+        meta: Content of config.json.
         weights: Names -> tensors.
-        source: Named in errors.
-        options: What the user says beside it.
+        source: Name of the source for error messages.
+        options: Options of loading.
 
     Returns:
-        The model, with the preprocessing that the file states.
+        The model, with the preprocessing that config.json states.
 
     Raises:
-        ModelError: naming what is not supported, or does not fit.
+        ModelError: The model has an unsupported part, or its tensors do not fit config.json.
     """
     name = meta.get("architecture")
     if not isinstance(name, str) or not name:
-        raise ModelError(f"{source}: config.json: architecture is {name!r}, where a name of timm's is needed")
+        raise ModelError(f"{source}: config.json: architecture is {name!r}, but must be a model name of timm")
     arguments = _object(meta, "model_args", source)
     try:
         known = _sized(find(name), arguments)
@@ -91,11 +91,13 @@ def from_timm_hub(
     stated = _object(meta, "pretrained_cfg", source)
     pool = arguments.get("global_pool", meta.get("global_pool", "token"))
     if pool not in ("", "token", "avg", "map"):
-        raise ModelError(f"{source}: config.json: pooling {pool!r} is not supported; token, avg and map are")
+        raise ModelError(f"{source}: config.json: pooling {pool!r} is not supported, only token, avg and map")
     if pool in ("token", "avg") and isinstance(config, ViTConfig) and config.pool in ("token", "avg"):
         if options.pool not in (None, pool):
-            raise ModelError(f"{source}: --pool {options.pool}: config.json says '{pool}'")
-        config, _ = settle_pool(config, found.state, replace(options, pool=pool), source)
+            raise ModelError(
+                f"{source}: --pool {options.pool} does not fit: config.json states the pool '{pool}'; omit --pool"
+            )
+        config, _ = choose_pool(config, found.state, replace(options, pool=pool), source)
     facts = facts_of(found.state, found.layout, source)
     size = options.image_size or own_size(facts, config, name)
     preprocessing = known.preprocessing
@@ -104,7 +106,7 @@ def from_timm_hub(
         preprocessing = preprocessing.for_size(config.image_size)
     keys = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
     try:
-        preprocessing = restated(
+        preprocessing = override_preprocessing(
             preprocessing, **{key: stated[key] for key in keys if stated.get(key) is not None}
         )
     except (ModelError, TypeError, ValueError) as error:
@@ -131,7 +133,7 @@ def from_timm_hub(
 
 
 def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
-    """An architecture with the sizes that a model was made with instead of its own."""
+    """Return an architecture with the sizes that config.json states in ``model_args``."""
     config = known.config
     changes = {ours: arguments[name] for name, ours in SIZES.items() if name in arguments}
     allowed = HARMLESS | set(SIZES) | {"mlp_ratio"} if isinstance(config, ViTConfig) else HARMLESS
@@ -139,14 +141,18 @@ def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
         raise ModelError(f"model_args {some(odd)} are not supported")
     for name, value in changes.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_CHANNELS:
-            raise ModelError(f"model_args: {name} is {value!r}, where a whole number is needed")
+            raise ModelError(
+                f"model_args: {name} is {value!r}, but must be an integer from 0 to {MOST_CHANNELS}"
+            )
     if isinstance(config, ViTConfig) and ("embed_dim" in changes or "mlp_ratio" in arguments):
         ratio = arguments.get("mlp_ratio", config.mlp_dim / config.embed_dim)
         if not isinstance(ratio, int | float) or not 0 < ratio <= MOST_CHANNELS:
-            raise ModelError(f"model_args: mlp_ratio is {ratio!r}, where a number above 0 is needed")
+            raise ModelError(
+                f"model_args: mlp_ratio is {ratio!r}, but must be above 0 and at most {MOST_CHANNELS}"
+            )
         changes["mlp_dim"] = int(changes.get("embed_dim", config.embed_dim) * ratio)
     if changes.get("patch_size"):
-        # A size that the new patch divides; the positions in the file settle it.
+        # Any multiple of the new patch size; the file's position table later determines the image size.
         side = changes["patch_size"] * max(1, config.image_size[0] // changes["patch_size"])
         changes["image_size"] = (side, side)
     try:
@@ -156,8 +162,8 @@ def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
 
 
 def _object(meta: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:
-    """A part of a configuration that is a mapping."""
+    """Return an object in config.json, empty if it is missing."""
     value = meta.get(key) or {}
     if not isinstance(value, Mapping):
-        raise ModelError(f"{source}: config.json: {key} is {type(value).__name__}, where an object is needed")
+        raise ModelError(f"{source}: config.json: {key} is {type(value).__name__}, but must be an object")
     return value

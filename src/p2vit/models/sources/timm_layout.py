@@ -1,4 +1,4 @@
-"""State dicts in timm's layout (also DeiT's and DINOv2's own releases) to canonical names. Pure functions."""
+"""Convert state dicts in timm's layout (also DeiT's and DINOv2's own releases) to canonical names. Pure functions."""
 
 from collections.abc import Mapping
 
@@ -11,34 +11,34 @@ from p2vit.models.sources.reader import StateReader, patch_linear
 
 
 def is_timm(state: Mapping[str, Tensor]) -> bool:
-    """Tell whether a state dict is in this layout.
+    """Return whether a state dict is in timm's layout.
 
     Args:
         state: Any state dict.
 
     Returns:
-        True when it has a fused query-key-value linear in block 0.
+        Whether block 0 has a fused query, key and value layer.
     """
     return "blocks.0.attn.qkv.weight" in state
 
 
 def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: str) -> dict[str, Tensor]:
-    """Rename, split the fused qkv, fold LayerScale, and bring positions to one row per token.
+    """Convert a state dict: rename, split the fused qkv, fold LayerScale, and make one position row per token.
 
     Args:
         state: timm's names -> tensors.
-        config: The shape they should have.
-        source: Named in errors.
+        config: Expected shape.
+        source: Name of the source for error messages.
 
     Returns:
         Canonical names -> float32 tensors.
 
     Raises:
-        ModelError: naming tensors that are missing, superfluous, of a wrong shape or not finite.
+        ModelError: A tensor is missing, superfluous, of a wrong shape or not finite.
     """
     read = StateReader(state, source)
     C, p = config.embed_dim, config.patch_size
-    # Masked-image training leaves its token behind; it is never part of inference.
+    # The mask token is only used in training with masked images.
     read.drop("mask_token")
     out = {
         "patch_embed.weight": patch_linear(read.take("patch_embed.proj.weight", (C, 3, p, p))),
@@ -66,7 +66,7 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
 
 
 def _prefix(read: StateReader, config: ViTConfig) -> Tensor:
-    """Class token and registers, float [prefix_tokens, C]."""
+    """Read the class token and registers, float [prefix_tokens, C]."""
     rows = []
     if config.class_token:
         rows.append(read.take("cls_token", (1, config.embed_dim)))
@@ -79,7 +79,7 @@ def _prefix(read: StateReader, config: ViTConfig) -> Tensor:
 
 
 def _block(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConfig) -> None:
-    """One encoder block; a source without biases gets zeros."""
+    """Convert one encoder block. Missing biases become zeros."""
     C, hidden = config.embed_dim, config.mlp_dim
     read.copy(out, f"{name}.norm1", f"{name}.norm1", (C,))
     read.copy(out, f"{name}.norm2", f"{name}.norm2", (C,))
@@ -87,7 +87,7 @@ def _block(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConf
     read.copy(out, f"{name}.attn.proj", f"{name}.proj", (C, C))
     read.copy(out, f"{name}.mlp.fc1", f"{name}.fc1", (hidden, C))
     read.copy(out, f"{name}.mlp.fc2", f"{name}.fc2", (C, hidden))
-    # LayerScale, under timm's name and under the one that DeiT III and BEiT release.
+    # LayerScale: timm's name, and the name in the releases of DeiT III and BEiT.
     for number, linear in ((1, "proj"), (2, "fc2")):
         for scale in (f"{name}.ls{number}.gamma", f"{name}.gamma_{number}"):
             fold_layer_scale(out, f"{name}.{linear}", read.take_or(scale, (C,), fill=1.0))
@@ -96,13 +96,13 @@ def _block(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConf
 def copy_mean_of_heads(
     read: StateReader, out: dict[str, Tensor], heads: tuple[str, str], config: ViTConfig
 ) -> None:
-    """Take two linears, of which the mean is the model's output, as one on both features side by side.
+    """Merge two heads whose mean is the model's output into one linear layer on both features, concatenated.
 
     Args:
-        read: The source.
-        out: Canonical tensors, added to.
-        heads: Names of the linear on the class token and of that on the distillation token.
-        config: The shape.
+        read: The source state dict.
+        out: Canonical tensors; the merged head is added.
+        heads: Names of the head on the class token and the head on the distillation token.
+        config: Shape of the network.
     """
     taken: dict[str, Tensor] = {}
     for name in heads:
@@ -112,19 +112,19 @@ def copy_mean_of_heads(
 
 
 def fold_layer_scale(out: dict[str, Tensor], linear: str, gamma: Tensor) -> None:
-    """Multiply a linear's output channels, in place in the dict.
+    """Multiply the output channels of a linear layer by LayerScale factors.
 
     Args:
-        out: Canonical tensors.
-        linear: Name of the linear.
-        gamma: Float [output channels].
+        out: Canonical tensors; the layer's weight and bias are replaced.
+        linear: Name of the layer.
+        gamma: Factors, float [output channels].
     """
     out[f"{linear}.weight"] = out[f"{linear}.weight"] * gamma[:, None]
     out[f"{linear}.bias"] = out[f"{linear}.bias"] * gamma
 
 
 def _pool(read: StateReader, out: dict[str, Tensor], config: ViTConfig) -> None:
-    """SigLIP's pooling head; the latent query and its projection are one constant."""
+    """Convert SigLIP's pooling head. The projection of its query (latent) is a constant, so it is computed here."""
     C, hidden, new = config.embed_dim, config.mlp_dim, "attention_pool"
     latent = read.take("attn_pool.latent", (C,))
     out[f"{new}.query"] = read.take("attn_pool.q.weight", (C, C)) @ latent

@@ -1,4 +1,4 @@
-"""The timm model of a weight file, with the timm image pipeline, to compare with."""
+"""Make the timm model of a weight file and timm's image pipeline, for the comparison."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,17 +22,17 @@ def timm_original(
     data: Mapping[str, Any] | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> Original | None:
-    """How to make timm's model of a state dict in timm's layout.
+    """Make the recipe for timm's model of a state dict in timm's layout.
 
     Args:
-        state: timm's names -> tensors, without prefixes and wrappers; kept until the model is built.
-        config: The shape that was read from it.
-        arch: timm's name, with or without a tag.
-        data: Fields of timm's data configuration that the source states, e.g. ``mean``; the tag's otherwise.
-        arguments: What timm's model is made with beside the shape, as the source states it.
+        state: timm's names -> tensors, without prefixes and wrappers. The recipe keeps them until the model is built.
+        config: Shape of the network.
+        arch: timm's name of the architecture, with or without a tag.
+        data: Fields of timm's data configuration that the source states, e.g. ``mean``. The tag determines the others.
+        arguments: Further arguments of timm's model that the source states.
 
     Returns:
-        None for an architecture that timm does not have.
+        The recipe, or None for an architecture that timm does not have.
     """
     if family(arch.split(".")[0]) == arch:
         return None
@@ -48,7 +48,7 @@ def timm_original(
 def build_model(
     timm: Any, state: Mapping[str, Tensor], config: ModelConfig, arch: str, arguments: Mapping[str, Any]
 ) -> Any:
-    """Module of timm with the weights, in eval mode; the tensors are shared, not copied."""
+    """Make the module of timm with the weights, in eval mode. A plain ViT shares the tensors without a copy."""
     name, _, tag = arch.partition(".")
     if resized := RESIZED.fullmatch(name):
         name = resized[1]
@@ -62,7 +62,7 @@ def build_model(
         changes["global_pool"] = POOLS[config.pool]
         if config.pool == "avg":
             changes["fc_norm"] = config.pool_before_norm
-    # A plain ViT keeps nothing but its tensors; a Swin computes indices when it is made.
+    # A plain ViT can be made on the meta device. A Swin cannot, because it computes index tables when it is made.
     if plain:
         changes["weight_init"] = "skip"
     with torch.device("meta" if plain else "cpu"):
@@ -79,6 +79,13 @@ def build_model(
 
 
 def pipeline(timm: Any, model: Any, image_size: tuple[int, int], stated: Mapping[str, Any]) -> Any:
-    """Evaluation transform of timm for a model, with what is stated otherwise: a photo to float [3, H, W]."""
+    """Make timm's evaluation transform for a model: photo -> float [3, H, W].
+
+    Args:
+        timm: The imported library.
+        model: Module of timm.
+        image_size: Pixels, (height, width).
+        stated: Fields of timm's data configuration that override those of the model.
+    """
     config = {**timm.data.resolve_model_data_config(model), **stated, "input_size": (3, *image_size)}
     return timm.data.create_transform(**config, is_training=False)

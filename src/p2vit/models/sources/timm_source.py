@@ -1,4 +1,4 @@
-"""timm's pretrained ViTs, through timm's own loading path."""
+"""Load timm's pretrained ViTs with timm's own loading code."""
 
 from typing import Any, get_args
 
@@ -11,15 +11,15 @@ from p2vit.models.libraries import first_line as _first_line
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, FloatModel, Original, assemble
 from p2vit.models.options import LoadOptions
-from p2vit.models.restated import restated
+from p2vit.models.overrides import override_preprocessing
 from p2vit.models.sources.swin_layout import TIMM, canonical_from_swin
 from p2vit.models.sources.timm_layout import canonical_from_timm
 from p2vit.models.sources.timm_original import pipeline
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import Interpolation, Preprocessing
 
-# Class name of a timm activation -> ours.
 FILTERS = get_args(Interpolation)
+#: Class name of an activation in timm -> activation of `ViTConfig`.
 ACTIVATIONS: dict[str, Activation] = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu"}
 
 
@@ -27,18 +27,18 @@ def load_timm(name: str, *, image_size: int | tuple[int, int] | None = None) -> 
     """Load a pretrained model by timm's name, e.g. ``deit_tiny_patch16_224.fb_in1k``.
 
     Args:
-        name: timm's, with or without the tag of its weights.
-        image_size: Pixels, another than the model's own; timm resamples the positions.
+        name: timm's name of the model, with or without the tag of its weights.
+        image_size: Image size in pixels, if not the model's own. timm resamples the position embeddings.
 
     Returns:
-        The model, with the preprocessing that timm evaluates it with.
+        The model, with timm's preprocessing for evaluation.
 
     Raises:
         MissingPackageError: timm is not installed.
-        ModelError: there is no such model, its weights cannot be had, or it has an unsupported piece.
+        ModelError: There is no such model, its weights cannot be downloaded, or it has an unsupported part.
     """
     timm = _timm()
-    # timm's own models carry tags such as .augreg_in1k; only what stands before is looked up here.
+    # list_models gives names without tags, and with pretrained=True names with tags such as .augreg_in1k.
     known = timm.list_models("*") + timm.list_models("*", pretrained=True)
     if name not in known:
         raise ModelError(f"no model '{name}' in timm {timm.__version__}.{did_you_mean(name, known)}")
@@ -46,24 +46,29 @@ def load_timm(name: str, *, image_size: int | tuple[int, int] | None = None) -> 
     try:
         model = timm.create_model(name, pretrained=True, **options)
     except TypeError as error:
-        raise ModelError(f"timm's {name} does not take an image size ({error}); leave it out") from None
-    except Exception as error:  # whatever the network, the cache or the Hub raises
+        raise ModelError(f"timm's {name} does not take an image size ({error}); omit --image-size") from None
+    except Exception as error:  # the network, the cache and the Hub raise many kinds of exceptions
         raise ModelError(
-            f"the weights of timm's '{name}' cannot be had: {_first_line(error)}. Where the network reaches "
-            f"the Hugging Face Hub, they come by themselves; elsewhere download model.safetensors of its "
-            f"repository timm/{name}, and pass the file with --arch {name.split('.')[0]}"
+            f"cannot download the weights of timm's '{name}': {_first_line(error)}. timm gets them from the Hugging "
+            f"Face Hub. Without network access, copy model.safetensors of the repository timm/{name} to this machine "
+            f"and pass the file with --arch {name.split('.')[0]}"
         ) from None
     return from_timm_model(model.eval(), name)
 
 
 def architecture_of(name: str) -> Architecture:
-    """Look an architecture up, with the tag of its weights; one that is newer than p2vit is looked up in timm.
+    """Look up an architecture, with or without the tag of its weights.
+
+    A tag that p2vit does not know is looked up in the installed timm, which may be newer.
 
     Args:
         name: An architecture, or ``ARCHITECTURE.TAG``.
 
+    Returns:
+        The architecture, with the preprocessing of the tag.
+
     Raises:
-        ModelError: there is no such architecture, or no such tag.
+        ModelError: There is no such architecture, or no such tag.
     """
     try:
         return find(name)
@@ -85,34 +90,36 @@ def architecture_of(name: str) -> Architecture:
 
 
 def _check_data(data: dict[str, Any], name: str) -> None:
-    """Refuse what p2vit does not do to photos."""
+    """Refuse crop modes and filters that p2vit does not have."""
     if data["crop_mode"] not in ("center", "squash"):
         raise ModelError(
-            f"timm's {name}: crop mode '{data['crop_mode']}' is not supported; center and squash are"
+            f"timm's {name}: crop mode '{data['crop_mode']}' is not supported, only center and squash"
         )
     if data["interpolation"] not in FILTERS:
-        raise ModelError(f"timm's {name}: interpolation '{data['interpolation']}' is not supported")
+        raise ModelError(
+            f"timm's {name}: interpolation '{data['interpolation']}' is not supported. Supported: {', '.join(FILTERS)}"
+        )
 
 
 def from_timm_model(model: nn.Module, name: str) -> FloatModel:
-    """Bring a timm model to the canonical form.
+    """Convert a timm model to the canonical form.
 
     Args:
-        model: Any timm model; only plain ViTs and Swins pass.
-        name: timm's name for it.
+        model: A timm model. Only plain ViTs and Swins are supported.
+        name: timm's name of the model.
 
     Returns:
         The model.
 
     Raises:
-        ModelError: naming the piece that is not supported.
+        ModelError: The model has an unsupported part. The message names it.
     """
     timm = _timm()
     config = config_from_timm(model, name)
     data = timm.data.resolve_model_data_config(model)
     _check_data(data, name)
     fields = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
-    preprocessing = restated(
+    preprocessing = override_preprocessing(
         Preprocessing(image_size=config.image_size), **{field: data[field] for field in fields}
     )
     if isinstance(config, SwinConfig):
@@ -134,20 +141,20 @@ def from_timm_model(model: nn.Module, name: str) -> FloatModel:
 
 
 def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
-    """Read the shape off a timm model, and refuse what the canonical form cannot say.
+    """Read the shape of a timm model, and refuse settings that the canonical form cannot express.
 
-    What shows in the names of tensors (gated MLPs, normalised queries) is refused later, by
-    `canonical_from_timm`; here it is what does not.
+    This function refuses settings that tensor names do not show. `canonical_from_timm` refuses the others, such as
+    gated MLPs and normalised queries.
 
     Args:
         model: A timm model.
-        name: timm's name for it.
+        name: timm's name of the model.
 
     Returns:
         The shape.
 
     Raises:
-        ModelError: naming the piece that is not supported.
+        ModelError: The model has an unsupported part. The message names it.
     """
     kind = type(model).__name__
     try:
@@ -158,41 +165,41 @@ def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
     except ValueError as error:
         raise ModelError(f"timm's {error}") from None
     raise ModelError(
-        f"timm's {name} is a {kind}, neither a plain Vision Transformer (VisionTransformer) nor a "
-        "Swin (SwinTransformer)"
+        f"timm's {name} is a {kind}, which is not supported, only plain Vision Transformers (VisionTransformer) and "
+        "Swins (SwinTransformer)"
     )
 
 
 def _activation(layer: nn.Module, name: str) -> Activation:
-    """Our name of an activation layer."""
+    """Return the activation of `ViTConfig` for a layer of timm."""
     kind = type(layer).__name__
     if kind == "GELU" and getattr(layer, "approximate", "none") == "tanh":
         kind = "GELUTanh"
     if kind not in ACTIVATIONS:
         raise ModelError(
-            f"timm's {name}: activation {kind} is not supported; there are {', '.join(ACTIVATIONS)}"
+            f"timm's {name}: activation {kind} is not supported. Supported activations: {', '.join(ACTIVATIONS)}"
         )
     return ACTIVATIONS[kind]
 
 
 def _swin_config(model: nn.Module, name: str) -> SwinConfig:
-    """Shape of timm's SwinTransformer."""
+    """Read the shape of timm's SwinTransformer."""
     swin: Any = model
     first = swin.layers[0].blocks[0]
     if swin.head.global_pool.pool_type != "avg":
         raise ModelError(
-            f"timm's {name}: pooling '{swin.head.global_pool.pool_type}' is not supported; avg is"
+            f"timm's {name}: pooling '{swin.head.global_pool.pool_type}' is not supported, only avg"
         )
     blocks = [block for stage in swin.layers for block in stage.blocks]
     if any(block.always_partition for block in blocks):
         raise ModelError(f"timm's {name}: windows larger than the grid (always_partition) are not supported")
     if any(block.attn.qkv.out_features != 3 * block.dim for block in blocks):
         raise ModelError(
-            f"timm's {name}: attention of another width than the stream (head_dim) is not supported"
+            f"timm's {name}: attention with a width different from the residual stream (head_dim) is not supported"
         )
     for norm in (swin.patch_embed.norm, swin.norm, first.norm1):
         if not isinstance(norm, nn.LayerNorm):
-            raise ModelError(f"timm's {name}: {type(norm).__name__} where a LayerNorm is needed")
+            raise ModelError(f"timm's {name}: {type(norm).__name__} is not supported, only LayerNorm")
     height, width = swin.patch_embed.img_size
     config = SwinConfig(
         name=name,
@@ -221,16 +228,16 @@ def _swin_config(model: nn.Module, name: str) -> SwinConfig:
 
 
 def _vit_config(model: nn.Module, name: str) -> ViTConfig:
-    """Shape of timm's VisionTransformer."""
+    """Read the shape of timm's VisionTransformer."""
     vit: Any = model
     if not isinstance(vit.head, nn.Linear | nn.Identity):
         raise ModelError(f"timm's {name}: a head of type {type(vit.head).__name__} is not supported")
     if vit.global_pool not in ("token", "avg", "map"):
         raise ModelError(
-            f"timm's {name}: pooling '{vit.global_pool}' is not supported; token, avg and map are"
+            f"timm's {name}: pooling '{vit.global_pool}' is not supported, only token, avg and map"
         )
     if vit.global_pool != "token" and vit.pool_include_prefix:
-        raise ModelError(f"timm's {name}: pooling over class and register tokens too is not supported")
+        raise ModelError(f"timm's {name}: pooling that includes class and register tokens is not supported")
     if vit.global_pool == "map":
         _check_pool(vit, name)
     block = vit.blocks[0]
@@ -243,7 +250,7 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
     last = vit.fc_norm if before else vit.norm
     if not isinstance(last, nn.LayerNorm) or not isinstance(block.norm1, nn.LayerNorm):
         odd = block.norm1 if isinstance(last, nn.LayerNorm) else last
-        raise ModelError(f"timm's {name}: {type(odd).__name__} where a LayerNorm is needed")
+        raise ModelError(f"timm's {name}: {type(odd).__name__} is not supported, only LayerNorm")
     if not before and not isinstance(vit.fc_norm, nn.Identity):
         raise ModelError(f"timm's {name}: two norms before the head are not supported")
     height, width = vit.patch_embed.img_size
@@ -271,24 +278,29 @@ def _check_pool(vit: Any, name: str) -> None:
     pool, block = vit.attn_pool, vit.blocks[0]
     kind = type(pool).__name__
     if kind != "AttentionPoolLatent" or pool.mlp is None:
-        raise ModelError(f"timm's {name}: a pooling head of type {kind} is not supported; SigLIP's is")
+        raise ModelError(f"timm's {name}: a pooling head of type {kind} is not supported, only SigLIP's")
     if pool.latent_len != 1 or pool.pos_embed is not None or pool.num_heads != block.attn.num_heads:
         raise ModelError(
-            f"timm's {name}: a pooling head with several queries, positions or another number of heads than the "
-            "blocks is not supported"
+            f"timm's {name}: a pooling head with several queries, with positions, or with a number of heads different "
+            "from the blocks is not supported"
         )
     if _activation(pool.mlp.act, name) != _activation(block.mlp.act, name):
         raise ModelError(
-            f"timm's {name}: a pooling head with another activation than the blocks is not supported"
+            f"timm's {name}: a pooling head with an activation different from the blocks is not supported"
         )
     if pool.norm.eps != block.norm1.eps:
         raise ModelError(
-            f"timm's {name}: a pooling head with another epsilon than the blocks is not supported"
+            f"timm's {name}: a pooling head with an epsilon different from the blocks is not supported"
         )
 
 
 def _timm() -> Any:
-    """Import timm, or say what is wrong with it."""
+    """Import timm.
+
+    Raises:
+        MissingPackageError: timm is not installed.
+        ModelError: timm is installed, but its import fails.
+    """
     try:
         return import_library("timm")
     except MissingPackageError:

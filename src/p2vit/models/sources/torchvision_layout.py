@@ -1,4 +1,4 @@
-"""torchvision's ViT: its shape from its tensors, and its state dict to canonical names. Pure functions."""
+"""Read the shape of torchvision's models from their tensors, and convert its ViT to canonical names. Pure functions."""
 
 from collections.abc import Mapping
 
@@ -13,14 +13,18 @@ from p2vit.models.sources.reader import StateReader, patch_linear
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
-#: Channels of a head in every ViT that torchvision ships, but for its largest.
+#: Head dim of every ViT in torchvision except the largest.
 USUAL_HEAD_DIM = 64
-#: (channels, blocks) of the ViT of torchvision with another head: ``vit_h_14``.
+#: (channels, blocks) → heads of torchvision's only ViT with another head dim, ``vit_h_14``.
 OTHER_HEADS = {(1280, 32): 16}
 
 
 def preprocessing_of(image_size: tuple[int, int]) -> Preprocessing:
-    """What torchvision prepares photos with for its ImageNet weights: the shorter side to 8/7, the centre out."""
+    """Return torchvision's preprocessing for ImageNet: resize the shorter side to 8/7 of the image size, centre crop.
+
+    Args:
+        image_size: Image size of the model in pixels, (height, width).
+    """
     return Preprocessing(
         image_size=image_size,
         resize="crop",
@@ -32,35 +36,35 @@ def preprocessing_of(image_size: tuple[int, int]) -> Preprocessing:
 
 
 def vit_config(facts: Facts, heads: int | None, source: str) -> tuple[ViTConfig, list[str]]:
-    """The shape of torchvision's ViT, from its tensors.
+    """Read the shape of torchvision's ViT from its tensors.
 
     Args:
         facts: Sizes of the tensors.
-        heads: Attention heads where the user says them; no tensor does.
-        source: Named in errors and notes.
+        heads: Number of attention heads that the user stated, or None. No tensor shows it.
+        source: Name of the source for notes and error messages.
 
     Returns:
         (shape, notes on what was assumed).
 
     Raises:
-        ModelError: the sizes are no such ViT's, or the number of heads cannot be told.
+        ModelError: The sizes are not those of a ViT, or the number of heads is unknown.
     """
     side = facts.grid
     if side is None:
         raise ModelError(
-            f"{source}: {facts.rows} position embeddings are not a class token and a square grid of patches"
+            f"{source}: {facts.rows} position embeddings do not fit a class token and a square grid of patches"
         )
     C, notes = facts.embed_dim, []
     if heads is None:
         heads = OTHER_HEADS.get((C, facts.depth)) or (0 if C % USUAL_HEAD_DIM else C // USUAL_HEAD_DIM)
         if not heads:
             raise ModelError(
-                f"{source}: torchvision's files do not say how many heads there are, and {C} channels are no "
-                f"multiple of the usual {USUAL_HEAD_DIM} of a head; say it with --heads"
+                f"{source}: torchvision's files do not state the number of attention heads, and {C} channels are not "
+                f"a multiple of the usual head dim {USUAL_HEAD_DIM}; state the number with --heads"
             )
         notes.append(
-            f"{source}: assumed {heads} attention heads of {C // heads} channels, as torchvision's own models have; "
-            "the file does not say it. If it has another number, say it with --heads"
+            f"{source}: assumed {heads} attention heads of {C // heads} channels, as in torchvision's own models; "
+            "the file does not state it. State another number with --heads"
         )
     size = side * facts.patch_size
     shape = f"{C} channels, {facts.depth} blocks, {facts.mlp_dim} in the MLP, patch {facts.patch_size}"
@@ -82,17 +86,17 @@ def vit_config(facts: Facts, heads: int | None, source: str) -> tuple[ViTConfig,
 
 
 def swin_config(facts: Facts, source: str) -> tuple[SwinConfig, list[str]]:
-    """The shape of torchvision's Swin, from its tensors; only the photo's size is in none of them.
+    """Read the shape of torchvision's Swin from its tensors. They do not show the image size.
 
     Args:
         facts: Sizes of the tensors.
-        source: Named in errors and notes.
+        source: Name of the source for notes and error messages.
 
     Returns:
         (shape for 224 × 224 pixels, notes on what was assumed).
 
     Raises:
-        ModelError: the sizes are no such Swin's.
+        ModelError: The sizes are not those of a Swin.
     """
     try:
         config = SwinConfig(
@@ -114,18 +118,18 @@ def swin_config(facts: Facts, source: str) -> tuple[SwinConfig, list[str]]:
 def canonical_from_torchvision(
     state: Mapping[str, Tensor], config: ViTConfig, source: str
 ) -> dict[str, Tensor]:
-    """Rename, and split the fused query, key and value.
+    """Convert a state dict: rename, and split the fused query, key and value.
 
     Args:
         state: torchvision's names -> tensors.
-        config: The shape they should have.
-        source: Named in errors.
+        config: Expected shape.
+        source: Name of the source for error messages.
 
     Returns:
         Canonical names -> float32 tensors.
 
     Raises:
-        ModelError: naming tensors that are missing, superfluous, of a wrong shape or not finite.
+        ModelError: A tensor is missing, superfluous, of a wrong shape or not finite.
     """
     read = StateReader(state, source)
     C, p, hidden = config.embed_dim, config.patch_size, config.mlp_dim
@@ -135,7 +139,7 @@ def canonical_from_torchvision(
         "prefix": read.take("class_token", (1, C)),
     }
     positions = read.take_positions("encoder.pos_embedding", C)
-    # torchvision resamples so in interpolate_embeddings.
+    # torchvision's interpolate_embeddings resamples without antialiasing.
     out["position"] = full_positions(positions, 1, config.grid, C, antialias=False)
     for index in range(config.depth):
         old, new = f"encoder.layers.encoder_layer_{index}.", f"blocks.{index}."
@@ -144,7 +148,7 @@ def canonical_from_torchvision(
         fused = f"{old}self_attention.in_proj"
         read.copy_fused(out, fused, [f"{new}{letter}" for letter in "qkv"], C, separator="_")
         read.copy(out, f"{old}self_attention.out_proj", f"{new}proj", (C, C))
-        # Files of torchvision before 0.13 name the MLP's linears otherwise.
+        # Before version 0.13, torchvision had other names for the MLP's layers.
         first, second = ("0", "3") if f"{old}mlp.0.weight" in read else ("linear_1", "linear_2")
         read.copy(out, f"{old}mlp.{first}", f"{new}fc1", (hidden, C))
         read.copy(out, f"{old}mlp.{second}", f"{new}fc2", (C, hidden))

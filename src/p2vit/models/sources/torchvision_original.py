@@ -1,4 +1,4 @@
-"""The torchvision model of a weight file, to compare with."""
+"""Make the torchvision model of a weight file, for the comparison."""
 
 import math
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from p2vit.models.swin_config import SwinConfig
 
 
 def torchvision_original(state: Mapping[str, Tensor], config: ModelConfig) -> Original:
-    """How to make torchvision's model of a state dict in its layout.
+    """Make the recipe for torchvision's model of a state dict in torchvision's layout.
 
-    A file does not say which of torchvision's transforms its weights expect, so these are its ImageNet weights':
-    the shorter side to 8/7 of the model's, the centre, or what is stated.
+    A file does not state the image pipeline of its weights. The recipe uses the one of torchvision's ImageNet weights:
+    resize the shorter side to 8/7 of the image size, centre crop. Options of the user override it.
 
     Args:
-        state: torchvision's names -> tensors; kept until the model is built.
-        config: The shape that was read from it.
+        state: torchvision's names -> tensors. The recipe keeps them until the model is built.
+        config: Shape of the network.
     """
 
     def build(options: LoadOptions) -> Built:
@@ -37,7 +37,7 @@ def torchvision_original(state: Mapping[str, Tensor], config: ModelConfig) -> Or
 
 
 def build_model(torchvision: Any, state: Mapping[str, Tensor], config: ModelConfig) -> Any:
-    """Module of torchvision with the weights, in eval mode."""
+    """Make the module of torchvision with the weights, in eval mode."""
     models = torchvision.models
     if isinstance(config, SwinConfig):
         window = config.window if isinstance(config.window, int) else config.window[0][0]
@@ -76,7 +76,7 @@ def build_model(torchvision: Any, state: Mapping[str, Tensor], config: ModelConf
 
 
 def _pipeline(torchvision: Any, side: int, stated: Mapping[str, Any]) -> Any:
-    """The evaluation transform of torchvision's weights, with what is stated otherwise: a photo to float [3, H, W]."""
+    """Make torchvision's evaluation transform (photo -> float [3, H, W]) with the fields that the user stated."""
     changes = {key: list(stated[key]) for key in ("mean", "std") if key in stated}
     if "interpolation" in stated:
         modes = torchvision.transforms.InterpolationMode

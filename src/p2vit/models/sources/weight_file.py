@@ -1,4 +1,4 @@
-"""Read weight files from disk, by their content. Nothing in a file is ever executed."""
+"""Read weight files by their content. No code in a file is ever executed."""
 
 import re
 import warnings
@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from p2vit.errors import ModelError
-from p2vit.models.sources.file_kind import HOW, file_kind
+from p2vit.models.sources.file_kind import HOW_TO_SAVE, file_kind
 from p2vit.models.sources.plain_data import allowing, forbidden
 
-#: Names that are taken for weight files even where no such file is there.
+#: A name with one of these suffixes means a weight file, even if the file does not exist.
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
-#: Classes beside the weights that are replaced by stand-ins; a file with more is no checkpoint.
+#: Largest number of unknown classes beside the weights. A file with more is not a checkpoint.
 MOST_CLASSES = 500
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a weight file holds.
+    """Content of a weight file.
 
     Attributes:
-        value: Mappings in mappings, with tensors at their ends; whatever else a checkpoint holds.
-        unread: Names of classes whose objects were left unread.
+        value: Nested mappings with tensors and any other data of the checkpoint.
+        unread: Names of the classes whose objects were not read.
     """
 
     value: Any
@@ -34,16 +34,16 @@ class Content:
 
 
 def read_file(path: Path) -> Content:
-    """Read a weight file of any kind.
+    """Read a weight file of any format.
 
     Args:
-        path: The file; its suffix does not count.
+        path: The file. Its suffix is ignored.
 
     Returns:
-        What it holds.
+        Content of the file.
 
     Raises:
-        ModelError: it is missing, damaged, of another kind, or asks to run code.
+        ModelError: The file is missing, damaged, of another format, or needs code to load.
     """
     kind = file_kind(path)
     if kind == "safetensors":
@@ -61,14 +61,16 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         Names -> tensors.
 
     Raises:
-        ModelError: the file is damaged.
+        ModelError: The file is damaged.
     """
     from safetensors.torch import load_file
 
     try:
         return dict(load_file(path))
-    except Exception as error:  # the reader raises whatever a damaged file leads it to
-        raise ModelError(f"{path}: not a readable safetensors file: {one_line(error)}") from None
+    except Exception as error:  # a damaged file may raise any exception in the reader
+        raise ModelError(
+            f"{path}: not a readable safetensors file: {one_line(error)}. Download or save it again"
+        ) from None
 
 
 def read_torch(path: Path, *, zipped: bool) -> Content:
@@ -76,31 +78,31 @@ def read_torch(path: Path, *, zipped: bool) -> Content:
 
     Args:
         path: The file.
-        zipped: It is of torch's format since 1.6.
+        zipped: Whether the file has torch's zip format (since 1.6).
 
     Returns:
-        What it holds, with stand-ins where objects of unknown classes are.
+        Content of the file, with stand-ins for objects of unknown classes.
 
     Raises:
-        ModelError: the file is damaged, or asks to run code.
+        ModelError: The file is damaged, or needs code to load.
     """
     names = _classes(path) if zipped else []
     while True:
         if bad := next(filter(forbidden, names), None):
             raise ModelError(
-                f"{path}: asks to run {bad} while it is read, so it is refused. Files that need code to load are "
-                f"never loaded; where you trust it, load it yourself and {HOW}"
+                f"{path}: loading the file would run {bad}, so it is refused. If you trust the file, load it in your "
+                f"own code and {HOW_TO_SAVE}"
             )
         try:
-            # By an open file: from a path, torch tells the kind of a file by its suffix.
+            # Pass an open file, because torch chooses the format by the suffix of a path.
             with allowing(names), warnings.catch_warnings(), path.open("rb") as file:
                 warnings.simplefilter("ignore")
                 return Content(torch.load(file, map_location="cpu", weights_only=True), tuple(names))
         except FileNotFoundError:
             raise ModelError(f"{path}: no such file") from None
-        except Exception as error:  # the unpickler raises whatever a damaged file leads it to
+        except Exception as error:  # a damaged file may raise any exception in the unpickler
             unknown = re.search(r"GLOBAL (\S+)", str(error))
-            # torch leaves the module of built-in functions away.
+            # torch omits the module name of built-in functions.
             name = "" if unknown is None else unknown[1] if "." in unknown[1] else f"builtins.{unknown[1]}"
             if not name or name in names or len(names) >= MOST_CLASSES:
                 raise ModelError(f"{path}: {_reason(str(error), names)}") from None
@@ -108,45 +110,45 @@ def read_torch(path: Path, *, zipped: bool) -> Content:
 
 
 def _classes(path: Path) -> list[str]:
-    """Names of the classes in a checkpoint that are no plain data."""
+    """List the classes in a checkpoint that are not plain data."""
     try:
         with allowing([]), path.open("rb") as file:
             return torch.serialization.get_unsafe_globals_in_checkpoint(file)[:MOST_CLASSES]
-    except Exception:  # a damaged file; loading it says so
+    except Exception:  # a damaged file; the error comes when it is loaded
         return []
 
 
 def _reason(text: str, names: list[str]) -> str:
-    """Why torch could not read a file, in our own words: its texts are cut off, and coloured."""
+    """Say why torch could not read a file. torch's own texts are cut off and contain escape codes."""
     if "Unsupported operand" in text or "pickle protocol" in text:
         return (
-            "written with a pickle protocol that torch does not read safely (4 or later), as pickle.dump does; "
-            f"load it where it was made and {HOW}"
+            "written by pickle.dump with protocol 4 or later, which torch does not read safely; "
+            f"load it where it was made and {HOW_TO_SAVE}"
         )
     if names:
         return (
-            f"not readable as plain tensors: it is built from {', '.join(names[:3])}, which needs code, so it is "
-            f"refused; {HOW}"
+            f"not readable as plain tensors: loading its objects of {', '.join(names[:3])} would run code, so it is "
+            f"refused; {HOW_TO_SAVE}"
         )
     return "not readable as a torch checkpoint: damaged or cut off; download or save it again"
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error's text without escape codes and at most 200 characters, or its type."""
+    """Return the first line of an error's text without escape codes, at most 200 characters; its type if empty."""
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(error)).strip()
     text = "".join(c if c.isprintable() else "?" for c in text.splitlines()[0]) if text else ""
     return (text[:200] + "...") if len(text) > 200 else text or type(error).__name__
 
 
 def tensors_in(content: Any, most_levels: int = 8) -> dict[str, Tensor]:
-    """All tensors of a checkpoint under their full names.
+    """Collect all tensors of a checkpoint under their full names.
 
     Args:
-        content: Mappings in mappings.
-        most_levels: How deep to look.
+        content: Nested mappings.
+        most_levels: Largest depth of nesting that is searched.
 
     Returns:
-        Names, joined with dots -> tensors; NumPy arrays of numbers as tensors.
+        Names, joined with dots -> tensors. Floating-point NumPy arrays become tensors.
     """
     import numpy as np
 
@@ -167,13 +169,13 @@ def tensors_in(content: Any, most_levels: int = 8) -> dict[str, Tensor]:
 
 
 def stated_architecture(content: Any) -> str | None:
-    """The architecture that a checkpoint names, as timm's and many training scripts write it.
+    """Return the architecture that a checkpoint names, as the training scripts of timm and others write it.
 
     Args:
-        content: Of a checkpoint.
+        content: Content of the checkpoint.
 
     Returns:
-        ``arch``, or ``model`` among its arguments; None when there is neither.
+        The value of ``arch``, or of ``model`` or ``arch`` among its arguments; None if there is none.
     """
     if not isinstance(content, Mapping):
         return None

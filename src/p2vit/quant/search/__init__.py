@@ -1,1 +1,1 @@
-"""Mixed precision: which layer gets how many bits under a budget, coarse (exact) to fine (evolution)."""
+"""Mixed-precision search: the weight width of each layer within a budget, by exact optimization and evolution."""

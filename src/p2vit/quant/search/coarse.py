@@ -1,4 +1,4 @@
-"""Coarse step: the assignment with the least summed sensitivity under a budget, solved exactly."""
+"""Coarse step of the search: the widths with the least total sensitivity within a budget, by integer programming."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,30 +8,31 @@ from p2vit.errors import MissingPackageError, P2vitError
 from p2vit.quant.search.cost import Bits, Budget, BudgetError
 from p2vit.standard_output import standard_output_aside
 
-#: The solver forgives a millionth; where that goes over the budget it is asked again with that much less.
+#: Relative tolerance of the solver. If a solution exceeds the budget by it, the limit is lowered and solved again.
 FORGIVEN = 2e-6
-#: Times that it is asked again, with less each time, where prices add up only nearly.
+#: Largest number of such attempts, each with a lower limit.
 ATTEMPTS = 20
-#: Layer name → width → harm done by that width.
+#: Layer name → width → sensitivity: the error that this width causes.
 Sensitivity = Mapping[str, Mapping[int, float]]
 
 
 def solve(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
-    """One width per layer, least summed sensitivity within the budget: a multiple-choice knapsack, as a MILP.
+    """Choose one width per layer with the least total sensitivity within the budget.
 
-    Solved to optimality where the layers' prices add up. Where they do only nearly (``Budget.whole``), what a
-    solution is over the budget is taken from the limit, until one is within it.
+    This is a multiple-choice knapsack problem, solved as a mixed-integer linear program. The solution is optimal if
+    the cost is the sum of the layers' prices. With ``Budget.whole`` the sum is only an estimate: the limit is then
+    lowered by the excess of a solution until the exact cost is within the budget.
 
     Args:
-        sensitivity: Of every layer at every width it may have, finite.
-        budget: With a price for each of those.
+        sensitivity: Finite sensitivity of every layer at every allowed width.
+        budget: The limit, and the price of every layer at every allowed width.
 
     Returns:
-        Layer → width, in the order of ``sensitivity``.
+        Layer name → width, in the order of ``sensitivity``.
 
     Raises:
-        BudgetError: not even the cheapest widths fit.
-        P2vitError: the solver gave up.
+        BudgetError: Even the cheapest widths exceed the budget.
+        P2vitError: The solver found no solution.
         MissingPackageError: SciPy is not installed.
     """
     try:
@@ -46,7 +47,7 @@ def solve(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
     row = {layer: index for index, layer in enumerate(sensitivity)}
     rows, columns = [row[layer] for layer, _ in choices], np.arange(len(choices))
     one_each = csr_array((np.ones(len(choices)), (rows, columns)), shape=(len(row), len(choices)))
-    # Scaled to about one: HiGHS works with absolute tolerances.
+    # HiGHS uses absolute tolerances, so all numbers are scaled to about one.
     largest = max(float(np.abs(harm).max()), 1e-300)
     room = budget.limit * (1 + 1e-12)
     for attempt in range(ATTEMPTS):
@@ -66,16 +67,16 @@ def solve(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
             return bits
         room -= max(budget.total(bits) - budget.limit, budget.limit * FORGIVEN * 10.0 ** min(attempt, 3))
     if answer.success or budget.whole is not None:
-        # The limit left is below what the prices of the narrowest add up to, but they themselves do fit.
+        # The lowered limit is below the sum of the smallest prices, but the cheapest widths fit the real budget.
         return cheapest(sensitivity, budget)
-    raise P2vitError(f"the solver found no mix for {budget.name}={budget.limit:.6g}: {answer.message}")
+    raise P2vitError(f"the solver found no widths for {budget.name}={budget.limit:.6g}: {answer.message}")
 
 
 def check(sensitivity: Sensitivity, budget: Budget) -> None:
-    """See that some assignment fits.
+    """Check that the cheapest widths are within the budget.
 
     Raises:
-        BudgetError: none does; says by how much it misses.
+        BudgetError: They are not. The message gives the difference.
     """
     smallest = budget.total(cheapest(sensitivity, budget))
     if smallest > budget.limit * (1 + 1e-12):
@@ -85,7 +86,7 @@ def check(sensitivity: Sensitivity, budget: Budget) -> None:
 
 
 def cheapest(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
-    """Every layer at its cheapest width; of equals the widest."""
+    """Return the cheapest width of each layer; of widths with equal price the widest."""
     return {
         layer: min(sorted(widths, reverse=True), key=lambda width: budget.price.cost(layer, width))
         for layer, widths in sensitivity.items()
@@ -93,10 +94,10 @@ def cheapest(sensitivity: Sensitivity, budget: Budget) -> dict[str, int]:
 
 
 def front(sensitivity: Sensitivity, budgets: Sequence[Budget]) -> list[dict[str, int]]:
-    """The exact optimum at each of several budgets: points of the Pareto front of harm against cost."""
+    """Solve for several budgets. The results are points of the Pareto front of sensitivity against cost."""
     return [solve(sensitivity, budget) for budget in budgets]
 
 
 def harm(sensitivity: Sensitivity, bits: Bits) -> float:
-    """Summed sensitivity of an assignment."""
+    """Return the total sensitivity of widths per layer."""
     return sum(sensitivity[layer][width] for layer, width in bits.items())

@@ -1,4 +1,4 @@
-"""Budgets people have: what a layer costs at a width, and how much of it there may be in all."""
+"""Budgets: the cost of a layer at a width, and the limit on the total."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,30 +15,30 @@ Bits = Mapping[str, int]
 
 @runtime_checkable
 class LayerCost(Protocol):
-    """The price of one layer; an accelerator's latency or energy model only has to offer this.
+    """Cost of one layer. Latency and energy models of an accelerator implement this protocol.
 
-    Costs add up over layers. A cost may be any finite number that is not negative.
+    The total cost is the sum over the layers. A cost is finite and not negative.
     """
 
     def cost(self, layer_name: str, bits: int) -> float:
-        """Price of a layer at a width, in the budget's unit."""
+        """Return the cost of a layer at a width, in the budget's unit."""
         ...
 
 
 @dataclass(frozen=True)
 class WeightBytes:
-    """Bytes of the layers' weights in the program's file, where those of up to 4 bits lie two to a byte.
+    """Bytes of the weights in the program's file. Weights of at most 4 bits are packed two to a byte.
 
-    Biases and exponents do not depend on the widths and are left out.
+    Biases and exponents do not depend on the widths and are not counted.
 
     Attributes:
-        layers: All that are searched.
+        layers: Layers of the search.
     """
 
     layers: tuple[Layer, ...]
 
     def cost(self, layer_name: str, bits: int) -> float:
-        """Half a byte or a byte per weight; rows are padded to whole bytes."""
+        """Return the bytes of a layer: half a byte or one byte per weight, with rows padded to whole bytes."""
         layer = _find(self.layers, layer_name)
         return float(layer.outputs * (-(-layer.inputs // 2) if bits <= PACKED_BITS else layer.inputs))
 
@@ -48,46 +48,46 @@ class BitOps:
     """Bit operations per image: multiply-accumulates × weight bits × activation bits (the paper's measure).
 
     Attributes:
-        layers: All that are searched.
+        layers: Layers of the search.
     """
 
     layers: tuple[Layer, ...]
 
     def cost(self, layer_name: str, bits: int) -> float:
-        """MACs · bits · 8."""
+        """Return the bit operations of a layer: MACs · bits · 8."""
         return float(_find(self.layers, layer_name).macs * bits * ACTIVATION_BITS)
 
 
 @dataclass(frozen=True)
 class AverageBits:
-    """Share that a layer has in the mean width of a weight; the sum over all layers is that mean.
+    """Contribution of a layer to the average width of a weight. The sum over all layers is the average, in bits.
 
     Attributes:
-        layers: All that are searched.
+        layers: Layers of the search.
     """
 
     layers: tuple[Layer, ...]
 
     def cost(self, layer_name: str, bits: int) -> float:
-        """Weights · bits / all weights."""
+        """Return the contribution of a layer: its weights · bits / weights of all layers."""
         return _find(self.layers, layer_name).weights * bits / sum(layer.weights for layer in self.layers)
 
 
 @dataclass(frozen=True)
 class TableCost:
-    """Prices from a table, e.g. what a simulator said.
+    """Costs from a table, such as the results of a simulator.
 
     Attributes:
-        prices: Layer name → width → price.
+        prices: Layer name → width → cost.
     """
 
     prices: Mapping[str, Mapping[int, float]]
 
     def cost(self, layer_name: str, bits: int) -> float:
-        """The table's entry.
+        """Return the table's entry.
 
         Raises:
-            P2vitError: it has none.
+            P2vitError: The table has no entry for this layer and width.
         """
         try:
             return self.prices[layer_name][bits]
@@ -109,14 +109,14 @@ def _find(layers: Sequence[Layer], name: str) -> Layer:
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit on a cost summed over layers.
+    """A limit on the total cost of the widths.
 
     Attributes:
-        name: What is counted, as people read it: ``average-bits``.
-        price: Of one layer.
-        limit: What the sum must not exceed.
-        whole: Exact cost of a whole assignment, where the layers' prices add up only nearly: what is fetched and
-            what is computed overlap in an accelerator.
+        name: Name of the cost, such as ``average-bits``.
+        price: Cost of one layer.
+        limit: Largest total cost, in the cost's unit.
+        whole: Exact cost of all widths together. None: the sum of the layers' costs. It is needed for an accelerator,
+            where loading and computing of neighbouring layers overlap.
     """
 
     name: str
@@ -125,22 +125,22 @@ class Budget:
     whole: Callable[[Bits], float] | None = None
 
     def total(self, bits: Bits) -> float:
-        """Cost of a whole assignment."""
+        """Return the total cost of widths per layer."""
         if self.whole is not None:
             return self.whole(bits)
         return sum(self.price.cost(name, width) for name, width in bits.items())
 
     def holds(self, bits: Bits) -> bool:
-        """Whether an assignment is within the limit; a rounding error of the sum is forgiven."""
+        """Return whether widths are within the limit, up to the rounding error of the sum."""
         return self.total(bits) <= self.limit * (1 + 1e-12)
 
 
 class BudgetError(P2vitError):
-    """No assignment fits the budget.
+    """Even the cheapest widths exceed the budget.
 
     Attributes:
-        limit: What was asked for.
-        smallest: Cost of the cheapest assignment.
+        limit: Limit of the budget.
+        smallest: Cost of the cheapest widths.
         gap: ``smallest − limit``.
     """
 
@@ -166,11 +166,11 @@ def parse_budget(text: str, layers: tuple[Layer, ...]) -> Budget:
     """Read ``average-bits=6``, ``bytes=16M`` or ``bitops=300G``.
 
     Args:
-        text: What the user typed.
-        layers: All that are searched.
+        text: Text of the option ``--budget``.
+        layers: Layers of the search.
 
     Raises:
-        P2vitError: it is not understood; says what is allowed.
+        P2vitError: The text is not a budget. The message says what is allowed.
     """
     name, limit = parse_limit(text, tuple(COSTS))
     return Budget(name, COSTS[name](layers), limit)
@@ -180,11 +180,14 @@ def parse_limit(text: str, names: Sequence[str]) -> tuple[str, float]:
     """Read ``NAME=NUMBER``.
 
     Args:
-        text: What the user typed; k, M, G and T are powers of a thousand.
-        names: That are allowed.
+        text: Text of the option ``--budget``. The suffixes k, M, G and T are powers of 1000.
+        names: Allowed names.
+
+    Returns:
+        The name and the limit.
 
     Raises:
-        P2vitError: it is not understood; says what is allowed.
+        P2vitError: The text is not a budget. The message says what is allowed.
     """
     match = _BUDGET.fullmatch(text.strip())
     if match and match[1].lower() in names and match[2].count(".") < 2:

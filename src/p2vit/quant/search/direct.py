@@ -1,4 +1,4 @@
-"""Direct sensitivity: the feature's error when one layer alone has a narrower width."""
+"""Direct sensitivity: the error of the feature when a single layer has a narrower width."""
 
 import numpy as np
 
@@ -10,27 +10,26 @@ from p2vit.quant.search.score import Scorer
 def direct_sensitivity(
     scorer: Scorer, threads: int | None = None, progress: Progress = silent
 ) -> dict[str, dict[int, float]]:
-    """Noise that each layer adds at each width: relative error energy of the feature against the widest
-    program's.
+    """Measure the error that each layer adds at each width, relative to the program of the widest width.
 
-    Errors of different layers are nearly uncorrelated; so these add up.
+    Errors of different layers are nearly uncorrelated, so their energies add up.
 
     Args:
         scorer: Library, held-out photos and their float features.
-        threads: Bound of the engine's.
+        threads: Largest number of threads of the engine.
         progress: Called with (stage, done, total).
 
     Returns:
-        Layer → width → Σ(error²)/Σ(feature²); 0 at the widest width.
+        Layer name → width → Σ(error²)/Σ(feature²); 0 at the widest width.
 
     Raises:
-        DataError: the features are all zero.
+        DataError: All features are zero.
     """
     library = scorer.library
     reference = scorer.unrounded({}, threads)
     signal = np.square(scorer.exact.astype(np.float64)).sum()
     if signal == 0:
-        raise DataError("the features of the photos held out are all zero; are the photos blank?")
+        raise DataError("all features of the held-out photos are zero. Check whether the photos are blank")
     tasks = [(layer.name, width) for layer in library.layers for width in library.widths[:-1]]
     table = {layer.name: dict.fromkeys(library.widths, 0.0) for layer in library.layers}
     for done, (name, width) in enumerate(tasks):

@@ -1,24 +1,26 @@
-"""The last word: mixes are quantized anew, and the best program wins."""
+"""Last step of the search: the best candidates are quantized again from scratch, and the best program is chosen."""
 
 from collections.abc import Callable, Sequence
 
 from p2vit.quant.api import QuantizeResult
 from p2vit.quant.search.cost import Bits, Budget
-from p2vit.quant.search.run import Prepared, SearchResult, uniform
+from p2vit.quant.search.run import PreparedSearch, SearchResult, uniform
 
-#: How much worse than the winner, in dB, one width for all may look and still be tried: layers that are rounded
-#: towards the float stream, each given its true predecessors, gain most where all are narrow.
+#: One width for all layers is also tried if its score is at most this much below the winner's, in dB. Quantizing again
+#: improves it most, because each layer then corrects the errors of the narrow layers before it.
 MARGIN_DB = 4.0
 
 
-def finalists(prepared: Prepared, budget: Budget, found: SearchResult, threads: int | None = 1) -> list[Bits]:
-    """The mix found, and the widest width for all that fits where that may be better.
+def finalists(
+    prepared: PreparedSearch, budget: Budget, found: SearchResult, threads: int | None = 1
+) -> list[Bits]:
+    """Return the widths that the search found, and possibly the widest single width within the budget.
 
     Args:
-        prepared: Of the search.
-        budget: Of the search.
-        found: Its result.
-        threads: Of the scorer.
+        prepared: Preparation of the search.
+        budget: Budget of the search.
+        found: Result of the search.
+        threads: Largest number of threads that score one candidate.
     """
     library = prepared.scorer.library
     mixes: list[Bits] = [found.bits_per_layer]
@@ -33,21 +35,21 @@ def finalists(prepared: Prepared, budget: Budget, found: SearchResult, threads: 
 
 
 def decide(
-    prepared: Prepared,
+    prepared: PreparedSearch,
     mixes: Sequence[Bits],
     make: Callable[[Bits], QuantizeResult],
     threads: int | None = 1,
 ) -> tuple[int, list[float], QuantizeResult]:
-    """Quantize every finalist and keep the best on the photos held out; of equals the first.
+    """Quantize the model with each of several widths, and keep the best program on the held-out photos.
 
     Args:
-        prepared: Of the search.
-        mixes: At least one.
-        make: Quantizes the model with these widths.
-        threads: Of the scorer.
+        prepared: Preparation of the search.
+        mixes: Widths per layer; at least one.
+        make: Quantizes the model with widths per layer.
+        threads: Largest number of threads that score one program.
 
     Returns:
-        (place of the winner, SQNR of each in dB, the winner).
+        Index of the best, SQNR of each in dB, and the best program; the first of equal ones.
     """
     scores: list[float] = []
     best: QuantizeResult | None = None

@@ -1,4 +1,4 @@
-"""Fine step: evolution (population, crossover, mutation) that starts from the coarse solution."""
+"""Fine step of the search: an evolution with crossover and mutation, which starts from the coarse solution."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from p2vit.quant.search.fitted import proposals
 from p2vit.quant.search.journal import Genome, Journal
 from p2vit.quant.search.space import Space, mutated
 
-#: Draws before a generation is taken to be exhausted.
+#: Random draws per missing candidate before a generation is left incomplete.
 PATIENCE = 50
 
 
 @dataclass(frozen=True)
 class Evolution:
-    """Settings of the search; the defaults are the paper's where it names them.
+    """Settings of the evolution. The defaults are the paper's if it gives them.
 
     Attributes:
-        population: Candidates that survive a generation.
-        generations: Rounds.
-        crossovers: Children of two parents, per generation.
-        mutations: Children of one parent, per generation.
-        fitted: Children that linear models of all scores so far propose, per generation (not the paper's).
-        rate: Probability that a gene mutates, relative to the number of layers: so many change on average.
-        seed: The same seed gives the same search.
+        population: Number of candidates that survive a generation.
+        generations: Number of generations after the first.
+        crossovers: Children of two parents per generation.
+        mutations: Children of one parent per generation.
+        fitted: Candidates per generation that linear models of the scores propose (not in the paper).
+        rate: Average number of layers that a mutation draws again.
+        seed: Random seed. The same seed gives the same search.
     """
 
     population: int = 25
@@ -46,24 +46,24 @@ def evolve(
     settings: Evolution,
     progress: Progress = silent,
 ) -> Genome:
-    """Search; every candidate goes into the journal, and those already there are not evaluated again.
+    """Run the evolution. Every candidate is written to the journal; candidates in it are not evaluated again.
 
-    A generation's random numbers depend on the seed and its number alone, so a search that was killed draws
-    the same candidates when it runs again.
+    The random numbers of a generation depend only on the seed and the generation's number. A search that was killed
+    therefore draws the same candidates when it runs again.
 
     Args:
-        space: What is allowed.
-        starts: Solutions to start from; those outside the budget are repaired. May be empty: fine only.
-        evaluate: Genomes → iterable of scores in their order; higher is better.
-        journal: Scores known so far.
-        settings: Of the evolution.
+        space: Allowed widths and the budget.
+        starts: Candidates to start from; those outside the budget are repaired. May be empty.
+        evaluate: Genomes → scores in the same order; higher is better.
+        journal: Scores that are known already.
+        settings: Settings of the evolution.
         progress: Called with (stage, done, total) after each candidate.
 
     Returns:
-        The best genome; of equals the one found first.
+        The best genome, or the first found of equal ones.
 
     Raises:
-        BudgetError: nothing fits the budget.
+        BudgetError: Even the cheapest widths exceed the budget.
     """
     check({layer.name: dict.fromkeys(space.widths, 0.0) for layer in space.layers}, space.budget)
     expected = settings.population + settings.generations * (
@@ -93,7 +93,7 @@ def evolve(
         [start if space.holds(start) else space.repaired(start, random) for start in starts],
         seen,
     )
-    # Half of what is left of the first generation are mutants of the starts, the rest random.
+    # Half of the rest of the first generation are mutations of the starts; the other half is random.
     near = (settings.population - len(first)) // 2 if first else 0
     first += _draw(
         near,
@@ -115,7 +115,7 @@ def evolve(
         parents = list(ranked)
 
         def parent(random: np.random.Generator = random, parents: list[Genome] = parents) -> Genome:
-            # The better of two: mild pressure towards the front of the ranking.
+            # Tournament of two: better candidates become parents somewhat more often.
             return parents[int(random.integers(len(parents), size=2).min())]
 
         def child(random: np.random.Generator = random) -> Genome:
@@ -126,7 +126,7 @@ def evolve(
         def mutant(random: np.random.Generator = random) -> Genome:
             return space.repaired(mutated(parent(), space, settings.rate, random), random)
 
-        # Of what was scored before this generation: the journal of a search that was killed knows more.
+        # Only scores of earlier generations, because the journal of a resumed search also has later ones.
         children = _distinct(proposals(space, known, settings.fitted, random), seen)
         children += _draw(settings.crossovers, child, seen) + _draw(settings.mutations, mutant, seen)
         run(children, generation)
@@ -134,7 +134,7 @@ def evolve(
 
 
 def _distinct(genomes: list[Genome], seen: set[Genome]) -> list[Genome]:
-    """Those not seen before, in order; they count as seen from now on."""
+    """Return the genomes that were not seen before, in order, and mark them as seen."""
     fresh = [
         genome for index, genome in enumerate(genomes) if genome not in seen and genome not in genomes[:index]
     ]
@@ -143,7 +143,7 @@ def _distinct(genomes: list[Genome], seen: set[Genome]) -> list[Genome]:
 
 
 def _draw(count: int, source: Callable[[], Genome], seen: set[Genome]) -> list[Genome]:
-    """Up to ``count`` new genomes; fewer where the space is nearly exhausted."""
+    """Draw up to ``count`` new genomes; fewer if almost all have been seen."""
     fresh: list[Genome] = []
     for _ in range(PATIENCE * max(count, 0)):
         if len(fresh) == count:

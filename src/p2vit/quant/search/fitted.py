@@ -1,4 +1,4 @@
-"""Candidates that a linear model of all scores so far holds to be the best: a guide for the evolution."""
+"""Candidates that are best according to linear models of the scores so far; they guide the evolution."""
 
 from collections.abc import Mapping
 
@@ -8,29 +8,29 @@ from numpy.typing import NDArray
 from p2vit.quant.search.journal import Genome
 from p2vit.quant.search.space import Space
 
-#: Weight of the prior that a step in width changes nothing, in candidates.
+#: Weight of the ridge term, in candidates.
 RIDGE = 3.0
-#: Decimals of a coefficient that count; what lies below is the solver's own rounding.
+#: Decimals of a coefficient; smaller differences are rounding errors of the solver.
 DECIMALS = 9
-#: Halvings of the price of a bit.
+#: Bisection steps for the Lagrange multiplier.
 BISECTIONS = 60
 
 
 def proposals(
     space: Space, scores: Mapping[Genome, float], count: int, random: np.random.Generator
 ) -> list[Genome]:
-    """Best candidates of linear models of the noise in dB.
+    """Return the best candidates of linear models of the noise in dB.
 
-    A layer's direct sensitivity is taken with all others wide; in a mix of narrow layers, errors of different
-    layers cancel and pile up, and what a layer is worth there shows in the scores of mixes alone. Each step
-    from one width to the next narrower of each layer has a coefficient, fitted by ridge regression.
+    Direct sensitivity is measured with all other layers wide. Between narrow layers, errors partly cancel or add up,
+    and only the scores of such candidates show this. The model has one coefficient per layer and step from one width
+    to the next narrower one, fitted by ridge regression.
 
     Args:
-        space: What is allowed.
-        scores: SQNR in dB of the candidates so far, at least one.
-        count: Candidates wanted; they need not differ.
-        random: Draws the samples: the first model is fitted to all scores, each other one to as many drawn
-            with replacement, so that they differ in what the scores leave open.
+        space: Allowed widths and the budget.
+        scores: SQNR of the candidates so far, in dB; at least one.
+        count: Number of candidates to return; some may be equal.
+        random: Random generator of the bootstrap samples. The first model is fitted to all scores, each further model
+            to a sample of the same size, drawn with replacement.
     """
     genomes = list(scores)
     taken = np.array([steps(space, genome) for genome in genomes])
@@ -43,17 +43,20 @@ def proposals(
 
 
 def steps(space: Space, genome: Genome) -> NDArray[np.float64]:
-    """Which steps below the widest width each layer has taken: 0 or 1, [layers · (widths − 1)]."""
+    """Return 1 for each step below the widest width that a layer takes, otherwise 0: [layers · (widths − 1)]."""
     ladder = np.array(space.widths[:-1])
     return (np.array(genome)[:, None] <= ladder).astype(np.float64).ravel()
 
 
 def fit(taken: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ridge regression on centred data: the coefficient of each step.
+    """Fit the coefficient of each step by ridge regression on centred data.
 
     Args:
-        taken: [candidates, steps].
-        noise: [candidates], dB.
+        taken: Result of :func:`steps` for each candidate, [candidates, steps].
+        noise: Noise of each candidate in dB, [candidates].
+
+    Returns:
+        Coefficients in dB, [steps].
     """
     centred = taken - taken.mean(axis=0)
     moments = centred.T @ centred + RIDGE * np.eye(taken.shape[1])
@@ -62,16 +65,16 @@ def fit(taken: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def least_harm(space: Space, coefficients: NDArray[np.float64]) -> Genome:
-    """Least summed coefficients within the budget, by a price on what a layer costs (Lagrange).
+    """Minimise the sum of the coefficients within the budget, with a Lagrange multiplier on the cost.
 
-    At the optimum but for less than one layer, which :meth:`Space.repaired` fills in.
+    The result may leave less than one layer's cost of the budget unused; :meth:`Space.repaired` uses it.
 
     Args:
-        space: What is allowed.
-        coefficients: Of the steps, [layers · (widths − 1)].
+        space: Allowed widths and the budget.
+        coefficients: Coefficients of the steps, [layers · (widths − 1)].
     """
     layers = len(space.layers)
-    # Harm of a width: of all steps down to it.
+    # Predicted noise of a width: the sum of all steps down to it.
     harm = np.cumsum(coefficients.reshape(layers, len(space.widths) - 1)[:, ::-1], axis=1)[:, ::-1]
     harm = np.concatenate([harm, np.zeros((layers, 1))], axis=1)
     prices = np.array(space.prices)

@@ -1,4 +1,4 @@
-"""The paper's sensitivity: Hessian trace × perturbation of the weights, for the model and photos at hand."""
+"""The paper's sensitivity: Hessian trace × perturbation of the weights."""
 
 import numpy as np
 import torch
@@ -14,21 +14,21 @@ from p2vit.quant.search.library import Library
 def hessian_traces(
     model: CanonicalViT, pixels: NDArray[np.uint8], probes: int, seed: int, progress: Progress = silent
 ) -> dict[str, float]:
-    """Mean diagonal of the Hessian of each layer's weights (Hutchinson's estimate).
+    """Estimate the mean diagonal of the Hessian of each layer's weights (Hutchinson's estimator).
 
-    The loss is the squared distance of the feature from the float model's own, so that no label is needed. At
-    the float weights its gradient is zero and its Hessian is 2·JᵀJ exactly; for random signs v, E‖Jᵀv‖² =
-    tr(JJᵀ) = tr(JᵀJ), which takes one backward pass per probe and photo instead of two.
+    The loss is the squared distance of the feature from the float model's feature, so no label is needed. At the float
+    weights its gradient is zero and its Hessian is exactly 2·JᵀJ. For random signs v, E‖Jᵀv‖² = tr(JJᵀ) = tr(JᵀJ),
+    which needs one backward pass per sign vector and photo instead of two.
 
     Args:
-        model: In canonical form.
+        model: Float model in canonical form.
         pixels: Calibration photos, uint8 [P, H, W, 3].
-        probes: Sign vectors per photo.
-        seed: Draws them.
+        probes: Number of random sign vectors per photo.
+        seed: Random seed of the sign vectors.
         progress: Called with (stage, done, total).
 
     Returns:
-        Layer → trace / number of weights.
+        Layer name → trace / number of weights.
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {
@@ -38,8 +38,7 @@ def hessian_traces(
     }
     traces = dict.fromkeys(weights, 0.0)
     threads = torch.get_num_threads()
-    # One thread: the last bits of a product depend on how many share it, and equal seeds must give equal
-    # traces.
+    # The last bits of a product depend on the number of threads, and equal seeds must give equal traces.
     torch.set_num_threads(1)
     try:
         for weight in weights.values():
@@ -66,29 +65,29 @@ def hessian_traces(
 def hessian_sensitivity(
     model: CanonicalViT, library: Library, traces: dict[str, float]
 ) -> dict[str, dict[int, float]]:
-    """Ω of the paper: mean Hessian diagonal × squared distance of the quantized weights from the float ones.
+    """Compute the paper's Ω: mean Hessian diagonal × squared distance of quantized and float weights.
 
     Args:
-        model: The float model; distances are taken in its own weights, normalisation gains not folded in.
-        library: Layers at every width.
-        traces: From :func:`hessian_traces`.
+        model: The float model. Distances are between its own weights, without folded LayerNorm gains.
+        library: Layers rounded at every width.
+        traces: Result of :func:`hessian_traces`.
 
     Returns:
-        Layer → width → Ω.
+        Layer name → width → Ω.
     """
     table: dict[str, dict[int, float]] = {}
     for layer in library.layers:
         source = model.blocks[layer.block]
         folded = fold_block(source).layers[layer.site]  # type: ignore[arg-type]
         original = getattr(source, layer.site).weight
-        # What folding multiplied each weight with; where that is zero the weight is zero on both sides.
+        # Factor by which folding multiplied each weight. If it is zero, both weights are zero.
         gain = torch.where(original == 0, torch.ones_like(original), folded.weight / original).double()
         gain = torch.where(gain == 0, torch.ones_like(gain), gain)
         inputs = library.program.tensors[library.program.node(layer.name).inputs[0]]
         table[layer.name] = {}
         for width in library.widths:
             rounded = library.rounded[layer.name, width]
-            # The accumulator's exponent is the weight's with the input's absorbed.
+            # The accumulator's exponent is the sum of the weight's and the input's.
             exponent = rounded.accumulator_exponent[:, None].astype(np.int32) - inputs.exponent
             weight = torch.from_numpy(np.ldexp(rounded.weight.astype(np.float64), exponent))
             error = (weight - folded.weight) / gain

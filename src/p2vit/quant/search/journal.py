@@ -1,4 +1,4 @@
-"""A file that remembers every candidate, so that a killed search continues where it was."""
+"""The search log: a file with every candidate, from which a search that was killed continues."""
 
 import json
 from collections.abc import Mapping
@@ -8,23 +8,26 @@ from typing import Any
 from p2vit.errors import P2vitError
 from p2vit.files import LineFile
 
-#: A candidate: one width per layer, in the order of the layers.
+#: A candidate of the search: one width per layer, in the order of the layers.
 Genome = tuple[int, ...]
 
 
 class Journal:
-    """JSON lines: the settings first, then one candidate per line in the order of their evaluation.
+    """The log of a search as JSON lines: first the settings, then one candidate per line in the order of evaluation.
 
-    Nothing in it depends on time or machine, so a search that was killed and continued leaves the same bytes
-    as one that was not.
+    The log does not depend on time or machine. A search that was killed and continued writes the same bytes as one
+    that ran through.
 
     Args:
-        path: The file, or None to remember in memory only.
-        settings: What the scores depend on; a file with other settings is refused.
-        overwrite: Start anew instead of continuing.
+        path: The file; None keeps the log in memory only.
+        settings: Everything that the scores depend on. A file with other settings is an error.
+        overwrite: Start a new log instead of continuing.
+
+    Attributes:
+        scores: Genome → SQNR in dB, in the order of evaluation.
 
     Raises:
-        P2vitError: the file is of another search, or is none.
+        P2vitError: The file is not the log of a search, or is that of another search.
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any], overwrite: bool = False) -> None:
@@ -34,13 +37,13 @@ class Journal:
         header = _line(self.settings)
         if path is None or self._file is None:
             return
-        # A line that the kill cut short is evaluated again.
+        # The last line may be incomplete after a kill; its candidate is evaluated again.
         whole, rest = self._file.read("the log of a search")
         if overwrite:
             check_log(path, overwrite)
         elif not whole and rest and not header.startswith(rest):
             raise P2vitError(
-                f"{path}: its first line is not that of a search. Name another file, or move it away"
+                f"{path}: its first line is not that of a search log. Choose another file, or move it away"
             )
         if overwrite or not whole:
             self._file.cut()
@@ -48,7 +51,7 @@ class Journal:
             return
         if whole[0] != header:
             raise P2vitError(
-                f"{path}: {_difference(whole[0], self.settings)}. Name another file, or overwrite it"
+                f"{path}: {_difference(whole[0], self.settings)}. Choose another file, or overwrite it"
             )
         for number, line in enumerate(whole[1:], start=2):
             try:
@@ -56,12 +59,12 @@ class Journal:
                 self.scores[tuple(int(width) for width in entry["bits"])] = float(entry["sqnr_db"])
             except (ValueError, KeyError, TypeError):
                 raise P2vitError(
-                    f"{path}:{number}: not a candidate of a search; name another file, or overwrite it"
+                    f"{path}:{number}: not a candidate of a search. Choose another file, or overwrite it"
                 ) from None
         self._file.cut(whole)
 
     def add(self, genome: Genome, score: float, generation: int, cost: float) -> None:
-        """Remember a candidate, on disk before it counts."""
+        """Add a candidate; it is on disk when this returns."""
         self.scores[genome] = score
         if self._file is None:
             return
@@ -80,14 +83,14 @@ def _line(value: Mapping[str, Any]) -> str:
 
 
 def check_log(path: Path, overwrite: bool) -> None:
-    """Refuse a file that no log of a search may be written to, before time is spent.
+    """Check before a search that its log can be written to a file.
 
     Args:
         path: The file; it need not exist.
-        overwrite: It is to be started anew, so nothing but such a log may be in it.
+        overwrite: Whether the file will be overwritten. It must then be the log of a search.
 
     Raises:
-        P2vitError: it is no plain file, or holds something else.
+        P2vitError: The path is not a regular file, or the file would be overwritten and is not a search log.
     """
     lines, rest = LineFile(path).read("the log of a search")
     if not overwrite or not (lines or rest):
@@ -100,17 +103,17 @@ def check_log(path: Path, overwrite: bool) -> None:
             fits = False
         if not fits:
             raise P2vitError(
-                f"{path}:{number}: is not a line of a search's log, so the file is not overwritten; move it away, or "
-                "choose another place"
+                f"{path}:{number}: not a line of a search log, so the file is not overwritten. Move it away, or "
+                "choose another file"
             )
 
 
 def _difference(header: str, settings: Mapping[str, Any]) -> str:
-    """What the file's settings and these do not agree on."""
+    """Describe how the settings in a file differ from these."""
     try:
         there = json.loads(header)
         here = json.loads(_line(settings))
         keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     except (ValueError, TypeError, AttributeError):
-        return "its first line is not that of a search"
+        return "its first line is not that of a search log"
     return f"it logs a search with other settings ({', '.join(keys)})"

@@ -1,13 +1,13 @@
-"""The layers that a search may give another width, and what each has to do."""
+"""The layers whose width a search may choose, and their sizes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p2vit.models.config import ModelConfig
 
-#: Layer within its block → (outputs, inputs) in units of (embed_dim, mlp_dim).
+#: Names of the layers within a block.
 SITES = ("attn.q", "attn.k", "attn.v", "attn.proj", "mlp.fc1", "mlp.fc2")
-#: Activations have 8 bits everywhere.
+#: Width of activations in bits.
 ACTIVATION_BITS = 8
 
 
@@ -16,12 +16,12 @@ class Layer:
     """One linear layer.
 
     Attributes:
-        name: ``blocks.3.attn.q``, as :class:`~p2vit.quant.config.QuantConfig` names it.
-        block: Index of its block.
-        site: Name within the block's quantized layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``.
-        outputs: N.
-        inputs: K.
-        rows: Times it is applied per image: the tokens.
+        name: Name of the layer, such as ``blocks.3.attn.q``, as in ``QuantConfig.layer_bits``.
+        block: Index of the block.
+        site: Key in ``QuantizedBlock.layers``: ``q``, ``k``, ``v``, ``proj``, ``fc1`` or ``fc2``.
+        outputs: Number of outputs, N.
+        inputs: Number of inputs, K.
+        rows: Number of tokens per image.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Layer:
 
 
 def searchable(config: ModelConfig) -> tuple[Layer, ...]:
-    """Every linear layer of the encoder, in the order in which they run.
+    """Return every linear layer of the encoder blocks, in execution order.
 
-    Patch embedding and head stay at 8 bits: they are few weights and see the least redundant inputs. So does
-    what is no block's own: patch merging and the pooling head have the widest width of the search.
+    The patch embedding and the head stay at 8 bits: they have few weights, and their inputs are the least redundant.
+    Patch merging and the attention pooling head have the widest width of the search.
     """
     return tuple(_layers(config))
 

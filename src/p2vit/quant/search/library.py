@@ -1,4 +1,4 @@
-"""Every layer rounded once at every width, on one set of grids; a candidate is a choice among them."""
+"""Layers rounded once at every width, with the same activation grids. A candidate chooses one width of each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +12,11 @@ from p2vit.errors import DataError, P2vitError
 from p2vit.models.loaded import FloatModel
 from p2vit.numerics import Linear
 from p2vit.program.graph import IntegerProgram
-from p2vit.quant.block import Menu
+from p2vit.quant.block import ExtraWidths
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.extreme_values import refuse_extreme_values
 from p2vit.quant.lower import OUTPUT_GRID, linear, lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
-from p2vit.quant.plausible import refusing_odd_numbers
 from p2vit.quant.search.cost import Bits
 from p2vit.quant.search.layers import Layer, searchable
 from p2vit.quant.weights import QuantizedLinear
@@ -24,13 +24,13 @@ from p2vit.quant.weights import QuantizedLinear
 
 @dataclass(frozen=True)
 class Library:
-    """Layers to compose candidates of.
+    """Layers at every width, from which the program of a candidate is composed.
 
     Attributes:
-        program: The widest width everywhere.
-        layers: All that are searched.
-        widths: Ascending.
-        rounded: (layer, width) → the layer's operator.
+        program: Program with the widest width in every layer.
+        layers: Layers of the search.
+        widths: Weight widths in bits, ascending.
+        rounded: (layer name, width) → the layer's operator.
     """
 
     program: IntegerProgram
@@ -40,14 +40,14 @@ class Library:
 
     @property
     def widest(self) -> dict[str, int]:
-        """Every layer at the widest width."""
+        """Layer name → the widest width."""
         return {layer.name: self.widths[-1] for layer in self.layers}
 
     def compose(self, bits: Bits) -> IntegerProgram:
-        """The program with these widths; everything else is shared, nothing is copied.
+        """Return the program with the widths given. No array is copied.
 
         Args:
-            bits: Layer → width; layers not named have the widest.
+            bits: Layer name → width. Layers that are not named have the widest width.
         """
         nodes = tuple(
             replace(node, operator=self.rounded[node.name, bits[node.name]]) if node.name in bits else node
@@ -64,22 +64,23 @@ def build_library(
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Library:
-    """Quantize a model once, rounding each layer at every width on the way.
+    """Quantize a model once, and round each layer at every width.
 
-    The stream that later layers see is that of the widest width: close to the float model's, so that the
-    layers are good companions whatever the mix turns out to be.
+    The layers after it read the residual stream of the widest width. It is close to the float model's, so that every
+    layer suits any combination of widths.
 
     Args:
-        model: Float.
+        model: Float model.
         photos: Calibration photos in batches, uint8 [B, H, W, 3].
-        config: The method; its widths are ignored.
-        widths: At least one, each 2 to 8.
-        threads: Workers.
+        config: The method; its weight widths are ignored.
+        widths: Weight widths, 2 to 8 bits; at least one.
+        threads: Number of threads; None uses the processor cores of this machine, at most 8.
         progress: Called with (stage, done, total).
 
     Raises:
-        P2vitError: a width is not allowed.
-        ModelError: no integer program comes of the method.
+        P2vitError: A width is not allowed.
+        ModelError: The method has no integer program.
+        DataError: There is no calibration photo.
     """
     config.check_integer()
     ordered = tuple(sorted(set(widths)))
@@ -88,7 +89,7 @@ def build_library(
     rounded: dict[tuple[str, int], QuantizedLinear] = {}
 
     def keep(name: str, width: int, layer: QuantizedLinear) -> None:
-        # A quarter of the memory: all widths of all layers are held at once.
+        # int8 takes a quarter of the memory; all widths of all layers are held at once.
         rounded[name, width] = replace(layer, weight=layer.weight.to(torch.int8))
 
     base = replace(config, weight_bits=ordered[-1], layer_bits={})
@@ -96,9 +97,11 @@ def build_library(
     head = next(stream, None)
     if head is None or not len(head):
         raise DataError("no calibration photo could be read; at least one is needed")
-    with refusing_odd_numbers(model, head):
+    with refuse_extreme_values(model, head):
         every = chain([head], stream)
-        quantized, _ = quantize_model(model.module, every, base, threads, progress, Menu(ordered, keep))
+        quantized, _ = quantize_model(
+            model.module, every, base, threads, progress, ExtraWidths(ordered, keep)
+        )
         layers = searchable(model.config)
         operators = {
             (layer.name, width): linear(

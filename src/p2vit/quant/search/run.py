@@ -1,4 +1,4 @@
-"""The whole search: library, sensitivities, exact coarse solution, evolution from there."""
+"""The whole search: library of rounded layers, sensitivities, coarse step and fine step."""
 
 import hashlib
 import json
@@ -28,20 +28,20 @@ from p2vit.quant.search.score import Scorer
 from p2vit.quant.search.space import Space
 
 Measure = Literal["direct", "hessian"]
-#: Photos and sign vectors of the Hessian's traces; the estimate's spread is then a few percent.
+#: Photos and random sign vectors of the Hessian traces; the standard error of the estimate is then a few percent.
 TRACE_PHOTOS, TRACE_PROBES = 8, 4
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How to search.
+    """Settings of a search.
 
     Attributes:
-        widths: That a layer may have.
-        measure: Sensitivity of the coarse step: ``direct``, or ``hessian`` (the paper's).
-        coarse: Whether the evolution starts from the coarse solution.
-        fine: Whether there is an evolution at all.
-        evolution: Its settings.
+        widths: Weight widths that a layer may have, in bits.
+        measure: Sensitivity in the coarse step: ``direct``, or ``hessian`` (the paper's).
+        coarse: Start the evolution from the coarse solution.
+        fine: Run the evolution.
+        evolution: Settings of the evolution.
     """
 
     widths: tuple[int, ...] = (4, 8)
@@ -53,14 +53,14 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        bits_per_layer: Layer → width.
-        cost: Of that, in the budget's unit.
-        sqnr_db: Its score: feature SQNR on the held-out calibration photos, composed from the library.
-        candidates: How many were scored.
-        seconds: Minutes spent, by stage, in seconds.
+        bits_per_layer: Layer name → weight width in bits.
+        cost: Cost of these widths, in the budget's unit.
+        sqnr_db: SQNR of the feature in dB on the held-out calibration photos, with layers of the library.
+        candidates: Number of candidates scored.
+        seconds: Wall-clock seconds per stage.
     """
 
     bits_per_layer: dict[str, int]
@@ -71,14 +71,14 @@ class SearchResult:
 
 
 @dataclass
-class Prepared:
-    """What does not depend on the budget; one preparation serves many searches.
+class PreparedSearch:
+    """The part of a search that does not depend on the budget; it can be used for many searches.
 
     Attributes:
-        model: Float.
-        scorer: With the library and the held-out photos.
-        seed: Draws the Hessian's sign vectors.
-        seconds: Time of each stage so far.
+        model: Float model.
+        scorer: Scores candidates; has the library and the held-out photos.
+        seed: Random seed of the Hessian's sign vectors.
+        seconds: Wall-clock seconds per stage so far.
     """
 
     model: FloatModel
@@ -90,7 +90,7 @@ class Prepared:
     def sensitivity(
         self, measure: Measure, threads: int | None = None, progress: Progress = silent
     ) -> Sensitivity:
-        """Table of a measure, computed once."""
+        """Return the sensitivities of a measure; they are computed at the first call."""
         if measure not in self._tables:
             with self.timed(measure):
                 library = self.scorer.library
@@ -103,12 +103,12 @@ class Prepared:
         return self._tables[measure]
 
     def timed(self, stage: str) -> "_Timed":
-        """Add a stage's time to ``seconds``."""
+        """Return a context manager that adds the wall-clock time of its block to ``seconds``."""
         return _Timed(self.seconds, stage)
 
 
 class _Timed:
-    """Adds wall time to an entry of a table."""
+    """Adds the wall-clock seconds of a ``with`` block to an entry of a table."""
 
     def __init__(self, table: dict[str, float], stage: str) -> None:
         self.table, self.stage = table, stage
@@ -130,38 +130,38 @@ def prepare(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress = silent,
-) -> Prepared:
-    """Round every layer at every width and get the scorer ready.
+) -> PreparedSearch:
+    """Round every layer at every width, and compute the float features that candidates are compared with.
 
     Args:
-        model: Float.
-        calibration: Photos to quantize on, uint8 [P, H, W, 3].
-        held_out: Calibration photos to score on; none of the above. Labels are never looked at.
-        method: How to quantize; its widths are ignored.
-        widths: That a layer may have.
-        seed: Draws the Hessian's sign vectors.
-        threads: Workers.
+        model: Float model.
+        calibration: Photos for calibration, uint8 [P, H, W, 3].
+        held_out: Other calibration photos, on which candidates are scored. No labels are used.
+        method: Method of quantization; its weight widths are ignored.
+        widths: Weight widths that a layer may have, in bits.
+        seed: Random seed of the Hessian's sign vectors.
+        threads: Number of threads; None uses the processor cores of this machine, at most 8.
         progress: Called with (stage, done, total).
 
     Raises:
-        DataError: too few photos.
-        P2vitError: a width is not allowed.
+        DataError: There are too few photos.
+        P2vitError: A width is not allowed.
     """
     if not len(calibration) or not len(held_out):
         raise DataError(
-            f"a search needs photos to calibrate on and others to score on; it got {len(calibration)} and "
+            f"a search needs photos for calibration and other photos for scoring; it got {len(calibration)} and "
             f"{len(held_out)}. Give it at least 2 photos, better 64"
         )
     seconds: dict[str, float] = {}
     with _Timed(seconds, "library"):
         library = build_library(model, [calibration], method, widths, threads, progress)
         scorer = Scorer.of(model.module, library, held_out, threads)
-    return Prepared(model, scorer, seed, seconds)
+    return PreparedSearch(model, scorer, seed, seconds)
 
 
 @one_writer("log")
 def search(
-    prepared: Prepared,
+    prepared: PreparedSearch,
     budget: Budget,
     config: SearchConfig,
     *,
@@ -174,19 +174,19 @@ def search(
     """Find the widths with the best score within a budget.
 
     Args:
-        prepared: From :func:`prepare`, with the widths of ``config``.
-        budget: The limit.
-        config: How to search.
-        log: JSON lines of every candidate; a search that was killed continues from it and ends with the same
-            bytes.
-        overwrite: Start the log anew.
-        threads: Threads that score one candidate, where this process does it.
-        pool: Who scores candidates; this process, one after the other, if None.
+        prepared: Result of :func:`prepare` for the widths of ``config``.
+        budget: Limit on the cost.
+        config: Settings of the search.
+        log: File for every candidate, as JSON lines. A search that was killed continues from it and ends with the
+            same bytes.
+        overwrite: Start a new log instead of continuing.
+        threads: Number of threads that score one candidate in this process.
+        pool: Processes that score candidates. None: this process scores them one after the other.
         progress: Called with (stage, done, total).
 
     Raises:
-        BudgetError: nothing fits the budget.
-        P2vitError: the log is of another search.
+        BudgetError: Even the cheapest widths exceed the budget.
+        P2vitError: The log is that of another search.
     """
     scorer, library = prepared.scorer, prepared.scorer.library
     free = {layer.name: dict.fromkeys(library.widths, 0.0) for layer in library.layers}
@@ -197,7 +197,7 @@ def search(
         sensitivity = prepared.sensitivity(config.measure, threads, progress)
         with prepared.timed("coarse"):
             starts.append(space.genome(solve(sensitivity, budget)))
-        # A sum of sensitivities may be mistaken; so no result is worse than the widest width for all that fits.
+        # The sum of sensitivities is only an estimate. This start makes sure that one width for all is not better.
         flat = [genome for width in library.widths if space.holds(genome := (width,) * len(library.layers))]
         starts += [genome for genome in flat[-1:] if genome not in starts]
     journal = Journal(log, _settings(prepared, budget, config), overwrite)
@@ -222,7 +222,7 @@ def search(
 
 @dataclass(frozen=True)
 class _Evaluate:
-    """Scores a genome; an object, so that it can be sent to another process."""
+    """Scores a genome. An object can be sent to another process, a nested function cannot."""
 
     scorer: Scorer
     space: Space
@@ -232,8 +232,8 @@ class _Evaluate:
         return self.scorer.score(self.space.bits(item), self.threads)
 
 
-def _settings(prepared: Prepared, budget: Budget, config: SearchConfig) -> dict[str, Any]:
-    """What a log's scores depend on; how the work is shared out is none of it."""
+def _settings(prepared: PreparedSearch, budget: Budget, config: SearchConfig) -> dict[str, Any]:
+    """Return the settings that the scores in a log depend on; the number of processes is none of them."""
     library = prepared.scorer.library
     prices = {
         layer.name: [budget.price.cost(layer.name, w) for w in library.widths] for layer in library.layers
@@ -253,7 +253,7 @@ def _settings(prepared: Prepared, budget: Budget, config: SearchConfig) -> dict[
 
 
 def library_sha256(library: Library) -> str:
-    """Hash of every rounded layer, hexadecimal."""
+    """Return the SHA-256 of all rounded layers, in hexadecimal."""
     digest = hashlib.sha256()
     for (name, width), layer in sorted(library.rounded.items()):
         digest.update(f"{name} {width}\n".encode())
@@ -267,5 +267,5 @@ def _sha256(value: Mapping[str, Any]) -> str:
 
 
 def uniform(library: Library, width: int) -> Bits:
-    """Every layer at one width."""
+    """Assign the same weight width to every layer."""
     return {layer.name: width for layer in library.layers}

@@ -1,4 +1,4 @@
-"""How good a candidate is: feature SQNR on calibration photos that did not take part in quantizing."""
+"""Score of a candidate: SQNR of the feature on calibration photos that were not used to quantize."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from p2vit.quant.search.library import Library
 from p2vit.quant.sensitivity import sqnr_db
 from p2vit.quant.workers import Workers
 
-#: Photos in one run of a program.
+#: Photos per run of a program.
 PHOTOS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores candidates as the integer programs they are; higher is better.
+    """Scores candidates by running their integer programs; higher is better.
 
-    Integers are the same on every executor, so scores depend neither on it nor on the number of threads.
+    Every executor returns the same integers, so a score depends neither on the executor nor on the number of threads.
 
     Attributes:
-        library: What candidates are composed of.
+        library: Rounded layers.
         pixels: Held-out calibration photos, uint8 [P, H, W, 3].
-        exact: The float model's features of them, float32 [P, C].
+        exact: Features of the float model for these photos, float32 [P, C].
     """
 
     library: Library
@@ -40,30 +40,30 @@ class Scorer:
     def of(
         model: CanonicalViT, library: Library, pixels: NDArray[np.uint8], threads: int | None = None
     ) -> "Scorer":
-        """Run the float model over the photos."""
+        """Run the float model over the photos, and return a scorer."""
         with Workers(threads) as workers:
-            # One by one: a product's last bits depend on how many photos share it.
+            # One photo at a time, because the last bits of a product depend on the batch size.
             parts = workers.map(model.features, list(torch.from_numpy(pixels).split(1)))
         return Scorer(library, pixels, torch.cat(parts).numpy())
 
     def score(self, bits: Bits, threads: int | None = 1) -> float:
-        """SQNR of a candidate's feature in dB."""
+        """Return the SQNR of a candidate's feature in dB."""
         return self.sqnr(self.library.compose(bits), threads)
 
     def noise(self, bits: Bits, threads: int | None = 1) -> float:
-        """Noise energy relative to the signal's: 10^(−SQNR/10)."""
+        """Return the noise energy of a candidate relative to the signal: 10^(−SQNR/10)."""
         return float(10.0 ** (-self.score(bits, threads) / 10))
 
     def sqnr(self, program: IntegerProgram, threads: int | None = 1) -> float:
-        """SQNR of any program's feature on these photos, in dB."""
+        """Return the SQNR of a program's feature on the held-out photos, in dB."""
         name, spec = program.feature, program.tensors[program.feature]
         ours = [spec.real(stored).reshape(len(stored), -1) for stored in self._run(program, name, threads)]
         return sqnr_db(self.exact, np.concatenate(ours))
 
     def unrounded(self, bits: Bits, threads: int | None = 1) -> NDArray[np.float64]:
-        """A candidate's features before they are rounded to their own 8 bits, and without their bias: [P, C].
+        """Return a candidate's features before they are rounded to 8 bits, without their bias: [P, C].
 
-        Small changes show here that vanish in, or are blown up to, a step of the feature.
+        Rounding would hide small changes, or enlarge them to one step of the feature's grid.
         """
         program = self.library.compose(bits)
         node = program.node(program.feature)
@@ -77,7 +77,7 @@ class Scorer:
         return np.concatenate([part.reshape(len(part), -1) for part in parts])
 
     def _run(self, program: IntegerProgram, tensor: str, threads: int | None) -> Iterator[NDArray]:
-        """Integers of a tensor, batch by batch."""
+        """Run a program on the held-out photos, and yield the stored integers of a tensor, batch by batch."""
         executor = fastest(program, threads)
         for start in range(0, len(self.pixels), PHOTOS_AT_ONCE):
             yield executor.run(self.pixels[start : start + PHOTOS_AT_ONCE], [tensor])[tensor]

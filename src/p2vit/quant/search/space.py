@@ -1,4 +1,4 @@
-"""The assignments of widths that a budget allows."""
+"""Search space: widths per layer within a budget."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +12,12 @@ from p2vit.quant.search.layers import Layer
 
 @dataclass(frozen=True)
 class Space:
-    """Assignments within a budget.
+    """All widths per layer that are within a budget.
 
     Attributes:
-        layers: All that are searched.
-        widths: Ascending.
-        budget: With a price for each.
+        layers: Layers of the search.
+        widths: Allowed weight widths in bits, ascending.
+        budget: The limit, and the cost of each layer.
     """
 
     layers: tuple[Layer, ...]
@@ -26,30 +26,31 @@ class Space:
 
     @cached_property
     def prices(self) -> list[list[float]]:
-        """Of each layer at each width."""
+        """Cost of each layer at each width: [layers][widths]."""
         return [[self.budget.price.cost(layer.name, width) for width in self.widths] for layer in self.layers]
 
     def bits(self, genome: Genome) -> dict[str, int]:
-        """The genome as names and widths."""
+        """Convert a genome to layer name → width."""
         return {layer.name: width for layer, width in zip(self.layers, genome, strict=True)}
 
     def genome(self, bits: dict[str, int]) -> Genome:
-        """Widths in the order of the layers."""
+        """Convert layer name → width to a genome."""
         return tuple(bits[layer.name] for layer in self.layers)
 
     def cost(self, genome: Genome) -> float:
-        """Of a whole genome."""
+        """Return the total cost of a genome."""
         return self.budget.total(self.bits(genome))
 
     def holds(self, genome: Genome) -> bool:
-        """Whether it is within the budget."""
+        """Return whether a genome is within the budget."""
         return self.budget.holds(self.bits(genome))
 
     def repaired(self, genome: Genome, random: np.random.Generator) -> Genome:
-        """Brought within the budget, and up to it: widths are lowered, then raised, at random layers.
+        """Change a genome so that it is within the budget and uses as much of it as possible.
 
-        Lowering goes by what a layer costs, so it always ends within a feasible budget. Where prices add up only
-        nearly, layers are lowered further until the whole is within it.
+        Random layers first get cheaper widths until the genome is within the budget, and then wider ones while it
+        stays so. Each of the first steps lowers the cost, so they end if the budget is feasible. With
+        ``Budget.whole``, further layers get cheaper widths until the exact cost is within the budget.
         """
         genes, count = list(genome), len(self.layers)
         prices = self.prices
@@ -58,7 +59,7 @@ class Space:
         limit = self.budget.limit * (1 + 1e-12)
 
         def lower() -> float:
-            """One layer, at random; returns what that saves."""
+            """Give a random layer a cheaper width, and return the cost that this saves."""
             cheaper = [
                 (index, level)
                 for index, row in enumerate(prices)
@@ -85,14 +86,14 @@ class Space:
         return genome
 
     def random(self, random: np.random.Generator) -> Genome:
-        """A random assignment that fills the budget."""
+        """Draw a random genome that uses as much of the budget as possible."""
         return self.repaired(
             tuple(int(width) for width in random.choice(self.widths, len(self.layers))), random
         )
 
 
 def mutated(genome: Genome, space: Space, rate: float, random: np.random.Generator) -> Genome:
-    """A copy in which about ``rate`` genes have another width."""
+    """Return a copy in which about ``rate`` layers have a newly drawn width."""
     change = random.random(len(genome)) < rate / len(genome)
     drawn = random.choice(space.widths, len(genome))
     return tuple(int(new) if flip else old for old, new, flip in zip(genome, drawn, change, strict=True))

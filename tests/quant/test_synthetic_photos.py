@@ -2,18 +2,18 @@ import numpy as np
 import torch
 
 from p2vit.quant.config import METHODS, OURS, QuantConfig
-from p2vit.quant.guards import with_guards
 from p2vit.quant.pipeline import quantize_model
+from p2vit.quant.synthetic_photos import with_synthetic_photos
 
 
-def test_guards_come_last_and_are_always_the_same():
+def test_synthetic_photos_come_last_and_are_always_the_same():
     photos = [np.zeros((3, 16, 24, 3), np.uint8)]
-    batches = [list(with_guards(photos, (16, 24), 4)) for _ in range(2)]
+    batches = [list(with_synthetic_photos(photos, (16, 24), 4)) for _ in range(2)]
     assert np.concatenate(batches[0]).shape == (7, 16, 24, 3)
     assert all(np.array_equal(a, b) for a, b in zip(*batches, strict=True))
-    assert len(list(with_guards(photos, (16, 24), 0))) == 1
-    guards = np.concatenate(batches[0])[3:].astype(float)
-    assert np.ptp(guards, axis=(1, 2)).min() > 100, "every colour of every guard varies widely"
+    assert len(list(with_synthetic_photos(photos, (16, 24), 0))) == 1
+    synthetic = np.concatenate(batches[0])[3:].astype(float)
+    assert np.ptp(synthetic, axis=(1, 2)).min() > 100, "every colour of every synthetic photo varies widely"
 
 
 def test_a_program_of_grey_photos_has_room_for_coloured_ones(tiny_model):

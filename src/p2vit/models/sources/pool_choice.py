@@ -1,4 +1,4 @@
-"""The pool of a weight file: what its tensors settle beside its architecture's name, and what only an option can."""
+"""Choose the pool of a weight file from its architecture, its tensors and the options."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,22 +12,22 @@ from p2vit.models.sources.hf_layout import FAMILIES, family_of
 from p2vit.models.sources.timm_layout import is_timm
 
 
-def settle_pool(
+def choose_pool(
     config: ModelConfig, state: Mapping[str, Tensor], options: LoadOptions, source: str
 ) -> tuple[ModelConfig, tuple[str, ...]]:
-    """Settle what is read of the last tokens.
+    """Choose how the feature is made of the last tokens.
 
     Args:
-        config: The architecture's shape, with the file's distillation token.
-        state: The file's tensors, in any supported layout, without prefixes and wrappers.
-        options: What the user stated.
-        source: Named in errors.
+        config: Shape of the architecture, with the file's distillation token.
+        state: Tensors of the file, in any supported layout, without prefixes and wrappers.
+        options: Options of loading.
+        source: Name of the source for error messages.
 
     Returns:
-        The shape with the file's pool (and the architecture's number of classes), and what was assumed, for people.
+        (shape with the file's pool and the architecture's number of classes, notes on what was assumed).
 
     Raises:
-        ModelError: the file and an option contradict each other.
+        ModelError: An option contradicts the file, or the file lacks a head that the architecture needs.
     """
     notes: list[str] = []
     try:
@@ -45,38 +45,42 @@ def settle_pool(
 def _timm_pool(
     config: ViTConfig, state: Mapping[str, Tensor], options: LoadOptions, source: str, notes: list[str]
 ) -> ViTConfig:
-    """The pool of a file in timm's layout."""
+    """Choose the pool of a file in timm's layout."""
     if config.pool == "token_dist":
         if "head_dist.weight" not in state:
             raise ModelError(
-                f"{source}: {config.name} averages two heads, 'head' and 'head_dist', and the file has no 'head_dist'; "
-                "name the architecture without '_distilled' if it has no distillation token"
+                f"{source}: {config.name} averages two heads, 'head' and 'head_dist', but the file has no 'head_dist'; "
+                "if the model has no distillation token, name the architecture without '_distilled'"
             )
         if options.pool is not None:
             raise ModelError(
-                f"{source}: --pool {options.pool}: a distilled DeiT reads its class and distillation token"
+                f"{source}: --pool {options.pool} does not fit: a distilled DeiT reads its class and distillation "
+                "token; omit --pool"
             )
         return config
     if config.pool == "attention" and any(key.startswith("attn_pool.") for key in state):
         if options.pool is not None:
             raise ModelError(
-                f"{source}: --pool {options.pool}: the file has an attention pooling head (attn_pool)"
+                f"{source}: --pool {options.pool} does not fit: the file has an attention pooling head (attn_pool); "
+                "omit --pool"
             )
         return config
     if "fc_norm.weight" in state:
         if options.pool == "token":
             raise ModelError(
-                f"{source}: --pool token: the file has 'fc_norm', which timm puts behind the average of the patches"
+                f"{source}: --pool token does not fit: the file has 'fc_norm', which timm applies to the mean of the "
+                "patches; omit --pool"
             )
         return replace(config, pool="avg", pool_before_norm=True)
     if options.pool is not None:
         return replace(config, pool=options.pool, pool_before_norm=False)
-    what = "the class token" if config.pool == "token" else "the average of the patches"
+    mean, token = "the mean of the patches", "the class token"
+    feature, rest = (token, mean) if config.pool == "token" else (mean, token)
     other = "avg" if config.pool == "token" else "token"
     if config.class_token:
         notes.append(
-            f"{source}: assumed that {what} is read, as {config.name} usually does; the names in the file cannot tell. "
-            f"--pool {other} reads the other"
+            f"{source}: assumed that the head reads {feature}, as is usual for {config.name}; the file does not say. "
+            f"--pool {other} selects {rest}"
         )
     return config
 
@@ -89,27 +93,27 @@ def _hf_pool(
     source: str,
     notes: list[str],
 ) -> ViTConfig:
-    """The pool of a file in transformers' layout: of its classifier, which is always the same for a family."""
+    """Choose the pool of a file in transformers' layout. If it has a classifier, the family determines the pool."""
     head = state.get(f"{FAMILIES[family].head}.weight")
-    settled = ""
+    reason = ""
     if "cls_classifier.weight" in state:
-        config, settled = replace(config, pool="token_dist"), "its two classifiers are averaged"
+        config, reason = replace(config, pool="token_dist"), "its two classifiers are averaged"
     elif head is not None and head.ndim == 2 and head.shape[1] == 2 * config.embed_dim:
-        config, settled = (
+        config, reason = (
             replace(config, pool="token_avg"),
             "its classifier reads class token and mean of the patches",
         )
     elif head is not None and family == "siglip":
-        config, settled = replace(config, pool="avg"), "its classifier reads the mean of the patches"
+        config, reason = replace(config, pool="avg"), "its classifier reads the mean of the patches"
     elif head is not None and family != "clip":
-        config, settled = replace(config, pool="token"), "its classifier reads the class token"
+        config, reason = replace(config, pool="token"), "its classifier reads the class token"
     elif config.pool == "attention":
-        settled = "it has an attention pooling head"
+        reason = "it has an attention pooling head"
     elif head is not None:
-        settled = "its projection reads the class token"
-    if settled and options.pool not in (None, config.pool):
-        raise ModelError(f"{source}: --pool {options.pool}: {settled}")
-    if settled:
+        reason = "its projection reads the class token"
+    if reason and options.pool not in (None, config.pool):
+        raise ModelError(f"{source}: --pool {options.pool} does not fit: {reason}; omit --pool")
+    if reason:
         return config
     pool = options.pool or "token"
     if options.pool is None:
@@ -121,11 +125,12 @@ def _hf_pool(
 
 
 def _stated_pool(config: ModelConfig, options: LoadOptions, source: str) -> ModelConfig:
-    """What --pool says of a model that is in no library's layout."""
+    """Apply --pool to a model that is not in a library's layout."""
     if config.pool == options.pool or options.pool is None:
         return config
     if not isinstance(config, ViTConfig) or config.pool not in ("token", "avg"):
         raise ModelError(
-            f"{source}: --pool {options.pool}: {config.name} has a pool of its own ('{config.pool}')"
+            f"{source}: --pool {options.pool} does not fit: {config.name} always uses the pool '{config.pool}'; "
+            "omit --pool"
         )
     return replace(config, pool=options.pool, pool_before_norm=False)

@@ -1,4 +1,4 @@
-"""Grids of the activations of one block: starting points from ranges, candidates, and the block's verdict."""
+"""Grids of the activations of one block: initial grids from ranges, candidates, and the choice among them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +13,22 @@ from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid, log2_scale_for, offset_grid, range_grid, tensor_mse_grid
 
-#: Shifts of the integer LayerNorm's last step, and of attention × values.
+#: Smallest and largest shift of the integer LayerNorm's last step.
 SHIFT_LEAST, SHIFT_MOST = 14, 30
-#: A grid that clips must take a tenth of the half block's error away: on other photos it clips more.
+#: A grid that clips must have less than this share of the error of the grid that does not. On other photos it clips
+#: more values.
 CLIP_MARGIN = 0.9
-#: The GELU and its kin are flat below this; a finer grid may saturate there.
+#: Candidates for the lowest input of the activation's grid. GELU is nearly flat below, so inputs may saturate there.
 FLAT_BELOW = (-2.5, -3.0, -4.0)
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """Per-channel ranges of a tensor over all calibration photos.
+    """Smallest and largest value of each channel of a tensor over the calibration photos.
 
     Attributes:
-        low: float32 [C].
-        high: float32 [C].
+        low: Minimum, float32 [C].
+        high: Maximum, float32 [C].
     """
 
     low: Tensor
@@ -35,13 +36,13 @@ class Ranges:
 
     @staticmethod
     def of(x: Tensor) -> "Ranges":
-        """Of one batch [..., C]."""
+        """Compute the ranges of one batch [..., C]."""
         flat = x.reshape(-1, x.shape[-1])
         return Ranges(flat.amin(dim=0), flat.amax(dim=0))
 
     @staticmethod
     def merge(parts: list["Ranges"]) -> "Ranges":
-        """Over batches."""
+        """Combine the ranges of several batches."""
         return Ranges(
             torch.stack([part.low for part in parts]).amin(dim=0),
             torch.stack([part.high for part in parts]).amax(dim=0),
@@ -49,22 +50,22 @@ class Ranges:
 
     @property
     def magnitude(self) -> Tensor:
-        """Largest absolute value of each channel."""
+        """Largest absolute value of each channel, float32 [C]."""
         return torch.maximum(-self.low, self.high).clamp(min=0)
 
 
 def norm_grid(seen: Ranges, weights: list[Affine], config: QuantConfig, alpha: float) -> Grid:
-    """Grid of a LayerNorm output, by the smoothing of the configuration.
+    """Choose the grid of a LayerNorm output, with the smoothing of the configuration.
 
     Args:
-        seen: Of the bare normalised values.
-        weights: Of the layers that read it; the paper's factors weigh them against the activations.
-        config: Says which smoothing.
-        alpha: The paper's exponent: 0.35 before q, k, v and 0.5 before fc1.
+        seen: Ranges of the normalised values, without gain and bias.
+        weights: Layers that read the output. The paper's smoothing balances their weights against the activations.
+        config: The method; ``smoothing`` and ``scales`` count here.
+        alpha: The paper's smoothing exponent: 0.35 before q, k and v, and 0.5 before fc1.
     """
     if config.smoothing != "alpha":
         per_channel = config.smoothing == "channel"
-        return within_shifter(
+        return limit_to_shifter(
             range_grid(seen.magnitude, config.scales, per_channel=per_channel), len(seen.low)
         )
     strongest = (
@@ -78,17 +79,21 @@ def norm_grid(seen: Ranges, weights: list[Affine], config: QuantConfig, alpha: f
     if config.scales != "float":
         factor = factor.round()
     common = log2_scale_for((magnitude / torch.exp2(factor)).max(), 8, config.scales)
-    return within_shifter(Grid(common + factor, 8), len(seen.low))
+    return limit_to_shifter(Grid(common + factor, 8), len(seen.low))
 
 
-def within_shifter(grid: Grid, channels: int) -> Grid:
-    """Keep exponents to those that the integer LayerNorm's shifter reaches; only silent channels come near."""
+def limit_to_shifter(grid: Grid, channels: int) -> Grid:
+    """Clamp exponents to the shifts of the integer LayerNorm. Only channels that are almost zero need it."""
     base = rsqrt_table(channels)[1] + squares_shift(channels)
     return Grid(grid.log2_scale.clamp(SHIFT_LEAST - base, SHIFT_MOST - base), grid.bits)
 
 
 def query_key_grids(q: Ranges, k: Ranges, heads: int, config: QuantConfig) -> tuple[Grid, Grid]:
-    """Grids of queries and keys: per channel, with one sum of exponents in each head, so that scores can be summed."""
+    """Choose the grids of queries and keys.
+
+    Exponents are per channel. Within a head, the sum of a query's and a key's exponent is the same for every channel,
+    so that their products can be added as integers.
+    """
     if not config.channel_exponents:
         return tuple(range_grid(seen.magnitude, config.scales, per_channel=False) for seen in (q, k))  # type: ignore[return-value]
     start_q, start_k = (log2_scale_for(seen.magnitude, 8, config.scales) for seen in (q, k))
@@ -101,14 +106,14 @@ def query_key_grids(q: Ranges, k: Ranges, heads: int, config: QuantConfig) -> tu
 def gelu_grids(
     seen: Ranges, activation: Activation, low: float, config: QuantConfig, groups: int = 1
 ) -> tuple[Grid, Grid]:
-    """Grids of the activation's input and output, one pair for each group of neighbouring channels.
+    """Choose the grids of the activation's input and output, one pair per group of neighbouring channels.
 
     Args:
-        seen: Of the activation's input.
-        activation: Which.
-        low: The lowest input that is still told apart.
-        config: Says whether grids may have offsets; without them there is one pair for all.
-        groups: Divides the channels.
+        seen: Ranges of the activation's input.
+        activation: The function.
+        low: Lower end of the input grid; smaller inputs saturate.
+        config: The method. Without ``gelu_offset``, grids are symmetric and all channels share one pair.
+        groups: Number of groups; it divides the number of channels.
     """
     if not config.gelu_offset:
         magnitude = seen.magnitude.max()
@@ -136,19 +141,29 @@ def gelu_grids(
 
 
 def tensor_candidates(start: Grid, probe: Tensor) -> list[Grid]:
-    """What the block may choose between: the range, and the tensor's own optimum, which may be a step finer."""
+    """Return two candidates: the grid of the range, and the grid with the least squared error of the tensor itself."""
     return [start, tensor_mse_grid(probe, start, (-1, 0))]
+
+
+def norm_candidates(start: Grid, probe: Tensor) -> list[Grid]:
+    """Return the candidates of a LayerNorm's output, with exponents that the integer LayerNorm's shifter reaches.
+
+    Args:
+        start: Grid of the range.
+        probe: Normalised values, float32 [B, N, C].
+    """
+    return [limit_to_shifter(grid, probe.shape[-1]) for grid in tensor_candidates(start, probe)]
 
 
 def choose(
     candidates: list[dict[str, Grid]], error: Callable[[dict[str, Grid]], float], margin: float = 1.0
 ) -> dict[str, Grid]:
-    """The candidate with the least error; the first one wins ties.
+    """Return the candidate with the least error, or the first of equal ones.
 
     Args:
-        candidates: The first is what the range gives.
-        error: Of a trial.
-        margin: Share of the first one's error that another must come below.
+        candidates: Grids by name. The first candidate comes from the range.
+        error: Computes the error of a candidate.
+        margin: Factor on the first candidate's error. Below 1, another candidate must be better by that factor.
     """
     errors = [error(candidate) for candidate in candidates]
     errors[0] *= margin

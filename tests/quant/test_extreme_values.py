@@ -1,4 +1,4 @@
-"""Weights whose numbers no integers follow are refused by name; whatever else breaks inside is not hidden."""
+"""A model with values out of range is refused, and the message names the layer; other errors are not hidden."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from p2vit.errors import ModelError
 from p2vit.models.loaded import assemble
 from p2vit.quant.api import quantize
-from p2vit.quant.plausible import refusing_odd_numbers, why_implausible
+from p2vit.quant.extreme_values import find_extreme_value, refuse_extreme_values
 from support.tiny import float_model, smooth_photos
 
 PHOTOS = smooth_photos((8, 12), 4)
@@ -45,20 +45,26 @@ def test_one_piece_out_of_scale_is_quantized_or_refused(part, factor):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda name, value: value * 0, "the patch embedding puts out nothing but numbers below 9.5e-07"),
-        (lambda name, value: value * 1e30, r"has numbers up to .*e\+30; up to 1.0e\+06 are supported"),
-        (lambda name, value: value * (1e6 if "fc1" in name else 1), r"blocks\.0\.fc1 puts out numbers up to"),
+        (
+            lambda name, value: value * 0,
+            "the output of the patch embedding has no value above .*; at least 9.5e-07 is needed",
+        ),
+        (lambda name, value: value * 1e30, r"has values up to .*e\+30; up to 1.0e\+06 are supported"),
+        (
+            lambda name, value: value * (1e6 if "fc1" in name else 1),
+            r"the output of blocks\.0\.fc1 has values up to",
+        ),
     ],
 )
 def test_the_piece_is_named(change, said):
-    with pytest.raises(ModelError, match=said), refusing_odd_numbers(changed(change), PHOTOS):
+    with pytest.raises(ModelError, match=said), refuse_extreme_values(changed(change), PHOTOS):
         raise ValueError("shift leaves -31..31")
 
 
 def test_a_defect_is_not_hidden():
     model = float_model()
-    assert why_implausible(model, PHOTOS[:1]) is None
-    with pytest.raises(ValueError, match="a defect"), refusing_odd_numbers(model, PHOTOS):
+    assert find_extreme_value(model, PHOTOS[:1]) is None
+    with pytest.raises(ValueError, match="a defect"), refuse_extreme_values(model, PHOTOS):
         raise ValueError("a defect")
 
 
@@ -66,5 +72,5 @@ def test_infinity_inside_is_named():
     model = float_model()
     with torch.no_grad():
         model.module.blocks[1].fc1.bias[0] = float("nan")
-    assert why_implausible(model, PHOTOS[:1]) == "blocks.1.fc1 puts out NaN or infinity"
+    assert find_extreme_value(model, PHOTOS[:1]) == "the output of blocks.1.fc1 has NaN or infinity"
     assert np.isfinite(PHOTOS).all()

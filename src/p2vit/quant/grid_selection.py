@@ -1,6 +1,7 @@
-"""Adaptive power-of-two rounding: which of the candidate grids half a block comes out best with.
+"""Grid selection (adaptive power-of-two rounding): choose the candidate grid with the least error.
 
-By the configuration's criterion: the error of the half block's output, or the tensor's own error (the paper's).
+The configuration's criterion says which error counts: that of the half block's output, or that of the tensor itself
+(the paper's).
 """
 
 from collections.abc import Callable
@@ -11,26 +12,34 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import activate
+from p2vit.quant.activation_grids import (
+    CLIP_MARGIN,
+    FLAT_BELOW,
+    Ranges,
+    choose,
+    gelu_grids,
+    norm_candidates,
+    tensor_candidates,
+)
 from p2vit.quant.attention import attend
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid
 from p2vit.quant.simulated import QuantizedBlock
-from p2vit.quant.sites import CLIP_MARGIN, FLAT_BELOW, Ranges, choose, gelu_grids, tensor_candidates
 from p2vit.quant.workers import Workers
 
-#: Output of half a block on a probe: with the grids of a trial, or with None without activation rounding.
+#: Computes the output of half a block for an input: with candidate grids, or with None without rounding activations.
 HalfBlock = Callable[[dict[str, Grid] | None, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Takes a block's verdict on trials.
+class GridSelection:
+    """Computes the error of candidate grids.
 
     Attributes:
         config: The method.
         importance: float32 [N], weight of each token.
-        workers: Who shares the work.
+        workers: Threads that share the work.
     """
 
     config: QuantConfig
@@ -38,18 +47,19 @@ class Judge:
     workers: Workers
 
     @property
-    def wanted(self) -> bool:
-        """Whether there is anything to settle: otherwise ranges decide."""
+    def enabled(self) -> bool:
+        """Whether candidates are compared; otherwise the ranges alone decide."""
         return self.config.scales == "pot" and self.config.criterion != "range"
 
     def error(self, output: HalfBlock, probe: Tensor) -> Callable[[dict[str, Grid]], float]:
-        """Error of a trial: squared distance of the half block's output from the one without activation rounding.
+        """Return a function that computes the error of candidate grids.
 
-        The mean error of each channel is left out: bias correction takes it away.
+        The error is the squared distance of the half block's output from its output without activation rounding. With
+        bias correction, the mean error of each channel does not count, because the bias will remove it.
 
         Args:
-            output: What the half block puts out.
-            probe: What it reads, float32 [B, N, C].
+            output: Computes the output of the half block.
+            probe: Input of the half block, float32 [B, N, C].
         """
         probes = list(probe.split(1))
         targets = self.workers.map(lambda x: output(None, x), probes)
@@ -68,40 +78,44 @@ class Judge:
         return error
 
 
-def settle_merge(judge: Judge, reduction: Affine, block: QuantizedBlock, probe: Tensor) -> None:
-    """Settle ``merge``, what patch merging's linear layer reads.
+def select_merge_grids(
+    selection: GridSelection, reduction: Affine, block: QuantizedBlock, probe: Tensor
+) -> None:
+    """Choose the grid ``merge``: the input of patch merging's linear layer.
 
     Args:
-        judge: Takes the verdict.
-        reduction: That layer.
-        block: Its grids start from ranges and are replaced.
-        probe: Normalised, float32 [B, N, 4·C].
+        selection: Computes the errors.
+        reduction: The linear layer of patch merging.
+        block: Block whose grids come from ranges; the chosen grid replaces its own.
+        probe: Normalised input, float32 [B, N, 4·C].
     """
-    candidates = tensor_candidates(block.grids["merge"], probe)
-    if judge.config.criterion == "tensor":
+    candidates = norm_candidates(block.grids["merge"], probe)
+    if selection.config.criterion == "tensor":
         block.grids["merge"] = candidates[-1]
         return
 
     def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
         return F.linear(x if trial is None else trial["merge"].fake(x), reduction.weight)
 
-    error = judge.error(output, probe)
+    error = selection.error(output, probe)
     block.grids.update(choose([{"merge": grid} for grid in candidates], error))
 
 
-def settle_attention(judge: Judge, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor) -> None:
-    """Settle ``norm1``, ``q``, ``k`` and ``v``.
+def select_attention_grids(
+    selection: GridSelection, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor
+) -> None:
+    """Choose the grids ``norm1``, ``q``, ``k`` and ``v``.
 
     Args:
-        judge: Takes the verdict.
+        selection: Computes the errors.
         layers: ``q``, ``k``, ``v`` and ``proj`` of the float model.
-        block: Its grids start from ranges and are replaced.
-        probe: Normalised stream, float32 [B, N, C].
+        block: Block whose grids come from ranges; the chosen grids replace its own.
+        probe: Normalised residual stream, float32 [B, N, C].
     """
-    grids, config = block.grids, judge.config
+    grids, config = block.grids, selection.config
     exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
     candidates = {
-        "norm1": tensor_candidates(grids["norm1"], probe),
+        "norm1": norm_candidates(grids["norm1"], probe),
         "v": tensor_candidates(grids["v"], exact["v"]),
     }
     if config.criterion == "tensor":
@@ -118,32 +132,34 @@ def settle_attention(judge: Judge, layers: dict[str, Affine], block: QuantizedBl
         if trial is not None:
             out = {n: trial[n].fake(out[n]) for n in "qkv"}
         form = None if trial is None else config.softmax
-        if block.inside is not None:
-            out = {n: block.inside.gather(out[n], block.inside.fills[n]) for n in "qkv"}
-        mixed = attend(out["q"], out["k"], out["v"], block.heads, block.score_exponent, form, block.inside)
-        if block.inside is not None:
-            mixed = block.inside.scatter(mixed)
+        if block.window_attention is not None:
+            out = {n: block.window_attention.gather(out[n], block.window_attention.fills[n]) for n in "qkv"}
+        mixed = attend(
+            out["q"], out["k"], out["v"], block.heads, block.score_exponent, form, block.window_attention
+        )
+        if block.window_attention is not None:
+            mixed = block.window_attention.scatter(mixed)
         return F.linear(mixed, layers["proj"].weight)
 
-    error = judge.error(output, probe)
+    error = selection.error(output, probe)
     for name in ("norm1", "v"):
         grids.update(choose([{**grids, name: grid} for grid in candidates[name]], error, CLIP_MARGIN))
 
 
-def settle_mlp(
-    judge: Judge, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor, hidden: Ranges
+def select_mlp_grids(
+    selection: GridSelection, layers: dict[str, Affine], block: QuantizedBlock, probe: Tensor, hidden: Ranges
 ) -> None:
-    """Settle ``norm2``, the activation's input ``fc1`` and its output ``gelu``.
+    """Choose the grids ``norm2``, ``fc1`` (the activation's input) and ``gelu`` (its output).
 
     Args:
-        judge: Takes the verdict.
+        selection: Computes the errors.
         layers: ``fc1`` and ``fc2`` of the float model.
-        block: Its grids start from ranges and are replaced.
-        probe: Normalised stream, float32 [B, N, C].
-        hidden: Ranges of what ``fc1`` puts out.
+        block: Block whose grids come from ranges; the chosen grids replace its own.
+        probe: Normalised residual stream, float32 [B, N, C].
+        hidden: Ranges of the output of ``fc1``.
     """
-    grids, config = block.grids, judge.config
-    norms = tensor_candidates(grids["norm2"], probe)
+    grids, config = block.grids, selection.config
+    norms = norm_candidates(grids["norm2"], probe)
     pairs = [gelu_grids(hidden, block.activation, low, config, block.table_groups) for low in FLAT_BELOW]
     if config.criterion == "tensor":
         exact = F.linear(probe, layers["fc1"].weight, layers["fc1"].bias)
@@ -159,7 +175,7 @@ def settle_mlp(
         after = activate(before if trial is None else trial["fc1"].fake(before), block.activation)
         return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
 
-    error = judge.error(output, probe)
+    error = selection.error(output, probe)
     grids.update(choose([{**grids, "norm2": grid} for grid in norms], error, CLIP_MARGIN))
     options = [{"fc1": inputs, "gelu": outputs} for inputs, outputs in pairs]
     grids.update(choose([{**grids, **option} for option in options], error))

@@ -4,12 +4,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from p2vit.quant.activation_grids import FLAT_BELOW, Ranges, gelu_grids
 from p2vit.quant.config import METHODS, OURS, QuantConfig
 from p2vit.quant.fold import Affine, fold_block
 from p2vit.quant.grid import Grid, range_grid
-from p2vit.quant.settle import Judge, settle_attention, settle_merge, settle_mlp
+from p2vit.quant.grid_selection import (
+    GridSelection,
+    select_attention_grids,
+    select_merge_grids,
+    select_mlp_grids,
+)
 from p2vit.quant.simulated import QuantizedBlock
-from p2vit.quant.sites import FLAT_BELOW, Ranges, gelu_grids
 from p2vit.quant.workers import Workers
 from support.tiny import float_model
 
@@ -23,14 +28,14 @@ def workers():
 
 
 def outlying(channels: int, tokens: int = 7) -> torch.Tensor:
-    """Values of which a single one needs twice the range of all others, float32 [2, tokens, channels]."""
+    """Return values within ±0.9, except for one outlier of 1.9: float32 [2, tokens, channels]."""
     x = torch.rand(2, tokens, channels, generator=torch.Generator().manual_seed(0)) * 1.8 - 0.9
     x[0, 3, 1] = 1.9
     return x
 
 
 def identity(trial, x):
-    """Half a block that only rounds."""
+    """Half block that only rounds its input."""
     return x if trial is None else trial["x"].fake(x)
 
 
@@ -41,15 +46,17 @@ def test_the_error_is_the_weighted_squared_distance_without_its_mean(workers):
     weight = importance.double()[None, :, None]
     squares = float((distance**2 * weight).sum())
     means = (distance * weight).sum(dim=(0, 1)) / (2 * 7.0)
-    plain = Judge(replace(OURS, bias_correction=False), importance, workers).error(identity, x)
+    plain = GridSelection(replace(OURS, bias_correction=False), importance, workers).error(identity, x)
     assert plain({"x": grid}) == pytest.approx(squares)
-    corrected = Judge(OURS, importance, workers).error(identity, x)
+    corrected = GridSelection(OURS, importance, workers).error(identity, x)
     assert corrected({"x": grid}) == pytest.approx(squares - 14 * float((means**2).sum()))
 
 
-def test_only_powers_of_two_with_a_criterion_are_settled(workers):
-    wanted = {name: Judge(config, torch.ones(1), workers).wanted for name, config in METHODS.items()}
-    assert {name for name, settles in wanted.items() if settles} == {
+def test_grids_are_selected_only_for_power_of_two_scales_with_a_criterion(workers):
+    enabled = {
+        name: GridSelection(config, torch.ones(1), workers).enabled for name, config in METHODS.items()
+    }
+    assert {name for name, selects in enabled.items() if selects} == {
         "p2vit",
         "p2vit-log2",
         "p2vit-residual8",
@@ -58,7 +65,10 @@ def test_only_powers_of_two_with_a_criterion_are_settled(workers):
 
 
 def block_with(config: QuantConfig, probe: torch.Tensor, loud: float = 1.0):
-    """A block whose grids come from the ranges of a probe, and its folded layers; v hears channel 1 so loudly."""
+    """Return a block with grids from the ranges of a probe, its folded layers and hidden ranges.
+
+    ``loud`` multiplies the weights of v for channel 1.
+    """
     model = float_model()
     block = model.module.blocks[0]
     folded = fold_block(block)
@@ -74,37 +84,37 @@ def block_with(config: QuantConfig, probe: torch.Tensor, loud: float = 1.0):
     return made, folded.layers, hidden
 
 
-def test_the_tensors_own_error_clips_where_the_output_does_not(workers):
-    """One value in hundreds is worth little to the tensor and much to what the block makes of it."""
+def test_the_tensors_own_error_clips_an_outlier_that_the_output_needs(workers):
+    """An outlier adds little to the tensor's error, and much to the error of the block's output if v amplifies it."""
     x = outlying(24)
     x[0, 3, 1] = 1.04
     finer = {}
     for config in (OURS, TENSOR):
         block, layers, _ = block_with(config, x, loud=100)
         before = block.grids["norm1"].log2_scale
-        settle_attention(Judge(config, torch.ones(7), workers), layers, block, x)
+        select_attention_grids(GridSelection(config, torch.ones(7), workers), layers, block, x)
         finer[config.criterion] = float(before - block.grids["norm1"].log2_scale)
     assert finer["tensor"] == 1
     assert finer["block"] == 0
 
 
 @pytest.mark.parametrize("half", ["attention", "mlp"])
-def test_a_verdict_is_never_worse_than_the_range(workers, half):
+def test_the_selected_grids_are_never_worse_than_the_range(workers, half):
     x = outlying(24)
     block, layers, hidden = block_with(OURS, x)
     seen = []
 
-    class Watching(Judge):
+    class Watching(GridSelection):
         def error(self, output, probe):
             inner = super().error(output, probe)
             seen.append(inner)
             return inner
 
-    judge, start = Watching(OURS, torch.ones(7), workers), dict(block.grids)
+    selection, start = Watching(OURS, torch.ones(7), workers), dict(block.grids)
     if half == "attention":
-        settle_attention(judge, layers, block, x)
+        select_attention_grids(selection, layers, block, x)
     else:
-        settle_mlp(judge, layers, block, x, hidden)
+        select_mlp_grids(selection, layers, block, x, hidden)
     (error,) = seen
     assert error(block.grids) <= error(start)
     changed = {
@@ -113,7 +123,7 @@ def test_a_verdict_is_never_worse_than_the_range(workers, half):
     assert changed <= ({"norm1", "v"} if half == "attention" else {"norm2", "fc1", "gelu"})
 
 
-def test_merging_is_settled_by_its_own_layer(workers):
+def test_the_grid_of_merging_is_selected_by_the_output_of_its_own_layer(workers):
     x = outlying(8)
     x[0, 3, 1] = 1.02
     blind = torch.eye(8)
@@ -121,12 +131,14 @@ def test_merging_is_settled_by_its_own_layer(workers):
     for config in (OURS, TENSOR):
         block, *_ = block_with(config, outlying(24))
         start = block.grids["merge"] = range_grid(Ranges.of(x).magnitude, "pot", per_channel=False)
-        settle_merge(Judge(config, torch.ones(7), workers), Affine(blind, torch.zeros(8)), block, x)
+        select_merge_grids(
+            GridSelection(config, torch.ones(7), workers), Affine(blind, torch.zeros(8)), block, x
+        )
         assert float(start.log2_scale - block.grids["merge"].log2_scale) == 1
     everything = range_grid(Ranges.of(x).magnitude, "pot", per_channel=False)
     block.grids["merge"] = everything
     loud = torch.eye(8)
     loud[1, 1] = 1000
     x[0, 3, 1] = 1.9
-    settle_merge(Judge(OURS, torch.ones(7), workers), Affine(loud, torch.zeros(8)), block, x)
-    assert block.grids["merge"] is everything
+    select_merge_grids(GridSelection(OURS, torch.ones(7), workers), Affine(loud, torch.zeros(8)), block, x)
+    assert torch.equal(block.grids["merge"].log2_scale, everything.log2_scale)

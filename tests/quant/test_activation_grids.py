@@ -2,10 +2,17 @@ import pytest
 import torch
 
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.quant.activation_grids import (
+    Ranges,
+    choose,
+    gelu_grids,
+    norm_candidates,
+    norm_grid,
+    query_key_grids,
+)
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid
-from p2vit.quant.sites import Ranges, choose, gelu_grids, norm_grid, query_key_grids
 
 COVER = QuantConfig()
 
@@ -47,6 +54,16 @@ def test_exponents_stay_within_the_shifter():
     silent = norm_grid(ranges(0.0, 1.0), [Affine(torch.ones(1, 2), torch.zeros(1))], COVER, 0.5)
     base = rsqrt_table(2)[1] + squares_shift(2)
     assert bool(((silent.log2_scale + base >= 14) & (silent.log2_scale + base <= 30)).all())
+
+
+@pytest.mark.parametrize("magnitude", [0.0, 1e-30, 1e-8, 1e-4, 1e-2, 1.0, 100.0])
+@pytest.mark.parametrize("channels", [2, 64, 4096])
+def test_candidates_of_a_norm_stay_within_the_shifter(channels, magnitude):
+    values = magnitude * torch.linspace(-1, 1, 3 * channels).reshape(1, 3, channels)
+    start = norm_grid(Ranges.of(values), [Affine(torch.ones(1, channels), torch.zeros(1))], COVER, 0.5)
+    base = rsqrt_table(channels)[1] + squares_shift(channels)
+    for grid in norm_candidates(start, values):
+        assert bool(((grid.log2_scale + base >= 14) & (grid.log2_scale + base <= 30)).all())
 
 
 @pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])

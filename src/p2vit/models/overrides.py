@@ -1,4 +1,4 @@
-"""A preprocessing with some fields stated otherwise, as timm's configurations and the command line state them."""
+"""Override fields of a preprocessing, as timm's configurations and the command line state them."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from p2vit.program.preprocessing import LARGEST_SIDE, Interpolation, Preprocessi
 CropMode = Literal["center", "squash"]
 
 
-def restated(
+def override_preprocessing(
     pre: Preprocessing,
     *,
     mean: Sequence[float] | None = None,
@@ -21,18 +21,21 @@ def restated(
     crop_mode: CropMode | None = None,
     interpolation: Interpolation | None = None,
 ) -> Preprocessing:
-    """Replace what is stated, with timm's meaning of it.
+    """Replace the given fields of a preprocessing; they have timm's meaning.
 
     Args:
-        pre: What holds for the rest.
-        mean: Per channel R, G, B, where black is 0 and white is 1.
-        std: Per channel R, G, B, where black is 0 and white is 1.
+        pre: The preprocessing; fields that are None keep its values.
+        mean: Mean per channel R, G, B, where black is 0 and white is 1.
+        std: Standard deviation per channel R, G, B, where black is 0 and white is 1.
         crop_pct: Share of the scaled photo's side that the centre crop keeps, above 0 and at most 1.
-        crop_mode: ``center`` scales the shorter side and cuts the centre out; ``squash`` scales both sides.
+        crop_mode: ``center`` scales the shorter side and crops the centre; ``squash`` scales both sides.
         interpolation: Resampling filter.
 
+    Returns:
+        The new preprocessing.
+
     Raises:
-        ModelError: a value that no photo can be prepared with; names the option.
+        ModelError: A value is not allowed. The message names the option.
     """
     changes: dict[str, Any] = {}
     if mean is not None:
@@ -45,7 +48,7 @@ def restated(
         raise ModelError(f"--crop-pct {crop_pct:g}: must be above 0 and at most 1")
     if crop_pct is not None and max(pre.image_size) / crop_pct > LARGEST_SIDE:
         raise ModelError(
-            f"--crop-pct {crop_pct:g}: photos would be scaled to more than {LARGEST_SIDE} pixels; give a larger share, "
+            f"--crop-pct {crop_pct:g}: photos would be scaled to more than {LARGEST_SIDE} pixels; use a larger value, "
             "such as 0.9"
         )
     if crop_pct is not None or crop_mode is not None:
@@ -60,12 +63,12 @@ def restated(
 
 
 def scaled(image_size: tuple[int, int], crop_pct: float, *, squash: bool) -> dict[str, Any]:
-    """The fields of a `Preprocessing` for timm's crop modes ``squash`` and ``center``.
+    """Return the fields of a `Preprocessing` for timm's crop modes ``squash`` and ``center``.
 
     Args:
-        image_size: Pixels, (height, width).
+        image_size: Pixels of the model's input, (height, width).
         crop_pct: Share of the scaled side that the crop keeps.
-        squash: Both sides are scaled; otherwise the shorter one.
+        squash: Whether both sides are scaled; otherwise the shorter one is.
     """
     height, width = (math.floor(side / crop_pct) for side in image_size)
     if squash:
@@ -85,7 +88,7 @@ def scaled(image_size: tuple[int, int], crop_pct: float, *, squash: bool) -> dic
 
 
 def _share(pre: Preprocessing) -> float:
-    """Share of the scaled side that is kept, of the height."""
+    """Return the share of the scaled height that the crop keeps."""
     if pre.resize == "crop" and pre.scale_to is None:
         return pre.crop_pct
     return min(1.0, pre.image_size[0] / pre.scaled_size[0])
