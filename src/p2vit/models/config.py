@@ -38,6 +38,8 @@ class ViTConfig:
         pre_norm: Whether a LayerNorm follows the embedding (CLIP).
         pool_before_norm: Whether pooling comes before the last LayerNorm (timm's ``fc_norm`` models).
         norm_eps: Epsilon of every LayerNorm.
+        embedding_dim: Channels of the image embedding that the pooled vector is projected to (CLIP, SigLIP), normalised
+            to a root mean square of 1; 0 if the feature is the pooled vector itself.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ViTConfig:
     pre_norm: bool = False
     pool_before_norm: bool = False
     norm_eps: float = 1e-6
+    embedding_dim: int = 0
 
     positions: ClassVar[bool] = True
 
@@ -116,6 +119,11 @@ class ViTConfig:
     @property
     def feature_dim(self) -> int:
         """Channels of the feature."""
+        return self.embedding_dim or self.pooled_dim
+
+    @property
+    def pooled_dim(self) -> int:
+        """Channels of the pooled vector."""
         return self.embed_dim * (2 if self.pool in PAIR_POOLS else 1)
 
     @property

@@ -18,6 +18,7 @@ from p2vit.numerics import AttentionValues, Operator, Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.attention import guard_bits
+from p2vit.quant.embedding import EPSILON
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid, uniform_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
@@ -235,9 +236,14 @@ class Counterpart:
             x = self.keep("pool", wide.fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True)))
             gain = Affine(gain.weight / tokens, gain.bias)
         assert ends.feature is not None
-        x = self.gain("feature", x, gain, exponent, ends.feature)
+        x, inputs = self.gain("feature", x, gain, exponent, ends.feature), ends.feature
+        if ends.embedding is not None:
+            found = ends.embedding
+            x = self.linear("projection", found.projection, x, inputs, found.projected)
+            x = self.norm("normalised", x, found.projected, found.normal.exponents(), EPSILON, 8)
+            x, inputs = self.linear("embedding", found.halves, x, found.normal, found.grid), found.grid
         if ends.head is not None:
-            self.linear("head", ends.head, x, ends.feature, None)
+            self.linear("head", ends.head, x, inputs, None)
 
 
 def unequal_tensors(

@@ -26,7 +26,7 @@ from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.quant.attention import guard_bits
 from p2vit.quant.grid import Grid, uniform_grid
-from p2vit.quant.lower_maps import lower_map
+from p2vit.quant.lower_maps import lower_embedding, lower_map
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import linear, residual_add, score_bias, table, whole
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
@@ -275,6 +275,8 @@ class Lowering:
         feature = self.add(
             "feature", affine(gain, ends.norm.bias, exponent, ends.feature), [last], ends.feature
         )
+        if ends.embedding is not None:
+            feature = lower_embedding(self, ends.embedding, feature)
         if ends.head is None:
             return feature, feature
         return self.add(

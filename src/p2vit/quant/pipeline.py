@@ -16,6 +16,7 @@ from p2vit.quant.attention import WindowAttention
 from p2vit.quant.block import BlockQuantizer, ExtraWidths, FloatReference, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
+from p2vit.quant.embedding import quantize_image_embedding
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
 from p2vit.quant.maps import quantize_map
@@ -47,7 +48,7 @@ class FloatStatistics:
         after: Name → ranges of the residual stream there.
         means: Name → mean over photos and tokens, weighted by :func:`token_importance`, float64 [C]. ``maps.N`` is the
             mean over photos and patches of the feature map of block N.
-        features: Features of the photos, float32 [photos, C].
+        features: Pooled vectors of the photos, float32 [photos, C].
     """
 
     after: dict[str, Ranges]
@@ -297,7 +298,7 @@ def quantize_embedding(
     if model.prefix is not None and model.position is not None:
         tokens = stream.fake(model.prefix + model.position[:prefix])
         position = stream.fake(model.position[prefix:])
-    vectors = model.config.feature_dim // len(model.norm.weight)
+    vectors = model.config.pooled_dim // len(model.norm.weight)
     norm = Affine(model.norm.weight.repeat(vectors), model.norm.bias.repeat(vectors))
     if model.attention_pool is not None:
         norm = Affine(
@@ -331,7 +332,7 @@ def quantize_head(
         model: The float model.
         result: The quantized model; its feature grid, head and last bias are set.
         stream: Residual stream of the quantized model after the last block.
-        features: Features of the float model, float32 [photos, C].
+        features: Pooled vectors of the float model, float32 [photos, C].
         config: The method.
         workers: Threads that share the work.
     """
@@ -341,15 +342,19 @@ def quantize_head(
         result.ends.norm = Affine(result.ends.norm.weight, result.ends.norm.bias + error)
         pooled = pooled + error
     result.ends.feature = range_grid(Ranges.of(pooled).magnitude * FEATURE_HEADROOM, config.scales)
+    inputs = result.ends.feature
+    if model.projection is not None:
+        result.ends.embedding = quantize_image_embedding(model, pooled, inputs, config, workers)
+        pooled, inputs = result.ends.head_input(pooled), result.ends.embedding.grid
     if model.head is None:
         return
     head = model.head
     plain = QuantConfig(
         scales=config.scales, criterion="range", weight_channels=False, weight_rounding="nearest"
     )
-    seen = InputStatistics.of(pooled.unsqueeze(1), result.ends.feature, torch.ones(1))
+    seen = InputStatistics.of(pooled.unsqueeze(1), inputs, torch.ones(1))
     result.ends.head = quantize_linear(
-        head.weight, head.bias, result.ends.feature, seen, LinearOptions(config.head_bits, plain), workers
+        head.weight, head.bias, inputs, seen, LinearOptions(config.head_bits, plain), workers
     )
 
 

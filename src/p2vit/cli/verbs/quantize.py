@@ -96,6 +96,17 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
 @model_options
+@click.option(
+    "--classes",
+    metavar="FILE",
+    help="Zero-shot classes of a CLIP or SigLIP model: a file with one per line, or names between commas.",
+)
+@click.option(
+    "--template",
+    multiple=True,
+    metavar="TEXT",
+    help="Prompt of the zero-shot classes, with {} for the class; repeatable. Default: 'a photo of a {}'.",
+)
 @class_names_option
 @class_index_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be done: layers, widths, memory, files.")

@@ -12,6 +12,7 @@ from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
 from p2vit.models.sources.hf_processor import FILE, kind_name
+from p2vit.models.sources.hf_zero_shot import original_forward
 from p2vit.models.swin_config import SwinConfig
 
 #: model_type -> common prefix of its class names.
@@ -53,6 +54,34 @@ def hf_original(
         if processor is None or stated:
             return output_of(model, meta, config), None
         return output_of(model, meta, config), preparer(processor, meta["model_type"], source)
+
+    return Original("transformers", build)
+
+
+def embedding_original(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any] | None,
+    home: str,
+    config: ViTConfig,
+    source: str,
+) -> Original:
+    """How to make transformers' two-tower model of a repository: its logits per image, or its image embedding.
+
+    Args:
+        meta: Content of config.json.
+        weights: Names -> tensors, of both towers.
+        processor: Content of preprocessor_config.json, or None.
+        home: Folder or repository that holds the tokenizer.
+        config: Shape with ``embedding_dim``.
+        source: Name of the source for error messages.
+    """
+
+    def build(options: LoadOptions) -> Built:
+        forward = original_forward(meta, weights, home, config, source)(options)
+        if processor is None or options.preparation or options.image_size is not None:
+            return forward, None
+        return forward, preparer(processor, meta["model_type"], source)
 
     return Original("transformers", build)
 
