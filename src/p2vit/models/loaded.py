@@ -26,10 +26,13 @@ class Original:
     Attributes:
         library: Import name of the library.
         build: Makes the library's model. It gets the user's options and may raise any exception of the library.
+        maps: Blocks whose feature maps the library's model puts out one after the other; empty if its output is the
+            canonical form's.
     """
 
     library: str
     build: Callable[[LoadOptions], Built]
+    maps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

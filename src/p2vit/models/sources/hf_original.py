@@ -11,6 +11,7 @@ from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
+from p2vit.models.sources.hf_backbone import backbone_forward
 from p2vit.models.sources.hf_processor import FILE, kind_name
 from p2vit.models.sources.hf_zero_shot import original_forward
 from p2vit.models.swin_config import SwinConfig
@@ -84,6 +85,32 @@ def embedding_original(
         return forward, preparer(processor, meta["model_type"], source)
 
     return Original("transformers", build)
+
+
+def backbone_original(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any] | None,
+    layers: tuple[int, ...],
+    source: str,
+) -> Original:
+    """How to make transformers' backbone of a repository; its feature maps are compared.
+
+    Args:
+        meta: Content of config.json.
+        weights: Names -> tensors.
+        processor: Content of preprocessor_config.json, or None.
+        layers: Blocks whose patch tokens are put out.
+        source: Name of the source for error messages.
+    """
+
+    def build(options: LoadOptions) -> Built:
+        forward = backbone_forward(meta, weights, layers)
+        if processor is None or options.preparation or options.image_size is not None:
+            return forward, None
+        return forward, preparer(processor, meta["model_type"], source)
+
+    return Original("transformers", build, layers)
 
 
 def preparer(processor: Mapping[str, Any], model_type: str, source: str) -> Callable[[Any], Tensor]:

@@ -14,10 +14,11 @@ from p2vit.models.loaded import FloatModel, assemble, weights_sha256
 from p2vit.models.options import LoadOptions
 from p2vit.models.sources.facts import check_sizes
 from p2vit.models.sources.folder import WEIGHT_FILES
+from p2vit.models.sources.hf_backbone import backbone_layers
 from p2vit.models.sources.hf_classes import Output, output_of, output_of_swin
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
 from p2vit.models.sources.hf_numbers import check_numbers
-from p2vit.models.sources.hf_original import embedding_original, hf_original
+from p2vit.models.sources.hf_original import backbone_original, embedding_original, hf_original
 from p2vit.models.sources.hf_processor import FILE, preprocessing_from_hf, usual_preprocessing
 from p2vit.models.sources.hf_zero_shot import as_embedding, has_embedding, text_head
 from p2vit.models.sources.layouts import find_roots
@@ -113,6 +114,10 @@ def from_huggingface(
             text = text_head(meta, both_towers, home, options, source)
         config, state = as_embedding(config, state, text, source)
         original = embedding_original(meta, both_towers, processor or None, home, config, source)
+    if layers := backbone_layers(meta, config.depth, source):
+        asked = f"layers={','.join(map(str, layers))}"
+        original = backbone_original(meta, weights, processor or None, layers, source)
+        notes = (*notes, f"{source} is a backbone: its feature maps are --output {asked}")
     labels = meta.get("id2label") or {}
     names = (
         tuple(str(labels[key]) for key in sorted(labels, key=int))
@@ -131,6 +136,8 @@ def from_huggingface(
         notes=(*left, *output, *notes),
         original=original,
     )
+    if layers:
+        model = replace(model, outputs=(asked,))
     if text is None:
         return model
     return replace(model, text_sha256=text.sha256, sha256=weights_sha256(model.module, text.sha256))
