@@ -66,7 +66,7 @@ test-all: $(VENV)/.dev ## all tests
 
 rtl-nightly: $(VENV)/.dev ## 100,000 vectors and more through every configuration of every hardware module
 	@mkdir -p out && rm -f out/rtl-nightly.jsonl
-	P2VIT_RTL_LOG=out/rtl-nightly.jsonl OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow tests/rtl
+	P2VIT_RTL_LOG=out/rtl-nightly.jsonl OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m slow tests/hdl
 
 lint: $(VENV)/.dev ## style, types, and that imports go one way
 	$(BIN)/ruff check src tests scripts

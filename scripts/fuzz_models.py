@@ -42,7 +42,7 @@ def child(seed: int, bases: dict, place: Path, answer: int) -> None:
 
 def case(seed: int, bases: dict, place: Path) -> dict:
     """One case in a child process."""
-    from support.odd_models import KINDS
+    from support.model_damage import KINDS
 
     reader, writer = os.pipe()
     process = os.fork()
@@ -88,7 +88,8 @@ def main() -> int:
     for library in ("timm", "transformers"):
         with contextlib.suppress(Exception):  # whatever an installation that does not fit raises
             importlib.import_module(library)
-    from support.odd_models import make, originals, run
+    from support.model_files import originals
+    from support.odd_models import make, run
 
     bases = originals()
     with tempfile.TemporaryDirectory() as folder:

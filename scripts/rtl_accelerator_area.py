@@ -8,13 +8,13 @@ import json
 import sys
 from pathlib import Path
 
-from p2vit.rtl.synthesis.liberty import load_liberty
-from p2vit.rtl.synthesis.netlist import synthesize
-from p2vit.rtl.top.line import Line
-from p2vit.rtl.top.machine import MACHINES
-from p2vit.rtl.top.primitives import primitives_verilog
-from p2vit.rtl.top.vector_lane import VectorLane
-from p2vit.rtl.top.weight_bank import WeightBank
+from p2vit.hdl.synthesis.liberty import load_liberty
+from p2vit.hdl.synthesis.netlist import synthesize
+from p2vit.hdl.top.line import Line
+from p2vit.hdl.top.machine import MACHINES
+from p2vit.hdl.top.primitives import primitives_verilog
+from p2vit.hdl.top.vector_lane import VectorLane
+from p2vit.hdl.top.weight_bank import WeightBank
 
 
 def main(target: Path) -> None:
@@ -26,7 +26,7 @@ def main(target: Path) -> None:
     parts = {"line": Line(machine), "vector_lane": VectorLane(machine), "weight_bank": WeightBank(machine)}
     modules = {}
     for name, module in parts.items():
-        found = synthesize(module, f"p2vit_{name}", library, also=primitives_verilog())
+        found = synthesize(module, f"p2vit_{name}", library, extra_verilog=primitives_verilog())
         row = found.to_json()
         row.pop("cells_by_type")
         modules[name] = row | {"copies": copies[name]}

@@ -16,9 +16,9 @@ from p2vit.accel.edit import edit_machine
 from p2vit.accel.machines import load_machine
 from p2vit.accel.technology import load_technology
 from p2vit.errors import P2vitError
-from p2vit.rtl.catalog import CATALOG, example, table
-from p2vit.rtl.diagram import timing_diagram
-from p2vit.rtl.simulate import Simulation
+from p2vit.hdl.catalog import CATALOG, example, table
+from p2vit.hdl.diagram import timing_diagram
+from p2vit.hdl.simulate import ModuleSimulation
 
 ROOT = Path(__file__).parent.parent
 DOCS, RESULTS = ROOT / "docs", ROOT / "results" / "rtl"
@@ -39,7 +39,7 @@ def diagram(name: str) -> str:
         f"{name}: {type(module).__name__}, latency {module.timing.latency}, interval {module.timing.interval}"
     )
     return timing_diagram(
-        Simulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2}
+        ModuleSimulation(module, module.key), title, inputs, counts, cycles=40, seed=3, stall={"o": 0.2}
     )
 
 
@@ -105,7 +105,7 @@ def main(words: list[str]) -> int:
             vectors(Path(log), Path(out))
         case ["trace", name, out]:
             module, inputs, counts = example(name)
-            Simulation(module, module.key, trace=True).run(inputs, counts, stall=0.2, trace=Path(out))
+            ModuleSimulation(module, module.key, trace=True).run(inputs, counts, stall=0.2, trace=Path(out))
         case _:
             print(__doc__, file=sys.stderr)
             return 2

@@ -14,15 +14,15 @@ ROOMS = {
     "C++": "src/p2vit/engine/native/src",
     "ONNX integer": "src/p2vit/export/onnx/integer",
     "ONNX qdq": "src/p2vit/export/onnx/qdq",
-    "RTL": "src/p2vit/rtl/modules",
+    "RTL": "src/p2vit/hdl/modules",
     "tests": "tests/numerics",
 }
 #: Files of the operators, and re-quantization, which is part of most of them.
 NAMES = sorted({operator.__module__.rpartition(".")[2] for operator in OPERATORS.values()} | {"requantize"})
 #: Where an operator has no file of its own, and what does its work there; None: nothing does yet.
 ELSEWHERE = {
-    ("RTL", "linear"): "src/p2vit/rtl/modules/mac_array.py",
-    ("RTL", "scores"): "src/p2vit/rtl/modules/mac_array.py",
+    ("RTL", "linear"): "src/p2vit/hdl/modules/mac_array.py",
+    ("RTL", "scores"): "src/p2vit/hdl/modules/mac_array.py",
     ("RTL", "score_bias"): None,
     ("RTL", "gather"): None,
 }

@@ -13,17 +13,27 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from p2vit.version import __version__
+
 if TYPE_CHECKING:
-    from p2vit.api.functions import SearchResult, compare, cosim, explore, load, quantize, search, simulate
+    from p2vit.api.functions import (
+        SearchResult,
+        compare,
+        cosim,
+        explore,
+        load,
+        quantize,
+        rtl,
+        search,
+        simulate,
+    )
     from p2vit.api.program import QuantizedProgram
     from p2vit.api.results import Evaluation, Prediction, Simulation, Verification
     from p2vit.errors import P2vitError, P2vitWarning
     from p2vit.program.preprocessing import Preprocessing
 
-__version__ = "0.1.0"
-
 #: Public name → module that defines it.
-_FACE = {
+_PUBLIC = {
     "quantize": "p2vit.api.functions",
     "load": "p2vit.api.functions",
     "search": "p2vit.api.functions",
@@ -31,6 +41,7 @@ _FACE = {
     "explore": "p2vit.api.functions",
     "compare": "p2vit.api.functions",
     "cosim": "p2vit.api.functions",
+    "rtl": "p2vit.api.functions",
     "SearchResult": "p2vit.api.functions",
     "QuantizedProgram": "p2vit.api.program",
     "Prediction": "p2vit.api.results",
@@ -72,10 +83,8 @@ def __getattr__(name: str) -> Any:
     Raises:
         AttributeError: There is no such name. The message suggests the closest one.
     """
-    if name == "rtl":
-        return import_module("p2vit.rtl")  # the package itself is callable
-    if name in _FACE:
-        value = getattr(import_module(_FACE[name]), name)
+    if name in _PUBLIC:
+        value = getattr(import_module(_PUBLIC[name]), name)
         globals()[name] = value
         return value
     if name.startswith("__"):

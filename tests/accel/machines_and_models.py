@@ -1,4 +1,4 @@
-"""Small machines and models that tests share, and how Hypothesis draws them."""
+"""Small machines and models for the tests, and Hypothesis strategies for them."""
 
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ SINGLE_ENGINE = load_machine("single_engine")
 
 @st.composite
 def workloads(draw):
-    """ViTs and Swins of two blocks and odd sizes."""
+    """Draw ViTs and Swins with few blocks and odd sizes."""
     precision = Precision(draw(st.sampled_from([4, 8])), draw(st.booleans()))
     heads = draw(st.integers(1, 4))
     if draw(st.booleans()):
@@ -40,7 +40,7 @@ def workloads(draw):
 
 @st.composite
 def machines(draw):
-    """Machines of all sorts that hold those models."""
+    """Draw machines of several kinds that hold those models."""
     base = draw(st.sampled_from([PAPER, PAPER, PAPER, SINGLE_ENGINE]))
     own = (
         {

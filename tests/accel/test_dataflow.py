@@ -28,16 +28,16 @@ def test_parts_make_up_their_operations(machine, workload):
     assert sum(len(section.operations) for section in plan.sections) == len(workload.operations)
     for section in plan.sections:
         for index in range(len(section.operations)):
-            parts = [part for part in section.parts if part.operation == index]
-            assert sum(1 / part.share for part in parts) == pytest.approx(1)
+            tasks = [task for task in section.tasks if task.operation == index]
+            assert sum(1 / task.share for task in tasks) == pytest.approx(1)
             moved = section.memory.fetched_bytes[index] + section.memory.spilled_bytes[index]
-            assert sum(part.dram_bytes for part in parts) == pytest.approx(moved)
-        assert all(need < part.index for part in section.parts for need, _ in part.needs)
+            assert sum(task.dram_bytes for task in tasks) == pytest.approx(moved)
+        assert all(need < task.index for task in section.tasks for need, _ in task.needs)
 
 
 def test_heads_flow_one_behind_the_other():
     section = schedule(PAPER, workload_of("deit_tiny_patch16_224")).sections[1]
-    names = [(part.phase, section.operations[part.operation].name.split(".")[-1]) for part in section.parts]
+    names = [(task.phase, section.operations[task.operation].name.split(".")[-1]) for task in section.tasks]
     assert names[:4] == [(0, "norm1"), (0, "q"), (0, "k"), (0, "v")]
     assert names[4:10] == [(1, "q"), (1, "k"), (1, "v"), (1, "scores"), (1, "softmax"), (1, "values")]
     assert names[-8:] == [
@@ -48,9 +48,9 @@ def test_heads_flow_one_behind_the_other():
 
 def test_space_of_the_head_before_last_is_waited_for():
     section = schedule(PAPER, workload_of("deit_small_patch16_224")).sections[1]
-    third_q = [part for part in section.parts if section.operations[part.operation].name.endswith(".q")][2]
+    third_q = [task for task in section.tasks if section.operations[task.operation].name.endswith(".q")][2]
     first_values = next(
-        part for part in section.parts if section.operations[part.operation].name.endswith(".values")
+        task for task in section.tasks if section.operations[task.operation].name.endswith(".values")
     )
     assert third_q.reuses == (first_values.index,)
 
@@ -59,4 +59,4 @@ def test_serial_has_one_operation_per_phase():
     machine = PAPER.with_pipelining(inter_layer=False, intra_layer=True)
     section = schedule(machine, workload_of("deit_tiny_patch16_224")).sections[1]
     assert section.phases == len(section.operations)
-    assert all(how == "all" for part in section.parts for _, how in part.needs)
+    assert all(how == "all" for task in section.tasks for _, how in task.needs)

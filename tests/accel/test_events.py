@@ -21,7 +21,7 @@ MODELS = [
 
 
 def stalled_share(timing):
-    """Of the MAC array: what it waits for anything but the first weights and the end."""
+    """Return the share of the run that the MAC array waits, without waits for weights and the end of the run."""
     free = ("dram: weights", "finished")
     return sum(n for why, n in timing.stalls[MAC].items() if not why.startswith(free)) / timing.cycles
 

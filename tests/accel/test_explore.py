@@ -3,10 +3,10 @@ import time
 
 import pytest
 
-from p2vit.accel.engines import evaluator
 from p2vit.accel.evaluate import Figures
 from p2vit.accel.explore import explore, pareto_front
 from p2vit.accel.machines import load_machine
+from p2vit.accel.point_evaluator import evaluator
 from p2vit.accel.problems import AccelError
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, load_space

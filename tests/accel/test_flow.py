@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from accel.machines_and_models import machines, workloads
 from p2vit.accel.closed_form import closed_form, cycles_of_many
 from p2vit.accel.costs import MAC
-from p2vit.accel.dataflow import Lines, schedule
+from p2vit.accel.dataflow import LineCounts, schedule
 from p2vit.accel.flow import Flow
 from p2vit.accel.machines import load_machine
 from p2vit.accel.memory import pipelined
@@ -15,12 +15,12 @@ PAIRS = [(20, 20), (20, 11), (11, 20), (7, 3), (1, 1)]
 
 
 def one_by_one(machine, workload):
-    return [closed_form(machine, schedule(machine, workload, Lines(*pair))).cycles for pair in PAIRS]
+    return [closed_form(machine, schedule(machine, workload, LineCounts(*pair))).cycles for pair in PAIRS]
 
 
 def at_once(machine, workload):
     rows, scores = (np.array(numbers) for numbers in zip(*PAIRS, strict=True))
-    return cycles_of_many(machine, schedule(machine, workload, Lines(rows, scores)), len(PAIRS)).tolist()
+    return cycles_of_many(machine, schedule(machine, workload, LineCounts(rows, scores)), len(PAIRS)).tolist()
 
 
 @pytest.mark.parametrize("model", ["digits", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
@@ -40,13 +40,13 @@ def test_so_they_are_on_machines_of_all_sorts(machine, workload):
 
 
 def test_equal_heads_are_walked_until_nothing_changes():
-    """Skipping phases that are alike gives what walking each of them gives."""
+    """Skipping repeated phases gives the same times as timing each of them."""
     machine = load_machine("paper")
     section = schedule(machine, workload_of("vit_large_patch16_224")).sections[1]
-    assert max(section.alike) >= 12
+    assert max(section.repeats) >= 12
     skipping, walking = Flow(machine), Flow(machine)
     skipping.section(section)
-    section.__dict__["alike"] = [0] * section.phases
+    section.__dict__["repeats"] = [0] * section.phases
     walking.section(section)
     assert skipping.end() == pytest.approx(walking.end(), abs=1e-3)
     assert skipping.free[MAC] == pytest.approx(walking.free[MAC], abs=1e-3)

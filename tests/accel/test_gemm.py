@@ -1,4 +1,4 @@
-"""The closed forms of systolic arrays against SCALE-Sim 3.0, to the cycle."""
+"""The closed forms of systolic arrays give the cycles of SCALE-Sim 3.0 exactly."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""More hardware is never slower. `make sweep` does this for every model; here are those that differ in kind."""
+"""More hardware is never slower. `make sweep` checks every model; these tests check one model of each kind."""
 
 import pytest
 

@@ -24,7 +24,7 @@ def test_unknown_name_suggests():
 
 @pytest.fixture
 def description(tmp_path):
-    """Writes an edited copy of a description."""
+    """Write an edited copy of a machine description."""
 
     def write(*edits):
         from importlib.resources import files

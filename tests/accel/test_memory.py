@@ -3,7 +3,7 @@ import pytest
 from p2vit.accel.dataflow import split_sections
 from p2vit.accel.edit import edit_machine
 from p2vit.accel.machines import load_machine
-from p2vit.accel.memory import Ends, plan_memory
+from p2vit.accel.memory import BoundaryTraffic, plan_memory
 from p2vit.accel.resolve import workload_of
 
 PAPER = load_machine("paper")
@@ -37,7 +37,9 @@ def test_what_does_not_fit_goes_to_dram():
 
 
 def test_pixels_constants_and_results_always_move():
-    plan = plan_memory(PAPER, split_sections(workload_of("deit_tiny_patch16_224"))[0], Ends(1000, 200, 30))
+    plan = plan_memory(
+        PAPER, split_sections(workload_of("deit_tiny_patch16_224"))[0], BoundaryTraffic(1000, 200, 30)
+    )
     bare = plan_memory(PAPER, split_sections(workload_of("deit_tiny_patch16_224"))[0])
     assert plan.fetched_bytes[0] - bare.fetched_bytes[0] == 1000
     assert plan.fetched_bytes[2] - bare.fetched_bytes[2] == 200

@@ -5,6 +5,7 @@ import doctest
 import importlib.resources
 import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import p2vit
-from p2vit.api import functions, program, results
+from p2vit.api import functions, program, results, runnable
 from p2vit.errors import P2vitError
 
 #: Seconds that `import p2vit` may take in a fresh process, beyond the interpreter's own start.
@@ -55,10 +56,13 @@ def test_every_name_is_there_and_listed():
         p2vit.quantise  # noqa: B018
 
 
-def test_rtl_is_a_package_and_a_function(digits_program):
-    import p2vit.rtl.machines
+def test_no_module_hides_a_public_function():
+    """An imported submodule becomes an attribute of the package, so it must not have the name of a function."""
+    modules = {module.name for module in pkgutil.iter_modules(p2vit.__path__)}
+    assert modules & set(p2vit.__all__) == set()
 
-    assert inspect.ismodule(p2vit.rtl)
+
+def test_rtl_checks_its_options(digits_program):
     with pytest.raises(P2vitError, match=r"there is no option 'hardwear'\. Did you mean 'hardware'"):
         p2vit.rtl(digits_program, "nowhere", hardwear="rtl")
 
@@ -73,7 +77,8 @@ def public():
         thing = getattr(p2vit, name)
         if inspect.isclass(thing) and thing.__module__.startswith("p2vit.api"):
             yield name, thing
-            for each, value in vars(thing).items():
+            own = [kind for kind in thing.__mro__ if kind.__module__.startswith("p2vit.api")]
+            for each, value in {key: value for kind in own for key, value in vars(kind).items()}.items():
                 if not each.startswith(("_", "model_")) and (
                     inspect.isfunction(value) or isinstance(value, property)
                 ):
@@ -111,7 +116,7 @@ def digits(digits_program):
 def doctests():
     """The examples of what is public."""
     finder = doctest.DocTestFinder(exclude_empty=True)
-    modules = (p2vit, functions, program, results)
+    modules = (p2vit, functions, program, results, runnable)
     return [test for module in modules for test in finder.find(module, globs={}) if test.examples]
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import p2vit
-from p2vit.api.talk import Talk
+from p2vit.api.feedback import PythonFeedback
 from p2vit.errors import DataError, MissingPackageError, P2vitError, ProgramError
 from p2vit.program.format import program_sha256, save
 from p2vit.workflows.options.base import OptionError
@@ -179,7 +179,7 @@ def test_without_a_head_there_are_features_alone(tmp_path):
     made = p2vit.quantize(model, photos)
     assert made.features(photos).shape[0] == 8
     for call in (made.predict, made.logits):
-        with pytest.raises(ProgramError, match=r"has no head.*features\(\) gives what it computes"):
+        with pytest.raises(ProgramError, match=r"has no head.*features\(\) to get its features"):
             call(photos)
     assert "features only" in made._repr_html_()
 
@@ -221,7 +221,7 @@ def test_few_photos_and_skipped_ones_are_warnings(tmp_path):
         (lambda q: p2vit.quantize("digits", "digits", bit="w8a8"), "no option 'bit'. Did you mean 'bits'"),
         (lambda q: p2vit.quantize("digits", "digits", calib_images=0), "calib_images is 0"),
         (lambda q: p2vit.quantize("digits", "digits", bits="w1a8"), "w1a8"),
-        (lambda q: p2vit.quantize(3, "digits"), "the model is a name, a path or a torch.nn.Module .* not int"),
+        (lambda q: p2vit.quantize(3, "digits"), "the model must be a name, a path or a torch.nn.Module .*, not int"),
         (lambda q: p2vit.quantize("digits", 3), "photos are a path, a folder, .* not int"),
         (lambda q: p2vit.quantize("digits", "digits", preprocessing=p2vit.Preprocessing()), "for a module in memory"),
         (lambda q: p2vit.search("digits", "digits", budget="bits=4"), "bits=4"),
@@ -229,14 +229,14 @@ def test_few_photos_and_skipped_ones_are_warnings(tmp_path):
         (lambda q: p2vit.simulate("digits", "papr"), "did you mean 'paper'"),
         (lambda q: p2vit.simulate("digits", weight_bits=5), "weight_bits is 5"),
         (lambda q: p2vit.explore("digits", point=5), "no option 'point'. Did you mean 'points'"),
-        (lambda q: q.predict("nowhere.png"), "nowhere.png: there is no such photo"),
+        (lambda q: q.predict("nowhere.png"), "nowhere.png: no such photo"),
         (lambda q: q.predict([]), "there are no photos to run"),
         (lambda q: q.predict("noise", top=0), "top is 0"),
         (lambda q: q.predict("noise", thread=1), "no option 'thread'. Did you mean 'threads'"),
         (lambda q: q.verify(["native"]), "at least two different ones are needed"),
         (lambda q: q.verify(["native", "torch"], image=1), "no option 'image'. Did you mean 'images'"),
         (lambda q: q.export("x.onnx", format="onnx"), "format is 'onnx'; allowed are"),
-        (lambda q: q.evaluate("digits", labels=[1]), "labels are for a list of photos"),
+        (lambda q: q.evaluate("digits", labels=[1]), "labels= is only for a list of photos"),
         (lambda q: q.evaluate(np.zeros((2, 9, 9, 3), np.uint8), labels=[1, 99]), "the number 99"),
         (lambda q: q.report("page.json"), "the report is an HTML file"),
     ],
@@ -284,7 +284,7 @@ def test_progress(q, photo, capsys, monkeypatch):
 
 def test_notes_go_to_the_log(caplog):
     with caplog.at_level("INFO", "p2vit"):
-        Talk().note("something")
+        PythonFeedback().note("something")
     assert caplog.messages == ["something"]
 
 

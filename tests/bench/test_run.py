@@ -52,7 +52,7 @@ def test_rows_that_nobody_reads_are_not_counted():
 
 def test_peers_are_named():
     assert resolve(["openvino", "torch-bf16"]) == ["openvino-int8", "torch-bf16"]
-    with pytest.raises(ValueError, match=r"unknown peer 'tvm'; allowed are openvino, .*torch-bf16"):
+    with pytest.raises(ValueError, match=r"there is no runtime 'tvm'; allowed are openvino, .*torch-bf16"):
         resolve(["tvm"])
 
 
@@ -68,7 +68,7 @@ def test_openvino_without_nncf_is_a_warning(monkeypatch, tmp_path):
     assert [row["note"] for row in report["rows"] if row["name"] == "openvino-int8"] == ["QDQ (no NNCF)"] * 2
     (note,) = report["notes"]
     assert note.startswith("openvino-int8 runs ONNX Runtime's static QDQ model, which is not how OpenVINO")
-    assert note.endswith("For its own: pip install nncf")
+    assert note.endswith("To quantize with NNCF: pip install nncf")
     assert list(tmp_path.glob("*qdq*"))
 
 
@@ -89,7 +89,7 @@ def test_a_peer_that_is_not_installed(p2vit, monkeypatch, tmp_path):
     save(random_program(), tmp_path / "program")
     done = p2vit("bench", tmp_path / "program", "--against", "openvino-fp32", "--cache", tmp_path)
     assert done.code == 2
-    assert "Leave that peer out of --against, or: pip install openvino" in done.err
+    assert "Omit that runtime, or: pip install openvino" in done.err
 
 
 def test_what_peers_print_is_not_on_standard_output(monkeypatch, capfd, tmp_path):

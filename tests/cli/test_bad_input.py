@@ -51,7 +51,7 @@ def test_empty_folder(refused, tmp_path):
         tmp_path / "none",
         "-o",
         tmp_path / "p",
-        match=r"none: no photos here\. Photos end in",
+        match=r"none: contains no photos. Photos have the suffixes",
     )
     assert not (tmp_path / "p").exists()
 
@@ -66,7 +66,9 @@ def test_a_misspelt_benchmark(refused, tmp_path):
 
 def test_a_file_for_a_folder(refused, tmp_path):
     (tmp_path / "x.png").write_bytes(b"x")
-    refused(*QUANTIZE, "--data", tmp_path / "x.png", "-o", tmp_path / "p", match="a file, where a folder")
+    refused(
+        *QUANTIZE, "--data", tmp_path / "x.png", "-o", tmp_path / "p", match="is a file, but must be a folder"
+    )
 
 
 def test_a_folder_that_cannot_be_read(refused, tmp_path, monkeypatch):
@@ -175,7 +177,7 @@ def test_fewer_photos_than_asked_for(p2vit, tmp_path):
         "quantize", "digits", "--data", folder, "-o", tmp_path / "p", "--calib-images", 9, "--json"
     )
     assert answer.json["calibration_images"] == 3
-    assert "3 photos could be had to calibrate on, not 9" in answer.err
+    assert "there are only 3 photos to calibrate on, not 9" in answer.err
 
 
 def test_no_calibration_image(refused, tmp_path):
@@ -363,7 +365,7 @@ def test_dry_run_writes_nothing(p2vit, tmp_path):
     assert bits["blocks.0.mlp.fc1"] == bits["blocks.2.attn.q"] == 4
     assert bits["head"] == bits["patch_embed"] == 8
     assert found["files"][0] == str(tmp_path / "p" / "program.json")
-    assert "would write" in p2vit(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run").out
+    assert "files to write: " in p2vit(*QUANTIZE, "--data", "digits", "-o", tmp_path / "p", "--dry-run").out
 
 
 def test_reports_are_kept_and_their_input_is_checked(refused, digits_program, tmp_path):

@@ -8,9 +8,7 @@ import pytest
 
 CLI = Path(__file__).parent.parent.parent / "src" / "p2vit" / "cli"
 #: Beside the standard library.
-ALLOWED = ("click", "rich", "p2vit.cli", "p2vit.workflows", "p2vit.errors", "p2vit.text")
-#: Names of `p2vit` itself.
-CONSTANTS = {"__version__"}
+ALLOWED = ("click", "rich", "p2vit.cli", "p2vit.workflows", "p2vit.errors", "p2vit.text", "p2vit.version")
 
 
 def imported(tree: ast.AST) -> list[str]:
@@ -20,7 +18,7 @@ def imported(tree: ast.AST) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "p2vit":
-            found += [f"p2vit.{alias.name}" for alias in node.names if alias.name not in CONSTANTS]
+            found += [f"p2vit.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             found.append(node.module or "")
     return found
@@ -39,7 +37,7 @@ def test_the_command_line_imports_workflows_only(file):
 
 
 def test_the_rule_sees_what_is_forbidden():
-    text = "import numpy\nfrom p2vit import quant, __version__\ndef f():\n    from p2vit.program.format import load\n"
+    text = "import numpy\nfrom p2vit import quant, version\ndef f():\n    from p2vit.program.format import load\n"
     assert [name for name in imported(ast.parse(text)) if not allowed(name)] == [
         "numpy",
         "p2vit.quant",

@@ -195,7 +195,7 @@ def test_demo(p2vit, tmp_path):
     for keys in KEYS.values():
         assert keys <= set(summary)
     assert summary["float_ops"] == summary["non_pot_scales"] == 0
-    assert "Nothing, from the pixels to the logits" in (tmp_path / "d" / "report.html").read_text()
+    assert "From the pixels to the logits nothing is float" in (tmp_path / "d" / "report.html").read_text()
     again = p2vit("demo", "--benchmark", "digits", "-o", tmp_path / "d")
     assert again.code == 2
     assert "exists already; choose another place, or allow overwriting (--overwrite)" in again.err

@@ -69,8 +69,11 @@ def test_one_local_worker_is_this_process_and_lazy():
     [
         ({"engine": "spark"}, r"--engine 'spark': no such engine\. Allowed: local, ray, dask"),
         ({"engine": "rya"}, r"Did you mean 'ray'\?"),
-        ({"workers": 0}, r"--workers 0: at least 1 is needed"),
-        ({"address": "auto"}, r"--address: only a cluster has one; add --engine ray or --engine dask"),
+        ({"workers": 0}, r"--workers 0: must be at least 1"),
+        (
+            {"address": "auto"},
+            r"--address: the engine 'local' has no address; add --engine ray or --engine dask",
+        ),
     ],
 )
 def test_options_that_make_no_sense(options, message):
@@ -82,13 +85,13 @@ def test_options_that_make_no_sense(options, message):
     ("engine", "address", "message"),
     [
         ("ray", "127.0.0.1:1", r"^--address 127\.0\.0\.1:1: no Ray cluster can be reached there"),
-        ("ray", "nonsense", r"^--address 'nonsense': not an address; write HOST:PORT"),
+        ("ray", "nonsense", r"^--address 'nonsense': not a valid address; write HOST:PORT"),
         (
             "dask",
             "tcp://127.0.0.1:1",
             r"^--address tcp://127\.0\.0\.1:1: no Dask scheduler can be reached there",
         ),
-        ("dask", "nonsense://x", r"^--address 'nonsense://x': not an address; write tcp://HOST:PORT"),
+        ("dask", "nonsense://x", r"^--address 'nonsense://x': not a valid address; write tcp://HOST:PORT"),
     ],
 )
 def test_a_cluster_that_cannot_be_reached(engine, address, message):

@@ -90,7 +90,7 @@ def test_a_cluster_gives_the_same_bytes(verb, engine, tmp_path, digits_program):
 def test_older_names_still_work(old, new, capsys):
     found = renamed(Output(), {**old, "engine": "local", "workers": None})
     assert (found["engine"], found["workers"]) == new
-    assert "--backend and --jobs are called --engine and --workers now" in capsys.readouterr().err
+    assert "--backend and --jobs are now called --engine and --workers" in capsys.readouterr().err
 
 
 def test_a_cluster_that_is_not_there(p2vit, digits_program):
@@ -100,4 +100,4 @@ def test_a_cluster_that_is_not_there(p2vit, digits_program):
     assert "no Ray cluster can be reached there" in answer.err
     answer = p2vit("explore", "digits", "--address", "127.0.0.1:9")
     assert answer.code == 2
-    assert "--address: only a cluster has one; add --engine ray or --engine dask" in answer.err
+    assert "--address: the engine 'local' has no address; add --engine ray or --engine dask" in answer.err

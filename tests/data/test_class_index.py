@@ -78,9 +78,9 @@ def test_refusals(tmp_path):
         read_class_index(tmp_path / "x.json")
     with pytest.raises(DataError, match="is not JSON"):
         index(tmp_path, "{", "x.json")
-    with pytest.raises(DataError, match="every output from 0 on"):
+    with pytest.raises(DataError, match="with each output from 0 once"):
         index(tmp_path, {"1": "cat", "2": "dog"}, "x.json")
-    with pytest.raises(DataError, match="holds no classes"):
+    with pytest.raises(DataError, match="contains no classes"):
         index(tmp_path, "\n")
     pytest.importorskip("scipy")
     with pytest.raises(DataError, match=r"is not the devkit's meta\.mat"):

@@ -86,8 +86,8 @@ def test_loops_end_and_are_said(tmp_path):
     (tmp_path / "round").symlink_to("round")
     photos, notes = find_photos(tmp_path)
     assert photos == [tmp_path / "cat" / "1.png"]
-    assert "links to folders that were read already, or that they are in: " in notes[1]
-    assert "links that lead nowhere: " in notes[0]
+    assert "skipped links to folders that were read before, or that contain the link: " in notes[1]
+    assert "skipped broken links: " in notes[0]
     folder = ImageFolder(tmp_path, PRE)
     assert folder.classes == ("cat",)
     assert len(folder.notes) == 2
@@ -123,9 +123,9 @@ def test_what_is_no_photo_is_counted(tmp_path):
     for name in ("a.txt", "b.TXT", "cat/c.json", "README", "d.mp4"):
         (tmp_path / name).write_bytes(b"x")
     assert find_photos(tmp_path)[1] == [
-        f"{tmp_path}: 5 files that are no photos: .txt (2), .json (1), .mp4 (1), no ending (1)"
+        f"{tmp_path}: skipped 5 files that are not photos: .txt (2), .json (1), .mp4 (1), no suffix (1)"
     ]
-    assert "5 files that are no photos: .txt (2)" in ImageFolder(tmp_path, PRE).notes[0]
+    assert "skipped 5 files that are not photos: .txt (2)" in ImageFolder(tmp_path, PRE).notes[0]
 
 
 def test_photos_beside_class_folders_are_said(tmp_path):
@@ -134,8 +134,7 @@ def test_photos_beside_class_folders_are_said(tmp_path):
     folder = ImageFolder(tmp_path, PRE)
     assert folder.paths == [tmp_path / "cat" / "1.png"]
     assert (
-        "1 of the photos are in no subfolder, so they have no class and are left out: top.png"
-        in folder.notes[0]
+        "skipped 1 of the photos, which are in no subfolder and so have no class: top.png" in folder.notes[0]
     )
 
 
@@ -169,7 +168,7 @@ def test_photo_like_files_that_cannot_be_read_are_listed(tmp_path):
         == "a camera's raw data, which has no defined look; develop it to PNG or JPEG first"
     )
     assert reasons["4.jxl"].startswith("a JPEG XL")
-    assert reasons["7.png"] == "a link that leads nowhere, to gone.png"
+    assert reasons["7.png"] == "a broken link to gone.png"
     assert reasons["8.png"] == "a named pipe, not a photo"
     assert reasons["A.jpg"] == "empty, 0 bytes"
     assert reasons["B.jpg"] == "a socket, not a photo"
@@ -187,7 +186,8 @@ def test_no_photo_says_what_there_is(tmp_path):
     (tmp_path / "a.txt").write_text("x")
     for look in (find_photos, lambda folder: ImageFolder(folder, PRE)):
         with pytest.raises(
-            DataError, match=r"no photos here\. Photos end in \.avif.*; 1 file that is no photo: \.txt"
+            DataError,
+            match=r"contains no photos\. .* suffixes \.avif.*; skipped 1 file that is not a photo: \.txt",
         ):
             look(tmp_path)
 

@@ -76,10 +76,10 @@ def test_only_bad_photos(tmp_path):
 def test_missing_empty_and_wrong_folders(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         ImageFolder(tmp_path / "nowhere", PRE)
-    with pytest.raises(DataError, match="no photos here"):
+    with pytest.raises(DataError, match="contains no photos"):
         ImageFolder(tmp_path, PRE)
     (tmp_path / "file.txt").write_text("x")
-    with pytest.raises(DataError, match="a file, where a folder"):
+    with pytest.raises(DataError, match="is a file, but must be a folder"):
         ImageFolder(tmp_path / "file.txt", PRE)
 
 
@@ -121,7 +121,7 @@ def test_a_list_of_labels_goes_by_the_photos_names(folder):
     photos = labelled(folder / "ant", "3\n0\n3\n1\n1\n")
     assert (photos.classes, photos.numbered, photos.listed) == (("0", "1", "3"), True, True)
     assert photos.labels.tolist() == [2, 0, 2, 1, 1]
-    with pytest.raises(DataError, match=r"has 4 labels, but .* has 5 photos"):
+    with pytest.raises(DataError, match=r"is a list of 4 labels without file names, but .* has 5 photos"):
         labelled(folder / "ant", "3\n0\n3\n1\n")
 
 
@@ -129,7 +129,7 @@ def test_a_label_file_of_other_photos(folder, tmp_path):
     with pytest.raises(DataError, match=r"none of its 2 files \(x\.png, y\.png"):
         labelled(folder, "x.png,1\ny.png,2\n")
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="no photos here"):
+    with pytest.raises(DataError, match="contains no photos"):
         labelled(tmp_path / "none", "x.png,1\n")
 
 

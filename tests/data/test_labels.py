@@ -68,10 +68,10 @@ def test_a_list_without_file_names(tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "holds no labels"),
-        ("a.png,cat\nb.png\n", r"labels\.csv, line 2: a file and a label are expected, as in 'a\.png,cat'"),
-        ("a.png,cat\na.png,dog\n", r"line 2: 'a\.png' has another label"),
-        ("file,label\n", "holds no labels"),
+        ("", "contains no labels"),
+        ("a.png,cat\nb.png\n", r"labels\.csv, line 2: expected a file and a label, as in 'a\.png,cat'"),
+        ("a.png,cat\na.png,dog\n", r"line 2: 'a\.png' has a different label"),
+        ("file,label\n", "contains no labels"),
     ],
 )
 def test_refusals(tmp_path, text, match):

@@ -91,7 +91,7 @@ def test_avif_without_the_decoder_says_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setattr(photo_file.Image, "open", unknown)
     with pytest.raises(
-        DataError, match=r"x\.avif: an AVIF, and this Pillow does not read it.*pip install -U"
+        DataError, match=r"x\.avif: an AVIF photo, which this Pillow cannot read.*pip install -U"
     ):
         read_pixels(path, PRE)
 
@@ -186,7 +186,8 @@ def test_a_photo_above_the_limit_says_which_option_allows_it(tmp_path):
     with pixel_limit(1199), pytest.raises(DataError) as refused:
         read_pixels(path, PRE)
     assert str(refused.value) == (
-        f"{path}: has 1,200 pixels, and at most 1,199 are read; a larger --max-pixels allows it, and takes the memory"
+        f"{path}: has 1,200 pixels, but at most 1,199 are allowed; "
+        "if there is enough memory, allow more with --max-pixels"
     )
     with pixel_limit(1200):
         assert read_pixels(path, PRE).shape == (SIDE, SIDE, 3)
@@ -197,7 +198,7 @@ def test_a_bomb_is_refused_and_can_be_allowed(tmp_path):
     path = tmp_path / "bomb.png"
     Image.new("1", (side, side)).save(path)
     assert path.stat().st_size < 100_000
-    with pytest.raises(DataError, match=r"bomb\.png: .*at most 178,956,970 are read; a larger --max-pixels"):
+    with pytest.raises(DataError, match=r"bomb\.png: .*at most 178,956,970 are allowed; .* --max-pixels"):
         read_pixels(path, PRE)
     before = Image.MAX_IMAGE_PIXELS
     with pixel_limit(side * side), opened(path) as image:
@@ -214,7 +215,7 @@ def test_a_strip_that_would_become_a_bomb_is_refused(tmp_path):
     )  # squashed, it is small
     pre = Preprocessing(image_size=(224, 224), resize="crop")
     with pytest.raises(
-        DataError, match=r"strip\.png: would be scaled to [\d,]+ pixels, and at most 178,956,970"
+        DataError, match=r"strip\.png: would be scaled to [\d,]+ pixels, but at most 178,956,970"
     ):
         read_pixels(path, pre)
 
@@ -231,7 +232,7 @@ def test_things_that_are_no_files_are_never_opened(tmp_path):
     for name, reason in {
         "pipe.png": "a named pipe, not a photo",
         "folder.png": "a folder, not a photo",
-        "gone.png": "a link that leads nowhere, to nowhere.png",
+        "gone.png": "a broken link to nowhere.png",
         "round.png": "Too many levels of symbolic links",
         "empty.png": "empty, 0 bytes",
         "not here.png": "no such file",
@@ -247,7 +248,7 @@ def test_things_that_are_no_files_are_never_opened(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"not a photo at all", "not a photo, or damaged beyond its header"),
+        (b"not a photo at all", "not a photo, or damaged so that its format is unknown"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid x",
             "a pointer of Git LFS, not the photo; fetch it with: git lfs pull",

@@ -48,5 +48,5 @@ def test_logits():
     "pixels", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 12, 3)), np.zeros((8, 12, 3), np.uint8)]
 )
 def test_other_pixels_are_refused(pixels):
-    with pytest.raises(ValueError, match=r"the program wants uint8 \[batch, 8, 12, 3\]"):
+    with pytest.raises(ValueError, match=r"expected uint8 \[batch, 8, 12, 3\]"):
         ReferenceExecutor(random_program()).run(pixels)

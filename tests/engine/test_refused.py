@@ -1,4 +1,4 @@
-"""Programs that the native engine refuses run on the next exact back-end; asked for by name, it says why."""
+"""``auto`` runs a program that the native engine refuses on the next back-end; ``native`` gives the reason."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture(params=REFUSED)
 def refused(request, tmp_path):
-    """The folder of a sound program that the native engine does not run."""
+    """Return the folder of a valid program that the native engine cannot run."""
     program = REFUSED[request.param]()
     assert audit(program).passed
     save(program, tmp_path / "program")

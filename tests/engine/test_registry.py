@@ -23,7 +23,7 @@ def test_every_back_end_runs_or_says_what_it_needs(name):
     try:
         resolved, executor = open_backend(name, PROGRAM, threads=2)
     except BackendError as error:
-        pytest.skip(str(error))  # its module is there, and what the module needs is not
+        pytest.skip(str(error))  # The module exists, but a package that it needs does not.
     assert resolved == name
     pixels = random_pixels(PROGRAM, 2)
     expected = open_backend("reference", PROGRAM)[1].run(pixels)
@@ -32,7 +32,7 @@ def test_every_back_end_runs_or_says_what_it_needs(name):
 
 def test_auto_takes_the_first_that_works(monkeypatch):
     for module in ("p2vit.engine.native", "p2vit.engine.torch.executor"):
-        monkeypatch.setitem(sys.modules, module, None)  # what an import of something missing meets
+        monkeypatch.setitem(sys.modules, module, None)  # An import of the module now fails.
     assert open_backend("auto", PROGRAM)[0] == "reference"
 
 
@@ -66,7 +66,7 @@ def test_torch_stands_in_for_the_native_engine(monkeypatch):
 
 
 def test_only_those_that_walk_nodes_inherit_the_walk():
-    """Whoever runs a program as a whole has `run` and `logits`, and no methods that it cannot carry out."""
+    """An executor that runs whole programs has `run` and `logits`, but no methods of a node executor."""
     walks = {}
     for name in backends.BACKENDS:
         if not backends.unavailable(name):

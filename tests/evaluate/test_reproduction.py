@@ -36,7 +36,7 @@ def test_a_journal_goes_on_where_it_was_cut(tmp_path):
 @pytest.mark.parametrize("line", ["[]", "3", "x", '{"top1": 3}'])
 def test_a_file_that_is_no_journal(tmp_path, line):
     (tmp_path / "j").write_text(line + "\n")
-    with pytest.raises(P2vitError, match="j, line 1: is no result of p2vit reproduce"):
+    with pytest.raises(P2vitError, match="j, line 1: is not a result of p2vit reproduce"):
         Journal(tmp_path / "j")
     assert (tmp_path / "j").read_text() == line + "\n"
 

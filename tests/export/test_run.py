@@ -1,4 +1,4 @@
-"""The one call behind ``p2vit export``, and the command on top of it."""
+"""``run_export``, and the command ``p2vit export`` that calls it."""
 
 import sys
 import types
@@ -67,7 +67,7 @@ def test_a_machine_whose_products_are_not_exact_writes_no_model(monkeypatch, tmp
 
 @pytest.fixture
 def command(p2vit, monkeypatch):
-    """Runs the command on a random program, without a program on disk."""
+    """Run the command on a random program that is not on disk."""
     module = types.ModuleType("p2vit.program.format")
     module.load = lambda folder: meaningful_program(depth=1)
     module.program_sha256 = lambda program: "ef" * 32
@@ -116,7 +116,7 @@ def test_a_difference_of_the_integers_is_a_failed_check(command, monkeypatch, tm
 
 def test_expose_is_for_graphs_of_integers(tmp_path):
     with pytest.raises(
-        P2vitError, match=r"^expose gives tensors out of onnx-integer, not of onnx-qdq; leave it"
+        P2vitError, match=r"^expose needs the format onnx-integer, not onnx-qdq\. Omit expose, or choose"
     ):
         export_noise(random_program(), "onnx-qdq", tmp_path / "model.onnx", ExportForm(expose=("head",)))
     assert not list(tmp_path.iterdir())

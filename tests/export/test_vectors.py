@@ -1,4 +1,4 @@
-"""Test vectors: what is written is what the program holds and computes, in both encodings."""
+"""Test vectors equal the program's parameters and tensors, in both encodings."""
 
 import json
 from pathlib import Path

@@ -102,7 +102,9 @@ def test_the_same_thread_may_hold_it_again_and_another_may_not(tmp_path):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-    assert said == [f"{path}: another thread of this process writes there"]
+    assert said == [
+        f"{path}: another thread of this process writes there; wait for it, or choose another place"
+    ]
     assert in_child(lambda: take(path)) == DONE
 
 

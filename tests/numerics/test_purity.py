@@ -1,4 +1,4 @@
-"""No float may enter the norm: its source is walked, not just run."""
+"""No float may enter the reference operators: the test walks their source code."""
 
 import ast
 from pathlib import Path

@@ -68,7 +68,7 @@ def test_nodes(program):
     for name in ("../x", "", "a b", "x" * 201, ".x", "a/b", "a\n"):
         node = Node(name, SelectToken(0), ("head",))
         found = structure_problems(dataclasses.replace(program, nodes=(*program.nodes, node)))
-        assert "a name has 1 to 200 letters" in found[0]
+        assert "a name must have 1 to 200 letters" in found[0]
     twice = dataclasses.replace(program, nodes=(*program.nodes, program.nodes[-1]))
     assert structure_problems(twice) == ["node head: the name is taken"]
     backwards = dataclasses.replace(program, nodes=program.nodes[::-1])

@@ -141,7 +141,7 @@ def test_an_unsound_program_is_not_saved(tmp_path):
 
 
 def test_missing_and_foreign_places(tmp_path):
-    with pytest.raises(ProgramError, match="nowhere: does not exist; a program is a folder that holds"):
+    with pytest.raises(ProgramError, match="nowhere: does not exist; a program is a folder with"):
         load(tmp_path / "nowhere")
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(ProgramError, match="is not a folder"):

@@ -15,8 +15,8 @@ from support.programs import random_program, windowed_program
         (b"", "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
-        (b'{"format": NaN}', "NaN is no JSON number"),
-        (b'{"a": 1, "a": 2}', "a key stands twice"),
+        (b'{"format": NaN}', "NaN is not a JSON number"),
+        (b'{"a": 1, "a": 2}', "a key occurs twice"),
         (b'{"format": "p2vit-integer-program", "version": 2, "a": 1e999}', "cannot be written as JSON"),
         (b"[1]", "is not an integer program"),
         (b'{"format": "onnx"}', "is not an integer program"),
@@ -43,10 +43,19 @@ def test_foreign_documents(graph, message):
         (
             1,
             {"p2vit": "0.1.0", "source": "dinov2-elpv"},
-            "is of version 1 of the format, written by p2vit 0.1.0; this release reads version 2 or 3: "
+            "has version 1 of the format, written by p2vit 0.1.0, but this release reads version 2 or 3: "
             "quantize dinov2-elpv again",
         ),
-        (1, {}, "is of version 1 of the format; this release reads version 2 or 3: quantize the model again"),
+        (
+            1,
+            {},
+            "has version 1 of the format, but this release reads version 2 or 3: quantize the model again",
+        ),
+        (
+            1,
+            "odd",
+            "has version 1 of the format, but this release reads version 2 or 3: quantize the model again",
+        ),
         (
             1,
             "odd",
@@ -55,7 +64,7 @@ def test_foreign_documents(graph, message):
         (
             4,
             {"p2vit": "9.0.0", "source": "dinov2-elpv"},
-            "is of version 4 of the format, written by p2vit 9.0.0; this release reads version 2 or 3: update p2vit",
+            "has version 4 of the format, written by p2vit 9.0.0, but this release reads version 2 or 3: update p2vit",
         ),
     ],
 )

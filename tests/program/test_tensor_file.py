@@ -87,7 +87,7 @@ def entry(**changes: object) -> dict:
         (made(b"[" * 100_000, b""), "no JSON object"),
         (made(b"{", b""), "Expecting"),
         (made(b"\xff\xfe", b""), "utf-8"),
-        (made(b'{"a": 1, "a": 1}', b""), "stands twice"),
+        (made(b'{"a": 1, "a": 1}', b""), "occurs twice"),
         (made({"a": 1}, b""), "'a' is not described by"),
         (made(entry(more=1), b"ab"), "'a' is not described by"),
         (made(entry(dtype="BF16"), b"ab"), "has dtype 'BF16'; known are BOOL"),

@@ -66,7 +66,7 @@ def test_a_program_alone_is_enough():
 def test_problems_come_first():
     proof = audit(PROGRAM).model_copy(update={"problems": ["head: overflows"], "float_ops": 2})
     text = render(json.loads(to_json(report_data(PROGRAM, proof=proof))))
-    assert "What does not hold" in text
+    assert "The audit failed" in text
     assert "head: overflows" in text
     assert "Nothing, from the pixels" not in text
 

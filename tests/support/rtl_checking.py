@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from p2vit.rtl.icarus import run_icarus
-from p2vit.rtl.simulate import Simulation
+from p2vit.hdl.icarus import run_icarus
+from p2vit.hdl.simulate import ModuleSimulation
 
 #: (stall of the inputs, stall of the outputs)
 STALLS = ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.5, 0.5), (0.05, 0.9))
@@ -22,7 +22,7 @@ def mismatches(module, inputs, expected, found) -> int:
         for name, want in fields.items():
             got = found[stream][name].reshape(len(found[stream][name]), -1)
             want = np.asarray(want).reshape(got.shape)
-            where = module.matters(stream, name, expected)
+            where = module.specified(stream, name, expected)
             if where is not None:
                 got, want = got[where], want[where]
             wrong += int((got != want).sum())
@@ -35,7 +35,7 @@ def check(module, beats: int, seed: int = 0, stalls=STALLS, icarus: int = 0) -> 
     Returns:
         Input beats that were sent in all.
     """
-    simulation = Simulation(module, module.key)
+    simulation = ModuleSimulation(module, module.key)
     ports = {port.name: port.is_input for port in simulation.ports}
     sent = compared = 0
     for number, (stall_in, stall_out) in enumerate(stalls):
@@ -83,7 +83,7 @@ def need_icarus() -> bool:
 
 def check_streaming_time(module, beats: int = 50) -> None:
     """One beat in and one out per cycle, ``timing.latency`` apart, where nothing stalls."""
-    simulation = Simulation(module, module.key)
+    simulation = ModuleSimulation(module, module.key)
     inputs = module.sample(np.random.default_rng(1), beats)
     expected = module.compute(inputs)
     counts = {stream: len(next(iter(fields.values()))) for stream, fields in expected.items()}

@@ -12,6 +12,18 @@ import pytest
 
 pytest.importorskip("amaranth")
 
+from p2vit.hdl.modules.add import AddUnit
+from p2vit.hdl.modules.affine import AffineUnit
+from p2vit.hdl.modules.array import column_marks, joined
+from p2vit.hdl.modules.attention_values import ShifterArray
+from p2vit.hdl.modules.attention_values_division import Reciprocal, RowDivision
+from p2vit.hdl.modules.layernorm import LayerNormUnit
+from p2vit.hdl.modules.lookup import LookupUnit
+from p2vit.hdl.modules.mac_array import MacArray, pack_weights
+from p2vit.hdl.modules.requantize import Requantizer
+from p2vit.hdl.modules.softmax import SoftmaxUnit
+from p2vit.hdl.modules.tokens import AssembleUnit, SumUnit
+from p2vit.hdl.simulate import ModuleSimulation
 from p2vit.numerics import (
     Add,
     Affine,
@@ -26,30 +38,20 @@ from p2vit.numerics import (
     SumTokens,
 )
 from p2vit.numerics.layernorm import rsqrt_table
-from p2vit.rtl.modules.add import AddUnit
-from p2vit.rtl.modules.affine import AffineUnit
-from p2vit.rtl.modules.array import column_marks, joined
-from p2vit.rtl.modules.attention_values import ShifterArray
-from p2vit.rtl.modules.attention_values_division import Reciprocal, RowDivision
-from p2vit.rtl.modules.layernorm import LayerNormUnit
-from p2vit.rtl.modules.lookup import LookupUnit
-from p2vit.rtl.modules.mac_array import MacArray, pack_weights
-from p2vit.rtl.modules.requantize import Requantizer
-from p2vit.rtl.modules.softmax import SoftmaxUnit
-from p2vit.rtl.modules.tokens import AssembleUnit, SumUnit
-from p2vit.rtl.simulate import Simulation
 
 Tensors = tuple[np.ndarray, ...]
 
 
 @cache
-def simulation(make: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, Simulation]:
+def simulation(make: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any, ModuleSimulation]:
     """A module and its simulation, compiled once."""
     module = make(*arguments, **options)
-    return module, Simulation(module, module.key)
+    return module, ModuleSimulation(module, module.key)
 
 
-def run(simulated: tuple[Any, Simulation], inputs: Any, counts: dict[str, int]) -> dict[str, np.ndarray]:
+def run(
+    simulated: tuple[Any, ModuleSimulation], inputs: Any, counts: dict[str, int]
+) -> dict[str, np.ndarray]:
     """Fields of the output stream ``o``; inputs and outputs stall now and then."""
     return simulated[1].run(inputs, counts, seed=1, stall=0.2).outputs["o"]
 
@@ -120,7 +122,7 @@ def total(operator: SumTokens, x: np.ndarray) -> np.ndarray | None:
 
 
 def linear_through(
-    unit: tuple[Any, Simulation], layer: Linear, x: np.ndarray, unsigned: bool = False
+    unit: tuple[Any, ModuleSimulation], layer: Linear, x: np.ndarray, unsigned: bool = False
 ) -> tuple[np.ndarray, Any]:
     """int32 accumulators of a linear layer on a MAC array, [tokens, outputs], and the run.
 

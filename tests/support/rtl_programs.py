@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from p2vit.engine.reference import ReferenceExecutor
+from p2vit.hdl.compile.compiled import CompiledProgram
+from p2vit.hdl.compile.compiler import compile_program
+from p2vit.hdl.cosim.model import MemoryBehaviour, RtlModel, RtlRun
+from p2vit.hdl.top.machine import RtlMachine
 from p2vit.program.graph import IntegerProgram
-from p2vit.rtl.compile.compiled import CompiledProgram
-from p2vit.rtl.compile.compiler import compile_program
-from p2vit.rtl.cosim.model import MemoryBehaviour, RtlModel, RtlRun
-from p2vit.rtl.top.machine import RtlMachine
 from support.programs import random_pixels, random_program
 
 _SMALL = {"row_rows": 24, "weight_rows": 40, "columns": 32, "vector_columns": 64, "table_groups": 1}

@@ -25,7 +25,7 @@ def test_predictions(digits_program):
 def test_no_source_is_an_error(digits_program):
     program = load(digits_program)
     program.provenance.clear()
-    with pytest.raises(ModelError, match="does not say what model it came from; name it with --model"):
+    with pytest.raises(ModelError, match="does not say which model it was made from; name it with --model"):
         reload_float(program)
 
 

@@ -31,7 +31,7 @@ def test_everything_is_written_and_told(program, tmp_path):
     assert told["macs"] == summarize(program).macs
     sensitivity = json.loads((folder / SENSITIVITY_FILE).read_text())
     assert sensitivity == NOTES
-    assert "| 29.00 dB, not held out |" in (folder / "README.md").read_text()
+    assert "| 29.00 dB, on the calibration photos |" in (folder / "README.md").read_text()
     text = "\n".join(program_lines(told))
     assert f"program_sha256 {told['program_sha256']}" in text
     assert "blocks.0     local  30.25 dB  cumulative  29.00 dB" in text

@@ -1,1 +1,1 @@
-"""The accelerator, modelled: machine description, workload, dataflow, cycles, energy, area."""
+"""Models of the accelerator: machine description, workload, dataflow, cycles, energy and area."""

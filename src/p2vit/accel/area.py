@@ -1,4 +1,4 @@
-"""Area of a machine from a technology table: datapaths and SRAM macros. Modelled, pre-layout.
+"""Modelled area of a machine before layout: datapaths and SRAM macros, from a technology table.
 
 Not counted: controller, wires between chunks, clock tree, padding of the floor plan, I/O.
 """
@@ -9,14 +9,14 @@ from p2vit.accel.technology import Technology
 
 
 def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
-    """Area by chunk and buffer.
+    """Compute the area of every chunk and every buffer.
 
     Args:
-        machine: The machine.
-        technology: The table.
+        machine: Description of the machine.
+        technology: Energy and area table.
 
     Returns:
-        mm² by name; the sum is the modelled area.
+        Area in mm² by name of the chunk or buffer. The sum is the modelled area of the machine.
     """
     table, chunks = technology.area, machine.chunks
     requant = {
@@ -41,7 +41,7 @@ def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:
         "shifter_array": machine.shifter_lanes * shifter,
         "layernorm": chunks.layernorm.lanes * norm,
         "softmax": chunks.softmax.lanes * softmax,
-        # every lane can also multiply by a softmax row's reciprocal
+        # Every lane can also multiply by the reciprocal of a softmax row's sum.
         "requantization": chunks.requantization.lanes
         * (requant[chunks.requantization.method] + 2 * table.multiply16_um2),
         "gelu": chunks.gelu.lanes * table.table_um2,

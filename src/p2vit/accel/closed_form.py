@@ -1,8 +1,8 @@
-"""Closed-form timing: sums and maxima over the phases of a schedule, milliseconds per model.
+"""Closed-form timing: sums and maxima over the phases of a schedule. A model takes milliseconds.
 
-Where rows flow from chunk to chunk, `flow` says when every part begins and ends. Without overlap, a phase is one
-operation and lasts as long as its busiest resource: its chunk, the re-quantization lanes, the activation buffer's
-ports or DRAM.
+Where rows flow from chunk to chunk, `flow` computes when every task begins and ends. Without overlap, a phase is one
+operation. It takes as long as its busiest resource: its chunk, the re-quantization lanes, the ports of the activation
+buffer or DRAM.
 """
 
 from collections import defaultdict
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Number, starved_by
-from p2vit.accel.dataflow import Part, Schedule, Section
+from p2vit.accel.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Number, starvation_reason
+from p2vit.accel.dataflow import Schedule, Section, Task
 from p2vit.accel.flow import SAME, Flow, PhaseRecord
-from p2vit.accel.load_store.closed_form import closed_form_of_units
+from p2vit.accel.load_store.closed_form import closed_form_of_jobs
 from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.memory import pipelined
 from p2vit.accel.timing import PhaseTime, Timing
@@ -22,14 +22,14 @@ from p2vit.accel.timing import PhaseTime, Timing
 
 @dataclass(frozen=True)
 class _SectionTime:
-    """One section.
+    """Cycles of one section.
 
     Attributes:
-        phases: On the MAC array.
-        operation_cycles: Cycles of each operation.
-        cycles: Of the section: from the end of the array's work before it to the end of its own.
-        busy: Cycles of work per resource.
-        stalls: Lost cycles of each chunk by reason.
+        phases: Phases in which the MAC array works.
+        operation_cycles: Cycles attributed to each operation.
+        cycles: Cycles from the end of the MAC array's work on the previous section to the end of its work on this one.
+        busy: Cycles of useful work per resource.
+        stalls: Cycles that each chunk waits, by reason.
     """
 
     phases: tuple[PhaseRecord, ...]
@@ -40,17 +40,17 @@ class _SectionTime:
 
 
 def closed_form(machine: Machine, plan: Schedule) -> Timing:
-    """Cycles of a schedule.
+    """Compute the cycles of a schedule.
 
     Args:
-        machine: The machine that the schedule was made for.
-        plan: The schedule.
+        machine: Machine that the schedule was made for.
+        plan: Schedule without misfits.
 
     Returns:
-        Timing with every phase.
+        Timing with every phase, without tiles.
     """
     if isinstance(machine, LoadStoreMachine):
-        return closed_form_of_units(machine, plan)
+        return closed_form_of_jobs(machine, plan)
     start = float(machine.dram_latency_cycles)
     if pipelined(machine):
         timed, whole = _flowing(machine, plan)
@@ -74,8 +74,7 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
         stalls[chunk][f"{DRAM}: first weights and pixels"] += start
         rest = cycles - busy[chunk] - sum(stalls[chunk].values())
         stalls[chunk]["nothing to do in this phase"] += rest
-    # What no phase accounts for (first weights, the last drain, rounding up) goes to the first and last
-    # operation.
+    # Cycles outside all phases (first weights, last drain, rounding up) go to the first and the last operation.
     per_operation = [list(section.operation_cycles) for section in timed]
     per_operation[0][0] += start
     per_operation[-1][-1] += cycles - start - sum(section.cycles for section in timed)
@@ -92,15 +91,15 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
 
 
 def cycles_of_many(machine: Machine, plan: Schedule, many: int) -> np.ndarray:
-    """Cycles of many mappings at once, as `closed_form` gives each.
+    """Compute the cycles of many mappings at once, each equal to the result of `closed_form`.
 
     Args:
-        machine: A machine whose rows flow from chunk to chunk.
-        plan: A schedule whose costs are arrays over mappings.
-        many: How many there are.
+        machine: Machine whose rows flow from chunk to chunk.
+        plan: Schedule whose costs are arrays with one element per mapping.
+        many: Number of mappings.
 
     Returns:
-        One number per mapping.
+        Cycles, float [many].
     """
     flow = Flow(machine, many=many)
     for section, times in _runs(plan):
@@ -109,7 +108,7 @@ def cycles_of_many(machine: Machine, plan: Schedule, many: int) -> np.ndarray:
 
 
 def _runs(plan: Schedule) -> list[tuple[Section, int]]:
-    """Sections with how often each follows itself."""
+    """Group consecutive equal sections: (section, number of consecutive occurrences)."""
     runs: list[tuple[Section, int]] = []
     for section in plan.sections:
         if runs and runs[-1][0] is section:
@@ -120,7 +119,7 @@ def _runs(plan: Schedule) -> list[tuple[Section, int]]:
 
 
 def _repeat(flow: Flow, section: Section, times: int) -> list[tuple[tuple[PhaseRecord, ...], Number]]:
-    """Walk a section several times: once nothing changes from one time to the next, the rest is known."""
+    """Time consecutive repetitions of a section; stop early once a repetition changes nothing but the time."""
     walked: list[tuple[tuple[PhaseRecord, ...], Number]] = []
     state = flow.state()
     for done in range(1, times + 1):
@@ -138,7 +137,7 @@ def _repeat(flow: Flow, section: Section, times: int) -> list[tuple[tuple[PhaseR
 
 
 def _flowing(machine: Machine, plan: Schedule) -> tuple[list[_SectionTime], float]:
-    """Every section of a single mapping, and the end of all."""
+    """Time every section of a single mapping; also return the cycle at which all work is done."""
     flow = Flow(machine)
     timed = []
     for section, times in _runs(plan):
@@ -158,21 +157,21 @@ def _section_time(
     operation_cycles = [0.0] * len(section.operations)
     busy: dict[str, float] = defaultdict(float)
     stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
-    for part in section.parts:
-        _own_waits(section, part, stalls)
+    for task in section.tasks:
+        _own_waits(section, task, stalls)
     for work in works:
         for resource, worked in work.items():
             busy[resource] += worked
-    by_phase: list[list[Part]] = [[] for _ in range(section.phases)]
-    for part in section.parts:
-        by_phase[part.phase].append(part)
+    by_phase: list[list[Task]] = [[] for _ in range(section.phases)]
+    for task in section.tasks:
+        by_phase[task.phase].append(task)
     for record in records:
-        parts = by_phase[record.phase]
-        _attribute(section, parts, record.cycles, operation_cycles)
+        tasks = by_phase[record.phase]
+        _attribute(section, tasks, record.cycles, operation_cycles)
         occupied = sum(
-            section.costs[part.operation].occupied_cycles / part.share
-            for part in parts
-            if section.costs[part.operation].chunk == MAC
+            section.costs[task.operation].occupied_cycles / task.share
+            for task in tasks
+            if section.costs[task.operation].chunk == MAC
         )
         stalls[MAC][record.waited_for] += record.waited
         stalls[MAC][record.limited_by] += max(0.0, record.cycles - record.waited - occupied)
@@ -186,16 +185,16 @@ def _section_time(
 
 
 def _works(machine: Machine, section: Section) -> list[dict[str, float]]:
-    """Cycles of useful work per resource, phase by phase."""
+    """Sum the cycles of useful work per resource, for each phase."""
     by_phase: list[dict[str, float]] = [defaultdict(float) for _ in range(section.phases)]
-    for part in section.parts:
-        cost, work = section.costs[part.operation], by_phase[part.phase]
-        work[cost.chunk] += cost.busy_cycles / part.share
-        work[REQUANT] += cost.requant_cycles / part.share
+    for task in section.tasks:
+        cost, work = section.costs[task.operation], by_phase[task.phase]
+        work[cost.chunk] += cost.busy_cycles / task.share
+        work[REQUANT] += cost.requant_cycles / task.share
         work[ACTIVATION_BUFFER] += (
-            cost.activation_bytes / part.share / machine.buffers.activation.bytes_per_cycle
+            cost.activation_bytes / task.share / machine.buffers.activation.bytes_per_cycle
         )
-        work[DRAM] += part.dram_bytes / machine.dram_bytes_per_cycle
+        work[DRAM] += task.dram_bytes / machine.dram_bytes_per_cycle
     return by_phase
 
 
@@ -208,23 +207,23 @@ def _serial(machine: Machine, plan: Schedule) -> list[_SectionTime]:
 
 
 def _serial_section(machine: Machine, section: Section) -> _SectionTime:
-    """One operation at a time; each is waited for, down to its last stage, and one engine has to be turned over."""
+    """Time a section without overlap: each operation drains its pipeline before the next one begins."""
     works = _works(machine, section)
-    turn = machine.turn_cycles
+    turn = machine.switch_cycles
     why = "pipeline drain and reconfiguration" if turn else "pipeline drain"
     records, operation_cycles = [], [0.0] * len(section.operations)
     busy: dict[str, float] = defaultdict(float)
     stalls: dict[str, dict[str, float]] = {chunk: defaultdict(float) for chunk in CHUNKS}
-    for part, work in zip(section.parts, works, strict=True):
-        cost = section.costs[part.operation]
+    for task, work in zip(section.tasks, works, strict=True):
+        cost = section.costs[task.operation]
         loads = work | {cost.chunk: cost.occupied_cycles}
         limited_by = max(loads, key=lambda resource: loads[resource])
         longest, wait = loads[limited_by], cost.depth_cycles + turn
-        records.append(PhaseRecord(part.phase, longest + wait, 0.0, "", limited_by))
-        operation_cycles[part.operation] += longest + wait
+        records.append(PhaseRecord(task.phase, longest + wait, 0.0, "", limited_by))
+        operation_cycles[task.operation] += longest + wait
         for resource, worked in work.items():
             busy[resource] += worked
-        _own_waits(section, part, stalls)
+        _own_waits(section, task, stalls)
         if cost.chunk == MAC:
             stalls[MAC][why] += wait
             stalls[MAC][f"{limited_by}: slower than the array"] += longest - cost.occupied_cycles
@@ -232,20 +231,20 @@ def _serial_section(machine: Machine, section: Section) -> _SectionTime:
     return _SectionTime(tuple(records), tuple(operation_cycles), cycles, busy, stalls)
 
 
-def _own_waits(section: Section, part: Part, stalls: dict[str, dict[str, float]]) -> None:
-    """Book what an array waits for while it is taken: its weight port, re-quantization that is not hidden."""
-    cost = section.costs[part.operation]
+def _own_waits(section: Section, task: Task, stalls: dict[str, dict[str, float]]) -> None:
+    """Add a task's own waits to the stalls: for its weight port and for exposed re-quantization."""
+    cost = section.costs[task.operation]
     if cost.starved_cycles:
-        why = starved_by(section.operations[part.operation].kind)
-        stalls[cost.chunk][why] += cost.starved_cycles / part.share
+        why = starvation_reason(section.operations[task.operation].kind)
+        stalls[cost.chunk][why] += cost.starved_cycles / task.share
     if cost.exposed_requant_cycles:
-        stalls[cost.chunk][f"{REQUANT}: not hidden"] += cost.exposed_requant_cycles / part.share
+        stalls[cost.chunk][f"{REQUANT}: not hidden"] += cost.exposed_requant_cycles / task.share
 
 
-def _attribute(section: Section, parts: Sequence[Part], cycles: float, operation_cycles: list[float]) -> None:
-    """Give a phase's cycles to its operations on the MAC array."""
-    arrays = [part for part in parts if section.costs[part.operation].chunk == MAC]
-    weights = [max(1e-9, section.costs[part.operation].occupied_cycles / part.share) for part in arrays]
+def _attribute(section: Section, tasks: Sequence[Task], cycles: float, operation_cycles: list[float]) -> None:
+    """Distribute the cycles of a phase over its operations on the MAC array, in proportion to their work."""
+    arrays = [task for task in tasks if section.costs[task.operation].chunk == MAC]
+    weights = [max(1e-9, section.costs[task.operation].occupied_cycles / task.share) for task in arrays]
     whole = sum(weights)
-    for part, weight in zip(arrays, weights, strict=True):
-        operation_cycles[part.operation] += cycles * weight / whole
+    for task, weight in zip(arrays, weights, strict=True):
+        operation_cycles[task.operation] += cycles * weight / whole

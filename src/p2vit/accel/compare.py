@@ -1,7 +1,7 @@
-"""The paper's own comparisons, regenerated on modelled machines, with the paper's figures beside them.
+"""The comparisons of the P²-ViT paper, repeated on modelled machines, with the paper's figures beside them.
 
-What the paper's set-up does not tell (array size, clock, node, which model a row belongs to) is said in the
-notes of each table, not filled in.
+The paper does not give the array size, the clock, the node or the model of every row. The notes of each table name
+what is missing; nothing is filled in.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from p2vit.accel.machine import Machine
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import Method, simulate
-from p2vit.accel.workload import Part, Workload
+from p2vit.accel.workload import NetworkPart, Workload
 from p2vit.accel.yaml_file import read_yaml
 
 DEITS = ("deit_tiny_patch16_224", "deit_small_patch16_224", "deit_base_patch16_224")
-# Pipelining ablation: (inter-layer, intra-layer) -> normalised latency of attention, MLP, overall.
+# Pipelining ablation: (inter-layer, intra-layer) → normalised latency of attention, MLP and the whole model.
 PAPER_ABLATION = {
     (False, False): (1.79, 1.15, 1.57),
     (True, False): (1.45, 1.00, 1.32),
     (False, True): (1.34, 1.15, 1.37),
     (True, True): (1.00, 1.00, 1.00),
 }
-# GOPS/DSP at W8A8: DeiT-T and the first DeiT-S from the paper's table IX, the second DeiT-S and DeiT-B from
+# GOPS/DSP at W8A8: DeiT-T and the first DeiT-S are from the paper's table IX, the second DeiT-S and DeiT-B from
 # table VII.
 PAPER_GOPS_PER_DSP = {
     "deit_tiny_patch16_224": (0.890,),
@@ -45,17 +45,17 @@ OTHERS_GOPS_PER_DSP = {
 
 @dataclass(frozen=True)
 class AblationRow:
-    """Normalised latency of one setting of the two switches.
+    """Normalised latency of one setting of the two pipelining switches.
 
     Attributes:
-        model: Architecture.
+        model: Name of the architecture.
         inter_layer: Whether operations overlap.
         intra_layer: Whether re-quantization is hidden.
-        attention: Latency of attention over that with both switches on.
-        mlp: The same of the MLP.
-        overall: The same of the whole model.
-        paper: The paper's (attention, MLP, overall).
-        deviation: ``overall`` over the paper's overall, less 1.
+        attention: Latency of attention, divided by its latency with both switches on.
+        mlp: Latency of the MLPs, divided by their latency with both switches on.
+        overall: Latency of the whole model, divided by its latency with both switches on.
+        paper: Attention, MLP and overall figure of the paper.
+        deviation: ``overall`` divided by the paper's overall figure, minus 1.
     """
 
     model: str
@@ -71,15 +71,15 @@ class AblationRow:
 def pipelining_ablation(
     machine: Machine, models: tuple[str, ...] = DEITS, method: Method = "closed_form"
 ) -> list[AblationRow]:
-    """Latency with each kind of pipelining switched off.
+    """Compute the latency with each kind of pipelining on and off.
 
     Args:
-        machine: The machine.
-        models: Architectures.
+        machine: Machine that the models run on.
+        models: Names of architectures.
         method: Timing model.
 
     Returns:
-        Four rows per model, none to both.
+        Four rows per model, from no pipelining to both kinds.
     """
     rows = []
     for model in models:
@@ -98,12 +98,12 @@ def pipelining_ablation(
 
 
 def _part_cycles(workload: Workload, machine: Machine, method: Method) -> tuple[float, float, float]:
-    """Cycles of attention, of the MLP and of everything."""
+    """Compute the cycles of attention, of the MLPs and of the whole model."""
     result = simulate(workload, machine, method).result
     if result.cycles is None:
         raise ValueError(f"{workload.name} does not fit {machine.name}: {result.infeasible[0].statement}")
 
-    def part(name: Part) -> float:
+    def part(name: NetworkPart) -> float:
         return sum(layer.cycles for layer in result.layers if layer.part == name)
 
     return part("attention"), part("mlp"), float(result.cycles)
@@ -115,13 +115,13 @@ class DspRow:
 
     Attributes:
         model: Architecture.
-        gops_per_dsp: Modelled, all DSPs counted.
+        gops_per_dsp: Modelled figure; every DSP of every chunk counts.
         clock_mhz: Clock of the description.
         macs_per_dsp: MACs packed into one DSP of the MAC array.
-        utilization: Of the MAC array.
-        paper: The paper's figures for this model.
-        clock_to_match_mhz: Clock at which the model would give the paper's figures.
-        others: Other accelerators' figures as the paper reports them.
+        utilization: Utilization of the MAC array, 0 to 1.
+        paper: Figures of the paper for this model.
+        clock_to_match_mhz: Clock at which the modelled figure would equal each figure of the paper.
+        others: Figures of other accelerators, as the paper reports them.
     """
 
     model: str
@@ -137,18 +137,18 @@ class DspRow:
 def gops_per_dsp(
     machine: Machine, models: tuple[str, ...] = DEITS, method: Method = "events"
 ) -> list[DspRow]:
-    """GOPS per DSP beside the paper's tables VII and IX.
+    """Compute GOPS per DSP, beside the figures of the paper's tables VII and IX.
 
     Args:
-        machine: A description counted in DSPs.
-        models: DeiT architectures.
+        machine: FPGA description, with ``macs_per_dsp`` above 0.
+        models: Names of DeiT architectures.
         method: Timing model.
 
     Returns:
         One row per model.
 
     Raises:
-        ValueError: if the machine is not counted in DSPs.
+        ValueError: The machine is an ASIC: it has no DSPs. Or a model does not fit it.
     """
     if not machine.dsps:
         raise ValueError(
@@ -171,7 +171,7 @@ def gops_per_dsp(
 
 
 class GpuModel(BaseModel):
-    """One model on the GPU."""
+    """Measured throughput and power of one model on the GPU."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     batch: Annotated[int, Field(ge=1)]
@@ -195,15 +195,15 @@ class GpuFile(BaseModel):
 
 @dataclass(frozen=True)
 class GpuRow:
-    """A modelled accelerator against a measured GPU.
+    """Comparison of a modelled accelerator with a measured GPU.
 
     Attributes:
-        model: Architecture.
-        batch: On the GPU; the accelerator takes one image at a time.
-        gpu_images_per_s: Measured.
-        gpu_mj_per_image: Measured power over measured throughput.
-        speedup: Modelled images/s over the GPU's.
-        energy_saving: GPU energy over modelled energy.
+        model: Name of the architecture.
+        batch: Batch size on the GPU; the accelerator takes one image at a time.
+        gpu_images_per_s: Measured throughput of the GPU.
+        gpu_mj_per_image: Measured power divided by measured throughput.
+        speedup: Modelled images/s divided by the GPU's images/s.
+        energy_saving: Energy of the GPU divided by the modelled energy, per image.
     """
 
     model: str
@@ -215,17 +215,17 @@ class GpuRow:
 
 
 def against_gpu(machine: Machine, gpu_file: Path) -> tuple[GpuFile, list[GpuRow]]:
-    """Speed and energy beside a GPU's.
+    """Compare the modelled speed and energy with those of a GPU.
 
     Args:
-        machine: The accelerator.
-        gpu_file: Measured figures.
+        machine: Machine that is modelled.
+        gpu_file: YAML file with the measured figures.
 
     Returns:
-        The file's contents and one row per model in it.
+        Contents of the file, and one row for each of its models that fits the machine.
 
     Raises:
-        AccelError: if the file is not what it must be or names an unknown model.
+        AccelError: The file is not valid, or it names an unknown model.
     """
     gpu = read_yaml(gpu_file, GpuFile)
     rows = []

@@ -1,4 +1,4 @@
-"""What a layer costs at given bits: the interface that mixed-precision search calls."""
+"""Cost of a layer at a given weight width: the interface that the mixed-precision search calls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +17,13 @@ from p2vit.accel.workload import Operation, Workload
 
 @dataclass(frozen=True)
 class LayerCost:
-    """Modelled cost of one linear.
+    """Modelled cost of one linear layer or of a whole model.
 
     Attributes:
-        cycles: The longer of the array's and DRAM's time.
-        latency_ms: The same in milliseconds.
-        energy_mj: Without leakage.
+        cycles: For a layer, the larger of the MAC array's, the re-quantization's and DRAM's cycles; for a model, all
+            cycles.
+        latency_ms: ``cycles`` in milliseconds.
+        energy_mj: Energy per image; leakage counts for a whole model only.
     """
 
     cycles: float
@@ -34,11 +35,12 @@ class LayerCost:
 class CostModel:
     """Latency and energy of layers and of whole bit assignments, on one machine.
 
-    Layer costs add up to within what overlaps; `total` is exact (the closed form of the whole model).
+    The sum of the layers' costs ignores overlap between layers. `total` includes it: it is the closed form of the
+    model.
 
     Attributes:
-        workload: The model; its own bits are the default of every layer.
-        machine: The machine.
+        workload: Model; its own weight width is the default of every layer.
+        machine: Machine that the model runs on.
     """
 
     workload: Workload
@@ -46,21 +48,21 @@ class CostModel:
 
     @cached_property
     def linears(self) -> dict[str, Operation]:
-        """Operations whose weights have bits, by name."""
+        """Linear layers by name."""
         return {op.name: op for op in self.workload.operations if op.kind == "linear"}
 
     def layer(self, name: str, weight_bits: int) -> LayerCost:
-        """Cost of one linear by itself.
+        """Compute the cost of one linear layer by itself.
 
         Args:
             name: Operation name, e.g. ``blocks.0.mlp.fc1``.
             weight_bits: 4 or 8.
 
         Returns:
-            Its cost.
+            Cost of the layer, without leakage.
 
         Raises:
-            AccelError: if there is no such linear or no such width.
+            AccelError: There is no linear layer of that name, or the width is not supported.
         """
         self._check({name: weight_bits})
         op = replace(self.linears[name], weight_bits=weight_bits)
@@ -74,16 +76,16 @@ class CostModel:
         return LayerCost(cycles, cycles / (self.machine.clock_mhz * 1e3), energy.total / 1e9)
 
     def total(self, weight_bits: Mapping[str, int]) -> LayerCost:
-        """Cost of the whole model at an assignment of bits.
+        """Compute the cost of the whole model at an assignment of weight widths.
 
         Args:
-            weight_bits: Bits by operation name; layers not named keep the workload's.
+            weight_bits: Width by operation name; layers that are not named keep the workload's.
 
         Returns:
-            Its cost, everything overlapping as the dataflow has it.
+            Cost of the model, with operations overlapping as the dataflow allows.
 
         Raises:
-            AccelError: if a name or a width does not exist, or if the model does not fit the machine.
+            AccelError: A name or a width does not exist, or the model does not fit the machine.
         """
         self._check(weight_bits)
         operations = tuple(

@@ -1,8 +1,8 @@
-"""What one operation asks of the machine: cycles per chunk, bytes per memory, before anything overlaps.
+"""Demands of one operation on the machine: cycles per chunk and bytes per memory, before anything overlaps.
 
-The row-stationary mapping is here. The dataflow (what overlaps) and the two timing models read these figures.
-How many lines an operation uses is the mapping's choice. It may be an array of choices that are compared with each
-other; the figures that depend on it are arrays then.
+The row-stationary mapping is defined here. The dataflow (what overlaps) and the timing models read these figures. The
+mapping chooses how many lines an operation uses. To compare several choices at once, pass an array of line counts; the
+figures that depend on the number of lines are then arrays too.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ACTIVATION_BUFFER = "activation_buffer"
 CHUNKS = (MAC, SHIFTER, LAYERNORM, SOFTMAX, GELU, ELEMENTWISE)
 RESOURCES = (*CHUNKS, REQUANT, ACTIVATION_BUFFER, DRAM)
 
-#: An int; an array where several numbers of lines are compared.
+#: An int, or an array if several line counts are compared at once.
 Number = Any
 
 _SIDE = {"layernorm": LAYERNORM, "softmax": SOFTMAX, "lookup": GELU}
@@ -28,21 +28,21 @@ _SIDE = {"layernorm": LAYERNORM, "softmax": SOFTMAX, "lookup": GELU}
 
 @dataclass(frozen=True)
 class Cost:
-    """Demands of one operation (all instances), or of an even share of it.
+    """Demands of one operation, over all its instances.
 
     Attributes:
-        chunk: Where it runs.
-        groups: Row groups, over all instances.
-        lines: Lines of the MAC array that a row group has.
-        busy_cycles: Cycles the chunk works, without waiting for anything.
-        starved_cycles: Further cycles an array waits for its own weight buffer's port.
-        exposed_requant_cycles: Further cycles an array waits for re-quantization where that is not hidden.
+        chunk: Chunk that runs the operation.
+        groups: Number of row groups, over all instances.
+        lines: Lines of the MAC array that one row group uses.
+        busy_cycles: Cycles that the chunk works, without any wait.
+        starved_cycles: Further cycles that the array waits for the port of its own weight buffer or score buffer.
+        exposed_requant_cycles: Further cycles that the array waits for re-quantization that is not hidden.
         requant_cycles: Cycles of the re-quantization lanes.
         activation_bytes: Bytes read from and written to the activation buffer.
         weight_read_bytes: Bytes read from the weight buffer.
-        accumulator_bytes: Bytes through the accumulator buffer (scores out, scores in).
-        row_read_bytes: Bytes of standing rows that the lines read out.
-        row_written_bytes: Bytes of standing rows that are put into the lines.
+        accumulator_bytes: Bytes of scores written to and read from the accumulator buffer.
+        row_read_bytes: Bytes of stationary rows read from the row buffer.
+        row_written_bytes: Bytes of stationary rows written to the row buffer.
         macs: Multiply- or shift-accumulates.
         depth_cycles: Latency from the last operand to the result, re-quantization included.
     """
@@ -64,12 +64,12 @@ class Cost:
 
     @property
     def occupied_cycles(self) -> Number:
-        """Cycles the chunk is taken, its own waits included."""
+        """Cycles that the operation occupies the chunk, with the array's own waits."""
         return self.busy_cycles + self.starved_cycles + self.exposed_requant_cycles
 
 
 def chunk_of(machine: Machine, kind: str, log2_codes: bool) -> str:
-    """Chunk that runs an operation; log2 codes go to the shifters, 8-bit codes to the MACs."""
+    """Return the chunk that runs an operation. Log2 codes go to the shifter array, 8-bit codes to the MAC array."""
     if kind == "attention_values":
         return SHIFTER if log2_codes and machine.shifters else MAC
     if kind in ("linear", "scores"):
@@ -77,33 +77,32 @@ def chunk_of(machine: Machine, kind: str, log2_codes: bool) -> str:
     return _SIDE.get(kind, ELEMENTWISE)
 
 
-def starved_by(kind: str) -> str:
-    """Why an array waits for a port of its own: that of its weights, or of the scores that it writes."""
+def starvation_reason(kind: str) -> str:
+    """Return the stall reason of an array that waits for its weight port or its score port."""
     return f"{'score' if kind == 'scores' else 'weight'} buffer: too few bytes per cycle"
 
 
 def array_of(machine: Machine, chunk: str) -> MacArray | ShifterArray:
-    """The array that a matrix product runs on."""
+    """Return the description of the array that runs a matrix product."""
     return machine.shifters if chunk == SHIFTER and machine.shifters else machine.chunks.mac_array
 
 
 def columns_per_step(machine: Machine, operation: Operation) -> int:
-    """Output columns that pass the MAC array together: 2 with narrow weights on an array that splits."""
+    """Return the output columns per step of the MAC array: 2 for 4-bit weights if its multipliers split, else 1."""
     return machine.chunks.mac_array.narrow_weight_rate if 0 < operation.weight_bits <= 4 else 1
 
 
 def cost_of(machine: Machine, operation: Operation, passes: int = 1, lines: Number = None) -> Cost:
-    """Demands of a whole operation.
+    """Compute the demands of a whole operation.
 
     Args:
-        machine: The machine.
+        machine: Machine that runs the operation.
         operation: Any operation.
-        passes: Weight tiles; the stationary rows are loaded once for each.
-        lines: Lines of the MAC array that a row group has; default all.
+        passes: Number of weight tiles; the stationary rows are loaded once per tile.
+        lines: Lines of the MAC array that one row group uses; None uses all.
 
     Returns:
-        Its cost. Cycles of matrix products are exact for the row-stationary mapping: groups × columns ×
-        steps.
+        Cost of the operation. The cycles of a matrix product are exact: row groups × columns × ⌈inner / lanes⌉.
     """
     lines = machine.chunks.mac_array.lines if lines is None else lines
     if operation.inner:
@@ -115,7 +114,7 @@ def cost_of(machine: Machine, operation: Operation, passes: int = 1, lines: Numb
 
 def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost:
     chunk = chunk_of(machine, op.kind, op.log2_codes)
-    # Rows flow in the MAC array's rhythm, whatever the shifters' own groups are.
+    # Rows flow in groups of the MAC array's size, even if the shifter array has another number of lines.
     groups = op.instances * folds(op.rows, lines)
     array = array_of(machine, chunk)
     of_array = op.instances * folds(op.rows, array.lines) if chunk == SHIFTER else groups
@@ -126,12 +125,11 @@ def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost
     starved: Number = 0
     if op.weight_bits:
         starved = max(0, folds(weight_bytes_per_step, machine.buffers.weight.bytes_per_cycle) - step)
-    if op.kind == "scores":  # every line writes one
+    if op.kind == "scores":  # every line writes one score per column
         port = machine.buffers.accumulator.bytes_per_cycle
         starved = _above_zero(folds(lines * op.output_bits // 8, port) - step)
     exposed, requant_cycles, depth = _requantized(machine, op, column_steps)
-    # Rows that stand still are loaded once per weight tile; the operand that streams past them once per
-    # group.
+    # Stationary rows are loaded once per weight tile, the streamed operand once per row group.
     stationary = passes * op.instances * op.rows * stationary_bytes(op)
     stationary_rows = passes * op.instances * op.rows
     streamed = 0 if op.weight_bits else of_array * op.cols * op.inner * op.input_bits // 8
@@ -148,7 +146,7 @@ def _matmul(machine: Machine, op: Operation, passes: int, lines: Number) -> Cost
         activation_bytes=stationary + streamed + written,
         weight_read_bytes=column_steps * weight_bytes_per_step,
         accumulator_bytes=op.output_bytes if op.kind == "scores" else 0,
-        # A row longer than the lanes is read out once per column; a shorter one stays in the lanes' registers.
+        # A row longer than the lanes is read from the row buffer once per column; a shorter one stays in registers.
         row_read_bytes=(op.instances * op.rows * folds(op.cols, wide) if step > 1 else stationary_rows)
         * stationary_bytes(op),
         row_written_bytes=stationary,
@@ -161,16 +159,16 @@ def _above_zero(cycles: Number) -> Number:
 
 
 def _requantized(machine: Machine, op: Operation, column_steps: Number) -> tuple[Number, int, int]:
-    """Cycles that are not hidden, cycles of the lanes, and depth, of re-quantizing an operation's accumulators."""
+    """Compute the exposed cycles, the lanes' cycles and the pipeline depth of re-quantizing the accumulators."""
     requant = machine.chunks.requantization
     if not op.requantized:
         return 0, 0, 0
-    # A small queue in front of the lanes evens out that all lines finish a column together.
+    # All lines finish a column in the same cycle; a small queue in front of the lanes absorbs the burst.
     interval = requant.initiation_interval_cycles
     cycles = folds(op.elements * interval, requant.lanes)
     if machine.pipelining.intra_layer:
         return 0, cycles, requant.pipeline_depth_cycles
-    # Unhidden, every column is waited for: until its last accumulator went in, and then came out.
+    # If re-quantization is not hidden, the array waits until the last accumulator of a column leaves the lanes.
     after = max(0, requant.pipeline_depth_cycles - interval)
     columns = column_steps * interval
     longest = np.maximum(cycles, columns) if isinstance(columns, np.ndarray) else max(cycles, columns)
@@ -178,7 +176,7 @@ def _requantized(machine: Machine, op: Operation, column_steps: Number) -> tuple
 
 
 def stationary_bytes(op: Operation) -> int:
-    """Bytes of one row that stands still in a line; codes that are exponents have 4 bits. 0 without a product."""
+    """Return the bytes of one stationary row: 4 bits per log2 code, else 8 bits per term; 0 without a product."""
     return folds(op.inner * (4 if op.kind == "attention_values" and op.log2_codes else 8), 8)
 
 

@@ -1,18 +1,16 @@
-"""The tailored row-stationary dataflow: which parts of which operations run side by side, and what waits for
-what.
+"""The row-stationary dataflow: which tasks run side by side, and what each of them waits for.
 
-A *part* is an even share of one operation (all of it, or one head's) cut into tiles: weight passes × row
-groups, pass by pass. Parts of one *phase* are issued interleaved, so that their row groups flow from chunk to
-chunk:
+A *task* is an equal share of one operation: all of it, or the part of one head. It is cut into tiles, one for each
+pair of weight pass and row group, in the order of the passes. The tasks of one *phase* are issued interleaved, so that
+their row groups flow from chunk to chunk:
 
 - phase 0 of a block: LayerNorm -> q, k, v of head 0
 - phase h: q, k, v of head h, interleaved with scores -> softmax -> attention × V of head h − 1
 - last attention phase: scores -> softmax -> attention × V of the last head -> output projection -> add
 - then LayerNorm -> FC1 -> GELU, then FC2 -> add.
 
-The MAC array thus works on the next head's projections while softmax and shifters finish the last head's
-rows. With inter-layer pipelining off, every operation is a phase of its own and waits for all of the one
-before.
+So the MAC array works on the projections of the next head while softmax and shifters finish the rows of the previous
+head. Without inter-layer pipelining, every operation is a phase of its own and waits for the whole previous operation.
 """
 
 from collections import defaultdict
@@ -24,54 +22,55 @@ from typing import Literal
 import numpy as np
 
 from p2vit.accel.costs import Cost, Number, cost_of
+from p2vit.accel.load_store.jobs import EngineJob
 from p2vit.accel.load_store.section import load_store_section
-from p2vit.accel.load_store.units import Unit
 from p2vit.accel.machine import LoadStoreMachine, Machine
-from p2vit.accel.memory import HEADS_IN_FLIGHT, Ends, MemoryPlan, pipelined, plan_memory
+from p2vit.accel.memory import HEADS_IN_FLIGHT, BoundaryTraffic, MemoryPlan, pipelined, plan_memory
 from p2vit.accel.workload import Operation, Workload
 
-Needs = Literal["rows", "all"]
-# What works on the rows of scores: the mapping gives these their own number of lines.
+Dependency = Literal["rows", "all"]
+# Operations on rows of scores; the mapping chooses their number of lines separately.
 ON_SCORES = ("scores", "score_bias", "softmax", "attention_values")
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Lines of the MAC array that a mapping uses; buffers may allow an operation fewer.
+class LineCounts:
+    """Lines of the MAC array that a mapping uses. A buffer may limit an operation to fewer.
 
     Attributes:
-        rows: Of linears and what follows them row by row.
-        scores: Of attention from its scores to attention × V.
+        rows: Lines for linear layers and for operations that follow them row by row.
+        scores: Lines for attention, from the scores to attention × V.
     """
 
     rows: Number
     scores: Number
 
     def of(self, kind: str) -> Number:
-        """Lines of an operation of a kind."""
+        """Return the lines for operations of a kind."""
         return self.scores if kind in ON_SCORES else self.rows
 
 
-# Element by element, they need no whole rows.
+# Elementwise operations: they need no whole rows, so they can follow their producer pass by pass.
 PASS_ALIGNED = ("add", "lookup")
 
 
 @dataclass(frozen=True)
-class Part:
-    """A share of one operation.
+class Task:
+    """An equal share of one operation: all of it, or the part of one head.
 
     Attributes:
         index: Position in the section.
-        operation: Position of its operation in the section.
-        phase: Phase it belongs to.
-        share: It is one of this many equal shares of the operation.
-        passes: Weight tiles.
+        operation: Position of the operation in the section.
+        phase: Phase that the task is issued in.
+        share: Number of equal shares that the operation is divided into.
+        passes: Number of weight tiles.
         groups: Row groups of one pass.
-        needs: (part, "rows" | "all"): rows of a group from the same rows of that part, or all of it.
-        aligned: It takes its producer's tiles pass by pass; otherwise it waits for whole rows.
-        reuses: Parts that must be done with the buffer space it writes to (q, k, v of the head before last).
-        fetched_bytes: DRAM traffic ahead of it, spread over its passes.
-        spilled_bytes: DRAM traffic while it runs, spread over its tiles.
+        needs: Producers: (task index, "rows" to wait for the same rows, "all" to wait for the whole task).
+        aligned: True if the task follows its producer's tiles pass by pass; False if it waits for whole rows.
+        reuses: Tasks that must finish before this one may write to their buffer space (q, k, v of the head before
+            last).
+        fetched_bytes: DRAM bytes that can be prefetched, spread over the passes.
+        spilled_bytes: DRAM bytes that move while the task runs, spread over its tiles.
     """
 
     index: int
@@ -80,7 +79,7 @@ class Part:
     share: int
     passes: int
     groups: Number
-    needs: tuple[tuple[int, Needs], ...]
+    needs: tuple[tuple[int, Dependency], ...]
     aligned: bool
     reuses: tuple[int, ...]
     fetched_bytes: float
@@ -88,148 +87,151 @@ class Part:
 
     @property
     def tiles(self) -> Number:
-        """Tiles it is cut into."""
+        """Number of tiles."""
         return self.passes * self.groups
 
     @property
     def dram_bytes(self) -> float:
-        """All its DRAM traffic."""
+        """DRAM traffic in bytes."""
         return self.fetched_bytes + self.spilled_bytes
 
 
 @dataclass(frozen=True)
-class Group:
-    """Parts of one phase that take turns on one chunk.
+class TaskGroup:
+    """Tasks of one phase that are interleaved on one chunk.
 
     Attributes:
-        chunk: Where they run.
-        level: Parts of the same chunk that they follow inside the phase, one behind the other.
-        parts: Their indices in the section.
+        chunk: Chunk that runs the tasks.
+        level: Length of the chain of tasks on the same chunk that these tasks follow inside the phase.
+        tasks: Indices of the tasks in the section.
     """
 
     chunk: str
     level: int
-    parts: list[int]
+    tasks: list[int]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A block, the embedding or the head, scheduled.
+    """Schedule of a block, of the embedding or of the head.
 
     Attributes:
-        operations: Program order.
+        operations: Operations in program order.
         costs: Demands of each operation.
-        memory: How it uses memory.
-        parts: In the order of issue of their first tiles; none on a load–store machine.
+        memory: Use of the buffers and of DRAM.
+        tasks: Tasks in the order in which their first tiles are issued; empty on a load–store machine.
         phases: Number of phases.
-        units: Of a load–store machine, in program order.
+        jobs: Engine jobs of a load–store machine in program order; empty on other machines.
     """
 
     operations: tuple[Operation, ...]
     costs: tuple[Cost, ...]
     memory: MemoryPlan
-    parts: tuple[Part, ...]
+    tasks: tuple[Task, ...]
     phases: int
-    units: tuple[Unit, ...] = ()
+    jobs: tuple[EngineJob, ...] = ()
 
     @cached_property
-    def groups(self) -> list[list[Group]]:
-        """Groups of every phase, in an order in which each comes behind all that it waits for."""
+    def task_groups(self) -> list[list[TaskGroup]]:
+        """Task groups of every phase; each group comes after the groups that it waits for."""
         behind: list[dict[str, int]] = []
-        phases: list[dict[tuple[str, int], Group]] = [{} for _ in range(self.phases)]
-        for part in self.parts:
+        phases: list[dict[tuple[str, int], TaskGroup]] = [{} for _ in range(self.phases)]
+        for task in self.tasks:
             ahead: dict[str, int] = defaultdict(int)
-            for need, _ in part.needs:
-                producer = self.parts[need]
-                if producer.phase == part.phase:
+            for need, _ in task.needs:
+                producer = self.tasks[need]
+                if producer.phase == task.phase:
                     own = self.costs[producer.operation].chunk
                     for chunk, level in (*behind[need].items(), (own, behind[need][own] + 1)):
                         ahead[chunk] = max(ahead[chunk], level)
             behind.append(ahead)
-            chunk = self.costs[part.operation].chunk
+            chunk = self.costs[task.operation].chunk
             key = chunk, ahead[chunk]
-            phases[part.phase].setdefault(key, Group(*key, [])).parts.append(part.index)
+            phases[task.phase].setdefault(key, TaskGroup(*key, [])).tasks.append(task.index)
         return [list(groups.values()) for groups in phases]
 
     @cached_property
-    def alike(self) -> list[int]:
-        """Of every phase, how many right behind it do the same work with the next heads."""
-        signs = [
-            [(group.chunk, group.level, [self._sign(index) for index in group.parts]) for group in groups]
-            for groups in self.groups
+    def repeats(self) -> list[int]:
+        """For every phase, the number of phases directly after it that do the same work for the next heads."""
+        signatures = [
+            [
+                (group.chunk, group.level, [self._signature(index) for index in group.tasks])
+                for group in groups
+            ]
+            for groups in self.task_groups
         ]
-        alike = [0] * self.phases
+        repeats = [0] * self.phases
         for phase in range(self.phases - 2, -1, -1):
-            if signs[phase] == signs[phase + 1]:
-                alike[phase] = alike[phase + 1] + 1
-        return alike
+            if signatures[phase] == signatures[phase + 1]:
+                repeats[phase] = repeats[phase + 1] + 1
+        return repeats
 
-    def _sign(self, index: int) -> tuple[object, ...]:
-        """What tells a part from others: its operation, and what it waits for relative to itself."""
-        part = self.parts[index]
-        # What is not cut into heads is the same for all of them, and further behind with each.
+    def _signature(self, index: int) -> tuple[object, ...]:
+        """Return what makes two tasks equal: operation, share, and dependencies relative to the task."""
+        task = self.tasks[index]
+        # All heads depend on the same undivided task, so its index is not made relative.
         needs = tuple(
-            (need if self.parts[need].share == 1 else need - index, how) for need, how in part.needs
+            (need if self.tasks[need].share == 1 else need - index, how) for need, how in task.needs
         )
-        return part.operation, part.share, needs, tuple(index - reused for reused in part.reuses)
+        return task.operation, task.share, needs, tuple(index - reused for reused in task.reuses)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Sections in order; equal blocks share one `Section` object.
+    """Sections in program order; equal blocks share one `Section` object.
 
     Attributes:
-        sections: Every section of the workload, repeated as often as it occurs.
-        operations: The workload's own operations of each section, since equal blocks share one section's.
+        sections: Section of every block, one entry per occurrence.
+        operations: Operations of the workload for each entry; a shared `Section` holds those of its first block only.
     """
 
     sections: tuple[Section, ...]
     operations: tuple[tuple[Operation, ...], ...]
 
 
-def schedule(machine: Machine, workload: Workload, lines: Lines | None = None) -> Schedule:
-    """Cut a workload into sections and lay out their parts.
+def schedule(machine: Machine, workload: Workload, lines: LineCounts | None = None) -> Schedule:
+    """Divide a workload into sections and lay out their tasks.
 
     Args:
-        machine: The machine.
-        workload: What to run.
-        lines: Lines to use; default as many as there are and fit.
+        machine: Machine that runs the workload.
+        workload: Operations to run.
+        lines: Lines to use; None uses as many as the array has and the buffers allow.
 
     Returns:
-        The schedule that both timing models execute.
+        Schedule that the timing models execute.
     """
     known: dict[tuple[object, ...], Section] = {}
     sections = []
     pieces = split_sections(workload)
     for index, operations in enumerate(pieces):
         first, last = index == 0, index == len(pieces) - 1
-        ends = Ends(
+        boundary = BoundaryTraffic(
             workload.input_bytes if first else 0,
             workload.constant_bytes if first else 0,
             operations[-1].output_bytes if last else 0,
         )
-        key: tuple[object, ...] = (ends, *(_shape(op) for op in operations))
+        key: tuple[object, ...] = (boundary, *(_shape(op) for op in operations))
         if isinstance(machine, LoadStoreMachine):
             before = None if first else pieces[index - 1][-1]
             first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
             key = (*key, before and (before.rows, before.cols), first_norm)
             if key not in known:
-                known[key] = _as_units(machine, operations, before, first_norm)
+                known[key] = _as_jobs(machine, operations, before, first_norm)
         elif key not in known:
-            known[key] = lay_out(machine, operations, ends, lines)
+            known[key] = lay_out(machine, operations, boundary, lines)
         sections.append(known[key])
     return Schedule(tuple(sections), tuple(pieces))
 
 
-def _as_units(
+def _as_jobs(
     machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
 ) -> Section:
-    units, costs, memory = load_store_section(machine, operations, before, first_norm)
-    return Section(tuple(operations), costs, memory, (), len(operations), units)
+    jobs, costs, memory = load_store_section(machine, operations, before, first_norm)
+    return Section(tuple(operations), costs, memory, (), len(operations), jobs)
 
 
 def _shape(op: Operation) -> tuple[object, ...]:
-    """All that matters for cost: everything but the name and the block."""
+    """Return all fields that the cost depends on: everything except the name and the block."""
     return (
         op.kind, op.part, op.rows, op.cols, op.inner, op.instances, op.heads,
         op.input_bits, op.weight_bits, op.output_bits, op.log2_codes, op.tables,
@@ -237,7 +239,7 @@ def _shape(op: Operation) -> tuple[object, ...]:
 
 
 def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
-    """Runs of operations of the same block, or of the same part outside the blocks."""
+    """Group consecutive operations of one block, or of one part of the network outside the blocks."""
     sections: list[list[Operation]] = []
     last: object = None
     for op in workload.operations:
@@ -250,19 +252,22 @@ def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
 
 
 def lay_out(
-    machine: Machine, operations: Sequence[Operation], ends: Ends | None = None, lines: Lines | None = None
+    machine: Machine,
+    operations: Sequence[Operation],
+    boundary: BoundaryTraffic | None = None,
+    lines: LineCounts | None = None,
 ) -> Section:
-    """Parts and phases of one section.
+    """Lay out the tasks and phases of one section.
 
     Args:
-        machine: The machine.
-        operations: The section's operations.
-        ends: What it reads and writes off the chip whatever fits.
-        lines: Lines to use; default as many as there are and fit.
+        machine: Machine that runs the section.
+        operations: Operations of the section in program order.
+        boundary: DRAM traffic at the ends of the model; None if the section has none.
+        lines: Lines to use; None uses as many as the array has and the buffers allow.
     """
-    memory = plan_memory(machine, operations, ends)
+    memory = plan_memory(machine, operations, boundary)
     every = machine.chunks.mac_array.lines
-    lines = lines or Lines(every, every)
+    lines = lines or LineCounts(every, every)
     costs = tuple(
         cost_of(machine, op, passes, at_most(lines.of(op.kind), max(1, limit)))
         for op, passes, limit in zip(operations, memory.passes, memory.lines, strict=True)
@@ -272,30 +277,28 @@ def lay_out(
         builder.pipelined()
     else:
         builder.serial()
-    return Section(tuple(operations), costs, memory, tuple(builder.parts), builder.phase + 1)
+    return Section(tuple(operations), costs, memory, tuple(builder.tasks), builder.phase + 1)
 
 
 def at_most(number: Number, limit: int) -> Number:
-    """The smaller of the two, element by element."""
+    """Return the smaller of the two numbers, for each element."""
     return np.minimum(number, limit) if isinstance(number, np.ndarray) else min(number, limit)
 
 
 class _Builder:
-    """Lays out parts one after the other."""
+    """Lays out the tasks of one section, one after the other."""
 
     def __init__(
         self, operations: tuple[Operation, ...], costs: tuple[Cost, ...], memory: MemoryPlan
     ) -> None:
         self.operations, self.costs, self.memory = operations, costs, memory
-        self.parts: list[Part] = []
+        self.tasks: list[Task] = []
         self.phase = 0
 
     def add(
-        self, op: int, needs: Sequence[tuple[int, Needs]], share: int = 1, reuses: tuple[int, ...] = ()
+        self, op: int, needs: Sequence[tuple[int, Dependency]], share: int = 1, reuses: tuple[int, ...] = ()
     ) -> int:
-        """Append a part; an operation that only passes elements on takes over its producer's weight
-        passes.
-        """
+        """Append a task and return its index. An aligned operation takes over the weight passes of its producer."""
         operation, cost = self.operations[op], self.costs[op]
         passes = self.memory.passes[op]
         if share > 1 and operation.kind == "linear":
@@ -305,10 +308,10 @@ class _Builder:
             groups = cost.groups // share
         aligned = operation.kind in PASS_ALIGNED and bool(needs) and needs[-1][1] == "rows"
         if aligned:
-            passes = self.parts[needs[-1][0]].passes
+            passes = self.tasks[needs[-1][0]].passes
         fetched, spilled = self.memory.fetched_bytes[op] / share, self.memory.spilled_bytes[op] / share
-        part = Part(
-            len(self.parts),
+        task = Task(
+            len(self.tasks),
             op,
             self.phase,
             share,
@@ -320,28 +323,28 @@ class _Builder:
             fetched,
             spilled,
         )
-        self.parts.append(part)
-        return part.index
+        self.tasks.append(task)
+        return task.index
 
     def chain(
-        self, ops: Sequence[int], needs: Sequence[tuple[int, Needs]], how: Needs, share: int = 1
+        self, ops: Sequence[int], needs: Sequence[tuple[int, Dependency]], how: Dependency, share: int = 1
     ) -> int:
-        """Append parts that each need the one before; returns the last."""
+        """Append tasks that each need the previous one; return the index of the last."""
         for op in ops:
             needs = ((self.add(op, needs, share), how),)
         return needs[0][0]
 
     def serial(self) -> None:
-        """One operation at a time; q, k and v all read the LayerNorm, which stands before them anyway."""
-        previous: tuple[tuple[int, Needs], ...] = ()
+        """Lay out one operation per phase, each waiting for the whole previous operation."""
+        previous: tuple[tuple[int, Dependency], ...] = ()
         for op in range(len(self.operations)):
             self.phase = op
             previous = ((self.add(op, previous), "all"),)
 
     def pipelined(self) -> None:
-        """Phases begin at linears; attention goes head by head."""
+        """Lay out overlapping phases: a phase begins at a linear layer, and attention proceeds head by head."""
         kinds = [op.kind for op in self.operations]
-        previous: tuple[tuple[int, Needs], ...] = ()
+        previous: tuple[tuple[int, Dependency], ...] = ()
         op, seen_linear = 0, False
         while op < len(kinds):
             projections = self._projections_at(op, kinds)
@@ -355,7 +358,7 @@ class _Builder:
                     previous = ((self.add(op, previous), "rows"),)
                     op += 1
                 continue
-            # What prepares the next linear (LayerNorm, a move) opens that linear's phase.
+            # An operation that prepares the next linear layer (LayerNorm, a move) begins the phase of that layer.
             if seen_linear and kinds[op] in ("layernorm", "linear", "pool") and not self._opened(op, kinds):
                 self.phase += 1
             seen_linear = seen_linear or kinds[op] == "linear"
@@ -363,18 +366,20 @@ class _Builder:
             op += 1
 
     def _opened(self, op: int, kinds: Sequence[str]) -> bool:
-        """Whether the phase of the linear at ``op`` was opened by the operation in front of it."""
+        """Return whether the operation before the linear layer at ``op`` has already begun its phase."""
         return kinds[op] == "linear" and op > 0 and kinds[op - 1] in ("layernorm", "move", "affine", "pool")
 
     def _projections_at(self, op: int, kinds: Sequence[str]) -> int:
-        """Number of linears from ``op`` on that stand right in front of scores; 0 if there are none."""
+        """Count the linear layers from ``op`` on that come directly before scores; 0 if there are none."""
         count = 0
         while op + count < len(kinds) and kinds[op + count] == "linear":
             count += 1
         return count if op + count < len(kinds) and kinds[op + count] == "scores" else 0
 
-    def _attention(self, op: int, count: int, previous: tuple[tuple[int, Needs], ...]) -> tuple[int, int]:
-        """Lay out attention head by head; returns the next operation and the last attention × V part."""
+    def _attention(
+        self, op: int, count: int, previous: tuple[tuple[int, Dependency], ...]
+    ) -> tuple[int, int]:
+        """Lay out attention head by head; return the next operation and the last attention × V task."""
         kinds = [operation.kind for operation in self.operations]
         scores = op + count
         values = kinds.index("attention_values", scores)
@@ -389,8 +394,7 @@ class _Builder:
                 reuses = tuple(attended[head - HEADS_IN_FLIGHT : head - HEADS_IN_FLIGHT + 1])
                 made.append([self.add(op + i, before, heads, reuses) for i in range(count)])
             if head:
-                # Scores need every row of k, attention × V every row of v, of the head made one phase
-                # earlier.
-                core_needs: list[tuple[int, Needs]] = [(part, "all") for part in made[head - 1]]
+                # Scores need all rows of k, and attention × V all rows of v, of the head projected one phase earlier.
+                core_needs: list[tuple[int, Dependency]] = [(task, "all") for task in made[head - 1]]
                 attended.append(self.chain(range(scores, values + 1), core_needs, "rows", heads))
         return values + 1, attended[-1]

@@ -1,4 +1,4 @@
-"""A machine description as a page of Markdown: the pages in docs/hardware are made from the shipped files."""
+"""Markdown pages of machine descriptions; docs/hardware is generated from the shipped files."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from p2vit.accel.technology import load_technology
 
 
 def machine_page(machine: Machine) -> str:
-    """What a machine consists of, what of it is known and what is assumed.
+    """Describe a machine: its chunks and buffers, the published facts and the assumptions.
 
     Args:
-        machine: The machine.
+        machine: Machine to describe.
 
     Returns:
         Markdown text.
@@ -25,10 +25,10 @@ def machine_page(machine: Machine) -> str:
 
 
 def counter_design_page(machines: Sequence[Machine]) -> str:
-    """Several machines that differ from ``paper`` in one thing, on one page.
+    """Describe several machines on one page, each of which differs from ``paper`` in one property.
 
     Args:
-        machines: The machines.
+        machines: Machines to describe.
 
     Returns:
         Markdown text.

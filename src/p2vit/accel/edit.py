@@ -1,4 +1,4 @@
-"""A machine with some of its figures changed, for exploration and for asking what would help."""
+"""Change figures of a machine description, for exploration and for sensitivity analysis."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,18 +10,18 @@ from p2vit.accel.problems import AccelError, suggestion
 
 
 def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
-    """Change figures by their path in the description.
+    """Return a copy of a machine with some figures changed.
 
     Args:
-        machine: The machine to start from.
-        changes: New values by dotted path, e.g. ``{"chunks.mac_array.lines": 40}``. What is tied to them changes
-            with them.
+        machine: Machine to start from.
+        changes: New values by dotted path, e.g. ``{"chunks.mac_array.lines": 40}``. Figures that must be equal to a
+            changed one change with it.
 
     Returns:
-        A checked machine.
+        Validated machine.
 
     Raises:
-        AccelError: listing every path that does not exist and every value that is not allowed.
+        AccelError: A path does not exist or a value is not allowed; the message lists all of them.
     """
     data = machine.model_dump()
     problems = []
@@ -52,7 +52,7 @@ def edit_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
 
 
 def value_at(machine: Machine, path: str) -> Any:
-    """The figure at a dotted path."""
+    """Return the figure at a dotted path."""
     node: Any = machine
     for step in path.split("."):
         node = getattr(node, step)

@@ -1,7 +1,7 @@
-"""Energy of one image, operation by operation, from a technology table. Modelled, never measured.
+"""Modelled energy per image and operation, from a technology table. Nothing is measured.
 
-Counted: arithmetic, the PE array's operand and accumulator registers, every byte through every buffer, DRAM,
-SRAM leakage. Not counted: clock tree, controller, wires between chunks, leakage of logic.
+Counted: arithmetic, operand and accumulator registers of the arrays, every byte through every buffer, DRAM, and SRAM
+    leakage. Not counted: clock tree, controller, wires between chunks, leakage of logic.
 """
 
 from dataclasses import dataclass, fields
@@ -11,24 +11,24 @@ from p2vit.accel.machine import Buffer, Machine, RequantMethod, RowBuffer
 from p2vit.accel.technology import Energies, Technology
 from p2vit.accel.workload import Operation
 
-# An 8-bit value moved by 0..15 places needs 9 + 11 + 15 + 23 = 58 two-way multiplexers; a 32-bit barrel
-# shifter 5 × 32.
+# Shifting an 8-bit value by 0 to 15 bits takes 9 + 11 + 15 + 23 = 58 two-way multiplexers. A 32-bit barrel shifter
+# takes 5 × 32.
 CODE_SHIFT_SHARE = 58 / 160
 
 
 @dataclass(frozen=True)
 class EnergyBreakdown:
-    """Picojoules by where they go.
+    """Energy in picojoules by where it is spent.
 
     Attributes:
-        arithmetic: Multipliers, adders, shifters, comparators, tables of every chunk but re-quantization.
-        requantization: int32 accumulators to integers.
-        registers: Operands that stand still and accumulators of the PE array.
-        activation_buffer: Reads and writes.
-        weight_buffer: Fills and reads.
-        accumulator_buffer: Scores in and out.
-        row_buffer: Rows that stand still, in and out.
-        dram: All traffic.
+        arithmetic: Multipliers, adders, shifters, comparators and tables of every chunk except re-quantization.
+        requantization: Re-quantization of int32 accumulators.
+        registers: Registers of stationary operands and accumulators in the arrays.
+        activation_buffer: Reads and writes of the activation buffer.
+        weight_buffer: Fills and reads of the weight buffer.
+        accumulator_buffer: Reads and writes of scores.
+        row_buffer: Reads and writes of stationary rows.
+        dram: DRAM traffic.
         leakage: SRAM leakage over the run.
     """
 
@@ -49,18 +49,16 @@ class EnergyBreakdown:
 
     @property
     def total(self) -> float:
-        """Sum, pJ."""
+        """Sum of all parts, in pJ."""
         return sum(getattr(self, field.name) for field in fields(self))
 
 
 def requant_pj(table: Energies, method: RequantMethod) -> float:
-    """Energy of re-quantizing one accumulator: multiply or convert if need be, then shift, round,
-    saturate.
-    """
+    """Return the energy in pJ of re-quantizing one accumulator: scale it, round it and saturate it."""
     shift = table.shift32_pj + table.add32_pj + 2 * table.compare32_pj
     if method == "shift":
         return shift
-    if method == "float32":  # int32 -> float32 and back are adds with normalisation
+    if method == "float32":  # int32 → float32 and back cost as much as adds
         return table.float32_multiply_pj + 2 * table.float32_add_pj + 2 * table.compare32_pj
     multiply = {
         "multiplier8": 4 * table.multiply8_pj,
@@ -71,11 +69,11 @@ def requant_pj(table: Energies, method: RequantMethod) -> float:
 
 
 def element_pj(table: Energies, kind: str) -> float:
-    """Energy of one element of an operation that is not a matrix product, both passes."""
+    """Return the energy in pJ per element of an operation that is not a matrix product, over all its passes."""
     recipes = {
-        # sum and sum of squares; then subtract the mean, multiply by the inverse root, shift
+        # Sum and sum of squares; then subtract the mean, multiply by the inverse root, shift.
         "layernorm": 3 * table.add32_pj + 2 * table.multiply16_pj + table.shift32_pj,
-        # maximum; then difference, 32 x 16 constant multiply, table, shift, running sum
+        # Maximum; then difference, 32 × 16-bit constant multiply, table, shift, running sum.
         "softmax": table.compare32_pj
         + 2 * table.add32_pj
         + 2 * table.multiply16_pj
@@ -93,26 +91,26 @@ def element_pj(table: Energies, kind: str) -> float:
 
 
 def row_pj(table: Energies, kind: str) -> float:
-    """Energy paid once per row: inverse square root or reciprocal (table, one refinement)."""
+    """Return the energy in pJ per row: inverse square root or reciprocal, by a table and one refinement step."""
     return table.table_read_pj + 2 * table.multiply32_pj if kind in ("layernorm", "softmax") else 0.0
 
 
 def mac_pj(table: Energies, chunk: str, weight_bits: int) -> float:
-    """Energy of one multiply-accumulate, or of one shift-accumulate on the shifter array."""
+    """Return the energy in pJ of one multiply-accumulate, or of one shift-accumulate on the shifter array."""
     if chunk == SHIFTER:
         return CODE_SHIFT_SHARE * table.shift32_pj + table.add32_pj
     return table.multiply8_pj * (0.5 if 0 < weight_bits <= 4 else 1.0) + table.add32_pj
 
 
 def buffer_pj(technology: Technology, buffer: Buffer | RowBuffer) -> tuple[float, float, float]:
-    """(pJ per byte read, pJ per byte written, mm²) of a whole buffer."""
+    """Return pJ per byte read, pJ per byte written, and mm², of a whole buffer."""
     read, write, area = technology.sram_point(buffer.size_bytes / buffer.banks)
     return read, write, area * buffer.banks
 
 
 @dataclass(frozen=True)
 class MemoryRates:
-    """Picojoules per byte of each memory: (read, written) of a buffer, either way of DRAM."""
+    """Picojoules per byte of each memory: (read, write) for a buffer, one figure for DRAM."""
 
     activation: tuple[float, float]
     weight: tuple[float, float]
@@ -122,7 +120,7 @@ class MemoryRates:
 
 
 def memory_rates(machine: Machine, technology: Technology) -> MemoryRates:
-    """Energy of a byte in every memory of the machine."""
+    """Return the energy per byte of every memory of the machine."""
     rates = {name: buffer_pj(technology, buffer)[:2] for name, buffer in machine.buffers.all.items()}
     return MemoryRates(
         activation=rates["activation"],
@@ -141,18 +139,18 @@ def operation_energy(
     cost: Cost,
     dram_bytes: float,
 ) -> EnergyBreakdown:
-    """Energy of one operation without leakage.
+    """Compute the energy of one operation, without leakage.
 
     Args:
-        machine: The machine.
-        technology: The table.
-        rates: Energy of a byte in each memory.
-        operation: The operation.
-        cost: What it asks of the machine.
-        dram_bytes: Its DRAM traffic.
+        machine: Machine that runs the operation.
+        technology: Energy and area table.
+        rates: Energy per byte of each memory.
+        operation: Operation.
+        cost: Demands of the operation on the machine.
+        dram_bytes: DRAM traffic of the operation in bytes.
 
     Returns:
-        pJ; reads and writes of a buffer are taken as half of its traffic each where they are not known apart.
+        Energy in pJ. If reads and writes of a buffer are not known separately, each counts as half of the traffic.
     """
     table = technology.energy
     requantized = operation.elements if operation.requantized else 0
@@ -162,7 +160,7 @@ def operation_energy(
         arithmetic = operation.macs * mac_pj(table, cost.chunk, operation.weight_bits)
         registers = operation.macs * table.register_bit_pj * (8 + 32 / lanes)
         if operation.kind == "attention_values":
-            requant += requantized * 2 * table.multiply16_pj  # the row's reciprocal
+            requant += requantized * 2 * table.multiply16_pj  # times the reciprocal of the row sum
     else:
         rows = operation.instances * operation.rows
         per_element, per_row = element_pj(table, operation.kind), row_pj(table, operation.kind)
@@ -181,7 +179,7 @@ def operation_energy(
 
 
 def leakage_pj(machine: Machine, technology: Technology, cycles: int) -> float:
-    """SRAM leakage over a run of ``cycles``."""
+    """Return the SRAM leakage in pJ over a run of ``cycles`` cycles."""
     mebibytes = sum(buffer.size_bytes for buffer in machine.buffers.all.values()) / 2**20
     microseconds = cycles / machine.clock_mhz
     return technology.sram_leakage_mw_per_mib * mebibytes * microseconds * 1e3

@@ -1,4 +1,4 @@
-"""One point of a search: a changed machine, timed in closed form."""
+"""Figures of one point of a design-space search: a changed machine, timed in closed form."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,21 @@ from p2vit.accel.workload import Workload
 from p2vit.errors import P2vitError
 
 WEIGHT_BITS = "weight_bits"
-#: Makes the machine of a point: from the one to start from, and values by name.
+#: Makes the machine of a point from the machine to start from and the values by name.
 Builder = Callable[[Machine, Mapping[str, Any]], Machine]
-#: Key of the workload whose bits are not a choice: that of a program.
+#: Key of a workload whose weight widths are fixed, because it comes from a program.
 OWN_BITS = 0
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one point; ``fits`` false means that the mapping does not fit and the figures are None.
+    """Figures of one point.
 
     Attributes:
-        fits: Whether the model runs.
-        misfit: Bytes missing over bytes there, of the worst misfit; 0 where it fits.
-        values: latency_ms, energy_mj, area_mm2, power_mw, dsps, utilization.
+        fits: Whether the model fits the machine.
+        misfit: Missing size divided by available size, of the worst misfit; 0 if the model fits.
+        values: latency_ms, energy_mj, area_mm2, power_mw, dsps and utilization; area_mm2 and dsps only, or nothing, if
+            the model does not fit.
     """
 
     fits: bool
@@ -36,14 +37,14 @@ class Figures:
 
 
 def evaluate(machine: Machine, workload: Workload) -> Figures:
-    """Time, energy and area of one machine, in closed form.
+    """Compute time, energy and area of one machine, in closed form.
 
     Args:
-        machine: The machine.
-        workload: The model.
+        machine: Machine.
+        workload: Model that runs on it.
 
     Returns:
-        Its figures.
+        Figures of the machine.
     """
     technology = load_technology(machine.technology)
     mapping = map_workload(machine, workload)
@@ -77,10 +78,10 @@ def evaluate_points(
     """Evaluate a batch in one process.
 
     Args:
-        machine: The machine that the points change.
-        workloads: The model by weight bits; `OWN_BITS` is for points that name none.
-        points: Values by path, and ``weight_bits`` where they are a choice.
-        build: Makes a point's machine; default: the values are paths in the description.
+        machine: Machine that the points change.
+        workloads: Workload of the model by weight width; `OWN_BITS` is the key for points without a weight width.
+        points: Values by path, and ``weight_bits`` if the search chooses it.
+        build: Makes the machine of a point; by default, the names are paths in the machine description.
 
     Returns:
         Figures in the order of the points.
@@ -90,7 +91,7 @@ def evaluate_points(
         changes = {path: value for path, value in point.items() if path != WEIGHT_BITS}
         try:
             built = build(machine, changes)
-        except P2vitError:  # values that exclude each other: such a machine cannot be built
+        except P2vitError:  # the values contradict each other, so the machine cannot be built
             figures.append(Figures(False, 1.0, {}))
             continue
         figures.append(evaluate(built, workloads[int(point.get(WEIGHT_BITS, OWN_BITS))]))

@@ -1,6 +1,4 @@
-"""Why a run takes as long as it takes: roofline, limiting resource, and what doubling each part would
-gain.
-"""
+"""Explains the latency of a run: roofline, limiting resource, and the gain from doubling each resource."""
 
 from dataclasses import dataclass
 
@@ -10,8 +8,7 @@ from p2vit.accel.mapping import map_workload
 from p2vit.accel.simulate import Run
 from p2vit.accel.workload import Workload
 
-# What an architect can make larger, and by which path of the description. All of them are tried at twice the
-# size.
+# Resources that an architect can enlarge, with their paths in the description. Each is tried at twice the size.
 LEVERS = {
     "MAC lines": "chunks.mac_array.lines",
     "MAC lanes per line": "chunks.mac_array.lanes_per_line",
@@ -33,15 +30,15 @@ LEVERS = {
 
 @dataclass(frozen=True)
 class Lever:
-    """One thing made twice as large.
+    """A resource of the machine, doubled to see whether it limits the run.
 
     Attributes:
-        name: What it is.
-        path: Its path in the description.
-        before: Value now.
-        after: Value tried.
-        cycles: Cycles then.
-        gain: Cycles now over cycles then; 1 means that it does not help.
+        name: Name of the resource.
+        path: Path in the description.
+        before: Value in the description.
+        after: Doubled value.
+        cycles: Cycles of the run with the doubled value.
+        gain: Cycles before divided by cycles after; 1 means that doubling does not help.
     """
 
     name: str
@@ -54,13 +51,13 @@ class Lever:
 
 @dataclass(frozen=True)
 class RooflinePoint:
-    """One operation under the roof.
+    """One operation in the roofline diagram.
 
     Attributes:
-        name: Operation.
+        name: Name of the operation.
         part: Part of the network.
-        ops_per_byte: Operations (2 per MAC) per byte of DRAM traffic.
-        gops: Attained, over the cycles attributed to it.
+        ops_per_byte: Operational intensity: arithmetic operations (2 per MAC) per byte of DRAM traffic.
+        gops: Attained GOPS, over the cycles attributed to the operation.
     """
 
     name: str
@@ -70,15 +67,15 @@ class RooflinePoint:
 
 
 def what_would_help(workload: Workload, machine: Machine) -> list[Lever]:
-    """Double each part by itself and time the model again in closed form.
+    """Double each resource by itself and time the model again in closed form.
 
     Args:
-        workload: The model.
-        machine: The machine.
+        workload: Model.
+        machine: Machine that it runs on.
 
     Returns:
-        Levers by falling gain, each of them simulated: what the machine does not have, what a description may not
-        say and what would not fit is left out. Equal gains keep the order of the table above.
+        Levers by decreasing gain; equal gains keep the order of ``LEVERS``. A resource is left out if the machine does
+        not have it, if twice its value is not allowed, or if the model does not fit then.
     """
     now = map_workload(machine, workload).timing
     levers = []
@@ -86,7 +83,7 @@ def what_would_help(workload: Workload, machine: Machine) -> list[Lever]:
         try:
             before = value_at(machine, path)
             tried = edit_machine(machine, {path: before * 2})
-        except (AttributeError, ValueError):  # it has none, or already as many as a description may say
+        except (AttributeError, ValueError):  # no such resource, or a value that is too large
             continue
         then = map_workload(tried, workload).timing
         if now and then:
@@ -95,10 +92,10 @@ def what_would_help(workload: Workload, machine: Machine) -> list[Lever]:
 
 
 def roofline(run: Run) -> list[RooflinePoint]:
-    """Every matrix product that reads DRAM, with its operational intensity and its speed.
+    """Compute operational intensity and speed of every matrix product that reads DRAM.
 
     Args:
-        run: A run that fits.
+        run: Run of a model that fits the machine.
 
     Returns:
         Points in program order.
@@ -116,6 +113,6 @@ def roofline(run: Run) -> list[RooflinePoint]:
 
 
 def limiting_resource(run: Run) -> tuple[str, float]:
-    """The resource that is busy for the largest part of the run, and that part."""
+    """Return the resource with the highest utilization, and that utilization (0 to 1)."""
     busiest = max(run.result.chunks, key=lambda chunk: chunk.utilization)
     return busiest.name, busiest.utilization

@@ -1,10 +1,9 @@
-"""Design-space exploration: NSGA-II (Optuna) over machines, to a Pareto front. Resumable; same result on any
-engine.
+"""Design-space exploration: NSGA-II (Optuna) over machines, to a Pareto front. It can be resumed.
 
-Points are proposed and judged a generation at a time, in one process and in order; only their evaluation is
-spread over workers. Hence the result depends on the seed and the number of points, never on how many workers
-there were. Every evaluated point is appended to a log; a search that starts on an existing log proposes the
-same points again and takes their figures from the log instead of evaluating them.
+One process proposes and ranks the points, one generation at a time. Only the evaluation is spread over workers. So the
+result depends on the seed and on the number of points, never on the number of workers. Every evaluated point is
+appended to a log. A search that starts with an existing log proposes the same points again and takes their figures
+from the log.
 """
 
 import json
@@ -27,11 +26,11 @@ GENERATION = 100
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the front.
+    """A point of the Pareto front.
 
     Attributes:
-        parameters: Values by path, and ``weight_bits`` where they are a choice.
-        figures: latency_ms, energy_mj, area_mm2, power_mw, dsps, utilization.
+        parameters: Values by path, and ``weight_bits`` if the search chooses it.
+        figures: latency_ms, energy_mj, area_mm2, power_mw, dsps and utilization.
     """
 
     parameters: dict[str, float]
@@ -40,16 +39,15 @@ class Point:
 
 @dataclass(frozen=True)
 class Exploration:
-    """What a search found.
+    """Result of a search.
 
     Attributes:
-        points: Points proposed (and told to the optimiser).
-        distinct: Different ones among them.
-        resumed: Figures taken from the log instead of being evaluated.
-        feasible: Points that fit and keep the budget.
-        seconds: Wall time.
-        pareto: No other feasible point is as good in every objective and better in one; by the first
-            objective.
+        points: Number of proposed points.
+        distinct: Number of different points among them.
+        resumed: Number of points whose figures came from the log.
+        feasible: Number of proposed points that fit and keep the budget.
+        seconds: Wall-clock seconds.
+        pareto: Pareto front of the feasible points, in the order of the first objective.
     """
 
     points: int
@@ -62,7 +60,7 @@ class Exploration:
 
 @dataclass
 class _Log:
-    """Evaluated points on disk, in the order of their proposal; the first line says what they belong to."""
+    """Log file of evaluated points in the order of their proposal. The first line identifies the search."""
 
     path: Path | None
     header: dict[str, Any]
@@ -72,7 +70,7 @@ class _Log:
         if self.path is None:
             return
         file = LineFile(self.path)
-        # What is cut off in the middle of a write is evaluated again.
+        # A line that was cut off during a write is discarded; its point is evaluated again.
         lines, rest = file.read("the log of a search")
         first = json.dumps(self.header) + "\n"
         try:
@@ -111,7 +109,7 @@ class _Log:
 
 
 def key_of(point: dict[str, float]) -> str:
-    """A point as text: equal points have equal keys."""
+    """Return a text that is the same for equal points."""
     return json.dumps(point, sort_keys=True)
 
 
@@ -126,23 +124,23 @@ def explore(
     log: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exploration:
-    """Search a space.
+    """Search a space for the Pareto front.
 
     Args:
-        space: What may change, already checked against ``machine``.
-        machine: The machine that is changed.
-        workloads: The model by weight bits; see `p2vit.accel.evaluate.evaluate_points`.
-        evaluator: Evaluates a batch of points; see `p2vit.accel.engines`.
-        points: Points to propose.
-        seed: Of the optimiser.
-        log: JSON-lines file to append to and to resume from.
-        progress: Called with points done and points in all.
+        space: Search space, already checked against ``machine``.
+        machine: Machine that the points change.
+        workloads: Workload of the model by weight width; see `p2vit.accel.evaluate.evaluate_points`.
+        evaluator: Evaluates a batch of points; see `p2vit.accel.point_evaluator`.
+        points: Number of points to propose.
+        seed: Random seed of the optimizer.
+        log: JSON-lines file to append to and to resume from; None keeps no log.
+        progress: Called with the number of points done and the number of all points.
 
     Returns:
-        The front.
+        Pareto front and counts.
 
     Raises:
-        AccelError: if ``log`` belongs to another search.
+        AccelError: ``log`` belongs to another search, or one of its lines is not a point.
     """
     started = time.perf_counter()
     header = {
@@ -172,7 +170,7 @@ def explore(
                 ("fits", *space.budget.model_dump(exclude_none=True)), violations, strict=True
             ):
                 trial.set_constraint(name, violation)
-            # What does not fit has no latency; the violation keeps it behind everything that does.
+            # A point that does not fit has no latency; its violation ranks it behind all points that fit.
             study.tell(trial, [found.values.get(name, 1e9) for name in space.objectives])
         done += len(trials)
         if progress:
@@ -204,7 +202,7 @@ def _propose(space: Space, trial: Any) -> dict[str, float]:
 
 
 def _violations(space: Space, found: Figures) -> list[float]:
-    """Not positive where the point fits and keeps the budget."""
+    """Return the constraint violations; none is positive if the point fits and keeps the budget."""
     if not found.fits:
         return [found.misfit, *([1.0] * len(space.budget.model_dump(exclude_none=True)))]
     return [0.0, *space.budget.excess(found.values)]
@@ -213,20 +211,21 @@ def _violations(space: Space, found: Figures) -> list[float]:
 def pareto_front(
     points: Sequence[tuple[dict[str, float], Figures]], objectives: Sequence[str]
 ) -> tuple[Point, ...]:
-    """Points that no other point dominates.
+    """Return the points that no other point dominates.
 
     Args:
         points: Feasible points with their figures.
-        objectives: What is made small.
+        objectives: Names of the figures to minimize.
 
     Returns:
-        The front in the order of the first objective; of points with equal objectives, the first proposed.
+        Front in the order of the first objective. Of several points with equal objectives, it holds the first one
+        proposed.
     """
     ordered = sorted(points, key=lambda item: [item[1].values[name] for name in objectives])
     front: list[tuple[list[float], Point]] = []
     for point, found in ordered:
         own = [found.values[name] for name in objectives]
-        # What comes later in this order cannot dominate what came earlier.
+        # In this order, a later point cannot dominate an earlier one.
         if not any(all(a <= b for a, b in zip(other, own, strict=True)) for other, _ in front):
             front.append((own, Point(point, found.values)))
     return tuple(point for _, point in front)

@@ -1,21 +1,20 @@
-"""Cycles of one matrix product on one array, in closed form.
+"""Closed-form cycles of one matrix product on one array.
 
-The systolic forms reproduce the compute cycles of SCALE-Sim 3.0 (no prefetch), which models the simplest
-array: each fold loads its weights, streams and drains before the next begins. They are kept as regression
-anchors and as counter-designs; the accelerator itself is row-stationary.
+The systolic forms reproduce the compute cycles of SCALE-Sim 3.0 (no prefetch): each fold loads its weights, streams
+its activations and drains before the next fold begins. They serve as regression tests and as counter-designs. The
+accelerator itself is row-stationary.
 """
 
 
 def folds(size: int, tile: int) -> int:
-    """Tiles that cover ``size``."""
+    """Return the number of tiles of size ``tile`` that cover ``size``: ⌈size / tile⌉."""
     return -(-size // tile)
 
 
 def weight_stationary_cycles(rows: int, cols: int, inner: int, array_rows: int, array_cols: int) -> int:
-    """Cycles of (rows × inner) · (inner × cols) on a weight-stationary systolic array.
+    """Compute the cycles of (rows × inner) · (inner × cols) on a weight-stationary systolic array.
 
-    Each of ceil(K/R)·ceil(N/C) folds loads R rows of weights, streams M activations and drains: M + 2R + C −
-    2 cycles.
+    Each of the ⌈K/R⌉ · ⌈N/C⌉ folds loads R rows of weights, streams M activations and drains: M + 2R + C − 2 cycles.
 
     Returns:
         Cycles, counted from 0 as SCALE-Sim does.
@@ -25,9 +24,9 @@ def weight_stationary_cycles(rows: int, cols: int, inner: int, array_rows: int, 
 
 
 def output_stationary_cycles(rows: int, cols: int, inner: int, array_rows: int, array_cols: int) -> int:
-    """Cycles of (rows × inner) · (inner × cols) on an output-stationary systolic array.
+    """Compute the cycles of (rows × inner) · (inner × cols) on an output-stationary systolic array.
 
-    Each of ceil(M/R)·ceil(N/C) folds streams K terms through the skewed array: K + R + C − 2 cycles.
+    Each of the ⌈M/R⌉ · ⌈N/C⌉ folds streams K terms through the skewed array: K + R + C − 2 cycles.
 
     Returns:
         Cycles, counted from 0 as SCALE-Sim does.
@@ -37,10 +36,10 @@ def output_stationary_cycles(rows: int, cols: int, inner: int, array_rows: int, 
 
 
 def row_stationary_cycles(rows: int, cols: int, inner: int, lines: int, lanes: int) -> int:
-    """Cycles of (rows × inner) · (inner × cols) on ``lines`` dot-product lines of ``lanes`` terms.
+    """Compute the cycles of (rows × inner) · (inner × cols) on ``lines`` dot-product lines of ``lanes`` terms.
 
-    A group of ``lines`` rows stays while the columns stream past: ceil(K/lanes) cycles per column, no skew,
-    because the weight is broadcast to all lines. Pipeline fill is the caller's: it is paid once per
-    dependency, not per fold.
+    A group of ``lines`` rows is stationary while the columns stream past, ⌈K/lanes⌉ cycles per column. There is no
+    skew, because each weight is broadcast to all lines. Pipeline fill is not included: it occurs once per dependency,
+    not once per row group.
     """
     return folds(rows, lines) * cols * folds(inner, lanes)

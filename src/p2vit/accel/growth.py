@@ -1,4 +1,4 @@
-"""Machines with more of one thing: what a larger machine is compared with."""
+"""Machines with one resource enlarged, for the check that a larger machine is never slower."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,7 +10,7 @@ _TWICE: Callable[[float], float] = lambda value: value * 2  # noqa: E731
 _QUARTER_MORE: Callable[[int], int] = lambda value: value * 5 // 4  # noqa: E731
 _TENTH_MORE: Callable[[float], float] = lambda value: value * 1.1  # noqa: E731
 
-#: What an architect can have more of, and in which steps.
+#: Resources that an architect can enlarge, by path, and the steps by which each is enlarged.
 GROWTH: dict[str, tuple[Callable[..., float], ...]] = {
     "chunks.mac_array.lines": (_ONE_MORE, _TWICE),
     "chunks.mac_array.lanes_per_line": (_ONE_MORE, _TWICE),
@@ -32,14 +32,14 @@ GROWTH: dict[str, tuple[Callable[..., float], ...]] = {
 
 
 def larger(machine: Machine) -> Iterator[tuple[str, Machine]]:
-    """Every machine that has more of one thing.
+    """Make every machine that has more of one resource.
 
     Args:
-        machine: The smaller machine.
+        machine: Machine to enlarge.
 
     Yields:
-        What there is more of, as ``path=value``, and the larger machine; what the machine does not have and what no
-        description may say is left out.
+        Change as ``path=value``, and the larger machine. Resources that the machine does not have and values that are
+        not allowed are left out.
     """
     for path, steps in GROWTH.items():
         for step in steps:

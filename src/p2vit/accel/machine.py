@@ -1,8 +1,8 @@
-"""The machine description: chunks, buffers, memory, clock. Units stand in the names.
+"""Machine description: chunks, buffers, memory and clock. The name of each key ends in its unit.
 
-The PE array is row-stationary. A *line* holds one token's row (or a slice of it) still while weights stream
-past all lines at once; its lanes form one dot product of ``lanes_per_line`` terms a cycle. One output column
-of as many tokens as there are lines therefore takes ceil(inner / lanes_per_line) cycles.
+The MAC array is row-stationary. A *line* keeps the row of one token, or a slice of it, stationary while the weights
+are broadcast to all lines. The lanes of a line compute a dot product of ``lanes_per_line`` terms per cycle. So one
+output column, for as many tokens as there are lines, takes ⌈inner / lanes_per_line⌉ cycles.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -23,7 +23,7 @@ class _Described(BaseModel):
 class MacArray(_Described):
     """Precision-scalable multiply-accumulate array."""
 
-    lines: Count = Field(description="Tokens worked on at once.")
+    lines: Count = Field(description="Tokens processed in parallel.")
     lanes_per_line: Count = Field(
         description="8×8-bit products of one line per cycle, summed into one accumulator."
     )
@@ -43,9 +43,9 @@ class MacArray(_Described):
 
 
 class ShifterArray(_Described):
-    """Shift-and-accumulate array: attention codes that are exponents, times V."""
+    """Shift-and-accumulate array: attention × V with log2 codes."""
 
-    lines: Count = Field(description="Rows of attention codes worked on at once.")
+    lines: Count = Field(description="Rows of attention codes processed in parallel.")
     lanes_per_line: Count = Field(
         description="Shifted values of one line per cycle, summed into one accumulator."
     )
@@ -53,10 +53,10 @@ class ShifterArray(_Described):
 
 
 class RowChunk(_Described):
-    """A chunk that needs whole rows: LayerNorm or softmax."""
+    """Chunk that needs whole rows: LayerNorm or softmax."""
 
     lanes: Count = Field(description="Elements of one row per cycle.")
-    passes: Annotated[int, Field(ge=1, le=8)] = Field(description="Times that each element passes the lanes.")
+    passes: Annotated[int, Field(ge=1, le=8)] = Field(description="Passes over each row.")
     pipeline_depth_cycles: Depth = Field(
         description="Cycles from the last element in to the last element out."
     )
@@ -64,7 +64,7 @@ class RowChunk(_Described):
 
 
 class StreamChunk(_Described):
-    """A chunk that takes elements in any order: GELU table, elementwise."""
+    """Chunk that takes elements in any order: GELU table, elementwise operations."""
 
     lanes: Count = Field(description="Elements per cycle.")
     pipeline_depth_cycles: Depth = Field(description="Cycles from element in to element out.")
@@ -75,12 +75,12 @@ RequantMethod = Literal["shift", "multiplier8", "multiplier16", "multiplier32", 
 
 
 class Requantization(_Described):
-    """int32 accumulators to the next layer's integers."""
+    """Lanes that re-quantize int32 accumulators to 8 or 16 bits."""
 
     method: RequantMethod = Field(
         description="A shift (power-of-two scales), an integer multiplier, or float32."
     )
-    lanes: Count = Field(description="Accumulators taken at once.")
+    lanes: Count = Field(description="Accumulators processed in parallel.")
     initiation_interval_cycles: Depth = Field(1, description="Cycles between two accumulators of one lane.")
     pipeline_depth_cycles: Depth = Field(description="Cycles from accumulator in to integer out.")
     dsps_per_lane: Dsps = Field(
@@ -89,7 +89,7 @@ class Requantization(_Described):
 
 
 class EngineChunks(_Described):
-    """The sub-processors of a machine without shifters of its own."""
+    """Chunks (sub-processors) of a machine without a shifter array."""
 
     mac_array: MacArray
     layernorm: RowChunk
@@ -100,7 +100,7 @@ class EngineChunks(_Described):
 
 
 class Chunks(EngineChunks):
-    """The sub-processors."""
+    """Chunks (sub-processors) of a machine with a shifter array."""
 
     shifter_array: ShifterArray
 
@@ -120,7 +120,7 @@ class Buffer(_Described):
 
 
 class RowBuffer(_Described):
-    """Where the rows stand that the lines hold still: a bank for every line."""
+    """Buffer of the stationary rows, with a bank for every line."""
 
     size_bytes: Annotated[int, Field(ge=1024, le=2**30, strict=True)] = Field(
         description="All lines together, double-buffered: half is read while the other half is filled."
@@ -129,15 +129,13 @@ class RowBuffer(_Described):
 
 
 class Buffers(_Described):
-    """On-chip memory."""
+    """On-chip buffers."""
 
     activation: Buffer = Field(description="Residual stream, activations, q, k, v.")
     weight: Buffer = Field(
         description="Weight tiles, double-buffered: half is read while the other half is filled."
     )
-    accumulator: Buffer = Field(
-        description="int32 scores on their way from the MAC array to the softmax chunk."
-    )
+    accumulator: Buffer = Field(description="int32 scores between the MAC array and the softmax chunk.")
 
     @property
     def all(self) -> dict[str, Buffer | RowBuffer]:
@@ -146,10 +144,11 @@ class Buffers(_Described):
 
 
 class ChunkBuffers(Buffers):
-    """On-chip memory of a machine of chunks."""
+    """On-chip buffers of a machine of chunks."""
 
     row: RowBuffer | None = Field(
-        None, description="Rows that stand still. Without the key there is no limit, and nothing is counted."
+        None,
+        description="Stationary rows. Without the key there is no limit, and no energy or area is counted.",
     )
 
     @property
@@ -163,23 +162,23 @@ class Dram(_Described):
 
     kind: str = Field(description="Key of the technology table's DRAM energies.")
     bandwidth_gbytes_per_s: Annotated[float, Field(gt=0, le=10000, strict=True)] = Field(
-        description="Sustained, 10⁹ bytes."
+        description="Sustained bandwidth; 1 GB is 10⁹ bytes."
     )
     latency_ns: Annotated[float, Field(ge=0, le=10000, strict=True)] = Field(
-        description="First byte after the request."
+        description="Time from a request to its first byte."
     )
 
 
 class LoadStore(_Described):
-    """What a load–store machine has besides its chunks.
+    """Sizes and timing of a load–store machine, besides its chunks.
 
-    Four engines take their work in order: load, array (MACs and shifters), vector (LayerNorm, softmax, GELU,
-    elementwise) and store. Tensors pass through the external memory between operations, a word of ``lines``
-    bytes per cycle and direction. A slot of the weight buffer is its size over ``slots``.
+    Four engines execute their queues in order: load, array (MACs and shifters), vector (LayerNorm, softmax, GELU,
+    elementwise) and store. Tensors are in external memory between operations; it moves one word of ``lines`` bytes per
+    cycle and direction. A slot of the weight buffer has its size divided by ``slots``.
     """
 
     slots: Annotated[int, Field(ge=2, le=8)] = Field(
-        2, description="Slots of every buffer: one is worked on while others are filled or stored."
+        2, description="Slots of every buffer: one is in use while the others are filled or stored."
     )
     row_terms: Count = Field(
         description="Longest row that a line holds: inputs of a linear, keys of attention."
@@ -191,32 +190,34 @@ class LoadStore(_Described):
         description="Columns of one run of the vector engine: channels of a LayerNorm, keys of a softmax and its "
         "row sum."
     )
-    tables: Annotated[int, Field(ge=1, le=256)] = Field(description="GELU tables held at once.")
+    tables: Annotated[int, Field(ge=1, le=256)] = Field(description="GELU tables that the engine can hold.")
     table_columns: Count = Field(
-        64, description="Columns that end a tile of a linear, so that tables can follow tile by tile."
+        64,
+        description="Tiles of a linear layer end at multiples of this many columns, so that tables can follow "
+        "tile by tile.",
     )
     shifters: bool = Field(
         True, description="Whether a lane of the array has a shifter beside its multiplier, for log2 codes."
     )
     run_cycles: Annotated[int, Field(ge=0, le=256)] = Field(
-        1, description="Cycles of an engine between two runs, besides fill and drain."
+        1, description="Cycles of an engine between two runs, in addition to fill and drain."
     )
     reciprocal_cycles: Annotated[int, Field(ge=0, le=256)] = Field(
-        description="Cycles before the columns of an attention × V run: the reciprocal of every row sum."
+        description="Cycles before an attention × V run, for the reciprocals of the row sums."
     )
     norm_table_words: Annotated[int, Field(ge=0, le=65536)] = Field(
-        0, description="Words of the table of reciprocal roots, loaded once."
+        0, description="Words of the LayerNorm table (reciprocal square roots), loaded once."
     )
     queue_depth: Annotated[int, Field(ge=1, le=256)] = Field(
-        8, description="Actions that wait in front of each engine."
+        8, description="Entries of the queue in front of each engine."
     )
     loads_in_flight: Annotated[int, Field(ge=1, le=256)] = Field(
-        8, description="Loads whose answers may be outstanding."
+        8, description="Loads that may be outstanding."
     )
 
 
 class Pipelining(_Described):
-    """What overlaps."""
+    """Which work overlaps."""
 
     inter_layer: bool = Field(
         True,
@@ -225,37 +226,37 @@ class Pipelining(_Described):
     )
     intra_layer: bool = Field(
         True,
-        description="Re-quantize a column behind the MACs of the next. Off: the line waits.",
+        description="Re-quantize a column while the MACs of the next column run. Off: the line waits.",
     )
 
 
 class OneAtATime(_Described):
-    """What overlaps on a machine that does one thing at a time."""
+    """Which work overlaps on a machine that executes one operation at a time."""
 
-    inter_layer: Literal[False] = Field(False, description="One engine does one operation at a time.")
+    inter_layer: Literal[False] = Field(False, description="Always false: one operation at a time.")
     intra_layer: bool = Field(
-        True, description="Re-quantize a column behind the MACs of the next. Off: the line waits."
+        True, description="Re-quantize a column while the MACs of the next column run. Off: the line waits."
     )
 
 
 class Machine(_Described):
-    """A whole accelerator; which one, its organisation says.
+    """Description of a whole accelerator.
 
-    Reading a description gives one of `ChunkMachine`, `SingleEngineMachine` and `LoadStoreMachine`. A key that
-    means nothing on that kind of machine is refused.
+    The key ``organisation`` selects the class: `ChunkMachine`, `SingleEngineMachine` or `LoadStoreMachine`. A key that
+    has no meaning for that organisation is refused.
     """
 
     format: Literal[1] = 1
     name: Annotated[str, Field(min_length=1, max_length=64)]
     summary: str
-    known: tuple[str, ...] = Field((), description="Published facts that the description keeps to.")
+    known: tuple[str, ...] = Field((), description="Published facts that the description follows.")
     assumed: tuple[str, ...] = Field(
-        (), description="What nobody published and this description chose, with the reason."
+        (), description="Values that are not published and were chosen for this description, with the reason."
     )
     organisation: Literal["chunks", "single_engine", "load_store"] = Field(
         "chunks",
-        description="Own chunks side by side; or one reconfigurable engine: one thing at a time; or load, array, "
-        "vector and store engines with tensors in external memory between operations.",
+        description="Separate chunks that work in parallel; or one reconfigurable engine that executes one operation "
+        "at a time; or load, array, vector and store engines with tensors in external memory between operations.",
     )
     clock_mhz: Annotated[float, Field(gt=0, le=5000, strict=True)]
     technology: str = Field(description="Name of a shipped table or path of a YAML file.")
@@ -265,14 +266,14 @@ class Machine(_Described):
     load_store: LoadStore | None = None
     pipelining: Pipelining | OneAtATime = Pipelining(inter_layer=True, intra_layer=True)
 
-    #: Whether rows can flow from chunk to chunk.
+    #: Whether rows can flow from chunk to chunk without a trip to memory.
     flows: ClassVar[bool] = False
-    #: What always has the value of something else: whoever changes that changes this too.
+    #: Path of a figure → path of the figure that it must equal. A change of the second changes the first.
     tied: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def kind_of(cls, data: Any) -> type["Machine"]:
-        """The kind of machine that a description's organisation names; this one where it names none that exists."""
+        """Return the class for the description's organisation; this class if the organisation is unknown."""
         if cls is not Machine or not isinstance(data, dict):
             return cls
         kinds = {kind.model_fields["organisation"].default: kind for kind in KINDS}
@@ -280,7 +281,7 @@ class Machine(_Described):
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """Check a description, as the kind of machine that it is."""
+        """Validate a description with the class of its organisation."""
         kind = cls.kind_of(obj)
         if kind is not cls:
             return kind.model_validate(obj, **options)  # type: ignore[return-value]
@@ -288,27 +289,27 @@ class Machine(_Described):
 
     @property
     def dram_bytes_per_cycle(self) -> float:
-        """Sustained DRAM bytes in one clock cycle."""
+        """Sustained DRAM bytes per clock cycle."""
         return self.dram.bandwidth_gbytes_per_s * 1e3 / self.clock_mhz
 
     @property
     def dram_latency_cycles(self) -> int:
-        """Cycles until the first byte."""
+        """Cycles from a DRAM request to its first byte."""
         return round(self.dram.latency_ns * self.clock_mhz / 1e3)
 
     @property
-    def turn_cycles(self) -> int:
-        """Cycles to turn from one operation to the next."""
+    def switch_cycles(self) -> int:
+        """Cycles to reconfigure the machine between two operations."""
         return 0
 
     @property
     def shifters(self) -> ShifterArray | None:
-        """The shifter array, of a machine that has one."""
+        """Shifter array; None if the machine has none."""
         return self.chunks.shifter_array if isinstance(self.chunks, Chunks) else None
 
     @property
     def shifter_lanes(self) -> int:
-        """Shifters of the whole machine."""
+        """Number of shifters in the machine."""
         array = self.shifters
         return array.lines * array.lanes_per_line if array else 0
 
@@ -324,10 +325,10 @@ class Machine(_Described):
         )
 
     def with_pipelining(self, *, inter_layer: bool, intra_layer: bool) -> "Machine":
-        """The same machine with other things overlapping.
+        """Return a copy of the machine with other pipelining switches.
 
         Raises:
-            AccelError: if operations shall overlap on a machine that does one at a time.
+            AccelError: ``inter_layer`` is true and the machine executes one operation at a time.
         """
         kind = type(self.pipelining)
         if inter_layer and kind is OneAtATime:
@@ -340,7 +341,7 @@ class Machine(_Described):
 
 
 class ChunkMachine(Machine):
-    """Chunks side by side, each with a part of the work."""
+    """Machine whose chunks work in parallel, each on its own kind of operation."""
 
     organisation: Literal["chunks"] = "chunks"
     chunks: Chunks
@@ -352,24 +353,24 @@ class ChunkMachine(Machine):
 
 
 class SingleEngineMachine(Machine):
-    """One reconfigurable engine: one thing at a time; attention × V runs on its multipliers."""
+    """Machine with one reconfigurable engine: one operation at a time; attention × V runs on the multipliers."""
 
     organisation: Literal["single_engine"] = "single_engine"
     reconfiguration_cycles: Annotated[int, Field(ge=0, le=100000)] = Field(
-        0, description="Cycles that the engine takes to turn from one operation to the next."
+        0, description="Cycles to reconfigure the engine between two operations."
     )
     buffers: ChunkBuffers
     load_store: None = None
     pipelining: OneAtATime = OneAtATime(inter_layer=False, intra_layer=True)
 
     @property
-    def turn_cycles(self) -> int:
-        """Cycles to turn from one operation to the next."""
+    def switch_cycles(self) -> int:
+        """Cycles to reconfigure the engine between two operations."""
         return self.reconfiguration_cycles
 
 
 class LoadStoreMachine(Machine):
-    """Load, array, vector and store engines; tensors pass through external memory between operations."""
+    """Machine with load, array, vector and store engines; tensors are in external memory between operations."""
 
     organisation: Literal["load_store"] = "load_store"
     chunks: Chunks
@@ -383,7 +384,7 @@ class LoadStoreMachine(Machine):
 
     @property
     def shifter_lanes(self) -> int:
-        """A shifter stands beside every multiplier, or there is none."""
+        """Number of shifters: one per multiplier, or none."""
         return super().shifter_lanes if self.load_store.shifters else 0
 
     @model_validator(mode="after")

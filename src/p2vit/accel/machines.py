@@ -1,4 +1,4 @@
-"""Shipped machine descriptions, and one's own from a file."""
+"""Load machine descriptions: the shipped ones by name, others from a file."""
 
 import json
 from importlib.resources import files
@@ -16,24 +16,24 @@ _DESCRIPTIONS = files("p2vit.accel") / "descriptions"
 
 
 def known_machines() -> list[str]:
-    """Names of the shipped descriptions."""
+    """Return the names of the shipped descriptions, sorted."""
     return sorted(
         entry.name.removesuffix(".yaml") for entry in _DESCRIPTIONS.iterdir() if entry.name.endswith(".yaml")
     )
 
 
 def load_machine(name: str) -> Machine:
-    """A shipped description by name, or one's own by path.
+    """Load a machine description by name or path.
 
     Args:
-        name: Name, or path ending in ``.yaml``; a relative technology path in the file is taken from the
-            file's folder.
+        name: Name of a shipped description, or path that ends in ``.yaml``. A relative technology path in that file
+            starts at the file's folder.
 
     Returns:
-        The checked machine.
+        Validated machine.
 
     Raises:
-        AccelError: listing every problem of the file with its line.
+        AccelError: The name is unknown, or the file is not valid; the message lists every problem with its line.
     """
     if not name.endswith((".yaml", ".yml")):
         if name not in known_machines():
@@ -48,13 +48,13 @@ def load_machine(name: str) -> Machine:
     )
     if machine.technology.endswith((".yaml", ".yml")):
         machine = machine.model_copy(update={"technology": str(path.parent / machine.technology)})
-    # A bad DRAM kind or table must be refused when the file is read, not in the middle of a search.
+    # An unknown DRAM kind or table must be reported when the file is read, not during a search.
     load_technology(machine.technology).dram_energy(machine.dram.kind)
     return machine
 
 
 def machine_schema() -> str:
-    """The published JSON Schema of a machine description, as text."""
+    """Return the published JSON Schema of machine descriptions, as text."""
     described = TypeAdapter(
         Annotated[ChunkMachine | SingleEngineMachine | LoadStoreMachine, Field(discriminator="organisation")]
     )

@@ -1,9 +1,9 @@
-"""The mapping of a workload: how many lines of the array each operation uses.
+"""Mapping of a workload: how many lines of the MAC array each operation uses.
 
-More lines are not always better: a row group as large as the image leaves nothing to overlap, and scores of as many
-rows must fit the accumulator buffer. Linears and attention have their own number of lines, and all pairs are
-compared; where a buffer allows an operation fewer, it uses what fits. A machine that has more of anything has all
-the mappings of the smaller one, none of them slower, so it is never slower itself.
+More lines are not always faster: if one row group covers the whole image, nothing overlaps, and the scores of a row
+    group must fit the accumulator buffer. Linear layers and attention have separate line counts, and all useful pairs
+    are compared. If a buffer allows an operation fewer lines, the operation uses as many as fit. A larger machine has
+    all mappings of a smaller one, and none of them is slower on it. So a larger machine is never slower.
 """
 
 from collections import Counter
@@ -14,25 +14,25 @@ import numpy as np
 
 from p2vit.accel.closed_form import closed_form, cycles_of_many
 from p2vit.accel.costs import MAC, Number, cost_of
-from p2vit.accel.dataflow import ON_SCORES, Lines, Schedule, at_most, schedule
+from p2vit.accel.dataflow import ON_SCORES, LineCounts, Schedule, at_most, schedule
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import Misfit, pipelined
 from p2vit.accel.timing import Timing
 from p2vit.accel.workload import Workload
 
-#: Mappings that are timed faster one by one than all at once.
+#: Up to this many mappings are timed faster one by one than all at once.
 FEW = 2
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """A workload laid out on a machine.
+    """Fastest mapping of a workload on a machine.
 
     Attributes:
-        plan: The schedule.
-        active_lines: Most lines of the MAC array that an operation uses.
-        timing: Closed-form timing; None where nothing fits.
-        misfits: Why it does not fit; empty where it does.
+        plan: Schedule.
+        active_lines: Largest number of lines of the MAC array that an operation uses.
+        timing: Closed-form timing; None if the workload does not fit.
+        misfits: Reasons why the workload does not fit; empty if it fits.
     """
 
     plan: Schedule
@@ -42,30 +42,30 @@ class Mapping:
 
 
 def map_workload(machine: Machine, workload: Workload) -> Mapping:
-    """Lay a workload out in the way that makes it fastest.
+    """Find the fastest mapping of a workload.
 
     Args:
-        machine: The machine.
-        workload: What to run.
+        machine: Machine that runs the workload.
+        workload: Operations to run.
 
     Returns:
-        The fastest mapping; of equally fast ones that with the most lines; where none fits, its misfits.
+        Fastest mapping; of equally fast ones, the one with the most lines. If none fits, a mapping with the misfits.
     """
     most = _mapped(machine, workload, None)
-    # Without overlap more lines are always better; the lines of a load–store machine share the words of its memory.
+    # Without overlap, more lines are always better. A load–store machine always uses all its lines.
     if most.timing is None or not pipelined(machine):
         return most
     rows, scores = _candidates(most.plan)
-    bound = _array_cycles(machine, most.plan, Lines(rows, scores))
-    # Nothing is faster than its own MACs: that bound spares nearly every further attempt.
+    bound = _array_cycles(machine, most.plan, LineCounts(rows, scores))
+    # The cycles of the MACs alone are a lower bound; it excludes nearly all further candidates.
     hopeful = bound < most.timing.cycles
     hopeful[0] = False
     if not hopeful.any():
         return most
-    compared = Lines(rows[hopeful], scores[hopeful])
+    compared = LineCounts(rows[hopeful], scores[hopeful])
     if len(compared.rows) <= FEW:
         tried = [
-            _mapped(machine, workload, Lines(int(own), int(on_scores)))
+            _mapped(machine, workload, LineCounts(int(own), int(on_scores)))
             for own, on_scores in zip(compared.rows, compared.scores, strict=True)
         ]
         return min([most, *tried], key=_cycles)
@@ -73,7 +73,7 @@ def map_workload(machine: Machine, workload: Workload) -> Mapping:
     best = int(np.argmin(cycles))
     if cycles[best] >= most.timing.cycles:
         return most
-    return _mapped(machine, workload, Lines(int(compared.rows[best]), int(compared.scores[best])))
+    return _mapped(machine, workload, LineCounts(int(compared.rows[best]), int(compared.scores[best])))
 
 
 def _cycles(mapping: Mapping) -> int:
@@ -81,7 +81,7 @@ def _cycles(mapping: Mapping) -> int:
     return mapping.timing.cycles
 
 
-def _mapped(machine: Machine, workload: Workload, lines: Lines | None) -> Mapping:
+def _mapped(machine: Machine, workload: Workload, lines: LineCounts | None) -> Mapping:
     plan = schedule(machine, workload, lines)
     misfits = _by_cause([misfit for section in plan.sections for misfit in section.memory.misfits])
     used = max(cost.lines for section in plan.sections for cost in section.costs)
@@ -89,7 +89,7 @@ def _mapped(machine: Machine, workload: Workload, lines: Lines | None) -> Mappin
 
 
 def _by_cause(misfits: Sequence[Misfit]) -> tuple[Misfit, ...]:
-    """The worst of those that the same lever mends; it says how many more there are."""
+    """Keep the worst misfit for each lever, and add to its statement how many more operations it concerns."""
     causes: dict[str, dict[str, Misfit]] = {}
     for misfit in misfits:
         lever = misfit.levers[0].split(" of at least ")[0]
@@ -103,7 +103,7 @@ def _by_cause(misfits: Sequence[Misfit]) -> tuple[Misfit, ...]:
 
 
 def _candidates(plan: Schedule) -> tuple[Number, Number]:
-    """Every pair of lines that differs from the others in some operation's row groups; most lines first."""
+    """Return the pairs of line counts that give different row groups in some operation; most lines first."""
     used = [
         (op.kind in ON_SCORES, op.rows, cost.lines)
         for section in {id(section): section for section in plan.sections}.values()
@@ -115,7 +115,7 @@ def _candidates(plan: Schedule) -> tuple[Number, Number]:
         most = max((lines for kind, _, lines in used if kind == on_scores), default=1)
         lines = np.arange(min(most, max(sizes)), 0, -1)
         groups = np.array([-(-size // lines) for size in sorted(sizes)])
-        # The fewest lines would do for the same groups; the most are kept.
+        # Of several line counts with the same row groups, the largest is kept.
         new = np.ones(len(lines), bool)
         new[1:] = (np.diff(groups, axis=1) != 0).any(axis=0)
         numbers.append(lines[new])
@@ -123,8 +123,8 @@ def _candidates(plan: Schedule) -> tuple[Number, Number]:
     return rows.ravel(), scores.ravel()
 
 
-def _array_cycles(machine: Machine, plan: Schedule, lines: Lines) -> np.ndarray:
-    """Cycles of the MAC array alone with each number of lines."""
+def _array_cycles(machine: Machine, plan: Schedule, lines: LineCounts) -> np.ndarray:
+    """Compute the cycles of the MAC array alone for each pair of line counts."""
     times = Counter(id(section) for section in plan.sections)
     total: Number = np.zeros(len(lines.rows))
     for name, section in {id(section): section for section in plan.sections}.items():

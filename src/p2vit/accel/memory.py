@@ -1,10 +1,10 @@
-"""What fits on the chip, what goes to DRAM instead, and what cannot run at all and why.
+"""Memory plan: what fits on the chip, what goes to DRAM instead, and what cannot run, with the reason.
 
-Buffers also limit how many lines an operation may use: scores of as many rows as there are lines must fit.
+Buffers also limit how many lines an operation may use, because the scores of a row group must fit.
 
-Weights pass the weight buffer in tiles of whole columns, double-buffered: a tile may take half of it.
-Activations stay on the chip where they fit. Where they do not, the residual stream goes to DRAM first; then
-rows are worked on in blocks, and every block fetches the weights again.
+Weights pass through the weight buffer in tiles of whole columns. It is double-buffered, so a tile may take half of it.
+Activations stay on the chip if they fit. If not, the residual stream goes to DRAM first. If that is not enough, the
+rows are processed in blocks, and every block fetches the weights again.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,25 +15,25 @@ from p2vit.accel.gemm import folds
 from p2vit.accel.machine import Machine
 from p2vit.accel.workload import Operation
 
-#: Takes an operation, the most lines that it may use, and the buffer that allows no more.
+#: Called with the index of an operation, the most lines that it may use, and the buffer that imposes the limit.
 Limit = Callable[[int, int, str], None]
-HEADS_IN_FLIGHT = 2  # one head attends while the next one's q, k and v are made
-BIAS_BYTES = 4  # of one column, beside its weights
-ROWS_HELD = 2  # one stands still while the next is loaded
-SCORE_TILES = 2  # one is written while the other is normalised
+HEADS_IN_FLIGHT = 2  # attention of one head overlaps with the projections of the next
+BIAS_BYTES = 4  # bias of one column
+ROWS_HELD = 2  # one row is stationary while the next is loaded
+SCORE_TILES = 2  # one tile of scores is written while the softmax reads the other
 
 
 @dataclass(frozen=True)
 class Misfit:
-    """Why a mapping does not fit: a result, not a crash.
+    """Reason why a mapping does not fit. It is a result, not an error.
 
     Attributes:
-        statement: What does not fit where.
-        operation: The first operation it concerns.
-        demand: What is needed.
-        bound: What there is.
-        unit: Unit of both.
-        levers: Changes of the input that would make it fit.
+        statement: Sentence that names the data and the buffer that it does not fit.
+        operation: First operation that does not fit.
+        demand: Size that is needed.
+        bound: Size that is available.
+        unit: Unit of ``demand`` and ``bound``.
+        levers: Changes to the machine or the model that would make it fit.
     """
 
     statement: str
@@ -45,18 +45,18 @@ class Misfit:
 
     @property
     def gap(self) -> float:
-        """How much is missing."""
+        """Missing size, in ``unit``."""
         return self.demand - self.bound
 
 
 @dataclass(frozen=True)
-class Ends:
-    """What a section moves off the chip whatever fits.
+class BoundaryTraffic:
+    """DRAM traffic at the ends of the model. It occurs even if all activations fit on the chip.
 
     Attributes:
-        pixel_bytes: Read by its first operation.
-        constant_bytes: Position constants, read by its token assembly.
-        result_bytes: Written by its last operation.
+        pixel_bytes: Pixels that the first operation reads.
+        constant_bytes: Position constants that the token assembly reads.
+        result_bytes: Results that the last operation writes.
     """
 
     pixel_bytes: int = 0
@@ -66,18 +66,17 @@ class Ends:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How the operations of one section use memory.
+    """Use of buffers and DRAM by the operations of one section.
 
     Attributes:
-        passes: Weight tiles of each operation (1 where there are no weights).
-        fetched_bytes: DRAM bytes of each operation that can be prefetched: weights, pixels, position
-        constants.
-        spilled_bytes: DRAM bytes that move while each operation runs: activations, results, and weights that
-            further row blocks fetch again.
-        lines: Most lines of the MAC array that each operation may use; 0 where not even one row fits.
-        limits: The buffer that allows no more; empty where all lines may be used.
-        peak_activation_bytes: Peak need of the activation buffer after spilling.
-        misfits: Why it cannot run; empty if it can.
+        passes: Weight tiles of each operation; 1 without weights.
+        fetched_bytes: DRAM bytes of each operation that can be prefetched: weights, pixels, position constants.
+        spilled_bytes: DRAM bytes that move while each operation runs: activations, results, and weights that are
+            fetched again for further row blocks.
+        lines: Most lines of the MAC array that each operation may use; 0 if not even one row fits.
+        limits: Buffer that imposes that limit, for each operation; empty if all lines may be used.
+        peak_activation_bytes: Peak bytes in the activation buffer after spilling.
+        misfits: Reasons why the section cannot run; empty if it can.
     """
 
     passes: tuple[int, ...]
@@ -89,16 +88,18 @@ class MemoryPlan:
     limits: tuple[str, ...] = ()
 
 
-def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | None = None) -> MemoryPlan:
-    """Plan one section (a block, the embedding, the head).
+def plan_memory(
+    machine: Machine, operations: Sequence[Operation], boundary: BoundaryTraffic | None = None
+) -> MemoryPlan:
+    """Plan the memory of one section (a block, the embedding or the head).
 
     Args:
-        machine: The machine.
-        operations: The section's operations in program order.
-        ends: What the section reads and writes off the chip whatever fits.
+        machine: Machine that runs the section.
+        operations: Operations of the section in program order.
+        boundary: DRAM traffic at the ends of the model; None if the section has none.
 
     Returns:
-        The plan; where it does not fit, with the reasons and the levers.
+        Plan; its misfits give the reasons and the levers if the section does not fit.
     """
     misfits: list[Misfit] = []
     passes = tuple(_weight_passes(machine, op, misfits) for op in operations)
@@ -115,7 +116,7 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
     capacity = machine.buffers.activation.size_bytes
     blocks = 1
     if peak > capacity:
-        # Written behind one sublayer, read by the next LayerNorm and by the next add.
+        # The residual stream is written after one sublayer and read by the next LayerNorm and the next add.
         for index, op in enumerate(operations):
             if op.kind in ("add", "tokens"):
                 spill[index] += 2 * op.elements * op.output_bits // 8
@@ -129,19 +130,21 @@ def plan_memory(machine: Machine, operations: Sequence[Operation], ends: Ends | 
             misfits.append(_activation_misfit(operations, smallest, capacity, machine))
         else:
             blocks = max(1, folds(row_need, max(1, capacity - fixed)))
-            # At least one row group for every block.
+            # A row group must not be larger than a row block.
             most = folds(rows, blocks - 1) - 1 if blocks > 1 else rows
             for index in range(len(operations)):
                 limit(index, most, "activation_buffer")
         peak = fixed + folds(row_need, blocks)
-    ends = ends or Ends()
+    boundary = boundary or BoundaryTraffic()
     fetched = [op.weight_bytes + op.table_bytes for op in operations]
     for index, op in enumerate(operations):
         spill[index] += op.weight_bytes * (blocks - 1)
-    fetched[0] += ends.pixel_bytes
-    if ends.constant_bytes:
-        fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += ends.constant_bytes
-    spill[-1] += ends.result_bytes
+    fetched[0] += boundary.pixel_bytes
+    if boundary.constant_bytes:
+        fetched[next((i for i, op in enumerate(operations) if op.kind == "tokens"), 0)] += (
+            boundary.constant_bytes
+        )
+    spill[-1] += boundary.result_bytes
     return MemoryPlan(passes, tuple(fetched), tuple(spill), tuple(lines), peak, tuple(misfits), tuple(limits))
 
 
@@ -168,7 +171,7 @@ def _weight_passes(machine: Machine, op: Operation, misfits: list[Misfit]) -> in
 def _limit_by_rows(
     machine: Machine, operations: Sequence[Operation], limit: Limit, misfits: list[Misfit]
 ) -> None:
-    """Long rows fill the row buffer with fewer lines."""
+    """Limit the lines of operations whose rows are long, because the row buffer holds fewer of them."""
     row = machine.buffers.all.get("row")
     if row is None:
         return
@@ -189,10 +192,10 @@ def _limit_by_rows(
 def _score_spill(
     machine: Machine, operations: Sequence[Operation], limit: Limit, misfits: list[Misfit]
 ) -> list[int]:
-    """DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations.
+    """Compute the DRAM bytes of int32 scores that the accumulator buffer cannot hold between two operations.
 
-    One operation at a time means that a whole head's scores wait for the softmax; rows that flow need two
-    tiles, so that the buffer limits the lines of all that works on scores.
+    Without overlap, the scores of a whole head wait for the softmax. With overlap, two tiles of scores must fit, so
+    the buffer limits the lines of all operations on scores.
     """
     spill = [0] * len(operations)
     size = machine.buffers.accumulator.size_bytes
@@ -231,16 +234,16 @@ def _score_misfit(op: Operation, need: int, size: int) -> Misfit:
 
 
 def pipelined(machine: Machine) -> bool:
-    """Whether operations overlap; one engine cannot do two things at a time."""
+    """Return whether operations overlap; on a single engine they never do."""
     return machine.pipelining.inter_layer and machine.flows
 
 
 def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple[int, int]:
-    """Peak bytes of the section with everything on the chip, and how many of them are the residual stream."""
+    """Compute the peak bytes with all activations on the chip, and the bytes of the residual stream in them."""
     residual = max(
         (op.elements * op.output_bits // 8 for op in operations if op.kind in ("add", "tokens")), default=0
     )
-    # A linear holds its input and its output; q, k and v live head by head in the heads in flight.
+    # A linear layer needs its input and its output. Of q, k and v, only the heads in flight are on the chip.
     projections = _projections(operations)
     per_head = {op.name for op in projections}
     live = [
@@ -255,7 +258,7 @@ def _activation_need(machine: Machine, operations: Sequence[Operation]) -> tuple
 
 
 def _heads_in_flight_bytes(machine: Machine, operations: Sequence[Operation]) -> int:
-    """Bytes of q, k and v of the heads that are worked on at a time, all windows."""
+    """Compute the bytes of q, k and v of the heads in flight, over all windows."""
     projections = _projections(operations)
     if not projections:
         return 0
@@ -265,15 +268,13 @@ def _heads_in_flight_bytes(machine: Machine, operations: Sequence[Operation]) ->
 
 
 def _fixed_need(machine: Machine, operations: Sequence[Operation]) -> int:
-    """Bytes that row blocks cannot shrink: what one row group attends to, which is its window (all of a plain
-    ViT).
-    """
+    """Compute the bytes that row blocks cannot reduce: the q, k and v that one row group attends to."""
     windows = next((op.instances // op.heads for op in operations if op.kind == "scores"), 1)
     return folds(_heads_in_flight_bytes(machine, operations), windows)
 
 
 def _projections(operations: Sequence[Operation]) -> list[Operation]:
-    """The linears that feed attention: those in front of the scores."""
+    """Return the linear layers directly before the scores: the projections q, k and v."""
     at = next((i for i, op in enumerate(operations) if op.kind == "scores"), 0)
     start = at
     while start and operations[start - 1].kind == "linear":

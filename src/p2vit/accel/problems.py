@@ -1,4 +1,4 @@
-"""Refusals that say everything at once: what is wrong, where, what is allowed and what to do next."""
+"""Errors of the simulator's input. One message lists all problems, the allowed values and the next step."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,10 @@ from p2vit.errors import P2vitError, did_you_mean
 
 
 class AccelError(P2vitError, ValueError):
-    """Input that the simulator cannot take.
+    """Input that the simulator cannot use.
 
     Attributes:
-        problems: One complete sentence per thing that is wrong, in the order of the file.
+        problems: One complete sentence per problem, in the order of the file.
     """
 
     def __init__(self, where: str, problems: Iterable[str], next_step: str = "") -> None:
@@ -23,14 +23,14 @@ class AccelError(P2vitError, ValueError):
 
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
-    """Suggest the nearest allowed word, or list what is allowed.
+    """Suggest the nearest allowed word and list the allowed words.
 
     Args:
-        word: What was typed.
-        allowed: Every word that would have been taken.
+        word: Word that the user typed.
+        allowed: All allowed words.
 
     Returns:
-        A clause to append to an error.
+        Clause to append to an error message.
     """
     names = sorted(allowed)
     near = did_you_mean(word, names).strip()

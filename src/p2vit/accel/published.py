@@ -1,4 +1,4 @@
-"""Published speeds of other systems, each with its source."""
+"""Published latencies of other systems, each with its source."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -10,42 +10,42 @@ from p2vit.accel.yaml_file import read_yaml
 
 
 class PublishedLatency(BaseModel):
-    """One published latency of a batch."""
+    """Published latency of one batch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     system: str
     model: str = Field(description="Architecture, as timm calls it.")
-    bits: Literal[4, 8] = Field(description="Of the weights.")
+    bits: Literal[4, 8] = Field(description="Weight width.")
     batch: Annotated[int, Field(ge=1)]
     batch_ms: Annotated[float, Field(gt=0)]
-    board_w: Annotated[float, Field(gt=0)] = Field(description="Power limit: an upper bound of what it took.")
+    board_w: Annotated[float, Field(gt=0)] = Field(description="Power limit of the board, an upper bound.")
     source: str
 
     @property
     def images_per_s(self) -> float:
-        """Throughput."""
+        """Throughput in images per second."""
         return self.batch / self.batch_ms * 1e3
 
     @property
     def at_most_mj(self) -> float:
-        """Energy of an image if the board took its limit all the time: an upper bound."""
+        """Upper bound of the energy per image in mJ: the board at its power limit all the time."""
         return self.board_w * self.batch_ms / self.batch
 
 
 class Published(BaseModel):
-    """The file of published speeds."""
+    """Contents of the file of published latencies."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: Literal[1] = 1
     latencies: tuple[PublishedLatency, ...]
-    same_shape: dict[str, str] = Field(description="Models whose operations and shapes are another's.")
+    same_shape: dict[str, str] = Field(description="Model → model with the same operations and shapes.")
 
     def of(self, model: str) -> list[PublishedLatency]:
-        """Latencies of a model, or of the one whose shapes it has."""
+        """Return the latencies of a model, or of the model with the same shapes."""
         shape = self.same_shape.get(model, model)
         return [latency for latency in self.latencies if latency.model == shape]
 
 
 def load_published() -> Published:
-    """The shipped file."""
+    """Load the shipped file."""
     return read_yaml(Path(str(files("p2vit.accel") / "published.yaml")), Published)

@@ -1,4 +1,4 @@
-"""From what people type to a workload."""
+"""Turns a model name or a program folder, as users type it, into a workload."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from p2vit.models.config import ModelConfig
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.format import load
 
-#: Said where bits are asked for that a program does not have.
+#: Error text if the user asks for weight widths and the model is a program.
 OWN_BITS_ONLY = (
     "a program has its own bits, which cannot be changed here; leave the options for bits and attention out, or "
     "quantize again with other --bits"
@@ -20,16 +20,16 @@ OWN_BITS_ONLY = (
 
 
 def known_models() -> list[str]:
-    """Names that `workload_of` takes; a folder that holds an integer program is taken too."""
+    """Return the architecture names that `workload_of` accepts, besides folders of integer programs."""
     return sorted(ARCHITECTURES)
 
 
 def workload_of_config(config: ModelConfig, precision: Precision | None = None) -> Workload:
-    """The workload of a model's shape.
+    """Make the workload of a model configuration.
 
     Args:
-        config: Of a ViT or a Swin.
-        precision: Bits; default 8-bit weights and log2 attention.
+        config: Configuration of a ViT or a Swin.
+        precision: Weight widths and softmax form; None means 8-bit weights and log2 attention.
     """
     if isinstance(config, SwinConfig):
         return swin_workload(config, precision)
@@ -37,18 +37,19 @@ def workload_of_config(config: ModelConfig, precision: Precision | None = None) 
 
 
 def workload_of(model: str, precision: Precision | None = None) -> Workload:
-    """The workload of an architecture name (no weights are needed) or of a saved integer program.
+    """Make the workload of an architecture (weights are not needed) or of a saved integer program.
 
     Args:
-        model: A timm name, ``random:NAME`` (weights do not matter here), or a program's folder.
-        precision: Bits of an architecture; default 8-bit weights and log2 attention. A program has its own.
+        model: timm name, ``random:NAME`` (the weights do not matter here), or folder of a program.
+        precision: Weight widths and softmax form of an architecture; None means 8-bit weights and log2 attention. A
+            program has its own.
 
     Returns:
         Every operation on one image.
 
     Raises:
-        AccelError: if the name is unknown; the nearest known one is suggested. Bits given for a program.
-        ProgramError: if the folder does not hold a sound program.
+        AccelError: The name is unknown (the nearest known name is suggested), or widths were given for a program.
+        ProgramError: The folder does not hold a valid program.
     """
     if Path(model).is_dir():
         if precision and precision != Precision():

@@ -1,4 +1,4 @@
-"""What `simulate` gives back: checked, self-describing, every figure with its unit in its name."""
+"""Results of `simulate`: validated, and every figure has its unit in its name."""
 
 from typing import Annotated, Literal
 
@@ -10,26 +10,30 @@ class _Result(BaseModel):
 
 
 class Layer(_Result):
-    """One operation."""
+    """Figures of one operation."""
 
     name: str
     kind: str
     part: str
     block: int
-    chunk: str = Field(description="Where it runs.")
+    chunk: str = Field(description="Chunk that runs the operation.")
     macs: int = Field(description="Multiply- or shift-accumulates.")
-    cycles: float = Field(description="Cycles of the run attributed to it; all layers together make the run.")
+    cycles: float = Field(
+        description="Cycles of the run attributed to the operation; the layers add up to the run."
+    )
     busy_cycles: float = Field(
-        description="Cycles its chunk works on it; may lie behind other layers' cycles."
+        description="Cycles that its chunk works on it; they may overlap with other layers' cycles."
     )
     requant_cycles: float
-    lines: int = Field(description="Lines of the MAC array that its row groups have.")
-    weight_tiles: int = Field(description="Tiles that its weights pass the weight buffer in.")
+    lines: int = Field(description="Lines of the MAC array that a row group uses.")
+    weight_tiles: int = Field(
+        description="Number of tiles in which the weights pass through the weight buffer."
+    )
     limited_by: str = Field(
-        description="What it takes longest on; and the buffer that allows no more lines, where one does."
+        description="Resource that takes longest, and the buffer that limits the lines, if one does."
     )
     utilization: float = Field(
-        description="Lanes that did useful work over lanes of its chunk, while it was busy."
+        description="Share of the chunk's lanes that did useful work while the chunk was busy."
     )
     dram_bytes: float
     activation_buffer_bytes: float
@@ -42,18 +46,18 @@ class Layer(_Result):
 
 
 class ChunkUse(_Result):
-    """One chunk, port or memory over the whole run."""
+    """Use of one chunk, port or memory over the whole run."""
 
     name: str
     busy_cycles: float
     utilization: Annotated[float, Field(ge=0, le=1.0000001)] = Field(
-        description="Busy cycles over all cycles."
+        description="Busy cycles divided by all cycles."
     )
-    stalls: dict[str, float] = Field(description="Cycles it stood still, by reason.")
+    stalls: dict[str, float] = Field(description="Stalled cycles by reason.")
 
 
 class Infeasible(_Result):
-    """Why the model cannot run on the machine, and what would make it fit."""
+    """Reason why the model cannot run on the machine, and changes that would make it fit."""
 
     statement: str
     operation: str
@@ -65,37 +69,37 @@ class Infeasible(_Result):
 
 
 class Simulation(_Result):
-    """One model on one machine. Every figure is modelled."""
+    """Figures of one model on one machine. Every figure is modelled."""
 
     model: str
     hardware: str
-    technology: str = Field(description="Table that energy and area come from.")
+    technology: str = Field(description="Name of the energy and area table.")
     modelled: Literal[True] = True
     method: Literal["closed_form", "events", "descriptors"]
     fits: bool
     infeasible: tuple[Infeasible, ...]
     clock_mhz: float
     active_lines: int | None = Field(
-        description="Most lines of the MAC array that an operation uses; every layer says its own."
+        description="Largest number of lines of the MAC array that an operation uses; each layer gives its own."
     )
     macs: int
     cycles: int | None
     latency_ms: float | None
     images_per_s: float | None
     gops: float | None = Field(
-        description="2 × MACs of the model per second; attention × V counts, wherever it runs."
+        description="2 × MACs of the model per second, with attention × V, on whichever array it runs."
     )
     peak_gops: float = Field(
-        description="2 × what all lanes of the MAC array (with these weights) and of the shifter array do per second."
+        description="2 × products per second of all lanes of the MAC array (with these weights) and the shifter array."
     )
     dsps: float | None = Field(description="FPGA DSPs of all chunks; null on an ASIC.")
     macs_per_dsp: float | None
     gops_per_dsp: float | None
     utilization: float | None = Field(
-        description="Useful MACs of the MAC array over its peak, all cycles; 4-bit MACs count half."
+        description="Useful MACs of the MAC array divided by its peak over all cycles; 4-bit MACs count half."
     )
     asic_only: bool = Field(
-        description="Energy, power and area are those of an ASIC with these chunks, and say nothing about the FPGA."
+        description="Whether energy, power and area are those of an ASIC, although the machine is an FPGA."
     )
     energy_mj: float | None
     energy_breakdown_mj: dict[str, float]

@@ -1,4 +1,4 @@
-"""One model on one machine: cycles, energy, area, utilisation, or why it does not fit."""
+"""Simulate one model on one machine: cycles, energy, area and utilization, or the reason why it does not fit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -33,15 +33,15 @@ _PJ_PER_MJ = 1e9
 
 @dataclass(frozen=True)
 class Run:
-    """A simulation with what it was made from, for explanations, traces and reports.
+    """Simulation with its inputs, for explanations, traces and reports.
 
     Attributes:
-        workload: What ran.
-        machine: What it ran on.
+        workload: Model that was simulated.
+        machine: Machine that it ran on.
         technology: Energy and area table.
-        plan: The schedule.
-        timing: Cycles; None where it does not fit.
-        result: What `simulate` gives back.
+        plan: Schedule.
+        timing: Cycles; None if the model does not fit.
+        result: Figures for users.
     """
 
     workload: Workload
@@ -61,17 +61,17 @@ def simulate(
     """Simulate one image.
 
     Args:
-        workload: Every operation of the model.
-        machine: The machine.
-        method: ``closed_form`` (milliseconds), ``events`` (tile by tile, with every stall's reason), or
-            ``descriptors``: the cycles come from ``timing_of``.
-        timing_of: Gives the timing of a schedule, for a machine that exists as RTL.
+        workload: All operations of the model.
+        machine: Machine that it runs on.
+        method: ``closed_form`` (takes milliseconds), ``events`` (tile by tile, with the reason of every stall), or
+            ``descriptors`` (cycles from ``timing_of``).
+        timing_of: Computes the timing of a schedule for a machine that exists as RTL; None otherwise.
 
     Returns:
-        The run. A mapping that does not fit is a result with ``fits`` false and the levers, not an error.
+        Run. If the model does not fit, this is no error: the result has ``fits`` false and names the levers.
 
     Raises:
-        AccelError: if the machine names a technology or a DRAM kind that does not exist.
+        AccelError: The machine names a technology or a DRAM kind that does not exist.
     """
     technology = load_technology(machine.technology)
     technology.dram_energy(machine.dram.kind)
@@ -89,7 +89,7 @@ def simulate(
 
 
 def run_energy(machine: Machine, technology: Technology, plan: Schedule, cycles: int) -> EnergyBreakdown:
-    """Energy of one image, pJ; equal sections are counted once and added as often as they occur."""
+    """Compute the energy per image in pJ."""
     known: dict[int, EnergyBreakdown] = {}
     rates = memory_rates(machine, technology)
     total = EnergyBreakdown(leakage=leakage_pj(machine, technology, cycles))
@@ -105,7 +105,7 @@ def run_energy(machine: Machine, technology: Technology, plan: Schedule, cycles:
 
 
 def mac_utilization(machine: Machine, plan: Schedule, cycles: int) -> float:
-    """Useful work of the MAC array over its peak over the whole run; a 4-bit MAC takes half a slot."""
+    """Compute the useful MACs of the array divided by its peak over the whole run; a 4-bit MAC counts half."""
     slots = 0.0
     for section in plan.sections:
         for op, cost in zip(section.operations, section.costs, strict=True):
@@ -148,7 +148,7 @@ def _layers(machine: Machine, technology: Technology, plan: Schedule, timing: Ti
 
 
 def _limited_by(machine: Machine, section: Section, index: int) -> str:
-    """What an operation takes longest on by itself, and the buffer that keeps lines from it."""
+    """Return the resource that an operation takes longest on, and the buffer that limits its lines, if one does."""
     cost, memory = section.costs[index], section.memory
     moved = (memory.fetched_bytes[index] + memory.spilled_bytes[index]) / machine.dram_bytes_per_cycle
     port = cost.activation_bytes / machine.buffers.activation.bytes_per_cycle
@@ -164,9 +164,9 @@ def _limited_by(machine: Machine, section: Section, index: int) -> str:
 
 
 def peak_gops(machine: Machine, workload: Workload) -> float:
-    """What all lanes together could do: two operations per MAC or shift, two columns at a time with narrow weights."""
+    """Compute the peak GOPS of all lanes: two operations per MAC or shift, two columns per step with 4-bit weights."""
     wide = max((columns_per_step(machine, op) for op in workload.operations), default=1)
-    # Shifters that stand beside the multipliers work in their place.
+    # On a load–store machine, a shifter replaces its multiplier and adds no throughput.
     lanes = machine.chunks.mac_array.macs_per_cycle * wide + (machine.shifter_lanes if machine.flows else 0)
     return 2 * lanes * machine.clock_mhz / 1e3
 

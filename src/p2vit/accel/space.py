@@ -1,4 +1,4 @@
-"""What `explore` may change, within which budgets, and what it tries to make small."""
+"""Search space of `explore`: what may change, within which budgets, and what is minimized."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +22,7 @@ class _Described(BaseModel):
 
 
 class Budget(_Described):
-    """Upper bounds; a point beyond one of them is kept out of the front."""
+    """Upper bounds. A point that exceeds one of them is not part of the front."""
 
     latency_ms: Annotated[float, Field(gt=0)] | None = None
     energy_mj: Annotated[float, Field(gt=0)] | None = None
@@ -31,39 +31,41 @@ class Budget(_Described):
     dsps: Annotated[float, Field(gt=0)] | None = None
 
     def excess(self, figures: dict[str, float]) -> list[float]:
-        """How far each bounded figure is over its bound, relative to it; not positive where it holds."""
+        """Return the relative excess of each bounded figure over its bound; it is not positive if the bound holds."""
         bounds = {name: bound for name, bound in self.model_dump().items() if bound is not None}
         return [figures[name] / bound - 1 for name, bound in bounds.items()]
 
 
 class Space(_Described):
-    """A search space."""
+    """Search space."""
 
     format: Literal[1] = 1
     summary: str = ""
     parameters: dict[str, tuple[int | float, ...]] = Field(
         min_length=1,
-        description="Values to choose from, by path in the machine description; of a machine that can be "
-        "generated, by the size's name in `p2vit rtl --set`.",
+        description="Values to choose from, by path in the machine description; for a machine that can be generated, "
+        "by the name of the size in `p2vit rtl --set`.",
     )
     weight_bits: tuple[Literal[4, 8], ...] = Field(
-        (8,), min_length=1, description="Precisions of every linear."
+        (8,),
+        min_length=1,
+        description="Weight widths to choose from; one width applies to all linear layers.",
     )
     objectives: tuple[Objective, ...] = Field(
-        ("latency_ms", "energy_mj", "area_mm2"), min_length=1, description="What to make small."
+        ("latency_ms", "energy_mj", "area_mm2"), min_length=1, description="Figures to minimize."
     )
     budget: Budget = Budget()
 
     def check(self, machine: Machine, where: str, build: Builder = edit_machine) -> None:
-        """Refuse paths and values that the machine description does not have.
+        """Check that all paths and values are allowed in the machine description.
 
         Args:
-            machine: The machine that would be changed.
-            where: Name of the space's file.
+            machine: Machine that the points change.
+            where: Name of the file that the space comes from.
             build: Makes the machine of a point.
 
         Raises:
-            AccelError: listing every one of them.
+            AccelError: A path or a value is not allowed; the message lists all of them.
         """
         problems: list[str] = []
         for path, values in self.parameters.items():
@@ -84,7 +86,7 @@ class Space(_Described):
             raise AccelError(where, dict.fromkeys(problems))
 
     def without_weight_bits(self) -> "Space":
-        """The same space for a model that has its own bits."""
+        """Return a copy of the space for a model whose weight widths are fixed."""
         return self.model_copy(update={"weight_bits": ()})
 
     @property
@@ -97,23 +99,23 @@ class Space(_Described):
 
 
 def known_spaces() -> list[str]:
-    """Names of the shipped search spaces."""
+    """Return the names of the shipped search spaces, sorted."""
     return sorted(
         entry.name.removesuffix(".yaml") for entry in _SPACES.iterdir() if entry.name.endswith(".yaml")
     )
 
 
 def load_space(name: str) -> Space:
-    """A shipped search space by name, or one's own by path.
+    """Load a search space by name or path.
 
     Args:
-        name: Name, or path ending in ``.yaml``.
+        name: Name of a shipped space, or path that ends in ``.yaml``.
 
     Returns:
-        The space, not yet checked against a machine.
+        Space, not yet checked against a machine.
 
     Raises:
-        AccelError: listing every problem of the file with its line.
+        AccelError: The name is unknown, or the file is not valid; the message lists every problem with its line.
     """
     if name.endswith((".yaml", ".yml")):
         return read_yaml(Path(name), Space)

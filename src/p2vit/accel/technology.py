@@ -1,6 +1,6 @@
-"""Energy and area tables: where every figure comes from, and how it is scaled to another node.
+"""Energy and area tables, with the source of every figure.
 
-All of it is modelled. Nothing here was measured on silicon.
+All figures are modelled. None was measured on silicon.
 """
 
 import math
@@ -23,17 +23,17 @@ class _Described(BaseModel):
 
 
 class SramPoint(_Described):
-    """One SRAM macro of the table."""
+    """Figures of one SRAM macro."""
 
     size_bytes: Annotated[int, Field(ge=256)]
     access_bits: Annotated[int, Field(ge=8)]
-    read_pj: Positive = Field(description="One access.")
-    write_pj: Positive = Field(description="One access.")
+    read_pj: Positive = Field(description="Energy of one read access.")
+    write_pj: Positive = Field(description="Energy of one write access.")
     area_mm2: Positive
 
 
 class Energies(_Described):
-    """Picojoules of one operation."""
+    """Energy of one arithmetic operation, in picojoules."""
 
     add32_pj: Positive
     multiply8_pj: Positive
@@ -41,14 +41,14 @@ class Energies(_Described):
     multiply32_pj: Positive
     shift32_pj: Positive
     compare32_pj: Positive
-    table_read_pj: Positive = Field(description="One byte out of a 256-byte table.")
+    table_read_pj: Positive = Field(description="Read of one byte from a 256-byte table.")
     float32_multiply_pj: Positive
     float32_add_pj: Positive
     register_bit_pj: Positive
 
 
 class Areas(_Described):
-    """Square micrometres of one unit."""
+    """Area of one arithmetic unit, in µm²."""
 
     mac8_um2: Positive = Field(description="8×8 multiplier with its share of adder tree and accumulator.")
     add32_um2: Positive
@@ -64,28 +64,28 @@ class Areas(_Described):
 
 
 class Technology(_Described):
-    """One table."""
+    """Energy and area table of one technology."""
 
     name: str
     node_nm: Positive
     sources: tuple[str, ...] = Field(min_length=1, description="Where each group of figures comes from.")
     energy: Energies
     area: Areas
-    sram: tuple[SramPoint, ...] = Field(min_length=2, description="By growing size.")
+    sram: tuple[SramPoint, ...] = Field(min_length=2, description="SRAM macros by increasing size.")
     sram_leakage_mw_per_mib: Annotated[float, Field(ge=0)]
     dram_pj_per_bit: dict[str, Positive]
 
     def sram_point(self, size_bytes: float) -> tuple[float, float, float]:
-        """Read and write energy per byte and area of one SRAM bank.
+        """Compute read and write energy per byte, and area, of one SRAM bank.
 
-        Between two sizes of the table the figures are interpolated, outside it extrapolated, as powers of the
-        size (energy of an access grows about as its square root, area about linearly).
+        The figures are interpolated between two sizes of the table and extrapolated outside it, as powers of the size.
+        The energy of an access grows about as the square root of the size, the area about linearly.
 
         Args:
             size_bytes: Size of one bank.
 
         Returns:
-            (pJ per byte read, pJ per byte written, mm²).
+            pJ per byte read, pJ per byte written, and mm².
         """
         points = self.sram
         upper = next((i for i, point in enumerate(points) if point.size_bytes >= size_bytes), len(points) - 1)
@@ -103,7 +103,7 @@ class Technology(_Described):
         )
 
     def dram_energy(self, kind: str) -> float:
-        """Energy of one DRAM bit.
+        """Return the energy of one DRAM bit.
 
         Args:
             kind: Key of ``dram_pj_per_bit``.
@@ -112,7 +112,7 @@ class Technology(_Described):
             pJ per bit.
 
         Raises:
-            AccelError: if the table does not have that kind.
+            AccelError: The table does not have that kind.
         """
         if kind not in self.dram_pj_per_bit:
             hint = suggestion(kind, self.dram_pj_per_bit)
@@ -121,7 +121,7 @@ class Technology(_Described):
 
 
 def known_technologies() -> list[str]:
-    """Names of the shipped tables."""
+    """Return the names of the shipped tables, sorted."""
     return sorted(
         entry.name.removesuffix(".yaml") for entry in _TABLES.iterdir() if entry.name.endswith(".yaml")
     )
@@ -129,16 +129,16 @@ def known_technologies() -> list[str]:
 
 @lru_cache(maxsize=32)
 def load_technology(name: str) -> Technology:
-    """A shipped table by name, or a table of one's own by path (for instance from a synthesis run).
+    """Load an energy and area table by name or path, for instance one written by ``p2vit synth``.
 
     Args:
-        name: Name or path ending in ``.yaml``.
+        name: Name of a shipped table, or path that ends in ``.yaml``.
 
     Returns:
-        The checked table.
+        Validated table.
 
     Raises:
-        AccelError: if there is no such table or it does not hold what a table must.
+        AccelError: The name is unknown, or the file is not valid.
     """
     if name.endswith((".yaml", ".yml")):
         return read_yaml(Path(name), Technology)

@@ -1,19 +1,17 @@
-"""What a timing model says about a run: the same record from the closed form and from the event-driven
-simulation.
-"""
+"""Timing of a run. The closed form and the event-driven simulation return the same record."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class PhaseTime:
-    """One phase of one section.
+    """Duration of one phase of one section.
 
     Attributes:
         section: Position of the section in the schedule.
         phase: Phase in the section.
-        cycles: How long it takes, counted from the end of the phase before.
-        limited_by: The resource that sets its length.
+        cycles: Cycles from the end of the previous phase to the end of this one.
+        limited_by: Resource that determines the duration.
     """
 
     section: int
@@ -27,13 +25,13 @@ class Tile:
     """One tile on one chunk, from the event-driven simulation.
 
     Attributes:
-        chunk: Where it ran.
+        chunk: Chunk that ran the tile.
         section: Position of its section in the schedule.
         operation: Position of its operation in the section.
         start: First cycle.
         end: Cycle in which the chunk is free again.
-        waited: Cycles the chunk stood still before it.
-        reason: Why it stood still; empty if it did not.
+        waited: Cycles that the chunk was stalled before the tile.
+        reason: Reason of the stall; empty without a stall.
     """
 
     chunk: str
@@ -50,13 +48,12 @@ class Timing:
     """Cycles of a whole run.
 
     Attributes:
-        cycles: From the first DRAM request to the last result.
+        cycles: Cycles from the first DRAM request to the last result.
         busy: Cycles of work per resource (chunks, re-quantization, activation buffer, DRAM).
-        stalls: Cycles that each chunk stands still, by reason; busy + stalls = cycles for every chunk.
-        operation_cycles: Cycles of the run attributed to each operation, per section; they add up to
-            ``cycles``.
-        phases: Every phase in order; empty from the event-driven simulation.
-        tiles: Every tile in order of its start; empty from the closed form.
+        stalls: Stalled cycles of each chunk by reason; for every chunk, busy and stalled cycles add up to ``cycles``.
+        operation_cycles: Cycles of the run attributed to each operation, per section; they add up to ``cycles``.
+        phases: All phases in order; empty from the event-driven simulation.
+        tiles: All tiles in order of their start; empty from the closed form.
     """
 
     cycles: int

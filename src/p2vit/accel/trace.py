@@ -1,4 +1,4 @@
-"""A run as a Chrome/Perfetto trace: one track per chunk, one slice per tile, stalls with their reasons."""
+"""Export of a run as a Chrome/Perfetto trace: one track per chunk, one slice per tile, stalls with reasons."""
 
 import json
 from typing import Any
@@ -8,16 +8,16 @@ from p2vit.accel.simulate import Run
 
 
 def perfetto_trace(run: Run) -> str:
-    """Trace-event JSON that ui.perfetto.dev opens.
+    """Make trace-event JSON that ui.perfetto.dev opens.
 
     Args:
-        run: An event-driven run.
+        run: Run of the event-driven simulation.
 
     Returns:
-        JSON text; times are modelled microseconds, cycles stand in the arguments.
+        JSON text. Times are modelled microseconds; the arguments of each slice give cycles.
 
     Raises:
-        ValueError: if the run is a closed form, which has no tiles.
+        ValueError: The run has no tiles, because it is a closed form or does not fit.
     """
     if run.timing is None or not run.timing.tiles:
         raise ValueError(

@@ -1,27 +1,27 @@
-"""What the machine has to compute: every operation of an integer Vision Transformer, with shapes and bits.
+"""Workload: every operation of an integer Vision Transformer, with shapes and bit widths.
 
-Nothing is free: moving windows, adding position constants and pooling are operations too.
+Moving windows, adding position constants and pooling count as operations too.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal[
-    "linear",  # activations × stored weights -> int32 accumulators -> requantized
-    "scores",  # q · kᵀ of one head, int32, not requantized: softmax takes the accumulators
-    "attention_values",  # softmax codes × v of one head, then × the row's reciprocal and a shift
+OperationKind = Literal[
+    "linear",  # activations × stored weights → int32 accumulators → re-quantized
+    "scores",  # q · kᵀ of one head, int32, not re-quantized: the softmax reads the accumulators
+    "attention_values",  # softmax codes × v of one head, then × the reciprocal of the row sum and a shift
     "layernorm",
     "softmax",
     "lookup",  # 256-entry table: GELU
-    "add",  # residual, saturating
-    "score_bias",  # relative position bias and mask onto the scores (Swin)
-    "tokens",  # class and register tokens put in front, position constants added
+    "add",  # residual add, saturating
+    "score_bias",  # relative position bias and mask added to the scores (Swin)
+    "tokens",  # class and register tokens prepended, position constants added
     "move",  # rows permuted: window partition, cyclic shift, patch merging's gather
     "pool",  # mean over rows
     "affine",  # per-channel multiply and add after the last LayerNorm
 ]
-Part = Literal["embedding", "attention", "mlp", "merge", "head"]
+NetworkPart = Literal["embedding", "attention", "mlp", "merge", "head"]
 
 ACCUMULATOR_BITS = 32
 TABLE_BYTES = 256
@@ -32,31 +32,31 @@ ROW_WISE = ("layernorm", "softmax")
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of the integer program.
+    """One operation of the workload.
 
-    A matrix product is ``instances`` independent products (rows × inner) · (inner × cols); any other
-    operation works on ``instances`` matrices of rows × cols and leaves ``inner`` at 0.
+    A matrix product is ``instances`` independent products (rows × inner) · (inner × cols). Any other operation works
+    on ``instances`` matrices of rows × cols and has ``inner`` 0.
 
     Attributes:
-        name: Unique in the workload, e.g. ``blocks.3.mlp.fc1``.
-        kind: What it computes.
-        part: The part of the network it is counted under.
+        name: Name, unique in the workload, e.g. ``blocks.3.mlp.fc1``.
+        kind: Kind of operation.
+        part: Part of the network that it belongs to.
         block: Encoder block, -1 outside the blocks.
-        rows: Rows of the output of one instance (tokens).
+        rows: Rows (tokens) of the output of one instance.
         cols: Columns of the output of one instance.
-        inner: Length of the reduction of a matrix product.
-        instances: Independent copies: heads × windows for attention, else 1.
-        heads: Heads among the instances; attention is scheduled head by head.
-        input_bits: Bits of one activation read.
-        weight_bits: Bits of one stored weight; 0 where both operands are activations.
-        output_bits: Bits of one number written.
-        log2_codes: Softmax codes are exponents, so that attention × V is shift and add.
-        tables: Tables of a lookup, each for an even share of its columns.
+        inner: Length of the dot products of a matrix product; 0 for other operations.
+        instances: Number of independent instances: heads × windows for attention, else 1.
+        heads: Number of heads among the instances; attention is scheduled head by head.
+        input_bits: Width of an input activation.
+        weight_bits: Width of a stored weight; 0 if both operands are activations.
+        output_bits: Width of an output number.
+        log2_codes: Whether softmax codes are exponents, so that attention × V is shift and add.
+        tables: Number of tables of a lookup; each serves an equal share of the columns.
     """
 
     name: str
-    kind: Kind
-    part: Part
+    kind: OperationKind
+    part: NetworkPart
     block: int
     rows: int
     cols: int
@@ -70,10 +70,10 @@ class Operation:
     tables: int = 1
 
     def __post_init__(self) -> None:
-        """Check what every model below relies on.
+        """Check the consistency of the fields.
 
         Raises:
-            ValueError: naming the operation and the field.
+            ValueError: A field is not allowed; the message names the operation and the field.
         """
         if min(self.rows, self.cols, self.instances, self.heads) < 1:
             raise ValueError(f"{self.name}: rows, cols, instances and heads must be positive, not {self}")
@@ -89,12 +89,12 @@ class Operation:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates (or shift-accumulates); 0 for what is not a matrix product."""
+        """Number of multiply-accumulates or shift-accumulates; 0 for an operation that is not a matrix product."""
         return self.instances * self.rows * self.cols * self.inner
 
     @property
     def elements(self) -> int:
-        """Numbers written."""
+        """Number of output elements."""
         return self.instances * self.rows * self.cols
 
     @property
@@ -106,7 +106,7 @@ class Operation:
 
     @property
     def table_bytes(self) -> int:
-        """Bytes of an operation's constants that are no weights: tables, score biases, gain, bias and shifts."""
+        """Bytes of constants other than weights: tables, score biases, gains, biases and shifts."""
         if self.kind == "lookup":
             return TABLE_BYTES * self.tables
         if self.kind == "score_bias":
@@ -115,24 +115,24 @@ class Operation:
 
     @property
     def output_bytes(self) -> int:
-        """Bytes written."""
+        """Bytes of the output."""
         return -(-self.elements * self.output_bits // 8)
 
     @property
     def requantized(self) -> bool:
-        """Whether its int32 accumulators pass the re-quantization chunk."""
+        """Whether the int32 accumulators pass through the re-quantization chunk."""
         return self.kind in ("linear", "attention_values") and self.output_bits < ACCUMULATOR_BITS
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Operations in program order.
+    """Operations of a model in program order.
 
     Attributes:
-        name: What users type.
-        operations: Program order; an operation reads what stands before it.
-        input_bytes: Pixels read from DRAM.
-        constant_bytes: Position constants and tokens read from DRAM.
+        name: Name of the model.
+        operations: Operations in program order; an operation reads the output of earlier ones.
+        input_bytes: Bytes of pixels read from DRAM.
+        constant_bytes: Bytes of position constants and tokens read from DRAM.
     """
 
     name: str
@@ -141,10 +141,10 @@ class Workload:
     constant_bytes: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an empty or ambiguous workload.
+        """Check that there are operations and that their names are unique.
 
         Raises:
-            ValueError: naming the workload and what is repeated.
+            ValueError: There is no operation, or a name occurs twice.
         """
         if not self.operations:
             raise ValueError(f"{self.name}: a workload needs at least one operation")
@@ -156,7 +156,7 @@ class Workload:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one image, attention × V included."""
+        """Multiply-accumulates per image, attention × V included."""
         return sum(op.macs for op in self.operations)
 
     @property

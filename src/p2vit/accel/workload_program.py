@@ -1,12 +1,12 @@
-"""The workload of an integer program: the same operations, with the bits that quantization chose."""
+"""Workload of an integer program, with the bit widths that quantization chose."""
 
 from p2vit.accel.problems import AccelError, suggestion
-from p2vit.accel.workload import Kind, Operation, Part, Workload
+from p2vit.accel.workload import NetworkPart, Operation, OperationKind, Workload
 from p2vit.numerics import AttentionValues, Linear, Lookup, ScoreBias, Scores, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
 
-# Operators of the integer program and what they cost like. Patchify and SelectToken only move rows.
-KINDS: dict[str, Kind] = {
+# Operator of the integer program → kind of operation. Patchify and SelectToken only move rows.
+KINDS: dict[str, OperationKind] = {
     "Patchify": "move",
     "Linear": "linear",
     "AssembleTokens": "tokens",
@@ -26,17 +26,17 @@ KINDS: dict[str, Kind] = {
 
 
 def program_workload(name: str, program: IntegerProgram) -> Workload:
-    """Every operation of an integer program on one image.
+    """Make the workload of an integer program for one image.
 
     Args:
-        name: What the workload is called.
-        program: Any program.
+        name: Name of the workload.
+        program: Integer program.
 
     Returns:
-        Operations in program order, named as the program's nodes.
+        Operations in program order, named like the nodes of the program.
 
     Raises:
-        AccelError: listing every node whose operator has no cost here.
+        AccelError: An operator has no cost model; the message lists all such nodes.
     """
     unknown = [
         f"{node.name}: operator {_class(node)} has no cost; {suggestion(_class(node), KINDS)}"
@@ -46,7 +46,7 @@ def program_workload(name: str, program: IntegerProgram) -> Workload:
     if unknown:
         raise AccelError(f"program {name}", unknown)
     operations: list[Operation] = []
-    part: Part = "embedding"
+    part: NetworkPart = "embedding"
     for node in program.nodes:
         block = _block(node.name)
         if ".merge." in node.name:
@@ -66,8 +66,8 @@ def program_workload(name: str, program: IntegerProgram) -> Workload:
     return Workload(name, tuple(operations), pixels[0] * pixels[1] * pixels[2], constants)
 
 
-def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> Operation:
-    """One node; shapes are the output's, without the batch."""
+def _operation(program: IntegerProgram, node: Node, part: NetworkPart, block: int) -> Operation:
+    """Make the operation of one node. Its shape is that of the output, without the batch."""
     operator, output = node.operator, program.tensors[node.name]
     first = program.tensors[node.inputs[0]]
     kind = KINDS[_class(node)]
@@ -98,7 +98,7 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
         inner,
         instances=windows * (heads or 1),
         heads=heads or 1,
-        # Attention × V streams v, its second input, past the codes.
+        # Attention × V streams v, its second input.
         input_bits=program.tensors[node.inputs[-1]].bits if heads else first.bits,
         weight_bits=weight_bits,
         output_bits=output.bits,
@@ -108,7 +108,7 @@ def _operation(program: IntegerProgram, node: Node, part: Part, block: int) -> O
 
 
 def _windows(program: IntegerProgram, node: Node) -> int:
-    """Independent windows of an attention operator; rows of scores stand window by window."""
+    """Return the number of windows of an attention operator; 1 for other operators."""
     operator = node.operator
     if isinstance(operator, Scores | AttentionValues):
         return operator.windows
@@ -126,7 +126,7 @@ def _class(node: Node) -> str:
 
 
 def _block(name: str) -> int:
-    """Block of a node called ``blocks.N.…``, else -1."""
+    """Return N for a node named ``blocks.N.…``, else -1."""
     head, _, rest = name.partition(".")
     number = rest.partition(".")[0]
     return int(number) if head == "blocks" and number.isdigit() else -1

@@ -1,4 +1,4 @@
-"""The workload of a Swin Transformer: windows, shifts and patch merging all cost something."""
+"""Workload of a Swin Transformer, with the cost of windows, shifts and patch merging."""
 
 from p2vit.accel.workload import Operation, Workload
 from p2vit.accel.workload_vit import (
@@ -14,14 +14,14 @@ from p2vit.models.swin_config import SwinConfig
 
 
 def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Workload:
-    """Every operation of a Swin Transformer on one image.
+    """Make the workload of a Swin Transformer for one image.
 
-    Rows of window attention stand window by window, so that partition and its inverse are one move each; the
-    cyclic shift of every second block goes into the same two moves (a permutation of a permutation).
+    Rows of window attention are ordered window by window, so window partition and its inverse are one move each. The
+    cyclic shift of every second block is part of the same two moves.
 
     Args:
-        config: The shape.
-        precision: Bits; default 8-bit weights and log2 attention.
+        config: Shape of the model.
+        precision: Weight widths and softmax form; None means 8-bit weights and log2 attention.
 
     Returns:
         Operations in program order.
@@ -49,7 +49,7 @@ def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Wor
             operations += _merging(stage, tokens, dim, precision)
         heart = AttentionShape(dim, shape.heads, windows.count, windows.area, score_bias=True)
         operations += _block(f"blocks.{block}.", block, tokens, heart, shape.mlp_dim, precision)
-    # Swin normalises every token, then averages; the pool reads what the norm wrote.
+    # Swin normalises every token before it averages them, so the pooling reads the output of the LayerNorm.
     norm = Operation("norm", "layernorm", "head", -1, tokens, dim, input_bits=RESIDUAL_BITS)
     last = tail(tokens, dim, config.num_classes, average=True, precision=precision)
     operations += [norm, *(op for op in last if op.name != "norm")]
@@ -73,8 +73,9 @@ def _block(
 
 
 def _merging(stage: int, rows: int, dim: int, precision: Precision) -> list[Operation]:
-    """2×2 neighbours side by side (4C), LayerNorm, linear to 2C; ``rows`` and ``dim`` are those after
-    merging.
+    """Make the operations of patch merging: gather 2×2 neighbours (4C), LayerNorm, linear layer to 2C channels.
+
+    ``rows`` and ``dim`` are those after merging.
     """
     prefix = f"merge{stage}."
     bits = precision.of(prefix + "reduction")

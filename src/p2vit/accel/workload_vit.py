@@ -1,10 +1,10 @@
-"""The workload of a plain ViT, from its shape alone: no weights needed."""
+"""Workload of a plain ViT, from its shape alone; weights are not needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from p2vit.accel.problems import AccelError, suggestion
-from p2vit.accel.workload import ACCUMULATOR_BITS, Operation, Part, Workload
+from p2vit.accel.workload import ACCUMULATOR_BITS, NetworkPart, Operation, Workload
 from p2vit.models.config import ViTConfig
 
 RESIDUAL_BITS = 16
@@ -13,13 +13,13 @@ TABLE_COLUMNS = 64  # hidden channels that share a GELU table, where that divide
 
 @dataclass(frozen=True)
 class Precision:
-    """Bits that a workload is costed at.
+    """Weight widths and softmax form of a workload.
 
     Attributes:
-        weight_bits: 8 or 4, for every linear that ``layers`` does not name.
-        log2_attention: Softmax as 4-bit log2 codes (attention × V on shifters); else unsigned 8-bit codes (on
-            MACs).
-        layers: Weight bits of single linears by operation name, e.g. ``{"blocks.0.mlp.fc1": 4}``.
+        weight_bits: Weight width, 8 or 4, of every linear layer that ``layers`` does not name.
+        log2_attention: True for 4-bit log2 softmax codes (attention × V on shifters), False for unsigned 8-bit codes
+            (on MACs).
+        layers: Weight width of single linear layers by operation name, e.g. ``{"blocks.0.mlp.fc1": 4}``.
     """
 
     weight_bits: int = 8
@@ -27,10 +27,10 @@ class Precision:
     layers: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check the bits.
+        """Check the widths.
 
         Raises:
-            AccelError: listing every bit width that no array can take.
+            AccelError: A width is neither 4 nor 8; the message lists all of them.
         """
         wrong = {
             name: bits
@@ -43,14 +43,14 @@ class Precision:
             )
 
     def of(self, name: str) -> int:
-        """Weight bits of the linear called ``name``."""
+        """Return the weight width of the linear layer called ``name``."""
         return self.layers.get(name, self.weight_bits)
 
     def check_names(self, workload: Workload) -> None:
-        """Refuse bits for layers that do not exist.
+        """Check that every layer in ``layers`` exists.
 
         Raises:
-            AccelError: listing each unknown name with the nearest known one.
+            AccelError: A name is unknown; the message lists all of them, with the nearest known names.
         """
         linears = {op.name for op in workload.operations if op.kind == "linear"}
         unknown = [name for name in self.layers if name not in linears]
@@ -63,13 +63,13 @@ class Precision:
 
 @dataclass(frozen=True)
 class AttentionShape:
-    """Shape of one attention layer: ``windows`` × ``heads`` independent products over ``tokens`` rows.
+    """Shape of one attention layer: ``windows`` × ``heads`` independent instances of ``tokens`` rows.
 
     Attributes:
         dim: Channels of the residual stream.
         heads: Heads per window.
-        windows: Windows; 1 for a plain ViT.
-        tokens: Tokens of one window.
+        windows: Number of windows; 1 for a plain ViT.
+        tokens: Tokens per window.
         score_bias: Whether a bias is added to the scores (Swin).
     """
 
@@ -81,13 +81,13 @@ class AttentionShape:
 
 
 def attention(prefix: str, block: int, shape: AttentionShape, precision: Precision) -> list[Operation]:
-    """Operations from the three projections to the output projection, LayerNorm and add excluded.
+    """Make the operations of attention, from q, k and v to the output projection, without LayerNorm and add.
 
     Args:
-        prefix: Name prefix, ending in a dot.
-        block: Encoder block.
-        shape: What attends to what.
-        precision: Bits.
+        prefix: Prefix of the operation names; it ends in a dot.
+        block: Number of the encoder block.
+        shape: Shape of the attention layer.
+        precision: Weight widths and softmax form.
     """
     rows, dim, head_dim = shape.windows * shape.tokens, shape.dim, shape.dim // shape.heads
     instances = shape.windows * shape.heads
@@ -146,12 +146,12 @@ def attention(prefix: str, block: int, shape: AttentionShape, precision: Precisi
 
 
 def tables(hidden: int) -> int:
-    """GELU tables of an MLP as quantization makes them by default."""
+    """Return the number of GELU tables that quantization makes by default for an MLP."""
     return hidden // TABLE_COLUMNS if hidden % TABLE_COLUMNS == 0 else 1
 
 
 def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Precision) -> list[Operation]:
-    """Second half of a block: LayerNorm, FC1, GELU table, FC2, add."""
+    """Make the second half of a block: LayerNorm, FC1, GELU table, FC2, add."""
 
     def op(name: str, kind: str, cols: int, inner: int = 0, **more: int) -> Operation:
         return Operation(prefix + name, kind, "mlp", block, rows, cols, inner, **more)  # type: ignore[arg-type]
@@ -173,9 +173,9 @@ def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Pr
 
 
 def residual_ops(
-    prefix: str, block: int, rows: int, dim: int, part: Part = "attention"
+    prefix: str, block: int, rows: int, dim: int, part: NetworkPart = "attention"
 ) -> tuple[Operation, Operation]:
-    """The LayerNorm in front of an attention layer and the add behind it."""
+    """Make the LayerNorm before an attention layer and the add after it."""
     norm = Operation(prefix + "norm1", "layernorm", part, block, rows, dim, input_bits=RESIDUAL_BITS)
     add = Operation(
         prefix + "add1", "add", part, block, rows, dim, input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS
@@ -186,7 +186,7 @@ def residual_ops(
 def tail(
     rows: int, dim: int, classes: int, *, average: bool, precision: Precision, vectors: int = 1
 ) -> list[Operation]:
-    """From the last residual stream to the logits: select or pool, LayerNorm, affine, head on ``vectors`` tokens."""
+    """Make the operations from the residual stream to the logits: pooling, LayerNorm, affine, head."""
     tail_ops = [
         Operation(
             "pool",
@@ -222,7 +222,7 @@ def tail(
 
 
 def pooling_head(config: ViTConfig, precision: Precision) -> list[Operation]:
-    """SigLIP's head: LayerNorm, a constant query that attends to every token, an MLP on what it finds."""
+    """Make SigLIP's attention pooling head: LayerNorm, a constant query that attends to all tokens, and an MLP."""
     tokens, dim, hidden, heads = config.tokens, config.embed_dim, config.mlp_dim, config.heads
     log2 = precision.log2_attention
     wide = {"input_bits": ACCUMULATOR_BITS}
@@ -254,17 +254,17 @@ def pooling_head(config: ViTConfig, precision: Precision) -> list[Operation]:
 
 
 def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workload:
-    """Every operation of a plain ViT on one image.
+    """Make the workload of a plain ViT for one image.
 
     Args:
-        config: The shape.
-        precision: Bits; default 8-bit weights and log2 attention.
+        config: Shape of the model.
+        precision: Weight widths and softmax form; None means 8-bit weights and log2 attention.
 
     Returns:
         Operations in program order.
 
     Raises:
-        AccelError: if ``precision`` names a layer that the model does not have.
+        AccelError: ``precision`` names a layer that the model does not have.
     """
     precision = precision or Precision()
     tokens, dim = config.tokens, config.embed_dim

@@ -1,4 +1,4 @@
-"""YAML files into checked models; every problem of a file reported at once, with its line."""
+"""Read and validate YAML files. One error reports all problems of a file, each with its line."""
 
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,19 +14,18 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path, model: type[Model], next_step: str = "") -> Model:
-    """Read and check one file.
+    """Read and validate one file.
 
     Args:
-        path: A YAML file.
-        model: What it must hold; unknown and duplicate keys are refused.
-        next_step: What the reader of an error can do next.
+        path: YAML file.
+        model: Model that the file must match; unknown and duplicate keys are refused.
+        next_step: Advice that ends the error message.
 
     Returns:
-        The checked model.
+        Validated model.
 
     Raises:
-        AccelError: naming the file and, for each problem, the line, the key, what is wrong and what is
-            allowed.
+        AccelError: The file is not valid. The message gives line, key, fault and allowed values of each problem.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -67,7 +66,7 @@ def _plain(node: Any) -> Any:
         return {str(key): _plain(value) for key, value in node.items()}
     if isinstance(node, list):
         return [_plain(value) for value in node]
-    # ruamel keeps how a number was written in subclasses of int and float; the model wants the number.
+    # ruamel stores the spelling of a number in subclasses of int and float; the model needs plain numbers.
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)
@@ -83,13 +82,13 @@ def _problem(data: Any, model: type[BaseModel], error: dict[str, Any]) -> str:
         return f"{where}: unknown key; {suggestion(str(location[-1]), _fields_at(model, location[:-1]))}"
     if error["type"] == "missing":
         return f"{where}: missing; it must be given"
-    if not location:  # what keys say together
+    if not location:  # a fault of several keys together
         return str(error["ctx"]["error"])
     return f"{where}: {error['msg']}, not {error['input']!r}"
 
 
 def _line(data: Any, location: tuple[Any, ...]) -> int | None:
-    """Line of the key at ``location``, or of the nearest thing around it."""
+    """Return the line of the key at ``location``, or of the nearest enclosing key."""
     line: int | None = None
     node: Any = data
     for step in location:
@@ -103,7 +102,7 @@ def _line(data: Any, location: tuple[Any, ...]) -> int | None:
 
 
 def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """Names allowed at a place in the model."""
+    """Return the names that are allowed at a location in the model."""
     current: Any = model
     for step in location:
         if isinstance(step, int):  # an item of a list or tuple
@@ -111,7 +110,7 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
         elif isinstance(current, type) and issubclass(current, BaseModel):
             field = current.model_fields.get(step)
             current = field.annotation if field else None
-            # A key that may be missing: `Thing | None`.
+            # The type of an optional key is `Thing | None`.
             if type(None) in get_args(current):
                 current = next(kind for kind in get_args(current) if kind is not type(None))
     return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []

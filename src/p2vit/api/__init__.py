@@ -1,1 +1,1 @@
-"""What people import: ``import p2vit`` gives these names, each loaded at its first use."""
+"""The public Python interface: the names that ``import p2vit`` offers, each loaded at its first use."""

@@ -1,4 +1,4 @@
-"""The functions of ``import p2vit``."""
+"""The public functions: ``p2vit.quantize``, ``load``, ``search``, ``simulate``, ``compare``, ``explore``, ``rtl``."""
 
 import os
 import tempfile
@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2vit.api.program import Progress, QuantizedProgram, StrPath
+from p2vit.api.feedback import PythonFeedback
+from p2vit.api.program import QuantizedProgram
 from p2vit.api.results import Cosimulation, Exploration, Result, Simulation, SystemComparison
-from p2vit.api.talk import Talk
-from p2vit.data.held import HeldPhotos, hold
+from p2vit.api.runnable import Progress, StrPath
+from p2vit.data.memory import MemoryPhotos, to_photo_source
 from p2vit.errors import P2vitError, P2vitWarning
 from p2vit.workflows.inputs import OpenProgram, open_program
 from p2vit.workflows.module import open_model
@@ -31,33 +32,46 @@ def quantize(
     progress: Progress = None,
     **options: Any,
 ) -> QuantizedProgram:
-    """Quantize a Vision Transformer to integers with power-of-two scales, calibrated on photos.
+    """Quantize a Vision Transformer to an integer program with power-of-two scales, calibrated on photos.
 
     Args:
-        model: A name or path as on the command line (a timm name, ``hf:ORG/NAME``, a weight file, a benchmark's model,
-            ``random:ARCH``), or a module in memory from timm, transformers or torchvision, in any mode: it is copied.
-        photos: To calibrate on, 16 to 64 are usual: a folder, a benchmark's name, a list of paths, PIL images, a uint8
-            array [N, H, W, 3], a uint8 tensor [N, 3, H, W], or an iterable such as a DataLoader of images or of
-            (image, label). ``calib_images`` of them are drawn at random, 32 unless it is given or fewer are listed; of
-            an iterable the first ones are taken.
-        preprocessing: What photos go through before a module whose own configuration does not say so: a
-            `p2vit.Preprocessing`, an image processor of transformers, or the transform of torchvision's weights.
-        progress: Called with (stage, done, total); True for a bar, False for none. Default: a bar in terminals and
-            notebooks.
-        **options: Fields of `QuantizeOptions`: ``bits``, ``method``, ``calib_images``, ``seed``, ``threads``,
-            ``strict``, ``outputs``; and those of loading a model by name: ``arch``, ``image_size`` and the like.
+        model: One of
+
+            * a module in memory from timm, transformers or torchvision; it is copied, not changed;
+            * a timm name, such as "deit_tiny_patch16_224.fb_in1k", or "hf:ORG/NAME" for the Hugging Face Hub;
+            * the path of a weight file (.safetensors, .pth), with ``arch``;
+            * a benchmark's model ("dinov2-elpv", "dinov2-textile", "digits"), or "random:ARCH" for random weights.
+        photos: Photos to calibrate on: a folder, a benchmark's name, a list of paths or PIL images, a uint8 array
+            [N, H, W, 3], a uint8 tensor [N, 3, H, W], or an iterable such as a DataLoader of images or of
+            (image, label). ``calib_images`` of them are drawn at random; from an iterable the first ones are taken.
+        preprocessing: How photos are prepared, if the module does not say: a `p2vit.Preprocessing`, an image processor
+            of transformers, or the transform of torchvision's weights. None: as the model's own configuration says.
+        progress: A function called with (stage, done, total); True for a progress bar, False for none. None: a bar in
+            terminals and notebooks.
+        **options: The most common ones are
+
+            * ``bits``: bits of weights and activations, "w2a8" to "w8a8" (default "w8a8");
+            * ``calib_images``: number of calibration photos (default 32, or all of a shorter list);
+            * ``method``: quantization method (default "p2vit"); ``p2vit list`` lists them;
+            * ``seed``: random seed (default 0); ``threads``: number of CPU threads (default at most 8);
+            * ``strict``: raise an error for a photo that cannot be read, instead of skipping it (default False);
+            * ``class_names``, ``class_index``: names of the outputs;
+            * ``outputs``: "tokens", "layers=2,5,8,11" or "embedding", beside the logits or features;
+            * for a model by name: ``arch``, ``image_size``, ``pool``, ``mean``, ``std``, ``crop_pct`` and others.
+
+            All are the fields of `p2vit.workflows.options.quantize.QuantizeOptions`.
 
     Returns:
-        The program, in memory. The same model, photos and options give the same program, by its hash.
+        The program, in memory. The same model, photos and options give the same program and hash.
 
     Raises:
-        ModelError: the model cannot be had, is not supported, or does not say how photos are prepared.
-        DataError: no photo can be read.
+        ModelError: The model cannot be loaded, is not supported, or does not say how photos are prepared.
+        DataError: No photo can be read, or one cannot with ``strict=True``.
         MissingPackageError: torch or the model's library is not installed.
-        OptionError: an unknown option, or a value that is not allowed.
+        OptionError: An option does not exist or has a value that is not allowed.
 
     Warns:
-        P2vitWarning: fewer photos than asked for, very few photos, or photos that could not be read.
+        P2vitWarning: There are fewer photos than asked for, or very few, or some that cannot be read.
 
     Example:
         >>> import p2vit
@@ -69,36 +83,36 @@ def quantize(
     from p2vit.workflows.outputs import with_embedding
     from p2vit.workflows.quantize import choose_config, notes_of, quantize_loaded
 
-    talk = Talk(progress)
+    feedback = PythonFeedback(progress)
     chosen = with_embedding(changed(QuantizeOptions, None, options))
     choose_config(chosen.bits, chosen.method)
-    loaded = open_model(model, chosen, preprocessing, talk)
+    loaded = open_model(model, chosen, preprocessing, feedback)
     loaded = named(loaded, chosen.class_names, chosen.class_index)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
-    say_notes(source, talk)
-    if "calib_images" not in options and isinstance(source, HeldPhotos) and source.listed:
-        # Who lists a few photos has said how many there are.
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
+    say_notes(source, feedback)
+    if "calib_images" not in options and isinstance(source, MemoryPhotos) and source.listed:
+        # A caller that lists fewer photos than the default has chosen their number.
         chosen = replace(chosen, calib_images=max(1, min(chosen.calib_images, len(source))))
-    result = quantize_loaded(loaded, source, chosen, talk)
-    talk.warn_skipped(source.skipped)
+    result = quantize_loaded(loaded, source, chosen, feedback)
+    feedback.warn_skipped(source.skipped)
     notes = notes_of(loaded, result, chosen)
     return QuantizedProgram(OpenProgram(result.program, notes=notes), loaded)
 
 
 def load(folder: StrPath) -> QuantizedProgram:
-    """Read a program that was saved; torch is not needed.
+    """Load a saved program. Torch is not needed.
 
     Args:
-        folder: What :meth:`QuantizedProgram.save` or ``p2vit quantize`` wrote.
+        folder: Folder that :meth:`QuantizedProgram.save` or ``p2vit quantize`` wrote.
 
     Returns:
         The program.
 
     Raises:
-        ProgramError: there is none, or it is damaged.
+        ProgramError: The folder holds no program, or the program is damaged.
 
     Warns:
-        P2vitWarning: the notes beside the program cannot be read; the program itself is sound.
+        P2vitWarning: The file with the error of each block cannot be read. The program itself is sound.
 
     Example:
         >>> import p2vit
@@ -120,13 +134,13 @@ def load(folder: StrPath) -> QuantizedProgram:
 
 
 class SearchResult(Result):
-    """A mixed-precision program and how it was found.
+    """A mixed-precision program and its scores.
 
     Attributes:
-        bits_per_layer: Width of each layer's weights.
-        cost: What the budget counts, for this mix.
-        sqnr_db: SQNR of the feature on held-out calibration photos, in dB.
-        candidates: Mixes that were scored.
+        bits_per_layer: Weight width of each layer, in bits.
+        cost: Cost of these widths, in the unit of the budget.
+        sqnr_db: SQNR of the features on held-out calibration photos, in dB.
+        candidates: Number of assignments that were scored.
     """
 
     bits_per_layer: dict[str, int]
@@ -137,7 +151,7 @@ class SearchResult(Result):
 
     @property
     def program(self) -> QuantizedProgram:
-        """The program of the best mix."""
+        """The program, quantized with the best widths."""
         return self._program
 
 
@@ -151,22 +165,24 @@ def search(
     progress: Progress = None,
     **options: Any,
 ) -> SearchResult:
-    """Give each layer its own width within a budget, and quantize a model so.
+    """Choose the weight width of each layer within a budget, and quantize the model with these widths.
 
     Args:
-        model: As for :func:`quantize`.
-        photos: As for :func:`quantize`; ``calib_images`` + ``held_out`` of them are drawn.
-        budget: ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
-        log: JSON-lines file of all candidates; a search that was stopped goes on from it. None keeps none.
+        model: Model to quantize, as for :func:`quantize`.
+        photos: Calibration photos, as for :func:`quantize`; ``calib_images`` + ``held_out`` of them are drawn.
+        budget: Upper bound: "average-bits=6", "bytes=16M" (packed weights), "bitops=300G", or "latency-ms=8",
+            "energy-mj=2" for one photo, modelled on the accelerator ``hardware``.
+        log: JSON-lines file for all candidates. A search that was stopped continues from it. None: no file.
         preprocessing: As for :func:`quantize`.
         progress: As for :func:`quantize`.
-        **options: Fields of `SearchOptions`.
+        **options: ``widths`` (default "4,8"), ``hardware``, ``calib_images`` (default 96), ``held_out`` (default 32),
+            ``seed``, ``threads``, and the other fields of `p2vit.workflows.options.quantize.SearchOptions`.
 
     Returns:
         The widths, their scores, and the program.
 
     Raises:
-        P2vitError: a budget that is not understood or cannot be kept, and what :func:`quantize` raises.
+        P2vitError: The budget is not understood or cannot be kept, or :func:`quantize` raises an error.
 
     Example:
         >>> import p2vit
@@ -176,14 +192,14 @@ def search(
     """
     from p2vit.workflows.search import search_loaded
 
-    talk = Talk(progress)
+    feedback = PythonFeedback(progress)
     chosen = changed(SearchOptions, None, {"budget": budget, **options})
-    loaded = open_model(model, chosen, preprocessing, talk)
-    source = hold(photos, loaded.preprocessing, strict=chosen.strict)
+    loaded = open_model(model, chosen, preprocessing, feedback)
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "log.jsonl" if log is None else Path(log)
-        found = search_loaded(loaded, source, chosen, place, overwrite=False, out=talk)
-    talk.warn_skipped(source.skipped)
+        found = search_loaded(loaded, source, chosen, place, overwrite=False, out=feedback)
+    feedback.warn_skipped(source.skipped)
     result = SearchResult.model_validate({**found.report, "seconds": found.seconds})
     program = QuantizedProgram(OpenProgram(found.program, notes=found.notes), loaded)
     result._program = program
@@ -191,19 +207,22 @@ def search(
 
 
 def simulate(model: Program, hardware: str = "paper", **options: Any) -> Simulation:
-    """Cycles, energy, area and utilisation of a model on an accelerator. Every figure is modelled.
+    """Model the cycles, energy, area and utilization of a model on an accelerator.
 
     Args:
-        model: An architecture's name (no weights are needed), a program's folder, or a program.
-        hardware: The name of a machine, or a YAML file.
-        **options: Fields of `SimulateOptions`; for instance ``changes=["chunks.mac_array.lines=40"]``.
+        model: Name of an architecture (no weights are needed), a program's folder, or a program.
+        hardware: Name of an accelerator, such as "paper" or "edge", or the path of a YAML file.
+        **options: ``weight_bits`` (4 or 8), ``attention`` ("log2" or "uniform8"), ``changes`` (figures of the
+            accelerator to change, ``["chunks.mac_array.lines=40"]``), ``method``, ``report``, ``trace``, and the other
+            fields of `p2vit.workflows.options.hardware.SimulateOptions`.
 
     Returns:
-        The figures, each with its unit in its name; ``model_dump()`` is what ``p2vit simulate --json`` prints.
+        The figures, each with its unit in its name, such as ``latency_ms``. Every figure is modelled, not measured.
+        ``model_dump()`` returns the keys that ``p2vit simulate --json`` prints.
 
     Raises:
-        AccelError: an unknown model or machine.
-        OptionError: an unknown option.
+        AccelError: The model or the accelerator is unknown.
+        OptionError: An option does not exist or has a value that is not allowed.
 
     Example:
         >>> import p2vit
@@ -220,19 +239,21 @@ def simulate(model: Program, hardware: str = "paper", **options: Any) -> Simulat
 
 
 def compare(models: Sequence[str] = (), hardware: Sequence[str] = (), **options: Any) -> SystemComparison:
-    """Modelled accelerators beside published systems; each figure says where it comes from.
+    """Compare modelled accelerators with published systems.
 
     Args:
-        models: Architectures; one of each kind that figures are published of, if empty.
-        hardware: Names of machines, or YAML files; ``paper``, ``server`` and ``fpga`` if empty.
-        **options: Fields of `CompareOptions`: ``weight_bits``, ``gpu``, ``plot``, ``overwrite``.
+        models: Names of architectures. Empty: one of each kind that has published figures.
+        hardware: Names of accelerators, or paths of YAML files. Empty: "paper", "server" and "fpga".
+        **options: ``weight_bits`` (4 or 8), ``gpu`` (file with measured GPU figures), ``plot`` (SVG file to write),
+            ``overwrite``.
 
     Returns:
-        The rows; ``model_dump()`` is what ``p2vit compare --json`` prints.
+        One row per system and model. Its ``kind`` is published, modelled or measured, and ``source`` names the source.
+        ``model_dump()`` returns the keys that ``p2vit compare --json`` prints.
 
     Raises:
-        AccelError: an unknown model or machine, or a file of measured figures that cannot be used.
-        OptionError: an unknown option.
+        AccelError: A model or an accelerator is unknown, or the file with GPU figures cannot be used.
+        OptionError: An option does not exist or has a value that is not allowed.
 
     Example:
         >>> import p2vit
@@ -248,20 +269,24 @@ def compare(models: Sequence[str] = (), hardware: Sequence[str] = (), **options:
 
 
 def explore(model: str, hardware: str = "paper", *, progress: Progress = None, **options: Any) -> Exploration:
-    """Search better accelerators for a model, to a Pareto front. Every figure is modelled.
+    """Search for accelerator designs that suit a model, and return the Pareto front.
 
     Args:
-        model: An architecture's name; no weights are needed. Or a program's folder; a program has its own bits.
-        hardware: Where to start from: the name of a machine, or a YAML file.
-        progress: Called with (stage, done, total); True for a bar, False for none.
-        **options: Fields of `ExploreOptions`.
+        model: Name of an architecture (no weights are needed), or a program's folder. A program keeps its own weight
+            widths.
+        hardware: Accelerator to start from: a name, or the path of a YAML file.
+        progress: A function called with (stage, done, total); True for a progress bar, False for none.
+        **options: ``objectives`` (figures to minimize), ``budget`` (upper bounds, ``["area_mm2=5"]``), ``points``
+            (number of designs to try, default 2000), ``space`` (parameters to vary), ``seed``, ``log``, and the other
+            fields of `p2vit.workflows.options.hardware.ExploreOptions`.
 
     Returns:
-        The front; ``model_dump()`` is what ``p2vit explore --json`` prints.
+        The Pareto front. Every figure is modelled. ``model_dump()`` returns the keys that ``p2vit explore --json``
+        prints.
 
     Raises:
-        AccelError: an unknown model, machine, space, figure or bound.
-        OptionError: an unknown option.
+        AccelError: The model, accelerator, space, figure or bound is unknown.
+        OptionError: An option does not exist or has a value that is not allowed.
 
     Example:
         >>> import p2vit
@@ -272,24 +297,27 @@ def explore(model: str, hardware: str = "paper", *, progress: Progress = None, *
     from p2vit.workflows.explore import run_explore
 
     chosen = changed(ExploreOptions, None, options)
-    return Exploration.model_validate(run_explore(model, hardware, chosen, out=Talk(progress)))
+    return Exploration.model_validate(run_explore(model, hardware, chosen, out=PythonFeedback(progress)))
 
 
 def rtl(program: Program, folder: StrPath, photos: Any = "noise", **options: Any) -> Result:
-    """Generate an accelerator in Verilog with a program to run, and a bench that checks itself.
+    """Generate the Verilog of an accelerator that runs a program, with a self-checking test bench.
 
     Args:
         program: A program, or its folder.
-        folder: To write.
-        photos: The first one is the test's; a folder, a benchmark's name, or photos as for :func:`quantize`.
-        **options: Fields of `RtlOptions`: ``hardware``, ``changes``, ``overwrite``, ``dry_run``.
+        folder: Folder to write.
+        photos: Source of the photo for the test vectors: a folder, a benchmark's name, or photos as for
+            :func:`quantize`. The first one is used.
+        **options: ``hardware`` ("rtl", "rtl-wide", "rtl-small"), ``changes`` (sizes to change, ``["lines=32"]``),
+            ``overwrite`` and ``dry_run`` (check only; write nothing).
 
     Returns:
-        ``folder``, ``modules``, ``files``, ``cycles`` and the like.
+        The keys of ``p2vit rtl --json`` as attributes: ``folder``, ``modules``, ``files``, ``cycles`` (per photo,
+        predicted) and others.
 
     Raises:
-        P2vitError: a program that the machine cannot hold, a folder that exists, or a tool that is missing.
-        OptionError: an unknown option.
+        P2vitError: The program does not fit the accelerator, the folder exists, or a tool is missing.
+        OptionError: An option does not exist or has a value that is not allowed.
 
     Example:
         >>> import p2vit
@@ -303,20 +331,22 @@ def rtl(program: Program, folder: StrPath, photos: Any = "noise", **options: Any
 def cosim(
     program: Program, photos: Any = "noise", *, progress: Progress = None, **options: Any
 ) -> Cosimulation:
-    """Run photos through the accelerator's RTL and compare every layer with a program.
+    """Simulate the accelerator's RTL on photos and compare every layer with a program.
 
     Args:
         program: A program, or its folder.
         photos: A folder, a benchmark's name, or photos as for :func:`quantize`.
-        progress: Called with (stage, done, total); True for a bar, False for none.
-        **options: Fields of `CosimOptions`; ``predict=True`` only asks the timing model, and needs no tool.
+        progress: A function called with (stage, done, total); True for a progress bar, False for none.
+        **options: ``hardware``, ``changes``, ``images``, ``latency`` (cycles), ``stall`` (0 to 0.95), ``seed``,
+            ``quick``, and ``predict`` (predict the cycles only; needs no simulator).
 
     Returns:
-        Cycles and differences per layer; ``passed`` says whether everything is as predicted.
+        Cycles and differing numbers of each layer. ``passed`` is True if all numbers are equal and, without stalls,
+        every store completes in the predicted cycle.
 
     Raises:
-        P2vitError: a program that the machine cannot hold, or a tool that is missing.
-        OptionError: an unknown option.
+        P2vitError: The program does not fit the accelerator, or a tool is missing.
+        OptionError: An option does not exist or has a value that is not allowed.
 
     Example:
         >>> import p2vit
@@ -328,5 +358,5 @@ def cosim(
 
 
 def _opened(program: Program) -> QuantizedProgram:
-    """A program, or the program of a folder."""
+    """Return the program, loaded if its folder is given."""
     return program if isinstance(program, QuantizedProgram) else load(program)

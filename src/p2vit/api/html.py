@@ -1,4 +1,4 @@
-"""Small tables for notebooks: plain HTML that loads nothing."""
+"""Tables for notebooks, as self-contained HTML."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -7,16 +7,16 @@ STYLE = "text-align:left;padding:2px 12px 2px 0"
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
-    """An HTML table.
+    """Return an HTML table.
 
     Args:
-        title: Stands above it.
-        header: One text per column; a header of empty texts is not shown.
-        rows: One text per column.
-        notes: Stand below it.
+        title: Text above the table.
+        header: One text per column. A header of empty texts is not shown.
+        rows: The rows, one text per column.
+        notes: Paragraphs below the table.
 
     Returns:
-        HTML without links, scripts or files; every text is escaped.
+        HTML without links, scripts or other files. Every text is escaped.
     """
     head = "".join(f'<th style="{STYLE}">{escape(text)}</th>' for text in header)
     body = "".join(
@@ -28,5 +28,5 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], note
 
 
 def percent(value: float | None) -> str:
-    """A percentage of 0 to 100 for people; ``-`` where there is none."""
+    """Format a percentage from 0 to 100, or return ``-`` for None."""
     return "-" if value is None else f"{value:.2f} %"

@@ -1,4 +1,4 @@
-"""What calls return: frozen objects whose ``model_dump()`` is what the command line prints with ``--json``."""
+"""Results of the public functions: frozen objects. ``model_dump()`` returns the keys that ``--json`` prints."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -25,13 +25,13 @@ from p2vit.program.audit import AuditReport
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One class that a program gives to a photo.
+    """One predicted class of a photo.
 
     Attributes:
-        label: The class's name, or its index where the program names none.
-        index: Which output, from 0.
-        score: Softmax of the logits times 2^exponent, 0 to 1 over all classes. It is computed in floating point
-            from the program's integers, for people to read. It orders classes as the integers do.
+        label: Name of the class, or its index as text if the program names no classes.
+        index: Index of the output, from 0.
+        score: Softmax probability, 0 to 1. It is computed in floating point from the integer logits, and orders the
+            classes as the logits do.
     """
 
     label: str
@@ -62,19 +62,19 @@ class DenseOutput:
 
 
 class Evaluation(Accuracy):
-    """How good a program is on photos; percentages are 0 to 100, SQNR is in dB, None where unknown.
+    """Accuracy of a program on photos. Percentages are 0 to 100, SQNR is in dB; None if it could not be measured.
 
     Attributes:
-        feature: Figures of the feature; None unless asked for.
-        data: What it was measured on.
-        model: The float model that it is compared with.
-        backend: Who ran the program.
-        threads: CPU threads.
-        processes: Processes that shared the photos.
-        program: Its folder, or ``in memory``.
-        program_sha256: Its hash.
+        feature: Cosine similarity and k-NN accuracy of the features; None without ``feature=True``.
+        data: Name of the photos.
+        model: Float model that the program is compared with; None without one.
+        backend: Back-end that ran the program.
+        threads: Number of CPU threads.
+        processes: Number of processes that shared the photos.
+        program: Folder of the program, or ``in memory``.
+        program_sha256: Hash of the program.
         evaluation_seconds: Wall-clock seconds.
-        skipped: ``file`` and ``reason`` of photos that could not be read.
+        skipped: ``file`` and ``reason`` of each photo that could not be read.
     """
 
     feature: FeatureAccuracy | None
@@ -89,7 +89,7 @@ class Evaluation(Accuracy):
     skipped: list[dict[str, str]]
 
     def _repr_html_(self) -> str:
-        """A small table, for notebooks."""
+        """Return a table for notebooks."""
         rows = [
             ("top-1", percent(self.top1), percent(self.top1_float)),
             ("top-5", percent(self.top5), percent(self.top5_float)),
@@ -102,19 +102,19 @@ class Evaluation(Accuracy):
 
 
 class Audit(AuditReport):
-    """The proof that a program is what is claimed of it; ``problems`` says what does not hold."""
+    """The proof that a program uses integers and power-of-two scales only; ``problems`` lists what does not hold."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def passed(self) -> bool:
-        """Whether everything holds."""
+        """Whether the proof holds."""
         return not self.problems
 
     def _repr_html_(self) -> str:
-        """A small table, for notebooks."""
+        """Return a table for notebooks."""
         rows = [
             ("float operations", str(self.float_ops)),
-            ("scales that are no powers of two", str(self.non_pot_scales)),
+            ("scales that are not powers of two", str(self.non_pot_scales)),
             ("widest accumulator", f"{self.max_accumulator_bits} bits of 32"),
             ("widest register", f"{self.max_register_bits} bits of 32"),
         ]
@@ -122,12 +122,12 @@ class Audit(AuditReport):
 
 
 class Verification(Comparison):
-    """The same photos on several back-ends, compared number by number.
+    """Comparison of back-ends on the same photos, number by number.
 
     Attributes:
-        data: Photos that were run.
-        program: The program's folder, or ``in memory``.
-        program_sha256: Its hash.
+        data: Name of the photos.
+        program: Folder of the program, or ``in memory``.
+        program_sha256: Hash of the program.
     """
 
     data: str
@@ -136,11 +136,11 @@ class Verification(Comparison):
 
     @property
     def passed(self) -> bool:
-        """Whether every number of every tensor is the same."""
+        """Whether all numbers of all tensors are equal."""
         return self.mismatches == 0
 
     def _repr_html_(self) -> str:
-        """A small table, for notebooks."""
+        """Return a table for notebooks."""
         rows = [
             ("back-ends", ", ".join(self.backends)),
             ("photos", str(self.images)),
@@ -152,12 +152,12 @@ class Verification(Comparison):
 
 
 class Simulation(Simulated):
-    """A model on a modelled accelerator. Every figure is modelled; each name says its unit.
+    """Cycles, energy and area of a model on an accelerator. Every figure is modelled; its unit is in its name.
 
     Attributes:
-        limiting: ``resource`` that limits the speed, and the share of time that it is ``busy``; None if the model
-            does not fit.
-        levers: What twice of each resource would gain; None if the model does not fit.
+        limiting: ``resource`` that limits the speed, and the fraction of time that it is ``busy`` (0 to 1); None if the
+            model does not fit.
+        levers: Speed-up from doubling each resource; None if the model does not fit.
     """
 
     limiting: dict[str, Any] | None = None
@@ -173,7 +173,7 @@ class Simulation(Simulated):
         }
 
     def _repr_html_(self) -> str:
-        """A small table, for notebooks."""
+        """Return a table for notebooks."""
         title = f"{self.model} on {self.hardware} (modelled)"
         if not self.fits:
             return table(title, ("does not fit", "needs", "has"), [
@@ -186,13 +186,13 @@ class Simulation(Simulated):
             ("energy", f"{self.energy_mj:.3f} mJ"),
             ("power", f"{self.power_mw:.0f} mW"),
             ("area", f"{self.area_mm2:.2f} mm²"),
-            ("use of the MAC array", percent(100 * (self.utilization or 0))),
+            ("MAC array utilization", percent(100 * (self.utilization or 0))),
         ]
         return table(title, ("", ""), rows)
 
 
 class Result(BaseModel):
-    """A frozen object with the keys of a verb's JSON as attributes; docs/cli.md names them."""
+    """A frozen object whose attributes are the JSON keys of a verb; docs/cli.md lists them."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     _keys: tuple[str, ...] = ()
@@ -211,15 +211,15 @@ class Result(BaseModel):
 
 
 class Exploration(Result):
-    """Accelerators that a search found for a model. Every figure is modelled.
+    """Accelerator designs that a search found for a model. Every figure is modelled.
 
     Attributes:
-        model: The model.
-        hardware: Description that the search started from.
-        objectives: Figures that were made small.
-        points: Points proposed.
-        feasible: Points that fit and keep the budget.
-        pareto: ``parameters`` and ``figures`` of each point that no other one beats.
+        model: Name of the model.
+        hardware: Accelerator that the search started from.
+        objectives: Figures that were minimized.
+        points: Number of designs that were tried.
+        feasible: Number of designs that the model fits and that keep the budgets.
+        pareto: ``parameters`` and ``figures`` of each design on the Pareto front.
     """
 
     model: str
@@ -235,22 +235,24 @@ class Exploration(Result):
     pareto: list[dict[str, Any]]
 
     def _repr_html_(self) -> str:
-        """A small table, for notebooks: the front's objectives."""
+        """Return a table of the Pareto front's objectives for notebooks."""
         rows = [
             tuple(f"{point['figures'][name]:.4g}" for name in self.objectives) for point in self.pareto[:20]
         ]
-        return table(f"{self.model}: {len(self.pareto)} machines on the front", tuple(self.objectives), rows)
+        return table(
+            f"{self.model}: {len(self.pareto)} designs on the Pareto front", tuple(self.objectives), rows
+        )
 
 
 class SystemComparison(Result):
-    """Modelled accelerators beside published and measured systems.
+    """Comparison of modelled accelerators with published and measured systems.
 
     Attributes:
-        rows: A system with a model: figures, ``kind`` (published, modelled or measured), ``source`` and ``ratio``.
-        ablation: The paper's pipelining ablation on the machine ``ablation_on``; empty where no machine is for it.
-        ablation_on: That machine; None where there is none.
-        gops_per_dsp: GOPS per DSP of the paper's models beside published ones; empty without a machine with DSPs.
-        notes: What to know before figures are quoted.
+        rows: One system and model each: figures, ``kind`` (published, modelled or measured), ``source`` and ``ratio``.
+        ablation: The paper's pipelining ablation on the accelerator ``ablation_on``; empty if none supports it.
+        ablation_on: Name of that accelerator, or None.
+        gops_per_dsp: GOPS per DSP of the paper's models, with published values; empty without an accelerator with DSPs.
+        notes: Limits of the figures, to read before quoting them.
     """
 
     rows: list[dict[str, Any]]
@@ -260,7 +262,7 @@ class SystemComparison(Result):
     notes: list[str]
 
     def _repr_html_(self) -> str:
-        """A small table, for notebooks."""
+        """Return a table for notebooks."""
         rows = [
             (
                 row["model"],
@@ -270,19 +272,20 @@ class SystemComparison(Result):
             )
             for row in self.rows
         ]
-        return table("Modelled machines beside published systems", ("model", "system", "", "latency"), rows)
+        return table("Modelled accelerators and published systems", ("model", "system", "", "latency"), rows)
 
 
 class Export(Result):
-    """A program in another format.
+    """A program that was exported to another format.
 
     Attributes:
-        file: What was written.
-        format: ``onnx-integer``, ``onnx-qdq`` or ``vectors``.
-        files: All files.
-        images: Photos that both sides were run on.
-        opset: ONNX opset; None for vectors.
-        max_abs_diff: Largest difference of the logits: integers for ``onnx-integer``, real values for ``onnx-qdq``.
+        file: File or folder that was written.
+        format: "onnx-integer", "onnx-qdq", "c" or "vectors".
+        files: All files that were written.
+        images: Number of photos that the export and the program were compared on.
+        opset: ONNX opset; None for other formats.
+        max_abs_diff: Largest difference of the logits, in integers ("onnx-integer", "c") or real units ("onnx-qdq");
+            None if nothing was compared.
     """
 
     file: str
@@ -294,12 +297,12 @@ class Export(Result):
 
 
 class Cosimulation(Result):
-    """Photos through the generated hardware, compared layer by layer with the program.
+    """Simulation of the generated hardware, compared with the program layer by layer.
 
     Attributes:
-        predicted: Cycles that the timing model says.
-        mismatches: Tensors with a number that differs; None where nothing was run.
-        store_differences: Stores that are done in another cycle than the timing model says; None likewise.
+        predicted: Cycles of one photo according to the timing model.
+        mismatches: Number of tensors that differ; None if nothing was simulated.
+        store_differences: Number of stores that complete in another cycle than predicted; None if not simulated.
     """
 
     predicted: int
@@ -308,5 +311,5 @@ class Cosimulation(Result):
 
     @property
     def passed(self) -> bool:
-        """Whether every number, and every store's cycle, is as it should be."""
+        """Whether all numbers are equal and all stores complete in the predicted cycle."""
         return not self.mismatches and not self.store_differences

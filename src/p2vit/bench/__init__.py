@@ -1,1 +1,1 @@
-"""Speed side by side with other runtimes."""
+"""Speed of the native engine compared with other runtimes."""

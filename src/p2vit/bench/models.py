@@ -1,7 +1,6 @@
-"""Float ViTs of a program's shape, for the runtimes it is compared with. Speed does not depend on the
-weights: they are random.
+"""Float ViTs of a program's shape, for the other runtimes. Their weights are random: speed does not depend on them.
 
-Needs the packages of the runtimes that are asked for; nothing here is imported unless a benchmark runs.
+The packages of a runtime are imported only when it is measured.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from p2vit.program.graph import IntegerProgram
 
 @dataclass(frozen=True)
 class ViTShape:
-    """What decides how fast a plain ViT runs."""
+    """Shape of a plain ViT: everything that its speed depends on."""
 
     image: tuple[int, int]
     patch: int
@@ -30,12 +29,12 @@ class ViTShape:
 
     @property
     def tokens(self) -> int:
-        """Rows of the residual stream."""
+        """Number of tokens."""
         return (self.image[0] // self.patch) * (self.image[1] // self.patch) + self.prefix
 
     @property
     def key(self) -> str:
-        """For file names."""
+        """The shape as text, for file names."""
         height, width = self.image
         return (
             f"vit-{height}x{width}-p{self.patch}-c{self.dim}-d{self.depth}-h{self.heads}-m{self.mlp}"
@@ -44,10 +43,10 @@ class ViTShape:
 
 
 def shape_of(program: IntegerProgram) -> ViTShape:
-    """The shape of the plain ViT that a program computes.
+    """Return the shape of the plain ViT that a program computes.
 
     Raises:
-        ValueError: the program is not a plain ViT.
+        ValueError: The program is not a plain ViT.
     """
     patch = next(program.of_kind(Patchify), None)
     tokens = next(program.of_kind(AssembleTokens), None)
@@ -75,7 +74,7 @@ def shape_of(program: IntegerProgram) -> ViTShape:
 
 
 class OnnxViT:
-    """Writes the usual ONNX graph of a ViT: pixels [B, 3, H, W] float to logits."""
+    """Builds the usual float ONNX graph of a ViT, from pixels float32 [B, 3, H, W] to logits."""
 
     def __init__(self, shape: ViTShape, batch: int) -> None:
         self.shape, self.batch = shape, batch
@@ -84,21 +83,21 @@ class OnnxViT:
         self.rng = np.random.default_rng(0)
 
     def constant(self, name: str, array: np.ndarray) -> str:
-        """An initializer."""
+        """Add an initializer."""
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def op(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """A node with one output of the same name."""
+        """Add a node with one output of the same name."""
         from onnx import helper
 
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
     def linear(self, x: str, inputs: int, outputs: int, name: str) -> str:
-        """MatMul and Add."""
+        """Add MatMul and Add with random weights."""
         weight = (self.rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
         product = self.op("MatMul", [x, self.constant(f"{name}.weight", weight)], f"{name}.matmul")
         bias = self.constant(
@@ -107,13 +106,13 @@ class OnnxViT:
         return self.op("Add", [product, bias], name)
 
     def norm(self, x: str, name: str) -> str:
-        """LayerNormalization."""
+        """Add LayerNormalization."""
         ones = self.constant(f"{name}.gain", np.ones(self.shape.dim, np.float32))
         zeros = self.constant(f"{name}.offset", np.zeros(self.shape.dim, np.float32))
         return self.op("LayerNormalization", [x, ones, zeros], name, axis=-1, epsilon=1e-6)
 
     def block(self, x: str, at: str) -> str:
-        """One encoder block."""
+        """Add one encoder block."""
         s = self.shape
         size = s.dim // s.heads
         qkv = self.linear(self.norm(x, f"{at}.norm1"), s.dim, 3 * s.dim, f"{at}.qkv")
@@ -147,7 +146,7 @@ class OnnxViT:
         )
 
     def save(self, path: Path) -> None:
-        """Write the model."""
+        """Write the model to a file."""
         import onnx
         from onnx import TensorProto, helper
 
@@ -192,19 +191,19 @@ class OnnxViT:
 
 
 def float_model(shape: ViTShape, batch: int, cache: Path) -> Path:
-    """The float ONNX file, written if it is not in the cache."""
+    """Return the float ONNX file, and write it if it is not in the cache."""
     path = cache / f"{shape.key}-b{batch}-fp32.onnx"
     return made_once(path, OnnxViT(shape, batch).save)
 
 
 def photos(shape: ViTShape, batch: int, count: int = 1) -> list[np.ndarray]:
-    """Seeded random normalised pixels, [B, 3, H, W] float32."""
+    """Return batches of seeded random normalized pixels, float32 [B, 3, H, W]."""
     rng = np.random.default_rng(1)
     return [rng.standard_normal((batch, 3, *shape.image)).astype(np.float32) for _ in range(count)]
 
 
 def qdq_model(shape: ViTShape, batch: int, cache: Path) -> Path:
-    """ONNX Runtime's own static quantization of the float model: QDQ, 8-bit signed, weights per channel."""
+    """Return ONNX Runtime's static quantization of the float model: uint8 activations, int8 weights per channel."""
     path = cache / f"{shape.key}-b{batch}-qdq.onnx"
     if path.exists():
         return path
@@ -233,7 +232,7 @@ def qdq_model(shape: ViTShape, batch: int, cache: Path) -> Path:
 
 
 def nncf_model(shape: ViTShape, batch: int, cache: Path) -> Path:
-    """NNCF's post-training quantization for transformers, in OpenVINO's format."""
+    """Return NNCF's post-training quantization for transformers, in OpenVINO's format."""
     path = cache / f"{shape.key}-b{batch}-nncf.xml"
     if path.exists():
         return path

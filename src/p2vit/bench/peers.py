@@ -1,4 +1,4 @@
-"""The runtimes that the native engine is compared with, each as a function that runs one batch."""
+"""The other runtimes of the benchmark, each as a function that runs one batch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,12 @@ Runner = Callable[[], Any]
 
 
 class Peer(NamedTuple):
-    """A peer that is ready to run.
+    """Another runtime, ready to run.
 
     Attributes:
-        run: Runs one batch.
-        note: What model it runs, in a few words.
-        warning: What makes it less than its best, and what to install; empty if nothing does.
+        run: Function that runs one batch.
+        note: Kind of model that it runs.
+        warning: Why it does not run its best model, and what to install; empty if it does.
     """
 
     run: Runner
@@ -29,7 +29,7 @@ Maker = Callable[[ViTShape, int, int, Path], Peer]
 
 
 def onnxruntime_session(path: Path, threads: int, x: np.ndarray) -> Runner:
-    """A session with all graph optimizations and a bounded number of threads."""
+    """Open a session with all graph optimizations and a limited number of threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -40,19 +40,19 @@ def onnxruntime_session(path: Path, threads: int, x: np.ndarray) -> Runner:
 
 
 def onnxruntime_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
-    """ONNX Runtime on its own static QDQ quantization."""
+    """Run ONNX Runtime on its own static QDQ quantization."""
     path = qdq_model(shape, batch, cache)
     return Peer(onnxruntime_session(path, threads, photos(shape, batch)[0]), "static QDQ")
 
 
 def onnxruntime_fp32(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
-    """ONNX Runtime on the float model."""
+    """Run ONNX Runtime on the float model."""
     path = float_model(shape, batch, cache)
     return Peer(onnxruntime_session(path, threads, photos(shape, batch)[0]), "float")
 
 
 def openvino_model(path: Path, threads: int, precision: str, x: np.ndarray) -> Runner:
-    """A compiled model with the latency hint."""
+    """Compile a model for OpenVINO with the latency hint."""
     import openvino
 
     core = openvino.Core()
@@ -64,12 +64,12 @@ def openvino_model(path: Path, threads: int, precision: str, x: np.ndarray) -> R
     compiled = core.compile_model(core.read_model(str(path)), "CPU", options)
     request = compiled.create_infer_request()
     request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
-    # What the request uses must live as long as the function does.
+    # The objects that the request uses must live as long as the function.
     return lambda alive=(core, compiled, x): request.infer()  # type: ignore[misc]
 
 
 def openvino_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
-    """OpenVINO on NNCF's quantization, or on ONNX Runtime's QDQ model, with a warning, where there is no NNCF."""
+    """Run OpenVINO on NNCF's quantization; without NNCF on ONNX Runtime's QDQ model, with a warning."""
     x = photos(shape, batch)[0]
     try:
         path = nncf_model(shape, batch, cache)
@@ -80,13 +80,13 @@ def openvino_int8(shape: ViTShape, batch: int, threads: int, cache: Path) -> Pee
             openvino_model(qdq_model(shape, batch, cache), threads, "f32", x),
             "QDQ (no NNCF)",
             f"openvino-int8 runs ONNX Runtime's static QDQ model, which is not how OpenVINO quantizes: NNCF cannot be "
-            f"imported ({error}). For its own: pip install nncf",
+            f"imported ({error}). To quantize with NNCF: pip install nncf",
         )
     return Peer(openvino_model(path, threads, "f32", x), "NNCF")
 
 
 def openvino_float(precision: str) -> Maker:
-    """OpenVINO on the float model."""
+    """Return a maker that runs OpenVINO on the float model."""
 
     def make(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
         path = float_model(shape, batch, cache)
@@ -96,7 +96,7 @@ def openvino_float(precision: str) -> Maker:
 
 
 def torch_model(dtype_name: str) -> Maker:
-    """A ViT of torch modules with fused attention."""
+    """Return a maker that runs a ViT of torch modules with fused attention."""
 
     def make(shape: ViTShape, batch: int, threads: int, cache: Path) -> Peer:
         import torch
@@ -144,7 +144,7 @@ def torch_model(dtype_name: str) -> Maker:
     return make
 
 
-#: Peer → what makes it; the short names stand for the int8 models, or float32 where there is none.
+#: Name of a runtime → function that prepares it.
 PEERS: dict[str, Maker] = {
     "openvino-int8": openvino_int8,
     "openvino-bf16": openvino_float("bf16"),
@@ -154,4 +154,5 @@ PEERS: dict[str, Maker] = {
     "torch-fp32": torch_model("float32"),
     "torch-bf16": torch_model("bfloat16"),
 }
+#: Short name → full name: the int8 model, or float32 for torch.
 ALIASES = {"openvino": "openvino-int8", "onnxruntime": "onnxruntime-int8", "torch": "torch-fp32"}

@@ -1,5 +1,6 @@
-"""Seeded random integer programs of any size: for speed, memory and tests of back-ends, where a trained model is not
-needed. The graph is that of a ViT, the integers fill their widths without all of them saturating.
+"""Seeded random integer programs of any size, for benchmarks and tests that need no trained model.
+
+The graph is that of a ViT. The values use their whole width, and only some of them saturate.
 """
 
 import dataclasses
@@ -31,12 +32,12 @@ from p2vit.program.preprocessing import Preprocessing
 
 
 def zeros(n: int) -> np.ndarray:
-    """No shifts: int8 [n]."""
+    """Return zero shifts, int8 [n]."""
     return np.zeros(n, np.int8)
 
 
 class RandomViT:
-    """Builds a program layer by layer; shifts let values fill their width without all saturating."""
+    """Builds a program layer by layer, with shifts that let values use their whole width."""
 
     def __init__(self, seed: int, weight_bits: int = 8) -> None:
         self.rng = np.random.default_rng(seed)
@@ -50,14 +51,14 @@ class RandomViT:
         output_bits: int = 8,
         spread: float = 40.0,
     ) -> Linear:
-        """A linear layer whose outputs fill their width.
+        """Return a linear layer whose outputs use their whole width.
 
         Args:
-            inputs: K.
-            outputs: N.
-            exponent: Of the output.
+            inputs: Number of input channels.
+            outputs: Number of output channels.
+            exponent: Scale exponent of the output.
             output_bits: 8, 16, or 32 for the accumulators themselves.
-            spread: Standard deviation of the inputs.
+            spread: Standard deviation of the integer inputs.
         """
         top = (1 << (self.weight_bits - 1)) - 1
         weight = self.rng.integers(-top - 1, top + 1, (outputs, inputs)).astype(np.int8)
@@ -72,7 +73,7 @@ class RandomViT:
         return Linear(weight, bias, shift, self.weight_bits, output_bits, accumulator)
 
     def norm(self, channels: int, output_bits: int = 8) -> tuple[LayerNorm, np.ndarray]:
-        """A norm and the exponents of its output."""
+        """Return a LayerNorm and the scale exponents of its output."""
         table, fraction = rsqrt_table(channels)
         exponent = np.full(channels, -5 if output_bits == 8 else -10)
         if output_bits == 8:
@@ -85,20 +86,20 @@ class RandomViT:
 
 @dataclass(frozen=True)
 class RandomProgram:
-    """A whole ViT of any size with random integers.
+    """A ViT of any size with random integers.
 
     Attributes:
         image: Height and width in pixels, multiples of ``patch``.
-        patch: Side of a patch.
-        dim: Channels, a multiple of ``heads``.
-        depth: Blocks.
-        heads: Heads of attention.
-        mlp: Hidden channels of the MLP.
-        classes: Outputs.
-        prefix: Tokens in front of the patches.
-        pool: ``token`` for the first token, ``mean`` for the sum over patches.
-        form: Of the softmax: ``linear`` or ``log2``.
-        weight_bits: 2 to 8.
+        patch: Side of a patch in pixels.
+        dim: Number of channels, a multiple of ``heads``.
+        depth: Number of blocks.
+        heads: Number of attention heads.
+        mlp: Number of hidden channels of the MLP.
+        classes: Number of outputs.
+        prefix: Number of tokens before the patch tokens.
+        pool: ``token`` for the first token, ``mean`` for the sum over the patch tokens.
+        form: Form of the softmax: ``linear`` or ``log2``.
+        weight_bits: Weight width, 2 to 8 bits.
         seed: Random seed.
     """
 
@@ -116,7 +117,7 @@ class RandomProgram:
     seed: int = 0
 
     def build(self) -> IntegerProgram:
-        """The program; the same options give the same integers."""
+        """Return the program. The same attributes give the same integers."""
         make = RandomViT(self.seed, self.weight_bits)
         rng = make.rng
         builder = ProgramBuilder((*self.image, 3))
@@ -136,7 +137,7 @@ class RandomProgram:
             builder.add(f"{at}.norm1", norm, [stream], exponent)
             shift = rng.integers(-1, 2, self.heads).astype(np.int8)
             scores = -12 - shift.astype(np.int64)
-            # 1/√d leaves two powers of two to the exponent; each head has its own exponent of q.
+            # The factor 1/√d adds 2 to the exponent. Each head has its own exponent of q.
             exponents: dict[str, np.ndarray | int] = {
                 "q": np.repeat(scores + 6 + 2, self.dim // self.heads),
                 "k": -6,
@@ -187,20 +188,20 @@ class RandomProgram:
 
 
 def random_pixels(program: IntegerProgram, count: int, seed: int = 0) -> np.ndarray:
-    """uint8 [count, H, W, 3]."""
+    """Return seeded random pixels for a program, uint8 [count, H, W, 3]."""
     return np.random.default_rng(seed).integers(0, 256, (count, *program.pixels.shape), dtype=np.uint8)
 
 
 def meaningful_program(program: IntegerProgram, function: str = "gelu", offset: int = 0) -> IntegerProgram:
-    """A random program with tables made from a function and with the exponents that its shifts imply.
+    """Return a random program with tables of a real function, and with the scale exponents that its shifts imply.
 
     Args:
-        program: Of :class:`RandomProgram`.
-        function: Name of the tables' function.
-        offset: Put on the tables' outputs; the following bias absorbs it, as the quantizer does.
+        program: A program of :class:`RandomProgram`.
+        function: Name of the activation function.
+        offset: Offset of the tables' outputs. The bias of the next layer absorbs it, as in the quantizer.
 
     Raises:
-        ValueError: a table cannot hold the function.
+        ValueError: A table cannot represent the function.
     """
     builder = ProgramBuilder(program.pixels.shape)
     for node in program.nodes:

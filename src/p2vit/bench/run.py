@@ -1,6 +1,4 @@
-"""Speed side by side: every entrant takes its turn in every round of one run, so that a busy machine is
-unfair to all alike.
-"""
+"""Measure the speed of several runtimes in one run. They take turns, so that load on the machine affects all."""
 
 import statistics
 import time
@@ -19,30 +17,40 @@ from p2vit.standard_output import standard_output_aside
 
 
 def resolve(names: Sequence[str]) -> list[str]:
-    """Full names of peers.
+    """Return the full names of runtimes.
 
     Raises:
-        ValueError: an unknown name; the message lists the known ones.
+        ValueError: A name is unknown; the message lists the known names.
     """
     full = [ALIASES.get(name, name) for name in names]
     for name in full:
         if name not in PEERS:
-            raise ValueError(f"unknown peer {name!r}; allowed are {', '.join([*ALIASES, *PEERS])}")
+            raise ValueError(
+                f"--against: there is no runtime {name!r}; allowed are {', '.join([*ALIASES, *PEERS])}"
+            )
     return full
 
 
 def take_turns(entrants: dict[str, Runner], rounds: int, calls: int) -> dict[str, list[float]]:
-    """Seconds of every timed call.
+    """Measure the wall-clock seconds of every timed call.
 
-    In each round each entrant runs once untimed (caches and threads are its own again), then ``calls``
-    times. The order is rotated from round to round.
+    In each round each runtime first runs once without timing, to fill caches and wake threads, then ``calls`` times.
+    The order rotates from round to round.
+
+    Args:
+        entrants: Name → function that runs one batch.
+        rounds: Number of rounds.
+        calls: Number of timed calls per round.
+
+    Returns:
+        Name → seconds of each timed call.
     """
     names = list(entrants)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             run = entrants[name]
-            time.sleep(0.002)  # the threads of the one before stop spinning
+            time.sleep(0.002)  # let the threads of the previous runtime stop spinning
             run()
             for _ in range(calls):
                 start = time.perf_counter()
@@ -52,19 +60,25 @@ def take_turns(entrants: dict[str, Runner], rounds: int, calls: int) -> dict[str
 
 
 def fast(values: Sequence[float]) -> float:
-    """The lowest decile: what a call takes when other processes leave the CPU alone."""
+    """Return the lowest decile: the time of a call that other processes do not disturb."""
     return statistics.quantiles(values, n=10, method="inclusive")[0]
 
 
 def burst(isa: str, threads: int) -> float:
-    """The instruction's rate over a few bursts, each as long as a call or so: the best one. A burst that another
-    process disturbs is no peak, and neither is one before the clock has risen.
+    """Return the peak rate of the dot-product instruction in GMAC/s: the best of a few bursts of about one call each.
+
+    A burst is slower if another process disturbs it, or if the clock has not risen yet.
     """
     return max(peak_gmacs(isa, threads, milliseconds) for milliseconds in (4, 8, 8))
 
 
 def add_peak(rows: list[dict[str, Any]], peak: float) -> None:
-    """Relate our own rows to the instruction's rate; with rows of several reports, to the best of them all."""
+    """Add the share of the peak rate to the rows of the native engine.
+
+    Args:
+        rows: Rows of one or several reports.
+        peak: Peak rate in GMAC/s, the best of all reports.
+    """
     for row in rows:
         if "gmacs" in row:
             row["peak_gmacs"] = round(peak, 1)
@@ -73,13 +87,13 @@ def add_peak(rows: list[dict[str, Any]], peak: float) -> None:
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile."""
+    """Return lower quartile, median and upper quartile."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
 
 
 def executed_macs(program: IntegerProgram) -> int:
-    """Multiply-accumulates that the engine carries out: rows that nobody reads are left out."""
+    """Return the multiply-accumulates that the engine executes. It skips rows that no operator reads."""
     graph = Graph(program, frozenset(program.results))
     total = 0
     for node in program.nodes:
@@ -90,7 +104,7 @@ def executed_macs(program: IntegerProgram) -> int:
 
 
 def profile_of(executor: NativeExecutor, pixels: np.ndarray, runs: int = 10) -> list[dict[str, Any]]:
-    """Where the time of one image goes, by operator of a block; the largest share first."""
+    """Return the thread time of one image by operator, summed over the blocks, the largest share first."""
     executor.run(pixels)
     executor.set_profiling()
     for _ in range(runs):
@@ -122,26 +136,26 @@ def run_bench(
     """Compare the native engine with other runtimes on a ViT of the program's shape.
 
     Args:
-        program: What to run.
-        against: Peers, by the names of :data:`p2vit.bench.peers.PEERS` or their short forms.
-        batches: Images per call.
-        threads: Bound for everybody.
-        rounds: Turns of each entrant per batch size.
-        cache: Folder for the peers' models.
+        program: The program for the native engine.
+        against: Other runtimes, by the names of :data:`p2vit.bench.peers.PEERS` or their short names.
+        batches: Batch sizes.
+        threads: Number of CPU threads of each runtime.
+        rounds: Number of rounds per batch size.
+        cache: Folder for the other runtimes' models.
         isa: Instruction set of the native engine; the best one if None.
-        profile: Whether to add where our time goes.
+        profile: Also measure the time of each operator.
 
     Returns:
-        ``rows``: per batch and entrant ``name``, ``batch``, ``median_ms`` per image and its quartiles,
-        ``ratio``: the peer's median over ours, ``fast_ms`` and ``fast_ratio``: the same of the lowest
-        deciles, and ``note``. Ours also has ``gmacs`` (carried out, see :func:`executed_macs`) and ``fast_gmacs``;
-        ``peak_gmacs``: the best that the dot-product instruction reached in any burst between the turns, on as many
-        threads; ``peak_share`` and ``fast_peak_share``, the shares of it.
-        ``notes``: why a peer runs something else than its name says, and what to install.
+        ``rows``: for each batch size and runtime ``name``, ``batch``, ``median_ms`` per image, ``quartiles_ms``,
+        ``ratio`` (its median over that of p2vit), ``fast_ms`` and ``fast_ratio`` (the same for the lowest decile), and
+        ``note``. The row of p2vit also has ``gmacs`` (GMAC/s, see :func:`executed_macs`), ``fast_gmacs``,
+        ``peak_gmacs`` (best rate of the dot-product instruction in any burst, with the same number of threads), and
+        ``peak_share`` and ``fast_peak_share``, the fractions of this peak.
+        ``notes``: why a runtime does not run the model that its name says, and what to install.
         ``profile``, if asked for: milliseconds of thread time per image and operator.
 
     Raises:
-        ValueError: an unknown peer, or a program that is no plain ViT.
+        ValueError: A runtime is unknown, or the program is not a plain ViT.
     """
     names, shape = resolve(against), shape_of(program)
     ours = NativeExecutor(program, threads=threads, isa=isa)
@@ -154,7 +168,7 @@ def run_bench(
         entrants: dict[str, Runner] = {"p2vit": lambda pixels=pixels: ours.run(pixels)}  # type: ignore[misc]
         notes = {"p2vit": f"native, {ours.isa}"}
         for name in names:
-            with standard_output_aside():  # NNCF and others show their progress there
+            with standard_output_aside():  # NNCF and others print their progress to standard output
                 entrants[name], notes[name], warning = PEERS[name](shape, batch, threads, cache)
             if warning and warning not in warnings:
                 warnings.append(warning)

@@ -1,4 +1,4 @@
-"""The command ``p2vit``: finds verbs without importing them, and turns every error into one clear message."""
+"""The command ``p2vit``. It imports a verb only when the verb is called, and prints every error as one message."""
 
 import importlib
 import importlib.util
@@ -9,48 +9,48 @@ from collections.abc import Sequence
 
 import click
 
-from p2vit import __version__
 from p2vit.cli.shared.machine_limits import machine_limit
 from p2vit.cli.shared.terminal import open_standard_streams, say, show_json
 from p2vit.errors import P2vitError, did_you_mean
+from p2vit.version import __version__
 
-#: Verb → (module, the click command in it, what it does). A verb whose module is not there is not shown.
+#: Verb → (module, click command in that module, one line of help). A verb without its module is not shown.
 VERBS: dict[str, tuple[str, str, str]] = {
-    "demo": ("demo", "demo", "The main job on real weights and photos, start to end."),
-    "quantize": ("quantize", "quantize", "Float ViT + a few photos -> integer program."),
-    "eval": ("evaluate", "evaluate", "Accuracy of a program and of its float model."),
-    "audit": ("audit", "audit", "Prove: no floats, powers of two only, int32 is enough."),
-    "inspect": ("inspect", "inspect", "What is in a program: layers, widths, exponents, sizes."),
-    "verify": ("verify", "verify", "Compare every tensor between back-ends."),
-    "run": ("run", "run", "Labels and logits of photos."),
-    "report": ("report", "report", "One offline HTML file about a program."),
-    "ablate": ("ablate", "ablate", "Table of all methods, and of ours without each piece."),
-    "reproduce": ("reproduce", "reproduce", "Published ImageNet figures, and this machine's."),
-    "search": ("search", "search", "Mixed precision under a budget."),
-    "export": ("export", "export", "Write a program as ONNX, as C or as test vectors."),
-    "bench": ("bench", "bench", "Speed beside other runtimes."),
-    "simulate": ("simulate", "simulate", "Cycles and energy on an accelerator."),
-    "compare": ("compare", "compare", "Modelled accelerators beside published systems."),
-    "explore": ("explore", "explore", "Search accelerators for a model."),
-    "rtl": ("rtl", "rtl", "Generate the accelerator's RTL."),
-    "cosim": ("cosim", "cosim", "Run the RTL against a program."),
-    "synth": ("synth", "synth", "Cells, area and delay of the hardware modules."),
-    "list": ("listing", "listing", "Models, photo sets, methods and back-ends."),
-    "doctor": ("doctor", "doctor", "What this machine has, and what to install."),
+    "demo": ("demo", "demo", "Quantize, evaluate, audit and report a real model, in one command."),
+    "quantize": ("quantize", "quantize", "Quantize a Vision Transformer to an integer program."),
+    "eval": ("evaluate", "evaluate", "Measure the accuracy of a program and of its float model."),
+    "audit": ("audit", "audit", "Prove: integers only, power-of-two scales, no int32 overflow."),
+    "inspect": ("inspect", "inspect", "Show a program's layers, widths, exponents and sizes."),
+    "verify": ("verify", "verify", "Compare every tensor of a program between back-ends."),
+    "run": ("run", "run", "Classify photos: print labels and logits."),
+    "report": ("report", "report", "Write a self-contained HTML report about a program."),
+    "ablate": ("ablate", "ablate", "Compare quantization methods, and this one without each part."),
+    "reproduce": ("reproduce", "reproduce", "Measure published ImageNet figures on this machine."),
+    "search": ("search", "search", "Choose the weight width of each layer within a budget."),
+    "export": ("export", "export", "Export a program as ONNX, C or test vectors."),
+    "bench": ("bench", "bench", "Compare the speed with other runtimes."),
+    "simulate": ("simulate", "simulate", "Model the cycles and energy of a model on an accelerator."),
+    "compare": ("compare", "compare", "Compare modelled accelerators with published systems."),
+    "explore": ("explore", "explore", "Search for accelerator designs that suit a model."),
+    "rtl": ("rtl", "rtl", "Generate the Verilog of an accelerator."),
+    "cosim": ("cosim", "cosim", "Simulate the Verilog and compare it with the program."),
+    "synth": ("synth", "synth", "Synthesize the hardware modules: cells, area and delay."),
+    "list": ("listing", "listing", "List models, photo sets, methods and back-ends."),
+    "doctor": ("doctor", "doctor", "Check this installation and what it lacks."),
 }
 
 DEFECT, INTERRUPTED = 3, 130
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A click group that imports a command only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Verbs whose modules are there, in the order of `VERBS`."""
+        """Return the verbs whose modules exist, in the order of `VERBS`."""
         return [verb for verb in VERBS if importlib.util.find_spec(f"p2vit.cli.verbs.{VERBS[verb][0]}")]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a verb."""
+        """Import a verb and return its command, or None if there is no such verb."""
         if cmd_name not in self.list_commands(ctx):
             return None
         module, attribute, _ = VERBS[cmd_name]
@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb, or say which there are."""
+        """Find the verb, or raise an error that lists the verbs."""
         verbs = self.list_commands(ctx)
         if args and args[0] not in verbs and not args[0].startswith("-"):
             raise click.UsageError(
@@ -79,10 +79,12 @@ class LazyGroup(click.Group):
     "--debug", is_flag=True, help="Show the traceback of an error; works before and after the verb."
 )
 def cli(debug: bool) -> None:
-    """Vision Transformers on integers alone: quantize, run, export, cost and build.
+    """Integer-only Vision Transformers: quantize, run, export, model hardware, generate hardware.
 
-    Every verb takes --json (exactly one object on stdout; the rest goes to stderr) and --help.
-    Exit status: 0 success, 1 a check does not hold, 2 bad usage or input, 3 a defect of this program, 130 stopped.
+    'p2vit VERB --help' shows the options of a verb. With --json a verb prints exactly one JSON object on stdout and
+    everything else on stderr.
+
+    Exit status: 0 success, 1 a check failed, 2 bad usage or input, 3 a defect of p2vit, 130 stopped by Ctrl-C.
     """
 
 
@@ -90,10 +92,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line.
 
     Args:
-        arguments: Without the program's name.
+        arguments: Words of the command line after ``p2vit``.
 
     Returns:
-        The exit status: 0 success, 1 a check does not hold, 2 bad usage or input, 3 a defect, 130 stopped by Ctrl-C.
+        The exit status: 0 success, 1 a check failed, 2 bad usage or input, 3 a defect, 130 stopped by Ctrl-C.
     """
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"]
@@ -119,7 +121,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone; nothing is wrong
+        sys.stderr.close()  # the reader of the output, such as `head`, has ended; that is no error
         return 0
     except P2vitError as error:
         return _fail(error, str(error), debug, as_json)
@@ -130,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _options(words: Sequence[str]) -> list[str]:
-    """Long names of the options of the verb that was called."""
+    """Return the long names of the options of the called verb."""
     verb = next((word for word in words if word in VERBS), None)
     command = cli.get_command(click.Context(cli), verb) if verb else None
     if command is None:
@@ -139,7 +141,7 @@ def _options(words: Sequence[str]) -> list[str]:
 
 
 def _fail(error: BaseException, message: str, debug: bool, as_json: bool, code: int = 2) -> int:
-    """Print an error for people, and for scripts where they asked for JSON."""
+    """Print an error on stderr, and with ``--json`` also as a JSON object; return the exit status."""
     if debug:
         traceback.print_exception(error)
     say(f"error: {message}")
@@ -149,7 +151,7 @@ def _fail(error: BaseException, message: str, debug: bool, as_json: bool, code: 
 
 
 def _defect(error: BaseException, debug: bool, as_json: bool) -> int:
-    """Print what no user has caused."""
+    """Print an error that the user did not cause; return the exit status."""
     first = (str(error).strip().splitlines() or [""])[0]
     hint = "" if debug else "; --debug shows where"
     message = (
@@ -161,7 +163,7 @@ def _defect(error: BaseException, debug: bool, as_json: bool) -> int:
 def main() -> None:
     """Entry point."""
     open_standard_streams()
-    # What Pillow warns of, p2vit says in its own words or reads all the same.
+    # p2vit reports what Pillow warns about itself, or can read the photo all the same.
     warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
     sys.exit(run(sys.argv[1:]))
 

@@ -1,7 +1,7 @@
-"""Work that is shared out: over this machine's processes, a Ray cluster or a Dask cluster.
+"""Distribute work over processes of this machine, a Ray cluster or a Dask cluster.
 
-* ``options``: what users say about it (``--engine``, ``--address``, ``--workers``).
-* ``pool``: opens the engine and maps a function over items, results in order.
+* ``options``: the user's options (``--engine``, ``--address``, ``--workers``).
+* ``pool``: opens an engine and maps a function over items, with the results in order.
 * ``local``, ``ray_cluster``, ``dask_cluster``: one engine each.
 """
 

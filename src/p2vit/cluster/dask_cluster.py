@@ -1,4 +1,4 @@
-"""A Dask cluster: an existing scheduler, or workers that are started on this machine for as long as they are needed."""
+"""The engine ``dask``: an existing Dask cluster, or a temporary one on this machine."""
 
 import concurrent.futures
 import logging
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from p2vit.cluster.options import ClusterOptions
-from p2vit.cluster.pool import PATIENCE, expect_somebody, imported
+from p2vit.cluster.pool import CONNECT_TIMEOUT, check_server, imported
 from p2vit.errors import P2vitError, first_line
 from p2vit.processors import available_cpus
 
-#: How often a task is tried again whose workers or data were lost.
+#: Number of retries of a task whose worker or data was lost.
 RETRIES = 5
 
 
 def call(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
-    """What a worker does; what the function raises is a result, so that only lost workers are errors."""
+    """Call a function on a worker. Its exception is returned as a result, so that Dask only reports lost workers."""
     try:
         return True, function(item)
     except Exception as error:
@@ -26,12 +26,12 @@ def call(function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
 
 
 class DaskPool:
-    """Tasks of a Dask cluster.
+    """A `Pool` on a Dask cluster.
 
     Args:
-        client: Connected.
-        distributed: The package.
-        workers: Tasks at a time; None for one per thread of the cluster.
+        client: Connected Dask client.
+        distributed: The imported package ``distributed``.
+        workers: Number of tasks at a time; None for one per thread of the cluster.
     """
 
     def __init__(self, client: Any, distributed: Any, workers: int | None) -> None:
@@ -40,7 +40,7 @@ class DaskPool:
         self._lost = (distributed.KilledWorker, distributed.CancelledError, concurrent.futures.CancelledError)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """``function(item)`` of every item, in order."""
+        """Yield ``function(item)`` for every item, in order. See `Pool.map`."""
         shared = self._shared(function)
         waiting: deque[tuple[Any, Any]] = deque()
         for item in items:
@@ -64,10 +64,10 @@ class DaskPool:
             except self._lost as error:
                 if not left:
                     raise P2vitError(
-                        f"--engine dask: a task was lost {RETRIES + 1} times, or the cluster itself: "
-                        f"{first_line(error)}"
+                        f"--engine dask: a task was lost {RETRIES + 1} times, or the cluster was lost: "
+                        f"{first_line(error)}. Check the workers, or use --engine local"
                     ) from None
-                # The function that was scattered may have gone with its worker.
+                # The worker that was lost may have had the only copy of the function.
                 future = self._submit(self._shared(function), item)
         if not done:
             raise value
@@ -76,20 +76,20 @@ class DaskPool:
 
 @contextmanager
 def dask_pool(options: ClusterOptions) -> Iterator[DaskPool]:
-    """Connect to a scheduler, or start workers here.
+    """Connect to a Dask scheduler, or start a cluster on this machine, while the context is open.
 
     Raises:
         MissingPackageError: Dask is not installed.
-        P2vitError: the scheduler cannot be reached.
+        P2vitError: The cluster cannot be reached or started, or it has no workers.
     """
     distributed = imported("distributed", "distributed", "dask")
     address = options.address or os.environ.get("DASK_SCHEDULER_ADDRESS")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if address:
-        expect_somebody(address, "Dask scheduler", "tcp://HOST:PORT", "dask scheduler")
+        check_server(address, "Dask scheduler", "tcp://HOST:PORT", "dask scheduler")
     try:
         if address:
-            client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+            client = distributed.Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
         else:
             cluster = distributed.LocalCluster(
                 n_workers=options.workers or available_cpus(),
@@ -98,8 +98,8 @@ def dask_pool(options: ClusterOptions) -> Iterator[DaskPool]:
                 dashboard_address=None,
                 silence_logs=logging.CRITICAL,
             )
-            client = distributed.Client(cluster, timeout=PATIENCE, set_as_default=False)
-    except Exception as error:  # whatever Dask meets on its way
+            client = distributed.Client(cluster, timeout=CONNECT_TIMEOUT, set_as_default=False)
+    except Exception as error:  # Dask may raise any exception of the network or the system
         where = (
             f"--address {address}: no Dask scheduler can be reached there"
             if address

@@ -1,4 +1,4 @@
-"""Processes of this machine, or this process alone."""
+"""The engine ``local``: processes of this machine, or this process alone."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -7,20 +7,20 @@ from p2vit.cluster.pool import imported
 
 
 class Serial:
-    """Does everything in this process, one item after the other, when its result is asked for."""
+    """A `Pool` that computes each item in this process when its result is needed."""
 
     workers = 1
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """``function(item)`` of every item, lazily."""
+        """Yield ``function(item)`` for every item, in order. See `Pool.map`."""
         return (function(item) for item in items)
 
 
 class Processes:
-    """joblib's pool of processes, which survives a process that dies.
+    """A `Pool` of processes by joblib, which replaces a process that dies.
 
     Args:
-        workers: Processes.
+        workers: Number of processes.
     """
 
     def __init__(self, workers: int) -> None:
@@ -28,11 +28,11 @@ class Processes:
         self._joblib = imported("joblib", "joblib", f"local --workers {workers}")
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """``function(item)`` of every item, in order."""
+        """Yield ``function(item)`` for every item, in order. See `Pool.map`."""
         parallel = self._joblib.Parallel(n_jobs=self.workers, backend="loky", return_as="generator")
         return iter(parallel(self._joblib.delayed(function)(item) for item in items))
 
 
 def local_pool(workers: int) -> Serial | Processes:
-    """The pool of so many processes."""
+    """Return a pool of that number of processes; 1 means this process alone."""
     return Serial() if workers == 1 else Processes(workers)

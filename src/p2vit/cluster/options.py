@@ -1,4 +1,4 @@
-"""What users say about where work is done."""
+"""The user's options for distributing work."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ ENGINES = ("local", "ray", "dask")
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Where work is done; results do not depend on it.
+    """Engine, address and number of workers. The results do not depend on them.
 
     Attributes:
         engine: One of `ENGINES`.
-        address: Of an existing cluster: ``HOST:PORT`` (Ray), ``ray://HOST:PORT``, ``auto``, or
-            ``tcp://HOST:PORT`` (Dask). None starts one on this machine, or takes the one that the
-            environment names (``RAY_ADDRESS``, ``DASK_SCHEDULER_ADDRESS``).
-        workers: Tasks at a time, 1 or more. None takes what the cluster has.
+        address: Address of an existing cluster: ``HOST:PORT`` (Ray), ``ray://HOST:PORT``, ``auto``, or
+            ``tcp://HOST:PORT`` (Dask). None uses the cluster of the environment variable (``RAY_ADDRESS``,
+            ``DASK_SCHEDULER_ADDRESS``) or starts a cluster on this machine.
+        workers: Number of tasks at a time, at least 1. None uses the whole cluster.
 
     Raises:
-        P2vitError: an unknown engine, no worker, or an address without a cluster.
+        P2vitError: The engine is unknown, there are no workers, or the engine takes no address.
     """
 
     engine: str = "local"
@@ -34,6 +34,8 @@ class ClusterOptions:
                 f"Allowed: {', '.join(ENGINES)}"
             )
         if self.workers is not None and self.workers < 1:
-            raise P2vitError(f"--workers {self.workers}: at least 1 is needed")
+            raise P2vitError(f"--workers {self.workers}: must be at least 1")
         if self.address is not None and self.engine == "local":
-            raise P2vitError("--address: only a cluster has one; add --engine ray or --engine dask")
+            raise P2vitError(
+                "--address: the engine 'local' has no address; add --engine ray or --engine dask"
+            )

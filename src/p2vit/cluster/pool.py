@@ -1,4 +1,4 @@
-"""One pool of workers, whatever the engine."""
+"""The interface of a pool of workers, and opening the pool of an engine."""
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -10,53 +10,52 @@ from p2vit.errors import MissingPackageError, P2vitError, first_line
 from p2vit.standard_output import standard_output_aside
 from p2vit.text import is_number
 
-#: A cluster that does not answer within so many seconds is not there.
-PATIENCE = 10.0
+#: Timeout for connecting to a cluster, seconds.
+CONNECT_TIMEOUT = 10.0
 
 
 class Pool(Protocol):
-    """Maps functions over items.
+    """Workers that apply a function to items.
 
     Attributes:
-        workers: Tasks that run at a time.
+        workers: Number of tasks that run at a time.
     """
 
     workers: int
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """``function(item)`` of every item, in the items' order, each as soon as it and all before it are done.
+        """Apply a function to every item.
 
         Args:
-            function: Must survive pickling, and its result must depend on the item alone: a task whose worker is
-                lost runs again elsewhere. It may be large: it is sent to each worker once.
-            items: Must survive pickling.
+            function: Function that can be pickled. Its result must depend on the item only, because a task whose
+                worker is lost runs again. It may be large, because it is sent to each worker only once.
+            items: Items that can be pickled.
 
         Yields:
-            The results.
+            The results in the order of the items, each as soon as it and all previous ones are done.
 
         Raises:
-            P2vitError: what a task raised, or the cluster was lost.
+            P2vitError: A task raised it, or the cluster was lost.
         """
         ...
 
 
 @contextmanager
 def open_pool(options: ClusterOptions, local_workers: int = 1) -> Iterator[Pool]:
-    """Start or find the engine, and leave it when done.
+    """Connect to the engine or start it, while the context is open.
 
-    While it is open, what engines and their workers print goes to standard error: standard output may be
-    somebody's JSON.
+    Meanwhile, the output of Ray and Dask goes to standard error, because standard output may be JSON.
 
     Args:
-        options: Where work is done.
-        local_workers: Processes of the engine ``local`` where the options name no number.
+        options: Engine, address and number of workers.
+        local_workers: Number of processes of the engine ``local`` if the options do not state it.
 
     Yields:
         The pool.
 
     Raises:
-        MissingPackageError: the engine's package is not installed.
-        P2vitError: the cluster cannot be reached.
+        MissingPackageError: The engine's package is not installed.
+        P2vitError: The cluster cannot be reached.
     """
     if options.engine == "local":
         from p2vit.cluster.local import local_pool
@@ -77,10 +76,10 @@ def open_pool(options: ClusterOptions, local_workers: int = 1) -> Iterator[Pool]
 
 
 def imported(module: str, package: str, engine: str) -> Any:
-    """Import an engine's module, or say what to install.
+    """Import the package of an engine.
 
     Raises:
-        MissingPackageError: it is not installed.
+        MissingPackageError: The package is not installed.
     """
     import importlib
 
@@ -90,23 +89,23 @@ def imported(module: str, package: str, engine: str) -> Any:
         raise MissingPackageError(package, f"--engine {engine}", "cluster") from None
 
 
-def expect_somebody(address: str, what: str, forms: str, start: str) -> None:
-    """Refuse an address where nobody listens; the engines themselves would try for long.
+def check_server(address: str, what: str, forms: str, start: str) -> None:
+    """Check that a server answers at an address, because the engines themselves would retry for a long time.
 
     Args:
-        address: ``HOST:PORT``, perhaps behind ``SCHEME://``.
-        what: What should be there.
-        forms: How its addresses are written.
-        start: The command that starts one.
+        address: ``HOST:PORT`` or ``SCHEME://HOST:PORT``.
+        what: Name of the server for messages.
+        forms: Valid forms of an address, for messages.
+        start: Command that starts the server, for messages.
 
     Raises:
-        P2vitError: nobody listens there, or it is no address.
+        P2vitError: The address is not valid, or no server answers.
     """
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon or not is_number(port) or not host:
-        raise P2vitError(f"--address {address!r}: not an address; write {forms}")
+        raise P2vitError(f"--address {address!r}: not a valid address; write {forms}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT).close()
     except (OSError, OverflowError) as error:
         raise P2vitError(
             f"--address {address}: no {what} can be reached there ({first_line(error)}). "

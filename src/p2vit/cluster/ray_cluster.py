@@ -1,4 +1,4 @@
-"""A Ray cluster: an existing one, or one that is started on this machine for as long as it is needed."""
+"""The engine ``ray``: an existing Ray cluster, or a temporary one on this machine."""
 
 import os
 from collections import deque
@@ -7,24 +7,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from p2vit.cluster.options import ClusterOptions
-from p2vit.cluster.pool import expect_somebody, imported
+from p2vit.cluster.pool import check_server, imported
 from p2vit.errors import P2vitError, first_line
 
-#: How often a task is tried again whose worker was lost.
+#: Number of retries of a task whose worker was lost.
 RETRIES = 5
 
 
 def call(function: Callable[[Any], Any], item: Any) -> Any:
-    """What a worker does."""
+    """Call a function on a worker."""
     return function(item)
 
 
 class RayPool:
-    """Tasks of a Ray cluster.
+    """A `Pool` on a Ray cluster.
 
     Args:
-        ray: The package, connected.
-        workers: Tasks at a time; None for one per CPU of the cluster.
+        ray: The imported package ``ray``, connected to a cluster.
+        workers: Number of tasks at a time; None for one per CPU of the cluster.
     """
 
     def __init__(self, ray: Any, workers: int | None) -> None:
@@ -33,7 +33,7 @@ class RayPool:
         self._call = ray.remote(max_retries=RETRIES, num_cpus=1)(call)
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        """``function(item)`` of every item, in order."""
+        """Yield ``function(item)`` for every item, in order. See `Pool.map`."""
         shared = self._ray.put(function)
         waiting: deque[Any] = deque()
         for item in items:
@@ -51,19 +51,20 @@ class RayPool:
             raise error.cause from None
         except errors.RayError as error:
             raise P2vitError(
-                f"--engine ray: a task was lost {RETRIES + 1} times, or the cluster itself: {first_line(error)}"
+                f"--engine ray: a task was lost {RETRIES + 1} times, or the cluster was lost: {first_line(error)}. "
+                "Check the workers, or use --engine local"
             ) from None
 
 
 @contextmanager
 def ray_pool(options: ClusterOptions) -> Iterator[RayPool]:
-    """Connect to a cluster, or start one here.
+    """Connect to a Ray cluster, or start one on this machine, while the context is open.
 
     Raises:
         MissingPackageError: Ray is not installed.
-        P2vitError: the cluster cannot be reached.
+        P2vitError: The cluster cannot be reached or started.
     """
-    # Ray reports home and watches for what an editor changed unless told otherwise; both before it is imported.
+    # These variables must be set before the import. The first one turns usage statistics off.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     ray = imported("ray", "ray", "ray")
@@ -71,7 +72,7 @@ def ray_pool(options: ClusterOptions) -> Iterator[RayPool]:
     mine = not ray.is_initialized()
     if mine:
         if address not in (None, "auto", "local"):
-            expect_somebody(address, "Ray cluster", "HOST:PORT, ray://HOST:PORT or auto", "ray start --head")
+            check_server(address, "Ray cluster", "HOST:PORT, ray://HOST:PORT or auto", "ray start --head")
         try:
             ray.init(
                 address=address,
@@ -81,11 +82,11 @@ def ray_pool(options: ClusterOptions) -> Iterator[RayPool]:
                 logging_level="ERROR",
                 configure_logging=True,
             )
-        except Exception as error:  # whatever Ray meets on its way
+        except Exception as error:  # Ray may raise any exception of the network or the system
             where = f"the cluster at {address}" if address else "a cluster on this machine"
             raise P2vitError(
-                f"--engine ray: {where} cannot be reached or started: {first_line(error)}. Give the address of a "
-                "running one with --address, or use --engine local"
+                f"--engine ray: {where} cannot be reached or started: {first_line(error)}. State the address of a "
+                "running cluster with --address, or use --engine local"
             ) from None
     try:
         yield RayPool(ray, options.workers)

@@ -1,1 +1,1 @@
-"""Photos: image folders, named benchmarks, and the preprocessing that a program records."""
+"""Photos: image folders, benchmarks, photos in memory, their labels and their preprocessing."""

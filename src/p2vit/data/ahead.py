@@ -1,4 +1,4 @@
-"""Reading photos while the ones before them are computed on."""
+"""Read photos ahead while the previous ones are processed."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,17 +9,17 @@ T = TypeVar("T")
 
 
 def read_ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """The same items in the same order, made by a thread of their own a little before they are wanted.
+    """Make items in a separate thread, a few items before they are needed.
 
-    Decoding and resizing release the interpreter lock, and so does the native engine.
+    Decoding, resizing and the native engine release the interpreter lock, so they run in parallel.
 
     Args:
-        items: One thread after the other asks it for items, never two at once.
-        depth: How many items are made ahead; they stay in memory.
+        items: The items. Different threads may read from it, but never two at once.
+        depth: Number of items that are made ahead and stay in memory.
 
     Yields:
-        The items. What making one raises is raised in its place. Whoever stops early waits for the items that are
-        being made.
+        The items in order. An exception while an item is made is raised in its place. A caller that stops early waits
+        for the items that are being made.
     """
     source, end = iter(items), object()
     with ThreadPoolExecutor(1) as reader:

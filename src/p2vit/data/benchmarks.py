@@ -1,4 +1,4 @@
-"""Photo sets that users name instead of pointing at a folder."""
+"""Named photo sets (benchmarks), and opening a photo set by name or folder."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from p2vit.data.textile import textile
 from p2vit.errors import DataError, did_you_mean
 from p2vit.program.preprocessing import Preprocessing
 
-# Name -> (what opens it, what it is).
+# Name -> (function that opens it, description).
 BENCHMARKS: dict[str, tuple[Callable[[Preprocessing], PhotoSource], str]] = {
     "elpv": (elpv, "2,624 electroluminescence photos of solar cells, functional or defective"),
     "textile": (textile, "2,000 photos of simulated fabric: global, local or no defect"),
@@ -28,25 +28,25 @@ def open_photos(
 ) -> PhotoSource:
     """Open a named benchmark or a folder.
 
-    A benchmark's name wins over a folder of the same name; write ``./elpv`` for the folder.
+    A benchmark has priority over a folder of the same name; write ``./elpv`` for the folder.
 
     Args:
         spec: ``elpv``, ``textile``, ``digits``, ``noise``, or a folder.
-        preprocessing: The model's.
-        strict: For a folder: refuse photos that cannot be read instead of skipping them.
-        labels: For a folder: a file with its labels; see `p2vit.data.labels.read_labels`.
+        preprocessing: Preprocessing of the model.
+        strict: For a folder: whether a photo that cannot be read is an error; otherwise it is skipped.
+        labels: For a folder: file with its labels, see `p2vit.data.labels.read_labels`.
 
     Returns:
         The photos.
 
     Raises:
-        DataError: neither a benchmark nor a folder with photos, or a label file that does not fit.
-        MissingPackageError: the benchmark's package is not installed.
+        DataError: There is no such benchmark or folder, the folder has no photos, or the label file does not fit.
+        MissingPackageError: The benchmark's package is not installed.
     """
     name = os.fspath(spec)
     if name in BENCHMARKS:
         if labels is not None:
-            raise DataError(f"{labels}: the benchmark '{name}' has its own labels; --labels is for folders")
+            raise DataError(f"--labels {labels}: the benchmark '{name}' has its own labels; omit --labels")
         return BENCHMARKS[name][0](preprocessing)
     if not Path(name).exists() and os.sep not in name:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Which output of a model is which class: the files that timm, torchvision, Keras and ImageNet's devkit use."""
+"""Read class-index files, which say which model output is which class (timm, torchvision, Keras, ImageNet devkit)."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ import numpy as np
 from p2vit.data.text_file import read_text
 from p2vit.errors import DataError, MissingPackageError
 
-#: WordNet's number of a class, as ImageNet's folders are named.
+#: WordNet ID of a class (wnid). ImageNet's folders have these names.
 WNID = re.compile(r"n\d{8}")
 IMAGENET_CLASSES = 1000
 
@@ -22,9 +22,9 @@ class ClassIndex:
     """The classes of a model.
 
     Attributes:
-        path: Where they come from.
-        names: Of each output, all its names: wnid, label.
-        by_ilsvrc: ILSVRC2012_ID → output, where the file has it.
+        path: File that they were read from.
+        names: For each output, all names of its class: wnid, label.
+        by_ilsvrc: ILSVRC2012_ID → output, or None if the file has no such IDs.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class ClassIndex:
     by_ilsvrc: dict[int, int] | None = None
 
     def outputs(self) -> dict[str, int]:
-        """Name → output; a name that two outputs have is left out."""
+        """Return name → output. A name of several outputs is omitted."""
         found: dict[str, int] = {}
         twice: set[str] = set()
         for output, names in enumerate(self.names):
@@ -46,10 +46,13 @@ class ClassIndex:
 def read_class_index(path: Path) -> ClassIndex:
     """Read a class-index file.
 
-    Understood are: JSON as Keras and torchvision users have it (``{"0": ["n01440764", "tench"], ...}``), Hugging
-    Face's ``id2label`` and ``label2id``, a JSON list; text with one class per line in the order of the outputs,
-    each a name, a wnid, or a wnid and its label (timm's ``imagenet_synsets.txt`` and class maps,
-    ``LOC_synset_mapping.txt``), or with the output's number in front; and the devkit's ``meta.mat``.
+    Supported formats:
+
+    * JSON of Keras and torchvision (``{"0": ["n01440764", "tench"], ...}``), Hugging Face's ``id2label`` and
+      ``label2id``, and JSON lists.
+    * Text with one class per line in the order of the outputs: a name, a wnid, or a wnid and a label (timm's
+      ``imagenet_synsets.txt`` and class maps, ``LOC_synset_mapping.txt``). The output's number may come first.
+    * ``meta.mat`` of ImageNet's devkit.
 
     Args:
         path: The file.
@@ -58,22 +61,24 @@ def read_class_index(path: Path) -> ClassIndex:
         The classes.
 
     Raises:
-        DataError: it cannot be read or understood.
-        MissingPackageError: ``meta.mat`` needs SciPy.
+        DataError: The file cannot be read or has another format.
+        MissingPackageError: ``meta.mat`` needs SciPy, which is not installed.
     """
     if path.suffix.lower() == ".mat" and path.is_file():
         return _devkit(path)
     text = read_text(path, "class-index file")
     names = _from_json(path, text) if path.suffix.lower() == ".json" else _from_lines(text)
     if not names:
-        raise DataError(f"{path}: holds no classes; one per line is expected, in the order of the outputs")
+        raise DataError(
+            f"{path}: contains no classes; expected one class per line, in the order of the outputs"
+        )
     return ClassIndex(path, tuple(names))
 
 
 def imagenet_index() -> ClassIndex | None:
-    """The order of ImageNet-1k's wnids, with their labels, as timm's own files have them; None without timm.
+    """Return the classes of ImageNet-1k in their usual order, from timm's data files, or None without timm.
 
-    Timm is not imported.
+    timm is not imported.
     """
     spec = importlib.util.find_spec("timm")
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -90,13 +95,13 @@ def imagenet_index() -> ClassIndex | None:
 
 
 def _from_json(path: Path, text: str) -> list[tuple[str, ...]]:
-    """Names per output of one of the JSON forms."""
+    """Read the names per output from one of the JSON formats."""
     try:
         found = json.loads(text)
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error})") from None
     if isinstance(found, dict) and isinstance(found.get("id2label"), dict):
-        found = found["id2label"]  # a Hugging Face config
+        found = found["id2label"]  # config.json of Hugging Face
     if isinstance(found, list):
         return [_aliases(entry) for entry in found]
     if isinstance(found, dict) and found and all(isinstance(value, int) for value in found.values()):
@@ -104,12 +109,12 @@ def _from_json(path: Path, text: str) -> list[tuple[str, ...]]:
     if isinstance(found, dict) and set(found) == {str(output) for output in range(len(found))}:
         return [_aliases(found[str(output)]) for output in range(len(found))]
     raise DataError(
-        f'{path}: must be {{"0": name, ...}}, {{name: 0, ...}} or a list, with every output from 0 on in it once'
+        f'{path}: must be {{"0": name, ...}}, {{name: 0, ...}} or a list, with each output from 0 once'
     )
 
 
 def _from_lines(text: str) -> list[tuple[str, ...]]:
-    """Names per output, one output per line."""
+    """Read the names per output from text with one output per line."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     numbered = [re.match(r"(\d+)[\s,:]+(.+)", line) for line in lines]
     if lines and all(numbered):
@@ -120,7 +125,7 @@ def _from_lines(text: str) -> list[tuple[str, ...]]:
 
 
 def _aliases(entry: Any) -> tuple[str, ...]:
-    """All names of one class: of ``n01440764 tench, Tinca tinca`` the wnid, the label and its first word."""
+    """Return all names of a class: for ``n01440764 tench, Tinca tinca`` the wnid, the label and its first synonym."""
     parts = [str(part) for part in entry] if isinstance(entry, list) else [str(entry)]
     head, _, rest = parts[0].partition(" ") if len(parts) == 1 else (parts[0], "", "")
     head, rest = (head, rest) if WNID.fullmatch(head.rstrip("\t,")) else (parts[0], "")
@@ -132,7 +137,7 @@ def _aliases(entry: Any) -> tuple[str, ...]:
 
 
 def _devkit(path: Path) -> ClassIndex:
-    """ImageNet's ``meta.mat``: its leaves by wnid are the outputs; their ILSVRC2012_IDs have another order."""
+    """Read ImageNet's ``meta.mat``. The outputs are its leaf classes sorted by wnid, not by ILSVRC2012_ID."""
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -141,7 +146,7 @@ def _devkit(path: Path) -> ClassIndex:
         synsets = np.atleast_1d(loadmat(path, squeeze_me=True)["synsets"])
         leaves = [row for row in synsets if int(row["num_children"]) == 0]
         entries = sorted((str(row["WNID"]), str(row["words"]), int(row["ILSVRC2012_ID"])) for row in leaves)
-    except Exception as error:  # SciPy's reader raises many types on what is no MATLAB file
+    except Exception as error:  # SciPy's reader raises many kinds of exceptions for other files
         raise DataError(f"{path}: is not the devkit's meta.mat ({type(error).__name__}: {error})") from None
     names = tuple((wnid, words, words.split(",")[0]) for wnid, words, _ in entries)
     return ClassIndex(path, names, {number: output for output, (_, _, number) in enumerate(entries)})

@@ -1,4 +1,4 @@
-"""Classes found by name, as two people write the same name: case, separators, synonyms, WordNet's numbers."""
+"""Match classes by name, in spite of different case, separators, synonyms and WordNet IDs."""
 
 import re
 import unicodedata
@@ -9,38 +9,38 @@ from p2vit.data.class_index import WNID, ClassIndex
 from p2vit.errors import DataError
 
 _WNID_AND_NAME = re.compile(rf"({WNID.pattern})[\s_,:\-]+(.+)", re.DOTALL)
-#: What stands between words; at the ends of a name it may mean something, as in ``-1``.
+#: Separators between words. At the start or end of a name they may have a meaning, as in ``-1``.
 _BETWEEN = re.compile(r"(?<=\w)[\s_/\-]+(?=\w)")
 _UNNAMED = re.compile(r"(?:label|class|output|category)?[\s_\-]*(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What names said.
+    """The result of `match`.
 
     Attributes:
-        outputs: Of each class asked for, its output, or -1.
-        doubtful: Class → the outputs that all have its name.
+        outputs: Output of each wanted class, -1 if not found.
+        doubtful: Class whose name fits several outputs → these outputs.
     """
 
     outputs: tuple[int, ...]
     doubtful: Mapping[str, tuple[int, ...]]
 
     def __bool__(self) -> bool:
-        """Whether any class was found."""
+        """Return whether any class was found."""
         return any(output >= 0 for output in self.outputs)
 
 
 def spellings(name: str, others: Iterable[str] = ()) -> tuple[tuple[str, ...], ...]:
-    """A class's name in the ways in which it may be written, the surest first.
+    """List the spellings of a class's name, from the most to the least certain.
 
     Args:
-        name: As it stands: ``n01440764 tench, Tinca tinca``.
+        name: Full name, e.g. ``n01440764 tench, Tinca tinca``.
         others: Further names of the same class.
 
     Returns:
-        Three groups of strings: the names themselves; the same without case and separators; their parts, which are
-        a WordNet number in front and synonyms between commas, in the same way.
+        Three groups of strings: the names; the `folded` names; and their folded parts. The parts of a name are its
+        WordNet ID and its synonyms, which are separated by commas.
     """
     whole = tuple(dict.fromkeys([name, *others]))
     parts = []
@@ -56,13 +56,13 @@ def spellings(name: str, others: Iterable[str] = ()) -> tuple[tuple[str, ...], .
 
 
 def wnid(name: str) -> str | None:
-    """The WordNet number at the beginning of a name."""
+    """Return the WordNet ID at the beginning of a name, or None."""
     match = re.match(rf"{WNID.pattern}(?!\d)", name)
     return match[0] if match else None
 
 
 def folded(name: str) -> str:
-    """A name without what differs from writer to writer: case, the form of accents, and what separates words."""
+    """Normalise a name: lower case, one form of accents, and single spaces between words."""
     return _BETWEEN.sub(" ", unicodedata.normalize("NFKC", name).strip()).casefold()
 
 
@@ -71,12 +71,15 @@ def match(
 ) -> Found:
     """Find the output of each class by name.
 
-    The surest spelling that any output has decides; where several outputs have it, none is taken.
+    The most certain spelling that any output has decides. If several outputs have it, none of them is chosen.
 
     Args:
-        wanted: Classes of photos.
-        names: Of each output, all its names.
-        more: Further names of a wanted class.
+        wanted: Class names of the photos.
+        names: For each output, all names of its class.
+        more: Wanted class → further names of it.
+
+    Returns:
+        The outputs, and the classes that fit several outputs.
     """
     tables: tuple[dict[str, set[int]], ...] = ({}, {}, {})
     for output, own in enumerate(names):
@@ -87,8 +90,8 @@ def match(
     for name in wanted:
         others = tuple((more or {}).get(name, ()))
         parts = spellings(name, others)[2]
-        # What a class says itself comes before what it says in part. Parts on both sides are compared only where a
-        # WordNet number says that they are synonyms: "apple, red" is not "apple, green".
+        # A full name is tried before its parts. Parts are compared with parts only if the wanted name has a WordNet
+        # ID, which shows that they are synonyms: "apple, red" is not "apple, green".
         tries = [
             (tables[0], (name,)),
             (tables[1], (folded(name),)),
@@ -96,7 +99,9 @@ def match(
             (tables[1], parts),
         ]
         if wnid(name):
-            tries.insert(3, (tables[0], others[:1]))  # ImageNet has a Cardigan, a dog, and a cardigan
+            tries.insert(
+                3, (tables[0], others[:1])
+            )  # ImageNet has both the dog Cardigan and the garment cardigan
             tries.append((tables[2], parts))
         hits = next(
             (hit for table, group in tries if (hit := set().union(*(table.get(s, ()) for s in group)))), set()
@@ -108,38 +113,38 @@ def match(
 
 
 def says_nothing(names: Sequence[str]) -> bool:
-    """Whether a model's names are none: nothing, or the outputs' own numbers (``LABEL_0``, ``class 1``, ``2``)."""
+    """Return whether a model's class names are only the numbers of its outputs (``LABEL_0``, ``class 1``, ``2``)."""
     numbers = [_UNNAMED.fullmatch(name) for name in names]
     return all(number is not None and int(number[1]) == place for place, number in enumerate(numbers))
 
 
 def in_order(names: Sequence[str], outputs: int) -> list[int] | None:
-    """Outputs of classes that no name tells apart: by their place in the alphabet.
+    """Assign outputs to classes in alphabetical order, for a model without class names.
 
-    Where the classes are numbers, their place in the alphabet and their value must say the same: of ``1, 10, 2`` they
-    do not, and either may be meant.
+    If the classes are numbers, their alphabetical and numerical order must agree. For ``1, 10, 2`` they do not, and
+    the result is None.
 
     Args:
-        names: Classes of photos, sorted.
-        outputs: Of the model.
+        names: Class names of the photos, sorted.
+        outputs: Number of outputs of the model.
 
     Returns:
-        One output per class, or None.
+        One output per class, or None if the order is ambiguous.
     """
     if all(name.isascii() and name.isdecimal() for name in names):
         values = [int(name) for name in names]
         if values != sorted(set(values)):
             return None
         if len(names) < outputs and values[0] == 0 and values[-1] < outputs:
-            # Of some of the numbers only: 0 is there, so they count from 0. All of them sort by value if they are
-            # padded to one width.
+            # Only some of the numbers occur. With a 0 among them, they count from 0. If all have the same width, their
+            # alphabetical and numerical order agree.
             widths = {len(name) for name in names}
             return values if len(widths) == 1 and max(widths) >= len(str(outputs - 1)) else None
     return list(range(outputs)) if len(names) == outputs else None
 
 
 def display_names(index: ClassIndex) -> tuple[str, ...]:
-    """One name per output, for people: the label where the file has one beside a WordNet number."""
+    """Return one name per output for people: the label if the file has one, otherwise the WordNet ID."""
     return tuple(
         next((name for name in names if not WNID.fullmatch(name)), names[0] if names else "")
         for names in index.names
@@ -147,13 +152,13 @@ def display_names(index: ClassIndex) -> tuple[str, ...]:
 
 
 def check_count(given: Sequence[str], outputs: int, where: str) -> None:
-    """Refuse names that are not one per output.
+    """Check that there is one name per output.
 
     Raises:
-        DataError: says both numbers.
+        DataError: The numbers differ. The message states both.
     """
     if len(given) != outputs:
         raise DataError(
-            f"{where}: names {len(given)} classes, and the model has {outputs} output{'s' * (outputs != 1)}; "
-            "one name per output is needed, in their order"
+            f"{where}: names {len(given)} classes, but the model has {outputs} output{'s' * (outputs != 1)}; "
+            "give one name per output, in the order of the outputs"
         )

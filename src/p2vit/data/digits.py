@@ -1,4 +1,4 @@
-"""Benchmark ``digits``: scikit-learn's handwritten digits, for a model that trains in a minute."""
+"""Benchmark ``digits``: scikit-learn's handwritten digits, small enough to train a model in a minute."""
 
 import numpy as np
 from PIL import Image
@@ -13,10 +13,10 @@ def digits(preprocessing: Preprocessing) -> SplitPhotos:
     """Open the benchmark: 1,797 grey photos of 8 × 8 pixels, half of them held out.
 
     Args:
-        preprocessing: The model's; another size than 8 × 8 is resampled.
+        preprocessing: Preprocessing of the model. For an image size other than 8 × 8, photos are resampled.
 
     Returns:
-        The photos; class i is the digit i.
+        The photos. Class i is the digit i.
 
     Raises:
         MissingPackageError: scikit-learn is not installed.
@@ -27,7 +27,7 @@ def digits(preprocessing: Preprocessing) -> SplitPhotos:
         raise MissingPackageError("scikit-learn", "the benchmark 'digits'", "bench") from None
     bunch = load_digits()
     labels = bunch.target.astype(np.int64)
-    # 16ths to 255ths, rounded half up in integers.
+    # Convert 0..16 to 0..255, rounded half up in integers.
     grey = ((bunch.images.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)
     names = [str(digit) for digit in range(10)]
     return SplitPhotos(

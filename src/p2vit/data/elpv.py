@@ -1,6 +1,6 @@
-"""Benchmark ``elpv``: electroluminescence photos of solar cells, with experts' defect probabilities.
+"""Benchmark ``elpv``: electroluminescence photos of solar cells, with defect probabilities by experts.
 
-The photos (CC BY-NC-SA 4.0) are read from the installed package ``elpv-dataset``; none is copied.
+The photos (CC BY-NC-SA 4.0) are read from the installed package ``elpv-dataset`` and are not copied.
 """
 
 import numpy as np
@@ -13,18 +13,18 @@ from p2vit.program.preprocessing import Preprocessing
 def elpv(preprocessing: Preprocessing) -> SplitPhotos:
     """Open the benchmark: 1,312 photos to train and calibrate on, 1,312 held out.
 
-    A cell is defective when its defect probability is above one half. The split keeps the shares of label and
-    cell type (mono, poly).
+    A cell is defective if its defect probability is above one half. The split is stratified by label and cell type
+    (mono, poly).
 
     Args:
-        preprocessing: The model's.
+        preprocessing: Preprocessing of the model.
 
     Returns:
-        The photos; class 0 is functional, class 1 defective.
+        The photos. Class 0 is functional, class 1 is defective.
 
     Raises:
         MissingPackageError: ``elpv-dataset`` is not installed.
-        DataError: its label file is missing or not as expected.
+        DataError: The package's label file is missing or has another format.
     """
     folder = package_folder("elpv_dataset", "elpv-dataset", "elpv") / "data"
     table = folder / "labels.csv"

@@ -1,8 +1,8 @@
-"""Which files of a folder are photos: one rule for every verb that takes a folder.
+"""Find the photos in a folder, by one rule for all verbs.
 
-A photo is a file whose ending is a photo's, in any case; its content decides only how it is read. Links are followed,
-to files and to folders. Hidden entries (``.x``) and what operating systems leave behind are passed over without a
-word; everything else that is left out is counted and said.
+A photo is a file with a suffix in `EXTENSIONS`, in upper or lower case. Its content decides only how it is read. Links
+to files and folders are followed. Hidden entries (``.x``) and files of operating systems are skipped silently. All
+other files that are skipped are counted and reported.
 """
 
 import os
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from p2vit.errors import DataError, some
 
-#: Endings of the photos that are read; those of HEIC need the extra ``heif``.
+#: Suffixes of supported photos; HEIC needs the extra ``heif``.
 EXTENSIONS = (
     ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm",
     ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
-#: Endings of photos that are not read; they are listed and not counted among other files.
+#: Suffixes of unsupported photo formats → what to do. Such files are found as photos and then refused by name.
 FOREIGN = {
     **dict.fromkeys(
         (".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"),
@@ -28,7 +28,7 @@ FOREIGN = {
     ".jxl": "a JPEG XL, which is not supported; convert it to PNG or JPEG first",
     ".psd": "a Photoshop document, which is not supported; export it as PNG or JPEG first",
 }
-#: What operating systems and servers put into folders.
+#: Files and folders that operating systems and servers create.
 LEFT_BEHIND = {
     "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information",
     "lost+found",
@@ -37,14 +37,14 @@ LEFT_BEHIND = {
 
 @dataclass
 class Search:
-    """Looks for photos below folders, and remembers what it left out.
+    """A search for photos below folders, which remembers what it skipped.
 
     Attributes:
-        others: Ending → how many files that are no photos have it.
-        lost: Links that lead nowhere.
-        loops: Folders that were reached a second time: links to a folder above, or to one that was read already.
-        seen: Identities of the folders that the present search has been in.
-        known: A file that need not be counted: the labels.
+        others: Suffix → number of files that are not photos.
+        lost: Broken links.
+        loops: Folders that were reached a second time, through a link.
+        seen: (device, inode) of the folders that this search has read.
+        known: A file that is not counted as skipped: the label file.
     """
 
     others: Counter[str] = field(default_factory=Counter)
@@ -54,10 +54,10 @@ class Search:
     known: Path | None = None
 
     def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
-        """Subfolders and photos of a folder itself, each by name.
+        """List the subfolders and the photos directly in a folder, each sorted by name.
 
         Raises:
-            DataError: it is missing, no folder, or cannot be read.
+            DataError: The folder is missing, not a folder, or cannot be read.
         """
         folders, photos = [], []
         try:
@@ -66,7 +66,7 @@ class Search:
         except FileNotFoundError:
             raise DataError(f"{folder}: no such folder") from None
         except NotADirectoryError:
-            raise DataError(f"{folder}: a file, where a folder of photos is needed") from None
+            raise DataError(f"{folder}: is a file, but must be a folder of photos") from None
         except OSError as error:
             raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
         for entry in listed:
@@ -80,14 +80,14 @@ class Search:
             elif entry.is_symlink() and not path.exists():
                 self.lost.append(path)
             elif self.known is None or path.absolute() != self.known.absolute():
-                self.others[path.suffix.lower() or "no ending"] += 1
+                self.others[path.suffix.lower() or "no suffix"] += 1
         return folders, photos
 
     def enter(self, folder: Path) -> bool:
-        """Note that a folder is read now; False where that has been done in this search, as links can make it.
+        """Mark a folder as read. Return False if this search has read it before, which links can cause.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: The folder cannot be read.
         """
         try:
             found = os.stat(folder)
@@ -103,13 +103,13 @@ class Search:
         return True
 
     def below(self, folder: Path) -> list[Path]:
-        """Every photo at any depth, in the order of the names of folders and files together.
+        """List all photos at any depth, sorted by the names of folders and files together.
 
         Raises:
-            DataError: a folder cannot be read.
+            DataError: A folder cannot be read.
         """
         photos, waiting = [], [(folder, True)]
-        while waiting:  # a stack of our own: folders nest deeper than Python calls
+        while waiting:  # not recursive, because folders may nest deeper than Python's call limit
             path, is_folder = waiting.pop()
             if not is_folder:
                 photos.append(path)
@@ -120,44 +120,46 @@ class Search:
         return photos
 
     def notes(self) -> list[str]:
-        """What was left out, in sentences."""
+        """Return texts that say what was skipped."""
         notes = []
         if count := self.others.total():
             often = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
             kinds = ", ".join(f"{ending} ({number})" for ending, number in often[:8])
             more = "" if len(self.others) <= 8 else ", ..."
-            what = "1 file that is no photo" if count == 1 else f"{count} files that are no photos"
-            notes.append(f"{what}: {kinds}{more}")
+            what = "1 file that is not a photo" if count == 1 else f"{count} files that are not photos"
+            notes.append(f"skipped {what}: {kinds}{more}")
         if self.lost:
-            notes.append(f"links that lead nowhere: {some([str(path) for path in self.lost])}")
+            notes.append(f"skipped broken links: {some([str(path) for path in self.lost])}")
         if self.loops:
             names = some([str(path) for path in self.loops])
-            notes.append(f"links to folders that were read already, or that they are in: {names}")
+            notes.append(f"skipped links to folders that were read before, or that contain the link: {names}")
         return notes
 
     def nothing(self, folder: Path) -> DataError:
-        """What to say of a folder without photos."""
+        """Return the error for a folder without photos."""
         found = "".join(f"; {note}" for note in self.notes())
-        return DataError(f"{folder}: no photos here. Photos end in {', '.join(EXTENSIONS)}{found}")
+        return DataError(
+            f"{folder}: contains no photos. Photos have the suffixes {', '.join(EXTENSIONS)}{found}"
+        )
 
 
 def looks_like_a_photo(path: Path) -> bool:
-    """Whether a name ends as a photo's does, read or not."""
+    """Return whether a path has the suffix of a photo, of a supported format or not."""
     return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in FOREIGN
 
 
 def find_photos(folder: Path, known: Path | None = None) -> tuple[list[Path], list[str]]:
-    """Every photo of a folder, at any depth.
+    """Find all photos in a folder, at any depth.
 
     Args:
-        folder: Where to look.
-        known: A file that need not be counted among those left out.
+        folder: Folder to search.
+        known: A file that is not counted as skipped.
 
     Returns:
-        (the photos in order, what was left out).
+        (photos in order, texts that say what was skipped).
 
     Raises:
-        DataError: there is none, or a folder cannot be read.
+        DataError: The folder contains no photo, or a folder cannot be read.
     """
     search = Search(known=known)
     photos = search.below(folder)
@@ -167,7 +169,7 @@ def find_photos(folder: Path, known: Path | None = None) -> tuple[list[Path], li
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or leads to one; a circle of links is neither."""
+    """Return whether an entry is a folder or a link to one. A circle of links is not."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""Photos in a folder: a subfolder per class, labels from a file beside it, or no labels."""
+"""Photos in a folder: with one subfolder per class, with a label file, or without labels."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +15,21 @@ from p2vit.program.preprocessing import Preprocessing
 
 
 class ImageFolder:
-    """A `PhotoSource` over the photos of a folder, read when they are asked for.
+    """A `PhotoSource` over the photos of a folder. Each photo is read when it is needed.
 
-    With subfolders, each one is a class, in sorted order, and photos are looked for at any depth below it.
-    Without, the folder's own photos have no labels. Where a label file is given it decides: subfolders are no
-    classes then, and photos at any depth are looked up in it. What counts as a photo says `p2vit.data.find`.
+    Each subfolder is a class, with the photos at any depth below it. Photos of a folder without subfolders have no
+    labels. With a label file, subfolders are not classes: photos at any depth get their labels from the file.
+    `p2vit.data.find` defines which files are photos.
 
     Attributes:
-        name: The folder's path.
-        classes: Names in label order: subfolders sorted, or the label file's; empty for a flat folder.
-        numbered: The classes are numbers, from a label file.
-        listed: The label file names no photos.
-        paths: Every photo, sorted within its class, or by path where a label file is given.
-        labels: int64 [len(paths)], -1 where a photo has none.
-        notes: What was left out of the folder, and what the label file and the folder do not have in common.
-        skipped: (path, reason) of photos that could not be read, filled while iterating.
+        name: Path of the folder.
+        classes: Class names in label order: sorted subfolders, or those of the label file; empty without labels.
+        numbered: Whether the classes are numbers from a label file.
+        listed: Whether the label file has labels only, without photo names.
+        paths: All photos, sorted within each class; with a label file, sorted by path.
+        labels: int64 [len(paths)], -1 for a photo without label.
+        notes: Texts that say what was skipped, and where the label file and the folder differ.
+        skipped: (path, reason) of photos that could not be read so far.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class ImageFolder:
         strict: bool = False,
         table: LabelTable | None = None,
     ) -> None:
-        """Find the photos; none is opened yet.
+        """Find the photos without opening them.
 
         Args:
             path: The folder.
-            preprocessing: The model's.
-            strict: Refuse the first photo that cannot be read, instead of skipping it.
-            table: Labels of the photos, instead of the subfolders' names.
+            preprocessing: Preprocessing of the model.
+            strict: Whether a photo that cannot be read is an error; otherwise it is skipped.
+            table: Labels of the photos from a file; None to take the names of the subfolders.
 
         Raises:
-            DataError: the folder is missing, not a folder, unreadable, or holds no photo; the label file does not
-                fit it.
+            DataError: The folder is missing, not a folder, cannot be read or contains no photo, or the label file
+                does not fit it.
         """
         self.root = Path(path)
         self.name = str(path)
@@ -75,7 +75,7 @@ class ImageFolder:
         above = set(search.seen)
         found: dict[str, list[Path]] = {}
         for folder in folders:
-            search.seen = set(above)  # two classes may link to one folder
+            search.seen = set(above)  # two classes may link to the same folder
             photos = search.below(folder)
             if folder not in search.loops:
                 found[folder.name] = photos
@@ -87,8 +87,8 @@ class ImageFolder:
             if own:
                 names = some([photo.name for photo in own], most=3)
                 self.notes.append(
-                    f"{self.root}: {len(own)} of the photos are in no subfolder, so they have no class and are left "
-                    f"out: {names}"
+                    f"{self.root}: skipped {len(own)} of the photos, which are in no subfolder and so have no class: "
+                    f"{names}"
                 )
         else:
             self.paths = own
@@ -102,67 +102,67 @@ class ImageFolder:
         return len(self.paths)
 
     def calibration(self, count: int, seed: int = 0, batch_size: int = 32) -> Iterator[Pixels]:
-        """Draw a seeded subset; a photo that cannot be read is replaced by the next one drawn.
+        """Draw a random subset. A photo that cannot be read is replaced by the next one.
 
         Args:
-            count: Photos wanted.
-            seed: Of the draw.
+            count: Number of photos.
+            seed: Random seed.
             batch_size: Photos per batch.
 
         Yields:
             uint8 [B, H, W, 3].
 
         Raises:
-            DataError: ``count`` is below 1, no photo can be read, or with ``strict`` one cannot.
+            DataError: ``count`` is below 1, no photo can be read, or with ``strict`` a photo cannot be read.
         """
         if count < 1:
             raise DataError(f"calibration needs at least 1 photo, not {count}")
         yield from (pixels for pixels, _ in self._batches(self.drawn(seed).tolist(), batch_size, count))
 
     def drawn(self, seed: int = 0) -> NDArray[np.int64]:
-        """Numbers of all photos in the order in which `calibration` draws them."""
+        """Return the numbers of all photos in the order in which `calibration` draws them: int64 [photos]."""
         return np.random.default_rng(seed).permutation(len(self.paths)).astype(np.int64)
 
     def evaluation(self, limit: int | None = None, batch_size: int = 32) -> Iterator[tuple[Pixels, Labels]]:
-        """Go through the photos in sorted order.
+        """Iterate over the photos in sorted order.
 
         Args:
-            limit: At most so many photos, evenly spaced over the folder.
+            limit: Largest number of photos, evenly spaced over the folder; None for all.
             batch_size: Photos per batch.
 
         Yields:
-            (uint8 [B, H, W, 3], int64 [B]).
+            (pixels uint8 [B, H, W, 3], labels int64 [B]).
 
         Raises:
-            DataError: no photo can be read, or with ``strict`` one cannot.
+            DataError: No photo can be read, or with ``strict`` a photo cannot be read.
         """
         for pixels, which in self._batches(self.order(limit).tolist(), batch_size):
             yield pixels, self.labels[which]
 
     def order(self, limit: int | None = None) -> NDArray[np.int64]:
-        """Numbers of the photos in sorted order, or of ``limit`` evenly spaced ones."""
+        """Return the numbers of all photos in sorted order, or of ``limit`` evenly spaced photos: int64 [photos]."""
         return spread(len(self.paths), limit)
 
     def photo(self, number: int) -> Pixels:
         """Read one photo, uint8 [H, W, 3].
 
         Raises:
-            DataError: naming the file and why it cannot be read.
+            DataError: The photo cannot be read. The message names the file and the reason.
         """
         return read_pixels(self.paths[number], self.preprocessing)
 
     def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
-        """Labels of photos."""
+        """Return the labels of photos, int64 of the same shape; -1 for a photo without label."""
         return self.labels[numbers]
 
     def title(self, number: int) -> str:
-        """The photo's path."""
+        """Return the photo's path."""
         return str(self.paths[number])
 
     def _batches(
         self, indices: list[int], batch_size: int, limit: int | None = None
     ) -> Iterator[tuple[Pixels, Labels]]:
-        """Read in order and refuse a folder where nothing at all could be read."""
+        """Read photos in batches, and raise an error if none of them could be read."""
         empty = True
         for batch in batched(indices, self._read, batch_size, limit):
             empty = False
@@ -174,30 +174,30 @@ class ImageFolder:
             )
 
     def _read(self, index: int) -> Pixels | None:
-        """Return photo ``index``, or None after noting why it cannot be read."""
+        """Read photo ``index``, or record why it cannot be read and return None."""
         try:
             return self.photo(index)
         except DataError as error:
             if self.strict:
                 raise
             note = (self.title(index), str(error))
-            if note not in self.skipped:  # a second pass over the folder says nothing new
+            if note not in self.skipped:  # record a photo once, also when the folder is read again
                 self.skipped.append(note)
             return None
 
 
 def _looked_up(root: Path, paths: list[Path], table: LabelTable, notes: list[str]) -> Labels:
-    """Labels of photos from a file, by path below the folder, file name, or file name without its ending.
+    """Look up the labels of photos by their path below the folder, file name, or file name without suffix.
 
     Raises:
-        DataError: there is no photo, none is in the file, or a list without file names has another length.
+        DataError: The label file has none of the photos, or its list of labels has another length.
     """
     if table.in_order:
         if len(table.in_order) != len(paths):
             raise DataError(
-                f"{table.path}: names no files and has {len(table.in_order)} labels, but {root} has {len(paths)} "
-                "photos. Such a list must have one line per photo, in the order of the photos' names; "
-                "or write rows 'file,label'"
+                f"{table.path}: is a list of {len(table.in_order)} labels without file names, but {root} has "
+                f"{len(paths)} photos. Write one line per photo, in the order of the photos' names, or write rows "
+                "'file,label'"
             )
         return np.array(table.in_order, dtype=np.int64)
     labels, used = [], set()
@@ -209,12 +209,12 @@ def _looked_up(root: Path, paths: list[Path], table: LabelTable, notes: list[str
     if not used - {None}:
         raise DataError(
             f"{table.path}: none of its {len(table.of_file)} files ({some(list(table.of_file), most=2)}, ...) is in "
-            f"{root}, which has {paths[0].name} and so on; write paths below that folder, or plain file names"
+            f"{root}, which contains {paths[0].name} and others; write paths below that folder, or plain file names"
         )
     if None in used:
         notes.append(
-            f"{labels.count(UNLABELLED)} photos have no label in {table.path} and are not counted in top-1"
+            f"{labels.count(UNLABELLED)} photos have no label in {table.path} and do not count in top-1"
         )
     if missing := len(set(table.of_file) - used):
-        notes.append(f"{missing} labels of {table.path} belong to no photo of {root}")
+        notes.append(f"{missing} labels of {table.path} do not belong to any photo of {root}")
     return np.array(labels, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Labels of photos from a file beside them, in the forms that ImageNet's and everybody's own come in."""
+"""Read label files: those of ImageNet, and the usual forms of users' own files."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from p2vit.data.text_file import read_text
 from p2vit.errors import DataError, some
 
-#: Names of a header's columns, lower case.
+#: Column names in a header, lower case.
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "imageid", "image_id", "img", "path", "name", "id")
 LABEL_COLUMNS = (
     "label", "labels", "class", "class_id", "class_name", "target", "category", "synset", "wnid",
@@ -19,14 +19,14 @@ LABEL_COLUMNS = (
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Which photo has which label.
+    """The content of a label file.
 
     Attributes:
-        path: The file.
-        classes: Names in label order: sorted, numbers by value.
-        numbered: All names are numbers from 0: they are the model's outputs themselves.
-        of_file: File name, as it is written there → label.
-        in_order: Label of the i-th photo by name, where the file names no photos.
+        path: The label file.
+        classes: Class names in label order: sorted, numbers by value.
+        numbered: Whether all class names are numbers from 0, which are the indices of the model's outputs.
+        of_file: Photo's name as written in the file → label.
+        in_order: Labels of the photos sorted by name, if the file has no photo names; otherwise empty.
     """
 
     path: Path
@@ -39,24 +39,29 @@ class LabelTable:
 def read_labels(path: Path) -> LabelTable:
     """Read a label file.
 
-    Understood are: rows ``file,label`` with or without a header (CSV; TSV; or separated by spaces, such as Caffe's
-    ``val.txt``), where a label is a class's name or the number of an output; Kaggle's ``LOC_val_solution.csv``, whose
-    ``PredictionString`` begins with the class; a JSON object of file → label; and one label per line for the photos
-    in the order of their names (``ILSVRC2012_validation_ground_truth.txt``, lists of wnids).
+    Supported formats:
+
+    * Rows ``file,label`` with or without a header, separated by commas, tabs or spaces (Caffe's ``val.txt``). A label
+      is a class name or the index of an output.
+    * Kaggle's ``LOC_val_solution.csv``, whose ``PredictionString`` begins with the class.
+    * A JSON object of file → label.
+    * One label per line for the photos in the order of their names (``ILSVRC2012_validation_ground_truth.txt``, lists
+      of wnids).
 
     Args:
         path: The file.
 
     Returns:
-        Its labels.
+        The labels.
 
     Raises:
-        DataError: naming the file and the line: it cannot be read, is empty, lacks a label, or contradicts itself.
+        DataError: The file cannot be read, is empty, lacks a label, or contradicts itself. The message names the file
+            and the line.
     """
     text = read_text(path, "label file")
     rows = _json_rows(path, text) if path.suffix.lower() == ".json" else _text_rows(path, text)
     if not rows:
-        raise DataError(f"{path}: holds no labels; rows 'file,label' are expected")
+        raise DataError(f"{path}: contains no labels; expected rows 'file,label'")
     numbered = all(label.isdecimal() for _, _, label in rows)
     names = sorted(
         {label for _, _, label in rows}, key=(lambda name: (int(name), name)) if numbered else None
@@ -65,24 +70,26 @@ def read_labels(path: Path) -> LabelTable:
     of_file: dict[str, int] = {}
     for line, file, label in rows:
         if file and of_file.setdefault(file, place[label]) != place[label]:
-            raise DataError(f"{path}, line {line}: '{file}' has another label than in an earlier line")
+            raise DataError(
+                f"{path}, line {line}: '{file}' has a different label in an earlier line; remove one of the lines"
+            )
     in_order = () if rows[0][1] else tuple(place[label] for _, _, label in rows)
     return LabelTable(path, tuple(names), numbered, of_file, in_order)
 
 
 def _json_rows(path: Path, text: str) -> list[tuple[int, str, str]]:
-    """(0, file, label) of an object file → label."""
+    """Read an object file → label as rows (0, file, label)."""
     try:
         found = json.loads(text)
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error})") from None
     if not isinstance(found, dict) or not all(isinstance(label, str | int) for label in found.values()):
-        raise DataError(f"{path}: must be one object of file → label, labels being names or numbers")
+        raise DataError(f"{path}: must be one object of file → label, where a label is a name or a number")
     return [(0, file, str(label)) for file, label in found.items()]
 
 
 def _text_rows(path: Path, text: str) -> list[tuple[int, str, str]]:
-    """(line, file or nothing, label) of every line that is not blank."""
+    """Read every line that is not blank as (line number, file or empty, label)."""
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         return []
@@ -109,12 +116,12 @@ def _text_rows(path: Path, text: str) -> list[tuple[int, str, str]]:
             continue
         rows.append((number, row[file_column], label))
     if bad:
-        raise DataError(f"{path}, line {some(bad)}: a file and a label are expected, as in '{first}'")
+        raise DataError(f"{path}, line {some(bad)}: expected a file and a label, as in '{first}'")
     return rows
 
 
 def _splitter(line: str) -> Callable[[str], list[str]]:
-    """What cuts a line of this file into cells: at tabs, at commas, or at spaces."""
+    """Return a function that splits the lines of this file into cells: at tabs, commas or spaces."""
     if "\t" in line:
         return lambda text: [cell.strip() for cell in text.split("\t")]
     if "," in line:

@@ -1,4 +1,4 @@
-"""Photos read ahead by threads, in an order and in batches that do not depend on how many threads there are."""
+"""Read photos in batches with several threads. Order and batches do not depend on the number of threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,13 +15,13 @@ from p2vit.errors import DataError
 
 @dataclass(frozen=True)
 class Batch:
-    """Photos that run together.
+    """A batch of photos.
 
     Attributes:
-        places: int64 [B], their places in the order that was asked for.
+        places: int64 [B], positions of the photos in the requested order.
         pixels: uint8 [B, H, W, 3].
-        labels: int64 [B], -1 where a photo has none.
-        skipped: (place, path, reason) of photos of this batch that could not be read.
+        labels: int64 [B], -1 for a photo without label.
+        skipped: (position, path, reason) of photos of this batch that could not be read.
     """
 
     places: NDArray[np.int64]
@@ -40,23 +40,23 @@ def load_batches(
 ) -> Iterator[Batch]:
     """Read photos in batches.
 
-    Batch k holds the photos k·batch_size and on of the order, without those that cannot be read: what is in it
-    depends neither on the threads nor on the share. So figures of a float model, whose last bits depend on what
-    runs together, are the same however the work is divided.
+    Batch k contains the photos k·batch_size to (k+1)·batch_size − 1 of the order, without those that cannot be read.
+    It depends neither on the threads nor on the share. The last bits of a float model's outputs depend on the batch,
+    so its results are the same however the work is divided.
 
     Args:
         source: The photos.
-        order: int64 [photos], their numbers.
+        order: int64 [photos], numbers of the photos.
         batch_size: Photos per batch.
-        workers: Threads that read ahead, one batch each; 0 reads when a batch is asked for. Pillow decodes and
-            resamples outside the interpreter's lock, so that threads do as well as processes.
-        share: (which, of how many): every so-manieth batch.
+        workers: Threads that read ahead, one batch each; 0 reads a batch when it is needed. Pillow releases the
+            interpreter lock while it decodes and resamples, so threads are as fast as processes.
+        share: (i, n): every n-th batch, starting with batch i.
 
     Yields:
-        The share's batches in order; a batch of nothing but unreadable photos is empty.
+        The batches of the share in order. A batch without readable photos is empty.
 
     Raises:
-        DataError: a photo cannot be read, and the source is strict.
+        DataError: A photo cannot be read, and the source is strict.
     """
     first, step = share
     starts = range(first * batch_size, len(order), step * batch_size)
@@ -68,18 +68,18 @@ def load_batches(
 
 
 def read_batch(source: PhotoSource, numbers: NDArray[np.int64], start: int) -> Batch:
-    """Read some photos.
+    """Read one batch of photos.
 
     Args:
         source: The photos.
-        numbers: int64, which.
-        start: Place of the first one in the order.
+        numbers: int64 [B], numbers of the photos.
+        start: Position of the first photo in the order.
 
     Returns:
-        Those that can be read, and why the others cannot.
+        The photos that can be read, and the reasons for the others.
 
     Raises:
-        DataError: one cannot be read, and the source is strict.
+        DataError: A photo cannot be read, and the source is strict.
     """
     kept: list[int] = []
     pixels: list[Pixels] = []
@@ -100,16 +100,16 @@ def read_batch(source: PhotoSource, numbers: NDArray[np.int64], start: int) -> B
 def side_by_side(
     work: Callable[[Any], Any], items: Iterable[Any], workers: int, prepare: Callable[[], None] = lambda: None
 ) -> Iterator[Any]:
-    """Results of ``work`` in order; at most ``workers`` run at once, and few items wait in memory.
+    """Apply a function to items in several threads. Only a few items are in memory at a time.
 
     Args:
-        work: Called in threads.
-        items: Read one by one as places get free.
-        workers: Threads.
-        prepare: Called once in every thread.
+        work: Function that is called in the threads.
+        items: The items, read one by one when a thread is free.
+        workers: Number of threads.
+        prepare: Function that is called once in every thread.
 
     Yields:
-        One result per item.
+        One result per item, in order.
     """
     with ThreadPoolExecutor(workers, initializer=prepare) as pool:
         running: deque[Future[Any]] = deque()

@@ -1,4 +1,4 @@
-"""Photo set ``noise``: seeded random photos, for tests, timing and costing where no real photo is at hand."""
+"""Photo set ``noise``: seeded random photos, for tests, timing and costing without real photos."""
 
 from collections.abc import Iterator
 
@@ -14,25 +14,25 @@ CALIBRATION, EVALUATION = 0, 1
 
 
 class NoisePhotos:
-    """A `PhotoSource` of random photos: smooth blobs of colour below fine grain, the same on every machine.
+    """A `PhotoSource` of random photos: smooth blobs of colour with fine grain, the same on every machine.
 
-    Pure pixel noise averages out inside a patch and would leave a ViT nothing to tell photos apart by.
+    Pure pixel noise would average out within a patch, so that all photos would look alike to a ViT.
 
     Attributes:
         name: ``noise``.
-        classes: Empty: there are no labels.
+        classes: Always empty, because there are no labels.
         skipped: Always empty.
     """
 
     strict = True
 
     def __init__(self, preprocessing: Preprocessing, count: int = 256, seed: int = 0) -> None:
-        """Set up the stream; photos are made when asked for.
+        """Set up the source. Each photo is made when it is needed.
 
         Args:
-            preprocessing: The model's; only the size is used.
-            count: Photos that `evaluation` goes through.
-            seed: Of the evaluation photos.
+            preprocessing: Preprocessing of the model; only its image size is used.
+            count: Number of photos of `evaluation`.
+            seed: Random seed of the evaluation photos.
         """
         self.name = "noise"
         self.classes: tuple[str, ...] = ()
@@ -45,11 +45,11 @@ class NoisePhotos:
         return self.count
 
     def calibration(self, count: int, seed: int = 0, batch_size: int = 32) -> Iterator[Pixels]:
-        """Make photos that `evaluation` never shows.
+        """Make photos that are different from all photos of `evaluation`.
 
         Args:
-            count: Photos wanted.
-            seed: Of the photos.
+            count: Number of photos.
+            seed: Random seed.
             batch_size: Photos per batch.
 
         Yields:
@@ -67,17 +67,17 @@ class NoisePhotos:
         """Make the evaluation photos.
 
         Args:
-            limit: The first so many.
+            limit: Number of photos, the first ones; None for all.
             batch_size: Photos per batch.
 
         Yields:
-            (uint8 [B, H, W, 3], int64 [B] of -1).
+            (pixels uint8 [B, H, W, 3], labels int64 [B], all -1).
         """
         for pixels, which in batched(self.order(limit).tolist(), self.photo, batch_size):
             yield pixels, self.labels_of(which)
 
     def order(self, limit: int | None = None) -> NDArray[np.int64]:
-        """The first so many numbers."""
+        """Return the numbers of the first ``limit`` photos, or of all: int64 [photos]."""
         return np.arange(self.count if limit is None else min(limit, self.count), dtype=np.int64)
 
     def photo(self, number: int) -> Pixels:
@@ -85,15 +85,15 @@ class NoisePhotos:
         return self._photo(self.seed, EVALUATION, number)
 
     def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
-        """No photo has a label."""
+        """Return -1 for every photo, because no photo has a label."""
         return np.full_like(numbers, UNLABELLED)
 
     def title(self, number: int) -> str:
-        """The photo's number."""
+        """Return a name with the photo's number."""
         return f"noise photo {number}"
 
     def _photo(self, seed: int, stream: int, index: int) -> Pixels:
-        """Make one photo, uint8 [H, W, 3], from its own generator: no photo depends on another."""
+        """Make one photo, uint8 [H, W, 3], with its own random generator, so that no photo depends on another."""
         rng = np.random.default_rng((seed, stream, index))
         height, width = self.image_size
         blobs = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))

@@ -1,4 +1,4 @@
-"""One photo file, opened: what may be opened at all, in which formats, and how large it may be."""
+"""Open a photo file: check that it is a regular file of a supported format and not too large."""
 
 import os
 import stat
@@ -11,8 +11,8 @@ from PIL import Image, UnidentifiedImageError, features
 from p2vit.data.find import FOREIGN
 from p2vit.errors import DataError, first_line
 
-#: Larger photos are refused unless somebody allows them: a file of a few kilobytes can unfold to gigabytes. It is
-#: the number above which Pillow refuses, too.
+#: Largest photo that is read without --max-pixels, pixels. A file of a few kilobytes can expand to gigabytes. It is
+#: also the limit of Pillow.
 MAX_PIXELS = 178_956_970
 _HEIC = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _SPECIAL = {
@@ -22,7 +22,7 @@ _SPECIAL = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-#: First bytes of what is often found under a photo's name.
+#: First bytes of files that often have a photo's name → what the file is.
 _NO_PHOTOS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the photo; fetch it with: git lfs pull"),
     (b"<!doctype html", "a web page, not a photo"),
@@ -39,10 +39,10 @@ _limit = MAX_PIXELS
 
 @contextmanager
 def pixel_limit(pixels: int) -> Iterator[None]:
-    """Allow photos of up to so many pixels, in this whole process.
+    """Set the largest allowed photo of this process while the context is open.
 
     Args:
-        pixels: Width × height; above Pillow's own limit that is raised, too, and put back afterwards.
+        pixels: Width × height. If necessary, Pillow's limit is raised too.
     """
     global _limit
     before, of_pillow = _limit, Image.MAX_IMAGE_PIXELS
@@ -57,18 +57,18 @@ def pixel_limit(pixels: int) -> Iterator[None]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """Open a photo file; what is raised while it is decoded becomes a message that names it.
+    """Open a photo file. Exceptions while it is decoded become errors that name the file.
 
-    Only a regular file is opened: a pipe would wait for somebody who writes.
+    Only a regular file is opened, because a pipe could block for ever.
 
     Args:
-        path: Any name.
+        path: The file.
 
     Yields:
-        The photo as Pillow has it: of an animation or a file of several pages the first one.
+        The photo as a Pillow image; the first one of an animation or of several pages.
 
     Raises:
-        DataError: naming the file and why it cannot be read.
+        DataError: The file cannot be read. The message names the file and the reason.
     """
     check_regular(path)
     if (reason := FOREIGN.get(path.suffix.lower())) is not None:
@@ -82,64 +82,64 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {_too_large()} ({error})") from None
     except MemoryError:
-        raise DataError(f"{path}: there is not enough memory to decode it") from None
-    except Exception as error:  # Pillow's decoders raise any type on damaged files
+        raise DataError(f"{path}: not enough memory to decode it") from None
+    except Exception as error:  # Pillow's decoders may raise any exception for damaged files
         raise DataError(f"{path}: {first_line(error)}") from None
 
 
 def check_there(path: Path) -> os.stat_result:
-    """Refuse a name that leads to nothing.
+    """Check that a path exists, and return its status.
 
     Raises:
-        DataError: naming it, and where a link leads.
+        DataError: The path does not exist or is a broken link.
     """
     try:
         return path.stat()
     except FileNotFoundError:
         if path.is_symlink():
-            raise DataError(f"{path}: a link that leads nowhere, to {path.readlink()}") from None
+            raise DataError(f"{path}: a broken link to {path.readlink()}") from None
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what is no file with something in it, without opening it.
+    """Check that a path is a regular file and not empty, without opening it.
 
     Raises:
-        DataError: naming what it is.
+        DataError: It is something else. The message says what.
     """
     found = check_there(path)
     if not stat.S_ISREG(found.st_mode):
-        what = _SPECIAL.get(stat.S_IFMT(found.st_mode), "no regular file")
+        what = _SPECIAL.get(stat.S_IFMT(found.st_mode), "a special file")
         raise DataError(f"{path}: {what}, not a photo")
     if not found.st_size:
         raise DataError(f"{path}: empty, 0 bytes")
 
 
 def check_size(pixels: int, what: str = "has") -> None:
-    """Refuse a photo that is too large.
+    """Check that a photo is not too large.
 
     Args:
         pixels: Width × height.
-        what: The verb of the message.
+        what: Verb of the message.
 
     Raises:
-        DataError: says which option allows it.
+        DataError: The photo is too large. The message names the option that allows it.
     """
     if pixels > _limit:
-        raise DataError(f"{what} {pixels:,} pixels, and {_too_large()}")
+        raise DataError(f"{what} {pixels:,} pixels, but {_too_large()}")
 
 
 def _too_large() -> str:
-    return f"at most {_limit:,} are read; a larger --max-pixels allows it, and takes the memory"
+    return f"at most {_limit:,} are allowed; if there is enough memory, allow more with --max-pixels"
 
 
 def _open(path: Path) -> Image.Image:
-    """Open a file in one of the formats that can be had here.
+    """Open a file in any supported format.
 
     Raises:
-        DataError: it is in none of them; says what it is, as far as its first bytes tell.
+        DataError: The file has another format. The message says which, as far as the first bytes show.
     """
     with path.open("rb") as file:
         head = file.read(32)
@@ -150,19 +150,21 @@ def _open(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         pass
     if head[4:12] in (b"ftypavif", b"ftypavis") and not features.check("avif"):
-        raise DataError("an AVIF, and this Pillow does not read it; update it: pip install -U 'pillow>=11.3'")
+        raise DataError(
+            "an AVIF photo, which this Pillow cannot read; update it: pip install -U 'pillow>=11.3'"
+        )
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     for known, what in _NO_PHOTOS:
         if start.startswith(known) or head.startswith(known):
             raise DataError(what)
-    raise DataError("not a photo, or damaged beyond its header")
+    raise DataError("not a photo, or damaged so that its format is unknown")
 
 
 def _heif() -> None:
-    """Teach Pillow HEIC.
+    """Register the HEIC decoder with Pillow.
 
     Raises:
-        DataError: the package for it is not installed.
+        DataError: The package ``pillow-heif`` is not installed.
     """
     try:
         from pillow_heif import register_heif_opener

@@ -1,4 +1,4 @@
-"""One photo to the uint8 pixels that a model takes, with Pillow alone."""
+"""Convert a photo to the uint8 pixels that a model takes, with Pillow only."""
 
 from pathlib import Path
 
@@ -21,34 +21,34 @@ FILTERS = {
 
 
 def to_pixels(image: Image.Image, pre: Preprocessing) -> NDArray[np.uint8]:
-    """Turn a photo into a model's input.
+    """Convert a photo to a model's input.
 
-    Every kind of photo has one defined meaning:
+    The conversion is defined for every kind of photo:
 
-    * the EXIF orientation is applied, so a photo stands as a viewer shows it;
-    * grey (1 bit, 8 bit) is repeated to three channels;
-    * 16-bit grey is scaled to 8 bit by 255/65535 and rounded, not clipped;
-    * transparency (RGBA, grey with alpha, palette with a transparent entry) is laid over white, which is what
-      a viewer shows; the colours hidden below transparent pixels never reach the model;
-    * palette, CMYK, YCbCr, LAB and HSV are converted to RGB by Pillow;
-    * float photos are refused, because their range is not known.
+    * The EXIF orientation is applied, so that a photo is upright as in a viewer.
+    * Grey (1 bit, 8 bit) is repeated in three channels.
+    * 16-bit grey is scaled to 8 bit by 255/65535 and rounded, not clipped.
+    * Transparent photos (RGBA, grey with alpha, palette with a transparent entry) are composed with white, as in a
+      viewer. The colours of transparent pixels never reach the model.
+    * Pillow converts palette, CMYK, YCbCr, LAB and HSV to RGB.
+    * Float photos are refused, because their range is unknown.
 
     Args:
         image: Any photo that Pillow opens.
-        pre: The model's preprocessing.
+        pre: Preprocessing of the model.
 
     Returns:
         uint8 [H, W, 3], RGB.
 
     Raises:
-        DataError: when the photo's mode has no defined meaning.
+        DataError: The photo's mode is not supported, or its size is wrong and the preprocessing does not resize.
     """
     rgb = to_rgb(ImageOps.exif_transpose(image))
     if pre.resize == "none":
         if (rgb.height, rgb.width) != pre.image_size:
             raise DataError(
-                f"is {rgb.height} x {rgb.width} pixels (height x width); the model's preprocessing does not resize, "
-                f"so {pre.image_size[0]} x {pre.image_size[1]} is needed"
+                f"is {rgb.height} x {rgb.width} pixels (height x width), but must be {pre.image_size[0]} x "
+                f"{pre.image_size[1]}, because the model's preprocessing does not resize"
             )
         return np.array(rgb)
     if pre.resize == "squash":
@@ -62,34 +62,34 @@ def read_pixels(path: Path, pre: Preprocessing) -> NDArray[np.uint8]:
     """Read one photo file.
 
     Args:
-        path: A file; see `p2vit.data.photo_file.opened` for the formats.
-        pre: The model's preprocessing.
+        path: The file; see `p2vit.data.photo_file.opened` for the formats.
+        pre: Preprocessing of the model.
 
     Returns:
         uint8 [H, W, 3], RGB.
 
     Raises:
-        DataError: naming the file and why it cannot be read.
+        DataError: The photo cannot be read. The message names the file and the reason.
     """
     with opened(path) as image:
         if pre.resize == "crop":
-            # A strip of one pixel's width, scaled until it covers a square, is as large as a bomb.
+            # A very narrow photo becomes huge when its shorter side is scaled to the model's size.
             long, short = max(image.size), max(1, min(image.size))
             check_size(long * max(pre.scaled_size) ** 2 // short, "would be scaled to")
         return to_pixels(image, pre)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring any mode to 8-bit RGB as `to_pixels` defines it.
+    """Convert any mode to 8-bit RGB, as `to_pixels` defines it.
 
     Args:
         image: Any photo, already upright.
 
     Returns:
-        The same photo in mode RGB.
+        The photo in mode RGB.
 
     Raises:
-        DataError: when the mode has no defined meaning.
+        DataError: The mode is not supported.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
@@ -105,7 +105,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey (Pillow modes I;16*, or I) to 8 bit; 65535 = 255 · 257, so this is exact rounding."""
+    """Scale 16-bit grey (Pillow modes I;16*, or I) to 8 bit. The rounding is exact, because 65535 = 255 · 257."""
     values = np.asarray(image).astype(np.int64)
     if values.size and (values.min() < 0 or values.max() > 65535):
         raise DataError(f"grey values {values.min()}..{values.max()} are outside 16 bit (0..65535)")
@@ -113,18 +113,18 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 
 
 def _covering(height: int, width: int, pre: Preprocessing) -> tuple[int, int]:
-    """Return the smallest (height, width) of the photo's shape that covers the box which ``pre`` scales to."""
+    """Return the smallest (height, width) with the photo's aspect ratio that covers ``pre.scaled_size``."""
     cover_height, cover_width = pre.scaled_size
     if pre.convention == "timm" and cover_height != cover_width:
         ratio = min(height / cover_height, width / cover_width)
         return round(height / ratio), round(width / ratio)
-    if height * cover_width <= width * cover_height:  # relatively wide: the height decides
+    if height * cover_width <= width * cover_height:  # a wide photo: the height decides
         return cover_height, max(cover_width, cover_height * width // height)
     return max(cover_height, cover_width * height // width), cover_width
 
 
 def _centre(image: Image.Image, pre: Preprocessing) -> Image.Image:
-    """Cut the centre out; what lies outside the photo is black."""
+    """Crop the centre. Pixels outside the photo are black."""
     height, width = pre.image_size
     if image.size == (width, height):
         return image
@@ -135,14 +135,19 @@ def _centre(image: Image.Image, pre: Preprocessing) -> Image.Image:
 
 
 def _margin(spare: int, pre: Preprocessing) -> int:
-    """Pixels before the centre of a side that has so many to spare; below zero where it has too few."""
+    """Return the margin before the centre crop, in pixels.
+
+    Args:
+        spare: Pixels of the side minus pixels of the crop; negative if the photo is too small.
+        pre: Preprocessing of the model; its convention decides the rounding.
+    """
     if pre.convention == "transformers":
         return spare // 2
     return -(-spare // 2) if spare < 0 else round(spare / 2)
 
 
 def _scaled(image: Image.Image, height: int, width: int, pre: Preprocessing) -> Image.Image:
-    """Resample RGB to (height, width), antialiased; no copy of a photo that has that size already."""
+    """Resample RGB to (height, width) with antialiasing. A photo of that size is returned unchanged."""
     kernel = FILTERS[pre.interpolation]
     if image.size == (width, height):
         return image

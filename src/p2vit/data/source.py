@@ -1,4 +1,4 @@
-"""What every collection of photos offers, whether it is a folder or a named benchmark."""
+"""The protocol of photo sources: folders, benchmarks and photos in memory."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,13 +16,13 @@ UNLABELLED = -1
 
 @runtime_checkable
 class PhotoSource(Protocol):
-    """Photos, ready for a model: uint8 [B, H, W, 3] in batches, one batch in memory at a time.
+    """Photos as a model's input: batches of uint8 [B, H, W, 3], one batch in memory at a time.
 
     Attributes:
-        name: What users type, or the folder's path.
-        classes: Class names in label order; empty when the photos have no labels.
+        name: Name of the benchmark, or path of the folder.
+        classes: Class names in label order; empty if the photos have no labels.
         skipped: (path, reason) of photos that could not be read so far.
-        strict: A photo that cannot be read is an error; otherwise it is skipped.
+        strict: Whether a photo that cannot be read is an error; otherwise it is skipped.
     """
 
     name: str
@@ -31,16 +31,16 @@ class PhotoSource(Protocol):
     strict: bool
 
     def __len__(self) -> int:
-        """Count the photos that `evaluation` goes through."""
+        """Return the number of photos of `evaluation`."""
         ...
 
     def calibration(self, count: int, seed: int = 0, batch_size: int = 32) -> Iterator[Pixels]:
-        """Draw photos to calibrate on, without replacement; never from a benchmark's held-out half.
+        """Draw calibration photos without replacement, never from the test half of a benchmark.
 
         Args:
-            count: Photos wanted; a source with fewer yields all it has.
-            seed: The same seed draws the same photos in the same order.
-            batch_size: Photos per batch; the last one may be smaller.
+            count: Number of photos; all photos if the source has fewer.
+            seed: Random seed. The same seed draws the same photos in the same order.
+            batch_size: Photos per batch; the last batch may be smaller.
 
         Returns:
             Batches uint8 [B, H, W, 3].
@@ -48,51 +48,51 @@ class PhotoSource(Protocol):
         ...
 
     def evaluation(self, limit: int | None = None, batch_size: int = 32) -> Iterator[tuple[Pixels, Labels]]:
-        """Go through the photos to measure on, in a fixed order.
+        """Iterate over the evaluation photos in a fixed order.
 
         Args:
-            limit: At most so many photos, spread over the classes; all of them when None.
-            batch_size: Photos per batch; the last one may be smaller.
+            limit: Largest number of photos, spread over the classes; None for all.
+            batch_size: Photos per batch; the last batch may be smaller.
 
         Returns:
-            Batches (uint8 [B, H, W, 3], int64 [B]); the label is -1 where a photo has none.
+            Batches (pixels uint8 [B, H, W, 3], labels int64 [B]); the label is -1 for a photo without label.
         """
         ...
 
     def order(self, limit: int | None = None) -> NDArray[np.int64]:
-        """Numbers of the photos that `evaluation` goes through, in its order; int64 [photos]."""
+        """Return the numbers of the photos of `evaluation`, in its order: int64 [photos]."""
         ...
 
     def photo(self, number: int) -> Pixels:
-        """Read one photo, uint8 [H, W, 3]; may be called by several threads at once.
+        """Read one photo, uint8 [H, W, 3]. Several threads may call this method at once.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: The photo cannot be read.
         """
         ...
 
     def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
-        """Labels of photos, int64 of the same shape; -1 where a photo has none."""
+        """Return the labels of photos, int64 of the same shape; -1 for a photo without label."""
         ...
 
     def title(self, number: int) -> str:
-        """What to call a photo in messages: its path, or its place in the benchmark."""
+        """Return the photo's name for messages: its path, or its number in the benchmark."""
         ...
 
 
 def batched(
     indices: Iterable[int], read: Callable[[int], Pixels | None], batch_size: int, limit: int | None = None
 ) -> Iterator[tuple[Pixels, NDArray[np.int64]]]:
-    """Read photos one by one and hand them out in batches.
+    """Read photos one by one and group them in batches.
 
     Args:
-        indices: Which photos, in order.
-        read: Returns photo i as uint8 [H, W, 3], or None to skip it.
+        indices: Indices of the photos, in order.
+        read: Function that returns photo i as uint8 [H, W, 3], or None to skip it.
         batch_size: Photos per batch.
-        limit: Stop after so many photos that could be read.
+        limit: Largest number of photos, without skipped ones; None for all.
 
     Yields:
-        (uint8 [B, H, W, 3], int64 [B]): the photos and their indices.
+        (pixels uint8 [B, H, W, 3], indices int64 [B]).
     """
     batch_size = min(batch_size, sys.maxsize)  # islice takes no more
     photos = islice(((i, p) for i in indices if (p := read(i)) is not None), limit)
@@ -101,11 +101,11 @@ def batched(
 
 
 def spread(count: int, limit: int | None) -> NDArray[np.int64]:
-    """Return at most ``limit`` indices of ``count``, evenly spaced, so that sorted classes are all met.
+    """Return at most ``limit`` of ``count`` indices, evenly spaced, so that all of the sorted classes occur.
 
     Args:
-        count: How many there are.
-        limit: How many are wanted; None for all.
+        count: Number of items.
+        limit: Largest number of indices; None for all.
 
     Returns:
         int64 [min(count, limit)], ascending.

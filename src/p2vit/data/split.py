@@ -1,4 +1,4 @@
-"""A benchmark with one fixed split: calibrate on one half of the photos, measure on the other."""
+"""A benchmark with a fixed split: one half of the photos for training and calibration, the other for evaluation."""
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +14,15 @@ from p2vit.program.preprocessing import Preprocessing
 
 
 class SplitPhotos:
-    """A `PhotoSource` of which half is for training and calibration, and half is held out.
+    """A `PhotoSource` with a training half, for calibration and probes, and a held-out test half.
 
     Attributes:
-        name: The benchmark's name.
+        name: Name of the benchmark.
         classes: Class names in label order.
-        labels: int64 [N], of every photo in both halves.
-        train: int64 indices of the half that calibration and probes may see.
-        test: int64 indices of the held-out half, in the split's own (shuffled) order.
-        skipped: Always empty: a damaged file in an installed package is an error.
+        labels: Labels of all photos, int64 [N].
+        train: Indices of the training half, int64.
+        test: Indices of the test half in the shuffled order of the split, int64.
+        skipped: Always empty, because a damaged file in an installed package is an error.
     """
 
     strict = True
@@ -38,11 +38,11 @@ class SplitPhotos:
         """Split the photos.
 
         Args:
-            name: The benchmark's name.
+            name: Name of the benchmark.
             classes: Class names in label order.
             labels: int64 [N].
-            strata: int64 [N]; each value is spread evenly over both halves.
-            read: Returns photo i of N as uint8 [H, W, 3].
+            strata: int64 [N]. Photos with the same value are divided evenly between both halves.
+            read: Function that returns photo i of N as uint8 [H, W, 3].
 
         Raises:
             MissingPackageError: scikit-learn is not installed.
@@ -58,11 +58,11 @@ class SplitPhotos:
         return len(self.test)
 
     def calibration(self, count: int, seed: int = 0, batch_size: int = 32) -> Iterator[Pixels]:
-        """Draw from the training half; see `PhotoSource.calibration`.
+        """Draw photos of the training half; see `PhotoSource.calibration`.
 
         Args:
-            count: Photos wanted.
-            seed: Of the draw.
+            count: Number of photos.
+            seed: Random seed.
             batch_size: Photos per batch.
 
         Yields:
@@ -77,72 +77,72 @@ class SplitPhotos:
         yield from (pixels for pixels, _ in batched(order[:count].tolist(), self.read, batch_size))
 
     def training(self, batch_size: int = 32) -> Iterator[tuple[Pixels, Labels]]:
-        """Go through the whole training half, in the split's own order: what probes are fitted on.
+        """Iterate over the whole training half in the order of the split, to fit a linear probe.
 
         Args:
             batch_size: Photos per batch.
 
         Yields:
-            (uint8 [B, H, W, 3], int64 [B]).
+            (pixels uint8 [B, H, W, 3], labels int64 [B]).
         """
         for pixels, which in batched(self.train.tolist(), self.read, batch_size):
             yield pixels, self.labels[which]
 
     def evaluation(self, limit: int | None = None, batch_size: int = 32) -> Iterator[tuple[Pixels, Labels]]:
-        """Go through the held-out half; see `PhotoSource.evaluation`.
+        """Iterate over the test half; see `PhotoSource.evaluation`.
 
         Args:
-            limit: The first so many; the split is shuffled, so they meet every class.
+            limit: Number of photos, the first ones; None for all. The split is shuffled, so all classes occur.
             batch_size: Photos per batch.
 
         Yields:
-            (uint8 [B, H, W, 3], int64 [B]).
+            (pixels uint8 [B, H, W, 3], labels int64 [B]).
         """
         for pixels, which in batched(self.order(limit).tolist(), self.read, batch_size):
             yield pixels, self.labels[which]
 
     def order(self, limit: int | None = None) -> NDArray[np.int64]:
-        """Numbers of the held-out half, or of its first ``limit`` photos."""
+        """Return the numbers of the test half, or of its first ``limit`` photos: int64 [photos]."""
         return self.test[:limit]
 
     def photo(self, number: int) -> Pixels:
         """Read one photo of either half, uint8 [H, W, 3].
 
         Raises:
-            DataError: the installed package is damaged.
+            DataError: The installed package is damaged.
         """
         return self.read(number)
 
     def labels_of(self, numbers: NDArray[np.int64]) -> Labels:
-        """Labels of photos of either half."""
+        """Return the labels of photos of either half, int64 of the same shape."""
         return self.labels[numbers]
 
     def title(self, number: int) -> str:
-        """The benchmark and the photo's number in it."""
+        """Return the name of the benchmark with the photo's number."""
         return f"{self.name} photo {number}"
 
 
 def file_reader(paths: Sequence[Path], preprocessing: Preprocessing) -> Callable[[int], Pixels]:
-    """Return what reads photo ``i`` of a list of files.
+    """Return a function that reads photo ``i`` of a list of files.
 
     Args:
         paths: The files.
-        preprocessing: The model's.
+        preprocessing: Preprocessing of the model.
 
     Returns:
-        A function from an index to uint8 [H, W, 3].
+        Function from an index to uint8 [H, W, 3].
     """
     return lambda index: read_pixels(paths[index], preprocessing)
 
 
 def half_and_half(strata: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split indices into two halves with scikit-learn and seed 0, the recipe of every benchmark here.
+    """Split indices into two halves with scikit-learn and random seed 0, as all benchmarks here do.
 
     Args:
-        strata: int64 [N]; each value is spread evenly over both halves.
+        strata: int64 [N]. Indices with the same value are divided evenly between both halves.
 
     Returns:
-        (train, test), int64 indices in the split's order.
+        (train, test): int64 indices in the order of the split.
 
     Raises:
         MissingPackageError: scikit-learn is not installed.
@@ -156,18 +156,18 @@ def half_and_half(strata: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
 
 
 def package_folder(module: str, package: str, benchmark: str) -> Path:
-    """Find an installed package's folder without importing it: only its data files are wanted.
+    """Find the folder of an installed package without importing it, to read its data files.
 
     Args:
-        module: Import name.
-        package: Distribution name, for the message.
-        benchmark: What needs it, for the message.
+        module: Import name of the package.
+        package: Distribution name of the package, for the message.
+        benchmark: Name of the benchmark, for the message.
 
     Returns:
-        The package's folder.
+        The folder.
 
     Raises:
-        MissingPackageError: it is not installed.
+        MissingPackageError: The package is not installed.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:

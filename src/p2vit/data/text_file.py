@@ -1,4 +1,4 @@
-"""Small text files that users name: read whole, or refused before anything waits for them."""
+"""Read small text files, such as label files, and refuse pipes that could block."""
 
 import stat
 from pathlib import Path
@@ -9,15 +9,18 @@ from p2vit.errors import DataError
 def read_text(path: Path, what: str) -> str:
     """Read a text file as UTF-8, with or without a byte-order mark.
 
-    A pipe that the shell has opened, as of ``<(...)``, is read; one that has a name is refused, since reading would
-    wait for somebody who writes.
+    A pipe that the shell has opened, as for ``<(...)``, is read. A named pipe is refused, because reading could block
+    for ever.
 
     Args:
         path: The file.
-        what: What it should be, for messages: ``label file``.
+        what: Description of the file for messages, e.g. ``label file``.
+
+    Returns:
+        The text.
 
     Raises:
-        DataError: it is not there, is no file, or is no text.
+        DataError: The file does not exist, is not a file, cannot be read, or is not UTF-8.
     """
     try:
         mode = path.stat().st_mode
@@ -27,7 +30,7 @@ def read_text(path: Path, what: str) -> str:
         raise DataError(f"{path}: cannot be read as a {what}: {error.strerror}") from None
     given_by_shell = stat.S_ISFIFO(mode) and str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/"))
     if not (stat.S_ISREG(mode) or given_by_shell):
-        raise DataError(f"{path}: is no file, so it cannot be read as a {what}")
+        raise DataError(f"{path}: is not a regular file, so it cannot be read as a {what}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
 """Benchmark ``textile``: photos of simulated fabric with a global, a local or no defect.
 
-The photos (MIT) are read from the installed package ``conformal-clip-data``; none is copied.
+The photos (MIT) are read from the installed package ``conformal-clip-data`` and are not copied.
 """
 
 import numpy as np
@@ -16,21 +16,21 @@ def textile(preprocessing: Preprocessing) -> SplitPhotos:
     """Open the benchmark: 1,000 photos to train and calibrate on, 1,000 held out.
 
     Args:
-        preprocessing: The model's.
+        preprocessing: Preprocessing of the model.
 
     Returns:
-        The photos; classes in the order of `CLASSES`.
+        The photos, with the classes in the order of `CLASSES`.
 
     Raises:
         MissingPackageError: ``conformal-clip-data`` is not installed.
-        DataError: a class has no photos.
+        DataError: A class has no photos.
     """
     package = package_folder("conformal_clip_data", "conformal-clip-data", "textile")
     folder = package / "data" / "textile_images" / "simulated"
     photos = [sorted((folder / name).glob("*.jpg")) for name in CLASSES]
     for name, found in zip(CLASSES, photos, strict=True):
         if not found:
-            raise DataError(f"{folder / name}: no photos; conformal-clip-data 0.1.4 has them here")
+            raise DataError(f"{folder / name}: contains no photos; install conformal-clip-data 0.1.4")
     labels = np.repeat(np.arange(len(CLASSES), dtype=np.int64), [len(found) for found in photos])
     paths = [path for found in photos for path in found]
     return SplitPhotos("textile", CLASSES, labels, labels, file_reader(paths, preprocessing))

@@ -1,4 +1,4 @@
-"""What every executor offers, and the walk over a program for those that compute node by node."""
+"""The protocol of executors, and a base class for executors that compute a program node by node."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from p2vit.program.graph import PIXELS, IntegerProgram, Node
 
 
 class RefusedProgramError(P2vitError, ValueError):
-    """A sound program that one back-end cannot run; another one can. The message names the node."""
+    """One back-end cannot run a valid program; another one can. The message names the node."""
 
 
 @runtime_checkable
@@ -18,8 +18,8 @@ class Executor(Protocol):
     """Runs one program; every executor returns the same integers.
 
     Attributes:
-        program: What it runs.
-        name: What ``verify --backends`` calls it.
+        program: The program.
+        name: Name of the back-end, as in ``verify --backends``.
     """
 
     name: str
@@ -34,21 +34,21 @@ class Executor(Protocol):
             keep: Names of tensors to return besides the program's results: output, feature and feature maps.
 
         Returns:
-            Name → integers [B, ...], in the program's dtypes.
+            Tensor name → integers [B, ...], in the dtypes of the program.
 
         Raises:
-            ValueError: pixels of another shape or dtype than the program's.
+            ValueError: The pixels do not have the shape and dtype of the program's input.
             ProgramError: ``keep`` names a tensor that the program does not have.
         """
         ...
 
     def logits(self, pixels: IntArray) -> IntArray:
-        """Integers of the output, [B, classes], of pixels uint8 [B, H, W, 3]."""
+        """Compute the output for pixels uint8 [B, H, W, 3]: int32 [B, classes]."""
         return self.run(pixels)[self.program.output].reshape(len(pixels), -1)
 
 
 class NodeExecutor(Executor):
-    """An executor that computes one node after the other, and frees a tensor when nobody reads it any more."""
+    """An executor that computes one node after the other, and frees each tensor after its last use."""
 
     def __init__(self, program: IntegerProgram) -> None:
         self.program = program
@@ -59,15 +59,15 @@ class NodeExecutor(Executor):
 
     @abstractmethod
     def load(self, pixels: IntArray) -> Any:
-        """Bring uint8 pixels into the executor's own tensors."""
+        """Convert uint8 pixels to the executor's own tensor type."""
 
     @abstractmethod
     def step(self, node: Node, inputs: list[Any]) -> Any:
-        """Compute one node."""
+        """Compute one node from its input tensors."""
 
     @abstractmethod
     def store(self, value: Any) -> IntArray:
-        """Bring a tensor back to NumPy."""
+        """Convert a tensor to a NumPy array."""
 
     def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
         """Run the program on a batch; see :meth:`Executor.run`."""

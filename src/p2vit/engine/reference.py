@@ -1,4 +1,4 @@
-"""The reference executor: each operator's own ``compute``. Slow, obvious, and the norm for the others."""
+"""The reference executor: calls each operator's ``compute``. It is slow, and every other executor must equal it."""
 
 from p2vit.engine.executor import NodeExecutor
 from p2vit.numerics.rounding import IntArray
@@ -6,18 +6,18 @@ from p2vit.program.graph import Node
 
 
 class ReferenceExecutor(NodeExecutor):
-    """NumPy integers, one operator after the other."""
+    """Runs a program on NumPy integers, one operator after the other."""
 
     name = "reference"
 
     def load(self, pixels: IntArray) -> IntArray:
-        """The pixels themselves."""
+        """Return the pixels unchanged."""
         return pixels
 
     def step(self, node: Node, inputs: list[IntArray]) -> IntArray:
-        """The operator's ``compute``."""
+        """Call the operator's ``compute``."""
         return node.operator.compute(*inputs)
 
     def store(self, value: IntArray) -> IntArray:
-        """The array itself."""
+        """Return the array unchanged."""
         return value

@@ -1,4 +1,4 @@
-"""Executors by name, imported only when they are asked for: each may miss what it is built on."""
+"""The registry of back-ends. A back-end is imported only when it is used, because its packages may be missing."""
 
 import importlib
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from p2vit.program.graph import IntegerProgram
 
 
 class BackendError(P2vitError):
-    """A back-end that does not exist, or cannot run on this machine."""
+    """A back-end does not exist, or cannot run on this machine."""
 
 
 class BackendRefusal(BackendError):  # noqa: N818 - it refuses a program; nothing is wrong with either
-    """A back-end that runs on this machine, and not this program.
+    """A back-end runs on this machine, but cannot run this program.
 
     Attributes:
-        reason: Which one, and why.
+        reason: Sentence that names the back-end and the reason.
     """
 
     def __init__(self, name: str, error: Exception) -> None:
@@ -28,19 +28,19 @@ class BackendRefusal(BackendError):  # noqa: N818 - it refuses a program; nothin
 
 
 def _say_nothing(text: str) -> None:
-    """Nobody listens."""
+    """Ignore a warning."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """One way to run a program.
+    """One back-end.
 
     Attributes:
-        module: Where its class is.
-        attribute: The class.
-        needs: What to install when its import fails.
-        about: What it is, in a few words.
-        takes_threads: Its class has an argument ``threads``.
+        module: Module of the executor class.
+        attribute: Name of the executor class.
+        needs: What to install if the import fails.
+        about: Description in a few words.
+        takes_threads: Whether the class has an argument ``threads``.
     """
 
     module: str
@@ -68,7 +68,7 @@ BACKENDS: dict[str, Backend] = {
         "p2vit.engine.reference",
         "ReferenceExecutor",
         "pip install p2vit",
-        "NumPy, slow and obvious: the norm",
+        "NumPy, slow: the reference for the others",
     ),
     "onnx": Backend(
         "p2vit.export.onnx.executor",
@@ -78,7 +78,7 @@ BACKENDS: dict[str, Backend] = {
         takes_threads=True,
     ),
 }
-#: What ``auto`` tries, the fastest first.
+#: Back-ends that ``auto`` tries, the fastest first.
 PREFERENCE = ("native", "torch", "reference")
 
 
@@ -88,20 +88,20 @@ def open_backend(
     threads: int | None = None,
     warn: Callable[[str], None] = _say_nothing,
 ) -> tuple[str, Executor]:
-    """Make the executor of a name.
+    """Make the executor of a back-end.
 
     Args:
-        name: One of `BACKENDS`, or ``auto``.
-        program: What it will run.
-        threads: Bound for executors that take one.
-        warn: Told in one line where ``auto`` passes a back-end over that runs here, and not this program.
+        name: A key of `BACKENDS`, or ``auto``.
+        program: The program to run.
+        threads: Largest number of threads, for executors that take one.
+        warn: Receives one line if ``auto`` skips a back-end that works here but cannot run this program.
 
     Returns:
-        (its name, the executor).
+        Name of the back-end, and the executor.
 
     Raises:
-        BackendError: there is no such back-end, or it cannot run here, or not this program; says why and what
-            to install or to use instead.
+        BackendError: There is no such back-end, it cannot run here, or it cannot run this program. The message gives
+            the reason and what to install or use instead.
     """
     if name != "auto":
         return name, _open(name, program, threads)
@@ -120,30 +120,30 @@ def open_backend(
 
 
 def fastest(program: IntegerProgram, threads: int | None = None) -> Executor:
-    """The executor to take where only the integers matter: what ``auto`` gives.
+    """Return the executor of the fastest back-end that works here, as ``auto`` does.
 
     Args:
-        program: What it will run.
-        threads: Bound for executors that take one.
+        program: The program to run.
+        threads: Largest number of threads, for executors that take one.
 
     Raises:
-        BackendError: no back-end works here.
+        BackendError: No back-end works here.
     """
     return open_backend("auto", program, threads)[1]
 
 
 def unavailable(name: str) -> str:
-    """Why a back-end's module cannot be imported here, or an empty string."""
+    """Return why a back-end's module cannot be imported here, or an empty string."""
     backend = BACKENDS[name]
     try:
         getattr(importlib.import_module(backend.module), backend.attribute)
-    except Exception as error:  # a broken installation raises whatever it likes
+    except Exception as error:  # A broken installation may raise any exception.
         return first_line(error)
     return ""
 
 
 def _open(name: str, program: IntegerProgram, threads: int | None) -> Executor:
-    """Import and make one executor."""
+    """Import a back-end and make its executor."""
     if name not in BACKENDS:
         raise BackendError(
             f"--backend: there is no back-end '{name}'.{did_you_mean(name, BACKENDS)} "
@@ -158,7 +158,7 @@ def _open(name: str, program: IntegerProgram, threads: int | None) -> Executor:
     except P2vitError as error:
         raise BackendError(f"back-end '{name}' cannot run here: {first_line(error)}") from None
     except (RuntimeError, OSError) as error:
-        # The back-end itself says why it cannot run and what would help.
+        # The back-end's own message gives the reason and the remedy.
         raise BackendError(f"back-end '{name}' cannot run here: {first_line(error)}") from None
     except (ImportError, AttributeError) as error:
         raise BackendError(

@@ -1,1 +1,1 @@
-"""How good a program is: accuracy, agreement with the float model, features, comparison of back-ends."""
+"""Quality of a program: accuracy, agreement with the float model, features, comparison of back-ends."""

@@ -1,4 +1,4 @@
-"""The ablation table: every method, and ours with one piece taken away, on the same photos."""
+"""The ablation table: every method, and the p2vit method without one of its parts, on the same photos."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ class Remembered:
     """The float model's outputs on fixed photos, computed once for all rows of the table.
 
     Args:
-        batches: (uint8 [B, H, W, 3], int64 [B]) that every row is measured on.
+        batches: Photos and labels of every row: (uint8 [B, H, W, 3], int64 [B]).
         predict: The float model.
     """
 
@@ -29,40 +29,40 @@ class Remembered:
 
     @property
     def outputs(self) -> list[Any]:
-        """What the float model says of each batch; computed now where it is not known yet."""
+        """The float model's outputs for each batch, computed if they are not known yet."""
         return [self(pixels) for pixels, _ in self.batches]
 
     @staticmethod
     def known(
         batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]], outputs: Sequence[Any]
     ) -> "Remembered":
-        """Outputs that were computed before, perhaps by another process."""
+        """Return an object with outputs that were computed before, for example by another process."""
 
         def missing(pixels: NDArray[np.uint8]) -> Any:
-            raise KeyError("these pixels are none of the batches")
+            raise KeyError("these pixels are not one of the batches")
 
         found = Remembered(batches, missing)
         found._known = {id(pixels): out for (pixels, _), out in zip(found.batches, outputs, strict=True)}
         return found
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Any:
-        """What the float model says of one of the batches."""
-        key = id(pixels)  # the batches live as long as this object, so identities are unique
+        """Return the float model's outputs for one of the batches."""
+        key = id(pixels)  # the batches live as long as this object, so their ids are unique
         if key not in self._known:
             self._known[key] = self._predict(pixels)
         return self._known[key]
 
 
 def choose_rows(methods: Sequence[str], pieces: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Names of the rows to measure, in the table's order.
+    """Return the names of the rows to measure, in the order of the table.
 
     Args:
         methods: All methods.
-        pieces: All variants with one piece taken away.
-        wanted: Parts of names, any case; empty for all.
+        pieces: All variants without one part.
+        wanted: Parts of names, in any case; empty for all rows.
 
     Raises:
-        P2vitError: a part that stands in no name.
+        P2vitError: A part is not in any name.
     """
     names = [*methods, *pieces]
     if not wanted:

@@ -1,4 +1,4 @@
-"""How good a program is: top-1, top-5, agreement with the float model, SQNR of the feature, and per class."""
+"""Accuracy of a program: top-1, top-5, agreement with the float model, SQNR of the features, and figures per class."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -16,66 +16,78 @@ from p2vit.program.graph import IntegerProgram
 
 Progress = Callable[[str, int, int], None]
 
-#: A larger confusion matrix helps nobody; the commonest confusions do.
+#: Most classes of a confusion matrix, and most entries of the list of confusions.
 MOST_CONFUSION, MOST_CONFUSED = 50, 20
 
 
 class ClassAccuracy(BaseModel):
-    """One class; percentages of its photos."""
+    """Accuracy on the photos of one class, in percent."""
 
     model_config = ConfigDict(frozen=True)
 
-    name: str = Field(description="the class, as the photos call it")
-    output: int = Field(description="the model's output that it is")
-    images: int = Field(description="photos of it")
-    top1: float = Field(description="percent of them that the program gets right")
-    top5: float | None = Field(description="percent with the class among five; null below six classes")
+    name: str = Field(description="name of the class, from the photos")
+    output: int = Field(description="index of the model's output for this class")
+    images: int = Field(description="photos of the class")
+    top1: float = Field(description="percent that the program classifies correctly")
+    top5: float | None = Field(
+        description="percent with this class among the best five; null below six classes"
+    )
     top1_float: float | None = Field(description="top1 of the float model")
-    agreement: float | None = Field(description="percent where both say the same class")
-    sqnr_db: float | None = Field(description="SQNR of the feature over its photos, dB")
+    agreement: float | None = Field(
+        description="percent where program and float model predict the same class"
+    )
+    sqnr_db: float | None = Field(description="SQNR of the features over its photos, dB")
 
 
 class Confusion(BaseModel):
-    """A class that is taken for another."""
+    """Photos of one class that the program classifies as another class."""
 
     model_config = ConfigDict(frozen=True)
 
-    true: str = Field(description="the photos' class")
-    predicted: str = Field(description="the program's answer")
-    images: int = Field(description="how often")
+    true: str = Field(description="true class of the photos")
+    predicted: str = Field(description="class that the program predicts")
+    images: int = Field(description="number of photos")
 
 
 class Accuracy(BaseModel):
-    """What was measured; percentages have two decimals, null stands for what could not be measured."""
+    """Accuracy on photos. Percentages are 0 to 100 with two decimals; None if it could not be measured."""
 
     model_config = ConfigDict(frozen=True)
 
     images: int = Field(description="photos evaluated")
-    top1: float | None = Field(description="percent of the labelled photos whose first class is right")
-    top5: float | None = Field(description="percent with the right class among five; null below six classes")
+    top1: float | None = Field(description="percent of the labelled photos that are classified correctly")
+    top5: float | None = Field(
+        description="percent with the true class among the best five; null below six classes"
+    )
     top1_float: float | None = Field(description="top1 of the float model")
     top5_float: float | None = Field(description="top5 of the float model")
-    agreement: float | None = Field(description="percent where program and float model say the same class")
-    sqnr_db: float | None = Field(description="SQNR of the feature over all photos, dB")
+    agreement: float | None = Field(
+        description="percent where program and float model predict the same class"
+    )
+    sqnr_db: float | None = Field(description="SQNR of the features over all photos, dB")
     per_class: list[ClassAccuracy] = Field(description="one row per class of the photos")
-    confusion: list[list[int]] | None = Field(description="photos [true class][the program's class]")
-    most_confused: list[Confusion] = Field(description="the commonest confusions")
+    confusion: list[list[int]] | None = Field(description="photos [true class][predicted class]")
+    most_confused: list[Confusion] = Field(description="the most common confusions")
     classes: list[str] = Field(description="names of the confusion matrix's rows and columns")
     notes: list[str] = Field(description="what could not be measured and why")
 
 
 def percent(hits: NDArray[np.bool_]) -> float | None:
-    """Share of hits in percent, two decimals; None of nothing."""
+    """Return the share of hits in percent, with two decimals, or None for an empty array."""
     return round(100 * float(hits.mean()), 2) if hits.size else None
 
 
 def sqnr(records: Records, which: NDArray[np.bool_] | slice = slice(None)) -> float | None:
-    """10·log10(Σ float² / Σ (float − program)²) over photos, two decimals.
+    """Return 10·log10(Σ float² / Σ (float − program)²) over photos, with two decimals.
 
     The sums are exact (`math.fsum` of one number per photo), so they do not depend on batches or processes.
 
+    Args:
+        records: Records of the photos.
+        which: Photos to include.
+
     Returns:
-        dB; None without a float model, infinite where both are equal.
+        SQNR in dB; None without a float model, infinity if both features are equal.
     """
     if records.signal is None or records.noise is None:
         return None
@@ -91,11 +103,11 @@ def decibels(signals: NDArray[np.float64], noises: NDArray[np.float64]) -> float
 
 
 def executor_predict(program: IntegerProgram, executor: Any, maps: bool = False) -> Predict:
-    """Make a `Predict` of a program and what runs it.
+    """Return a function from pixels to real logits, features and feature maps, computed by a program.
 
     Args:
-        program: Its tensor specs tell what the integers stand for.
-        executor: With ``run(pixels)``.
+        program: The program, for the scale exponents of its tensors.
+        executor: An executor of the program, with ``run(pixels)``.
         maps: Also return the feature maps that are patch tokens of a block.
     """
     measured = [each for each in program.maps if maps and each.layer is not None]
@@ -112,7 +124,7 @@ def executor_predict(program: IntegerProgram, executor: Any, maps: bool = False)
 
 
 def as_batches(batches: Iterable[tuple[Pixels, NDArray[np.int64]]]) -> Iterable[Batch]:
-    """Number the photos of (pixels, labels) one after the other."""
+    """Convert (pixels, labels) pairs to batches whose photos are numbered consecutively."""
     start = 0
     for pixels, labels in batches:
         yield Batch(np.arange(start, start + len(labels)), pixels, labels)
@@ -134,16 +146,16 @@ def collect(
 
     Args:
         predict: The program.
-        exact: The float model; None where it cannot be had.
+        exact: The float model; None without one.
         batches: The photos.
-        has_head: Whether logits mean classes.
+        has_head: Whether the logits are classes.
         keep: Also keep the features.
-        workers: Batches that run side by side.
-        prepare: Called once in every worker's thread.
+        workers: Number of batches that run in parallel.
+        prepare: Called once in the thread of every worker.
         done: Called with every batch, in order.
 
     Returns:
-        One row per photo.
+        One record per photo.
     """
 
     def work(batch: Batch) -> tuple[Batch, Records]:
@@ -159,12 +171,12 @@ def collect(
 
 @dataclass(frozen=True)
 class Classes:
-    """Names of classes on both sides.
+    """Names of the classes of the photos and of the model.
 
     Attributes:
-        photos: In label order.
-        model: In the order of the outputs, or empty.
-        outputs: Outputs of the head; 0 where there is none.
+        photos: Classes of the photos, in the order of the labels.
+        model: Classes of the model, in the order of its outputs, or empty.
+        outputs: Number of outputs; 0 without a head.
     """
 
     photos: Sequence[str]
@@ -183,20 +195,20 @@ def measure(
     prepare: Callable[[], None] = lambda: None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Accuracy:
-    """Run photos through a program and its float model, and sum up.
+    """Run photos through a program and its float model, and compute the accuracy.
 
     Args:
         predict: The program.
-        exact: The float model; None where it cannot be had.
-        batches: (uint8 [B, H, W, 3], int64 [B]).
-        classes: Of the photos and of the model.
-        total: Photos, for the progress.
-        workers: Batches that run side by side.
-        prepare: Called once in every worker's thread.
+        exact: The float model; None without one.
+        batches: Photos and labels: (uint8 [B, H, W, 3], int64 [B]).
+        classes: Classes of the photos and of the model.
+        total: Number of photos, for the progress.
+        workers: Number of batches that run in parallel.
+        prepare: Called once in the thread of every worker.
         progress: Called with ("evaluate", done, total).
 
     Returns:
-        What was measured.
+        The accuracy.
     """
     seen = 0
 
@@ -228,19 +240,19 @@ def summarise(
     outputs: int,
     notes: Sequence[str] = (),
 ) -> Accuracy:
-    """Percentages and tables of what was measured.
+    """Compute percentages and tables from the records of all photos.
 
     Args:
-        records: Of all photos, in their order.
-        label_of: Output of each of the photos' classes; None where that cannot be said.
-        photo_classes: Names in label order.
-        model_classes: Names in the order of the outputs, or empty.
-        outputs: Outputs of the head; 0 where there is none.
-        notes: What is known already.
+        records: Records of all photos, in their order.
+        label_of: Output of each class of the photos, int64 [classes]; None if unknown.
+        photo_classes: Classes of the photos, in the order of the labels.
+        model_classes: Classes of the model, in the order of its outputs, or empty.
+        outputs: Number of outputs; 0 without a head.
+        notes: Notes to include in the result.
     """
     found = [] if records.signal is not None else ["no float model: no float accuracy, agreement or SQNR"]
     if not outputs:
-        found.append("the model has no head: only the feature is compared")
+        found.append("the model has no head: only the features are compared")
     names = list(model_classes)
     if not names and label_of is not None and sorted(label_of.tolist()) == list(range(outputs)):
         names = [name for _, name in sorted(zip(label_of.tolist(), photo_classes, strict=True))]
@@ -291,14 +303,14 @@ def class_rows(
     photo_classes: Sequence[str],
     outputs: int,
 ) -> list[ClassAccuracy]:
-    """One row per class that has photos, in the photos' order of classes.
+    """Return the accuracy of each class that has photos, in the order of the labels.
 
     Args:
-        records: Of all photos.
-        truth: int64 [photos], the right output, -1 where unknown.
-        label_of: Output of each of the photos' classes.
-        photo_classes: Names in label order.
-        outputs: Outputs of the head.
+        records: Records of all photos.
+        truth: True output of each photo, int64 [photos]; -1 if unknown.
+        label_of: Output of each class of the photos, int64 [classes].
+        photo_classes: Classes of the photos, in the order of the labels.
+        outputs: Number of outputs.
     """
     rows = []
     for label, (name, output) in enumerate(zip(photo_classes, label_of.tolist(), strict=True)):

@@ -1,7 +1,7 @@
-"""Whether back-ends compute the same integers: every tensor that both expose, number by number.
+"""Compare back-ends: every tensor that both expose, number by number.
 
-A back-end that makes another plan for every set of tensors that are asked for is asked for random sets as well: what
-is right when everything is kept need not be right when a few tensors are.
+Some back-ends make a different execution plan for each set of requested tensors. Such a back-end is also asked for
+random sets, because a plan that keeps all tensors does not test the plans that keep a few.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,21 +15,21 @@ from p2vit.program.graph import IntegerProgram
 
 Progress = Callable[[str, int, int], None]
 
-#: Random sets of tensors that a back-end is asked for with each batch.
+#: Number of random sets of tensors that a back-end is asked for with each batch.
 SUBSETS = 4
 
 
 class Mismatch(BaseModel):
-    """A tensor that differs, and the first number of it that does."""
+    """A tensor that differs, with its first differing number."""
 
     model_config = ConfigDict(frozen=True)
 
     tensor: str = Field(description="name of the tensor")
-    backend: str = Field(description="who differs from the first back-end")
-    index: list[int] = Field(description="image, then the place in the tensor; empty where shapes differ")
-    expected: int | str = Field(description="what the first back-end has there")
-    actual: int | str = Field(description="what this one has")
-    differing: int = Field(description="numbers that differ, over all images")
+    backend: str = Field(description="back-end that differs from the first one")
+    index: list[int] = Field(description="photo, then the index in the tensor; empty if the shapes differ")
+    expected: int | str = Field(description="number of the first back-end")
+    actual: int | str = Field(description="number of this back-end")
+    differing: int = Field(description="numbers that differ, over all photos")
 
 
 class Comparison(BaseModel):
@@ -37,17 +37,17 @@ class Comparison(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    backends: list[str] = Field(description="who was compared; all with the first")
-    images: int = Field(description="photos that all of them ran")
+    backends: list[str] = Field(description="back-ends; each is compared with the first one")
+    images: int = Field(description="photos that each back-end ran")
     tensors_compared: int = Field(description="tensors that were compared, summed over the other back-ends")
-    values_compared: int = Field(description="numbers in them, over all images")
+    values_compared: int = Field(description="numbers in these tensors, over all photos")
     mismatches: int = Field(description="tensors that differ, summed over the other back-ends")
     tensors_per_backend: dict[str, int] = Field(description="tensors that each back-end exposes")
     subsets_compared: int = Field(
-        description="random sets of tensors that were asked for besides all of them, over batches and back-ends"
+        description="random sets of tensors that were requested in addition to all tensors, over batches and back-ends"
     )
     subset_mismatches: int = Field(
-        description="of the tensors that differ, those that do so only when others are not asked for"
+        description="tensors that differ only when some other tensors are not requested"
     )
     first_mismatches: list[Mismatch] = Field(description="one row per tensor that differs")
 
@@ -62,20 +62,20 @@ def compare(
     subsets: int = SUBSETS,
     seed: int = 0,
 ) -> Comparison:
-    """Run the same photos everywhere and compare all tensors with those of the first back-end.
+    """Run the same photos on all back-ends, and compare all tensors with those of the first one.
 
     Args:
-        program: What they run.
-        executors: Name → executor; at least two, the first one is what the others are compared with.
-        batches: uint8 [B, H, W, 3].
-        total: Photos, for the progress.
+        program: The program.
+        executors: Name → executor, at least two. The others are compared with the first one.
+        batches: Photos, uint8 [B, H, W, 3].
+        total: Number of photos, for the progress.
         progress: Called with ("verify", done, total).
-        subsets: Random sets of tensors that are asked for with each batch, of every executor whose
-            ``plans_by_keep`` is true; with the first batch only, and one, where ``plans_are_costly``.
-        seed: Of the sets.
+        subsets: Number of random sets of tensors to request with each batch from every executor with
+            ``plans_by_keep``. From an executor with ``plans_are_costly`` one set is requested in total.
+        seed: Random seed of the sets.
 
     Returns:
-        What was found.
+        Numbers of compared and differing tensors, and the first difference of each.
     """
     names = [node.name for node in program.nodes]
     first, *others = executors
@@ -129,7 +129,7 @@ def compare(
 
 
 def sets_for(executor: Any, subsets: int, first_batch: bool) -> int:
-    """How many random sets an executor is asked for with a batch; of costly plans, one in all."""
+    """Return the number of random sets to request from an executor with a batch."""
     if not getattr(executor, "plans_by_keep", False):
         return 0
     if getattr(executor, "plans_are_costly", False):
@@ -138,14 +138,14 @@ def sets_for(executor: Any, subsets: int, first_batch: bool) -> int:
 
 
 def draw(names: list[str], rng: np.random.Generator) -> list[str]:
-    """A random set of names: one, a few, or about half of them, equally often."""
+    """Draw a random set of names: one, a few, or about half of them, with equal probability."""
     most = int(rng.choice([1, 4, max(len(names) // 2, 1)]))
     count = min(int(rng.integers(1, most + 1)), len(names))
     return [str(name) for name in rng.choice(names, count, replace=False)]
 
 
 def note(found: dict[tuple[str, str], Mismatch], mismatch: Mismatch) -> None:
-    """Remember the first number of a tensor that differs, and how many do in all."""
+    """Record the first differing number of a tensor, and count all of them."""
     key = (mismatch.backend, mismatch.tensor)
     before = found.get(key)
     more = mismatch.differing + (before.differing if before else 0)
@@ -155,14 +155,14 @@ def note(found: dict[tuple[str, str], Mismatch], mismatch: Mismatch) -> None:
 def first_difference(
     tensor: str, backend: str, expected: NDArray[Any], actual: NDArray[Any], offset: int
 ) -> Mismatch | None:
-    """The first number that differs, or None.
+    """Return the first number that differs, or None.
 
     Args:
-        tensor: Its name.
-        backend: Who made ``actual``.
-        expected: Integers [B, ...].
-        actual: The same from the other back-end.
-        offset: Photos in earlier batches.
+        tensor: Name of the tensor.
+        backend: Back-end that computed ``actual``.
+        expected: Integers of the first back-end, [B, ...].
+        actual: Integers of the other back-end, of the same shape.
+        offset: Number of photos in earlier batches.
     """
     if actual.dtype.kind not in "iu" or expected.shape != actual.shape:
         wanted, got = (f"{value.dtype} {list(value.shape)}" for value in (expected, actual))

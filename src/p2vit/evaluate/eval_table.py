@@ -1,4 +1,4 @@
-"""Results as rows of CSV files: one row per evaluation, appended, and one row per class."""
+"""CSV files of results: one row per evaluation, which is appended, and one row per class."""
 
 import csv
 import io
@@ -9,14 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from p2vit import __version__
 from p2vit.errors import P2vitError, some
 from p2vit.files import LineFile
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import METHODS
 from p2vit.text import portable
+from p2vit.version import __version__
 
-#: Column → where it comes from is `eval_row`.
+#: Columns of an evaluation's row, which `eval_row` fills.
 COLUMNS = (
     "model", "bits", "method", "seed", "calibration", "calibration_images", "data", "images", "top1", "top5",
     "top1_float", "top5_float", "agreement", "sqnr_db", "cosine_mean", "knn_top1", "knn_top1_float", "backend",
@@ -26,7 +26,11 @@ CLASS_COLUMNS = ("name", "output", "images", "top1", "top5", "top1_float", "agre
 
 
 def how_quantized(program: IntegerProgram) -> tuple[str, str]:
-    """Width and method of a program by name: ``w8a8``, ``w4a8``, ``mixed``; a key of `METHODS`, or ``custom``."""
+    """Return bits and method of a program.
+
+    Returns:
+        (``w8a8``, ``w4a8``, ..., or ``mixed``; a key of `METHODS`, or ``custom``). Both ``unknown`` if not recorded.
+    """
     recorded = program.provenance.get("method")
     if not isinstance(recorded, dict):
         return "unknown", "unknown"
@@ -40,10 +44,10 @@ def how_quantized(program: IntegerProgram) -> tuple[str, str]:
 
 
 def eval_row(program: IntegerProgram, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of `COLUMNS` of one evaluation.
+    """Return the row of one evaluation, by the names of `COLUMNS`.
 
     Args:
-        program: What was measured.
+        program: The program that was measured.
         result: The keys of ``p2vit eval --json``.
     """
     bits, method = how_quantized(program)
@@ -66,13 +70,13 @@ def eval_row(program: IntegerProgram, result: Mapping[str, Any]) -> dict[str, An
 
 
 def check_table(path: Path) -> None:
-    """Refuse a file that rows of `COLUMNS` cannot be appended to.
+    """Check that a row of `COLUMNS` can be appended to a file.
 
     Args:
-        path: The CSV file; it need not exist.
+        path: The CSV file. It may be missing.
 
     Raises:
-        P2vitError: it has other columns, or cannot be read; it is left as it is.
+        P2vitError: The file has other columns or cannot be read. It is not changed.
     """
     if not LineFile(path).exists():
         return
@@ -90,36 +94,36 @@ def check_table(path: Path) -> None:
         parts += [f"lacks {some(missing)}"] if missing else []
         raise P2vitError(
             f"{path}: its columns are not those of this release ({'; '.join(parts) or 'another order'}), so nothing "
-            "was appended. Give --csv another file"
+            "was appended; give another file with --csv"
         )
 
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a row, and the header before the first one, in one write.
+    """Append a row in one write, with the header if the file is new.
 
     Args:
-        path: The CSV file; it is made where it is not there.
-        row: Of `COLUMNS`.
+        path: The CSV file. It is created if it is missing.
+        row: Values by the names of `COLUMNS`.
 
     Raises:
-        P2vitError: it has other columns, or the disk refuses; what was in it stays.
+        P2vitError: The file has other columns, or cannot be written. Its content is not changed.
     """
     check_table(path)
     LineFile(path).append_row(csv_text(COLUMNS), csv_text((), [row[column] for column in COLUMNS]))
 
 
 def class_table(rows: list[dict[str, Any]]) -> str:
-    """The rows of ``per_class`` as CSV."""
+    """Return the rows of ``per_class`` as CSV text."""
     lines = [[row[column] for column in CLASS_COLUMNS] for row in rows]
     return csv_text(CLASS_COLUMNS, *lines)
 
 
 def csv_text(header: tuple[str, ...], *rows: list[Any]) -> str:
-    """CSV lines; nothing for what is None or empty."""
+    """Return CSV lines. None becomes an empty cell, and empty rows are skipped."""
     lines = []
     for row in ([list(header)] if header else []) + [row for row in rows if row]:
         line = io.StringIO()
-        # The writer quotes what its own line end is made of, so it must be told of both kinds.
+        # The writer quotes only the characters of its own line end, so this must contain both \r and \n.
         csv.writer(line, lineterminator="\r\n").writerow(
             ["" if cell is None else _cell(cell) for cell in row]
         )
@@ -128,7 +132,7 @@ def csv_text(header: tuple[str, ...], *rows: list[Any]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no table program takes for a formula: text that begins as one gets an apostrophe in front."""
+    """Return a cell that no spreadsheet reads as a formula: such text gets an apostrophe in front."""
     if not isinstance(value, str):
         return value
     text = portable(value)
@@ -136,7 +140,7 @@ def _cell(value: Any) -> Any:
 
 
 def _version(package: str) -> str:
-    """Version of an installed distribution, or nothing."""
+    """Return the version of an installed distribution, or an empty text."""
     try:
         return version(package)
     except PackageNotFoundError:

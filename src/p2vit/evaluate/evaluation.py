@@ -1,4 +1,4 @@
-"""One evaluation from photos to figures, by one process or by several that share the batches."""
+"""An evaluation from photos to figures, by one process or by several that share the batches."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,28 +20,28 @@ from p2vit.evaluate.records import Predict, Records, join
 from p2vit.evaluate.world import World
 from p2vit.program.graph import IntegerProgram
 
-#: Photos whose neighbours are looked for at once.
+#: Number of photos whose neighbours are searched at once.
 QUERIES = 512
-#: Folders that hold the parts of a data set, and no classes.
+#: Names of subfolders that are parts of a data set, not classes.
 SPLITS = {"train", "training", "val", "valid", "validation", "test"}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is evaluated, and how the work is shared out; figures do not depend on the latter.
+    """What to evaluate, and how the work is divided. The figures do not depend on the division.
 
     Attributes:
         program: The program.
-        predict: What runs it.
-        exact: The float model, or None.
-        batch_size: Photos that run together.
-        workers: Threads that read photos ahead.
-        threads: Batches that run side by side.
+        predict: Function that runs the program.
+        exact: Function that runs the float model, or None.
+        batch_size: Number of photos per batch.
+        workers: Number of threads that read photos in advance.
+        threads: Number of batches that run in parallel.
         prepare: Called once in every thread that computes.
         world: The processes of the run.
         progress: Called with (stage, done, total).
-        elsewhere: Runs shares of photos on a cluster, see `Share`; this process and those of ``world`` run them if
-            None.
+        elsewhere: Function that runs shares of the photos on a cluster, see `Share`. None: the processes of ``world``
+            run them.
     """
 
     program: IntegerProgram
@@ -56,13 +56,13 @@ class Job:
     elsewhere: "Elsewhere | None" = None
 
     def batches(self, photos: PhotoSource, order: NDArray[np.int64]) -> Any:
-        """The process's own share of the batches."""
+        """Return this process's share of the batches."""
         share = (self.world.rank, self.world.size)
         return load_batches(photos, order, self.batch_size, workers=self.workers, share=share)
 
     @property
     def outputs(self) -> int:
-        """Classes; 0 without a head."""
+        """Number of outputs; 0 without a head."""
         if self.program.output == self.program.feature:
             return 0
         return self.program.tensors[self.program.output].shape[-1]
@@ -78,24 +78,24 @@ def evaluate_photos(
     gallery: tuple[PhotoSource, NDArray[np.int64]] | None = None,
     k: int = K,
 ) -> tuple[Accuracy, FeatureAccuracy | None, list[tuple[int, str, str]]]:
-    """Measure a program; in a run of several processes each of them must call this.
+    """Measure a program. In a run of several processes each of them must call this function.
 
     Args:
-        job: What runs, and how.
+        job: What to evaluate, and how.
         photos: The photos.
-        limit: At most so many.
+        limit: Use only the first photos, this many; None for all.
         index: Names of the outputs, from a class-index file.
-        feature: Also judge features.
-        gallery: Labelled photos that vote, and which of them.
-        k: Neighbours that vote.
+        feature: Also measure the features.
+        gallery: Labelled photos for k-NN, and the indices of those to use.
+        k: Number of neighbours.
 
     Returns:
-        (accuracy, figures of the features or None, (place, path, reason) of photos that could not be read): the
-        same in every process.
+        (accuracy, figures of the features or None, (position, path, reason) of each photo that could not be read). All
+        processes return the same.
 
     Raises:
-        DataError: no photo could be read, or labels do not fit.
-        OtherProcessError: another process has failed.
+        DataError: No photo could be read, or the labels do not match the model.
+        OtherProcessError: Another process failed.
     """
     order = photos.order(limit)
     check_splits(photos)
@@ -125,7 +125,7 @@ def evaluate_photos(
 def run(
     job: Job, photos: PhotoSource, order: NDArray[np.int64], galleries: Sequence[Gallery | None]
 ) -> tuple[Records, list[tuple[int, str, str]]]:
-    """Run this process's share of the photos and put all shares together."""
+    """Run this process's share of the photos, and join the shares of all processes."""
     own, skipped = own_share(job, photos, order, "evaluate", keep=galleries[0] is not None)
     own = replace(
         own,
@@ -140,7 +140,7 @@ def run(
 
 
 def fill(job: Job, photos: PhotoSource, order: NDArray[np.int64], k: int) -> list[Gallery | None]:
-    """The program's gallery and, where there is a float model, its own; the same in every process."""
+    """Return the galleries of the program's and of the float model's features; the same in every process."""
     own, _ = own_share(job, photos, order, "gallery", keep=True)
     found = join(job.world.gather(own))
     if found.features is None or not len(found):
@@ -153,14 +153,14 @@ def fill(job: Job, photos: PhotoSource, order: NDArray[np.int64], k: int) -> lis
 
 @dataclass(frozen=True)
 class Share:
-    """A part of some photos that one task runs.
+    """A part of the photos that one task runs.
 
     Attributes:
-        photos: All of them.
-        order: int64, which, in which order.
-        keep: Features are kept.
-        which: This share, from 0.
-        of: How many there are.
+        photos: All photos.
+        order: Indices of the photos to run, in order, int64.
+        keep: Whether features are kept.
+        which: Index of this share, from 0.
+        of: Number of shares.
     """
 
     photos: PhotoSource
@@ -170,22 +170,22 @@ class Share:
     of: int
 
 
-#: Results of shares, in their order: (records, photos that could not be read).
+#: Function from shares to their results, in order: (records, photos that could not be read).
 Elsewhere = Callable[[Sequence[Share]], Iterator[tuple[Records, list[tuple[int, str, str]]]]]
-#: Shares are cut so that each has about so many batches: progress is seen, and a lost worker costs little.
+#: Approximate number of batches per share. Few batches show progress often, and make a lost worker cheap.
 BATCHES_PER_SHARE = 4
 
 
 def own_share(
     job: Job, photos: PhotoSource, order: NDArray[np.int64], stage: str, keep: bool
 ) -> tuple[Records, list[tuple[int, str, str]]]:
-    """Run this process's share, or have all shares run elsewhere.
+    """Run this process's share, or all shares on the cluster of ``job.elsewhere``.
 
     Returns:
-        (one row per photo, (place, path, reason) of photos that could not be read).
+        (one record per photo, (position, path, reason) of each photo that could not be read).
 
     Raises:
-        OtherProcessError: another process has failed.
+        OtherProcessError: Another process failed.
     """
     if job.elsewhere is None:
         return share_of(job, photos, order, stage, keep)
@@ -203,13 +203,13 @@ def own_share(
 def share_of(
     job: Job, photos: PhotoSource, order: NDArray[np.int64], stage: str, keep: bool
 ) -> tuple[Records, list[tuple[int, str, str]]]:
-    """Run this process's share of some photos.
+    """Run this process's share of the photos.
 
     Returns:
-        (one row per photo, (place, path, reason) of photos that could not be read).
+        (one record per photo, (position, path, reason) of each photo that could not be read).
 
     Raises:
-        OtherProcessError: another process has failed.
+        OtherProcessError: Another process failed.
     """
     skipped: list[tuple[int, str, str]] = []
 
@@ -234,7 +234,7 @@ def share_of(
 
 
 def _votes(gallery: Gallery | None, features: NDArray[np.float32] | None) -> NDArray[np.int64] | None:
-    """Votes on features, some at a time: the matrix of all similarities would not fit."""
+    """Return the gallery's votes, computed in parts because the matrix of all similarities is too large."""
     if gallery is None or features is None:
         return None
     parts = [gallery.vote(features[start : start + QUERIES]) for start in range(0, len(features), QUERIES)]
@@ -242,14 +242,14 @@ def _votes(gallery: Gallery | None, features: NDArray[np.float32] | None) -> NDA
 
 
 def agree(job: Job, sets: Sequence[tuple[PhotoSource, NDArray[np.int64]]]) -> None:
-    """Refuse processes that see different photos or programs.
+    """Check that all processes have the same photos and the same program.
 
     Args:
-        job: What runs.
-        sets: Every set of photos that is run, and which of them.
+        job: What to evaluate.
+        sets: Every set of photos, and the indices of the photos to run.
 
     Raises:
-        P2vitError: they do.
+        P2vitError: The processes have different photos, labels, programs, batch sizes or float models.
     """
     world = job.world
     if world.size == 1:
@@ -276,10 +276,10 @@ def agree(job: Job, sets: Sequence[tuple[PhotoSource, NDArray[np.int64]]]) -> No
 
 
 def check_splits(photos: PhotoSource) -> None:
-    """Refuse a folder whose subfolders are the parts of a data set.
+    """Check that the subfolders of a folder are classes, not parts of a data set such as ``train`` and ``val``.
 
     Raises:
-        DataError: they are; says which folder to give.
+        DataError: They are parts of a data set; the message says which folder to give.
     """
     names = {name.lower() for name in photos.classes}
     if names and names <= SPLITS and hasattr(photos, "paths"):

@@ -1,4 +1,4 @@
-"""How well a program keeps a backbone's features, where there is no classifier to count with."""
+"""Quality of a program's features, for backbones without a classifier: cosine similarity and k-NN accuracy."""
 
 import math
 from collections.abc import Sequence
@@ -35,63 +35,63 @@ class MapAccuracy(BaseModel):
 
 
 class FeatureAccuracy(BaseModel):
-    """Features of the program beside the float model's; null stands for what could not be measured."""
+    """Comparison of the program's features with the float model's; None if it could not be measured."""
 
     model_config = ConfigDict(frozen=True)
 
-    cosine_mean: float | None = Field(description="mean cosine similarity with the float model's feature")
-    cosine_min: float | None = Field(description="the least similar photo's")
-    knn_top1: float | None = Field(description="percent that the gallery's neighbours name right")
-    knn_top1_float: float | None = Field(description="the same with the float model's features")
-    knn_agreement: float | None = Field(description="percent where both votes are the same")
-    k: int | None = Field(description="neighbours that vote")
-    temperature: float | None = Field(description="of their weights, exp(similarity / temperature)")
-    gallery: str | None = Field(description="photos that vote")
-    gallery_images: int | None = Field(description="how many")
-    maps: list[MapAccuracy] = Field(default=[], description="feature maps, where the program has any")
+    cosine_mean: float | None = Field(description="mean cosine similarity with the float model's features")
+    cosine_min: float | None = Field(description="cosine similarity of the least similar photo")
+    knn_top1: float | None = Field(description="k-NN accuracy of the program's features, percent")
+    knn_top1_float: float | None = Field(description="k-NN accuracy of the float model's features, percent")
+    knn_agreement: float | None = Field(description="percent where both k-NN votes are the same")
+    k: int | None = Field(description="number of neighbours")
+    temperature: float | None = Field(description="temperature T of the votes' weights, exp(similarity / T)")
+    gallery: str | None = Field(description="name of the labelled photos")
+    gallery_images: int | None = Field(description="number of labelled photos")
+    maps: list[MapAccuracy] = Field(default=[], description="feature maps of the program")
 
 
 def open_gallery(spec: str, data: str, preprocessing: Preprocessing) -> tuple[PhotoSource, NDArray[np.int64]]:
-    """Open the labelled photos that vote; none of them may be measured.
+    """Open the labelled photos for k-NN. None of them may be a measured photo.
 
     Args:
-        spec: A folder with a subfolder per class, or a benchmark, of which the training half is taken.
-        data: What is measured.
-        preprocessing: The model's.
+        spec: A folder with one subfolder per class, or a benchmark, of which the training half is used.
+        data: Name of the measured photos.
+        preprocessing: How the model's photos are prepared.
 
     Returns:
-        (the photos, numbers of those that vote).
+        (the photos, indices of those to use).
 
     Raises:
-        DataError: there are no labels, or measured photos could be among them.
+        DataError: The photos have no labels, or could include measured photos.
     """
     photos = open_photos(spec, preprocessing)
     train = getattr(photos, "train", None)
     if train is not None:
         return photos, train
     if not photos.classes:
-        raise DataError(f"{spec}: a gallery votes with its labels; it needs a subfolder per class")
+        raise DataError(f"{spec}: has no labels, which a gallery needs; make one subfolder per class")
     if isinstance(photos, ImageFolder) and Path(data).exists():
         check_disjoint(Path(spec), Path(data), "the gallery")
     return photos, photos.order()
 
 
 def check_disjoint(own: Path, measured: Path, what: str) -> None:
-    """Refuse a folder that is, holds, or is part of the folder that is measured.
+    """Check that a folder does not overlap with the folder that is measured.
 
     Args:
         own: The folder.
         measured: The folder that is measured.
-        what: Name of the first one's role, for the message.
+        what: Role of the first folder, for the error message.
 
     Raises:
-        DataError: they overlap.
+        DataError: The folders are the same, or one contains the other.
     """
     inner, outer = own.resolve(), measured.resolve()
     if inner == outer or inner in outer.parents or outer in inner.parents:
         raise DataError(
-            f"{own}: {what} and the measured photos ({measured}) must be different folders, none inside the other: "
-            "photos that are measured must not be seen before"
+            f"{own}: {what} and the measured photos ({measured}) must be different folders, none inside the other, "
+            "because no measured photo may be used before"
         )
 
 
@@ -121,19 +121,19 @@ def judge(
     gallery: PhotoSource | None,
     photo_classes: Sequence[str],
 ) -> tuple[FeatureAccuracy, list[str]]:
-    """Sum features up.
+    """Compute the figures of the features from the records of all photos.
 
     Args:
-        records: Of all photos.
-        galleries: The program's, and the float model's; None where there is none.
-        gallery: Whose classes the votes are for.
-        photo_classes: Of the measured photos, in label order.
+        records: Records of all photos.
+        galleries: Galleries of the program's and of the float model's features; None without one.
+        gallery: Photos of the gallery, for their classes.
+        photo_classes: Classes of the measured photos, in the order of the labels.
 
     Returns:
         (the figures, notes).
 
     Raises:
-        DataError: gallery and photos have no class in common.
+        DataError: Gallery and photos have no class in common.
     """
     numbers: dict[str, Any] = dict.fromkeys(name for name in FeatureAccuracy.model_fields if name != "maps")
     notes = []

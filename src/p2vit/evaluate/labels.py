@@ -1,4 +1,4 @@
-"""Which output of a model a photo's label means: folders and models order their classes each in their own way."""
+"""Match the classes of photos to the outputs of a model. Folders and models order their classes differently."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ def label_map(
 ) -> tuple[Outputs | None, str]:
     """Find the model's output for each class of the photos.
 
-    By name, if any name is found: in the class index where one is given, else among the model's classes, else among
-    ImageNet's where the model has 1,000 outputs; what is not found has no output. By position only if no name is
-    found, the numbers of classes agree, and position has one meaning. Otherwise not at all: a guess would give a
-    wrong accuracy without anybody noticing.
+    Classes are matched by name if any name matches. Names are searched in the class index if it is given, else in the
+    model's classes, else in ImageNet's classes if the model has 1,000 outputs. A class that is not found has no output.
+    Classes are matched by position only if no name matches, the numbers of classes are equal, and the position is
+    unambiguous. Otherwise nothing is matched, because a guess could give a wrong accuracy that nobody notices.
 
     Args:
-        photo_classes: Of the photos, in label order; empty for photos without labels.
-        model_classes: Of the model, in the order of its outputs; empty where it names none.
-        outputs: How many outputs the model has.
-        numbered: The photos' classes come from a label file and are numbers.
-        listed: They come from a list without file names, as ImageNet's own ground truth does.
+        photo_classes: Classes of the photos, in the order of the labels; empty for photos without labels.
+        model_classes: Classes of the model, in the order of its outputs; empty if it names none.
+        outputs: Number of outputs of the model.
+        numbered: The classes of the photos come from a label file and are numbers.
+        listed: They come from a list without file names, such as ImageNet's ground truth.
         index: Names of the outputs, from a class-index file.
 
     Returns:
-        (int64 [photo classes] of outputs, -1 for a class without one, or None; a note for people or an empty string).
+        (output of each class, int64 [classes], -1 for a class without one, or None; a note, or an empty text).
 
     Raises:
-        DataError: the class index or the numbers do not fit the model.
+        DataError: The class index or the numbers do not match the model.
     """
     if not photo_classes:
         return None, "the photos have no labels (no subfolder per class), so there is no accuracy"
@@ -66,7 +66,7 @@ def label_map(
 def _by_position(
     photo_classes: Sequence[str], model_classes: Sequence[str], outputs: int
 ) -> tuple[Outputs | None, str]:
-    """Outputs of classes whose names say nothing."""
+    """Return the outputs of classes that cannot be matched by name."""
     advice = (
         "Name the subfolders as the model's classes, or say with --class-index which output is which class"
     )
@@ -94,9 +94,10 @@ def _by_position(
 
 
 def _synonyms(photo_classes: Sequence[str], imagenet: ClassIndex | None) -> dict[str, tuple[str, ...]]:
-    """What ImageNet calls the classes that are named by WordNet's numbers.
+    """Return ImageNet's labels of the classes that are named by WordNet ids.
 
-    A synonym that is another class's name, too, is left out: a ruffed grouse is also a partridge, which is a class.
+    A synonym that is also the name of another class is left out: a ruffed grouse is also called partridge, and
+    partridge is another class.
     """
     if imagenet is None:
         return {}
@@ -114,7 +115,7 @@ def _synonyms(photo_classes: Sequence[str], imagenet: ClassIndex | None) -> dict
 def _settled(
     photo_classes: Sequence[str], own: list[tuple[str]], found: Found, imagenet: ClassIndex
 ) -> Found:
-    """Where two of ImageNet's classes share a name (crane, maillot), the number's place decides if it has that name."""
+    """Match classes whose name two ImageNet classes share (crane, maillot) by the position of their WordNet id."""
     place = {names[0]: output for output, names in enumerate(imagenet.names)}
     outputs, doubtful = list(found.outputs), dict(found.doubtful)
     for at, name in enumerate(photo_classes):
@@ -129,7 +130,7 @@ def _settled(
 
 
 def _result(photo_classes: Sequence[str], found: Found, model_classes: Sequence[str]) -> tuple[Outputs, str]:
-    """What was found by name, and a note on what was not."""
+    """Return the outputs that were found by name, and a note about the classes that were not found."""
     missing = [name for name, output in zip(photo_classes, found.outputs, strict=True) if output < 0]
     notes = []
     if missing:
@@ -150,12 +151,12 @@ def _result(photo_classes: Sequence[str], found: Found, model_classes: Sequence[
         f"{' and '.join(names)}" for output, names in by_output.items() if output >= 0 and len(names) > 1
     ]
     if together:
-        notes.append(f"classes of the photos that are the same output: {some(together)}")
+        notes.append(f"classes of the photos that have the same output: {some(together)}")
     return np.array(found.outputs, dtype=np.int64), "; ".join(notes)
 
 
 def _by_number(numbers: list[int], outputs: int, listed: bool, index: ClassIndex | None) -> Outputs:
-    """Outputs of classes that are numbers: outputs themselves, or ImageNet's own numbers."""
+    """Return the outputs of classes that are numbers: indices of outputs, or ILSVRC2012_IDs."""
     if listed and min(numbers) >= 1:
         if index is None or index.by_ilsvrc is None:
             raise DataError(
@@ -174,7 +175,7 @@ def _by_number(numbers: list[int], outputs: int, listed: bool, index: ClassIndex
 
 
 def _by_index(photo_classes: Sequence[str], outputs: int, index: ClassIndex) -> tuple[Outputs, str]:
-    """Outputs by a class index's names."""
+    """Return the outputs of classes by the names of a class index."""
     if len(index.names) != outputs:
         raise DataError(f"{index.path}: has {len(index.names)} classes and the model {outputs} outputs")
     known = list(index.outputs())

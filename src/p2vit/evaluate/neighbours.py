@@ -1,4 +1,4 @@
-"""k nearest neighbours on features: how good a backbone without a classifier is.
+"""k-nearest-neighbour classification on features, to measure a backbone without a classifier.
 
 The recipe is DINO's (Caron et al., arXiv 2104.14294; its weighted vote is Wu et al.'s, arXiv 1805.01978): features
 of length 1, the k = 20 gallery photos of greatest cosine similarity s vote with the weight exp(s / 0.07).
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 K, TEMPERATURE = 20, 0.07
 #: Unit features are rounded to this many binary places. Products and all their partial sums are then integers
-#: below 2^53, so float64 adds them exactly and no similarity depends on how a matrix product is cut into threads.
+#: below 2^53. float64 adds them exactly, so no similarity depends on how threads divide a matrix product.
 PLACES = 20
 #: Gallery photos per matrix product.
 CHUNK = 16384
 
 
 class Gallery:
-    """Labelled features that vote on others.
+    """Labelled features that classify other features by the votes of the nearest ones.
 
     Args:
-        features: [G, C].
-        labels: int64 [G], from 0.
-        k: Neighbours that vote.
-        temperature: T of exp(s / T).
+        features: Features of the gallery, [G, C].
+        labels: Classes of these features, int64 [G], from 0.
+        k: Number of neighbours.
+        temperature: Temperature T of the weights exp(similarity / T).
 
     Raises:
-        ValueError: no features, or k below 1.
+        ValueError: There are no features, or k is below 1.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Gallery:
         self.temperature = temperature
 
     def vote(self, features: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Classes of features.
+        """Classify features.
 
         Args:
-            features: [B, C].
+            features: Features, [B, C].
 
         Returns:
-            int64 [B]; of classes with equal votes the lowest, of equally near photos the first in the gallery.
+            Classes, int64 [B]. Of classes with equal votes the lowest wins, of equally near photos the first one.
         """
         near, similar = self.neighbours(features)
         weights = np.exp(similar / self.temperature)
@@ -59,13 +59,13 @@ class Gallery:
         return found
 
     def neighbours(self, features: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The k nearest gallery photos, nearest first.
+        """Find the k nearest gallery photos, nearest first.
 
         Args:
-            features: [B, C].
+            features: Features, [B, C].
 
         Returns:
-            (places in the gallery int64 [B, k], cosine similarities float64 [B, k]).
+            (indices in the gallery, int64 [B, k]; cosine similarities, float64 [B, k]).
         """
         queries = fixed_point(features).astype(np.float64)
         places = np.zeros((len(queries), 0), np.int64)
@@ -81,7 +81,7 @@ class Gallery:
 
 
 def fixed_point(features: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Features of length 1, as integers of 2^-20: int32 [N, C]. A feature of zeros stays one."""
+    """Return features scaled to length 1, as integers in units of 2^-20, int32 [N, C]. A zero feature stays zero."""
     exact = np.asarray(features, np.float64)
     lengths = np.sqrt((exact**2).sum(axis=1, keepdims=True))
     unit = np.divide(exact, lengths, out=np.zeros_like(exact), where=lengths > 0)

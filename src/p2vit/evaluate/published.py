@@ -1,7 +1,7 @@
-"""ImageNet-1k top-1 that others have published, each with its source: the P²-ViT paper's, and FQ-ViT's.
+"""Published ImageNet-1k top-1 of the P²-ViT paper and of FQ-ViT, each with its source.
 
-The P²-ViT paper's own accuracy tables could not be had; what is here of it is its motivation table, which rounds the
-scales of FQ-ViT to powers of two by naive rules.
+The accuracy tables of the P²-ViT paper were not available. Its rows here come from its motivation table, which rounds
+the scales of FQ-ViT to powers of two by naive rules.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from p2vit.errors import P2vitError, did_you_mean
 
-#: As tables call a model → timm's name of the weights with that float accuracy.
+#: Name of a model in tables → timm name of the weights with that float accuracy.
 MODELS = {
     "DeiT-T": "deit_tiny_patch16_224.fb_in1k",
     "DeiT-S": "deit_small_patch16_224.fb_in1k",
@@ -34,11 +34,11 @@ class Published:
 
     Attributes:
         model: A key of `MODELS`.
-        method: As its authors call it.
-        bits: Weights/activations/attention; empty for float.
-        top1: Percent.
-        top1_to: The upper end, where sources give a range.
-        source: Where it stands.
+        method: Name that the authors give to the method.
+        bits: Bits of weights/activations/attention; empty for float.
+        top1: ImageNet-1k top-1 in percent.
+        top1_to: Upper end of a range, if sources differ.
+        source: Source of the figure.
     """
 
     model: str
@@ -52,14 +52,14 @@ class Published:
 def _rows(
     method: str, bits: str, source: str, figures: Mapping[str, float | tuple[float, float]]
 ) -> Iterator[Published]:
-    """One row of a table, one figure per model."""
+    """Yield the figures of one row of a table, one per model."""
     for model, value in figures.items():
         low, high = value if isinstance(value, tuple) else (value, None)
         yield Published(model, method, bits, low, source, high)
 
 
 def _deit(tiny: float, small: float, base: float) -> dict[str, float]:
-    """The three columns of the paper's motivation table."""
+    """Return one row of the paper's motivation table, which has three columns."""
     return {"DeiT-T": tiny, "DeiT-S": small, "DeiT-B": base}
 
 
@@ -127,17 +127,17 @@ PUBLISHED: tuple[Published, ...] = (
 
 
 def choose_models(patterns: tuple[str, ...]) -> dict[str, str]:
-    """Models to measure.
+    """Return the models to measure.
 
     Args:
-        patterns: Keys of `MODELS` or timm's names, shell-style and without regard to case; other names are models
-            without published figures. All of `MODELS` where there are none.
+        patterns: Shell-style patterns of the keys of `MODELS` or of timm names, in any case. Other names are models
+            without published figures. Empty for all of `MODELS`.
 
     Returns:
-        What tables call a model → what ``p2vit quantize`` takes.
+        Name of the model in tables → name for ``p2vit quantize``.
 
     Raises:
-        P2vitError: a pattern matches nothing.
+        P2vitError: A pattern matches nothing.
     """
     from fnmatch import fnmatchcase
 

@@ -1,4 +1,4 @@
-"""What is measured of each photo: per photo, so that no figure depends on who ran which batch, or in what order."""
+"""Measurements of each photo. They are kept per photo, so that no figure depends on how batches are divided."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +11,7 @@ from p2vit.data.loader import Batch
 
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.floating]
-#: uint8 pixels → (logits [B, K], features [B, C], each feature map [B, patches, C] that is measured) as real numbers.
+#: Function from pixels, uint8 [B, H, W, 3], to real logits [B, K], features [B, C] and feature maps [B, patches, C].
 Predict = Callable[[Pixels], Sequence[NDArray[np.floating]]]
 
 TOP = 5
@@ -19,24 +19,24 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Records:
-    """One row per photo; a column is None where it was not measured.
+    """One row per photo. A column that was not measured is None.
 
     Attributes:
-        places: int64 [N], the photo's place in the evaluation's order.
-        labels: int64 [N], the photos' own labels, -1 where there is none.
-        ranked: int64 [N, up to 5], the program's best outputs; [N, 0] without a head.
-        ranked_float: The float model's.
-        signal: float64 [N], Σ float² over the feature's channels.
-        noise: float64 [N], Σ (float − program)².
-        cosine: float64 [N], cosine similarity of both features.
-        voted: int64 [N], class that the gallery's neighbours of the program's feature vote for.
-        voted_float: The float model's.
-        features: float32 [N, C], the program's; only kept where they are asked for.
-        features_float: The float model's.
+        places: int64 [N], position of the photo in the evaluation.
+        labels: int64 [N], label of the photo, -1 without one.
+        ranked: int64 [N, up to 5], best outputs of the program; [N, 0] without a head.
+        ranked_float: int64 [N, up to 5], best outputs of the float model.
+        signal: float64 [N], Σ float² over the feature channels.
+        noise: float64 [N], Σ (float − program)² over the feature channels.
+        cosine: float64 [N], cosine similarity of the two features.
+        voted: int64 [N], class by k-NN on the program's features.
+        voted_float: int64 [N], class by k-NN on the float model's features.
+        features: float32 [N, C], features of the program, if kept.
+        features_float: float32 [N, C], features of the float model, if kept.
         map_signal: float64 [N, maps], Σ float² over the numbers of each feature map.
-        map_noise: float64 [N, maps], Σ (float − program)².
-        map_cosine: float64 [N, maps], mean over patches of the cosine similarity of both vectors.
-        map_cosine_min: float64 [N, maps], the least similar patch's.
+        map_noise: float64 [N, maps], Σ (float − program)² over the numbers of each feature map.
+        map_cosine: float64 [N, maps], mean over patches of the cosine similarity of the two vectors.
+        map_cosine_min: float64 [N, maps], cosine similarity of the least similar patch.
     """
 
     places: NDArray[np.int64]
@@ -67,13 +67,13 @@ def record(
     has_head: bool,
     keep: bool = False,
 ) -> Records:
-    """Run one batch and note what is measured.
+    """Run one batch and return its measurements.
 
     Args:
-        batch: Photos; may be empty.
+        batch: Photos; the batch may be empty.
         predict: The program.
         exact: The float model, or None.
-        has_head: Whether logits mean classes.
+        has_head: Whether the logits are classes.
         keep: Also keep the features.
 
     Returns:
@@ -122,7 +122,7 @@ def map_columns(
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """Put rows together, in the photos' order; a column that some photos lack is left out."""
+    """Join records in the order of the photos. A column that some photos lack becomes None."""
     parts = [part for part in parts if len(part)] or list(parts[:1])
     columns: dict[str, Any] = {}
     for name in (field.name for field in fields(Records)):
@@ -136,11 +136,11 @@ def join(parts: Sequence[Records]) -> Records:
 
 
 def ranking(logits: NDArray[Any]) -> NDArray[np.int64]:
-    """Best classes first, at most five; of equal logits the lower index comes first."""
+    """Return the best outputs of each row, at most five, best first. Of equal logits the lower index comes first."""
     return np.argsort(-np.asarray(logits, np.float64), axis=-1, kind="stable")[:, :TOP]
 
 
 def cosines(ours: Features, wanted: Features) -> NDArray[np.float64]:
-    """Cosine similarity of the vectors along the last axis; 0 where one of them is all zeros."""
+    """Return the cosine similarity of each pair of vectors along the last axis; 0 if one of them is all zeros."""
     lengths = np.sqrt((ours**2).sum(axis=-1) * (wanted**2).sum(axis=-1))
     return np.divide((ours * wanted).sum(axis=-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)

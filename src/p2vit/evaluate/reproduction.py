@@ -1,4 +1,4 @@
-"""The table of published and measured ImageNet figures, and the journal of what was measured here."""
+"""The table of published and measured ImageNet figures, and the journal of the measurements."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ from p2vit.evaluate.published import FLOAT, MODELS, PUBLISHED
 from p2vit.files import LineFile
 from p2vit.text import in_strings, json_text, original
 
-#: Method → width of its attention codes.
+#: Method → width of its attention codes in bits.
 ATTENTION_BITS = {"p2vit": 8, "p2vit-residual8": 8, "p2vit-log2": 4}
-#: What an entry of the journal must have; its setting decides what is measured again.
+#: Keys that an entry of the journal must have. The setting decides whether a figure is measured again.
 ENTRY_KEYS = {
     "setting",
     "model",
@@ -34,13 +34,13 @@ ENTRY_KEYS = {
 
 
 class Journal:
-    """Results, one JSON object per line, each written when it is known: a run that was killed goes on after it.
+    """A file of results, one JSON object per line. A run that was killed continues after the last line.
 
     Args:
-        path: The file; it need not exist.
+        path: The file. It may be missing.
 
     Raises:
-        P2vitError: a line is no result. A last line that was cut short is measured again.
+        P2vitError: A line is not a result. An incomplete last line is ignored, and measured again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,17 +56,17 @@ class Journal:
                 missing = {"JSON"}
             if missing:
                 raise P2vitError(
-                    f"{path}, line {number}: is no result of p2vit reproduce (it lacks {', '.join(sorted(missing))}); "
-                    "take the line out, or choose another place with -o"
+                    f"{path}, line {number}: is not a result of p2vit reproduce (it lacks "
+                    f"{', '.join(sorted(missing))}); remove the line, or choose another folder with -o"
                 )
             self.entries.append(entry)
 
     def find(self, setting: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What was measured under a setting, or None."""
+        """Return the entry of a setting, or None."""
         return next((entry for entry in self.entries if entry["setting"] == dict(setting)), None)
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Write a result down, on disk before it counts."""
+        """Append an entry to the file, then to the entries."""
         if self._cut:
             self._file.cut(self._lines)
             self._cut = ""
@@ -75,12 +75,12 @@ class Journal:
 
 
 def table_rows(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Published and measured figures, by model.
+    """Return published and measured figures, by model.
 
-    A measured figure stands in a row of its own method: another method's published figure is no measurement.
+    A measured figure has its own row with its own method, because other methods are not comparable.
 
     Args:
-        entries: Of a journal; of several with the same model, bits and method the last counts.
+        entries: Entries of a journal. Of entries with the same model, bits and method the last one is used.
 
     Returns:
         Rows with ``model``, ``name``, ``method``, ``bits``, ``published``, ``published_to``, ``measured``, ``images``,
@@ -120,7 +120,7 @@ def table_rows(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _measured(base: dict[str, Any], method: str, bits: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of this machine's own."""
+    """Return the row of a figure that was measured on this machine."""
     return {
         **base,
         "method": method,
@@ -136,11 +136,11 @@ def _measured(base: dict[str, Any], method: str, bits: str, entry: Mapping[str, 
 
 
 def fingerprint(photos: ImageFolder, numbers: NDArray[np.int64] | None = None) -> str:
-    """What identifies photos without reading them: names below the folder, sizes and labels.
+    """Return a hash that identifies photos without reading them, from relative paths, sizes and labels.
 
     Args:
         photos: The folder.
-        numbers: Which of its photos; all of them when None.
+        numbers: Indices of the photos; None for all.
     """
     numbers = photos.order() if numbers is None else numbers
     digest = hashlib.sha256(photos.labels_of(numbers).tobytes())
@@ -150,16 +150,16 @@ def fingerprint(photos: ImageFolder, numbers: NDArray[np.int64] | None = None) -
 
 
 def check_drawn(calibration: ImageFolder, evaluation: ImageFolder, count: int, seed: int) -> None:
-    """Refuse calibration photos that are measured too, also under another name: equal bytes are the same photo.
+    """Check that no calibration photo is also measured. Files with equal bytes are the same photo.
 
     Args:
-        calibration: Where photos are drawn from.
-        evaluation: What is measured.
-        count: Photos drawn; twice as many are looked at, since unreadable ones are replaced.
-        seed: Of the draw.
+        calibration: Photos that calibration draws from.
+        evaluation: Photos that are measured.
+        count: Number of photos to draw. Twice as many are checked, because unreadable photos are replaced.
+        seed: Random seed of the draw.
 
     Raises:
-        DataError: naming both files.
+        DataError: A photo is in both; the message names both files.
     """
     measured: dict[int, list[Path]] = {}
     for path in evaluation.paths:
@@ -172,5 +172,5 @@ def check_drawn(calibration: ImageFolder, evaluation: ImageFolder, count: int, s
             if path.read_bytes() == content:
                 raise DataError(
                     f"{drawn}: is the same photo as {path}, which is measured; calibration must not see measured "
-                    "photos. Take them out of one of the two folders"
+                    "photos, so remove them from one of the two folders"
                 )

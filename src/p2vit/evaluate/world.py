@@ -1,4 +1,4 @@
-"""One evaluation by several processes, on one machine or many, as torch's own ``torchrun`` starts them."""
+"""The processes of one evaluation, on one machine or several, as started by ``torchrun``."""
 
 import contextlib
 import os
@@ -12,28 +12,28 @@ from typing import Any
 
 from p2vit.errors import MissingPackageError, P2vitError, first_line
 
-#: What torchrun gives every process.
+#: Environment variables that torchrun sets for every process.
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-#: A process that is done waits so long for the slowest; one that is gone is noticed at once.
+#: How long a process that is done waits for the slowest one. A process that has ended is noticed at once.
 PATIENCE = timedelta(days=2)
 POLL_SECONDS = 0.05
-#: So long a failed process waits until the first one has said what failed.
+#: How long a failed process waits until the first process has printed the error, in seconds.
 HEARD_SECONDS = 60.0
-#: So long the first process then waits for the others to leave.
+#: How long the first process then waits for the others to end, in seconds.
 LEAVE_SECONDS = 5.0
 
 
 class OtherProcessError(P2vitError):
-    """Another process of this run has failed; the message is its own."""
+    """Another process of this run failed. The message is the one that it reported."""
 
 
 class World:
-    """The processes of a run; by itself, a run of one.
+    """The processes of a run. This class is a run of one process.
 
     Attributes:
-        rank: This process, from 0; only 0 prints.
-        size: How many there are.
-        local_size: How many are on this machine.
+        rank: Index of this process, from 0. Only process 0 prints.
+        size: Number of processes.
+        local_size: Number of processes on this machine.
     """
 
     rank = 0
@@ -59,18 +59,18 @@ class World:
         return self._done[stage]
 
     def gather(self, value: Any) -> list[Any]:
-        """Values of all processes by rank, in every process.
+        """Return the values of all processes, ordered by rank. Every process must call this.
 
         Raises:
-            OtherProcessError: another process has failed.
+            OtherProcessError: Another process failed.
         """
         return [value]
 
     def say_heard(self) -> None:
-        """The first process has said what failed."""
+        """Tell the other processes that the first process has printed the error."""
 
     def was_heard(self) -> bool:
-        """Wait until the first process has said what failed; False when it does not."""
+        """Wait until the first process has printed the error; return False if it does not."""
         return False
 
     def close(self) -> None:
@@ -78,17 +78,17 @@ class World:
 
 
 class TorchWorld(World):
-    """Processes that talk through torch.distributed's gloo.
+    """Processes that communicate with the gloo back-end of torch.distributed.
 
-    Failures go through torch's key-value store, which answers whatever the others do: a process notices them before
-    its next batch, and nobody waits in a collective for one that will not come.
+    Failures are reported in torch's key-value store, which always answers. A process notices a failure before its next
+    batch, and no process waits in a collective operation for a process that has failed.
     """
 
     def __init__(self) -> None:
-        """Meet the others.
+        """Connect to the other processes.
 
         Raises:
-            P2vitError: they cannot be reached, or the variables make no sense.
+            P2vitError: The other processes cannot be reached, or the environment variables are wrong.
             MissingPackageError: torch is not installed.
         """
         super().__init__()
@@ -123,7 +123,7 @@ class TorchWorld(World):
 
     def fail(self, message: str) -> None:
         """Tell the others that this process has failed; only the first failure counts."""
-        # Whoever kept the store may have gone: then there is nobody left to tell.
+        # The process that hosts the store may have ended. Then no process is left to be told.
         with contextlib.suppress(RuntimeError):
             self.store.compare_set("p2vit/failed", "", f"{self.name}: {message}")
 
@@ -160,7 +160,7 @@ class TorchWorld(World):
         return values
 
     def say_heard(self) -> None:
-        """The first process has said what failed; it waits a moment for the others, since it may keep the store."""
+        """Tell the others that the error was printed, and wait for them, because this process may host the store."""
         with contextlib.suppress(RuntimeError):
             self.store.set("p2vit/heard", "1")
             until = time.monotonic() + LEAVE_SECONDS
@@ -177,7 +177,7 @@ class TorchWorld(World):
                     return True
                 time.sleep(POLL_SECONDS)
         except RuntimeError:
-            pass  # the first process has gone, and with it the store
+            pass  # the first process has ended, and with it the store
         return False
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ class TorchWorld(World):
             self._torch.destroy_process_group()
 
     def _meet(self) -> None:
-        """Wait until every process has come this far, or one has failed."""
+        """Wait until every process has reached this point, or one has failed."""
         self._meetings += 1
         key = f"p2vit/meeting/{self._meetings}"
         here = self.store.add(key, 1)
@@ -199,17 +199,17 @@ class TorchWorld(World):
         self.check()
 
     def _stopped(self, number: int, frame: FrameType | None) -> None:
-        """The launcher ends this process, because another one has gone."""
+        """Handle SIGTERM, which the launcher sends if another process has ended."""
         raise OtherProcessError(
             f"{self.name}: stopped by its launcher, most likely because another process of the run has ended"
         )
 
 
 def join_world() -> World:
-    """The processes that were started together, or this one alone.
+    """Return the processes that torchrun started, or a run of this process only.
 
     Raises:
-        P2vitError: they cannot meet.
+        P2vitError: The processes cannot connect.
     """
     if all(os.environ.get(name) for name in VARIABLES) and os.environ["WORLD_SIZE"] != "1":
         return TorchWorld()

@@ -1,4 +1,4 @@
-"""One call for every export format: build, check, write, and run both sides on the same images."""
+"""Export in every format: build, check, write, and compare the result with the program on the same images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,8 @@ import numpy as np
 from p2vit.engine.executor import Executor
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
-from p2vit.export.c.compile import differing
-from p2vit.export.c.write import WeightForm, build_c, c_place, flash_bytes, write_c
+from p2vit.export.c.compile import count_differences
+from p2vit.export.c.write import WeightForm, build_c, c_target, flash_bytes, write_c
 from p2vit.export.onnx.common.check import check_model, expect_integers_only, inspect_model
 from p2vit.export.onnx.common.model_file import (
     LARGEST_SINGLE_FILE,
@@ -24,35 +24,35 @@ from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
 from p2vit.export.onnx.integer.matmul import ProductForm
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
 from p2vit.export.onnx.qdq.values import Activations
-from p2vit.export.vectors import Encoding, vectors_place, write_vectors
+from p2vit.export.vectors import Encoding, vectors_target, write_vectors
 from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, TensorSpec
 
 ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "vectors"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
-#: Constants that type inference may look into: shapes, axes; not weights.
+#: Bytes of the largest constant that type inference may read: shapes and axes, but not weights.
 LARGEST_INFERRED_CONSTANT = 1 << 16
 
 
 def noise_pixels(program: IntegerProgram, images: int, seed: int = 0) -> IntArray:
-    """Seeded random photos, uint8 [images, H, W, 3]."""
+    """Return random photos from a seed, uint8 [images, H, W, 3]."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (images, *program.pixels.shape), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class ExportForm:
-    """How a format is written.
+    """Options of the export formats.
 
     Attributes:
-        products: ``onnx-integer`` only: products that are exact on every CPU, or faster ones that are exact on CPUs
-            with VNNI and on Arm.
-        expose: ``onnx-integer`` only: tensors of the program that become outputs.
-        quantize_probabilities: ``onnx-qdq`` only: quantize the softmax's output too; costs accuracy.
-        activations: ``onnx-qdq`` only: symmetric ``int8``, or the same numbers as ``uint8``.
-        encoding: ``vectors`` only: file format.
-        weights: ``c`` only: weights as a C ``array``, as a ``binary`` file, or ``auto`` by their size.
+        products: For ``onnx-integer``: ``portable`` matrix products are exact on every CPU; ``vnni`` products are
+            faster, and exact on CPUs with VNNI and on Arm.
+        expose: For ``onnx-integer``: tensors of the program that become outputs.
+        quantize_probabilities: For ``onnx-qdq``: also quantize the softmax's output. It costs accuracy.
+        activations: For ``onnx-qdq``: symmetric ``int8``, or the same numbers as ``uint8``.
+        encoding: For ``vectors``: file format.
+        weights: For ``c``: write weights as a C ``array`` or a ``binary`` file; ``auto`` decides by their size.
     """
 
     products: ProductForm = "portable"
@@ -78,36 +78,36 @@ def run_export(
     """Export a program, then run the written file and the program on the same images.
 
     Args:
-        program: What to export.
+        program: The program to export.
         export_format: ``onnx-integer``, ``onnx-qdq``, ``c`` or ``vectors``.
-        file: ``*.onnx``; a folder for ``c`` and ``vectors``.
-        form: How the format is written.
-        pixels: uint8 [B, H, W, 3] to compare on; see :func:`noise_pixels`.
-        program_sha256: Recorded in what is written.
-        overwrite: Replace what p2vit wrote there.
-        largest: Bytes of constants above which a model's weights go into a file beside it.
+        file: File ``*.onnx``; a folder for ``c`` and ``vectors``.
+        form: Options of the format.
+        pixels: Photos for the comparison, uint8 [B, H, W, 3]; see :func:`noise_pixels`.
+        program_sha256: Hash of the program, recorded in the files.
+        overwrite: Replace files that p2vit wrote there.
+        largest: Bytes of constants above which a model's weights are written to a second file.
 
     Returns:
-        ``file``, ``format``, ``files`` (all written), ``opset``, ``images``, ``max_abs_diff``: the
-        largest difference of the logits; of the integers for ``onnx-integer``, of real values for
-        ``onnx-qdq``; and, for ONNX, ``operators`` (type → count), ``float_tensors``, and ``max_abs_diff_maps``
-        (feature map → largest difference) where the program has any. ``vectors`` have opset and max_abs_diff None.
-        ``c`` has opset None and its sizes, and max_abs_diff where a C compiler is
-        found: 0, or the export is refused.
+        ``file``; ``format``; ``files``: all files written; ``opset``: None except for ONNX; ``images``;
+        ``max_abs_diff``: the largest difference of the logits, of integers for ``onnx-integer`` and of real values for
+        ``onnx-qdq``. For ``c`` it is the number of outputs that differ, which is 0, or None without a C compiler; for
+        ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``, and
+        ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``c`` also has its
+        sizes in bytes.
 
     Raises:
-        P2vitError: an unknown format, a file that exists, a program that the format cannot hold.
+        P2vitError: The format is unknown, a file is in the way, or the format cannot express the program.
     """
     if export_format not in FORMATS:
         raise P2vitError(f"format is {export_format!r}; allowed are {', '.join(FORMATS)}")
     if form.expose and export_format != "onnx-integer":
         raise P2vitError(
-            f"expose gives tensors out of onnx-integer, not of {export_format}; leave it away, or choose that format"
+            f"expose needs the format onnx-integer, not {export_format}. Omit expose, or choose that format"
         )
     if export_format == "vectors":
-        vectors_place(file, overwrite).check()
+        vectors_target(file, overwrite).check()
     elif export_format == "c":
-        c_place(file, overwrite).check()
+        c_target(file, overwrite).check()
     else:
         check_output(file, overwrite)
     executor = ReferenceExecutor(program)
@@ -158,19 +158,19 @@ def run_c(
     program_sha256: str | None,
     overwrite: bool,
 ) -> dict[str, Any]:
-    """Write C, after it was compiled here and gave the reference's integers.
+    """Write C that was compiled here and returned the reference's integers.
 
     Raises:
-        P2vitError: it does not compile here, or computes something else.
+        P2vitError: It does not compile here, or its outputs differ from the reference's.
     """
     export = build_c(
         program, pixels, ReferenceExecutor(program), weights=form.weights, program_sha256=program_sha256
     )
-    wrong = differing(export)
+    wrong = count_differences(export)
     if wrong:
         raise P2vitError(
-            f"the C program computes {wrong} outputs otherwise than the reference on this machine's compiler, so it is "
-            "not written; please report it, and try another compiler with the variable CC"
+            f"{wrong} outputs of the C program, compiled on this machine, differ from the reference, so it is not "
+            "written. Try another compiler with the variable CC, and please report this"
         )
     files = write_c(export, folder, overwrite)
     return {
@@ -183,7 +183,7 @@ def run_c(
 
 
 def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> list[Path]:
-    """Write a model that the ONNX checker passes; one with external data is checked where it lies."""
+    """Check a model with the ONNX checker and write it. A model with external data is checked after it is written."""
     if constant_bytes(model) <= largest:
         check_model(model)
         return save_model(model, file, overwrite=overwrite, largest=largest)
@@ -191,7 +191,7 @@ def save_checked(model: Any, file: Path, *, overwrite: bool, largest: int) -> li
 
 
 def structure_only(model: Any) -> Any:
-    """A copy whose large constants are graph inputs: small enough for type inference in any case."""
+    """Return a copy whose large constants are graph inputs, so that it is small enough for type inference."""
     copy = without_constants(model)
     for constant in model.graph.initializer:
         if len(constant.raw_data) > LARGEST_INFERRED_CONSTANT:
@@ -207,11 +207,10 @@ def structure_only(model: Any) -> Any:
 def differences(
     program: IntegerProgram, file: Path, pixels: IntArray, executor: Executor, export_format: str
 ) -> dict[str, Any]:
-    """Largest differences between a written model and the program, over some images.
+    """Return the largest differences between a written model and the program.
 
     Returns:
-        ``max_abs_diff``, of the logits, and ``max_abs_diff_maps``, by the name of each feature map; the latter only
-        where the program has any.
+        ``max_abs_diff`` of the logits, and ``max_abs_diff_maps`` of each feature map if the program has any.
     """
     names = [each.name for each in program.maps]
     exported = open_session(file).run([LOGITS, *names], {PIXELS: np.ascontiguousarray(pixels)})
@@ -229,7 +228,7 @@ def differences(
 
 
 def largest_difference(spec: TensorSpec, ours: IntArray, exported: Any, integer: bool) -> int | float:
-    """Largest difference of one output, of its integers or of the real values that they stand for."""
+    """Return the largest difference of one output: of its integers, or of the real values."""
     if integer:
         return int(np.abs(exported.astype(np.int64) - ours.reshape(exported.shape).astype(np.int64)).max())
     return float(np.abs(exported - spec.real(ours).reshape(exported.shape)).max())

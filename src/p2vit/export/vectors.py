@@ -1,7 +1,7 @@
-"""``vectors``: golden vectors of a program, for people who write firmware or RTL.
+"""``vectors``: test vectors of a program, for engineers who write firmware or RTL.
 
-A folder with a manifest, the parameters of every node and every tensor of a few images, as ``.npy`` or
-as text that ``$readmemh`` and C parsers read.
+A folder with a manifest, the parameters of every node, and every tensor of a few images. Arrays are ``.npy`` files, or
+text that ``$readmemh`` and C parsers can read.
 """
 
 import io
@@ -12,19 +12,19 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from p2vit import __version__
 from p2vit.engine.executor import Executor
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.files import FileSet, Stage, kind_of, unfinished_sets
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
+from p2vit.version import __version__
 
 Encoding = Literal["npy", "hex"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 MANIFEST, FORMAT = "manifest.json", "p2vit-vectors"
 
-#: How ``hex`` files are written, recorded in the manifest.
+#: Description of ``hex`` files, recorded in the manifest.
 HEX_FORMAT = (
     "one number per line in the array's C order (last axis fastest); two's complement, "
     "most significant digit first, "
@@ -33,7 +33,7 @@ HEX_FORMAT = (
 
 
 def hex_text(array: np.ndarray) -> str:
-    """Integers as two's complement hexadecimal, one per line, in C order; see :data:`HEX_FORMAT`."""
+    """Format integers as two's complement hexadecimal, one per line, in C order; see :data:`HEX_FORMAT`."""
     array = np.ascontiguousarray(array)
     digits = 2 * array.dtype.itemsize
     unsigned = array.reshape(-1).view(np.dtype(f"uint{8 * array.dtype.itemsize}"))
@@ -41,7 +41,7 @@ def hex_text(array: np.ndarray) -> str:
 
 
 def parse_hex(text: str, dtype: np.dtype | str, shape: tuple[int, ...]) -> IntArray:
-    """The array behind :func:`hex_text`."""
+    """Read the text of :func:`hex_text` as an array of a dtype and shape."""
     dtype = np.dtype(dtype)
     values = np.array([int(line, 16) for line in text.split()], dtype=f"uint{8 * dtype.itemsize}")
     return values.view(dtype).reshape(shape)
@@ -60,23 +60,23 @@ def write_vectors(
     """Write a program's parameters and every tensor it computes for some images.
 
     Args:
-        program: What to run.
-        pixels: uint8 [B, H, W, 3].
-        folder: Where to; it must be empty, or hold vectors that this wrote.
+        program: The program to run.
+        pixels: Photos, uint8 [B, H, W, 3].
+        folder: Output folder; it must be empty, or contain vectors that p2vit wrote.
         encoding: ``npy`` or ``hex``.
-        executor: Who computes; the reference executor if not given.
-        program_sha256: Recorded in the manifest.
-        overwrite: Replace vectors that this wrote there.
+        executor: Executor that computes the tensors; None uses the reference.
+        program_sha256: Hash of the program, recorded in the manifest.
+        overwrite: Replace vectors that p2vit wrote there.
 
     Returns:
         The manifest, as written to ``manifest.json``.
 
     Raises:
-        P2vitError: an unknown encoding, a folder in use, a path that is a file, or a disk that refuses.
+        P2vitError: The encoding is unknown, the folder is in use or is a file, or the disk is full.
     """
     if encoding not in ENCODINGS:
         raise P2vitError(f"encoding is {encoding!r}; allowed are {' and '.join(map(repr, ENCODINGS))}")
-    target = vectors_place(folder, overwrite)
+    target = vectors_target(folder, overwrite)
     target.check()
     executor = executor or ReferenceExecutor(program)
     computed = executor.run(pixels, list(program.tensors)) | {PIXELS: pixels}
@@ -121,7 +121,7 @@ def write_vectors(
 
 
 def write_parameters(stage: Stage, node: str, operator: Any, encoding: Encoding) -> dict[str, Any]:
-    """Write a node's arrays; what is not an array goes into the manifest as it is."""
+    """Write a node's arrays, and return its manifest entries; other parameters are entries themselves."""
     entries: dict[str, Any] = {}
     for field in fields(operator):
         value = getattr(operator, field.name)
@@ -133,7 +133,7 @@ def write_parameters(stage: Stage, node: str, operator: Any, encoding: Encoding)
 
 
 def write_array(stage: Stage, stem: Path, array: IntArray, encoding: Encoding) -> dict[str, Any]:
-    """Write one array and return its manifest entry: file (relative, with forward slashes), dtype, shape."""
+    """Write one array, and return its manifest entry: file (relative, with forward slashes), dtype and shape."""
     file = (stem.parent / f"{stem.name}.{encoding}").as_posix()
     little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"))
     if encoding == "npy":
@@ -150,10 +150,10 @@ def write_array(stage: Stage, stem: Path, array: IntArray, encoding: Encoding) -
 
 
 def read_vectors(folder: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
-    """The manifest and every tensor of a folder that :func:`write_vectors` wrote.
+    """Read the manifest and every tensor of a folder that :func:`write_vectors` wrote.
 
     Raises:
-        P2vitError: the folder holds no manifest.
+        P2vitError: The folder has no manifest, or writing it was interrupted.
     """
     file = folder / MANIFEST
     if "vectors" in unfinished_sets(folder):
@@ -170,24 +170,24 @@ def read_vectors(folder: Path) -> tuple[dict[str, Any], dict[str, IntArray]]:
 
 
 def read_array(folder: Path, entry: dict[str, Any]) -> IntArray:
-    """One array by its manifest entry."""
+    """Read one array by its manifest entry."""
     file = folder / entry["file"]
     if file.suffix == ".npy":
         return np.load(file, allow_pickle=False)
     return parse_hex(file.read_text(encoding="ascii"), entry["dtype"], tuple(entry["shape"]))
 
 
-def vectors_place(folder: Path, overwrite: bool) -> FileSet:
-    """Where vectors go.
+def vectors_target(folder: Path, overwrite: bool) -> FileSet:
+    """Return the set of files that vectors are written to.
 
     Raises:
-        P2vitError: no folder can be there.
+        P2vitError: The path cannot be a folder.
     """
     return FileSet.filling(folder, "vectors", overwrite, _older)
 
 
 def _older(folder: Path) -> list[str]:
-    """Files of vectors that were written before there were records: those that the manifest lists."""
+    """Return the files that the manifest lists, for vectors written by releases without a record of files."""
     if kind_of(folder / MANIFEST) != "file":
         return []
     try:

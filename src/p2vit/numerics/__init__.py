@@ -1,7 +1,7 @@
-"""The norm: what every integer operator computes, in pure integers, with proven widths.
+"""The reference: the definition of every integer operator, in pure integers, with proven bit widths.
 
-Slow, obvious and documented with bit widths (docs/numerics.md). There is no float literal and no true
-division in this package; a test keeps it so.
+The code is slow and simple. Every back-end must return the same integers (docs/numerics.md). This package has no float
+literal and no true division, and a test checks that.
 """
 
 from p2vit.numerics.add import Add
@@ -17,7 +17,7 @@ from p2vit.numerics.scores import Scores
 from p2vit.numerics.softmax import Softmax
 from p2vit.numerics.tokens import AssembleTokens, Patchify, SelectToken, SumTokens
 
-#: Every operator a program can hold, by the name its file format uses.
+#: Name in the file format → operator, for every operator of a program.
 OPERATORS: dict[str, type[Operator]] = {
     cls.__name__: cls
     for cls in (

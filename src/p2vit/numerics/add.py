@@ -1,4 +1,4 @@
-"""Residual add of two tensors with exponents of their own."""
+"""Residual add of two tensors with different exponents."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -9,17 +9,17 @@ from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, clamp_range, shift_range, shift_round
 
-#: Of the shifts that align the operands, and of the one that re-quantizes the sum.
+#: Largest shift that aligns an operand or re-quantizes the sum.
 LARGEST_SHIFT = 15
 
 
 @dataclass(frozen=True, eq=False)
 class Add(Operator):
-    """Residual add of two tensors with exponents of their own.
+    """Residual add of two tensors with different exponents.
 
-    ``y = saturate(round(((a << left_a) + (b << left_b)) · 2^-shift))``: both operands are aligned to the
-    finer exponent, added exactly, and re-quantized once. All zero where the exponents agree. Error: none
-    then, otherwise half an output step.
+    ``y = saturate(round(((a << left_a) + (b << left_b)) · 2^-shift))``: both operands are shifted to the finer
+    exponent, added exactly, and re-quantized once. If all exponents are equal, all shifts are 0 and the sum is exact.
+    Otherwise the error is half an output step.
 
     Attributes:
         left_a: int8 [C] or [1], left shift of the first operand, 0 to 15.
@@ -40,7 +40,7 @@ class Add(Operator):
         """Check shapes and ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         for name in ("left_a", "left_b", "shift"):
             value = getattr(self, name)
@@ -69,11 +69,11 @@ class Add(Operator):
         return a
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, ``output_bits`` wide."""
+        """Return the output format: signed, ``output_bits`` wide."""
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The aligned operands, their exact sum, and what saturation leaves of it."""
+        """Return the ranges of the aligned operands, of their exact sum, and of the saturated output."""
         a = shift_range(ranges[0], -self.left_a.astype(np.int64))
         b = shift_range(ranges[1], -self.left_b.astype(np.int64))
         total = (a[0] + b[0], a[1] + b[1])

@@ -1,4 +1,4 @@
-"""Gain and bias per channel: a LayerNorm that feeds no linear layer."""
+"""Gain and bias per channel, for a LayerNorm whose output no linear layer reads."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -10,25 +10,24 @@ from p2vit.numerics.operator import INT8, INT16, INT32_ARRAY, Bounds, Operator, 
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, clamp_range, shift_round, storage_dtype
 
-#: Least and largest shift.
+#: Smallest and largest shift.
 SHIFTS = (-8, 30)
 
 
 @dataclass(frozen=True, eq=False)
 class Affine(Operator):
-    """``y = requantize(x · gain + bias)`` per channel: the gain and bias of a LayerNorm that feeds no linear
-    layer.
+    """``y = requantize(x · gain + bias)`` per channel.
 
-    Error: half an output step, plus the rounding of the gain.
+    These are the gain and bias of a LayerNorm whose output no linear layer reads; otherwise they fold into the linear
+    layer. Error: half an output step, plus the rounding of the gain.
 
     Attributes:
         gain: int16 [C].
-        bias: int32 [C], at the product's exponent.
+        bias: int32 [C], at the exponent of the product.
         shift: int8 [C], right shift from product to output, −8 to 30.
         output_bits: 8 or 16.
-        accumulator_exponent: int8 [C], what a 1 in the product stands for: the input's exponent + the gain's.
-            As in
-            ``Linear``: for the audit only, empty if unknown.
+        accumulator_exponent: int8 [C], exponent of the product: the input's exponent + the gain's. It is used only by
+            the audit; empty if unknown.
     """
 
     accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((16, True),)
@@ -43,7 +42,7 @@ class Affine(Operator):
         """Check shapes and ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         shape = self.gain.shape
         expect(len(shape) == 1 and self.gain.size > 0, f"gain has shape {shape}; expected (channels,)")
@@ -74,11 +73,11 @@ class Affine(Operator):
         return x
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, ``output_bits`` wide."""
+        """Return the output format: signed, ``output_bits`` wide."""
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Product and bias together, with the left shift or the rounding half."""
+        """Return the ranges of the product with the bias, including left shift and rounding half, and of the output."""
         gain, bias = self.gain.astype(np.int64), self.bias.astype(np.int64)
         ends = np.stack([gain * ranges[0][0], gain * ranges[0][1]])
         low, high = ends.min(axis=0) + bias, ends.max(axis=0) + bias

@@ -1,4 +1,4 @@
-"""Attention × values, with the division by the row sum after it."""
+"""Attention × values, followed by the division by the row sum."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -12,9 +12,9 @@ from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import IntArray, Range, bit_length, clamp_range, shift_range, shift_round
 from p2vit.numerics.softmax import LARGEST_LINEAR_CODE
 
-#: Of the sum's n bits the accumulator keeps 8 below the values' step; the reciprocal has 14 fraction bits.
+#: Fraction bits of the reduced accumulator (step 3) and of the reciprocal (step 2).
 QUOTIENT_BITS, RECIPROCAL_FRACTION = 8, 14
-#: Fraction bits of codes × values ÷ sum, before the output's own shift.
+#: Fraction bits of the quotient, before the shift of the output.
 QUOTIENT_FRACTION = QUOTIENT_BITS + RECIPROCAL_FRACTION
 #: Limits of the parameters.
 GUARDS, SHIFTS = (8, 15), (-16, 8)
@@ -22,25 +22,24 @@ GUARDS, SHIFTS = (8, 15), (-16, 8)
 
 @dataclass(frozen=True, eq=False)
 class AttentionValues(Operator):
-    """``o = requantize(Σ_m p_m · v_m / Σ_m p_m)`` per head: the division comes after the product.
+    """``o = requantize(Σ_m p_m · v_m / Σ_m p_m)`` per head. The division comes after the product.
 
-    1. ``acc = Σ p·v`` and ``sum = Σ p`` (``log2`` codes: p = 2^(guard − code), a shift and an add each);
-       int32.
-    2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15. The numerator
-       has up to 46 bits: int64, or the running remainder of a divider, which has 32.
-    3. ``a = round(acc · 2^-(n−8))``: |acc| ≤ 128·sum, so |a| ≤ 2^15; acc and the half, 2^(n−9), fit int32.
+    1. ``acc = Σ p·v`` and ``sum = Σ p``; int32. For ``log2`` codes, p = 2^(guard − code), so each product is a shift.
+    2. ``n = bit_length(sum)``; ``r = ⌊2^(n+14) / sum⌋``: one reciprocal per row, 2^14 to 2^15. The numerator has up to
+       46 bits; it is int64, or a divider keeps only its remainder, which has 32 bits.
+    3. ``a = round(acc · 2^-(n−8))``. Since |acc| ≤ 128·sum, |a| ≤ 2^15. acc and the half, 2^(n−9), fit int32.
     4. ``o = requantize(a · r, 22 + shift)``: |a · r| ≤ 2^29 + 2^15; int32.
 
-    Error before the last rounding: at most 2^-8 (step 3, as sum ≥ 2^(n−1)) + 128 · 2^-14 (step 2, as r ≥
-    2^14) steps of v; then half an output step.
+    Error before the rounding of the output, in steps of v: at most 2^-8 for step 3, since sum ≥ 2^(n−1), plus
+    128 · 2^-14 for step 2, since r ≥ 2^14. The rounding adds half an output step.
 
     Attributes:
         heads: H.
-        shift: int8 [H·D], per channel: exponent of the output − exponent of v.
-        form: ``linear`` or ``log2``, as the softmax before it.
-        guard: ``log2`` only: code c stands for 2^(guard − c), and for 0 where c > guard; 8 to 15.
+        shift: int8 [H·D], per channel: exponent of the output minus exponent of v.
+        form: ``linear`` or ``log2``, as in the softmax that makes the codes.
+        guard: For ``log2`` only, 8 to 15: code c means 2^(guard − c), or 0 if c > guard.
         output_bits: 8 or 16.
-        windows: W, as in the scores before it.
+        windows: W, as in the scores.
     """
 
     arity: ClassVar[int] = 2
@@ -57,7 +56,7 @@ class AttentionValues(Operator):
         """Check shapes and ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(self.form in ("linear", "log2"), f"form is {self.form!r}; allowed are 'linear' and 'log2'")
         expect(
@@ -75,7 +74,7 @@ class AttentionValues(Operator):
         expect(bool(((wide >= SHIFTS[0]) & (wide <= SHIFTS[1])).all()), "shift leaves −16..8")
 
     def weights_of(self, codes: IntArray) -> IntArray:
-        """The integer that each code stands for; int64, the shape of ``codes``."""
+        """Return the integer weight p of each code: int64, the shape of ``codes``."""
         wide = codes.astype(np.int64)
         if self.form == "linear":
             return wide
@@ -112,17 +111,22 @@ class AttentionValues(Operator):
         return (codes[1], v[1])
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, ``output_bits`` wide."""
+        """Return the output format: signed, ``output_bits`` wide."""
         return self.output_bits, True
 
     def bounds_for(self, keys: int, *ranges: Range) -> Bounds:
-        """Worst case over ``keys`` summed products; their number is the graph's, not the operator's."""
+        """Return the worst-case ranges for a number of keys, which the graph determines, not the operator.
+
+        Args:
+            keys: M, number of summed products.
+            *ranges: Ranges of the codes and of the values.
+        """
         largest = keys * (LARGEST_LINEAR_CODE if self.form == "linear" else 1 << self.guard)
         low, high = min(ranges[1][0], 0), max(ranges[1][1], 0)
         n = largest.bit_length()
-        # Step 3 adds half of 2^(n-8); both grow with the sum, so its largest is the worst.
+        # Step 3 adds half of 2^(n-8). It grows with the sum, so the largest sum is the worst case.
         row_half = (1 << max(n - QUOTIENT_BITS, 0)) >> 1
-        # The quotient is a mean of v, so it stays in v's range; step 3 rounds a by half, times r ≤ 2^15.
+        # The quotient is a mean of v, so it stays in the range of v. Step 3 rounds a by 1/2, which r ≤ 2^15 scales.
         slack = 1 << RECIPROCAL_FRACTION
         product = (low * (1 << QUOTIENT_FRACTION) - slack, high * (1 << QUOTIENT_FRACTION) + slack)
         reach = shift_range(product, QUOTIENT_FRACTION + self.shift.astype(np.int64))
@@ -140,10 +144,10 @@ class AttentionValues(Operator):
         )
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """As :meth:`bounds_for` with the largest number of keys that fits int32."""
+        """Return `bounds_for` the largest number of keys for which the accumulator fits int32."""
         most = LARGEST_LINEAR_CODE if self.form == "linear" else 1 << self.guard
         return self.bounds_for((1 << 31) // (128 * most) - 1, *ranges)
 
     def macs_per_row(self, keys: int) -> int:
-        """Multiply-accumulates (shift-and-adds for ``log2``) of one output number."""
+        """Return the multiply-accumulates (for ``log2``, shifts and adds) per output element."""
         return keys

@@ -1,4 +1,4 @@
-"""Tokens in another order, side by side, or out of nowhere: what windows, shifts, merging and probes need."""
+"""Gather tokens by an index (windows, shifts, patch merging), and insert constant tokens (attention pooling)."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -11,15 +11,14 @@ from p2vit.numerics.rounding import IntArray, Range
 
 @dataclass(frozen=True, eq=False)
 class GatherTokens(Operator):
-    """Output token i is the k input tokens ``index[i, :]`` side by side; −1 stands for ``fill``. Exact.
+    """Output token i is the concatenation of the k input tokens ``index[i, :]``; −1 means ``fill``. Exact.
 
-    One operator for everything that Swin does to the order of its tokens: window partition, cyclic shift,
-    padding to whole windows, their inverses with cropping, and patch merging (k = 4). A composition of these
-    is one index again.
+    This operator covers all token rearrangements of Swin: window partition, cyclic shift, padding, their inverses with
+    cropping, and patch merging (k = 4). Several of them in a row are again one index.
 
     Attributes:
         index: int32 [T_out, k], −1 to T_in − 1.
-        fill: int8 or int16 [C], the token that −1 stands for, as stored integers.
+        fill: int8 or int16 [C], stored integers of the token for index −1.
     """
 
     accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((16, True),)
@@ -31,7 +30,7 @@ class GatherTokens(Operator):
         """Check shapes and ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(
             self.index.ndim == 2 and self.index.size > 0,
@@ -64,11 +63,11 @@ class GatherTokens(Operator):
         return (self.index.shape[0], self.index.shape[1] * x[1])
 
     def output_format(self) -> tuple[int, bool]:
-        """The input's: 0 bits stands for it."""
+        """Return (0, True): 0 bits means the format of the input."""
         return 0, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The input's, and the fill token's where it is used."""
+        """Return the range of the input, and of the fill token if it is used."""
         low, high = ranges[0]
         if (self.index < 0).any():
             low, high = min(low, int(self.fill.min())), max(high, int(self.fill.max()))
@@ -79,7 +78,7 @@ class GatherTokens(Operator):
 class ConstantTokens(Operator):
     """Tokens that do not depend on the image, such as the query of an attention pooling head. Exact.
 
-    The input is read for the number of images alone.
+    Only the batch size of the input is used.
 
     Attributes:
         tokens: int8 or int16 [T, C].
@@ -93,7 +92,7 @@ class ConstantTokens(Operator):
         """Check the shape.
 
         Raises:
-            ValueError: it is not [tokens, channels], or neither int8 nor int16.
+            ValueError: The array is not [tokens, channels], or is neither int8 nor int16.
         """
         expect(
             self.tokens.ndim == 2 and self.tokens.size > 0,
@@ -109,13 +108,13 @@ class ConstantTokens(Operator):
         return np.repeat(self.tokens[None], inputs[0].shape[0], axis=0)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """Anything → [T, C]."""
+        """Any shape → [T, C]."""
         return (self.tokens.shape[0], self.tokens.shape[1])
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, 8 or 16 bits."""
+        """Return the output format: signed, 8 or 16 bits."""
         return 8 * self.tokens.itemsize, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The tokens' own."""
+        """Return the range of the tokens."""
         return Bounds((int(self.tokens.min()), int(self.tokens.max())), {})

@@ -1,8 +1,8 @@
-"""LayerNorm in int32: exact centring, block normalisation, a table for the inverse square root.
+"""LayerNorm in int32: exact centring, block normalisation, and a table for the inverse square root.
 
-The gain and bias of a LayerNorm that feeds linear layers fold into those exactly, so what is left is the
-normalisation, re-quantized by one shift per channel: the output's exponent per channel *is* PoT-aware
-smoothing (P²-ViT, section on LayerNorm → linear edges), and the next weights absorb it.
+If linear layers read a LayerNorm, its gain and bias fold into them exactly. What remains is the normalisation,
+re-quantized by one shift per channel. An exponent per output channel is the PoT-aware smoothing of P²-ViT (section on
+LayerNorm → linear edges); the next weights absorb it.
 """
 
 from dataclasses import dataclass, field
@@ -24,20 +24,20 @@ from p2vit.numerics.rounding import (
     shift_round,
 )
 
-#: Magnitude of a centred value after block normalisation is at most 2^14: it fits int16.
+#: After block normalisation, the magnitude of a centred value is at most 2^14, so it fits int16.
 CENTRED_BITS = 14
 #: A sum of squares is shifted by an even number of bits to a mantissa of 29 or 30 bits, in [2^28, 2^30).
 MANTISSA_BITS = 29
-#: The table is read with the mantissa's top bits: indices 256..1023; its entries have up to 15 bits.
+#: The top bits of the mantissa are the index of the table, 256..1023. Its entries have up to 15 bits.
 TABLE_FIRST, TABLE_LAST, INDEX_SHIFT, ENTRY_BITS = 256, 1023, 20, 15
-#: Sum of squares stays at or below 2^30, the epsilon at or below 2^29.
+#: The sum of squares is at most 2^30, the epsilon at most 2^29.
 SQUARES_BITS, EPSILON_BITS = 30, 29
-#: Limits of the parameters. j reaches down to −14: from 14 up, step 5 never shifts left.
+#: Limits of the parameters. j can be as low as −14, so with shifts of at least 14, step 5 never shifts left.
 LARGEST_CHANNELS, SHIFTS, EPSILON_SHIFTS = 1 << 14, (14, 30), (-CENTRED_BITS, 31)
 
 
 def squares_shift(channels: int) -> int:
-    """Smallest right shift of the centred values for which the sum of their squares fits 2^30."""
+    """Return the smallest right shift of the centred values for which the sum of their squares is at most 2^30."""
     shift = 0
     while channels << (2 * (CENTRED_BITS - shift)) > 1 << SQUARES_BITS:
         shift += 1
@@ -46,21 +46,20 @@ def squares_shift(channels: int) -> int:
 
 @cache
 def rsqrt_table(channels: int) -> tuple[IntArray, int]:
-    """Table of ``√C / √w`` for the mantissa w of a sum of C squares.
+    """Make the table of ``√C / √w`` for the mantissa w of a sum of C squares.
 
-    Entry i serves w in [(256+i)·2^20, (257+i)·2^20) and is taken at the middle: relative error
-    ≤ 2^-10 + 2^-13, its own rounding included.
+    Entry i is for w in [(256+i)·2^20, (257+i)·2^20) and exact at the middle of that interval. Its relative error is at
+    most 2^-10 + 2^-13, including rounding.
 
     Args:
-        channels: C, normalised channels.
+        channels: C, number of normalised channels.
 
     Returns:
-        uint16 [768], and the number of fraction bits K: entry · 2^-K ≈ √C / √w. The largest entry uses 15
-        bits.
+        uint16 [768], and the number of fraction bits K: entry · 2^-K ≈ √C / √w. The largest entry has 15 bits.
     """
 
     def entry(index: int, fraction: int) -> int:
-        # √(C · 2^2K / w) with w = (2·index + 1) · 2^19, rounded to nearest through one more bit.
+        # √(C · 2^2K / w) with w = (2·index + 1) · 2^19, computed with one more bit to round to nearest.
         return (isqrt((channels << (2 * fraction + 2)) // ((2 * index + 1) << (INDEX_SHIFT - 1))) + 1) >> 1
 
     fraction = 0
@@ -84,22 +83,21 @@ class LayerNorm(Operator):
     4. ``w = v · 2^-2j`` in [2^28, 2^30); ``r = table[w >> 20]``, 15 bits.
     5. ``y_i = requantize(d_i · r, shift_i + j)``: product at most 2^29; int32.
 
-    Error, before the last half step, for a token that has ``max|d| ≥ 2^13`` (every token but one so quiet
-    that ε counts; there 2^t · √(step 3's v) takes the place of max|d|):
+    Error without the rounding of the output, for a token with ``max|d| ≥ 2^13``. This holds for every token unless its
+    variance is so small that ε matters; then 2^t · √v of step 3 replaces max|d|.
 
-    * step 2: √C · 2^-14, absolute;
-    * step 3: relative, (1 + √C) · 2^(t−15) + C · 2^(2t−29) if every square is rounded the same way, which is
-      2^-6.6 for C = 384 and a token made for it; below 2^-9.6 on random tokens, with outliers or not;
-    * the table: 2^-10 + 2^-13, relative.
+    * Step 2: √C · 2^-14, absolute.
+    * Step 3: (1 + √C) · 2^(t−15) + C · 2^(2t−29), relative, if all squares are rounded in the same direction. This
+      worst case is 2^-6.6 for C = 384. On random tokens, with or without outliers, the error is below 2^-9.6.
+    * Table: 2^-10 + 2^-13, relative.
 
     Attributes:
         channels: C, 2 to 16384.
-        input_shift: int8 [C], left shifts that align an input with an exponent per channel; zeros otherwise.
-        table: uint16 [768] of :func:`rsqrt_table`.
-        shift: int8 [C], right shift of step 5 for j = 0: fraction bits of the table + t + the output's
-            exponent.
-        epsilon: ε at ``epsilon_shift``, in units of step 3, 0 to 2^29.
-        epsilon_shift: Least k; a token so quiet that ε counts is not blown up further.
+        input_shift: int8 [C], left shifts that align an input with exponents per channel; zeros otherwise.
+        table: uint16 [768] of `rsqrt_table`.
+        shift: int8 [C], right shift of step 5 for j = 0: fraction bits of the table + t + exponent of the output.
+        epsilon: ε for k = ``epsilon_shift``, in units of v, 0 to 2^29.
+        epsilon_shift: Smallest k. It limits the amplification of a token whose variance is small against ε.
         input_bits: Width of the aligned input, up to 16.
         output_bits: 8 or 16.
     """
@@ -119,7 +117,7 @@ class LayerNorm(Operator):
         """Check shapes, widths and ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(
             2 <= self.channels <= LARGEST_CHANNELS,
@@ -144,7 +142,7 @@ class LayerNorm(Operator):
         expect(
             least >= 0 and most <= 15, f"input_shift spans {least}..{most}; allowed are 0 to 15, left shifts"
         )
-        # Step 5 never shifts left, so nothing there can leave int32.
+        # Step 5 never shifts left, so its results always fit int32.
         least, most = int(self.shift.min()), int(self.shift.max())
         expect(
             least >= SHIFTS[0] and most <= SHIFTS[1],
@@ -177,14 +175,13 @@ class LayerNorm(Operator):
         return x
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, ``output_bits`` wide."""
+        """Return the output format: signed, ``output_bits`` wide."""
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Widths of steps 1 to 5; |y| is at most √C at the output's exponent."""
+        """Return the ranges of steps 1 to 5 and of the output."""
         low, high = clamp_range(shift_range(ranges[0], -self.input_shift.astype(np.int64)), self.input_bits)
-        # The sum of C values and C times one value come first, their difference and its rounding half after
-        # it.
+        # First the sum of C values and C times one value, then their difference and its rounding half.
         terms = (self.channels * min(low, 0), self.channels * max(high, 0))
         spread = self.channels * (high - low)
         widest_shift = max(spread.bit_length() - CENTRED_BITS, self.epsilon_shift)
@@ -197,7 +194,7 @@ class LayerNorm(Operator):
             {
                 "accumulator": (min(-spread, terms[0]), max(spread + half, terms[1])),
                 "normal": (-1 << CENTRED_BITS, 1 << CENTRED_BITS),
-                # Shifted by up to 31, with its half; every longer shift gives 0 as well.
+                # The shift is up to 31, with its rounding half. Any larger shift gives 0 too.
                 "epsilon": (0, self.epsilon + (1 << 30)),
                 "mantissa": (0, (1 << (MANTISSA_BITS + 1)) - 1),
                 "squares": (0, (1 << SQUARES_BITS) + (1 << EPSILON_BITS)),

@@ -9,26 +9,28 @@ from p2vit.numerics.operator import INT8, INT32_ARRAY, Bounds, Operator, Shape, 
 from p2vit.numerics.requantize import requantize
 from p2vit.numerics.rounding import INT32, IntArray, Range, clamp_range, int_range, shift_round, storage_dtype
 
-#: Largest shift to either side.
+#: Largest shift to the left and to the right.
 LARGEST_SHIFT = 31
 
 
 def integer_matmul(a: IntArray, b: IntArray) -> IntArray:
-    """Matrix product in int32, as a MAC array does it; whoever calls it has proved that it fits.
+    """Multiply matrices in int32, as a MAC array does. The caller must have proved that the result fits int32.
 
-    NumPy's ``matmul`` of integers is a plain loop; the same sum written as ``einsum`` on rows is 5 to 12 times
-    faster.
+    NumPy's ``matmul`` of integers is a plain loop. ``einsum`` on rows is 5 to 12 times faster.
 
     Args:
         a: Integers [..., M, K].
-        b: Integers [..., K, N], broadcastable to ``a`` in front.
+        b: Integers [..., K, N]; the leading dimensions broadcast with those of ``a``.
+
+    Returns:
+        int32 [..., M, N].
     """
     rows, columns = a.astype(np.int32), b.astype(np.int32, order="C")
     return np.ascontiguousarray(np.einsum("...mk,...kn->...mn", rows, columns, dtype=np.int32))
 
 
 def unknown_exponent() -> IntArray:
-    """No exponents: what stands for "not recorded"."""
+    """Return an empty array, which means that the accumulator exponents are unknown."""
     return np.zeros(0, dtype=np.int8)
 
 
@@ -36,22 +38,21 @@ def unknown_exponent() -> IntArray:
 class Linear(Operator):
     """``y = requantize(x · Wᵀ + b)``.
 
-    Widths: x up to 8 bits signed; W 2..8 bits; accumulator int32, proved from the actual weights by
-    :meth:`bounds`; y ``output_bits``. Error against exact arithmetic: half an output step, or none where
-    ``output_bits`` is 32.
+    Widths: x has up to 8 bits, signed; W has 2 to 8 bits; the accumulator is int32, which `bounds` proves from the
+    actual weights; y has ``output_bits``. Error: half an output step, or none if ``output_bits`` is 32.
 
-    An input with an offset or with an exponent per channel needs nothing here: the bias absorbs the one, the
-    weights the other, before they are rounded.
+    An offset of the input is absorbed by the bias, and exponents per input channel are absorbed by the weights, before
+    these are rounded.
 
     Attributes:
         weight: int8 [N, K].
-        bias: int32 [N], at the accumulator's exponent.
-        shift: int8 [N], right shift from accumulator to output; zeros where ``output_bits`` is 32.
+        bias: int32 [N], at the exponent of the accumulator.
+        shift: int8 [N], right shift from accumulator to output; zeros if ``output_bits`` is 32.
         weight_bits: Width of the weights, 2 to 8.
         output_bits: 8 or 16, or 32 for the accumulator itself (logits).
-        accumulator_exponent: int8 [N], what a 1 in the accumulator stands for: the weights' exponent, with
-            the input's absorbed. Computing does not need it; ``audit`` proves the shift from it. Empty if
-            unknown, which no audit passes.
+        accumulator_exponent: int8 [N], exponent of the accumulator: the exponent of the weights, with the input's
+            absorbed. It is not needed to compute; ``audit`` proves the shift from it. Empty if unknown, and then the
+            audit fails.
     """
 
     accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((8, True),)
@@ -67,7 +68,7 @@ class Linear(Operator):
         """Check shapes, widths and ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(self.weight.ndim == 2, f"weight has shape {self.weight.shape}; expected [outputs, inputs]")
         outputs = (self.weight.shape[0],)
@@ -114,14 +115,14 @@ class Linear(Operator):
         return (*x[:-1], self.weight.shape[0])
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, ``output_bits`` wide."""
+        """Return the output format: signed, ``output_bits`` wide."""
         return self.output_bits, True
 
     def accumulator_ranges(self, limits: Range) -> tuple[IntArray, IntArray]:
-        """Lowest and highest accumulator of each output channel, over every order of summation.
+        """Return the lowest and the highest accumulator of each output channel, int64 [N] each.
 
-        The bias is counted in from the start or at the end alike: the positive and the negative terms are
-        summed apart, so that no partial sum can leave the range either.
+        Positive and negative terms are summed separately. The range therefore covers all partial sums, in any order of
+        summation and with the bias at any position.
         """
         w = self.weight.astype(np.int64)
         ends = np.stack([w * limits[0], w * limits[1]])
@@ -131,7 +132,7 @@ class Linear(Operator):
         return low, high
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Accumulator, with the rounding half, from the actual weights; output after saturation."""
+        """Return the ranges of the accumulator, including the rounding half, and of the saturated output."""
         low, high = self.accumulator_ranges(ranges[0])
         accumulator = (int(low.min()), int(high.max()))
         if self.output_bits == 32:
@@ -147,20 +148,23 @@ class Linear(Operator):
 
     @property
     def macs_per_output(self) -> int:
-        """K."""
+        """K, the number of inputs."""
         return int(self.weight.shape[1])
 
 
 def absorb_offset(weight: IntArray, bias: IntArray, offset: IntArray | int) -> IntArray:
-    """Bias that makes ``(x + offset) · Wᵀ + b`` out of ``x · Wᵀ + b'``: exact, nothing to do at run time.
+    """Return the bias b' for which ``x · Wᵀ + b'`` equals ``(x + offset) · Wᵀ + b``. Exact.
 
     Args:
         weight: int8 [N, K].
         bias: int32 [N].
-        offset: Constant that every input stands for beyond its stored integer: one, or one per input [K].
+        offset: Constant that is added to every stored input: one number, or one per input [K].
+
+    Returns:
+        int32 [N].
 
     Raises:
-        ValueError: the result leaves int32.
+        ValueError: The result does not fit int32.
     """
     wide = bias.astype(np.int64) + (weight.astype(np.int64) * np.asarray(offset, np.int64)).sum(axis=1)
     expect(

@@ -1,4 +1,4 @@
-"""A table: any function of an 8-bit number, such as GELU."""
+"""Lookup table for any function of an 8-bit number, such as GELU."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -8,9 +8,9 @@ import numpy as np
 from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import IntArray, Range, clamp_range
 
-#: Entries of a table: one for each int8.
+#: Entries of a table: one per int8 value.
 ENTRIES = 256
-#: Channels that share a table where a layer has several: what a kernel looks up at once.
+#: Channels per table in a layer with several tables. CPU kernels look up that many channels at once.
 TABLE_CHANNELS = 64
 
 
@@ -18,9 +18,9 @@ TABLE_CHANNELS = 64
 class Lookup(Operator):
     """``y = table[group][x + 128]``: any function of an 8-bit number, such as GELU or QuickGELU.
 
-    The table is made from the exact function, so the only error is the rounding of its entries: half an
-    output step. Channels fall into groups of neighbours; each group has a table, so its channels may have
-    exponents and an offset of their own: channels with small values keep their precision beside outliers.
+    The table is made from the exact function, so the only error is the rounding of its entries: half an output step.
+    The channels form groups of neighbours, and each group has its own table. Each group can have its own exponents and
+    offset, so channels with small values keep their precision beside outlier channels.
 
     Attributes:
         table: int8 [G, 256], entry [g, i] for the input i − 128 in group g; G divides the channels, and
@@ -35,7 +35,7 @@ class Lookup(Operator):
         """Check the table.
 
         Raises:
-            ValueError: a table that has not 256 entries for each of one or more groups.
+            ValueError: The table does not have 256 entries for each of one or more groups.
         """
         shape = self.table.shape
         expect(
@@ -45,11 +45,11 @@ class Lookup(Operator):
 
     @property
     def groups(self) -> int:
-        """G."""
+        """G, the number of groups."""
         return int(self.table.shape[0])
 
     def group_of(self, channels: int) -> IntArray:
-        """Group of each channel: int64 [C]."""
+        """Return the group of each channel: int64 [C]."""
         return np.arange(channels) // (channels // self.groups)
 
     def compute(self, *inputs: IntArray) -> IntArray:
@@ -58,7 +58,7 @@ class Lookup(Operator):
         return self.table[self.group_of(x.shape[-1]), x.astype(np.int64) + 128]
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """The input's."""
+        """Return the shape of the input, whose channels must be a multiple of the groups."""
         (x,) = shapes
         expect(
             len(x) > 0 and x[-1] % self.groups == 0,
@@ -71,7 +71,7 @@ class Lookup(Operator):
         return 8, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The table's extremes over the input's range."""
+        """Return the range of the table's entries for the range of the input."""
         low, high = clamp_range(ranges[0], 8)
         reached = self.table[:, low + 128 : high + 129]
         return Bounds((int(reached.min()), int(reached.max())), {})

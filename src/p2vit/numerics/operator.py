@@ -1,4 +1,4 @@
-"""What every integer operator is: a frozen object of integers that computes, and bounds what it computes."""
+"""The base class of integer operators: a frozen object of integers that computes, and proves bounds of its results."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
@@ -10,16 +10,15 @@ from p2vit.numerics.rounding import IntArray, Range
 
 Shape = tuple[int, ...]
 
-#: Field metadata: the dtype an array parameter is stored in. Arrays of other integer dtypes are converted if
-#: they fit.
+#: Field metadata: dtype of an array parameter. Arrays of other integer dtypes are converted if their values fit.
 INT8 = {"dtype": "int8"}
 INT16 = {"dtype": "int16"}
 UINT16 = {"dtype": "uint16"}
 INT32_ARRAY = {"dtype": "int32"}
-#: An array whose dtype depends on another parameter; the operator's own ``validate`` checks it.
+#: Metadata of an array whose dtype depends on another parameter. The operator's ``validate`` checks it.
 ANY_INTEGER = {"dtype": ""}
-#: A parameter that files leave out where it has its default: programs from before it was there read, and hash,
-#: as ever.
+#: Metadata of a parameter that files omit if it has its default. Older programs without it stay readable and keep
+#: their hashes.
 OMITTED = {"omitted": True}
 
 
@@ -29,10 +28,11 @@ class Bounds:
 
     Attributes:
         output: Range of the output.
-        intermediates: Name → range of everything wider than the operands, with the halves that rounding adds:
-            accumulators, products. Each must fit 32 bits in every back-end; ``accumulator`` is the one that
-            ``audit`` reports.
-        wide: The same for what may take up to 64 bits: back-ends hold it in 64 bits, or never as a whole.
+        intermediates: Name → range of each intermediate that is wider than the operands, such as accumulators and
+            products, including the half that rounding adds. Each must fit 32 bits in every back-end. ``audit``
+            reports the one named ``accumulator``.
+        wide: Name → range of each intermediate that may have up to 64 bits. Back-ends use 64 bits for it, or never
+            compute it as one number.
     """
 
     output: Range
@@ -42,23 +42,23 @@ class Bounds:
 
 @dataclass(frozen=True, eq=False)
 class Operator(ABC):
-    """One integer operator with its parameters: the object that every back-end is made from.
+    """One integer operator with its parameters. Every back-end is made from this object.
 
-    ``compute`` is the norm. Inputs and outputs carry a leading batch axis; parameters are integers and
-    integer arrays only.
+    ``compute`` is the reference that every back-end must equal. Inputs and outputs have a leading batch dimension B.
+    Parameters are integers, integer arrays or texts.
     """
 
-    #: Number of tensors it reads.
+    #: Number of input tensors.
     arity: ClassVar[int] = 1
-    #: Widest tensor that each input takes: (bits, signed).
+    #: Widest allowed tensor of each input: (bits, signed).
     accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((32, True),)
 
     def __post_init__(self) -> None:
-        """Freeze array parameters in their own dtype and check that every parameter is an integer.
+        """Convert array parameters to their dtype, make them read-only, and check all parameters.
 
         Raises:
-            TypeError: a parameter is neither an integer, an integer array nor a text, where that is wanted.
-            ValueError: an array has numbers that its dtype does not hold, or :meth:`validate` refuses.
+            TypeError: A parameter is not the integer, integer array or text that it must be.
+            ValueError: An array has values that do not fit its dtype, or `validate` refuses a parameter.
         """
         for each in fields(self):
             value = getattr(self, each.name)
@@ -74,49 +74,49 @@ class Operator(ABC):
 
     @classmethod
     def array_fields(cls) -> dict[str, str]:
-        """Array parameters: name → dtype, empty where it depends on another parameter."""
+        """Return name → dtype of the array parameters; the dtype is empty if it depends on another parameter."""
         return {each.name: each.metadata["dtype"] for each in fields(cls) if "dtype" in each.metadata}
 
     @classmethod
     def scalar_fields(cls) -> tuple[str, ...]:
-        """Names of the parameters that are a single integer or a text."""
+        """Return the names of the parameters that are a single integer or a text."""
         return tuple(each.name for each in fields(cls) if "dtype" not in each.metadata)
 
     @classmethod
     def omitted_fields(cls) -> dict[str, Any]:
-        """Parameters that a file leaves out where they have their default: name → default."""
+        """Return name → default of the parameters that a file omits if they have their default."""
         return {each.name: each.default for each in fields(cls) if "omitted" in each.metadata}
 
-    def validate(self) -> None:  # noqa: B027 - nothing to check is a fine default
+    def validate(self) -> None:  # noqa: B027 - the default checks nothing
         """Check that the parameters fit together.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
 
     @abstractmethod
     def compute(self, *inputs: IntArray) -> IntArray:
-        """Integers in, integers out; shapes as the operator's own docstring gives them."""
+        """Compute the output from the inputs, all integers. The docstring of each operator states the shapes."""
 
     @abstractmethod
     def output_shape(self, *shapes: Shape) -> Shape:
-        """Shape of the output for input shapes, both without the batch axis.
+        """Return the shape of the output for the shapes of the inputs, all without the batch dimension.
 
         Raises:
-            ValueError: the shapes do not fit the parameters.
+            ValueError: The shapes do not fit the parameters.
         """
 
     @abstractmethod
     def output_format(self) -> tuple[int, bool]:
-        """Width in bits and signedness of the output."""
+        """Return the width in bits of the output, and whether it is signed."""
 
     @abstractmethod
     def bounds(self, *ranges: Range) -> Bounds:
-        """Worst-case ranges, from the actual parameters."""
+        """Return the worst-case ranges for input ranges, proved from the actual parameters."""
 
     @property
     def macs_per_output(self) -> int:
-        """Multiply-accumulates behind one output number; 0 for what is not a matrix product."""
+        """Multiply-accumulates per output element; 0 for an operator that is not a matrix product."""
         return 0
 
 
@@ -127,11 +127,11 @@ def expect(condition: bool, message: str) -> None:
 
 
 def _frozen(value: Any, dtype: str, where: str) -> IntArray:
-    """A read-only contiguous array in the wanted dtype: a copy, unless nobody can change the given one.
+    """Return a read-only contiguous array of a dtype. The given array is copied unless it is immutable.
 
     Raises:
-        TypeError: not an array of integers.
-        ValueError: a number that the dtype does not hold.
+        TypeError: The value is not an array of integers.
+        ValueError: A number does not fit the dtype.
     """
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{where} is {value!r}; only an array of integers is allowed")
@@ -153,7 +153,7 @@ def _frozen(value: Any, dtype: str, where: str) -> IntArray:
 
 
 def _is_immutable(array: Any) -> bool:
-    """Whether an array is a view of ``bytes``: the weights of a file that was read are not copied."""
+    """Return whether an array is a view of ``bytes``, as the weights of a loaded file are."""
     while isinstance(array, np.ndarray):
         array = array.base
     return isinstance(array, bytes)

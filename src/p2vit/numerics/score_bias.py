@@ -1,4 +1,4 @@
-"""Relative position bias and the mask of shifted windows, on the scores before their softmax."""
+"""Relative position bias and the mask of shifted windows, added to the scores before softmax."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -10,28 +10,28 @@ from p2vit.numerics.rounding import IntArray, Range
 
 
 def no_regions() -> IntArray:
-    """No regions: every key may be seen."""
+    """Return empty regions: no key is masked."""
     return np.zeros((0, 0), dtype=np.int8)
 
 
 def no_masked() -> IntArray:
-    """No score for masked keys."""
+    """Return an empty array of masked scores."""
     return np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreBias(Operator):
-    """``y = s + bias``, and a constant where query and key of a window lie in different regions.
+    """``y = s + bias``, or a constant if query and key are in different regions of a window. Exact.
 
-    The bias is at the scores' exponent, so adding it is exact. A masked key gets a score so far below all
-    others that its softmax code is that of the largest distance, which weighs exactly 0: for ``linear`` codes
-    always, for ``log2`` codes if ``AttentionValues.guard`` is at most 14. ``audit`` proves both.
+    The bias has the exponent of the scores. The score of a masked key is so far below all others that its softmax code
+    has weight exactly 0: always for ``linear`` codes, and for ``log2`` codes if ``AttentionValues.guard`` is at most
+    14. ``audit`` proves it.
 
     Attributes:
         bias: int32 [H, n, n], per head, query and key of a window.
-        regions: int8 [W, n], region of each token of each window; tokens of different regions do not see each
-            other. Empty: all windows see all of their keys.
-        masked: int32 [H], the score of a masked key, per head; empty where there are no regions.
+        regions: int8 [W, n], region of each token of each window. Tokens of different regions do not attend to each
+            other. Empty without a mask.
+        masked: int32 [H], score of a masked key, per head; empty without regions.
     """
 
     accepts: ClassVar[tuple[tuple[int, bool], ...]] = ((32, True),)
@@ -44,7 +44,7 @@ class ScoreBias(Operator):
         """Check that the shapes fit together.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         shape = self.bias.shape
         expect(
@@ -62,7 +62,7 @@ class ScoreBias(Operator):
 
     @property
     def mask(self) -> IntArray | None:
-        """Where query and key do not see each other: bool [W, n, n]; None where all do."""
+        """Mask, bool [W, n, n]: true if query and key are in different regions; None without regions."""
         if not self.regions.size:
             return None
         return self.regions[:, :, None] != self.regions[:, None, :]
@@ -97,7 +97,7 @@ class ScoreBias(Operator):
         return 32, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Sum with the actual bias, and what masked keys get."""
+        """Return the range over the sums with the actual bias and over the masked scores."""
         low, high = ranges[0][0] + int(self.bias.min()), ranges[0][1] + int(self.bias.max())
         if self.regions.size:
             low, high = min(low, int(self.masked.min())), max(high, int(self.masked.max()))

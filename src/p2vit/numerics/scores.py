@@ -1,4 +1,4 @@
-"""Scores of attention: queries × keys."""
+"""Attention scores: queries × keys."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,17 +13,17 @@ from p2vit.numerics.rounding import IntArray, Range
 
 @dataclass(frozen=True, eq=False)
 class Scores(Operator):
-    """``s = q · kᵀ`` per head, the int32 accumulator itself.
+    """``s = q · kᵀ`` per head: the int32 accumulator without re-quantization. Exact.
 
-    1/√d is an exponent for d = 64 (and 16, 256), and folded into Wq otherwise. Exact. With windows, tokens
-    stand window by window, and a query meets the keys of its own window only.
+    The factor 1/√D is part of the exponent if it is a power of two (D = 16, 64, 256), and is folded into Wq otherwise.
+    With windows, the tokens are in window order, and a query attends only to the keys of its own window.
 
     Attributes:
-        heads: H.
-        head_dim: D.
-        scale_exponent: The part of 1/√d that is a power of two and left to the exponent: −3 for d = 64.
-            Nothing is computed with it; the scores' exponent is the queries' + the keys' + this.
-        windows: W, independent groups of tokens, all of one size.
+        heads: H, number of heads.
+        head_dim: D, channels per head.
+        scale_exponent: Power-of-two part of 1/√D as an exponent, −3 for D = 64. It is not used to compute. The
+            exponent of the scores is the sum of the exponents of queries and keys and this one.
+        windows: W, number of windows, all of the same size.
     """
 
     arity: ClassVar[int] = 2
@@ -38,7 +38,7 @@ class Scores(Operator):
         """Check the sizes.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(self.heads >= 1, f"heads is {self.heads}; allowed are 1 and more")
         expect(self.head_dim >= 1, f"head_dim is {self.head_dim}; allowed are 1 and more")
@@ -72,12 +72,12 @@ class Scores(Operator):
         return 32, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """D products of the extremes."""
+        """Return the range of D products of the extreme values."""
         products = [a * b for a in ranges[0] for b in ranges[1]]
         reach = (self.head_dim * min(*products, 0), self.head_dim * max(*products, 0))
         return Bounds(reach, {"accumulator": reach})
 
     @property
     def macs_per_output(self) -> int:
-        """D."""
+        """D, the head dim."""
         return self.head_dim

@@ -1,9 +1,8 @@
-"""Integer softmax, relative to each row's maximum; the row sum divides later, after attention × V.
+"""Integer softmax relative to each row's maximum. The division by the row sum comes later, after attention × values.
 
-Quantizing probabilities relative to 1 spends the codes on values that do not occur; relative to the row's
-maximum the largest code is always used, and the division is done once per output with more bits
-(:mod:`p2vit.numerics.attention_values`). Everything fits int32, which the polynomial of the paper's softmax does
-not.
+Probabilities quantized relative to 1 rarely use the large codes. Relative to the row's maximum, the largest code always
+occurs. The division is done once per output with more bits (`p2vit.numerics.attention_values`). All intermediates fit
+int32; those of the polynomial softmax of P²-ViT do not.
 """
 
 from dataclasses import dataclass, field
@@ -15,31 +14,31 @@ import numpy as np
 from p2vit.numerics.operator import INT8, Bounds, Operator, Shape, expect
 from p2vit.numerics.rounding import IntArray, Range, shift_range, shift_round
 
-#: Distances from the row's maximum are taken to this exponent and held in 16 bits: up to 16, e^-16 ≈ 1e-7.
+#: Exponent and width of distances from the row's maximum. They are unsigned, below 16; e^-16 ≈ 1e-7.
 DISTANCE_EXPONENT, DISTANCE_BITS = -12, 16
 LARGEST_DISTANCE = (1 << DISTANCE_BITS) - 1
-#: round(log2(e) · 2^15): one step of distance in steps of 2^-11 octaves, as a 16-bit fraction. It is even, so
-#: half of it and one shift less give the same integer within 31 bits: octaves = distance · OCTAVE_FACTOR >> 15.
+#: round(log2(e) · 2^15): converts distances to octaves with 11 fraction bits: octaves = distance · LOG2_E >> 16. The
+#: number is even, so distance · OCTAVE_FACTOR >> 15 with half of it is the same integer, and the product fits 31 bits.
 LOG2_E = 47274
 OCTAVE_FACTOR, OCTAVE_FACTOR_FRACTION = LOG2_E >> 1, 15
 #: Octaves of the largest distance, a 16-bit number.
 LARGEST_OCTAVES = (LARGEST_DISTANCE * OCTAVE_FACTOR) >> OCTAVE_FACTOR_FRACTION
-#: Octaves carry 11 fraction bits; the table is read with the upper 7.
+#: Octaves have 11 fraction bits. The upper 7 of them are the index of the table.
 OCTAVE_FRACTION, TABLE_BITS = 11, 7
-#: Table entries are below 2^16, codes of the linear form 8 bits wide with the largest for 2^0.
+#: Table entries have 16 bits. A right shift by `ENTRY_SHIFT` gives the 8-bit codes of the linear form.
 TABLE_ENTRY_BITS, ENTRY_SHIFT = 16, 7
 #: The largest codes: 8 bits, and 4 bits.
 LARGEST_LINEAR_CODE, LARGEST_LOG2_CODE = 255, 15
-#: Shifts of the distance, to the left and to the right.
+#: Largest shift of the distance, to the left and to the right.
 LARGEST_SHIFT = 24
 
 
 def exp2_table() -> IntArray:
-    """``2^(15 − (i + 1/2)/128)`` for i = 0..127: uint16 [128], relative error ≤ 2^-8.5 within a step.
+    """Make the table ``2^(15 − (i + 1/2)/128)`` for i = 0..127: uint16 [128], relative error at most 2^-8.5.
 
-    Made with integers: the 256th root is taken by repeated integer square roots.
+    The table is made with integers: repeated integer square roots give the 256th root.
     """
-    # 2^(-(2i+1)/256): multiply the roots 2^(-1/2), 2^(-1/4), ... selected by the bits of the numerator.
+    # 2^(-(2i+1)/256): multiply those roots 2^(-1/2), 2^(-1/4), ... that the bits of the numerator select.
     precision = 64
     roots, root = [], 1 << precision
     value = 1 << (precision - 1)
@@ -61,14 +60,14 @@ EXP2_TABLE = exp2_table()
 
 
 def octaves_below_maximum(scores: IntArray, shift: IntArray | int) -> IntArray:
-    """How many octaves (with 11 fraction bits) each score lies below its row's maximum.
+    """Compute the distance of each score from its row's maximum in octaves, with 11 fraction bits.
 
-    ``z = min(round((max − s) · 2^-shift), 65535)`` at exponent −12, then ``u = (z · 23637) >> 15``: a 16 × 15
-    bit product that fits 31 bits. Error below 2^-10 octaves for the product, half a step for z.
+    ``z = min(round((max − s) · 2^-shift), 65535)`` at exponent −12, then ``u = (z · 23637) >> 15``, a 16 × 15 bit
+    product that fits 31 bits. Error: half a step of z, and below 2^-10 octaves for the product.
 
     Args:
         scores: int32 [..., N].
-        shift: −12 − exponent of the scores; broadcastable.
+        shift: −12 minus the exponent of the scores; broadcastable.
 
     Returns:
         int64 [..., N], 0 to 47273.
@@ -80,18 +79,21 @@ def octaves_below_maximum(scores: IntArray, shift: IntArray | int) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Softmax(Operator):
-    """Unnormalised softmax codes of each row; the largest score always gets the largest code.
+    """Softmax codes of each row, not normalised. The largest score always gets the largest code.
 
-    Two forms:
+    There are two forms:
 
-    * ``linear``: unsigned 8 bits, ``code ≈ min(255, 256 · 2^-u)``: ``min(255, round(table[f] · 2^-(7 + i)))``
-      with i and f the whole and the fraction of u. Error: half a code, plus 0.4 % of the code.
-    * ``log2``: unsigned 4 bits, ``code = min(15, round(u))`` stands for ``2^-code``, so that attention × V is
-      shift and add (P²-ViT after FQ-ViT's log-int softmax, but relative to the maximum). Error: a factor up
-      to 2^(1/2 + 2^-10), as long as the true value is above 2^-15.5.
+    * ``linear``: unsigned 8 bits, ``code ≈ min(255, 256 · 2^-u)``, computed as
+      ``min(255, round(table[f] · 2^-(7 + i)))`` with the integer part i and the fraction f of u. Error: half a code,
+      plus 0.4 % of the code.
+    * ``log2``: unsigned 4 bits. ``code = min(15, round(u))`` means ``2^-code``, so attention × values needs only
+      shifts and adds. Error: a factor of at most 2^(1/2 + 2^-10), if the exact value is above 2^-15.5.
+
+    Source:
+        The ``log2`` form follows P²-ViT and the log-int softmax of FQ-ViT, but relative to the row's maximum.
 
     Attributes:
-        shift: int8 [H], per head: −12 − the exponent of the scores.
+        shift: int8 [H], per head: −12 minus the exponent of the scores.
         form: ``linear`` or ``log2``.
     """
 
@@ -104,7 +106,7 @@ class Softmax(Operator):
         """Check the form and the shifts.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(self.form in ("linear", "log2"), f"form is {self.form!r}; allowed are 'linear' and 'log2'")
         expect(
@@ -141,8 +143,10 @@ class Softmax(Operator):
         return (8, False) if self.form == "linear" else (4, False)
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Difference of two scores, the maximum with the rounding half that some back-ends add to it first, the
-        aligned distance before it is clamped, and the 16 × 15 bit product.
+        """Return the ranges of all intermediates and of the codes.
+
+        The intermediates are the difference of two scores; the maximum with the rounding half, which some back-ends
+        add to it first; the shifted distance before clamping; and the 16 × 15 bit product.
         """
         low, high = ranges[0]
         distance = shift_range((0, high - low), self.shift)

@@ -1,4 +1,4 @@
-"""From pixels to tokens and from tokens to one vector: data movement, constants and sums."""
+"""Convert pixels to tokens, and tokens to one vector: data movement, constants and sums."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,9 +15,9 @@ LARGEST_SUM_SHIFT = 30
 
 @dataclass(frozen=True, eq=False)
 class Patchify(Operator):
-    """Cut an image into flattened patches and centre its pixels: ``x − 128``, which is one inverted bit.
+    """Cut an image into flattened patches and subtract 128 from its pixels, which inverts the top bit. Exact.
 
-    Exact. A patch is flattened in (row, column, channel) order; patches run row by row.
+    A patch is flattened in (row, column, channel) order. Patches are in row-major order.
 
     Attributes:
         patch_size: Side of a patch in pixels.
@@ -28,10 +28,10 @@ class Patchify(Operator):
     patch_size: int
 
     def validate(self) -> None:
-        """Check the size.
+        """Check the patch size.
 
         Raises:
-            ValueError: a size below 1.
+            ValueError: The patch size is below 1.
         """
         expect(self.patch_size >= 1, f"patch_size is {self.patch_size}; allowed are 1 and more")
 
@@ -59,7 +59,7 @@ class Patchify(Operator):
         return 8, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The input's range less 128."""
+        """Subtract 128 from the range of the input."""
         return Bounds((ranges[0][0] - 128, ranges[0][1] - 128), {})
 
 
@@ -67,12 +67,12 @@ class Patchify(Operator):
 class AssembleTokens(Operator):
     """Put the prefix tokens (class, registers) before the patch tokens and add the position embedding.
 
-    ``y = concat(prefix, saturate(x + position))``; everything is at the residual stream's exponent, the
-    prefix has its positions added already. Exact unless a value saturates.
+    ``y = concat(prefix, saturate(x + position))``. All tensors have the exponents of the residual stream. Exact unless
+    a value saturates.
 
     Attributes:
-        prefix: [P, C], P ≥ 0.
-        position: [N, C] of the patch tokens.
+        prefix: [P, C], P ≥ 0: prefix tokens including their position embeddings.
+        position: [N, C]: position embeddings of the patch tokens.
         output_bits: Width of the residual stream, 8 or 16.
     """
 
@@ -86,7 +86,7 @@ class AssembleTokens(Operator):
         """Check shapes and ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(self.output_bits in (8, 16), f"output_bits is {self.output_bits}; allowed are 8 and 16")
         expect(
@@ -122,11 +122,11 @@ class AssembleTokens(Operator):
         return (self.prefix.shape[0] + x[0], x[1])
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, ``output_bits`` wide."""
+        """Return the output format: signed, ``output_bits`` wide."""
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """Sum with the actual positions, joined with the actual prefix."""
+        """Return the range over the sums with the actual positions and over the actual prefix."""
         low = ranges[0][0] + int(self.position.min())
         high = ranges[0][1] + int(self.position.max())
         out = clamp_range((low, high), self.output_bits)
@@ -137,10 +137,10 @@ class AssembleTokens(Operator):
 
 @dataclass(frozen=True, eq=False)
 class SelectToken(Operator):
-    """Take one token, such as the class token. Exact.
+    """Select one token, such as the class token. Exact.
 
     Attributes:
-        index: Which token, from 0.
+        index: Index of the token, from 0.
     """
 
     index: int = 0
@@ -159,23 +159,23 @@ class SelectToken(Operator):
         return (1, x[1])
 
     def output_format(self) -> tuple[int, bool]:
-        """The input's: 0 bits stands for it."""
+        """Return (0, True): 0 bits means the format of the input."""
         return 0, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """The input's."""
+        """Return the range of the input."""
         return Bounds(ranges[0], {})
 
 
 @dataclass(frozen=True, eq=False)
 class SumTokens(Operator):
-    """``y = requantize(Σ_n x_n)`` over tokens: average pooling, whose 1/N the next weights absorb.
+    """Sum tokens, ``y = requantize(Σ_n x_n)``, for average pooling. The next weights absorb the factor 1/N.
 
     Error: half an output step.
 
     Attributes:
-        first: First token summed; the prefix tokens before it are left out.
-        count: Tokens summed, N ≤ 2^15.
+        first: Index of the first summed token. The prefix tokens before it are skipped.
+        count: N, number of summed tokens, at most 2^15.
         shift: int8 [C] or [1], right shift of the sum, 0 to 30.
         output_bits: 8 or 16.
     """
@@ -191,7 +191,7 @@ class SumTokens(Operator):
         """Check ranges.
 
         Raises:
-            ValueError: naming the parameter, its value and what is allowed.
+            ValueError: A parameter is not allowed. The message names it, its value and the allowed values.
         """
         expect(self.first >= 0, f"first is {self.first}; allowed are 0 and more")
         expect(1 <= self.count <= 1 << 15, f"count is {self.count}; allowed are 1 to 32768")
@@ -225,11 +225,11 @@ class SumTokens(Operator):
         return (1, x[1])
 
     def output_format(self) -> tuple[int, bool]:
-        """Signed, ``output_bits`` wide."""
+        """Return the output format: signed, ``output_bits`` wide."""
         return self.output_bits, True
 
     def bounds(self, *ranges: Range) -> Bounds:
-        """N times the extremes, with the rounding half."""
+        """Return the ranges of the sum of N tokens, including the half that rounding adds, and of the output."""
         total = (self.count * min(ranges[0][0], 0), self.count * max(ranges[0][1], 0))
         half = (1 << int(self.shift.max())) >> 1
         return Bounds(

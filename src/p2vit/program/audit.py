@@ -1,7 +1,7 @@
-"""The audit: proves that a program is what this project claims of it.
+"""The audit: prove that a program has the claimed properties.
 
-Integers only (one image is run and every number looked at), scales that are powers of two and shifts that
-follow from them, and accumulators that fit int32 whatever the photo.
+A program uses integers only: the audit runs one image and checks every number. All scales are powers of two, and all
+shifts follow from them. All accumulators fit int32 for every possible photo.
 """
 
 from collections import Counter
@@ -18,12 +18,12 @@ from p2vit.program.graph import PIXELS, IntegerProgram, Node
 from p2vit.program.masks import mask_problems
 from p2vit.program.ranges import WIDE_BITS, NodeRanges, proven_ranges
 
-#: Width that every register must fit.
+#: Allowed width of a register, bits.
 REGISTER_BITS = 32
 
 
 class RegisterAudit(BaseModel):
-    """What one register of a node can reach."""
+    """The proven range of one register of a node."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,7 @@ class RegisterAudit(BaseModel):
 
 
 class LayerAudit(BaseModel):
-    """What one node can reach, proved from its weights and the ranges of what it reads."""
+    """The ranges of one node, proved from its weights and the ranges of its inputs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,7 +53,7 @@ class LayerAudit(BaseModel):
 
 
 class AuditReport(BaseModel):
-    """Result of :func:`audit`; the program passes where ``problems`` is empty."""
+    """Result of `audit`. The program passes if ``problems`` is empty."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,24 +77,24 @@ class AuditReport(BaseModel):
 
     @property
     def passed(self) -> bool:
-        """Whether everything holds."""
+        """Whether the program has no problems."""
         return not self.problems
 
 
 def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditReport:
-    """Prove a program, or say what does not hold.
+    """Prove the properties of a program, or list its problems.
 
     Args:
-        program: Any program, loaded or just made.
-        pixels: uint8 [1, H, W, 3] to run; by default an image with every kind of pixel in it. What is proved
-            about ranges and scales does not depend on it.
+        program: Any program.
+        pixels: Image that the audit runs, uint8 [1, H, W, 3]; by default `sample_pixels`. The proofs of ranges and
+            scales do not depend on it.
 
     Returns:
-        The report. A program with problems is reported, not refused.
+        The report. A program with problems raises no error.
     """
     structure = structure_problems(program)
     if structure:
-        # Nothing can be proved about a graph that does not fit together.
+        # Nothing can be proved about a graph with structural problems.
         return AuditReport(
             program_sha256=program_sha256(program),
             ops=kinds(program),
@@ -123,7 +123,7 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
     problems += mask_problems(program, ranges)
     float_ops = 0
     if not any(reach.overflows for reach in ranges.values()):
-        # Running what overflows would only measure the wrap-around.
+        # Do not run a program that overflows, because its results are meaningless.
         float_ops, seen = float_operations(
             program, sample_pixels(program) if pixels is None else pixels, ranges
         )
@@ -153,12 +153,12 @@ def audit(program: IntegerProgram, pixels: IntArray | None = None) -> AuditRepor
 
 
 def kinds(program: IntegerProgram) -> dict[str, int]:
-    """Operators per kind, by name."""
+    """Count the operators of each kind: name → number."""
     return dict(sorted(Counter(type(node.operator).__name__ for node in program.nodes).items()))
 
 
 def layer_audit(node: Node, reach: NodeRanges) -> LayerAudit:
-    """The row of one node."""
+    """Make the row of one node."""
     name, bits = reach.widest
     return LayerAudit(
         name=node.name,
@@ -173,14 +173,14 @@ def layer_audit(node: Node, reach: NodeRanges) -> LayerAudit:
         output_high=reach.output[1],
         registers=[
             RegisterAudit(name=name, low=low, high=high, bits=signed_bits(low, high), limit=limit)
-            for held, limit in ((reach.registers, REGISTER_BITS), (reach.wide, WIDE_BITS))
-            for name, (low, high) in held.items()
+            for registers, limit in ((reach.registers, REGISTER_BITS), (reach.wide, WIDE_BITS))
+            for name, (low, high) in registers.items()
         ],
     )
 
 
 def sample_pixels(program: IntegerProgram) -> IntArray:
-    """A fixed image: noise with a black and a white corner; uint8 [1, H, W, 3]."""
+    """Make a fixed image of noise with a black and a white corner: uint8 [1, H, W, 3]."""
     height, width, channels = program.pixels.shape
     pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, channels), dtype=np.uint8)
     pixels[:, : height // 4, : width // 4] = 0
@@ -189,28 +189,28 @@ def sample_pixels(program: IntegerProgram) -> IntArray:
 
 
 def is_integer(value: object) -> bool:
-    """Whether a number or an array holds integers."""
+    """Return whether a value is an integer array."""
     return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
 
 
 def float_parameters(node: Node) -> int:
-    """How many array parameters of a node are not integers."""
+    """Count the array parameters of a node that are not integers."""
     return sum(not is_integer(getattr(node.operator, name)) for name in node.operator.array_fields())
 
 
 def float_operations(
     program: IntegerProgram, pixels: IntArray, ranges: dict[str, NodeRanges]
 ) -> tuple[int, list[str]]:
-    """Run one image through the norm and look at every operand, parameter and result.
+    """Run one image with the reference operators, and check every operand, parameter and result.
 
     Args:
-        program: What to run.
+        program: The program.
         pixels: uint8 [1, H, W, 3].
-        ranges: What was proved; the run must stay inside.
+        ranges: Proven ranges, which all results must respect.
 
     Returns:
-        How many of them are not integers, and what else was seen: a dtype other than recorded, or a number
-        outside its proven range (which would be a defect of the proof).
+        (number of operands, parameters and results that are not integers, texts of all problems). Other problems are a
+        dtype that differs from the recorded one, and a result outside its proven range.
     """
     count, problems = 0, []
     live: dict[str, IntArray] = {PIXELS: pixels}

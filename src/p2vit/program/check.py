@@ -1,4 +1,4 @@
-"""What makes a graph of operators a program: names, order, and shapes and widths that follow."""
+"""Check the structure of a program: names, order of the nodes, shapes and widths."""
 
 import re
 from math import prod
@@ -10,13 +10,13 @@ from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec, output
 from p2vit.program.maps import map_problems
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
-#: Far above any vision transformer, and low enough that a damaged size cannot fill a machine's memory.
+#: Limits far above any Vision Transformer, but low enough that a damaged size cannot exhaust the memory.
 MAX_NAME, MAX_NODES = 200, 1 << 16
 MAX_SIDE, MAX_LAST_AXIS, MAX_ELEMENTS = 1 << 12, 1 << 20, 1 << 31
 
 
 def structure_problems(program: IntegerProgram) -> list[str]:
-    """Everything that keeps a graph from being a program, in words; empty if all is well."""
+    """List everything that is wrong with the structure of a program, as texts; empty if nothing is."""
     if PIXELS not in program.tensors:
         return [f"there is no tensor {PIXELS!r}; a program starts from its pixels"]
     if not program.nodes or len(program.nodes) > MAX_NODES:
@@ -27,7 +27,7 @@ def structure_problems(program: IntegerProgram) -> list[str]:
     for node in program.nodes:
         problems += node_problems(node, known, program.tensors.get(node.name), kinds)
         if node.name not in program.tensors or any(name not in known for name in node.inputs):
-            return problems  # what follows would only repeat it
+            return problems  # later nodes would only repeat the problem
         known[node.name] = program.tensors[node.name]
         kinds[node.name] = node
     spare = sorted(set(program.tensors) - set(known))
@@ -45,7 +45,7 @@ def structure_problems(program: IntegerProgram) -> list[str]:
 
 
 def pixel_problems(program: IntegerProgram) -> list[str]:
-    """What is wrong with the input: uint8 [H, W, 3] of the size that preprocessing makes."""
+    """Check the input, which must be uint8 [H, W, 3] of the size that the preprocessing makes."""
     spec = program.pixels
     shape = list(spec.shape)
     if len(shape) != 3 or shape[2] != 3 or not all(1 <= side <= MAX_SIDE for side in shape[:2]):
@@ -64,11 +64,21 @@ def pixel_problems(program: IntegerProgram) -> list[str]:
 def node_problems(
     node: Node, known: dict[str, TensorSpec], recorded: TensorSpec | None, earlier: dict[str, Node]
 ) -> list[str]:
-    """What is wrong with one node, given everything before it."""
+    """Check one node.
+
+    Args:
+        node: The node.
+        known: Tensors that earlier nodes write.
+        recorded: Spec that the program records for the node's output, or None.
+        earlier: Earlier nodes by name.
+
+    Returns:
+        Texts of all problems.
+    """
     if len(node.name) > MAX_NAME or not NAME.match(node.name):
         return [
-            f"node {node.name[:MAX_NAME]!r}: a name has 1 to {MAX_NAME} letters, digits, '_', '-' and '.', "
-            "and starts with none of the last two"
+            f"node {node.name[:MAX_NAME]!r}: a name must have 1 to {MAX_NAME} letters, digits, '_', '-' and '.', "
+            "and must not start with '-' or '.'"
         ]
     if node.name in known:
         return [f"node {node.name}: the name is taken"]
@@ -102,7 +112,7 @@ def node_problems(
                 f"node {node.name}: fill spans {least}..{most}; the tokens it reads hold {low}..{high}"
             )
     if isinstance(node.operator, AttentionValues):
-        # The sum it divides by is above 0 because a softmax gives each row's maximum the largest code.
+        # A softmax gives each row's maximum the largest code, so the sum in the division is above 0.
         softmax = earlier.get(node.inputs[0])
         if (
             softmax is None

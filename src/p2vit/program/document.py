@@ -1,4 +1,4 @@
-"""``program.json``: the pydantic models of its content, and the translation from and to a program."""
+"""``program.json``: the pydantic models of its content, and the conversion from and to a program."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -15,8 +15,8 @@ from p2vit.program.preprocessing import Preprocessing
 from p2vit.text import in_strings, original, portable
 
 FORMAT: Literal["p2vit-integer-program"] = "p2vit-integer-program"
-#: Of the files. 2: tables [G, 256] instead of [256], a tensor's offset may be one per channel. 3: feature maps; files
-#: of programs without any stay 2.
+#: Version of the file format. Version 2: tables are [G, 256] instead of [256], and offsets may be per channel.
+#: Version 3: feature maps. Files of programs without feature maps keep version 2.
 VERSION: Literal[2] = 2
 MAPS_VERSION: Literal[3] = 3
 VERSIONS = (VERSION, MAPS_VERSION)
@@ -28,20 +28,20 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Record(BaseModel):
-    """A part of the document: nothing that is not listed, nothing converted."""
+    """A part of the document. Unknown keys are refused, and values are not converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ArrayRecord(Record):
-    """An array in ``tensors.safetensors``; ``int4`` is packed, see :mod:`p2vit.program.packing`."""
+    """An array in ``tensors.safetensors``. ``int4`` arrays are packed, see `p2vit.program.packing`."""
 
     dtype: Literal["int4", "int8", "uint8", "int16", "uint16", "int32"]
     shape: Annotated[list[Side], Field(max_length=3)]
 
 
 class TensorRecord(Record):
-    """What a node writes. Exponents and offsets that are no single number are arrays of their own."""
+    """The tensor that a node writes. Exponents and offsets are single numbers or separate arrays."""
 
     shape: Annotated[list[Side], Field(max_length=4)]
     bits: Annotated[int, Field(ge=1, le=32)]
@@ -51,7 +51,7 @@ class TensorRecord(Record):
 
 
 class NodeRecord(Record):
-    """One node. Its arrays have the keys ``<node>/<parameter>`` in ``tensors.safetensors``."""
+    """A node. Its arrays have the keys ``<node>/<parameter>`` in ``tensors.safetensors``."""
 
     name: Name
     operator: Name
@@ -72,7 +72,7 @@ class MapRecord(Record):
 
 
 class Document(Record):
-    """The whole of ``program.json``."""
+    """The content of ``program.json``."""
 
     format: Literal["p2vit-integer-program"] = FORMAT
     version: Literal[2, 3] = VERSION
@@ -89,11 +89,11 @@ class Document(Record):
 
 
 def canonical_json(value: Any) -> bytes:
-    """One spelling for equal values: sorted keys, no spaces, ASCII.
+    """Write a value as canonical JSON, so that equal values give equal bytes: sorted keys, no spaces, ASCII.
 
     Raises:
-        ValueError: a NaN or an infinity, which JSON does not have.
-        TypeError: something that is no JSON value.
+        ValueError: The value contains a NaN or an infinity.
+        TypeError: The value contains an object that is not a JSON value.
     """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
@@ -101,15 +101,15 @@ def canonical_json(value: Any) -> bytes:
 
 
 def array_key(node: str, parameter: str) -> str:
-    """Key of an array in ``tensors.safetensors``."""
+    """Return the key of an array in ``tensors.safetensors``."""
     return f"{node}/{parameter}"
 
 
 def describe(program: IntegerProgram) -> tuple[dict[str, Any], dict[str, IntArray]]:
-    """A program as JSON values and stored arrays, without hashes.
+    """Convert a program to JSON values and arrays.
 
     Returns:
-        The content of ``program.json`` but for the hashes; key → array as it is stored.
+        (content of ``program.json`` without the hashes, key → array as stored in the tensor file).
     """
     arrays: dict[str, IntArray] = {}
     nodes = [describe_node(node, program.tensors[node.name], arrays) for node in program.nodes]
@@ -143,7 +143,7 @@ def describe_map(found: FeatureMap) -> dict[str, Any]:
 
 
 def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
-    """One node as JSON values; its arrays are added to ``arrays``."""
+    """Convert a node to JSON values, and add its arrays to ``arrays``."""
     operator = node.operator
     omitted = operator.omitted_fields()
     records = {}
@@ -167,7 +167,7 @@ def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> 
 
 
 def describe_tensor(spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
-    """A tensor's spec as JSON values; exponents and offsets per channel or head are added to ``arrays``."""
+    """Convert a tensor's spec to JSON values, and add exponents and offsets per channel or head to ``arrays``."""
 
     def number(name: str, value: IntArray) -> Any:
         if value.ndim == 0:
@@ -185,7 +185,14 @@ def describe_tensor(spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, 
 
 
 class Rebuilder:
-    """Makes a program from a document and its arrays, and counts which arrays were used."""
+    """Makes a program from a document and its arrays, and checks that all arrays are used.
+
+    Args:
+        arrays: Key → array of the tensor file.
+
+    Attributes:
+        unused: Keys of the arrays that were not used yet.
+    """
 
     def __init__(self, arrays: dict[str, IntArray]) -> None:
         self.arrays = arrays
@@ -193,12 +200,13 @@ class Rebuilder:
         self._copied = False
 
     def program(self, document: Document) -> IntegerProgram:
-        """The program; its structure and exponents are not checked here.
+        """Make the program. Its structure and its exponents are not checked here.
 
         Raises:
-            ValueError: naming the node and what is wrong with it.
+            ValueError: A node is wrong. The message names it.
         """
-        # A view would keep the whole file in memory, which packed weights, once unpacked, need no longer.
+        # If weights were packed, their bytes in the file are not needed any more. Copy the other arrays then, because
+        # a view would keep the whole file in memory.
         self._copied = any(array.dtype == "int4" for node in document.nodes for array in node.arrays.values())
         tensors = {PIXELS: self.tensor(PIXELS, document.pixels)}
         nodes = []
@@ -231,10 +239,10 @@ class Rebuilder:
         )
 
     def operator(self, record: NodeRecord) -> Operator:
-        """The operator of a node.
+        """Make the operator of a node.
 
         Raises:
-            ValueError: an unknown operator, parameters that are missing or too many, or that it refuses.
+            ValueError: The operator is unknown, or a parameter is missing, unknown or not allowed.
         """
         where = f"node {record.name}"
         if record.operator not in OPERATORS:
@@ -268,10 +276,10 @@ class Rebuilder:
             raise ValueError(f"{where}: {error}") from None
 
     def tensor(self, name: str, record: TensorRecord) -> TensorSpec:
-        """The spec of a tensor.
+        """Make the spec of a tensor.
 
         Raises:
-            ValueError: exponents or offsets that do not fit its shape.
+            ValueError: Exponents or offsets do not fit the tensor's shape.
         """
 
         def number(what: str, value: int | ArrayRecord, dtype: str) -> IntArray:
@@ -286,10 +294,10 @@ class Rebuilder:
         return TensorSpec(name, tuple(record.shape), record.bits, record.signed, exponent, offset)
 
     def array(self, key: str, record: ArrayRecord) -> IntArray:
-        """A stored array, unpacked, of exactly the recorded dtype and shape.
+        """Return a stored array, unpacked and with exactly the recorded dtype and shape.
 
         Raises:
-            ValueError: it is missing, or not what is recorded.
+            ValueError: The array is missing or has another dtype or shape.
         """
         if key not in self.arrays:
             raise ValueError(f"array {key!r} is missing")

@@ -1,7 +1,7 @@
-"""What every shift must be: the proof that scales are powers of two and that shifts follow from them.
+"""Prove that all scales are powers of two and that every shift follows from them.
 
-A stored integer q stands for ``(q + offset) · 2^e``. A shift re-quantizes from one exponent to another, so
-each shift of an operator is a difference of the exponents around it; :func:`relations` states which.
+A stored integer q means ``(q + offset) · 2^e``. A shift re-quantizes from one exponent to another, so each shift of an
+operator is a difference of the exponents of its tensors. `relations` states these differences.
 """
 
 from collections.abc import Iterator
@@ -36,12 +36,12 @@ from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
 @dataclass(frozen=True, eq=False)
 class Relation:
-    """One equality between integers that must hold in a program.
+    """An equality between integers that must hold in a program.
 
     Attributes:
-        what: The parameter or exponent that is checked, in words.
-        actual: What the program holds; any shape.
-        expected: What the exponents imply; broadcastable against ``actual``.
+        what: Name of the checked parameter or exponent, for messages.
+        actual: Values in the program; any shape.
+        expected: Values that the exponents imply; broadcastable against ``actual``.
     """
 
     what: str
@@ -50,14 +50,14 @@ class Relation:
 
     @property
     def violations(self) -> int:
-        """How many numbers differ; all of them where the shapes do not even broadcast."""
+        """Number of values that differ; all values if the shapes do not broadcast."""
         try:
             return int((np.asarray(self.actual) != np.asarray(self.expected)).sum())
         except ValueError:
             return max(np.size(self.actual), np.size(self.expected), 1)
 
     def describe(self) -> str:
-        """The first difference, in words."""
+        """Describe the first difference."""
         actual, expected = np.asarray(self.actual), np.asarray(self.expected)
         try:
             actual, expected = np.broadcast_arrays(actual, expected)
@@ -73,27 +73,27 @@ class Relation:
 
 
 def channel_exponents(spec: TensorSpec) -> IntArray:
-    """Exponent of each channel of a tensor [..., C] that has none per head: int64 [C]."""
+    """Return the exponent of each channel of a tensor [..., C] without exponents per head: int64 [C]."""
     return np.broadcast_to(spec.exponent.astype(np.int64).reshape(-1), spec.shape[-1:])
 
 
 def channel_offsets(spec: TensorSpec) -> IntArray:
-    """Offset of each channel: int64 [C]."""
+    """Return the offset of each channel: int64 [C]."""
     return np.broadcast_to(np.asarray(spec.offset, np.int64).reshape(-1), spec.shape[-1:])
 
 
 def head_exponents(spec: TensorSpec) -> IntArray:
-    """Exponent of each head of a tensor [H, N, M] that has none per key: int64 [H]."""
+    """Return the exponent of each head of a tensor [H, N, M] without exponents per key: int64 [H]."""
     return np.broadcast_to(spec.exponent.astype(np.int64).reshape(-1), spec.shape[:1])
 
 
 def uniform(what: str, values: IntArray) -> Relation:
-    """All of the values equal the first."""
+    """Require that all values are equal to the first."""
     return Relation(what, values, values.reshape(-1)[:1])
 
 
 def layout(spec: TensorSpec) -> Relation:
-    """Exponents per head where the last axis is keys, per channel where it is channels."""
+    """Require exponents per head for scores [H, N, M], and per channel for other tensors."""
     rank = spec.exponent.ndim if spec.exponent.size > 1 else 0
     wanted = 3 if len(spec.shape) == 3 else 1
     return Relation("number of axes of the exponents", np.asarray(rank), np.asarray(wanted if rank else 0))
@@ -101,24 +101,24 @@ def layout(spec: TensorSpec) -> Relation:
 
 @singledispatch
 def relations(operator: Operator, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
-    """Every equality that one node must satisfy.
+    """Yield every equality that a node must satisfy.
 
     Args:
-        operator: The node's operator.
-        inputs: Specs of what it reads; their layouts hold.
-        output: Spec of what it writes; its layout holds.
+        operator: Operator of the node.
+        inputs: Specs of its inputs, whose `layout` was checked.
+        output: Spec of its output, whose `layout` was checked.
     """
     raise NotImplementedError(f"no exponent rule for {type(operator).__name__}")
 
 
 def no_offset(*specs: TensorSpec) -> Iterator[Relation]:
-    """The operator works on plain values: nothing in it accounts for an offset."""
+    """Require offsets of 0, because the operator does not account for an offset."""
     for spec in specs:
         yield Relation(f"offset of {spec.name}", np.asarray(spec.offset), np.asarray(0))
 
 
 def same(what: str, output: TensorSpec, source: TensorSpec) -> Relation:
-    """The output keeps the exponents of an input."""
+    """Require that the output has the exponents of an input."""
     return Relation(what, channel_exponents(output), channel_exponents(source))
 
 
@@ -135,7 +135,7 @@ def _(operator: Patchify, inputs: list[TensorSpec], output: TensorSpec) -> Itera
 
 @relations.register
 def _(operator: Linear, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
-    # The input's exponents and offset are in the weights and the bias, before their rounding.
+    # Weights and bias have absorbed the input's exponents and offset before they were rounded.
     yield from known(operator.accumulator_exponent, output)
     if operator.accumulator_exponent.size:
         expected = channel_exponents(output) - operator.accumulator_exponent.astype(np.int64)
@@ -151,7 +151,7 @@ def _(operator: Affine, inputs: list[TensorSpec], output: TensorSpec) -> Iterato
 
 
 def known(accumulator_exponent: IntArray, output: TensorSpec) -> Iterator[Relation]:
-    """The accumulator's exponents are recorded, one per channel."""
+    """Require that the program records one accumulator exponent per channel."""
     yield Relation(
         "number of accumulator exponents", np.asarray(accumulator_exponent.size), np.asarray(output.shape[-1])
     )
@@ -177,7 +177,7 @@ def _(operator: LayerNorm, inputs: list[TensorSpec], output: TensorSpec) -> Iter
 @relations.register
 def _(operator: Scores, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
     q, k = (channel_exponents(spec).reshape(operator.heads, operator.head_dim) for spec in inputs)
-    # One finer channel in q may meet one coarser in k; what is summed must be at one exponent.
+    # Exponents of q and k may differ per channel, but the products that are summed must have the same exponent.
     products = q + k
     yield Relation("exponent of the products q · k within a head", products, products[:, :1])
     yield Relation(
@@ -188,7 +188,7 @@ def _(operator: Scores, inputs: list[TensorSpec], output: TensorSpec) -> Iterato
 
 @relations.register
 def _(operator: ScoreBias, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
-    # The bias was rounded at the scores' exponent.
+    # The bias was rounded at the exponent of the scores.
     yield Relation("exponent of the biased scores", head_exponents(output), head_exponents(inputs[0]))
     yield from no_offset(inputs[0], output)
 
@@ -208,7 +208,7 @@ def _(operator: AttentionValues, inputs: list[TensorSpec], output: TensorSpec) -
 
 @relations.register
 def _(operator: Lookup, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
-    # One table serves every channel of its group. Its entries may well leave an offset out.
+    # All channels of a group share a table, so they must share exponent and offset. The entries may omit an offset.
     for what, spec in (("input", inputs[0]), ("output", output)):
         for name, values in (("exponent", channel_exponents(spec)), ("offset", channel_offsets(spec))):
             grouped = values.reshape(operator.groups, -1)
@@ -242,7 +242,7 @@ def _(operator: GatherTokens, inputs: list[TensorSpec], output: TensorSpec) -> I
 
 @relations.register
 def _(operator: ConstantTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
-    # Constants are at whatever exponent they were rounded at; nothing of the input is in them.
+    # The constants do not depend on the input, so they may have any exponent.
     yield from no_offset(output)
 
 
@@ -254,7 +254,7 @@ def _(operator: SumTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iter
 
 
 def node_relations(node: Node, tensors: dict[str, TensorSpec]) -> list[Relation]:
-    """The relations of one node; only the layouts where one of those fails already."""
+    """Return the relations of a node, or only the failing layouts, because relations need correct layouts."""
     specs = [*(tensors[name] for name in node.inputs), tensors[node.name]]
     layouts = [layout(spec) for spec in specs]
     if any(each.violations for each in layouts):
@@ -264,12 +264,12 @@ def node_relations(node: Node, tensors: dict[str, TensorSpec]) -> list[Relation]
 
 @dataclass(frozen=True)
 class ScaleProblem:
-    """A shift or exponent that does not follow from the others.
+    """A shift or exponent that does not follow from the other exponents.
 
     Attributes:
-        node: Which node.
-        count: How many numbers are wrong.
-        message: The first of them, in words.
+        node: Name of the node.
+        count: Number of wrong values.
+        message: Description of the first wrong value.
     """
 
     node: str
@@ -278,7 +278,7 @@ class ScaleProblem:
 
 
 def fractional_exponents(program: IntegerProgram) -> list[ScaleProblem]:
-    """Exponents that are no integers: scales that are no powers of two."""
+    """List the exponents that are not integers, so that their scales are not powers of two."""
     found = []
     for name, spec in program.tensors.items():
         if spec.exponent.dtype.kind not in "iu":
@@ -289,10 +289,12 @@ def fractional_exponents(program: IntegerProgram) -> list[ScaleProblem]:
 
 
 def scale_problems(program: IntegerProgram) -> list[ScaleProblem]:
-    """Everything about a program's scales that is not a power of two, or not consistent; empty if all is
-    well.
+    """List all scales that are not powers of two and all shifts that do not follow from the exponents.
 
-    The input's scale is 1 by definition: an exponent of 0.
+    The scale of the pixels is 1 by definition, so their exponent is 0.
+
+    Returns:
+        The problems; empty if there are none.
     """
     found = fractional_exponents(program)
     pixels = program.pixels

@@ -1,9 +1,8 @@
-"""The on-disk form of a program: one folder with ``program.json`` and ``tensors.safetensors``.
+"""Save and load programs: a folder with ``program.json`` and ``tensors.safetensors``.
 
-``program.json`` holds the graph, the tensor specs, scalars, preprocessing, classes and provenance, the hash
-of the tensor file, and a hash of itself; ``tensors.safetensors`` holds integer arrays only. Equal programs
-give equal bytes. :func:`load` believes nothing: whatever is not exactly right is a :class:`ProgramError` that
-names the file and item.
+``program.json`` has the graph, the tensor specs, scalars, preprocessing, classes and provenance, the hash of the tensor
+file, and a hash of itself. ``tensors.safetensors`` has only integer arrays. Equal programs give equal bytes. `load`
+checks everything: any deviation raises a `ProgramError` that names the file and the item.
 """
 
 import hashlib
@@ -28,9 +27,9 @@ from p2vit.program.provenance import provenance_problem
 from p2vit.program.tensor_file import read_tensors
 
 GRAPH_FILE, TENSOR_FILE = "program.json", "tensors.safetensors"
-#: Name of a program's files in the record of its folder.
+#: Name of the file set in the record of the folder.
 SET = "program"
-#: What is written beside a program, and how such files begin.
+#: Files that p2vit writes beside a program → their first bytes.
 BESIDE = {
     "sensitivity.json": b'{\n "model"',
     "sensitivity.svg": b"<svg",
@@ -38,23 +37,24 @@ BESIDE = {
     "search.json": b'{\n "bits_per_layer"',
 }
 MAX_GRAPH_BYTES, MAX_TENSOR_BYTES = 64 << 20, 8 << 30
-#: What the hash of a program leaves out: where it came from does not change what it computes. Seconds, dates,
-#: versions and machines stand in there.
+#: Keys that do not count in the hash of a program. The provenance has times, dates, versions and machines, which do not
+#: change the computation.
 UNHASHED = ("provenance",)
-#: What the hash counts in place of the files' version. It changes only when the same description comes to mean
-#: another computation, not when programs are written otherwise: hashes that people have noted stay right.
+#: Version that counts in the hash instead of the version of the file format. It changes only if the same description
+#: means a different computation, so that published hashes stay valid when the format changes.
 MEANING = 1
 
 
 def program_sha256(program: IntegerProgram) -> str:
-    """Hash of what a program computes and how its photos are prepared; 64 hexadecimal digits.
+    """Return the SHA-256 of a program: of its graph, all integers, the preprocessing and the classes.
 
-    Counted are the graph, every integer, the preprocessing and the classes. Provenance is not: the same
-    integers found twice are the same program, whoever found them, when, where and in how many seconds. Nor is the
-    version of the files that hold it.
+    The provenance and the version of the file format do not count, so the same integers always have the same hash.
+
+    Returns:
+        64 hexadecimal digits.
 
     Raises:
-        ProgramError: something in the program cannot be written as JSON.
+        ProgramError: A value in the program cannot be written as JSON.
     """
     document, arrays = describe(program)
     counted = {key: value for key, value in document.items() if key not in UNHASHED}
@@ -67,19 +67,18 @@ def program_sha256(program: IntegerProgram) -> str:
 
 
 def save(program: IntegerProgram, folder: Path | str, overwrite: bool = False) -> None:
-    """Write a program; the folder appears whole or not at all.
+    """Save a program. The folder appears complete or not at all.
 
-    Files that p2vit did not write there are left alone; see :mod:`p2vit.files`.
+    Files that p2vit did not write are never changed; see `p2vit.files`.
 
     Args:
-        program: What to write. It is read back from the bytes before anything appears: what cannot be loaded
-            is not saved.
-        folder: Where; its parents are made.
-        overwrite: Replace a program that p2vit wrote there.
+        program: The program. It is decoded again before it is written, so that only loadable programs are saved.
+        folder: Folder for the program. Missing parents are made.
+        overwrite: Whether to replace a program that p2vit wrote there.
 
     Raises:
-        ProgramError: the folder holds a program already, or something else; the program is not sound; another run
-            writes there; the disk refuses.
+        ProgramError: The folder contains a program or other files, the program is invalid, another run writes there,
+            or the disk refuses.
     """
     save_with(program, Path(folder), {}, overwrite)
 
@@ -87,16 +86,16 @@ def save(program: IntegerProgram, folder: Path | str, overwrite: bool = False) -
 def save_with(
     program: IntegerProgram, folder: Path, beside: Mapping[str, Content], overwrite: bool = False
 ) -> None:
-    """Write a program and what goes beside it, all at once.
+    """Save a program together with other files in its folder.
 
     Args:
-        program: As in :func:`save`.
-        folder: Where; its parents are made.
-        beside: Further files by name.
-        overwrite: Replace a program that p2vit wrote there.
+        program: See `save`.
+        folder: Folder for the program. Missing parents are made.
+        beside: Name → content of the other files.
+        overwrite: Whether to replace a program that p2vit wrote there.
 
     Raises:
-        ProgramError: as :func:`save`.
+        ProgramError: See `save`.
     """
     check_place(folder, overwrite)
     graph, tensors = encode(program)
@@ -110,22 +109,22 @@ def save_with(
 
 
 def load(folder: Path | str) -> IntegerProgram:
-    """Read a program and check all of it.
+    """Load a program and check everything in it.
 
     Args:
-        folder: What :func:`save` wrote.
+        folder: Folder that `save` wrote.
+
+    Returns:
+        The program.
 
     Raises:
-        ProgramError: naming the file and the item: a missing, foreign, truncated or damaged file, another
-            version, a hash that differs, an unknown operator or key, a dtype, shape, range, order or exponent
-            that does not fit.
+        ProgramError: A file is missing, damaged or of another version; a hash differs; an operator or key is unknown;
+            or a dtype, shape, range, order or exponent does not fit. The message names the file and the item.
     """
     folder = Path(folder)
     if not folder.is_dir():
         kind = "is not a folder" if folder.exists() else "does not exist"
-        raise ProgramError(
-            f"{folder}: {kind}; a program is a folder that holds {GRAPH_FILE} and {TENSOR_FILE}"
-        )
+        raise ProgramError(f"{folder}: {kind}; a program is a folder with {GRAPH_FILE} and {TENSOR_FILE}")
     if SET in unfinished_sets(folder):
         raise ProgramError(
             f"{folder}: was being replaced when p2vit was stopped, so its files may not belong together; run the "
@@ -137,10 +136,10 @@ def load(folder: Path | str) -> IntegerProgram:
 
 
 def encode(program: IntegerProgram) -> tuple[bytes, bytes]:
-    """The two files of a program.
+    """Encode a program as the contents of ``program.json`` and ``tensors.safetensors``.
 
     Raises:
-        ProgramError: something in the program cannot be written as JSON.
+        ProgramError: A value in the program cannot be written as JSON.
     """
     document, arrays = describe(program)
     tensors = safetensors.numpy.save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
@@ -150,19 +149,19 @@ def encode(program: IntegerProgram) -> tuple[bytes, bytes]:
 
 
 def decode(graph: bytes, tensors: bytes, where: str) -> IntegerProgram:
-    """The program that two files hold.
+    """Decode a program from the contents of its two files, and check it.
 
     Args:
         graph: Content of ``program.json``.
         tensors: Content of ``tensors.safetensors``.
-        where: Folder, for messages.
+        where: Path of the folder, for messages.
 
     Raises:
-        ProgramError: as :func:`load`.
+        ProgramError: See `load`.
     """
     at_graph, at_tensors = f"{where}/{GRAPH_FILE}", f"{where}/{TENSOR_FILE}"
     with ThreadPoolExecutor(1) as other:
-        # Hashing takes as long as all the rest, which believes no more of a file whose hash is right.
+        # Hashing takes as long as all other checks, and these do not rely on the hash, so both run in parallel.
         digest = other.submit(lambda: hashlib.sha256(tensors).hexdigest())
         document = _parse_document(graph, at_graph)
         failure = None
@@ -181,7 +180,7 @@ def decode(graph: bytes, tensors: bytes, where: str) -> IntegerProgram:
 
 
 def _rebuild(document: Document, tensors: bytes, at_graph: str, at_tensors: str) -> IntegerProgram:
-    """The program that a document and a tensor file hold, everything but the hashes checked."""
+    """Make the program of a document and a tensor file, and check everything except the hashes."""
     arrays = _parse_tensors(tensors, at_tensors)
     try:
         program = Rebuilder(arrays).program(document)
@@ -195,7 +194,7 @@ def _rebuild(document: Document, tensors: bytes, at_graph: str, at_tensors: str)
 
 
 def _parse_document(graph: bytes, where: str) -> Document:
-    """``program.json``, its keys, types, version and own hash checked."""
+    """Parse ``program.json``, and check its keys, types, version and hash."""
     try:
         raw = json.loads(graph, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -226,10 +225,10 @@ def _parse_document(graph: bytes, where: str) -> Document:
 
 
 def _expect_version(raw: dict[str, Any], where: str) -> None:
-    """See that files are of the version that this release reads.
+    """Check that the files have the version that this release reads.
 
     Raises:
-        ProgramError: they are not; says who wrote them, as far as they tell, and what to do.
+        ProgramError: They have another version. The message says which release wrote them, if known, and what to do.
     """
     version, known = raw.get("version"), " or ".join(map(str, VERSIONS))
     if type(version) is not int or version < 1:
@@ -244,12 +243,12 @@ def _expect_version(raw: dict[str, Any], where: str) -> None:
     by = f", written by p2vit {writer}" if writer else ""
     todo = f"quantize {source or 'the model'} again" if version < VERSION else "update p2vit"
     raise ProgramError(
-        f"{where}: is of version {version} of the format{by}; this release reads version {known}: {todo}"
+        f"{where}: has version {version} of the format{by}, but this release reads version {known}: {todo}"
     )
 
 
 def _parse_tensors(tensors: bytes, where: str) -> dict[str, IntArray]:
-    """Every array of ``tensors.safetensors``; integers only."""
+    """Parse ``tensors.safetensors``, and refuse arrays that are not integers."""
     try:
         arrays = read_tensors(tensors)
     except ValueError as error:
@@ -261,10 +260,10 @@ def _parse_tensors(tensors: bytes, where: str) -> dict[str, IntArray]:
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """The whole of a plain file.
+    """Read a plain file.
 
     Raises:
-        ProgramError: it is missing, no plain file, unreadable or absurdly large.
+        ProgramError: The file is missing, not a plain file, unreadable or too large.
     """
     try:
         if not path.is_file():
@@ -280,14 +279,14 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse to write over anything but a program that may be replaced.
+    """Check that a program may be written to a folder.
 
     Args:
-        folder: Where a program shall go.
-        overwrite: One that is there may be replaced.
+        folder: Folder for the program.
+        overwrite: Whether an existing program may be replaced.
 
     Raises:
-        ProgramError: it may not be written there.
+        ProgramError: The program may not be written there.
     """
     try:
         target = place(folder, overwrite)
@@ -296,23 +295,23 @@ def check_place(folder: Path, overwrite: bool) -> None:
     except P2vitError as error:
         raise ProgramError(str(error)) from None
     if outer:
-        raise ProgramError(f"{folder}: lies inside the program {outer}; choose a place outside of it")
+        raise ProgramError(f"{folder}: is inside the program {outer}; choose a place outside of it")
 
 
 def place(folder: Path, overwrite: bool) -> FileSet:
-    """Where a program and what stands beside it go.
+    """Return the file set of a program and the files beside it.
 
     Raises:
-        P2vitError: no folder can be there.
+        P2vitError: The path cannot be a folder.
     """
     return FileSet.filling(folder, SET, overwrite, _older)
 
 
 def _older(folder: Path) -> list[str]:
-    """Files of a program that was written before there were records.
+    """List the files of a program that an older release wrote without a record.
 
-    Its own hashes say that the program is one. What stood beside it has no hash, so it counts where it reads as
-    such a file does.
+    The program is recognized by its own hashes. The files beside it have no hash, so they are recognized by their
+    first bytes.
     """
     if not _is_program(folder):
         return []
@@ -326,7 +325,7 @@ def _older(folder: Path) -> list[str]:
 
 
 def _is_program(folder: Path) -> bool:
-    """Whether a folder holds both files of a program, of any version, with their hashes right."""
+    """Return whether a folder has both files of a program, of any version, with correct hashes."""
     graph, tensors = folder / GRAPH_FILE, folder / TENSOR_FILE
     if kind_of(graph) != "file" or kind_of(tensors) != "file":
         return False
@@ -343,7 +342,7 @@ def _is_program(folder: Path) -> bool:
 
 
 def _canonical(value: Any) -> bytes:
-    """As :func:`canonical_json`, with a clear error."""
+    """Call `canonical_json`, and raise a `ProgramError` if it fails."""
     try:
         return canonical_json(value)
     except (ValueError, TypeError, RecursionError) as error:
@@ -351,13 +350,13 @@ def _canonical(value: Any) -> bytes:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys differ: with two alike, readers would disagree on which counts."""
+    """Make an object, and refuse duplicate keys, which JSON readers treat differently."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key occurs twice in one object")
     return found
 
 
 def _no_constant(name: str) -> Any:
-    """NaN and infinities are no JSON."""
-    raise ValueError(f"{name} is no JSON number")
+    """Refuse NaN and infinities, which are not JSON."""
+    raise ValueError(f"{name} is not a JSON number")

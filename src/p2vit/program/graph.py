@@ -19,17 +19,17 @@ PIXELS = "pixels"
 
 @dataclass(frozen=True, eq=False)
 class TensorSpec:
-    """What a tensor of the program is: ``value = (stored + offset) · 2^exponent``.
+    """Shape, width and scale of a tensor: ``value = (stored + offset) · 2^exponent``.
 
     Attributes:
-        name: Unique in the program; the node that writes it has the same name.
-        shape: Without the batch axis.
+        name: Unique name. The node that writes the tensor has the same name.
+        shape: Shape without the batch dimension.
         bits: Width of the stored integers.
-        signed: Two's complement if true.
-        exponent: int8, broadcastable to ``shape``: one number, one per channel [C], or one per head [H, 1,
-            1].
-        offset: int32, one number or one per channel [C]: constant that the stored integer leaves out; the next
-            weights' bias has absorbed it.
+        signed: Whether the stored integers are in two's complement.
+        exponent: Scale exponent, int8, broadcastable to ``shape``: one number, one per channel [C], or one per head
+            [H, 1, 1].
+        offset: int32, one number or one per channel [C]: constant that is subtracted from the stored integers. The
+            bias of the next linear layer has absorbed it.
     """
 
     name: str
@@ -40,11 +40,11 @@ class TensorSpec:
     offset: IntArray | int = 0
 
     def __post_init__(self) -> None:
-        """Normalise the exponent to a frozen int8 array and the offset to a frozen int32 array.
+        """Convert the exponent to a read-only int8 array and the offset to a read-only int32 array.
 
         Raises:
-            ValueError: an exponent that is no integer, leaves int8, or is given per anything but channel or
-                head; an offset that is no integer, leaves int32, or is given per anything but channel.
+            ValueError: An exponent is not an integer in −127..127, or its shape is not that of a number, channels or
+                heads; an offset is not int32, or its shape is not that of a number or channels.
         """
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
         exponent = np.asarray(self.exponent)
@@ -88,22 +88,22 @@ class TensorSpec:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """Smallest and largest stored integer of the width."""
+        """Smallest and largest integer of the width."""
         return int_range(self.bits, self.signed)
 
     def real(self, stored: IntArray) -> np.ndarray:
-        """The real numbers that stored integers stand for: float64, for reports and comparisons only."""
+        """Convert stored integers to real numbers, float64, for reports and comparisons only."""
         return np.ldexp(stored.astype(np.float64) + self.offset, self.exponent.astype(np.int32))
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One step of the program.
+    """One step of a program.
 
     Attributes:
-        name: Name of the step and of the tensor it writes, e.g. ``blocks.3.attn.q``.
-        operator: The integer operator with its parameters.
-        inputs: Names of the tensors it reads, in the operator's order.
+        name: Name of the step and of the tensor that it writes, e.g. ``blocks.3.attn.q``.
+        operator: Integer operator with its parameters.
+        inputs: Names of the input tensors, in the order of the operator.
     """
 
     name: str
@@ -113,15 +113,15 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class IntegerProgram:
-    """What a quantized model computes, with integers only.
+    """A quantized model as a graph of integer operators.
 
     Attributes:
-        nodes: In execution order.
-        tensors: Name → spec: the pixels and every node's output.
-        output: Name of the logits (or of the feature, where there is no head).
-        feature: Name of the feature: what the head reads; compared with the float model's by SQNR.
-        preprocessing: How a photo becomes the pixels.
-        classes: Label of each logit; empty if unknown.
+        nodes: Nodes in execution order.
+        tensors: Name → spec of the pixels and of every node's output.
+        output: Name of the tensor with the logits, or with the feature if there is no head.
+        feature: Name of the tensor that the head reads. SQNR compares it with the float model's feature.
+        preprocessing: Preprocessing from a photo to the pixels.
+        classes: Class name of each logit; empty if unknown.
         provenance: Source model, method, seed, calibration, versions: plain JSON values.
         maps: Dense outputs beside the output; most programs have none.
     """
@@ -136,10 +136,10 @@ class IntegerProgram:
     maps: tuple[FeatureMap, ...] = ()
 
     def node(self, name: str) -> Node:
-        """The node of that name.
+        """Return the node of a name.
 
         Raises:
-            KeyError: no such node.
+            KeyError: There is no such node.
         """
         for node in self.nodes:
             if node.name == name:
@@ -147,7 +147,7 @@ class IntegerProgram:
         raise KeyError(name)
 
     def of_kind(self, kind: type[Operator]) -> Iterator[Node]:
-        """The nodes whose operator is of a class, in order."""
+        """Yield the nodes whose operator is of a class, in order."""
         return (node for node in self.nodes if isinstance(node.operator, kind))
 
     @property
@@ -174,53 +174,53 @@ class IntegerProgram:
 
     @property
     def pixels(self) -> TensorSpec:
-        """The input: uint8 [H, W, 3]."""
+        """Spec of the input, uint8 [H, W, 3]."""
         return self.tensors[PIXELS]
 
     def among(self, names: Iterable[str], what: str) -> list[str]:
-        """Names of tensors in the program's order, each once.
+        """Sort names of tensors into the program's order, without duplicates.
 
         Args:
-            names: Which.
-            what: Who names them, for the message: ``keep``.
+            names: Names of tensors.
+            what: Name of the argument that lists them, for the message, e.g. ``keep``.
 
         Raises:
-            ProgramError: a name that is no tensor of the program.
+            ProgramError: A name is not a tensor of the program.
         """
         wanted = set(names)
         if unknown := sorted(wanted - self.tensors.keys()):
             raise ProgramError(
-                f"{what} names {unknown[0]!r}, which is no tensor of the program."
+                f"{what} names {unknown[0]!r}, which is not a tensor of the program."
                 f"{did_you_mean(unknown[0], self.tensors)} Its tensors: {some(list(self.tensors), 4)}"
             )
         return [name for name in self.tensors if name in wanted]
 
     def expect_pixels(self, pixels: IntArray) -> None:
-        """See that a batch of photos has the program's shape and dtype.
+        """Check that a batch of photos has the program's shape and dtype.
 
         Raises:
-            ValueError: it does not.
+            ValueError: It has another shape or dtype.
         """
         expected = self.pixels.shape
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
             raise ValueError(
                 f"pixels are {pixels.dtype} {list(pixels.shape)}; "
-                f"the program wants uint8 [batch, {', '.join(map(str, expected))}]"
+                f"expected uint8 [batch, {', '.join(map(str, expected))}]"
             )
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one image, all matrix products."""
+        """Multiply-accumulates of all matrix products, per image."""
         return sum(node_macs(node, self.tensors) for node in self.nodes)
 
 
 def width_name(bits: int, signed: bool) -> str:
-    """For messages and listings: ``int8``, ``uint4``."""
+    """Return the name of an integer type, such as ``int8`` or ``uint4``."""
     return f"{'' if signed else 'u'}int{bits}"
 
 
 def node_macs(node: Node, tensors: dict[str, TensorSpec]) -> int:
-    """Multiply-accumulates of one node for one image."""
+    """Return the multiply-accumulates of one node, per image."""
     outputs = int(np.prod(tensors[node.name].shape))
     if isinstance(node.operator, AttentionValues):
         return outputs * tensors[node.inputs[0]].shape[-1]
@@ -228,7 +228,7 @@ def node_macs(node: Node, tensors: dict[str, TensorSpec]) -> int:
 
 
 class ProgramBuilder:
-    """Appends nodes one by one; shapes, widths and dtypes follow from the operators.
+    """Builds a graph node by node. Shapes, widths and dtypes follow from the operators.
 
     >>> builder = ProgramBuilder((8, 8, 3))
     >>> builder.add("patches", Patchify(2), [PIXELS], exponent=0)
@@ -248,17 +248,17 @@ class ProgramBuilder:
         exponent: IntArray | int,
         offset: IntArray | int = 0,
     ) -> TensorSpec:
-        """Append a node and return the spec of what it writes.
+        """Append a node and return the spec of its output.
 
         Args:
-            name: New and unique.
-            operator: The operator with its parameters.
-            inputs: Tensors written before.
-            exponent: Of the output: what a stored 1 stands for.
-            offset: See :class:`TensorSpec`.
+            name: Unique name.
+            operator: Operator with its parameters.
+            inputs: Names of tensors of earlier nodes.
+            exponent: Scale exponent of the output.
+            offset: Offset of the output, see `TensorSpec`.
 
         Raises:
-            ValueError: naming the node: an unknown input, a name taken, shapes that do not fit.
+            ValueError: An input is unknown, the name is taken, or the shapes do not fit. The message names the node.
         """
         if name in self.tensors:
             raise ValueError(f"node {name}: the name is taken")
@@ -275,10 +275,10 @@ class ProgramBuilder:
 def output_spec(
     node: Node, tensors: dict[str, TensorSpec], exponent: IntArray | int, offset: IntArray | int
 ) -> TensorSpec:
-    """Spec of what a node writes, from the specs of what it reads.
+    """Derive the spec of a node's output from the specs of its inputs.
 
     Raises:
-        ValueError: naming the node: a wrong number of inputs, or widths or shapes that do not fit.
+        ValueError: The number of inputs is wrong, or widths or shapes do not fit. The message names the node.
     """
     sources = [tensors[name] for name in node.inputs]
     if len(sources) != node.operator.arity:

@@ -1,4 +1,4 @@
-"""What a program consists of: one row per node, and totals; for printing and for JSON."""
+"""Summarize a program: one row per node, and totals, for printing and for JSON."""
 
 import math
 
@@ -10,7 +10,7 @@ from p2vit.program.graph import IntegerProgram, Node, TensorSpec, node_macs, wid
 
 
 class LayerSummary(BaseModel):
-    """One node."""
+    """Summary of one node."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +47,7 @@ class OutputSummary(BaseModel):
 
 
 class ProgramSummary(BaseModel):
-    """A whole program; the rows and what they sum to."""
+    """Summary of a program: one row per node, and totals."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,12 +65,12 @@ class ProgramSummary(BaseModel):
 
 
 def bytes_of(count: int, bits: int) -> int:
-    """Bytes of ``count`` integers laid end to end."""
+    """Return the bytes of ``count`` integers of a width, stored without gaps."""
     return -(-count * bits // 8)
 
 
 def parameter_bytes(node: Node) -> int:
-    """Bytes of a node's arrays; packed weights count at their width, the audit's exponents not at all."""
+    """Return the bytes of a node's arrays. Weights count at their width; exponents for the audit do not count."""
     total = 0
     for name in node.operator.array_fields():
         array = getattr(node.operator, name)
@@ -84,7 +84,7 @@ def parameter_bytes(node: Node) -> int:
 
 
 def tensor_bytes(spec: TensorSpec) -> int:
-    """Bytes of one image's tensor at its width."""
+    """Return the bytes of a tensor for one image, at its width."""
     count = 1
     for side in spec.shape:
         count *= side
@@ -92,7 +92,7 @@ def tensor_bytes(spec: TensorSpec) -> int:
 
 
 def summarize_node(node: Node, tensors: dict[str, TensorSpec]) -> LayerSummary:
-    """The row of one node."""
+    """Make the row of one node."""
     spec = tensors[node.name]
     linear = node.operator if isinstance(node.operator, Linear) else None
     return LayerSummary(
@@ -114,7 +114,7 @@ def summarize_node(node: Node, tensors: dict[str, TensorSpec]) -> LayerSummary:
 
 
 def peak_activation_bytes(program: IntegerProgram) -> int:
-    """Most bytes alive at once when nodes run in order and a tensor is freed after its last use."""
+    """Return the peak memory of tensors in bytes, for one image, if each tensor is freed after its last use."""
     last_use = {source: position for position, node in enumerate(program.nodes) for source in node.inputs}
     live = {program.pixels.name: tensor_bytes(program.pixels)}
     peak, maps = 0, {each.name for each in program.maps}
@@ -155,10 +155,13 @@ def summarize_outputs(program: IntegerProgram) -> list[OutputSummary]:
 
 
 def summarize(program: IntegerProgram) -> ProgramSummary:
-    """Rows and totals of a program.
+    """Summarize a program.
 
     Args:
-        program: Any sound program.
+        program: A program without structural problems.
+
+    Returns:
+        One row per node, and totals.
     """
     layers = [summarize_node(node, program.tensors) for node in program.nodes]
     linears = [node.operator for node in program.nodes if isinstance(node.operator, Linear)]

@@ -1,4 +1,4 @@
-"""The proof that a masked key weighs exactly 0."""
+"""Prove that the weight of a masked key is exactly 0."""
 
 import numpy as np
 
@@ -8,20 +8,20 @@ from p2vit.numerics.softmax import LARGEST_DISTANCE, LARGEST_LOG2_CODE
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.ranges import NodeRanges
 
-#: Codes up to the guard stand for a power of two: from here down the least code stands for nothing.
+#: Largest guard for which the smallest attention weight's code, 15, means exactly 0.
 LARGEST_GUARD = LARGEST_LOG2_CODE - 1
 
 
 def mask_problems(program: IntegerProgram, ranges: dict[str, NodeRanges]) -> list[str]:
-    """Masked keys that a photo could give weight to, in words; empty if there are none.
+    """List the masked keys that could get a weight above 0 for some photo, as texts; empty if there are none.
 
-    A row's maximum is at least the lowest score that an unmasked key can have, because every token sees
-    itself. Below that by the largest distance, the code is the least: 0 for ``linear``; 15 for ``log2``,
-    which weighs 0 where the guard is below 15.
+    Every token attends to itself, so a row's maximum is at least the lowest possible score of an unmasked key. A score
+    that is lower by the largest distance gets the code 0 (``linear``) or 15 (``log2``). Code 15 means the weight 0 if
+    the guard is below 15.
 
     Args:
-        program: A sound program.
-        ranges: What was proved of its tensors.
+        program: A program without structural problems.
+        ranges: Proven ranges of its nodes.
     """
     problems = []
     for node in program.of_kind(ScoreBias):

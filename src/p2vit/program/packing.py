@@ -1,19 +1,19 @@
-"""How arrays lie in ``tensors.safetensors``: weights of up to 4 bits two per byte, everything else as it is.
+"""Pack weights of up to 4 bits in ``tensors.safetensors``, two per byte. Other arrays are not packed.
 
-Packed rows: weight [N, K] becomes uint8 [N, ⌈K/2⌉]. Byte j of a row holds input 2j in its low and input 2j +
-1 in its high nibble, each as 4-bit two's complement. Where K is odd, the last high nibble is 0.
+A weight [N, K] becomes uint8 [N, ⌈K/2⌉]. Byte j of a row has input 2j in its low nibble and input 2j + 1 in its high
+nibble, each as 4-bit two's complement. If K is odd, the last high nibble is 0.
 """
 
 import numpy as np
 
 from p2vit.numerics.rounding import IntArray
 
-#: Widest weight that is packed.
+#: Largest width of a packed weight, bits.
 PACKED_BITS = 4
 
 
 def pack_nibbles(weight: IntArray) -> IntArray:
-    """Two 4-bit weights per byte.
+    """Pack two 4-bit weights per byte.
 
     Args:
         weight: int8 [N, K], every entry in −8..7.
@@ -28,7 +28,7 @@ def pack_nibbles(weight: IntArray) -> IntArray:
 
 
 def unpack_nibbles(packed: IntArray, columns: int) -> IntArray:
-    """The weights of :func:`pack_nibbles`.
+    """Unpack the weights that `pack_nibbles` has packed.
 
     Args:
         packed: uint8 [N, ⌈K/2⌉].
@@ -38,14 +38,14 @@ def unpack_nibbles(packed: IntArray, columns: int) -> IntArray:
         int8 [N, K].
 
     Raises:
-        ValueError: another dtype or shape, or padding that is not 0.
+        ValueError: The dtype or the shape is wrong, or the padding is not 0.
     """
     if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != (columns + 1) // 2:
         raise ValueError(
             f"packed weights are {packed.dtype} {list(packed.shape)}; "
             f"expected uint8 [outputs, {(columns + 1) // 2}] for {columns} inputs"
         )
-    # One 16-bit word per byte, its low nibble in the low half; then each half is sign-extended.
+    # Expand each byte to a 16-bit word with one nibble per byte, and then sign-extend each nibble.
     words = packed.astype("<u2")
     words |= words << 4
     words &= 0x0F0F

@@ -1,4 +1,4 @@
-"""What is done to a photo before the program sees it: it belongs to the weights, so it travels with them."""
+"""The preprocessing of photos. It belongs to the weights, so every program records it."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-#: Pixels that a side of a photo may have, scaled or cut: Pillow and the memory of machines take no more.
+#: Largest side of a scaled or cropped photo, pixels. Pillow has such a limit too.
 LARGEST_SIDE = 1 << 16
 Side = Annotated[int, Field(gt=0, le=LARGEST_SIDE)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -22,35 +22,35 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Interpolation = Literal["bilinear", "bicubic", "nearest", "lanczos", "box", "hamming"]
-#: Left out of files where they are as they always were: programs made before they existed keep their hashes.
+#: Fields that files omit if they have their defaults, so that programs from before these fields keep their hashes.
 LATER = ("scale_to", "convention")
 
 
 class Preprocessing(BaseModel):
-    """From a photo to the uint8 pixels [H, W, 3] that a program takes, and what mean and std it folds in.
+    """The steps from a photo to the uint8 pixels [H, W, 3] that a program takes, with mean and std of the model.
 
-    The resize happens outside the program. Mean and std are folded into the patch embedding, so a program's
-    input is plain RGB; they are kept here for whoever compares with the float model.
+    Resizing happens outside the program. Mean and std are folded into the patch embedding, so the input of a program is
+    plain RGB. They are recorded here to compare the program with the float model.
 
     Attributes:
         image_size: Pixels, (height, width).
-        resize: ``squash`` scales both sides to ``scaled_size``, whatever the photo's shape; ``crop`` keeps the shape:
-            the photo is scaled until it covers ``scaled_size``; ``cut`` does not scale. The centre is then cut out,
-            with black around a photo that is too small. ``none`` takes photos of exactly ``image_size``.
-        crop_pct: Share of the scaled photo's side that the centre crop keeps; only read by ``crop``.
-        scale_to: Pixels, (height, width), that a photo is scaled to before its centre is cut out; None for
-            ``image_size``, or ``image_size / crop_pct`` in ``crop``.
-        convention: Whose rule says how a photo's longer side and an odd margin around the centre are rounded:
-            ``torchvision`` (which timm uses too) rounds the side down and the margin to the nearest even number,
-            ``timm`` differs where ``scaled_size`` is not square, and rounds the side; ``transformers`` rounds both
-            down.
-        interpolation: Resampling filter, antialiased when shrinking.
-        rounding: When resampled values become 8-bit. ``per_pass`` after the horizontal and again after
-            the vertical pass, which is what Pillow does to 8-bit photos, and so what timm and Hugging Face
-            evaluate with; ``once`` at the end, which is what torch's antialiased interpolation on floats
-            amounts to. They differ by one grey level in about every sixth pixel.
-        mean: Per channel R, G, B, where black is 0 and white is 1.
-        std: Per channel R, G, B, where black is 0 and white is 1.
+        resize: How a photo is scaled. ``squash``: both sides to ``scaled_size``, whatever the aspect ratio. ``crop``:
+            with its aspect ratio, until it covers ``scaled_size``. ``cut``: not at all. After each of these, the
+            centre is cropped, and pixels outside the photo are black. ``none``: only photos of exactly ``image_size``
+            are accepted.
+        crop_pct: Share of the scaled photo's side that the centre crop keeps. Only ``crop`` uses it.
+        scale_to: Pixels, (height, width), that a photo is scaled to before the centre crop. None means ``image_size``,
+            or ``image_size / crop_pct`` for ``crop``.
+        convention: Library whose rounding rules apply to the longer side and to an odd margin around the centre.
+            ``torchvision`` (also used by timm): the side is rounded down, the margin to the nearest even number.
+            ``timm``: for a ``scaled_size`` that is not square, the side is rounded to nearest. ``transformers``: both
+            are rounded down.
+        interpolation: Resampling filter, with antialiasing when a photo is made smaller.
+        rounding: When resampled values are rounded to 8 bits. ``per_pass``: after the horizontal pass and after the
+            vertical pass, as Pillow does, which timm and Hugging Face use. ``once``: at the end, as torch's
+            antialiased interpolation of floats does. The results differ by one grey level in about every sixth pixel.
+        mean: Mean per channel R, G, B, where black is 0 and white is 1.
+        std: Standard deviation per channel R, G, B, where black is 0 and white is 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,10 +77,10 @@ class Preprocessing(BaseModel):
 
     @property
     def scaled_size(self) -> tuple[int, int]:
-        """Pixels (height, width) that a photo is scaled to, or to cover, before its centre is cut out.
+        """Pixels, (height, width), that a photo is scaled to, or must cover, before the centre crop.
 
-        Rounded down, as the pipelines do that published accuracies come from: 224 / 0.9 is 248. The small
-        number keeps a ratio such as 518 / (518 / 592) from losing a pixel to float error.
+        Values are rounded down, as in the usual pipelines: 224 / 0.9 is 248. A small number is added first, so that a
+        ratio such as 518 / (518 / 592) does not lose a pixel by float error.
         """
         if self.scale_to is not None:
             return self.scale_to
@@ -91,7 +91,7 @@ class Preprocessing(BaseModel):
 
     @property
     def in_words(self) -> str:
-        """The pixels that the program takes, and how a photo becomes them, in one line for people."""
+        """One-line description of the image size and of the steps from a photo to it."""
 
         def size(pair: tuple[int, int]) -> str:
             return f"{pair[0]} × {pair[1]}"
@@ -111,7 +111,7 @@ class Preprocessing(BaseModel):
         )
 
     def for_size(self, image_size: tuple[int, int]) -> "Preprocessing":
-        """The same for photos of another size; the centre crop keeps its share.
+        """Return the preprocessing for another image size. The centre crop keeps the same share of the photo.
 
         Args:
             image_size: Pixels, (height, width).
@@ -128,7 +128,7 @@ class Preprocessing(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """All fields, but for later ones at their defaults."""
+        """Serialize all fields except those in `LATER` that have their defaults."""
         fields: dict[str, Any] = handler(self)
         defaults = type(self).model_fields
         return {k: v for k, v in fields.items() if k not in LATER or v != defaults[k].default}

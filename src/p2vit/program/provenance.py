@@ -1,10 +1,10 @@
-"""What a program says of where it came from: plain JSON values, of which a few keys are read again."""
+"""The provenance of a program: plain JSON values. p2vit reads some keys again, and checks their types."""
 
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-#: Levels of objects and lists; what is nested deeper cannot be written and shown everywhere.
+#: Largest depth of nested objects and lists.
 MOST_LEVELS = 32
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -12,7 +12,7 @@ Width = Annotated[int, Field(ge=2, le=8)]
 
 
 class Known(BaseModel):
-    """Keys that p2vit reads must be of their type; others may be anything."""
+    """Base class: the listed keys must have their type, and further keys are allowed."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -26,14 +26,14 @@ class Calibration(Known):
 
 
 class Method(Known):
-    """How it was quantized."""
+    """The quantization method."""
 
     weight_bits: Width = 8
     layer_bits: dict[Text, Width] = {}
 
 
 class Provenance(Known):
-    """The keys that verbs read: ``eval`` finds the float model by them, ``report`` and the model card show them."""
+    """The keys that verbs read. ``eval`` finds the float model by them; ``report`` and the model card show them."""
 
     source: Text | None = None
     weights_sha256: Text | None = None
@@ -46,7 +46,7 @@ class Provenance(Known):
 
 
 def provenance_problem(provenance: dict[str, Any]) -> str:
-    """What keeps a provenance from being read, in words; empty if all is well."""
+    """Return what is wrong with a provenance, as a text; empty if nothing is."""
     if levels(provenance) > MOST_LEVELS:
         return f"provenance is nested in more than {MOST_LEVELS} levels"
     try:
@@ -58,7 +58,7 @@ def provenance_problem(provenance: dict[str, Any]) -> str:
 
 
 def levels(value: object) -> int:
-    """Levels of objects and lists in a JSON value, without recursion."""
+    """Return the depth of nested objects and lists in a JSON value, at most `MOST_LEVELS` + 1."""
     count, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         count += 1

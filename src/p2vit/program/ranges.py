@@ -1,4 +1,4 @@
-"""Proven ranges of every tensor and register of a program, from the actual weights and nothing measured."""
+"""Prove the ranges of every tensor and register of a program from the actual weights, for all possible photos."""
 
 from dataclasses import dataclass, field
 
@@ -7,18 +7,18 @@ from p2vit.numerics.operator import Bounds
 from p2vit.numerics.rounding import INT32, Range, signed_bits
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec
 
-#: What registers may have that are allowed more than 32 bits.
+#: Allowed width of wide registers, bits.
 WIDE_BITS = 64
 
 
 @dataclass(frozen=True)
 class NodeRanges:
-    """What one node can reach, whatever the photo.
+    """The ranges of one node, for all possible photos.
 
     Attributes:
-        output: Range of what it writes.
-        registers: Name → range of everything wider: accumulators, sums, products, with their rounding halves.
-        wide: The same for registers that may have more than 32 bits.
+        output: Range of the output.
+        registers: Name → range of each 32-bit register: accumulators, sums and products, including rounding halves.
+        wide: Name → range of each register that may have up to 64 bits.
     """
 
     output: Range
@@ -27,7 +27,7 @@ class NodeRanges:
 
     @property
     def accumulator(self) -> Range:
-        """Range of the accumulator; of the output where nothing is accumulated."""
+        """Range of the accumulator, or of the output if the node has no accumulator."""
         return self.registers.get("accumulator", self.output)
 
     @property
@@ -39,17 +39,17 @@ class NodeRanges:
 
     @property
     def overflows(self) -> list[str]:
-        """Names of the registers that int32 does not hold."""
+        """Names of the registers whose range does not fit int32."""
         return [name for name, (low, high) in self.registers.items() if low < INT32[0] or high > INT32[1]]
 
     @property
     def wide_overflows(self) -> list[str]:
-        """Names of the wide registers that 64 bits do not hold."""
+        """Names of the wide registers whose range does not fit 64 bits."""
         return [name for name, reach in self.wide.items() if signed_bits(*reach) > WIDE_BITS]
 
 
 def node_bounds(node: Node, tensors: dict[str, TensorSpec], ranges: dict[str, Range]) -> Bounds:
-    """Bounds of one node from the ranges of what it reads."""
+    """Return the bounds of one node for the ranges of its inputs."""
     sources = [ranges[name] for name in node.inputs]
     if isinstance(node.operator, AttentionValues):
         return node.operator.bounds_for(tensors[node.inputs[0]].shape[-1], *sources)
@@ -60,10 +60,10 @@ def proven_ranges(program: IntegerProgram) -> dict[str, NodeRanges]:
     """Propagate ranges from the pixels, 0..255, to the output.
 
     Args:
-        program: A whole program, its nodes in execution order.
+        program: A program without structural problems.
 
     Returns:
-        Node name → what it can reach. A range that leaves int32 is reported as it is and goes on as it is.
+        Node name → ranges. A range that does not fit int32 is kept, and later ranges are computed from it.
     """
     reached: dict[str, Range] = {PIXELS: program.pixels.limits}
     found: dict[str, NodeRanges] = {}

@@ -1,9 +1,9 @@
-"""Reads ``tensors.safetensors`` without copying it.
+"""Read ``tensors.safetensors`` without copying the arrays.
 
-The safetensors package copies every array, which costs a large program twice its memory and half its load
-time. The format is short (https://huggingface.co/docs/safetensors, "Format"): the header's length in 8 bytes,
-little-endian; a JSON object, name → dtype, shape and place; the arrays, one after the other, without gaps. Nothing of
-it is believed.
+The safetensors package copies every array, which doubles the memory and the load time of a large program. The format
+is short (https://huggingface.co/docs/safetensors, "Format"): the length of the header in 8 bytes, little-endian; the
+header, a JSON object of name → dtype, shape and position; the arrays one after the other, without gaps. Every part is
+checked.
 """
 
 import json
@@ -12,27 +12,27 @@ from typing import Any
 
 import numpy as np
 
-#: The dtypes that NumPy has; a program holds some of the integers among them.
+#: dtype in the file → dtype in NumPy. A program uses only some of the integer dtypes.
 DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
     "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8",
 }  # fmt: skip
 MAX_HEADER_BYTES = 100 << 20
-#: Key of the header that is no array: texts about the file.
+#: Key of the header that is not an array, but texts about the file.
 METADATA = "__metadata__"
 
 
 def read_tensors(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file.
+    """Read the arrays of a safetensors file.
 
     Args:
-        content: The whole file.
+        content: Content of the file.
 
     Returns:
-        Name → array: a read-only view of ``content``, or a copy where it lies at an odd place.
+        Name → array: a read-only view of ``content``, or a copy if the array is not aligned.
 
     Raises:
-        ValueError: what is wrong, in words.
+        ValueError: The file is damaged. The message says what is wrong.
     """
     arrays = {}
     data = 8 + int.from_bytes(content[:8], "little")
@@ -57,10 +57,10 @@ def read_tensors(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _entries(content: bytes) -> list[tuple[int, int, str, np.dtype, list[int]]]:
-    """First and last byte behind the header, name, dtype and shape of every array.
+    """Read the header: (begin, end, name, dtype, shape) of every array, in bytes after the header.
 
     Raises:
-        ValueError: the header is not what it must be.
+        ValueError: The header is damaged.
     """
     size = int.from_bytes(content[:8], "little")
     if len(content) < 8 or size > MAX_HEADER_BYTES or size > len(content) - 8:
@@ -76,10 +76,10 @@ def _entries(content: bytes) -> list[tuple[int, int, str, np.dtype, list[int]]]:
 
 
 def _entry(name: str, record: Any) -> tuple[int, int, str, np.dtype, list[int]]:
-    """One array's line of the header.
+    """Read one array's entry of the header.
 
     Raises:
-        ValueError: something is missing, too many or of another kind.
+        ValueError: A key is missing, unknown or has a wrong value.
     """
     if not isinstance(record, dict) or set(record) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"array {name!r} is not described by dtype, shape and data_offsets")
@@ -95,12 +95,12 @@ def _entry(name: str, record: Any) -> tuple[int, int, str, np.dtype, list[int]]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys differ.
+    """Make an object, and refuse duplicate keys.
 
     Raises:
-        ValueError: two are alike.
+        ValueError: A key occurs twice.
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice in its header")
+        raise ValueError("a name occurs twice in its header")
     return found

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from p2vit import __version__
 from p2vit.errors import DataError
 from p2vit.models.loaded import FloatModel
 from p2vit.program.graph import IntegerProgram
@@ -20,6 +19,7 @@ from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
 from p2vit.quant.sensitivity import BlockError, block_errors
 from p2vit.quant.simulated import QuantizedViT
+from p2vit.version import __version__
 
 #: Number of photos on which the error of each block is reported.
 REPORT_PHOTOS = 4

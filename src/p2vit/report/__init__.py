@@ -1,1 +1,1 @@
-"""What people look at: plots and one offline HTML report."""
+"""Reports: charts, model cards and self-contained HTML pages."""

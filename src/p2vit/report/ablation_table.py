@@ -7,10 +7,10 @@ from p2vit.text import in_code, in_markdown, shown
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The table as Markdown, with the command that made it.
+    """Return the table as Markdown, with the command that made it.
 
     Args:
-        result: Of ``p2vit ablate``.
+        result: Result of ``p2vit ablate``.
     """
 
     def show(value: float | None) -> str:
@@ -20,8 +20,8 @@ def markdown(result: dict[str, Any]) -> str:
         f"# Ablation: {in_markdown(result['model'])} on {in_markdown(result['data'])}, {result['bits']}",
         "",
         f"{result['images']} photos, {result['calibration_images']} calibration photos, seed {result['seed']}. "
-        f"Float top-1 {show(result['top1_float'])} %. *simulated*: the method has no integer program, so it was run in "
-        "float arithmetic on its grids.",
+        f"Float top-1 {show(result['top1_float'])} %. *simulated*: the method makes no integer program, so its "
+        "rounding was simulated in float arithmetic.",
         "",
         "| method | runs as | top-1 % | agreement % | SQNR dB | quantize s |",
         "|---|---|---|---|---|---|",
@@ -36,14 +36,14 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def plot(result: dict[str, Any]) -> str:
-    """SQNR of every row as an SVG chart.
+    """Return a bar chart (SVG) with the SQNR of every row.
 
     Args:
-        result: Of ``p2vit ablate``.
+        result: Result of ``p2vit ablate``.
     """
     rows = [(row["name"], row["sqnr_db"] or 0.0) for row in result["rows"]]
     return ranked_bars(
         rows,
         "dB",
-        f"SQNR of the feature: {shown(result['model'])} on {shown(result['data'])}, {result['bits']}",
+        f"SQNR of the features: {shown(result['model'])} on {shown(result['data'])}, {result['bits']}",
     )

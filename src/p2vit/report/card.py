@@ -1,4 +1,4 @@
-"""The model card of a program: what stands as README.md in its folder, for whoever finds it there."""
+"""The model card of a program: README.md in its folder."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +13,14 @@ CARD_FILE = "README.md"
 
 
 def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Write the card.
+    """Return the model card of a program.
 
-    It says nothing that depends on the machine or the time, so that equal programs have equal cards; it is not part
-    of the program's hash.
+    The card does not depend on the machine or the time, so equal programs have equal cards. It is not part of the
+    program's hash.
 
     Args:
-        program: What the card is about.
-        blocks: Of the quantizer: SQNR of each block on the calibration photos.
+        program: The program.
+        blocks: SQNR of each block on the calibration photos, from the quantizer.
 
     Returns:
         Markdown, with the metadata block that model hubs read.
@@ -45,17 +45,17 @@ def model_card(program: IntegerProgram, blocks: Sequence[Mapping[str, Any]] = ()
             f"seed {calibration.get('seed', 0)}",
         ),
         ("input", f"uint8 RGB, {pre.in_words}"),
-        ("output", f"{output.shape[-1]} {'logits' if head else 'numbers of the feature'}, {output.dtype}"),
+        ("output", f"{output.shape[-1]} {'logits' if head else 'feature channels'}, {output.dtype}"),
         ("multiply-accumulates per photo", f"{summary.macs:,}"),
-        ("bytes of all weights", f"{summary.weight_bytes:,}"),
-        ("bytes of all parameters", f"{summary.parameter_bytes:,}"),
+        ("weights of the linear layers", f"{summary.weight_bytes:,} bytes"),
+        ("all parameters", f"{summary.parameter_bytes:,} bytes"),
     ]
     if blocks:
         last = blocks[-1]
         rows.append(
             (
-                "SQNR behind the last block, calibration photos",
-                f"{last['cumulative_sqnr_db']:.2f} dB, not held out",
+                "SQNR after the last block",
+                f"{last['cumulative_sqnr_db']:.2f} dB, on the calibration photos",
             )
         )
     rows += [
@@ -73,8 +73,8 @@ tags: [p2vit, vision-transformer, quantized, integer, power-of-two]
 
 # {in_markdown(source)}, {width}, as an integer program
 
-A Vision Transformer that computes with integers alone, from uint8 pixels to {"logits" if head else "the feature"}.
-`program.json` and `tensors.safetensors` are the program; the other files describe it and may be left out.
+A Vision Transformer that computes with integers only, from uint8 pixels to {"logits" if head else "features"}.
+`program.json` and `tensors.safetensors` are the program. The other files describe it and may be deleted.
 
 | | |
 |---|---|
@@ -90,36 +90,36 @@ p2vit audit .
 p2vit eval . --data DIR
 ```
 
-`audit` proves what the table says of floats and powers of two, and that int32 is enough. The accuracy stands in no
-card: `eval` measures it on photos that calibration has not seen.
+`audit` proves that there is no float operation, that every scale is a power of two, and that nothing overflows int32.
+This card has no accuracy: measure it with `eval`, on photos that were not used for calibration.
 
 ## Licence
 
-The weights come from the float model named above, and its licence holds for them here too; so may that of the photos
-that it was trained and calibrated on. p2vit itself is Apache-2.0, which says nothing about weights.
+The weights come from the float model named above, so its licence applies to them. The licence of the photos that it
+was trained and calibrated on may apply too. p2vit itself is Apache-2.0; that licence does not cover weights.
 """
 
 
 def _float_sums(provenance: Mapping[str, Any]) -> str:
-    """What the float sums of the quantizer were taken with, where it is recorded."""
+    """Return the version of torch and the CPU capability of the quantizer, or an empty text if not recorded."""
     if "cpu_capability" not in provenance:
         return ""
     return f", torch {provenance.get('torch', 'unknown')} on {provenance['cpu_capability']}"
 
 
 def _compared(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How the float model was compared with the original library's, and where its preparation of photos is from."""
+    """Return rows about the check against the original library and about the source of the preprocessing."""
     rows = []
     found = provenance.get("checked")
     if isinstance(found, Mapping):
         pixels = " through its own image pipeline" if found.get("pixels") is True else " on the same pixels"
         rows.append(
             (
-                "float model against the original library",
+                "float model compared with its original library",
                 f"{found.get('library')}{pixels}, {found.get('photos')} photos: outputs differ by "
-                f"{found.get('difference')} of the largest",
+                f"{found.get('difference')} of the largest output",
             )
         )
     if taken := provenance.get("preprocessing_from"):
-        rows.append(("preparation of photos taken from", str(taken)))
+        rows.append(("source of the preprocessing", str(taken)))
     return rows

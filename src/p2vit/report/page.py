@@ -1,17 +1,17 @@
-"""The report about a program: its data as one JSON object, and the same as one HTML file without any link out."""
+"""The report about a program: its data as one JSON object, and a self-contained HTML page of the same data."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from p2vit import __version__
 from p2vit.numerics import Linear
 from p2vit.program.audit import AuditReport, audit
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import ProgramSummary, summarize
 from p2vit.report.peers import peers_of
 from p2vit.report.svg import bar_chart, sensitivity_plot
+from p2vit.version import __version__
 
-#: Tensors of one block share a pattern: more bars than this are not readable.
+#: Width of the registers that every program must fit, in bits.
 REGISTER = 32
 
 
@@ -25,13 +25,13 @@ def report_data(
     """Collect everything that the page shows.
 
     Args:
-        program: What the report is about.
-        quantize: Result of ``p2vit quantize``, or its ``sensitivity.json``.
+        program: The program.
+        quantize: Result of ``p2vit quantize``, or the content of ``sensitivity.json``.
         evaluation: Result of ``p2vit eval``.
-        proof: The audit, where it was made already.
+        proof: The audit of the program; None to run it.
 
     Returns:
-        One object of plain values.
+        An object of JSON values.
     """
     proof = proof or audit(program)
     summary = summarize(program)
@@ -56,7 +56,7 @@ def report_data(
 
 
 def accumulators(proof: AuditReport) -> list[dict[str, Any]]:
-    """Proven accumulator width of every layer with weights."""
+    """Return the proven accumulator width of every layer with weights, in bits."""
     return [
         {"name": layer.name, "bits": layer.accumulator_bits, "weight_bits": layer.weight_bits}
         for layer in proof.layers
@@ -65,7 +65,7 @@ def accumulators(proof: AuditReport) -> list[dict[str, Any]]:
 
 
 def registers(proof: AuditReport) -> list[dict[str, Any]]:
-    """Widest register of each kind of operator, and the node that has it."""
+    """Return the widest register of each kind of operator, and the node that has it."""
     widest: dict[str, Any] = {}
     for layer in proof.layers:
         if layer.kind not in widest or layer.widest_bits > widest[layer.kind].widest_bits:
@@ -77,7 +77,7 @@ def registers(proof: AuditReport) -> list[dict[str, Any]]:
 
 
 def exponents(program: IntegerProgram) -> list[dict[str, Any]]:
-    """Exponents of every tensor, and of the accumulators of layers with weights."""
+    """Return the scale exponents of every tensor, and of the accumulators of layers with weights."""
     rows = []
     for node in program.nodes:
         spec = program.tensors[node.name]
@@ -95,7 +95,7 @@ def exponents(program: IntegerProgram) -> list[dict[str, Any]]:
 
 
 def sizes(summary: ProgramSummary) -> dict[str, int]:
-    """Bytes and work."""
+    """Return sizes in bytes, multiply-accumulates per photo, and the number of nodes."""
     return {
         "weight_bytes": summary.weight_bytes,
         "parameter_bytes": summary.parameter_bytes,
@@ -106,7 +106,7 @@ def sizes(summary: ProgramSummary) -> dict[str, int]:
 
 
 def charts(data: Mapping[str, Any]) -> dict[str, str]:
-    """SVG texts by name; only of what there is data for."""
+    """Return the charts as SVG texts by name. A chart without data is left out."""
     found = {}
     if data["blocks"]:
         found["sensitivity"] = sensitivity_plot(data["blocks"])
@@ -133,13 +133,13 @@ def charts(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def render(data: Mapping[str, Any]) -> str:
-    """The page.
+    """Return the HTML page.
 
     Args:
-        data: Of `report_data`.
+        data: Result of `report_data`.
 
     Returns:
-        HTML with everything in it: no script, no font, no picture is loaded from anywhere.
+        Self-contained HTML: it loads no scripts, fonts or pictures.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -155,7 +155,7 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str:
-    """A measured number for people; a dash where there is none."""
+    """Format a measured number with its unit; a dash for None."""
     if value is None:
         return "–"
     text = f"{value:,.{digits}f}"

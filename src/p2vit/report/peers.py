@@ -1,10 +1,10 @@
-"""Figures of other tools on the benchmarks, to print beside ours: quoted, with where they were measured."""
+"""Figures of other tools on the benchmarks, to print beside a program's. They are quoted, not measured in the run."""
 
 from typing import Any
 
-#: How every row below came about; printed with them.
+#: Where the rows below were measured; printed with them.
 LABEL = "measured for this project on another machine (2 CPU cores, AVX512-VNNI); not measured in this run"
-#: Top-1 % of the float models that they started from, with the probe fitted there. Ours is measured, not quoted.
+#: Top-1 in percent of the float model in that measurement, whose probe was fitted there.
 FLOAT_THERE = {"elpv": 85.90, "textile": 75.80}
 FLOAT_PARTS = "LayerNorm, softmax, GELU, adds, scales"
 
@@ -58,13 +58,13 @@ PEERS: dict[str, list[dict[str, Any]]] = {
 
 
 def peers_of(data: str) -> dict[str, Any]:
-    """What is quoted beside a program's figures.
+    """Return the figures of other tools on a benchmark.
 
     Args:
-        data: The benchmark; of other photos nothing is known.
+        data: Name of the benchmark. There are no rows for other photos.
 
     Returns:
-        ``label``: how the rows came about; ``rows``.
+        ``label``: where the rows were measured; ``rows``: the figures.
     """
     there = f"; the float model there: {FLOAT_THERE[data]:.2f} %" if data in FLOAT_THERE else ""
     return {"label": LABEL + there, "rows": PEERS.get(data, [])}

@@ -1,6 +1,4 @@
-"""One offline HTML file about one run: figures, plots, stalls, layers, what would help. No scripts, no
-network.
-"""
+"""A self-contained HTML page about one simulation: figures, charts, stalls, layers and the gain of more resources."""
 
 from collections import defaultdict
 from typing import Any
@@ -13,7 +11,7 @@ from p2vit.accel.simulate import Run
 from p2vit.report.simulation_plots import COLOURS, bars, gantt, roofline_plot, shares
 
 _BUSY = "#0072B2"
-# Stalls of the MAC array, by who is to blame; anything else is grey.
+# Colour of a stall by its cause. Other causes are grey.
 _BLAME = {
     "dram": "#D55E00",
     "requantization": "#E69F00",
@@ -23,16 +21,16 @@ _BLAME = {
 
 
 def html_report(run: Run) -> str:
-    """Render a run.
+    """Return the HTML page of a simulation.
 
     Args:
-        run: An event-driven run that fits.
+        run: An event-driven run of a model that fits.
 
     Returns:
-        HTML text, complete in itself.
+        Self-contained HTML.
 
     Raises:
-        ValueError: if the run has no tiles.
+        ValueError: The run has no tiles.
     """
     if run.timing is None or not run.timing.tiles:
         raise ValueError(
@@ -104,7 +102,7 @@ def _stalled(stalls: dict[str, float]) -> dict[str, float]:
 
 
 def _one_block(run: Run) -> tuple[float, float]:
-    """First and last cycle of one block in the middle: past the start, before the end."""
+    """Return the first and the last cycle of the middle block."""
     assert run.timing is not None
     blocks = [number for number, own in enumerate(run.plan.operations) if own[0].block >= 0]
     middle = blocks[len(blocks) // 2] if blocks else 0
@@ -113,7 +111,7 @@ def _one_block(run: Run) -> tuple[float, float]:
 
 
 def _by_part(run: Run) -> list[dict[str, Any]]:
-    """Cycles, MACs, traffic and energy summed by part of the network and kind of operation."""
+    """Sum cycles, MACs, DRAM traffic and energy by part of the network and kind of operation."""
     sums: dict[tuple[str, str], dict[str, Any]] = {}
     for layer in run.result.layers:
         name = layer.name.split(".")[-1] if layer.block >= 0 else layer.name

@@ -1,4 +1,4 @@
-"""Plots as SVG text: no plotting library, no network, the same bytes for the same run."""
+"""Charts of a simulation as SVG text. The same run gives the same bytes."""
 
 import math
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def _rect(
 
 @dataclass
 class _Slice:
-    """A rectangle of the Gantt chart: a tile, a stall, or several tiles too narrow to tell apart."""
+    """A rectangle of the Gantt chart: a tile, a stall, or several tiles that are too narrow to show separately."""
 
     chunk: str
     start: float
@@ -76,7 +76,7 @@ def _slices(run: Run, first: float, last: float, pixel: float) -> list[_Slice]:
             before.end = end
             before.title = f"{operation.part}: {before.start:,.0f} to {end:,.0f}"
         elif end > start:
-            # Scores share the array with the next head's projections: shown lighter.
+            # Scores use the same array as the next head's projections, so they are drawn lighter.
             opacity = 0.55 if operation.kind == "scores" else 1.0
             title = f"{operation.name}: {tile.start:,.0f} to {tile.end:,.0f}"
             latest[tile.chunk] = _Slice(tile.chunk, start, end, colour, title, opacity)
@@ -85,13 +85,13 @@ def _slices(run: Run, first: float, last: float, pixel: float) -> list[_Slice]:
 
 
 def gantt(run: Run, first: float, last: float, width: int = 1100) -> str:
-    """Tiles and stalls of every chunk between two cycles.
+    """Return a Gantt chart of the tiles and stalls of every chunk.
 
     Args:
         run: An event-driven run.
-        first: First cycle shown.
-        last: Last cycle shown.
-        width: Pixels.
+        first: First cycle to show.
+        last: Last cycle to show.
+        width: Width of the chart in pixels.
 
     Returns:
         SVG text.
@@ -114,20 +114,18 @@ def gantt(run: Run, first: float, last: float, width: int = 1100) -> str:
         body.append(
             _rect(x, y, (slice_.end - slice_.start) * scale, 20, slice_.colour, slice_.title, slice_.opacity)
         )
-    body.append(
-        _text(left, 14, "cycles; hover for the operation; orange: the MAC array stands still", size=11)
-    )
+    body.append(_text(left, 14, "Cycles. Hover to see the operation. Orange: the MAC array stalls.", size=11))
     return _svg(width, height, body, "Gantt chart of the chunks")
 
 
 def roofline_plot(run: Run, points: Sequence[RooflinePoint], width: int = 620, height: int = 380) -> str:
-    """Attained GOPS over operational intensity under the machine's roof, both logarithmic.
+    """Return a roofline chart: GOPS over operational intensity, both logarithmic, and the accelerator's limits.
 
     Args:
         run: A run.
         points: From `p2vit.accel.explain.roofline`.
-        width: Pixels.
-        height: Pixels.
+        width: Width of the chart in pixels.
+        height: Height of the chart in pixels.
 
     Returns:
         SVG text.
@@ -172,21 +170,21 @@ def roofline_plot(run: Run, points: Sequence[RooflinePoint], width: int = 620, h
     body.append(
         _text(right, at(ridge, peak)[1] - 12, f"peak {peak:,.0f} GOPS (MAC and shifter array)", "end", 11)
     )
-    body.append(_text(left + 8, top + 4, "GOPS attained", size=11))
+    body.append(_text(left + 8, top + 4, "GOPS", size=11))
     return _svg(width, height, body, "Roofline")
 
 
 def bars(
     rows: Sequence[tuple[str, float]], unit: str, width: int = 520, colour: str = "#0072B2", left: int = 170
 ) -> str:
-    """Horizontal bars with their values.
+    """Return a chart of horizontal bars with their values.
 
     Args:
-        rows: Label and value, not negative.
-        unit: Written behind each value.
-        width: Pixels.
-        colour: Of the bars.
-        left: Pixels for the labels.
+        rows: Label and value; values are not negative.
+        unit: Unit of the values.
+        width: Width of the chart in pixels.
+        colour: Colour of the bars.
+        left: Width of the labels in pixels.
 
     Returns:
         SVG text.
@@ -206,13 +204,13 @@ def bars(
 def shares(
     rows: Sequence[tuple[str, dict[str, float]]], whole: float, colours: dict[str, str], width: int = 620
 ) -> str:
-    """One stacked bar per row, as parts of ``whole``.
+    """Return a chart with one stacked bar per row.
 
     Args:
-        rows: Label and parts by name.
-        whole: Length of a full bar.
-        colours: By part name.
-        width: Pixels.
+        rows: Label, and the parts of the bar by name.
+        whole: Value of a full bar.
+        colours: Colour of each part, by its name.
+        width: Width of the chart in pixels.
 
     Returns:
         SVG text.

@@ -1,4 +1,4 @@
-"""Charts as SVG text: small, offline, the same bytes every time."""
+"""Charts as SVG text. The same data give the same bytes."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,12 +12,12 @@ STYLE = "font:12px system-ui,sans-serif;fill:#37352f"
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers that cover a range.
+    """Return round numbers that cover a range.
 
     Args:
         low: Smallest value.
         high: Largest value.
-        most: About how many.
+        most: Approximate number of ticks.
     """
     span = (high - low) or 1.0
     step = 10.0 ** floor(log10(span / most))
@@ -30,15 +30,18 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def column_names(labels: Sequence[str]) -> list[tuple[int, str]]:
-    """Columns to name and how: all of a few; of many, the first of each block, by the block's name.
+    """Return the columns to label and their labels. Of many columns, only the first of each block is labelled.
 
     Args:
-        labels: One per column.
+        labels: One label per column.
+
+    Returns:
+        (index of the column, label) pairs. A block's label is its name.
     """
     if len(labels) <= MOST_NAMES:
         return list(enumerate(labels))
     groups = [".".join(label.split(".")[:2]) for label in labels]
-    # A column that is no block stands so near to the next one that their names would overlap.
+    # A column outside a block gets no label, because it would overlap the label of the next block.
     first = [
         index
         for index, group in enumerate(groups)
@@ -52,10 +55,10 @@ class Canvas:
     """A chart area with a vertical scale and labelled columns.
 
     Args:
-        labels: One per column.
-        ticks: Values with a line across.
-        unit: Of the vertical axis.
-        title: What the chart shows, for readers that cannot see it too.
+        labels: One label per column.
+        ticks: Values of the horizontal grid lines.
+        unit: Unit of the vertical axis.
+        title: Title of the chart, also for screen readers.
     """
 
     def __init__(self, labels: Sequence[str], ticks: Sequence[float], unit: str, title: str) -> None:
@@ -78,17 +81,17 @@ class Canvas:
             )
 
     def x(self, index: int) -> float:
-        """Middle of a column."""
+        """Return the x coordinate of the middle of a column."""
         return round(LEFT + (index + 0.5) * self.step, 1)
 
     def y(self, value: float) -> float:
-        """Height of a value."""
+        """Return the y coordinate of a value."""
         low, high = self.ticks[0], self.ticks[-1]
         share = (min(max(value, low), high) - low) / ((high - low) or 1)
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
     def legend(self, names: Sequence[str]) -> None:
-        """Name the colours, at the top right."""
+        """Add a legend of the colours at the top right."""
         x: float = WIDTH - RIGHT
         for index in reversed(range(len(names))):
             x -= 7 * len(names[index]) + 26
@@ -96,20 +99,20 @@ class Canvas:
             self.parts.append(f'<text x="{x + 17}" y="16">{escape(names[index])}</text>')
 
     def finish(self) -> str:
-        """The whole SVG."""
+        """Return the SVG text."""
         return "\n".join([*self.parts, "</svg>"]) + "\n"
 
 
 def line_chart(
     labels: Sequence[str], series: Mapping[str, Sequence[float | None]], unit: str, title: str
 ) -> str:
-    """Lines over labelled columns.
+    """Return a line chart over labelled columns.
 
     Args:
-        labels: One per column.
+        labels: One label per column.
         series: Name → values; None leaves a gap.
-        unit: Of the values.
-        title: What the chart shows.
+        unit: Unit of the values.
+        title: Title of the chart.
     """
     values = [value for line in series.values() for value in line if value is not None] or [0.0]
     canvas = Canvas(labels, nice_ticks(min(0.0, *values), max(values)), unit, title)
@@ -130,15 +133,15 @@ def bar_chart(
     title: str,
     limit: tuple[float, str] | None = None,
 ) -> str:
-    """Bars from a low to a high value.
+    """Return a chart of bars that each go from a low to a high value.
 
     Args:
-        labels: One per bar.
-        lows: Where each begins.
-        highs: Where each ends.
-        unit: Of the values.
-        title: What the chart shows.
-        limit: A value with a line of its own, and what it is.
+        labels: One label per bar.
+        lows: Lower end of each bar.
+        highs: Upper end of each bar.
+        unit: Unit of the values.
+        title: Title of the chart.
+        limit: Value and label of a line across the chart.
     """
     edge = [limit[0]] if limit else []
     canvas = Canvas(
@@ -147,7 +150,7 @@ def bar_chart(
     width = round(max(canvas.step * 0.7, 1.5), 1)
     for index, (low, high) in enumerate(zip(lows, highs, strict=True)):
         top, bottom = canvas.y(high), canvas.y(low)
-        # A bar of one value is still to be seen.
+        # A bar whose ends are equal must still be visible.
         height = max(round(bottom - top, 1), 3)
         canvas.parts.append(
             f'<rect x="{canvas.x(index) - width / 2:.1f}" y="{top}" width="{width}" height="{height}" '
@@ -165,7 +168,7 @@ def bar_chart(
 
 
 def sensitivity_plot(blocks: Sequence[Mapping[str, object]]) -> str:
-    """SQNR after each block: what it adds by itself, and what has piled up.
+    """Return a chart of the SQNR after each block: of the block alone (local), and of all blocks so far (cumulative).
 
     Args:
         blocks: Rows with ``name``, ``local_sqnr_db`` and ``cumulative_sqnr_db``.
@@ -183,12 +186,12 @@ def sensitivity_plot(blocks: Sequence[Mapping[str, object]]) -> str:
 
 
 def ranked_bars(rows: Sequence[tuple[str, float]], unit: str, title: str) -> str:
-    """Horizontal bars with their names, in the order given.
+    """Return a chart of horizontal bars with their names, in the given order.
 
     Args:
-        rows: Names and values.
-        unit: Of the values.
-        title: Above the bars.
+        rows: Name and value of each bar.
+        unit: Unit of the values.
+        title: Text above the bars.
     """
     line, name_width, most = 22, 360, max([value for _, value in rows] + [1e-9])
     height = 34 + line * len(rows)

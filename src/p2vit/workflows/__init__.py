@@ -1,1 +1,1 @@
-"""The work of the verbs, for the command line and for Python alike."""
+"""The work behind every verb, shared by the command line and the Python interface."""

@@ -1,4 +1,4 @@
-"""``p2vit ablate``: one table of all methods, and of ours without each of its pieces."""
+"""``p2vit ablate``: compare all quantization methods, and the p2vit method without each of its parts."""
 
 import time
 from collections.abc import Iterator
@@ -35,23 +35,23 @@ def run_ablate(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Measure all rows.
+    """Quantize the model with each method, measure it, and write the table.
 
     Args:
-        model: As users type it.
-        data: A benchmark or a folder with classes.
+        model: Name of the model, as on the command line.
+        data: A benchmark, or a folder with one subfolder per class.
         output: Folder for ``ablation.json``, ``.md`` and ``.svg``.
-        options: What may be chosen; the defaults of `AblateOptions` if None.
+        options: Options; the defaults of `AblateOptions` if None.
         overwrite: Replace an earlier table.
-        command: Recorded with the table.
-        out: Where notes and progress go.
+        command: Command line to record with the table.
+        out: Receives notes and progress.
         **changes: Fields of `AblateOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit ablate --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.data.benchmarks import open_photos
     from p2vit.evaluate.ablation import Remembered, choose_rows
@@ -65,7 +65,7 @@ def run_ablate(
     names = choose_rows(list(METHODS), list(WITHOUT), options.rows)
     files = [output / f"ablation.{suffix}" for suffix in ("json", "md", "svg")]
     target = FileSet.within(output, "ablation", overwrite)
-    # A table that was begun is measured anew by the same command.
+    # The token identifies the settings. The same command may replace a table that was not finished.
     token = (
         f"{model} on {data}, {bits}, {options.calib_images} photos, limit {options.limit}, seed {seed}, "
         f"{len(names)} rows"
@@ -104,7 +104,7 @@ def run_ablate(
             integer = {**METHODS, **WITHOUT}[name].integer
             found.append({"name": name, "integer": integer, **kept, "seconds": round(seconds, 2)})
             result |= {"images": measured.images, "top1_float": measured.top1_float, "notes": measured.notes}
-            # Written after every row: a table that took an hour is not lost with its last row.
+            # Written after every row, so that a failure in the last row does not lose an hour of measurements.
             texts = (to_json(result) + "\n", markdown(result), plot(result))
             target.write({file.name: text for file, text in zip(files, texts, strict=True)}, token)
         target.finish()
@@ -113,17 +113,17 @@ def run_ablate(
 
 @dataclass(frozen=True)
 class _Row:
-    """Measures one row; an object, so that it can be sent to another process.
+    """Measures one row. It is an object so that it can be sent to another process.
 
     Attributes:
-        model: Float.
-        calibration: Photos to calibrate on.
+        model: The float model.
+        calibration: Calibration photos in batches, uint8 [B, H, W, 3].
         batches: Photos to measure on, with labels.
-        classes: Of photos and model.
-        bits: Width of the weights.
+        classes: Classes of the photos and of the model.
+        bits: Weight width in bits.
         seed: Random seed.
         data: Name of the photos.
-        outputs: The float model's outputs; where None, ``measure`` is given what computes them.
+        outputs: The float model's outputs for ``batches``; None if the caller of ``measure`` passes them.
     """
 
     model: Any
@@ -136,16 +136,16 @@ class _Row:
     outputs: Any = None
 
     def __call__(self, name: str) -> tuple[str, Any, float]:
-        """A row, computed by one thread."""
+        """Measure a row with one thread."""
         from p2vit.evaluate.ablation import Remembered
 
         return self.measure(name, Remembered.known(self.batches, self.outputs), 1, lambda *_: None)
 
     def measure(self, name: str, exact: Any, threads: int, progress: Any) -> tuple[str, Any, float]:
-        """Quantize by a method and measure it.
+        """Quantize with a method and measure the result.
 
         Returns:
-            (its name, its accuracy, seconds to quantize).
+            (name of the method, accuracy, seconds to quantize).
         """
         from p2vit.evaluate.accuracy import measure
         from p2vit.quant.config import METHODS, WITHOUT
@@ -170,7 +170,7 @@ class _Row:
 def _rows(
     work: _Row, names: list[str], exact: Any, pool: Pool, threads: int, out: Feedback
 ) -> Iterator[tuple[str, Any, float]]:
-    """Rows in order, by this process or shared out."""
+    """Yield the rows in order, measured by this process or by the pool's workers."""
     if pool.workers > 1:
         out.note(f"{len(names)} rows, {pool.workers} at a time")
         with out.progress() as progress:
@@ -189,10 +189,10 @@ def _rows(
 def prepare(
     model: Any, calibration: list[np.ndarray], config: Any, threads: int, progress: Any, seed: int, data: str
 ) -> tuple[Any, float]:
-    """Quantize by one method.
+    """Quantize with one method.
 
     Returns:
-        (a function from pixels to real logits and features, seconds to quantize).
+        (a function from uint8 pixels [B, H, W, 3] to real logits and features, seconds to quantize).
     """
     from p2vit.evaluate.accuracy import executor_predict
     from p2vit.quant.api import quantize, simulated

@@ -1,4 +1,4 @@
-"""What a program's output says of a photo: a class, a number, or a feature."""
+"""How to read a program's output for a photo: as a class, a number or features."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ Kind = Literal["classes", "number", "feature"]
 
 
 def kind_of(program: IntegerProgram) -> Kind:
-    """What a program puts out.
+    """Return the kind of a program's output.
 
     Returns:
-        ``feature`` without a head, ``number`` for a head with one output, else ``classes``.
+        ``feature`` for a program without a head, ``number`` for a head with one output, else ``classes``.
     """
     if program.output == program.feature:
         return "feature"
@@ -23,17 +23,17 @@ def kind_of(program: IntegerProgram) -> Kind:
 
 
 def answer(file: Path, logits: np.ndarray, kind: Kind, classes: Sequence[str]) -> dict[str, Any]:
-    """One photo's row.
+    """Return the result of one photo.
 
     Args:
         file: The photo.
-        logits: Integers of the output, [outputs].
-        kind: What they are.
-        classes: Names of the outputs, or empty.
+        logits: Output of the program, int32 [outputs].
+        kind: Kind of the output, from :func:`kind_of`.
+        classes: Names of the outputs; empty if there are none.
 
     Returns:
-        ``file``, ``label``, ``index`` and ``logits``. The label is the class's name, or its number where no names
-        are known; label and index are None where the output is no class.
+        ``file``, ``label``, ``index`` and ``logits``. The label is the name of the class, or its index as text if there
+        are no names. Label and index are None if the output is not a class.
     """
     label, index = None, None
     if kind == "classes":

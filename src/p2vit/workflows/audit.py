@@ -1,4 +1,4 @@
-"""``p2vit audit``: the proof that a program is what is claimed of it."""
+"""``p2vit audit``: prove that a program uses integers and power-of-two scales only, and stays within int32."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ def run_audit(program: Path | OpenProgram) -> dict[str, Any]:
     """Audit a program.
 
     Args:
-        program: Its folder, or a program that is open.
+        program: Folder of the program, or a loaded program.
 
     Returns:
         The keys of ``p2vit audit --json``.
 
     Raises:
-        ProgramError: it cannot be loaded.
+        ProgramError: The program cannot be loaded.
     """
     from p2vit.program.audit import audit as prove
 

@@ -1,4 +1,4 @@
-"""``p2vit bench``: speed side by side with other runtimes, interleaved in one run."""
+"""``p2vit bench``: compare the speed with other runtimes, interleaved in one run."""
 
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,19 @@ from p2vit.workflows.options.export import BenchOptions
 def run_bench(
     program: Path, options: BenchOptions | None = None, *, out: Feedback | None = None, **changes: Any
 ) -> dict[str, Any]:
-    """Time the program of a folder on the native engine beside other runtimes.
+    """Measure the speed of a program on the native engine, and of other runtimes.
 
     Args:
-        program: The program's folder.
-        options: What may be chosen; the defaults of `BenchOptions` if None.
-        out: Where notes and warnings go.
+        program: Folder of the program.
+        options: Options; the defaults of `BenchOptions` if None.
+        out: Receives notes and warnings.
         **changes: Fields of `BenchOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit bench --json``; see :func:`p2vit.bench.run.run_bench`.
 
     Raises:
-        P2vitError: no program, an unknown peer, a peer whose package is missing, or no native engine.
+        P2vitError: There is no program, a runtime is unknown or not installed, or the native engine cannot run.
     """
     from p2vit.bench.run import run_bench as take_turns
     from p2vit.engine.native import NativeUnavailableError
@@ -35,7 +35,7 @@ def run_bench(
     sizes = batch_sizes(options.batches)
     names = [name for name in options.against.split(",") if name]
     out.note(
-        f"timing p2vit and {len(names)} peers, batches of {options.batches}, {options.rounds} rounds each"
+        f"timing p2vit and {len(names)} other runtimes, batch sizes {options.batches}, {options.rounds} rounds each"
     )
     try:
         report = take_turns(
@@ -52,7 +52,7 @@ def run_bench(
     except ImportError as error:
         package = (error.name or "it").partition(".")[0]
         raise P2vitError(
-            f"a peer's package is missing: {error}. Leave that peer out of --against, or: pip install {package}"
+            f"--against: a runtime's package is missing: {error}. Omit that runtime, or: pip install {package}"
         ) from None
     for note in report["notes"]:
         out.warn(note)
@@ -60,10 +60,10 @@ def run_bench(
 
 
 def batch_sizes(text: str) -> list[int]:
-    """Images per call from ``1,8``.
+    """Read batch sizes such as ``1,8``.
 
     Raises:
-        OptionError: anything but whole numbers from 1.
+        OptionError: A part is not a whole number from 1 to 999999.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(is_number(part) and 0 < int(part) < 10**6 for part in parts):

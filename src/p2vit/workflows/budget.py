@@ -1,4 +1,4 @@
-"""``--budget`` of ``p2vit search``: what the weights take, or what an accelerator takes for the whole model."""
+"""``--budget`` of ``p2vit search``: a limit on the weights, or on the latency or energy of an accelerator."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from p2vit.models.config import ModelConfig
 from p2vit.quant.search.cost import COSTS, Bits, Budget, TableCost, parse_budget, parse_limit
 from p2vit.quant.search.layers import Layer
 
-#: Budget → field of the accelerator's cost; modelled, for one image.
+#: Name of a budget → field of the accelerator's modelled cost of one image.
 ACCELERATOR = {"latency-ms": "latency_ms", "energy-mj": "energy_mj"}
-#: Widths that the accelerator's array multiplies.
+#: Weight widths that the accelerator's MAC array supports, in bits.
 WIDTHS = (4, 8)
 
 
@@ -29,23 +29,23 @@ def read_budget(
     """Read ``average-bits=6``, ``bytes=16M``, ``bitops=300G``, ``latency-ms=8`` or ``energy-mj=2``.
 
     Args:
-        text: What the user typed.
-        layers: All that are searched.
-        widths: That a layer may have.
-        config: Of the model.
-        hardware: Machine that latency and energy are modelled on; ``paper`` if None.
+        text: The value of ``--budget``.
+        layers: All layers of the search.
+        widths: Widths that a layer may have, in bits.
+        config: Configuration of the model.
+        hardware: Accelerator for latency and energy; ``paper`` if None.
         log2_softmax: Whether the program's softmax has 4-bit log2 codes.
 
     Raises:
-        P2vitError: it is not understood, or widths that the array does not multiply.
-        AccelError: no such machine, or the model does not fit it.
+        P2vitError: The text is not understood, or the MAC array does not support one of the widths.
+        AccelError: There is no such accelerator, or the model does not fit it.
     """
     name, limit = parse_limit(text, (*COSTS, *ACCELERATOR))
     if name in COSTS:
         if hardware is not None:
             raise P2vitError(
                 f"--hw {hardware} is for budgets of an accelerator, not for {name}; give "
-                f"--budget {' or '.join(f'{each}=NUMBER' for each in ACCELERATOR)}, or leave --hw out"
+                f"--budget {' or '.join(f'{each}=NUMBER' for each in ACCELERATOR)}, or omit --hw"
             )
         return parse_budget(text, layers)
     if not set(widths) <= set(WIDTHS):
@@ -58,16 +58,16 @@ def read_budget(
 
 
 def accelerator_budget(name: str, limit: float, layers: tuple[Layer, ...], model: CostModel) -> Budget:
-    """A limit on the modelled latency or energy of one image.
+    """Return a limit on the modelled latency or energy of one image.
 
-    A layer's price at 8 bits is what the whole model saves when that layer alone has 4. Latencies of layers add up
-    to within a few percent, so the whole is always asked as well.
+    The cost of a layer at 8 bits is what the whole model saves if only that layer has 4 bits. The latencies of layers
+    add up only within a few percent, so the cost of the whole model is always checked as well.
 
     Args:
         name: A key of :data:`ACCELERATOR`.
-        limit: In the name's unit.
-        layers: All that are searched.
-        model: Prices whole assignments.
+        limit: The limit, in the unit of the name (ms or mJ).
+        layers: All layers of the search.
+        model: Cost model for whole assignments of widths.
     """
 
     def whole(bits: Bits) -> float:
@@ -76,7 +76,7 @@ def accelerator_budget(name: str, limit: float, layers: tuple[Layer, ...], model
     wide = {layer.name: 8 for layer in layers}
     most = whole(wide)
     saved = {layer.name: most - whole({**wide, layer.name: 4}) for layer in layers}
-    # What no layer's width changes is shared out equally.
+    # The cost that does not depend on any width is divided equally among the layers.
     rest = (most - sum(saved.values())) / len(layers)
     return Budget(
         name, TableCost({each: {4: rest, 8: rest + price} for each, price in saved.items()}), limit, whole

@@ -1,4 +1,4 @@
-"""Names of a model's outputs that a user gives: ``--class-names`` and ``--class-index``."""
+"""Names of a model's outputs, from ``--class-names`` or ``--class-index``."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 
 def given_names(class_names: str | None, class_index: Path | None, outputs: int) -> tuple[str, ...] | None:
-    """The names that a user gives, one per output.
+    """Read the names of the outputs that the user gave.
 
     Args:
-        class_names: A file as for ``class_index``, or names between commas.
+        class_names: A file as for ``class_index``, or names separated by commas.
         class_index: A file; see `p2vit.data.class_index.read_class_index`.
-        outputs: Of the model; 0 where it has no head.
+        outputs: Number of outputs of the model; 0 without a head.
 
     Returns:
-        The names, or None where neither is given.
+        One name per output, or None if neither option is given.
 
     Raises:
-        P2vitError: both are given.
-        DataError: the file cannot be read, or there is not one name per output.
+        P2vitError: Both options are given.
+        DataError: The file cannot be read, or the number of names is not the number of outputs.
     """
     from p2vit.data.class_index import read_class_index
     from p2vit.data.class_names import check_count, display_names
@@ -52,22 +52,22 @@ def given_names(class_names: str | None, class_index: Path | None, outputs: int)
 
 
 def named(model: "FloatModel", class_names: str | None, class_index: Path | None) -> "FloatModel":
-    """A model with the names that a user gives for its outputs, which then go into the program.
+    """Return the model with the names that the user gave to its outputs. The program stores these names.
 
     Args:
         model: The float model.
-        class_names: As `given_names` takes it.
-        class_index: As `given_names` takes it.
+        class_names: As for :func:`given_names`.
+        class_index: As for :func:`given_names`.
 
     Raises:
-        P2vitError: as `given_names`.
+        P2vitError: As for :func:`given_names`.
     """
     names = given_names(class_names, class_index, model.config.num_classes)
     return model if names is None else replace(model, class_names=names)
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file has this name; a list of names may be longer than a name can be."""
+    """Whether a file has this name. A list of class names can be too long for a file name."""
     try:
         return path.is_file()
     except OSError:

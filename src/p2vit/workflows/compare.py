@@ -1,4 +1,4 @@
-"""``p2vit compare``: modelled machines beside published systems and a measured GPU, with a source for each figure."""
+"""``p2vit compare``: compare modelled accelerators with published systems and a measured GPU."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -31,8 +31,8 @@ PAPER = "arXiv 2405.19915, tables VII and IX"
 NOTES = (
     "The paper's 10.1x speed and 36.8x energy name neither GPU model, nor network, nor batch. 10.1 times a T4 at "
     "batch 1 on DeiT-B would need about 164 TOPS.",
-    "Energy of a published GPU is its board's power limit times its latency: an upper bound.",
-    "Figures of modelled machines are modelled; nothing was measured on silicon.",
+    "The energy of a published GPU is the power limit of its board times its latency. It is an upper bound.",
+    "All figures of modelled accelerators are modelled. None was measured on silicon.",
 )
 
 
@@ -43,23 +43,24 @@ def run_compare(
     options: CompareOptions | None = None,
     **replaced: Any,
 ) -> dict[str, Any]:
-    """Put modelled machines beside what others published or what was measured here.
+    """Compare modelled accelerators with published and measured systems.
 
     Args:
-        models: Architectures; default one of each published kind.
-        hardware: Descriptions; default ``paper``, ``server`` and ``fpga``.
-        options: What may be chosen; the defaults of `CompareOptions` if None.
+        models: Names of architectures; if empty, one of each kind with published figures.
+        hardware: Names or YAML files of accelerators; if empty, ``paper``, ``server`` and ``fpga``.
+        options: Options; the defaults of `CompareOptions` if None.
         **replaced: Fields of `CompareOptions` that replace those of ``options``.
 
     Returns:
-        ``rows``: ``system``, ``model``, ``bits``, ``batch``, ``latency_ms`` of a batch, ``energy_mj`` and
-        ``images_per_second``, ``gops_per_dsp``, ``kind`` (published, modelled or measured), ``source`` and ``ratio``:
-        images per second over those of the model's first published row, or, where a row has GOPS per DSP only, these
-        over the first modelled ones. ``ablation``: the paper's pipelining ablation on the first machine whose rows
-        flow. ``notes``.
+        ``rows``: ``system``, ``model``, ``bits``, ``batch``, ``latency_ms`` of a batch, ``energy_mj`` per image,
+        ``images_per_second``, ``gops_per_dsp``, ``kind`` (published, modelled or measured), ``source`` and ``ratio``.
+        The ratio is images per second over those of the model's first published row. In a row with GOPS per DSP only,
+        it is GOPS per DSP over that of the first modelled row.
+        ``ablation``: the paper's pipelining ablation, on the first accelerator whose chunks pass rows on.
+        ``notes``: limits of the figures.
 
     Raises:
-        AccelError: on anything the user can put right.
+        AccelError: The model, the accelerator or an option is not allowed; the message says what to do.
     """
     options = changed(CompareOptions, options, replaced)
     if options.plot:
@@ -139,14 +140,14 @@ def _measured(model: str, machine: Machine, gpu: Path) -> list[dict[str, Any]]:
 
 
 def _published_dsps(model: str) -> list[dict[str, Any]]:
-    """GOPS per DSP as the paper reports its own and others'."""
+    """Return rows with the GOPS per DSP that the paper reports for itself and for others."""
     figures = [("P2-ViT (its authors)", figure) for figure in PAPER_GOPS_PER_DSP.get(model, ())]
     figures += list(OTHERS_GOPS_PER_DSP.get(model, {}).items())
     return [_row(name, model, "published", PAPER, gops_per_dsp=figure) for name, figure in figures]
 
 
 def _with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each row over the model's first published throughput, or over the first modelled GOPS per DSP."""
+    """Set each row's ratio to the first published throughput, or to the first modelled GOPS per DSP."""
     speed = next((row["images_per_second"] for row in rows if row["kind"] == "published"), None)
     dense = next(
         (row["gops_per_dsp"] for row in rows if row["kind"] == "modelled" and row["gops_per_dsp"]), None

@@ -1,4 +1,4 @@
-"""A program compiled for an accelerator that can be built."""
+"""Compile a program for an accelerator that p2vit can generate."""
 
 from pathlib import Path
 from typing import Any
@@ -7,20 +7,25 @@ from p2vit.workflows.inputs import OpenProgram, open_program
 
 
 def compiled_program(program: Path | OpenProgram, hardware: str, changes: tuple[str, ...]) -> Any:
-    """Load a program and compile it for a machine.
+    """Load a program and compile it for an accelerator.
+
+    Args:
+        program: Folder of the program, or a loaded program.
+        hardware: ``rtl``, ``rtl-wide`` or ``rtl-small``.
+        changes: Sizes to change, as ``key=number``.
 
     Raises:
-        P2vitError: no program, no such machine, or a program that it cannot hold.
+        P2vitError: There is no program or no such accelerator, or the program does not fit it.
     """
-    from p2vit.rtl.compile.compiler import compile_program
-    from p2vit.rtl.machines import machine_of
+    from p2vit.hdl.compile.compiler import compile_program
+    from p2vit.hdl.machines import machine_of
 
     machine = machine_of(hardware, changes)
     return compile_program(open_program(program).program, machine)
 
 
 def reference(program: Any) -> Any:
-    """The executor whose integers the RTL's must be: the norm itself."""
+    """Return the executor that the RTL must equal: the reference."""
     from p2vit.engine.reference import ReferenceExecutor
 
     return ReferenceExecutor(program)

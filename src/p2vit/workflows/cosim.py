@@ -1,4 +1,4 @@
-"""``p2vit cosim``: photos through the RTL, every layer against the program, cycles beside the model's."""
+"""``p2vit cosim``: simulate the RTL on photos and compare it with the program, layer by layer."""
 
 import time
 from dataclasses import asdict
@@ -24,25 +24,25 @@ def run_cosim(
     out: Feedback | None = None,
     **replaced: Any,
 ) -> dict[str, Any]:
-    """Co-simulate.
+    """Simulate the RTL on photos, and compare every layer with the program and every store with the timing model.
 
     Args:
-        program: Its folder, or a program that is open.
-        options: What may be chosen; the defaults of `CosimOptions` if None.
-        photos: Photos that are open, instead of ``data``.
-        out: Where notes and progress go.
+        program: Folder of the program, or a loaded program.
+        options: Options; the defaults of `CosimOptions` if None.
+        photos: Photos to use instead of ``options.data``.
+        out: Receives notes and progress.
         **replaced: Fields of `CosimOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit cosim --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
+    from p2vit.hdl.cosim.compare import cosimulate
+    from p2vit.hdl.cosim.model import MemoryBehaviour, RtlModel
+    from p2vit.hdl.top.machine import MEMORY_LATENCY
     from p2vit.program.format import program_sha256
-    from p2vit.rtl.cosim.compare import cosimulate
-    from p2vit.rtl.cosim.model import MemoryBehaviour, RtlModel
-    from p2vit.rtl.top.machine import MEMORY_LATENCY
 
     out = out or Feedback()
     options = changed(CosimOptions, options, replaced)
@@ -86,9 +86,9 @@ def run_cosim(
 
 
 def prediction(compiled: Any, title: str, latency: int) -> dict[str, Any]:
-    """Cycles by the timing model alone."""
+    """Return the cycles that the timing model predicts; simulate nothing."""
+    from p2vit.hdl.timing import cycles_per_node, rtl_timing
     from p2vit.program.format import program_sha256
-    from p2vit.rtl.timing import cycles_per_node, rtl_timing
 
     machine = compiled.machine
     timing = rtl_timing(compiled.descriptors, machine, latency)

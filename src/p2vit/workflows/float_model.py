@@ -1,4 +1,4 @@
-"""The float model that a program came from, loaded again to compare with."""
+"""Load the float model that a program was made from, to compare with it."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from p2vit.models.options import LoadOptions
 
 
-#: Filters that photos are resized with.
+#: Filters for resizing photos.
 FILTERS: tuple[str, ...] = get_args(Interpolation)
 
 
 def has_torch() -> bool:
-    """Whether torch is installed; it is not imported."""
+    """Whether torch is installed. This does not import it."""
     return importlib.util.find_spec("torch") is not None
 
 
 def told(model: "FloatModel") -> dict[str, Any]:
-    """What a result says of the float model: how photos are prepared and why, what was assumed, what was compared.
+    """Return what a result reports about the float model: preprocessing and its source, the check, and assumptions.
 
     Args:
-        model: As it was loaded.
+        model: The loaded model.
     """
     record = model.record
     return {
@@ -48,10 +48,10 @@ def told(model: "FloatModel") -> dict[str, Any]:
 
 
 def recorded_options(program: IntegerProgram) -> "LoadOptions":
-    """What was stated when the float model of a program was loaded.
+    """Return the options that the float model of a program was loaded with.
 
     Raises:
-        ModelError: the provenance is damaged.
+        ModelError: The provenance of the program is damaged.
     """
     from p2vit.models.architectures import ARCHITECTURES
     from p2vit.models.options import LoadOptions
@@ -68,18 +68,18 @@ def recorded_options(program: IntegerProgram) -> "LoadOptions":
 
 
 def reload_float(program: IntegerProgram, model: str | None = None, arch: str | None = None) -> "FloatModel":
-    """Load the float model of a program, with what was stated when it was quantized.
+    """Load the float model of a program, with the options that it was quantized with.
 
     Args:
-        program: Its provenance names the model.
-        model: Another one, as ``--model``; then nothing that was stated holds.
+        program: The program. Its provenance names the model.
+        model: Another model, as for ``--model``. The recorded options do not apply to it.
         arch: Architecture of a weight file.
 
     Returns:
-        The model, for photos of the program's size.
+        The model, for the input size of the program.
 
     Raises:
-        ModelError: it cannot be found, is not the one that was quantized, or does not fit the program.
+        ModelError: The model cannot be found, is not the one that was quantized, or does not match the program.
     """
     from p2vit.models.options import LoadOptions
     from p2vit.models.registry import load_model
@@ -87,7 +87,7 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
     provenance = program.provenance
     source = model or provenance.get("source")
     if not source:
-        raise ModelError("the program does not say what model it came from; name it with --model")
+        raise ModelError("the program does not say which model it was made from; name it with --model")
     recorded_load = recorded_options(program)
     options = recorded_load if model is None else LoadOptions(seed=recorded_load.seed)
     if arch is not None:
@@ -99,30 +99,29 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
             loaded = load_model(str(source), replace(options, image_size=wanted))
     except P2vitError as error:
         raise ModelError(
-            f"the float model '{source}' cannot be loaded: {error}. Name it with --model, or leave it out "
-            "with --no-float"
+            f"the float model '{source}' cannot be loaded: {error}. Name it with --model, or omit it with --no-float"
         ) from None
     recorded = provenance.get("weights_sha256")
     if model is None and recorded and recorded != loaded.sha256:
         raise ModelError(
             f"{source}: its weights are not those that were quantized (sha256 {loaded.sha256[:12]}, recorded is "
-            f"{str(recorded)[:12]}). Give the right ones with --model, or leave the float model out with --no-float"
+            f"{str(recorded)[:12]}). Give the right ones with --model, or omit the float model with --no-float"
         )
     channels = prod(program.tensors[program.feature].shape)
     if loaded.config.feature_dim != channels:
         raise ModelError(
-            f"{source}: its feature has {loaded.config.feature_dim} numbers and the program's {channels}: "
-            "not the same model"
+            f"{source}: it has {loaded.config.feature_dim} feature channels, but the program has {channels}, so it is "
+            "not the same model; name the right one with --model"
         )
     return loaded
 
 
 def float_predict(model: "FloatModel", maps: Sequence[FeatureMap] = ()) -> Any:
-    """Make a function from uint8 pixels [B, H, W, 3] to (logits, features, each of the maps), float32.
+    """Return a function from uint8 pixels [B, H, W, 3] to logits, features and feature maps, all float32.
 
     Args:
-        model: In eval mode.
-        maps: Feature maps to return too; those that are patch tokens of a block.
+        model: A float model in eval mode.
+        maps: Feature maps to return; those that are patch tokens of a block.
     """
     import torch
 

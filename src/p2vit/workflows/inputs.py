@@ -1,4 +1,4 @@
-"""What workflows take: a program's folder or a program in memory, photos by name or held, a model by name or loaded."""
+"""Inputs of the workflows: a program (a folder, or in memory) and photos (a name, or open)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,18 +10,18 @@ from p2vit.program.preprocessing import Preprocessing
 if TYPE_CHECKING:
     from p2vit.data.source import PhotoSource
 
-#: What a program that was never saved is called in results.
+#: Title of a program that was never saved.
 IN_MEMORY = "in memory"
 
 
 @dataclass(frozen=True)
 class OpenProgram:
-    """A program that is loaded.
+    """A loaded program.
 
     Attributes:
         program: The program.
-        title: Its folder, or `IN_MEMORY`.
-        notes: What quantizing found out about it, as in its folder's ``sensitivity.json``; empty if unknown.
+        title: Folder of the program, or `IN_MEMORY`.
+        notes: The content of ``sensitivity.json``: how the program was made and the error of each block; or empty.
     """
 
     program: IntegerProgram
@@ -30,13 +30,13 @@ class OpenProgram:
 
 
 def open_program(program: Path | OpenProgram) -> OpenProgram:
-    """Load a program, or take one that is loaded.
+    """Load a program. A loaded program is returned as it is.
 
     Args:
-        program: Its folder, or the program.
+        program: Folder of the program, or a loaded program.
 
     Raises:
-        ProgramError: it cannot be loaded.
+        ProgramError: The program cannot be loaded.
     """
     if isinstance(program, OpenProgram):
         return program
@@ -52,16 +52,16 @@ def open_data(
     strict: bool = False,
     labels: Path | None = None,
 ) -> "PhotoSource":
-    """Open photos by name, or take those that are open.
+    """Open photos by name. Open photos are returned as they are.
 
     Args:
-        data: A folder, a benchmark's name, or photos.
-        preprocessing: The model's.
-        strict: Refuse photos that cannot be read.
+        data: A folder, a benchmark's name, or open photos.
+        preprocessing: How the model's photos are prepared.
+        strict: Raise an error for a photo that cannot be read, instead of skipping it.
         labels: File with the labels of a folder's photos.
 
     Raises:
-        DataError: there are none, or a label file that does not fit.
+        DataError: There are no photos, or the label file does not match them.
     """
     if not isinstance(data, str):
         return data
@@ -73,5 +73,5 @@ def open_data(
 
 
 def data_name(data: "str | PhotoSource") -> str:
-    """What photos are called in results: as they were typed, or their own name."""
+    """Return the name of photos for results: as the user typed it, or the name of the open photos."""
     return data if isinstance(data, str) else data.name

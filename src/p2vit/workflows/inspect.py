@@ -1,4 +1,4 @@
-"""``p2vit inspect``: what is in a program."""
+"""``p2vit inspect``: show what a program contains."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,16 @@ from p2vit.workflows.inputs import OpenProgram, open_program
 
 
 def run_inspect(program: Path | OpenProgram) -> dict[str, Any]:
-    """Summarise a program.
+    """Summarize a program.
 
     Args:
-        program: Its folder, or a program that is open.
+        program: Folder of the program, or a loaded program.
 
     Returns:
         The keys of ``p2vit inspect --json``.
 
     Raises:
-        ProgramError: it cannot be loaded.
+        ProgramError: The program cannot be loaded.
     """
     from p2vit.program.format import program_sha256
     from p2vit.program.inspect import summarize

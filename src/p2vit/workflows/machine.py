@@ -1,10 +1,10 @@
-"""What this machine has: processors, instruction sets, installed packages. Reads only, imports nothing heavy."""
+"""What this machine has: processors, instruction sets, installed packages. Imports nothing heavy."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-#: Instruction sets that matter for int8 products, as the kernel names them, and as people do.
+#: Instruction sets for int8 products: name in /proc/cpuinfo → common name.
 INSTRUCTION_SETS = {
     "avx2": "AVX2",
     "avx_vnni": "AVX-VNNI",
@@ -16,18 +16,18 @@ INSTRUCTION_SETS = {
 
 
 def processor() -> str:
-    """The processor's name."""
+    """Return the name of the processor."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def instruction_sets() -> list[str]:
-    """Names of the instruction sets in `INSTRUCTION_SETS` that the processor has."""
+    """Return the names of the instruction sets in `INSTRUCTION_SETS` that the processor has."""
     flags = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
     return [name for flag, name in INSTRUCTION_SETS.items() if flag in flags]
 
 
 def installed(package: str) -> str:
-    """Version of an installed distribution, or an empty string; nothing is imported."""
+    """Return the version of an installed distribution, or an empty string. This does not import it."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -35,7 +35,7 @@ def installed(package: str) -> str:
 
 
 def _cpuinfo(key: str) -> str:
-    """First value of a key in the kernel's description of the processor, or an empty string."""
+    """Return the first value of a key in /proc/cpuinfo, or an empty string."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""A float model that is in memory already: a module of timm, transformers or torchvision."""
+"""A float model by name, or a module in memory of timm, transformers or torchvision."""
 
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -13,29 +13,29 @@ from p2vit.workflows.quantize import load
 if TYPE_CHECKING:
     from p2vit.models.loaded import FloatModel
 
-#: What the source of a model in memory begins with: it cannot be loaded again.
+#: Prefix of the source of a model in memory. Such a model cannot be loaded again.
 MEMORY = "memory:"
 
 
 def open_model(
     model: Any, options: LoadOptions, preprocessing: Any = None, out: Feedback | None = None
 ) -> "FloatModel":
-    """The float model of a name, a path or a module.
+    """Return the float model of a name, a path or a module.
 
     Args:
-        model: As on the command line, a path, a ``torch.nn.Module``, or a `FloatModel`.
-        options: Of loading; only a model that is named has them.
-        preprocessing: What photos go through before a module that does not say so itself: a `Preprocessing`, an image
-            processor of transformers, or the transform of torchvision's weights.
-        out: Where notes and warnings go.
+        model: A name as on the command line, a path, a ``torch.nn.Module``, or a `FloatModel`.
+        options: Options for loading a model by name; a module in memory must have the defaults.
+        preprocessing: How photos are prepared, if the module does not say: a `Preprocessing`, an image processor of
+            transformers, or the transform of torchvision's weights.
+        out: Receives notes and warnings.
 
     Returns:
         The model. The source of a module in memory begins with `MEMORY`.
 
     Raises:
         MissingPackageError: torch is not installed.
-        ModelError: it cannot be had, is not supported, or does not say how photos are prepared.
-        OptionError: neither a name nor a module, or options that such a model does not have.
+        ModelError: The model cannot be loaded, is not supported, or does not say how photos are prepared.
+        OptionError: The model is neither a name nor a module, or an option does not apply to it.
     """
     if not has_torch():
         raise MissingPackageError("torch", "quantizing", "quant")
@@ -52,7 +52,7 @@ def open_model(
     if named:
         if not isinstance(model, str) and not hasattr(model, "__fspath__"):
             raise OptionError(
-                "the model is a name, a path or a torch.nn.Module of timm, transformers or torchvision; not "
+                "the model must be a name, a path or a torch.nn.Module of timm, transformers or torchvision, not "
                 f"{type(model).__name__}"
             )
         return load(str(model), options, out)

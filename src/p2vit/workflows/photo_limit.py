@@ -1,4 +1,4 @@
-"""The largest photo that is read, for whoever sets it: the command line for a verb."""
+"""The limit on the size of photos, for the command line."""
 
 from p2vit.data.photo_file import MAX_PIXELS, pixel_limit
 

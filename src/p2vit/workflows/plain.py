@@ -1,4 +1,4 @@
-"""Results as JSON has them."""
+"""Convert results to JSON."""
 
 import math
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from p2vit.text import json_text
 
-#: What becomes one JSON object.
+#: A result that becomes one JSON object.
 Result = Mapping[str, Any] | BaseModel
 
 
 def plain(value: Any) -> Any:
-    """Bring a result to what JSON has: models to objects, infinities and NaN to null, tuples to lists."""
+    """Convert a result to JSON types: models to objects, infinities and NaN to null, tuples to lists."""
     if isinstance(value, BaseModel):
         return plain(value.model_dump())
     if isinstance(value, Mapping):
@@ -29,5 +29,5 @@ def plain(value: Any) -> Any:
 
 
 def to_json(data: Result) -> str:
-    """One JSON object, indented."""
+    """Return a result as an indented JSON object."""
     return json_text(plain(data), indent=1)

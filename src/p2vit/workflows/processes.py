@@ -1,4 +1,4 @@
-"""A workflow that several processes run together: one of them speaks, and the failure of one ends all."""
+"""A workflow that several processes run together. The first one prints, and the failure of one ends all."""
 
 import atexit
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from p2vit.evaluate.world import World, join_world
 
 @contextmanager
 def together() -> Iterator[World]:
-    """Join the processes that ``torchrun`` started; without it, a world of one.
+    """Join the processes that ``torchrun`` started. Without ``torchrun`` there is only this process.
 
-    When one of them fails, the first one prints its message and all exit with 2. The others print nothing, unless
-    the first one is gone.
+    If a process fails, the first process prints the error and all exit with status 2. The other processes print nothing
+    unless the first one has ended.
 
     Yields:
-        The world.
+        The processes.
 
     Raises:
-        P2vitError: whatever a process ran into.
+        P2vitError: This process or another one failed.
     """
     world = join_world()
     try:

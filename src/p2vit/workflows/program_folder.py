@@ -1,4 +1,4 @@
-"""The folder that quantizing leaves, with what stands beside the program; for every verb that makes one."""
+"""Write the folder of a program: the program, its model card, and the error of each block."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +13,15 @@ from p2vit.report.svg import sensitivity_plot
 from p2vit.workflows.plain import to_json
 
 SENSITIVITY_FILE, PLOT_FILE = "sensitivity.json", "sensitivity.svg"
-#: All that is written, in the order in which people look.
+#: All files of the folder, the most important first.
 FILES = (GRAPH_FILE, TENSOR_FILE, SENSITIVITY_FILE, PLOT_FILE, CARD_FILE)
 
 
 def check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse an output that exists before any time is spent on making it.
+    """Check that the folder may be written, before any time is spent on quantizing.
 
     Raises:
-        P2vitError: as saving would say in the end.
+        P2vitError: The folder may not be written; the same error as on saving.
     """
     program_format.check_place(folder, overwrite)
 
@@ -34,22 +34,21 @@ def write_program(
     notes: Mapping[str, Any],
     more: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Save a program with all that goes beside it, all at once.
+    """Save a program and the files beside it in one step.
 
     Args:
         program: The program.
-        folder: The program's own; see :func:`check_place`.
-        overwrite: A program that is there may be replaced.
-        notes: What the sensitivity file says of how it was made: model, bits, method, photos, and ``blocks``, the
-            error of each.
-        more: Further files by name.
+        folder: Folder for the program; see :func:`check_place`.
+        overwrite: Replace an existing program.
+        notes: Content of the sensitivity file: model, bits, method, photos, and ``blocks``, the error of each block.
+        more: Further files: name → text.
 
     Returns:
-        Keys that verbs which quantize have in common: ``program_sha256``, ``output``, ``weight_bytes``,
+        The keys that all quantizing verbs return: ``program_sha256``, ``output``, ``weight_bytes``,
         ``parameter_bytes``, ``macs``, ``blocks``.
 
     Raises:
-        P2vitError: the folder may not be written.
+        P2vitError: The folder may not be written.
     """
     blocks = [dict(block) for block in notes.get("blocks", ())]
     beside = {
@@ -71,7 +70,7 @@ def write_program(
 
 
 def program_lines(told: Mapping[str, Any]) -> list[str]:
-    """What :func:`write_program` returned, for people."""
+    """Format the result of :func:`write_program` as lines for the terminal."""
     return [
         f"  weights {told['weight_bytes'] / 1e6:.2f} MB, {told['macs'] / 1e9:.3f} GMAC per photo",
         f"  program_sha256 {told['program_sha256']}",

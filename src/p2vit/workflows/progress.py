@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+"""Progress on stderr: on a terminal a bar with rate and remaining time, elsewhere a line every few seconds."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ PLAIN_SECONDS = 5.0
 
 
 class Progress:
-    """Called with (stage, done, total); shows nothing outside its ``with`` block.
+    """A progress display. Call it with (stage, done, total) inside its ``with`` block.
 
     Args:
         silent: Show nothing at all.
@@ -44,7 +44,7 @@ class Progress:
                 """Steps per second."""
 
                 def render(self, task: Task) -> Text:
-                    """Of the last half minute, or of the whole stage when it is done."""
+                    """Return the rate of the last half minute, or of the whole stage when it is done."""
                     rate = task.finished_speed or task.speed
                     return Text("" if rate is None else f"{rate:.1f}/s")
 
@@ -62,7 +62,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal as it was."""
+        """Stop the display."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
@@ -77,7 +77,7 @@ class Progress:
             now = time.monotonic()
             last = self._said.get(stage)
             start, before = self._started.setdefault(stage, (now, done))
-            # The end of a stage is said once, whatever the time.
+            # The end of a stage is printed once, even within the interval.
             if last is None or (last >= 0 and (done >= total or now - last >= PLAIN_SECONDS)):
                 pace = pace_text(done - before, total - done, now - start)
                 print(f"{stage}: {done}/{total}{pace}", file=sys.stderr, flush=True)
@@ -85,7 +85,7 @@ class Progress:
 
 
 def in_notebook() -> bool:
-    """Whether this runs in a notebook that can show a bar: Jupyter with ipywidgets."""
+    """Whether this runs in a notebook that can show a bar: Jupyter, with ipywidgets installed."""
     shell = sys.modules.get("IPython")
     if shell is None or type(shell.get_ipython()).__name__ != "ZMQInteractiveShell":
         return False
@@ -93,7 +93,13 @@ def in_notebook() -> bool:
 
 
 def pace_text(steps: int, left: int, seconds: float) -> str:
-    """``, 12.5/s, 1:20 left`` of steps done in some seconds; nothing where that cannot be said."""
+    """Return rate and remaining time, such as ``, 12.5/s, 1:20 left``; empty before the first step is done.
+
+    Args:
+        steps: Number of steps done.
+        left: Number of steps to do.
+        seconds: Time of the steps done, in seconds.
+    """
     if steps <= 0 or seconds <= 0:
         return ""
     rate = steps / seconds

@@ -1,4 +1,4 @@
-"""``p2vit quantize``: a float ViT and a few photos in, an integer program out."""
+"""``p2vit quantize``: quantize a float Vision Transformer to an integer program."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from p2vit.quant.api import QuantizeResult
     from p2vit.quant.config import QuantConfig
 
-#: Fewer photos than this are taken, with a warning.
+#: A warning is issued for fewer calibration photos than this.
 FEW_PHOTOS = 8
 
 
 def choose_config(bits: str, method: str) -> "QuantConfig":
-    """The quantizer's configuration of ``--bits`` and ``--method``.
+    """Return the quantizer's configuration for ``--bits`` and ``--method``.
 
     Raises:
-        P2vitError: either is unknown; says what is allowed.
+        P2vitError: One of the two is unknown; the message lists what is allowed.
     """
     from p2vit.quant.config import method as named
     from p2vit.quant.config import parse_bits
@@ -43,16 +43,16 @@ def choose_config(bits: str, method: str) -> "QuantConfig":
 
 
 def load(model: "str | FloatModel", options: LoadOptions, out: Feedback | None = None) -> "FloatModel":
-    """Load the float model and say what was assumed, or say that torch is missing.
+    """Load the float model, and report what was assumed about it.
 
     Args:
-        model: As users type it; one that is loaded is returned.
-        options: Of loading it; options of a workflow that inherit from them will do.
-        out: Where notes go.
+        model: Name of the model as on the command line. A loaded model is returned as it is.
+        options: Options for loading. Options of a workflow that inherit from `LoadOptions` are fine.
+        out: Receives notes.
 
     Raises:
         MissingPackageError: torch is not installed.
-        ModelError: the model cannot be had.
+        ModelError: The model cannot be loaded.
     """
     if not has_torch():
         raise MissingPackageError("torch", "quantizing", "quant")
@@ -67,13 +67,13 @@ def load(model: "str | FloatModel", options: LoadOptions, out: Feedback | None =
 
 
 def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) -> dict[str, Any]:
-    """What quantizing would do: layers, widths, sizes, memory and files; nothing is written.
+    """Return what quantizing would do: layers, widths, sizes, memory and files. Write nothing.
 
     Args:
         model: The float model.
-        config: The method.
-        images: Calibration photos.
-        output: The program's folder.
+        config: Configuration of the method.
+        images: Number of calibration photos.
+        output: Folder for the program.
     """
     from p2vit.quant.names import ENDS, linear_layers
 
@@ -89,7 +89,7 @@ def plan(model: "FloatModel", config: "QuantConfig", images: int, output: Path) 
                 "bytes": -(-layer.weight.numel() * bits // 8),
             }
         )
-    # Two streams for each stage, of which a plain ViT is one.
+    # The quantizer stores two residual streams for each stage; a plain ViT has one stage.
     stages = [block for index, block in enumerate(shape.blocks) if not index or block.merge is not None]
     spool = images * (
         sum(block.tokens * block.dim * 4 * 2 for block in stages)
@@ -127,20 +127,20 @@ def run_quantize(
     """Quantize a model and save the program.
 
     Args:
-        model: As users type it, or loaded.
-        data: A folder, a benchmark's name, or photos that are open.
-        output: The program's folder.
-        options: What may be chosen; the defaults of `QuantizeOptions` if None.
-        overwrite: Replace a program that is there.
-        dry_run: Only say what would be done.
-        out: Where notes and progress go.
+        model: Name of the model as on the command line, or a loaded model.
+        data: A folder, a benchmark's name, or open photos.
+        output: Folder for the program.
+        options: Options; the defaults of `QuantizeOptions` if None.
+        overwrite: Replace an existing program.
+        dry_run: Return what would be done, and write nothing.
+        out: Receives notes and progress.
         **changes: Fields of `QuantizeOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit quantize --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     options, out = with_embedding(changed(QuantizeOptions, options, changes)), out or Feedback()
     config = choose_config(options.bits, options.method)
@@ -175,17 +175,17 @@ def run_quantize(
 def quantize_loaded(
     model: "FloatModel", photos: "PhotoSource", options: QuantizeOptions, out: Feedback
 ) -> "QuantizeResult":
-    """Quantize a model that is in memory; nothing is written.
+    """Quantize a model that is in memory. Write nothing.
 
     Args:
         model: The float model.
-        photos: To calibrate on.
-        options: Those of loading are not used.
-        out: Where warnings and progress go.
+        photos: Photos to calibrate on.
+        options: Options; those for loading a model are not used.
+        out: Receives warnings and progress.
 
     Raises:
-        DataError: no photo could be read.
-        P2vitError: an unknown method or width.
+        DataError: No photo could be read.
+        P2vitError: The method or a width is unknown.
     """
     from p2vit.quant.api import quantize as quantize_model
 
@@ -202,15 +202,17 @@ def quantize_loaded(
         )
     if result.photos < options.calib_images:
         out.warn(
-            f"{photos.name}: {result.photos} photos could be had to calibrate on, not {options.calib_images}"
+            f"{photos.name}: there are only {result.photos} photos to calibrate on, not {options.calib_images}"
         )
     if result.photos < FEW_PHOTOS:
-        out.warn(f"calibrated on {result.photos} photo(s): ranges come from so few; 16 to 64 are usual")
+        out.warn(
+            f"calibrated on {result.photos} photo(s): the ranges may be too narrow; 16 to 64 photos are usual"
+        )
     return result
 
 
 def notes_of(model: "FloatModel", result: "QuantizeResult", options: QuantizeOptions) -> dict[str, Any]:
-    """What the sensitivity file says of how a program was made."""
+    """Return the content of the sensitivity file: how the program was made, and the error of each block."""
     return {
         "model": model.source,
         "bits": options.bits,
@@ -221,5 +223,5 @@ def notes_of(model: "FloatModel", result: "QuantizeResult", options: QuantizeOpt
 
 
 def skipped(photos: Any) -> list[dict[str, str]]:
-    """Photos that could not be read, with the reason."""
+    """Return the photos that could not be read, each with the reason."""
     return [{"file": file, "reason": reason} for file, reason in photos.skipped]

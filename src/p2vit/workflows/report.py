@@ -1,14 +1,15 @@
-"""``p2vit report``: one offline HTML file about a program."""
+"""``p2vit report``: write a self-contained HTML report about a program."""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from p2vit.data.text_file import read_text
 from p2vit.errors import P2vitError
+from p2vit.evaluate.accuracy import Accuracy
 from p2vit.files import FileSet, kind_of, one_writer, write_files
 from p2vit.text import in_strings, original, shown
 from p2vit.workflows.evaluate import run_eval
@@ -30,7 +31,7 @@ class _Block(BaseModel):
 
 
 class Notes(BaseModel):
-    """What a report reads of ``sensitivity.json``."""
+    """The part of ``sensitivity.json`` that a report reads."""
 
     blocks: list[_Block]
     bits: str | None = None
@@ -39,17 +40,40 @@ class Notes(BaseModel):
     calibration_images: int | None = None
 
 
+class _Skipped(BaseModel):
+    """A photo that could not be read."""
+
+    file: str
+    reason: str
+
+
+class SavedEvaluation(Accuracy):
+    """The part of a saved ``p2vit eval --json`` that a report reads."""
+
+    data: str
+    skipped: list[_Skipped]
+
+    @model_validator(mode="after")
+    def _matrix_fits_its_classes(self) -> "SavedEvaluation":
+        size = len(self.classes)
+        if self.confusion is not None and [len(row) for row in self.confusion] != [size] * size:
+            raise ValueError(
+                f"confusion must have {size} rows of {size} numbers, one for each of the classes"
+            )
+        return self
+
+
 def read_json(path: Path, like: type[BaseModel], keys: set[str], command: str) -> dict[str, Any]:
-    """Read an object that another verb wrote.
+    """Read a JSON object that another verb wrote.
 
     Args:
         path: The file.
-        like: What must be in it, with types.
-        keys: Further names that must be in it.
-        command: What writes such files, for the message.
+        like: Model of the object, with the types of its keys.
+        keys: Keys that must be present.
+        command: Command that writes such files, for the error message.
 
     Raises:
-        P2vitError: it is not such a file.
+        P2vitError: The file cannot be read, is not JSON, lacks a key, or a key has the wrong type.
     """
     if (kind := kind_of(Path(os.path.realpath(path)))) != "file":
         raise P2vitError(f"{path}: {f'is a {kind}, not a file' if kind else 'no such file'}")
@@ -79,24 +103,23 @@ def run_report(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Write the report.
+    """Write the report and its data.
 
     Args:
-        program: Its folder, or a program that is open.
-        output: The HTML file; the same data go beside it as JSON.
-        options: What may be chosen; the defaults of `ReportOptions` if None.
-        measured: Result of :func:`p2vit.workflows.evaluate.run_eval`, where it is at hand.
-        overwrite: Replace files that are there.
-        out: Where progress goes.
+        program: Folder of the program, or a loaded program.
+        output: HTML file to write. The same data are written beside it as JSON.
+        options: Options; the defaults of `ReportOptions` if None.
+        measured: Result of :func:`p2vit.workflows.evaluate.run_eval`, to use instead of measuring.
+        overwrite: Replace existing files.
+        out: Receives progress.
         **changes: Fields of `ReportOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit report --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
-    from p2vit.evaluate.accuracy import Accuracy
     from p2vit.report.page import render, report_data
 
     options = changed(ReportOptions, options, changes)
@@ -104,16 +127,21 @@ def run_report(
     target = FileSet.of_file(output, overwrite)
     beside = output.with_suffix(".json")
     if beside == output:
-        raise P2vitError(f"{output}: the report is an HTML file; its data go beside it as .json")
+        raise P2vitError(
+            f"{output}: the report is an HTML file, and its data are written beside it as .json; give -o NAME.html"
+        )
     target.check([output.name, beside.name])
     if evaluation is not None and evaluation.exists() and beside.exists() and evaluation.samefile(beside):
-        raise P2vitError(f"{evaluation}: is read and would be written too; choose another place with -o")
+        raise P2vitError(
+            f"{evaluation}: is the --eval file and would be overwritten; choose another file with -o"
+        )
     opened = open_program(program)
     quantize = opened.notes
     if isinstance(program, Path) and (program / SENSITIVITY_FILE).is_file():
         quantize = read_json(program / SENSITIVITY_FILE, Notes, {"blocks"}, "p2vit quantize")
     if evaluation is not None:
-        measured = read_json(evaluation, Accuracy, {"images", "top1", "sqnr_db", "data"}, "p2vit eval --json")
+        keys = {"images", "top1", "sqnr_db", "data"}
+        measured = read_json(evaluation, SavedEvaluation, keys, "p2vit eval --json")
     elif measured is None and data is not None:
         measured = run_eval(
             program, data, limit=options.limit, threads=thread_count(options.threads), out=out

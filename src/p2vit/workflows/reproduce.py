@@ -1,4 +1,4 @@
-"""``p2vit reproduce``: published ImageNet figures beside what this machine measures."""
+"""``p2vit reproduce``: show published ImageNet figures, and measure them on this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from p2vit.workflows.options.evaluate import EvaluateOptions, ReproduceOptions
 from p2vit.workflows.options.quantize import QuantizeOptions
 from p2vit.workflows.quantize import choose_config, run_quantize
 
-NEEDED = """Nothing is measured without ImageNet-1k, which nobody may hand on. With it:
+NEEDED = """Measuring needs ImageNet-1k, whose licence does not allow redistribution. With it:
 
   p2vit reproduce --data imagenet/val --calib-data imagenet/train
 
@@ -28,18 +28,18 @@ def run_reproduce(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Measure published models on ImageNet, and put the figures beside the published ones.
+    """Measure published models on ImageNet, and compare the figures with the published ones.
 
     Args:
-        options: What may be chosen; the defaults of `ReproduceOptions` if None.
-        out: Where notes and progress go.
+        options: Options; the defaults of `ReproduceOptions` if None.
+        out: Receives notes and progress.
         **changes: Fields of `ReproduceOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit reproduce --json``.
 
     Raises:
-        P2vitError: whatever users can mend before anything is measured; a model that fails is listed in ``failed``.
+        P2vitError: The input or an option is not allowed. A model that fails later is listed in ``failed``.
     """
     from p2vit.evaluate.published import choose_models
     from p2vit.evaluate.reproduction import Journal, table_rows
@@ -60,7 +60,7 @@ def run_reproduce(
                 "weights": None if options.weights is None else str(options.weights),
             }
             if (entry := journal.find(own)) is not None:
-                out.note(f"[{place}/{len(jobs)}] {name} {width}: is in the journal")
+                out.note(f"[{place}/{len(jobs)}] {name} {width}: already measured, taken from the journal")
                 measured.append(entry)
                 continue
             out.note(f"[{place}/{len(jobs)}] {name} {width}: quantize, then measure")
@@ -82,44 +82,44 @@ def run_reproduce(
 
 
 def check_setting(data: Path, options: ReproduceOptions) -> dict[str, Any]:
-    """Look at both folders before anything is spent on them.
+    """Check both folders and the options before any time is spent.
 
     Args:
-        data: The validation photos.
-        options: Of the workflow.
+        data: Folder with the validation photos.
+        options: Options of the workflow.
 
     Returns:
-        What the figures depend on besides model and width.
+        Everything that the figures depend on, except model and width.
 
     Raises:
-        DataError: a folder is missing or has no labels, or the two are not disjoint.
-        P2vitError: the method has no integer program, or a width is not understood.
+        DataError: A folder is missing or has no labels, or the two folders share photos.
+        P2vitError: The method makes no integer program, or a width is not understood.
     """
-    from p2vit import __version__
     from p2vit.data.folder import ImageFolder
     from p2vit.data.labels import read_labels
     from p2vit.evaluate.evaluation import check_splits
     from p2vit.evaluate.features import check_disjoint
     from p2vit.evaluate.reproduction import check_drawn, fingerprint
     from p2vit.program.preprocessing import Preprocessing
+    from p2vit.version import __version__
 
     method, calib_data, labels = options.method, options.calib_data, options.labels
     if not all(choose_config(width, method).integer for width in options.bits):
         raise P2vitError(
-            f"--method {method}: is only simulated; reproduce measures integer programs, e.g. p2vit"
+            f"--method {method}: makes no integer program, so it cannot be measured here; give e.g. --method p2vit"
         )
     photos = ImageFolder(data, Preprocessing(), table=None if labels is None else read_labels(labels))
     check_splits(photos)
     if not photos.classes:
         raise DataError(
-            f"{data}: has no labels; ImageNet's validation photos are needed with one subfolder per wnid, or with "
-            "--labels FILE"
+            f"{data}: has no labels; give ImageNet's validation photos with one subfolder per WordNet id (n01440764), "
+            "or --labels FILE"
         )
     if calib_data is None:
         raise DataError(
-            "calibration needs photos that are not measured: give --calib-data, such as ImageNet's training folder. "
-            f"Where only {data} is at hand, move a few hundred photos of it to a folder of their own and calibrate on "
-            "those; the rest is then measured, and the result is not one on the full validation set"
+            "--calib-data is missing: calibration needs photos that are not measured, such as ImageNet's training "
+            f"folder. If you only have {data}, move a few hundred of its photos to another folder and calibrate on "
+            "these; the result is then not one of the full validation set"
         )
     check_disjoint(calib_data, data, "--calib-data")
     others = ImageFolder(calib_data, Preprocessing())
@@ -138,16 +138,16 @@ def measure(name: str, bits: str, options: ReproduceOptions, out: Feedback) -> d
     """Quantize and evaluate one model.
 
     Args:
-        name: timm's name.
-        bits: ``w8a8`` and the like.
-        options: Of the workflow, with validation photos.
-        out: Where notes and progress go.
+        name: Name of the timm model.
+        bits: Bits of weights and activations, such as ``w8a8``.
+        options: Options of the workflow, with the validation photos.
+        out: Receives notes and progress.
 
     Returns:
-        What the journal keeps of it.
+        The entry for the journal.
 
     Raises:
-        P2vitError: the weights cannot be had, the model is not supported, or there is no accuracy.
+        P2vitError: The weights cannot be loaded, the model is not supported, or no accuracy could be measured.
     """
     model, arch, data = name, None, str(options.data)
     if options.weights is not None:
@@ -203,10 +203,10 @@ def measure(name: str, bits: str, options: ReproduceOptions, out: Feedback) -> d
 
 
 def weight_file(folder: Path, name: str) -> Path:
-    """The weight file of a timm name.
+    """Find the weight file of a timm model.
 
     Raises:
-        DataError: there is none; says which names were looked for.
+        DataError: There is none; the message lists the names that were tried.
     """
     wanted = [
         f"{form}{end}" for form in (name, name.split(".")[0]) for end in (".safetensors", ".pth", ".bin")
@@ -214,4 +214,4 @@ def weight_file(folder: Path, name: str) -> Path:
     for file in wanted:
         if (folder / file).is_file():
             return folder / file
-    raise DataError(f"{folder}: has no weights of {name}; looked for {', '.join(wanted)}")
+    raise DataError(f"{folder}: has no weights of {name}; add one of {', '.join(wanted)}")

@@ -1,4 +1,4 @@
-"""``p2vit rtl``: the accelerator's Verilog with a program to run, a bench that checks itself, and a Makefile."""
+"""``p2vit rtl``: write an accelerator's Verilog, its memory images, a self-checking test bench and a Makefile."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,29 +26,29 @@ def run_rtl(
     out: Feedback | None = None,
     **replaced: Any,
 ) -> dict[str, Any]:
-    """Generate.
+    """Generate the Verilog and everything that is needed to simulate it.
 
     Args:
-        program: Its folder, or a program that is open.
-        folder: Where to; not needed for a dry run.
-        options: What may be chosen; the defaults of `RtlOptions` if None.
-        photos: Photos that are open, instead of ``data``.
-        out: Where notes go.
+        program: Folder of the program, or a loaded program.
+        folder: Folder to write; None for a dry run.
+        options: Options; the defaults of `RtlOptions` if None.
+        photos: Photos to use instead of ``options.data``.
+        out: Receives notes.
         **replaced: Fields of `RtlOptions` that replace those of ``options``.
 
     Returns:
-        The keys of ``p2vit rtl --json``; of a dry run without modules and files.
+        The keys of ``p2vit rtl --json``. A dry run has no modules and no files.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
-    from p2vit.rtl.bundle.writer import bundle_place, write_bundle
+    from p2vit.hdl.bundle.writer import bundle_place, write_bundle
 
     options = changed(RtlOptions, options, replaced)
     if options.dry_run:
         return _checked(compiled_program(program, options.hardware, options.changes))
     if folder is None:
-        raise P2vitError("Missing option '-o': the folder to write; or give --dry-run to write nothing")
+        raise P2vitError("Missing option '-o': give the folder to write, or --dry-run to write nothing")
     bundle_place(folder, options.overwrite).check()
     compiled = compiled_program(program, options.hardware, options.changes)
     source = open_data(photos or options.data, compiled.program.preprocessing)
@@ -65,9 +65,9 @@ def run_rtl(
 
 
 def _checked(compiled: Any) -> dict[str, Any]:
-    """What a compiled program says about itself before anything is written."""
+    """Return the result of a dry run for a compiled program."""
+    from p2vit.hdl.timing import rtl_timing
     from p2vit.program.format import program_sha256
-    from p2vit.rtl.timing import rtl_timing
 
     machine = compiled.machine
     return {

@@ -1,4 +1,4 @@
-"""``p2vit run``: labels and logits of photos."""
+"""``p2vit run``: classify photos."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,17 +29,17 @@ def run_photos(
     """Run photos through a program.
 
     Args:
-        program: Its folder.
-        photos: Files, and folders whose photos are all taken.
-        options: What may be chosen; the defaults of `RunOptions` if None.
-        out: Where progress goes.
+        program: Folder of the program.
+        photos: Files and folders; all photos of a folder are used.
+        options: Options; the defaults of `RunOptions` if None.
+        out: Receives progress.
         **changes: Fields of `RunOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit run --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.data.ahead import read_ahead
     from p2vit.data.preprocess import read_pixels
@@ -99,13 +99,13 @@ def run_photos(
 def expand(photos: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Replace folders by the photos in them, sorted.
 
-    A file that is named is a photo whatever its ending; in folders the ending decides.
+    A file given by name is read as a photo, whatever its extension. In folders the extension decides.
 
     Returns:
-        (the photos, what was left out of the folders).
+        (the photos, notes about other files in the folders).
 
     Raises:
-        DataError: a file does not exist, or a folder holds no photo.
+        DataError: A file does not exist, or a folder contains no photo.
     """
     from p2vit.data.find import find_photos
     from p2vit.data.photo_file import check_there

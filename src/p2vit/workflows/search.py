@@ -1,4 +1,4 @@
-"""``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
+"""``p2vit search``: choose the weight width of each layer within a budget, and quantize the model with it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from p2vit.quant.api import QuantizeResult
     from p2vit.quant.search.cost import Bits
 
-#: Written into the program's folder, and beside it while the search runs.
+#: File with the result in the program's folder, and suffix of the log beside that folder.
 RESULT_FILE, LOG_SUFFIX = "search.json", ".search.jsonl"
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
-    """Widths from ``4,8``.
+    """Read widths such as ``4,8``, in bits.
 
     Raises:
-        P2vitError: anything but whole numbers from 2 to 8.
+        P2vitError: A part is not a whole number from 2 to 8.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(is_number(part) and 2 <= int(part) <= 8 for part in parts):
@@ -57,22 +57,22 @@ def run_search(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Search a mix of widths, quantize with it and save the program.
+    """Choose the width of each layer, quantize the model with these widths, and save the program.
 
     Args:
-        model: As users type it.
-        data: A folder or a benchmark's name; only photos that may be calibrated on are used.
-        output: The program's folder; the log of candidates is ``OUTPUT.search.jsonl``.
-        options: What may be chosen; `SearchOptions`. A budget must be given, here or by name.
-        overwrite: Replace a program that is there, and start the log anew.
-        out: Where notes and progress go.
+        model: Name of the model, as on the command line.
+        data: A folder or a benchmark's name. Only calibration photos are used.
+        output: Folder for the program. The log of the candidates is ``OUTPUT.search.jsonl``.
+        options: `SearchOptions`. A budget must be given, here or as a keyword.
+        overwrite: Replace an existing program, and start a new log.
+        out: Receives notes and progress.
         **changes: Fields of `SearchOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit search --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     options, out = changed(SearchOptions, options, changes), out or Feedback()
     parse_widths(options.widths)
@@ -91,12 +91,12 @@ def run_search(
 
 @dataclass(frozen=True)
 class Found:
-    """What a search gives.
+    """Result of a search.
 
     Attributes:
-        program: Of the best mix.
-        report: Its widths, cost and scores, as in ``search.json``.
-        notes: What stands beside the program.
+        program: The program, quantized with the best widths.
+        report: Widths, cost and scores, as in ``search.json``.
+        notes: Content of the sensitivity file beside the program.
         seconds: Wall-clock seconds per stage.
     """
 
@@ -115,18 +115,18 @@ def search_loaded(
     overwrite: bool,
     out: Feedback,
 ) -> Found:
-    """Search a mix of widths for a model that is in memory, and quantize with it; only the log is written.
+    """Choose the widths for a model that is in memory, and quantize it with them. Write only the log.
 
     Args:
         loaded: The float model.
-        data: A folder, a benchmark's name, or photos that are open.
-        options: Those of loading are not used.
-        log: Of all candidates; a search that was stopped goes on from it.
-        overwrite: Start the log anew.
-        out: Where warnings and progress go.
+        data: A folder, a benchmark's name, or open photos.
+        options: Options; those for loading a model are not used.
+        log: File for all candidates. A search that was stopped continues from it.
+        overwrite: Start a new log.
+        out: Receives warnings and progress.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.quant.api import quantize
     from p2vit.quant.config import method as named
@@ -151,13 +151,13 @@ def search_loaded(
     limit = read_budget(
         options.budget, layers, chosen, loaded.config, hardware, log2_softmax=config.softmax == "log2"
     )
-    # Before any photo is read: an impossible budget is known at once.
+    # Refuse an impossible budget before any photo is read.
     check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
     wanted = options.calib_images + held_out
     photos = draw(data, loaded, wanted, seed, options.strict, out)
     if len(photos) < wanted:
         held_out = max(1, len(photos) * held_out // wanted)
-        out.warn(f"{name}: only {len(photos)} photos could be had; {held_out} of them are held out")
+        out.warn(f"{name}: there are only {len(photos)} photos; {held_out} of them are held out for scoring")
     calibration, rest = photos[:-held_out], photos[-held_out:]
     threads = thread_count(options.threads)
     with out.progress() as progress:
@@ -221,15 +221,15 @@ def search_loaded(
 def draw(
     data: "str | PhotoSource", model: "FloatModel", count: int, seed: int, strict: bool, out: Feedback
 ) -> "NDArray[np.uint8]":
-    """Calibration photos, uint8 [P, H, W, 3].
+    """Return calibration photos, uint8 [photos, H, W, 3].
 
     Raises:
-        DataError: fewer than two could be had.
+        DataError: Fewer than two photos can be read.
     """
     source = open_data(data, model.preprocessing, strict=strict)
     say_notes(source, out)
     batches = list(source.calibration(count, seed))
     say_skipped(source, out)
     if sum(map(len, batches)) < 2:
-        raise DataError(f"{source.name}: a search needs at least 2 photos, one of them to score on")
+        raise DataError(f"{source.name}: a search needs at least 2 photos, one of them for scoring")
     return np.concatenate(batches)

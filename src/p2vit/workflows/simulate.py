@@ -1,4 +1,4 @@
-"""``p2vit simulate``: what a model costs on a modelled accelerator."""
+"""``p2vit simulate``: model the cycles, energy and area of a model on an accelerator."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,20 +36,20 @@ def run_simulate(
     explain: bool = True,
     **replaced: Any,
 ) -> dict[str, Any]:
-    """Simulate a model and write what is asked for.
+    """Simulate a model on an accelerator, and write the trace and the report if asked for.
 
     Args:
-        model: An architecture's name, a program's folder, or a program that is open.
-        hardware: Shipped description or path of a YAML file.
-        options: What may be chosen; the defaults of `SimulateOptions` if None.
-        explain: Whether to time what would help.
+        model: Name of an architecture, a program's folder, or a loaded program.
+        hardware: Name of an accelerator, or path of a YAML file.
+        options: Options; the defaults of `SimulateOptions` if None.
+        explain: Also find the limiting resource, and simulate each resource doubled.
         **replaced: Fields of `SimulateOptions` that replace those of ``options``.
 
     Returns:
-        The `Simulation` as a dictionary, with ``limiting`` and ``levers`` where that is explained.
+        The fields of `p2vit.accel.results.Simulation`, and with ``explain`` also ``limiting`` and ``levers``.
 
     Raises:
-        AccelError: on anything the user can put right.
+        AccelError: The model, the accelerator or an option is not allowed; the message says what to do.
     """
     options = changed(SimulateOptions, options, replaced)
     trace, report = options.trace, options.report
@@ -58,7 +58,9 @@ def run_simulate(
             check_output(path, options.overwrite)
     machine = changed_machine(load_machine(hardware), options.changes)
     if options.changes and options.method == "descriptors":
-        raise AccelError("--set", ["the RTL of --method descriptors is as it is; leave --set out"])
+        raise AccelError(
+            "--set", ["--method descriptors simulates the RTL, whose sizes are fixed; omit --set"]
+        )
     pipelining = {"inter_layer": options.inter_layer, "intra_layer": options.intra_layer}
     chosen = machine.pipelining.model_dump() | {
         key: value for key, value in pipelining.items() if value is not None
@@ -80,14 +82,14 @@ def run_simulate(
 
 
 def changed_machine(machine: Machine, changes: tuple[str, ...]) -> Machine:
-    """A machine with some figures changed.
+    """Return a machine description with some figures changed.
 
     Args:
-        machine: From the description.
-        changes: ``key=value``; the value as YAML has it.
+        machine: The description.
+        changes: ``key=value``, with the value as in YAML.
 
     Raises:
-        AccelError: listing what is no ``key=value``, unknown or not allowed.
+        AccelError: An item is not ``key=value``, or its key or value is not allowed; the message lists all of them.
     """
     values: dict[str, Any] = {}
     problems = []
@@ -116,15 +118,15 @@ def _value(text: str) -> bool | int | float | str:
 def _descriptor_timing(
     model: str | OpenProgram, hardware: str, *pipelining: bool | None
 ) -> Callable[[Schedule], Timing]:
-    """The RTL's cycles instead of the chunk model's.
+    """Return a function that gives the exact cycles of the RTL, instead of those of the chunk model.
 
     Raises:
-        AccelError: no program, or a machine that does not exist as RTL.
-        UnfitProgramError: a program that the RTL cannot hold.
+        AccelError: The model is not a program, or the accelerator does not exist as RTL.
+        UnfitProgramError: The program does not fit the RTL.
     """
-    from p2vit.rtl.chunk_timing import chunk_timing
-    from p2vit.rtl.compile.compiler import compile_program
-    from p2vit.rtl.top.machine import MACHINES
+    from p2vit.hdl.chunk_timing import chunk_timing
+    from p2vit.hdl.compile.compiler import compile_program
+    from p2vit.hdl.top.machine import MACHINES
 
     if isinstance(model, str) and not Path(model).is_dir():
         raise AccelError(
@@ -132,13 +134,14 @@ def _descriptor_timing(
         )
     if hardware not in MACHINES:
         raise AccelError(
-            hardware, [f"--method descriptors is for machines that exist as RTL: --hw {', '.join(MACHINES)}"]
+            hardware,
+            [f"--method descriptors needs an accelerator that exists as RTL: --hw {', '.join(MACHINES)}"],
         )
     if any(switch is not None for switch in pipelining):
         raise AccelError(
             "--method descriptors",
             [
-                "gives the cycles of the RTL as it is: --inter-layer and --intra-layer do not apply; leave them out"
+                "simulates the RTL, whose pipelining is fixed: --inter-layer and --intra-layer do not apply; omit them"
             ],
         )
     compiled = compile_program(

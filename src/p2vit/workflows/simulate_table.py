@@ -1,4 +1,4 @@
-"""``p2vit simulate`` with several models or machines: one row for each pair."""
+"""``p2vit simulate`` with several models or accelerators: one row for each pair."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import SimulateOptions
 from p2vit.workflows.simulate import run_simulate
 
-#: Keys of a row, as in the answer about one pair.
+#: Keys of a row; the same as for a single pair.
 KEYS = (
     "model", "hardware", "method", "fits", "cycles", "latency_ms", "images_per_s", "gops", "peak_gops",
     "utilization", "energy_mj", "power_mw", "area_mm2", "dsps", "gops_per_dsp", "asic_only",
@@ -27,25 +27,24 @@ def run_simulations(
     plot: Path | None = None,
     **replaced: Any,
 ) -> dict[str, Any]:
-    """Simulate every model on every machine.
+    """Simulate every model on every accelerator.
 
     Args:
-        models: Architecture names or folders of programs.
-        hardware: Shipped descriptions or paths of YAML files.
-        options: What may be chosen; the defaults of `SimulateOptions` if None. No trace and no report: they are about
-            one pair.
-        plot: SVG of the latencies to write.
+        models: Names of architectures, or folders of programs.
+        hardware: Names of accelerators, or paths of YAML files.
+        options: Options; the defaults of `SimulateOptions` if None. ``trace`` and ``report`` must be None.
+        plot: SVG chart of the latencies to write.
         **replaced: Fields of `SimulateOptions` that replace those of ``options``.
 
     Returns:
-        ``rows``: one per pair, in the order given; ``misfit`` says why a model does not fit.
+        ``rows``: one row per pair, in the given order. ``misfit`` is the reason why a model does not fit, or None.
 
     Raises:
-        AccelError: on anything the user can put right.
+        AccelError: The model, the accelerator or an option is not allowed; the message says what to do.
     """
     options = changed(SimulateOptions, options, replaced)
     problems = [
-        f"--{name} is about one model on one machine; give one of each, or --plot"
+        f"--{name} needs one model and one accelerator; give one of each, or use --plot"
         for name in ("trace", "report")
         if getattr(options, name)
     ]

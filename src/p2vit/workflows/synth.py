@@ -1,4 +1,4 @@
-"""``p2vit synth``: cells, area and delay of the hardware modules, and an energy and area table from them."""
+"""``p2vit synth``: synthesize the hardware modules, and make an energy and area table from the results."""
 
 from pathlib import Path
 from typing import Any
@@ -18,29 +18,29 @@ def run_synth(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Synthesise and write the results.
+    """Synthesize the designs and write the results.
 
     Args:
-        folder: For ``synthesis.json``, ``synthesis.md``, ``technology.yaml`` and ``netlists``.
-        options: What may be chosen; the defaults of `SynthOptions` if None.
-        out: Where progress goes.
+        folder: Folder for ``synthesis.json``, ``synthesis.md``, ``technology.yaml`` and ``netlists``.
+        options: Options; the defaults of `SynthOptions` if None.
+        out: Receives progress.
         **changes: Fields of `SynthOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit synth --json``.
 
     Raises:
-        P2vitError: bad input, a tool that is missing or fails.
+        P2vitError: An option is not allowed, or a tool is missing or fails.
     """
-    from p2vit.rtl.tools.missing import require
+    from p2vit.hdl.tools.missing import require
 
     require("amaranth", "amaranth", "generating hardware")
     from p2vit.accel.technology import load_technology
-    from p2vit.rtl.synthesis.ecp5 import require_nextpnr
-    from p2vit.rtl.synthesis.liberty import PACKAGE, load_liberty
-    from p2vit.rtl.synthesis.run import chosen_designs, compare, describe, synthesize_all
-    from p2vit.rtl.synthesis.table import NEEDED, technology_table
-    from p2vit.rtl.synthesis.timing import has_sta
+    from p2vit.hdl.synthesis.ecp5 import require_nextpnr
+    from p2vit.hdl.synthesis.liberty import PACKAGE, load_liberty
+    from p2vit.hdl.synthesis.run import chosen_designs, compare, describe, synthesize_all
+    from p2vit.hdl.synthesis.table import NEEDED, technology_table
+    from p2vit.hdl.synthesis.timing import has_sta
 
     options, out = changed(SynthOptions, options, changes), out or Feedback()
     names = chosen_designs(options.designs)
@@ -55,7 +55,7 @@ def run_synth(
     notes = []
     if not library:
         notes.append(
-            f"no --liberty given and {PACKAGE} is not installed: generic gates are counted, no area, no delay"
+            f"no --liberty is given and {PACKAGE} is not installed: generic gates are counted, without area and delay"
         )
     elif not has_sta():
         notes.append("OpenSTA (apt-get install opensta) is not installed: no clock period, no energy")
@@ -83,7 +83,7 @@ def run_synth(
             "technology": str(table) if table else None,
             "notes": notes,
         }
-        # The file says nothing of where it lies.
+        # The file must not depend on the folder that it is in.
         kept = {key: value for key, value in result.items() if key != "out"} | {
             "technology": table.name if table else None
         }

@@ -1,4 +1,4 @@
-"""How many threads a workflow uses."""
+"""Number of threads of a workflow."""
 
 import sys
 
@@ -6,15 +6,15 @@ from p2vit.processors import available_cpus
 
 
 def thread_count(asked: int | None) -> int:
-    """How many threads to use: as ``--threads`` says, else what the machine offers, at most 8."""
+    """Return the number of threads: ``asked`` if given, else the number of CPUs, at most 8."""
     return asked or min(8, available_cpus())
 
 
 def torch_threads(count: int) -> None:
-    """Bound torch's own threads of the calling thread, where torch is in use.
+    """Limit torch's threads within an operator, if torch is imported.
 
-    Work is shared by running batches side by side, one thread each: threads inside an operator wait for each other
-    thousands of times per photo, and on a machine with other work a wait can last as long as the photo.
+    Batches run side by side with one thread each. Threads within an operator wait for each other thousands of times per
+    photo, and on a busy machine one wait can last as long as a photo.
     """
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(count)

@@ -1,4 +1,4 @@
-"""``p2vit verify``: the same integers from every back-end, tensor by tensor."""
+"""``p2vit verify``: compare every tensor of a program between back-ends."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,20 +24,20 @@ def run_verify(
     out: Feedback | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Compare back-ends.
+    """Run photos on several back-ends and compare every tensor.
 
     Args:
-        program: Its folder, or a program that is open.
-        options: What may be chosen; the defaults of `VerifyOptions` if None.
-        photos: Photos that are open, instead of ``data``.
-        out: Where progress goes.
+        program: Folder of the program, or a loaded program.
+        options: Options; the defaults of `VerifyOptions` if None.
+        photos: Photos to use instead of ``options.data``.
+        out: Receives progress.
         **changes: Fields of `VerifyOptions` that replace those of ``options``.
 
     Returns:
         The keys of ``p2vit verify --json``.
 
     Raises:
-        P2vitError: whatever users can mend.
+        P2vitError: The input or an option is not allowed; the message says what to do.
     """
     from p2vit.evaluate.comparison import compare
     from p2vit.program.format import program_sha256
@@ -61,7 +61,7 @@ def run_verify(
         executors[resolved] = executor
     if len(executors) < 2:
         raise P2vitError(
-            f"--backends {backends!r}: these are one back-end, {next(iter(executors))}; name another"
+            f"--backends {backends!r}: all of these are the back-end {next(iter(executors))}; name another one too"
         )
     torch_threads(thread_count(threads))
     with out.progress() as progress:

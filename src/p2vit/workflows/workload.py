@@ -1,4 +1,4 @@
-"""What an accelerator is to run: an architecture by name, or a program."""
+"""The workload of an accelerator: an architecture by name, or a program."""
 
 from p2vit.accel.problems import AccelError
 from p2vit.accel.resolve import OWN_BITS_ONLY, workload_of
@@ -9,15 +9,15 @@ from p2vit.workflows.inputs import OpenProgram
 
 
 def open_workload(model: str | OpenProgram, precision: Precision) -> Workload:
-    """The workload of a model.
+    """Return the workload of a model.
 
     Args:
-        model: An architecture's name, a program's folder, or a program that is open.
-        precision: Bits of an architecture; a program has its own.
+        model: Name of an architecture, a program's folder, or a loaded program.
+        precision: Widths for an architecture. A program has its own.
 
     Raises:
-        AccelError: an unknown name, or bits given for a program.
-        ProgramError: the folder does not hold a sound program.
+        AccelError: The name is unknown, or widths are given for a program.
+        ProgramError: The folder does not hold a valid program.
     """
     if isinstance(model, str):
         return workload_of(model, precision)

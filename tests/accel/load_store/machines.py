@@ -1,4 +1,4 @@
-"""Load–store machines and models that fit them, as Hypothesis draws them."""
+"""Hypothesis strategies for load–store machines, and for models that fit them."""
 
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ RTL, WIDE, SMALL = (load_machine(name) for name in ("rtl", "rtl-wide", "rtl-smal
 
 @st.composite
 def machines(draw):
-    """Machines with buffers that hold the models below."""
+    """Draw machines whose buffers hold the models below."""
     machine = edit_machine(
         RTL,
         {
@@ -36,7 +36,7 @@ def machines(draw):
 
 @st.composite
 def workloads(draw):
-    """ViTs of two blocks and odd sizes."""
+    """Draw ViTs with two blocks and odd sizes."""
     heads = draw(st.integers(1, 4))
     config = ViTConfig(
         "vit",

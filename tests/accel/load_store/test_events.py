@@ -34,7 +34,7 @@ def test_cycles_add_up_and_every_stall_has_a_reason(machine, workload):
 @settings(deadline=None, max_examples=30)
 @given(machines(), workloads())
 def test_an_engine_does_one_thing_at_a_time(machine, workload):
-    """The chunks of one engine are one piece of hardware."""
+    """The chunks of one engine share its hardware, so only one of them can work at a time."""
     tiles = timed(machine, workload).tiles
     for engine in (ARRAY, VECTOR):
         free = 0.0
@@ -75,7 +75,7 @@ def test_the_starved_resource_is_named(path, value, chunk, reason):
 
 
 def test_scores_go_out_and_come_back():
-    """The price of scores in external memory: the array waits while they are stored and fetched."""
+    """The scores go to external memory and back, and the array waits for them."""
     assert timed(RTL).stalls["mac_array"]["store: output buffers full"] > 0
 
 

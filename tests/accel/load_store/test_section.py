@@ -10,10 +10,10 @@ DEIT = workload_of("deit_tiny_patch16_224")
 
 
 def by_name(machine, workload):
-    """Units of every operation, and the operation."""
+    """Return every operation with its jobs, by name."""
     plan = schedule(machine, workload)
     return {
-        op.name: (op, [unit for unit in section.units if unit.operation == index])
+        op.name: (op, [job for job in section.jobs if job.operation == index])
         for section, own in zip(plan.sections, plan.operations, strict=True)
         for index, op in enumerate(own)
     }
@@ -23,8 +23,8 @@ def by_name(machine, workload):
 @given(machines(), workloads())
 def test_the_array_does_every_product_once(machine, workload):
     lines, lanes = machine.chunks.mac_array.lines, machine.chunks.mac_array.lanes_per_line
-    for name, (op, units) in by_name(machine, workload).items():
-        work = sum(unit.work for unit in units)
+    for name, (op, jobs) in by_name(machine, workload).items():
+        work = sum(job.work for job in jobs)
         if name.endswith("attn.v"):  # channels stand still, head by head
             heads = next(o.heads for o in workload.operations if o.kind == "scores")
             assert work == heads * row_stationary_cycles(op.cols // heads, op.rows, op.inner, lines, lanes)
@@ -43,52 +43,50 @@ def test_what_is_read_has_been_written(machine, workload):
     written, base, ever = set(), 0, set()
     for section in plan.sections:
         ever |= {
-            (base + unit.operation, unit.writes.head, unit.writes.group)
-            for unit in section.units
-            if unit.writes
+            (base + job.operation, job.writes.head, job.writes.group) for job in section.jobs if job.writes
         }
         base += len(section.operations)
     base = 0
     for section in plan.sections:
-        for unit in section.units:
-            for load in unit.loads:
+        for job in section.jobs:
+            for load in job.loads:
                 for region in load.reads:
                     key = base + region.operation, region.head, region.group
                     # Groups of nothing but room for prefix tokens are never written.
                     assert key in written or (
-                        key not in ever and section.operations[unit.operation].kind == "tokens"
+                        key not in ever and section.operations[job.operation].kind == "tokens"
                     )
-            if unit.writes:
-                written.add((base + unit.operation, unit.writes.head, unit.writes.group))
+            if job.writes:
+                written.add((base + job.operation, job.writes.head, job.writes.group))
         base += len(section.operations)
 
 
 @settings(deadline=None, max_examples=40)
 @given(machines(), workloads())
 def test_slots_that_are_opened_are_released(machine, workload):
-    """Otherwise an engine would wait for ever."""
-    for _, (_, units) in by_name(machine, workload).items():
-        loads = [load for unit in units for load in unit.loads]
+    """If a slot is opened and never released, an engine waits for ever."""
+    for _, (_, jobs) in by_name(machine, workload).items():
+        loads = [load for job in jobs for load in job.loads]
         for buffer in {load.buffer for load in loads} - {"norm_table"}:
             opened = sum(load.opens for load in loads if load.buffer == buffer)
             assert opened == sum(load.closes for load in loads if load.buffer == buffer)
-            assert opened == sum(buffer in unit.releases for unit in units)
+            assert opened == sum(buffer in job.releases for job in jobs)
             if buffer != "table":  # in order behind it come the rows, which are taken
-                assert opened == sum(buffer in unit.takes for unit in units)
+                assert opened == sum(buffer in job.takes for job in jobs)
 
 
 def test_traffic_is_every_tensor_out_and_in():
-    units = by_name(RTL, DEIT)
-    op, softmax = units["blocks.0.attn.softmax"]
+    jobs = by_name(RTL, DEIT)
+    op, softmax = jobs["blocks.0.attn.softmax"]
     groups = 13
-    assert sum(load.words for unit in softmax for load in unit.loads) == op.heads * groups * op.cols * 4
-    assert sum(unit.store_words for unit in softmax) == op.heads * groups * (op.cols + 4)
-    _, scores = units["blocks.0.attn.scores"]
-    assert sum(unit.store_words for unit in scores) == op.heads * groups * op.cols * 4
+    assert sum(load.words for job in softmax for load in job.loads) == op.heads * groups * op.cols * 4
+    assert sum(job.store_words for job in softmax) == op.heads * groups * (op.cols + 4)
+    _, scores = jobs["blocks.0.attn.scores"]
+    assert sum(job.store_words for job in scores) == op.heads * groups * op.cols * 4
     plan = schedule(RTL, DEIT)
     moved = sum(sum(s.memory.fetched_bytes) + sum(s.memory.spilled_bytes) for s in plan.sections)
     words = sum(
-        unit.store_words + sum(load.words for load in unit.loads) for s in plan.sections for unit in s.units
+        job.store_words + sum(load.words for load in job.loads) for s in plan.sections for job in s.jobs
     )
     assert moved == 16 * words
 
@@ -98,9 +96,9 @@ def test_narrow_weights_halve_their_words_and_nothing_else():
 
     wide = by_name(RTL, DEIT)["blocks.0.mlp.fc1"][1]
     narrow = by_name(RTL, workload_of("deit_tiny_patch16_224", Precision(4)))["blocks.0.mlp.fc1"][1]
-    assert [unit.work for unit in wide] == [unit.work for unit in narrow]
+    assert [job.work for job in wide] == [job.work for job in narrow]
     first = [
-        sum(load.words for load in unit.loads if load.buffer == "weights") for unit in (wide[0], narrow[0])
+        sum(load.words for load in job.loads if load.buffer == "weights") for job in (wide[0], narrow[0])
     ]
     assert first[0] == 2 * first[1]
 
@@ -110,8 +108,8 @@ def test_the_table_of_roots_is_loaded_once():
     loads = [
         load.words
         for section in plan.sections
-        for unit in section.units
-        for load in unit.loads
+        for job in section.jobs
+        for load in job.loads
         if load.buffer == "norm_table"
     ]
     assert loads == [768]

@@ -50,7 +50,7 @@ def test_a_prediction_needs_no_simulation(p2vit, digits_program):
     found = p2vit("cosim", digits_program, "--hw", "rtl-small", "--predict", "--json").json
     assert sum(layer["predicted"] for layer in found["layers"]) <= found["predicted"]
     text = p2vit("cosim", digits_program, "--hw", "rtl-small", "--predict")
-    assert text.out.startswith(f"predicted, not run: {found['predicted']:,} cycles")
+    assert text.out.startswith(f"predicted, not simulated: {found['predicted']:,} cycles")
 
 
 def test_no_program(p2vit, tmp_path):

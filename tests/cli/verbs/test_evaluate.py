@@ -162,10 +162,10 @@ def test_a_program_without_a_head(p2vit, digit_photos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("--data", "{flat}", "--gallery", "{gallery}"), "only --feature asks a gallery"),
+        (("--data", "{flat}", "--gallery", "{gallery}"), "which needs --feature; add --feature"),
         (("--data", "{gallery}", "--feature", "--gallery", "{gallery}"), "must be different folders"),
         (("--data", "{gallery}/3", "--feature", "--gallery", "{gallery}"), "none inside the other"),
-        (("--data", "{gallery}", "--feature", "--gallery", "{flat}"), "needs a subfolder per class"),
+        (("--data", "{gallery}", "--feature", "--gallery", "{flat}"), "make one subfolder per class"),
         (("--data", "{flat}", "--labels", "{flat}/none.csv"), "no such label file"),
         (("--data", "{flat}", "--class-index", "{flat}/none.json"), "no such class-index file"),
         (("--data", "digits", "--labels", "x.csv"), "has its own labels"),

@@ -35,7 +35,7 @@ def test_resumes(run, tmp_path):
 def test_nothing_within_budget_is_1(run):
     result = run("--budget", "area_mm2=0.0001")
     assert result.code == 1
-    assert "nothing fits the budget" in result.out
+    assert "no design fits the budget" in result.out
 
 
 def test_everything_wrong_is_said_at_once(run):

@@ -84,7 +84,7 @@ def test_from_photos_to_the_table_and_on_again(p2vit, imagenet, tiny_timm, tmp_p
     journal = tmp_path / "r" / "journal.jsonl"
     before = journal.read_text()
     again = p2vit(*words, *more, "--bits", "w8a8", "--bits", "w4a8", "--json")
-    assert "p2vit_test_tiny w8a8: is in the journal" in again.err
+    assert "p2vit_test_tiny w8a8: already measured, taken from the journal" in again.err
     assert [row["bits"] for row in again.json["measured"]] == ["w8a8", "w4a8"]
     assert journal.read_text().startswith(before)
     assert len(journal.read_text().splitlines()) == 2
@@ -127,7 +127,7 @@ def test_weights_from_files(p2vit, imagenet, tmp_path):
     assert [row["name"] for row in answer.json["measured"]] == ["digits"]
     (failed,) = answer.json["failed"]
     assert failed["model"] == "deit_tiny_patch16_224.fb_in1k"
-    assert "has no weights of deit_tiny_patch16_224.fb_in1k; looked for deit_tiny" in failed["error"]
+    assert "has no weights of deit_tiny_patch16_224.fb_in1k; add one of deit_tiny" in failed["error"]
 
 
 def test_without_imagenet_it_shows_the_table_and_runs_nothing(p2vit, tmp_path, monkeypatch):
@@ -136,7 +136,7 @@ def test_without_imagenet_it_shows_the_table_and_runs_nothing(p2vit, tmp_path, m
     assert answer.code == 0
     assert "71.61" in answer.out
     assert "arXiv 2405.19915" in answer.out
-    assert "Nothing is measured without ImageNet-1k" in answer.out
+    assert "Measuring needs ImageNet-1k" in answer.out
     assert not (tmp_path / "r").exists()
     rows = p2vit("reproduce", "-o", tmp_path / "r", "--json").json["rows"]
     assert all(row["measured"] is None for row in rows)
@@ -152,7 +152,7 @@ def test_without_imagenet_it_shows_the_table_and_runs_nothing(p2vit, tmp_path, m
         (("--data", "{val}/n01440764", "--calib-data", "{train}"), "has no labels"),
         (("--data", "{val}/..", "--calib-data", "{train}"), r"parts of a data set.*\.\./val"),
         (("--data", "{val}/nowhere", "--calib-data", "{train}"), "no such folder"),
-        (("--data", "{val}", "--calib-data", "{train}", "--method", "paper"), "is only simulated"),
+        (("--data", "{val}", "--calib-data", "{train}", "--method", "paper"), "makes no integer program"),
         (("--data", "{val}", "--calib-data", "{train}", "--bits", "w9a8"), "w2a8 to w8a8"),
         (("--data", "{val}", "--calib-data", "{train}", "--models", "x*"), "matches none of DeiT-T"),
     ],

@@ -54,7 +54,7 @@ def test_one_output_is_a_number(p2vit, photo, tmp_path):
     value = program.tensors[program.output].real(np.array(row["logits"]))[0]
     exponent = found["logit_exponent"]
     assert f"{photo}: {value:g} = {row['logits'][0]} × 2^{exponent}\n" in text
-    assert "one output: the value of a regression, or the logit of a classifier of two classes" in text
+    assert "one output: the value of a regression, or the logit of a binary classifier" in text
     assert "ahead by" not in text
     # No accuracy is made up of it either.
     for name in ("a", "b"):
@@ -101,7 +101,10 @@ def test_names_on_the_command_line(p2vit, photo, tmp_path):
         ),
         (("--class-names", "a,b,c", "--class-index", "x"), "say the same; give one of them"),
         (("--class-index", "nowhere.txt"), "nowhere.txt: no such class-index file"),
-        (("--max-pixels", "63"), "has 64 pixels, and at most 63 are read; a larger --max-pixels allows it"),
+        (
+            ("--max-pixels", "63"),
+            "has 64 pixels, but at most 63 are allowed; if there is enough memory, allow more with --max-pixels",
+        ),
         (("--max-pixels", "0"), "0 is not in the range"),
     ],
 )
@@ -139,7 +142,7 @@ def test_run_and_eval_see_the_same_photos(p2vit, digits_program, photo, tmp_path
         str(data / "two" / "3.png"),
     ]
     assert p2vit("eval", digits_program, "--data", data, "--no-float", "--json").json["images"] == 2
-    assert f"{data}: 1 file that is no photo: .txt (1)" in ran.err
+    assert f"{data}: skipped 1 file that is not a photo: .txt (1)" in ran.err
     assert ran.json["notes"] == [line for line in ran.err.splitlines() if line.startswith(str(data))]
 
 
@@ -148,7 +151,7 @@ def test_things_given_by_name_that_are_no_photos(p2vit, digits_program, photo, t
     (tmp_path / "gone.png").symlink_to("nowhere.png")
     for name, reason in (
         (tmp_path / "pipe.png", "a named pipe, not a photo"),
-        (tmp_path / "gone.png", "a link that leads nowhere, to nowhere.png"),
+        (tmp_path / "gone.png", "a broken link to nowhere.png"),
         ("/dev/null", "a device, not a photo"),
     ):
         answer = p2vit("run", digits_program, name)
@@ -164,7 +167,7 @@ def test_a_named_pipe_makes_nobody_wait(p2vit, digits_program, photo_folder, tmp
     os.mkfifo(tmp_path / "pipe")
     answer = p2vit("eval", digits_program, "--data", photo_folder, option, tmp_path / "pipe")
     assert answer.code == 2
-    assert "pipe: is no file, so it cannot be read as a" in answer.err
+    assert "pipe: is not a regular file, so it cannot be read as a" in answer.err
 
 
 def test_a_pipe_of_the_shell_is_read(p2vit, digits_program, photo_folder):

@@ -36,6 +36,6 @@ def test_every_constant_is_used_and_none_is_written_out_again():
     code = "\n".join(re.sub(r'//[^\n]*|"[^"\n]*"', "", text) for text in texts)
     for name, number, _ in constants.NUMBERS:
         assert re.search(rf"\b{name}\b", code), f"{name} is not used"
-        # Small numbers stand for many things; the large ones only for these.
+        # Small numbers occur for many reasons; large ones only as these constants.
         if number > 256:
             assert not re.search(rf"\b{number}u?\b", code), f"{number} is {name}"

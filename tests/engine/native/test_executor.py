@@ -1,5 +1,4 @@
-"""Every tensor of whole programs, on every instruction set, thread count and batch: the reference's
-integers."""
+"""Every tensor of whole programs equals the reference's, on every instruction set, thread count and batch size."""
 
 import threading
 
@@ -38,7 +37,7 @@ PROGRAMS = {
 
 
 def agree(program, pixels, **options):
-    """All tensors when all are asked for, the logits when none is: fused and unfused plans alike."""
+    """Compare all tensors, and the logits alone: the first plan is not fused, the second one is."""
     names = [node.name for node in program.nodes]
     expected = ReferenceExecutor(program).run(pixels, names)
     executor = NativeExecutor(program, **options)
@@ -114,7 +113,7 @@ def test_pixels_of_another_kind_are_refused():
         np.zeros((1, 8, 12, 3), np.int8),
         np.zeros((8, 12, 3), np.uint8),
     ):
-        with pytest.raises(ValueError, match=r"the program wants uint8 \[batch, 8, 12, 3\]"):
+        with pytest.raises(ValueError, match=r"expected uint8 \[batch, 8, 12, 3\]"):
             executor.run(pixels)
 
 

@@ -42,7 +42,7 @@ PROGRAMS = [
 
 
 def run(graph: bytes, tensors: bytes, isa: str) -> str:
-    """``refused``, or ``ran`` where the native engine agrees with the reference; everything else fails the test."""
+    """Return ``refused``, or ``ran`` if the native engine equals the reference. Everything else fails the test."""
     try:
         program = decode(graph, tensors, "here")
     except ProgramError:
@@ -57,7 +57,7 @@ def run(graph: bytes, tensors: bytes, isa: str) -> str:
     pixels = random_pixels(program, 2)
     found = executor.run(pixels, names)
     if not audit(program).passed:
-        return "ran"  # accumulators leave int32: nothing is promised but to survive
+        return "ran"  # Accumulators overflow int32, so only a crash would be a fault.
     expected = ReferenceExecutor(program).run(pixels, names)
     for name in names:
         assert np.array_equal(found[name], expected[name]), name
@@ -87,7 +87,7 @@ def test_damaged_files(damage: Damage, survivors: float):
             ran += run(graph, content, ISAS[seed % len(ISAS)]) == "ran"
         except Exception as error:
             raise AssertionError(f"{damage.__name__}, seed {seed}") from error
-    # Damage that is always refused would test nothing behind the checks.
+    # If all damage were refused, nothing after the checks would be tested.
     assert ran >= survivors * COUNT
 
 

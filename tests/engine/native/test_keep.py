@@ -21,7 +21,9 @@ pytestmark = pytest.mark.skipif(not ISAS, reason="the native engine was not buil
 @pytest.mark.parametrize("family", FAMILIES)
 def test_any_set_of_tensors(family):
     program = family_program(family)
-    for isa in ISAS[:: len(ISAS) - 1 or 1]:  # the best, which also takes every tensor alone, and the plainest
+    for isa in ISAS[
+        :: len(ISAS) - 1 or 1
+    ]:  # the fastest, which is also tested with every tensor alone, and scalar
         singles = len(program.nodes) if isa == ISAS[0] else 0
         compared, wrong = wrong_subsets(program, isa, singles + 9, seed=len(isa), threads=(1, 2))
         assert compared > singles
@@ -30,7 +32,7 @@ def test_any_set_of_tensors(family):
 
 @pytest.mark.parametrize("family", ["ViT", "Swin, as many heads as tokens in a window"])
 def test_the_sets_show_what_a_plan_leaves_out(family, monkeypatch):
-    """Without whole attentions, and without a meeting before a window's tokens are written out, they differ."""
+    """Without rows of whole attentions, or without a stage before a window's tokens are returned, tensors differ."""
     program = family_program(family)
     if family == "ViT":
         monkeypatch.setattr(graph.Graph, "_need_whole_attentions", lambda self: None)
@@ -41,8 +43,8 @@ def test_the_sets_show_what_a_plan_leaves_out(family, monkeypatch):
 
 
 def export_without_meeting(self, name):
-    """What stood in the place of `PlanBuilder._export`."""
-    self._places.shared.discard(name)
+    """Earlier, faulty form of `PlanBuilder._export`."""
+    self._buffers.shared.discard(name)
     return EXPORT(self, name)
 
 

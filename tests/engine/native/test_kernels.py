@@ -1,4 +1,4 @@
-"""Each kernel at odd sizes, against the operator that is the norm."""
+"""Each kernel at odd sizes, compared with the reference operator."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def filled(rng, shape, fill, dtype=np.int8):
 
 
 class Harness:
-    """A plan fed with given tensors."""
+    """A plan whose inputs are given tensors."""
 
     def __init__(self, isa, threads=1):
         self.plan = compiled.Plan(POOLS[threads], isa, 1, 1, 1, 8)

@@ -1,4 +1,4 @@
-"""Whatever it is given, the compiled part raises or computes something; it never takes the process down."""
+"""For all arguments, the compiled part raises an error or computes something; it never ends the process."""
 
 import copy
 from dataclasses import replace
@@ -65,11 +65,11 @@ residuals = st.none() | st.fixed_dictionaries(
     optional={"buffer": buffers, "constant": arrays["int16"]},
 )
 names = st.just(["x"])
-places = st.tuples(buffers, small)
+buffers = st.tuples(buffers, small)
 
 
 def call(name, *arguments, **named):
-    """A call of the plan with random arguments: positional ones, then keywords."""
+    """Draw random arguments of a call of the plan: positional ones, and keywords."""
     return st.tuples(st.just(name), st.tuples(*arguments), st.fixed_dictionaries(named))
 
 
@@ -121,7 +121,7 @@ calls = st.one_of(
     call(
         "attention",
         names,
-        queries=places,
+        queries=buffers,
         keys=buffers,
         values=buffers,
         out=buffers,
@@ -131,9 +131,9 @@ calls = st.one_of(
     call(
         "window_attention",
         names,
-        queries=places,
-        keys=places,
-        values=places,
+        queries=buffers,
+        keys=buffers,
+        values=buffers,
         out=buffers,
         windows=small,
         out_bits=st.sampled_from([8, 16]),
@@ -172,7 +172,7 @@ calls = st.one_of(
 @settings(max_examples=300, deadline=None)
 def test_any_sequence_of_calls(isa, sequence):
     plan, sizes = compiled.Plan(POOL, isa, 4, 4, 3, 8), []
-    # Something to stand on, so that the calls reach further than the first check.
+    # Buffers and a stage, so that calls get past the first check.
     plan.buffer(16, 3, "int8")
     plan.buffer(16, 16, "int8")
     plan.buffer(16, 16, "int16")
@@ -194,7 +194,7 @@ def test_any_sequence_of_calls(isa, sequence):
 
 
 def damaged(operator, rng):
-    """A copy with one field replaced behind the validation's back."""
+    """Return a copy with one field replaced, without validation."""
     twin = copy.copy(operator)
     field = rng.choice(list(vars(operator)))
     value = getattr(operator, field)

@@ -1,4 +1,4 @@
-"""What the engine is told to do for a program, written down instead of compiled: needs no compiler."""
+"""The plan of a program, recorded call by call instead of run; this needs no compiler."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from support.programs import random_program, windowed_program
 
 
 def calls(program, *keep):
-    """Calls of the plan for the output, the feature and what is kept."""
+    """Return the calls of the plan for the output, the feature and the tensors that are kept."""
     recorder = Recorder()
     wanted = frozenset({*keep, program.output, program.feature})
     builder = PlanBuilder(program, wanted, recorder, Weights(recorder, program))
@@ -18,7 +18,7 @@ def calls(program, *keep):
 
 
 def stages(found):
-    """Nodes of each stage, in order."""
+    """Return the nodes of each stage, in order."""
     parts = []
     for name, *arguments in found:
         if name == "stage":
@@ -31,7 +31,7 @@ def stages(found):
 def test_threads_meet_only_where_rows_of_others_are_read():
     first, second, *_ = found = stages(calls(random_program(depth=2))[0])
     assert first == [["patches"], ["patch_embed", "tokens"], ["tokens"]]
-    # Keys and values of all rows must be there before one query attends; everything behind it is row by row.
+    # Attention needs the keys and values of all rows; every later step works row by row.
     assert second[-2:] == [["blocks.0.attn.scores"], ["blocks.0.attn.values"]]
     attention = next(stage for stage in found if stage[0][0] == "blocks.0.attn.scores")
     assert attention[1:3] == [["blocks.0.attn.proj", "blocks.0.add1"], ["blocks.0.norm2"]]

@@ -18,7 +18,7 @@ from support.tiny import float_model
 ISAS = [name for name, reason in instruction_sets().items() if not reason]
 pytestmark = pytest.mark.skipif(not ISAS, reason="the native engine was not built")
 
-#: mlp_dim 128: two tables of the activation, which a kernel's epilogue reads; 40: one.
+#: mlp_dim 128 has two activation tables, which a kernel's epilogue reads; mlp_dim 40 has one.
 KINDS = {
     "DeiT": {"mlp_dim": 128},
     "DINOv2 with registers": {"register_tokens": 2, "num_classes": 0},
@@ -54,7 +54,7 @@ def test_every_tensor(kind, bits):
         for threads in (1, 2, 4):
             executor = NativeExecutor(program, threads=threads, isa=isa)
             for batch in (1, 3, 8):
-                # Everything at once, and alone what comes out at the end: unfused and fused plans.
+                # All tensors, and the logits alone: a plan without and one with fusion.
                 for keep in (names, ()):
                     found = executor.run(pixels[:batch], keep)
                     for name, integers in found.items():

@@ -22,7 +22,7 @@ from p2vit.engine.reference import ReferenceExecutor
 from p2vit.program.graph import IntegerProgram
 
 DTYPES = {"uint8": b"B", "int8": b"b", "uint16": b"H", "int16": b"h", "int32": b"i"}
-#: Keywords of the plan's calls, in the order in which a recording has them behind what is positional.
+#: Keywords of the plan's calls, in the order in which a recording has them after the positional arguments.
 _SOFTMAX = ("heads", "dim", "count", "softmax_shift", "out_shift", "log2", "guard", "out_bits")
 _PACK = ("column", "heads", "dim", "keys", "out")
 KEYWORDS = {
@@ -48,7 +48,7 @@ RESIDUAL = ("buffer", "constant", "left_own", "left_residual", "shift", "out_bit
 
 
 def value(item: Any) -> bytes:
-    """One value of the file."""
+    """Format one value of the file."""
     match item:
         case None:
             return b"0"
@@ -67,11 +67,11 @@ def value(item: Any) -> bytes:
 
 
 class Packed(int):
-    """Stands for packed weights: which call made them."""
+    """Represents packed weights by the number of the call that made them."""
 
 
 class Recorder:
-    """Looks like the compiled module and like its plan, and writes down every call."""
+    """Has the interface of the compiled module and of its plan, and records every call."""
 
     ANSWERS = ("buffer", "packed_keys", "packed_values", "output")
 
@@ -80,12 +80,12 @@ class Recorder:
         self.packs, self.buffers, self.outputs = 0, 0, 0
 
     def fits_int32(self, weight: np.ndarray, bias: np.ndarray, shift: np.ndarray) -> bool:
-        """As the compiled part decides it."""
+        """Return what the compiled part would return."""
         reach = np.abs(weight.astype(np.int64)).sum(axis=1) * 128 + np.abs(bias.astype(np.int64))
         return bool((shift >= 0).all() and (reach + (1 << 30) < 1 << 31).all())
 
     def pack(self, parts: list[tuple], bits: int, nibbles: bool) -> Packed:
-        """Weights of layers side by side."""
+        """Record the packing of layers side by side."""
         self.calls.append(["pack", *parts, bits, nibbles])
         self.packs += 1
         return Packed(self.packs - 1)
@@ -111,7 +111,7 @@ class Recorder:
 
 
 def record(program: IntegerProgram, pixels: np.ndarray, keep: list[str]) -> bytes:
-    """A program's plan, pixels and expected outputs."""
+    """Record a program's plan, pixels and expected outputs."""
     recorder = Recorder()
     wanted = frozenset({*keep, program.output, program.feature})
     builder = PlanBuilder(program, wanted, recorder, Weights(recorder, program))
@@ -124,7 +124,7 @@ def record(program: IntegerProgram, pixels: np.ndarray, keep: list[str]) -> byte
 
 
 def programs() -> dict[str, tuple[IntegerProgram, np.ndarray]]:
-    """Name → program and pixels: the self-test's cases and the shapes of ``native/test_executor.py``."""
+    """Return name → program and pixels: the self-test's cases and the shapes of ``native/test_executor.py``."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from engine.native.test_executor import PROGRAMS
     from support.programs import WINDOWED, random_pixels, random_program, windowed_program

@@ -19,13 +19,13 @@ from p2vit.numerics.layernorm import rsqrt_table  # noqa: E402
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program, zeros  # noqa: E402
 
 FORMS = ["linear", "log2"]
-#: The check itself, past its cache and whatever a test puts in its place.
+#: The check itself, without its cache and without a test's replacement.
 TRY_SHAPE = base.int_mm_is_exact.__wrapped__
 
 
 @pytest.fixture(params=["int_mm", "float32"], autouse=True)
 def product(request, monkeypatch):
-    """Every test runs with ``_int_mm`` and with the exact float32 slices that stand in for it."""
+    """Run every test with ``_int_mm``, and with the exact float32 slices that replace it."""
     if request.param == "float32":
         monkeypatch.setattr(base, "int_mm_is_exact", lambda *shape: False)
     elif not base.int_mm_is_exact(64, 768, 64):
@@ -34,7 +34,7 @@ def product(request, monkeypatch):
 
 
 def same(operator: Operator, *inputs: np.ndarray) -> None:
-    """The kernel's integers and dtype are the norm's, and it leaves its inputs alone."""
+    """Compare the kernel's integers and dtype with the reference's, and check that it does not change its inputs."""
     tensors = [torch.from_numpy(x.copy()) for x in inputs]
     with torch.inference_mode():
         got = compute(operator, tensors, Parameters(operator)).numpy()
@@ -211,13 +211,13 @@ def test_pixels_of_another_kind_are_refused():
         np.zeros((1, 8, 12, 3), np.int8),
         np.zeros((8, 12, 3), np.uint8),
     ):
-        with pytest.raises(ValueError, match=r"the program wants uint8 \[batch, 8, 12, 3\]"):
+        with pytest.raises(ValueError, match=r"expected uint8 \[batch, 8, 12, 3\]"):
             TorchExecutor(program).run(pixels)
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 3, 4, 5, 8, 31, 32, 33, 63, 64, 65, 1023, 1024, 1025, 3000])
 def test_products_of_every_depth(inputs):
-    """``torch._int_mm`` is wrong for one input: whatever it is wrong for, the layer is right."""
+    """``torch._int_mm`` is wrong for K = 1; the layer is right nevertheless."""
     rng = np.random.default_rng(inputs)
     for rows in (1, 2, 5, 16, 33):
         for outputs in (1, 2, 3, 16, 17, 65):
@@ -228,7 +228,7 @@ def test_products_of_every_depth(inputs):
 
 
 def test_a_shape_that_is_computed_wrongly_is_not_used(monkeypatch):
-    """The check sees a kernel that saturates inside, and one that is wrong in a single row."""
+    """The check detects a kernel whose intermediate sums saturate, and one that is wrong in a single row."""
     right = torch._int_mm
     monkeypatch.setattr(torch, "_int_mm", lambda a, b: right(a, b).clamp(max=2**15))
     assert not TRY_SHAPE(9, 70, 9)

@@ -9,7 +9,7 @@ import pytest
 from p2vit.bench.programs import RandomProgram
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
-from p2vit.export.c.compile import differing
+from p2vit.export.c.compile import count_differences
 from p2vit.export.c.write import build_c, write_c
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program
 
@@ -90,8 +90,8 @@ def test_the_check_sees_one_wrong_weight_and_names_the_step(exports):
     first, _, rest = numbers.partition(",")
     wrong["weights.c"] = f"{head}{{\n    {int(first) ^ 64},{rest}".encode()
     broken = type(export)(export.plan, wrong, export.weight_bytes, export.constant_bytes)
-    assert differing(export) == 0
-    assert differing(broken) > 0
+    assert count_differences(export) == 0
+    assert count_differences(broken) > 0
 
 
 @needs_compiler
@@ -123,15 +123,15 @@ def test_the_same_bytes_every_time():
 
 def test_a_folder_with_something_in_it_is_kept(exports, tmp_path):
     (tmp_path / "mine.c").write_text("int x;")
-    with pytest.raises(P2vitError, match=r"holds mine\.c"):
+    with pytest.raises(P2vitError, match=r"contains mine\.c"):
         write_c(exports("plain"), tmp_path, overwrite=True)
     assert (tmp_path / "mine.c").read_text() == "int x;"
 
 
 def test_a_compiler_that_is_none(exports, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.raises(P2vitError, match="name another C compiler with the variable CC"):
-        differing(exports("plain"))
+    with pytest.raises(P2vitError, match="Set the variable CC to another C compiler"):
+        count_differences(exports("plain"))
 
 
 def test_scores_that_somebody_else_reads_are_refused():

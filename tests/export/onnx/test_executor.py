@@ -1,4 +1,4 @@
-"""The executor, files beyond the limit of one message, and what happens without the optional packages."""
+"""The ONNX executor, models too large for one file, and missing optional packages."""
 
 import importlib
 import subprocess
@@ -35,7 +35,7 @@ def test_it_answers_like_the_reference_executor():
 def test_wrong_pixels_are_named():
     executor = OnnxExecutor(random_program())
     with pytest.raises(
-        ValueError, match=r"^pixels are float64 \[1, 8, 12, 3\]; the program wants uint8 \[batch, 8, 12, 3\]$"
+        ValueError, match=r"^pixels are float64 \[1, 8, 12, 3\]; expected uint8 \[batch, 8, 12, 3\]$"
     ):
         executor.run(np.zeros((1, 8, 12, 3)))
 

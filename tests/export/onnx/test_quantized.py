@@ -1,4 +1,4 @@
-"""Programs as the quantizer makes them, with offsets before and after the activation's table."""
+"""Programs made by the quantizer, with offsets before and after the activation table."""
 
 import numpy as np
 import pytest

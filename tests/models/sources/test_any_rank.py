@@ -5,7 +5,8 @@ import torch
 
 from p2vit.errors import ModelError
 from p2vit.models.registry import load_model
-from support.odd_models import originals, write
+from support.model_files import originals
+from support.odd_models import write
 
 RANKS = [(), (0,), (1,), (3,), (0, 4), (2, 2), (1, 1, 1, 1, 1)]
 

@@ -10,7 +10,7 @@ from p2vit.models.registry import load_model
 from p2vit.models.sources.facts import differences, facts_of, facts_of_config, fitting
 from p2vit.models.sources.layouts import find_roots
 from support.layouts import timm_state
-from support.odd_models import TINY, originals, tensors_of, torchvision_state
+from support.model_files import TINY, originals, tensors_of, torchvision_state
 from support.tiny import config
 
 TINY_ARCH = "vit_tiny_patch16_224"

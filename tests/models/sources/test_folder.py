@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from p2vit.errors import ModelError
 from p2vit.models.registry import load_model
-from support.odd_models import originals, timm_hub_files
+from support.model_files import originals, timm_hub_files
 from support.wrappers import WRAPPERS, plain, under
 
 

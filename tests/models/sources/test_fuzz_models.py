@@ -5,7 +5,9 @@
 
 import pytest
 
-from support.odd_models import KINDS, Found, make, originals, run
+from support.model_damage import KINDS
+from support.model_files import originals
+from support.odd_models import Found, make, run
 
 ROUNDS = 7
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from p2vit.errors import ModelError
 from p2vit.models.registry import load_model
 from p2vit.models.sources.hf_numbers import check_numbers
-from support.odd_models import transformers_files
+from support.model_files import transformers_files
 from support.wrappers import plain
 
 ODD = (0, -1, 10**9, 1.5, "a", [], True, {"a": 1}, float("nan"), 10**400)

@@ -79,7 +79,7 @@ def test_pixels_equal_the_slow_processors(transformers, kind):
     ("said", "message"),
     [
         ({"size": {"longest_edge": 40}}, r"preprocessor_config\.json: size \{'longest_edge': 40\}"),
-        ({"offset": True}, "'offset' is True, which a BitImageProcessor does not read"),
+        ({"offset": True}, "'offset' is True, but BitImageProcessor does not read this key"),
         ({"do_pad": True}, "'do_pad' is True"),
         ({"image_std": [1, 0, 1]}, "image_std .* must be above 0"),
         ({"image_mean": "grey"}, "image_mean 'grey' must be three numbers"),

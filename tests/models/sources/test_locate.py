@@ -12,7 +12,7 @@ from p2vit.models.sources.layouts import find_roots
 from p2vit.models.sources.locate import locate
 from p2vit.models.sources.weight_file import Content
 from support.layouts import timm_state
-from support.odd_models import originals
+from support.model_files import originals
 from support.tiny import model_of
 from support.wrappers import WRAPPERS, timm_saver, under
 
@@ -85,7 +85,7 @@ def test_several_models_are_not_guessed(digits, tmp_path):
     others = {name: value + 1 for name, value in state.items()}
     torch.save({"student": under("backbone.", others), "teacher": under("backbone.", state)}, tmp_path / "a")
     with pytest.raises(
-        ModelError, match=r"contains 2 models, below student\.backbone, teacher\.backbone; say .*--key"
+        ModelError, match=r"contains 2 models, below student\.backbone, teacher\.backbone; choose .*--key"
     ):
         load_model(tmp_path / "a", arch="digits")
     assert same(load_model(tmp_path / "a", arch="digits", key="teacher"), own)

@@ -1,9 +1,9 @@
-"""Matrix products of a load–store machine as units of its array: linears, scores, attention × V."""
+"""Matrix products of a load–store machine as jobs of the array: linear layers, scores, attention × V."""
 
 from p2vit.accel.costs import REQUANT
 from p2vit.accel.gemm import folds
-from p2vit.accel.load_store.layers import LINE_PARAMETER_WORDS, Layers, words_each
-from p2vit.accel.load_store.units import Load, Region, Unit
+from p2vit.accel.load_store.jobs import EngineJob, Load, Region
+from p2vit.accel.load_store.section_layout import LINE_PARAMETER_WORDS, SectionLayout, words_each
 from p2vit.accel.machine import LoadStore, Machine
 from p2vit.accel.workload import Operation
 
@@ -12,21 +12,21 @@ SLOW_REQUANT = f"{REQUANT}: slower than the array"
 EXPOSED_REQUANT = f"{REQUANT}: not hidden"
 
 
-class ArrayUnits:
-    """Emits the operations that the array runs.
+class ArrayJobs:
+    """Makes the jobs of operations that run on the array.
 
     Args:
-        layers: Where units go.
+        layout: Layout of the section; the jobs are added to it.
     """
 
-    def __init__(self, layers: Layers) -> None:
-        self.layers = layers
-        self.machine, self.options, self.operations = layers.machine, layers.options, layers.operations
-        self.lines, self.lanes = layers.lines, layers.lanes
-        self.weight_rows = weight_rows(layers.machine, layers.options)
+    def __init__(self, layout: SectionLayout) -> None:
+        self.layout = layout
+        self.machine, self.options, self.operations = layout.machine, layout.options, layout.operations
+        self.lines, self.lanes = layout.lines, layout.lanes
+        self.weight_rows = weight_rows(layout.machine, layout.options)
 
     def tile(self, chunks: int, columns: int) -> int:
-        """Columns per run: whole column groups that fit the weight, the output and the parameter buffers."""
+        """Return the columns per run: whole column groups that fit the weight, output and parameter buffers."""
         lines, most = self.lines, self.options.columns_per_run
         whole = min(self.weight_rows // chunks * lines, most // lines * lines) or most
         together = self.options.table_columns
@@ -35,14 +35,14 @@ class ArrayUnits:
         return min(columns, whole)
 
     def weight_words(self, op: Operation) -> int:
-        """Words of a group of columns of weights; two 4-bit weights share a byte."""
+        """Return the weight words of one column group; two 4-bit weights share a byte."""
         return folds(op.inner, 2) if op.weight_bits <= 4 else op.inner
 
     def run(
         self, index: int, columns: int, loads: list[Load], group: int, groups: range, writes: Region,
         once: tuple[str, ...], reciprocal: bool = False,
     ) -> None:  # fmt: skip
-        """One run of the array and its store; ``once`` buffers serve all groups."""
+        """Add one run of the array and its store; the buffers in ``once`` serve all row groups."""
         op, chunks = self.operations[index], self.machine.chunks
         step = folds(op.inner, self.lanes)
         slowed = []
@@ -61,8 +61,8 @@ class ArrayUnits:
         overhead = chunks.mac_array.pipeline_depth_cycles + (
             self.options.reciprocal_cycles if reciprocal else 0
         )
-        self.layers.units.append(
-            Unit(
+        self.layout.jobs.append(
+            EngineJob(
                 index, "array", tuple(loads), columns * step, tuple(slowed), overhead,
                 ("rows", *(once if group == groups[0] else ())),
                 ("rows", *(once if group == groups[-1] else ())),
@@ -71,36 +71,36 @@ class ArrayUnits:
         )  # fmt: skip
 
     def linear(self, index: int) -> None:
-        """Rows stand still, the outputs are the columns."""
+        """Add the jobs of a linear layer: the input rows are stationary, the outputs are the columns."""
         op = self.operations[index]
         words = self.weight_words(op)
-        tile = self.layers.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
-        groups = self.layers.groups(index)
-        for first, columns in self.layers.tiles_of(index, op.cols, tile):
+        tile = self.layout.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
+        groups = self.layout.groups(index)
+        for first, columns in self.layout.tiles_of(index, op.cols, tile):
             for group in groups:
                 loads = []
                 if group == groups[0]:
                     loads = [
                         Load(words * folds(columns, self.lines), "weights"),
-                        self.layers.column_parameters(columns),
+                        self.layout.column_parameters(columns),
                     ]
-                loads.append(Load(op.inner, "rows", self.layers.rows(index, group)))
+                loads.append(Load(op.inner, "rows", self.layout.rows(index, group)))
                 writes = Region(index, 0, group, first, first + columns)
                 self.run(index, columns, loads, group, groups, writes, ("weights", "column_parameters"))
 
     def values(self, index: int) -> None:
-        """The layer's channels stand still, head by head; the tokens are the columns."""
+        """Add the jobs of the values of attention: the weights are stationary, the tokens are the columns."""
         op = self.operations[index]
         heads = next(later.heads for later in self.operations[index:] if later.kind == "scores")
         words, per_head = self.weight_words(op), folds(op.cols // heads, self.lines)
         every = range(heads * per_head)
         tile = self.tile(folds(op.inner, self.lanes), op.rows)
-        for first, columns in self.layers.tiles_of(index, op.rows, tile):
+        for first, columns in self.layout.tiles_of(index, op.rows, tile):
             tokens = range(first // self.lines, folds(first + columns, self.lines))
             for group in every:
                 loads = []
                 if group == every[0]:
-                    reads = tuple(region for token in tokens for region in self.layers.rows(index, token))
+                    reads = tuple(region for token in tokens for region in self.layout.rows(index, token))
                     loads = [Load(op.inner * len(tokens), "weights", reads)]
                 loads += self.rows_with_parameters(words, ())
                 head, inside = divmod(group, per_head)
@@ -108,13 +108,13 @@ class ArrayUnits:
                 self.run(index, columns, loads, group, every, writes, ("weights",))
 
     def scores(self, index: int) -> None:
-        """Queries stand still, keys are the columns; one product per head."""
+        """Add the jobs of the scores: the queries are stationary, the keys are the columns; one product per head."""
         op = self.operations[index]
         depth, groups = op.inner, range(folds(op.rows, self.lines))
         tile = self.tile(folds(depth, self.lanes), op.cols)
         for head in range(op.heads):
             part = (head * depth, head * depth + depth)
-            for first, columns in self.layers.tiles_of(index, op.cols, tile):
+            for first, columns in self.layout.tiles_of(index, op.cols, tile):
                 keys = range(first // self.lines, folds(first + columns, self.lines))
                 for group in groups:
                     loads = []
@@ -126,13 +126,13 @@ class ArrayUnits:
                     self.run(index, columns, loads, group, groups, writes, ("weights",))
 
     def attention(self, index: int) -> None:
-        """Codes stand still with their row sums, the values' channels are the columns."""
+        """Add the jobs of attention × V: codes and row sums are stationary, the channels of V are the columns."""
         op = self.operations[index]
         keys, groups = op.inner, range(folds(op.rows, self.lines))
         values = next(i for i in range(index, -1, -1) if self.operations[i].kind == "scores") - 1
         tile = self.tile(folds(keys, self.lanes), op.cols)
         for head in range(op.heads):
-            for first, columns in self.layers.tiles_of(index, op.cols, tile):
+            for first, columns in self.layout.tiles_of(index, op.cols, tile):
                 channels = range(first // self.lines, folds(first + columns, self.lines))
                 for group in groups:
                     loads = []
@@ -140,7 +140,7 @@ class ArrayUnits:
                         reads = tuple(Region(values, head, channel) for channel in channels)
                         loads = [
                             Load(keys * len(channels), "weights", reads),
-                            self.layers.column_parameters(columns),
+                            self.layout.column_parameters(columns),
                         ]
                     loads += self.rows_with_parameters(keys, (Region(index - 1, head, group),))
                     at = head * op.cols + first
@@ -149,7 +149,7 @@ class ArrayUnits:
                     self.run(index, columns, loads, group, groups, writes, once, reciprocal=True)
 
     def rows_with_parameters(self, words: int, reads: tuple[Region, ...]) -> list[Load]:
-        """Rows, and what belongs to each line: bias and shift, or the row sum."""
+        """Return the loads of rows and of the parameters of each line: bias and shift, or the row sum."""
         return [
             Load(words, "rows", reads, closes=False),
             Load(LINE_PARAMETER_WORDS, "rows", reads, opens=False),
@@ -157,6 +157,6 @@ class ArrayUnits:
 
 
 def weight_rows(machine: Machine, options: LoadStore) -> int:
-    """Rows of ``lanes`` terms of one slot of one line's weight bank."""
+    """Return the depth of one weight slot, in rows of ``lanes`` terms per column of a group."""
     array = machine.chunks.mac_array
     return machine.buffers.weight.size_bytes // options.slots // array.macs_per_cycle

@@ -1,8 +1,8 @@
-"""Closed-form timing of a load–store machine: one sum over phases.
+"""Closed-form timing of a load–store machine: a sum over phases.
 
-A phase is one operation of the array with what flows beside it: LayerNorm in front, softmax, table or add
-behind. It lasts as long as its busiest engine or memory port. In front of a phase the array waits where its
-first run's loads are not hidden behind the runs before it, or where what it reads is not written yet.
+A phase is one operation of the array with the vector operations that overlap with it: LayerNorm before it, softmax,
+table or add after it. A phase takes as long as its busiest engine or memory port. Before a phase, the array waits if
+the loads of its first run are not hidden behind earlier runs, or if its operands are not written yet.
 """
 
 from collections import defaultdict
@@ -12,25 +12,25 @@ from dataclasses import dataclass, replace
 from p2vit.accel.costs import CHUNKS, DRAM, MAC
 from p2vit.accel.dataflow import Schedule, Section
 from p2vit.accel.load_store.events import FILL
-from p2vit.accel.load_store.units import Unit
-from p2vit.accel.load_store.walk import STORE_LATENCY
+from p2vit.accel.load_store.jobs import EngineJob
+from p2vit.accel.load_store.timeline import STORE_LATENCY
 from p2vit.accel.machine import Machine
 from p2vit.accel.timing import PhaseTime, Timing
 
 LOAD_PORT, STORE_PORT = "load engine", "store engine"
-#: In front of a run, its loads are answered and the buffer is handed over; a load takes one cycle to begin.
+#: Cycles between the last loaded word and the run: one to fill the slot and one to begin the load.
 HAND_OVER = 2
 
 
 @dataclass(frozen=True)
 class _Step:
-    """One unit of a chain in which each reads what the one before wrote.
+    """One job of a chain, in which each job reads the results of the previous one.
 
     Attributes:
-        ahead: Cycles of the load engine for what is there long before: weights, constants, the residual stream.
-        load: Cycles of the load engine from the first load on that reads what was just written.
-        run: Cycles of its engine.
-        store: Cycles from the end of its run until its results may be read.
+        ahead: Cycles of the load engine for data that is available early: weights, constants, the residual stream.
+        load: Cycles of the load engine from the first load that depends on the previous job.
+        run: Cycles of the job's engine.
+        store: Cycles from the end of the run until its results may be read.
     """
 
     ahead: float
@@ -41,23 +41,23 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Operation:
-    """Sums over the units of one operation.
+    """Sums over the jobs of one operation.
 
     Attributes:
         index: Position in its section.
-        engine: Where it runs.
-        chunk: The chunk of that engine.
-        work: Cycles in which numbers go in.
+        engine: Engine that runs the operation.
+        chunk: Chunk of that engine.
+        work: Cycles in which the engine takes numbers.
         slowed: Further cycles by reason.
-        fill: Cycles of filling and draining.
+        fill: Cycles of pipeline fill and drain.
         load: Cycles of the load engine.
-        words: Of these, cycles of the memory's port.
+        words: Cycles of ``load`` in which the memory port moves words.
         store: Cycles of the store engine.
         runs: Number of runs.
-        first: Its first unit.
-        last: Its last unit.
-        later: Runs behind the one that completes its first rows.
-        reads: Operations that its first run reads.
+        first: First job.
+        last: Last job.
+        later: Number of runs after the run that completes the first rows.
+        reads: Operations that the first run reads.
     """
 
     index: int
@@ -77,18 +77,18 @@ class _Operation:
 
     @property
     def occupied(self) -> int:
-        """Cycles of its engine."""
+        """Engine cycles of the operation."""
         return self.work + self.fill + sum(self.slowed.values())
 
 
 @dataclass(frozen=True)
 class _Phase:
-    """One operation of the array, or one of the vector engine that nothing runs beside.
+    """One operation of the array with its overlapping vector operations, or a vector operation by itself.
 
     Attributes:
-        leads: Operations of the vector engine in front of it.
-        core: Of the array; of the vector engine where the phase has no other.
-        follows: Operations of the vector engine behind it.
+        leads: Vector operations before the core.
+        core: Array operation; a vector operation if the phase has no array operation.
+        follows: Vector operations after the core.
     """
 
     leads: tuple[_Operation, ...]
@@ -100,7 +100,7 @@ class _Phase:
         return (*self.leads, self.core, *self.follows)
 
     def loads(self) -> dict[str, float]:
-        """Cycles of every engine and port from the core's first run on; what leads to it stands in front."""
+        """Sum the cycles of every engine and port from the core's first run on."""
         sums: dict[str, float] = defaultdict(float)
         for op in self.operations:
             sums[f"{op.engine} engine"] += op.occupied
@@ -113,15 +113,15 @@ class _Phase:
         return sums
 
 
-def closed_form_of_units(machine: Machine, plan: Schedule) -> Timing:
-    """Cycles of a schedule.
+def closed_form_of_jobs(machine: Machine, plan: Schedule) -> Timing:
+    """Compute the cycles of a schedule.
 
     Args:
-        machine: The load–store machine that the schedule was made for.
-        plan: A schedule without misfits.
+        machine: Load–store machine that the schedule was made for.
+        plan: Schedule without misfits.
 
     Returns:
-        Timing with every phase.
+        Timing with every phase, without tiles.
     """
     known: dict[int, list[_Phase]] = {}
     phases: list[PhaseTime] = []
@@ -172,7 +172,7 @@ def closed_form_of_units(machine: Machine, plan: Schedule) -> Timing:
 
 
 def _phases(machine: Machine, section: Section) -> list[_Phase]:
-    """Cut a section: what follows an operation of the array goes with it, what prepares the next goes with that."""
+    """Divide a section into phases: vector operations join the array operation that they follow or prepare."""
     operations = _operations(machine, section)
     if not machine.pipelining.inter_layer:
         return [_Phase((), op, ()) for op in operations]
@@ -186,8 +186,8 @@ def _phases(machine: Machine, section: Section) -> list[_Phase]:
         elif phases and not leads and kind in ("softmax", "lookup", "add", "tokens"):
             last = phases.pop()
             phases.append(_Phase(last.leads, last.core, (*last.follows, op)))
-        elif kind == "move" and any(load.gather for unit in section.units for load in unit.loads):
-            # A gather keeps the load engine: the array's loads come behind all of it.
+        elif kind == "move" and any(load.gather for job in section.jobs for load in job.loads):
+            # A gather occupies the load engine, so the loads of the array come after the whole gather.
             phases.append(_Phase((), op, ()))
         else:
             leads.append(op)
@@ -197,72 +197,72 @@ def _phases(machine: Machine, section: Section) -> list[_Phase]:
 def _operations(machine: Machine, section: Section) -> list[_Operation]:
     options = machine.load_store
     assert options is not None
-    by_operation: list[list[Unit]] = [[] for _ in section.operations]
-    for unit in section.units:
-        by_operation[unit.operation].append(unit)
+    by_operation: list[list[EngineJob]] = [[] for _ in section.operations]
+    for job in section.jobs:
+        by_operation[job.operation].append(job)
     word = max(1.0, machine.chunks.mac_array.lines / machine.dram_bytes_per_cycle)
     found = []
-    for index, units in enumerate(by_operation):
+    for index, jobs in enumerate(by_operation):
         slowed: dict[str, int] = defaultdict(int)
-        for unit in units:
-            for reason, cycles in unit.slowed:
+        for job in jobs:
+            for reason, cycles in job.slowed:
                 slowed[reason] += cycles
-        # The port takes whole cycles for every load.
-        words = float(sum(-int(-load.words * word // 1) for unit in units for load in unit.loads))
-        stores = [unit.store_words for unit in units if unit.store_words]
+        # Every load takes a whole number of cycles.
+        words = float(sum(-int(-load.words * word // 1) for job in jobs for load in job.loads))
+        stores = [job.store_words for job in jobs if job.store_words]
         found.append(
             _Operation(
                 index=index,
-                engine=units[0].engine,
+                engine=jobs[0].engine,
                 chunk=section.costs[index].chunk,
-                work=sum(unit.work for unit in units),
+                work=sum(job.work for job in jobs),
                 slowed=dict(slowed),
-                fill=sum(unit.overhead + options.run_cycles for unit in units),
-                load=words + sum(len(unit.loads) for unit in units),
+                fill=sum(job.overhead + options.run_cycles for job in jobs),
+                load=words + sum(len(job.loads) for job in jobs),
                 words=words,
                 store=word * sum(stores) + len(stores),
-                runs=len(units),
-                first=_step(units[0], word, options.run_cycles),
-                last=_step(units[-1], word, options.run_cycles),
-                later=_later_runs(section, index, units),
-                reads=frozenset(region.operation for load in units[0].loads for region in load.reads),
+                runs=len(jobs),
+                first=_step(jobs[0], word, options.run_cycles),
+                last=_step(jobs[-1], word, options.run_cycles),
+                later=_later_runs(section, index, jobs),
+                reads=frozenset(region.operation for load in jobs[0].loads for region in load.reads),
             )
         )
     return found
 
 
-def _step(unit: Unit, word: float, run_cycles: int) -> _Step:
-    """Loads in front of the last one that reads something are there before it."""
-    last = max((at for at, load in enumerate(unit.loads) if load.reads), default=0)
-    while last and unit.loads[last - 1].reads == unit.loads[last].reads:
+def _step(job: EngineJob, word: float, run_cycles: int) -> _Step:
+    """Make the chain step of a job; loads before the last dependent one are available early."""
+    last = max((at for at, load in enumerate(job.loads) if load.reads), default=0)
+    while last and job.loads[last - 1].reads == job.loads[last].reads:
         last -= 1
-    cycles = [word * load.words + 1 for load in unit.loads]
+    cycles = [word * load.words + 1 for load in job.loads]
     return _Step(
         sum(cycles[:last]),
         sum(cycles[last:]),
-        unit.cycles + run_cycles,
-        word * unit.store_words + STORE_LATENCY,
+        job.cycles + run_cycles,
+        word * job.store_words + STORE_LATENCY,
     )
 
 
-def _later_runs(section: Section, index: int, units: Sequence[Unit]) -> int:
-    """Runs of an operation behind the one that completes its first rows."""
+def _later_runs(section: Section, index: int, jobs: Sequence[EngineJob]) -> int:
+    """Count the runs of an operation after the run that completes its first rows."""
     heads = section.operations[index].heads
     if section.operations[index].kind in ("scores", "softmax"):
-        return len(units) - len(units) // heads // section.memory.passes[index]
-    first = next((unit.writes.group for unit in units if unit.writes), 0)
-    whole = max(at for at, unit in enumerate(units) if unit.writes and unit.writes.group == first)
-    return len(units) - 1 - whole
+        return len(jobs) - len(jobs) // heads // section.memory.passes[index]
+    first = next((job.writes.group for job in jobs if job.writes), 0)
+    whole = max(at for at, job in enumerate(jobs) if job.writes and job.writes.group == first)
+    return len(jobs) - 1 - whole
 
 
 def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -> float:
-    """Cycles between the last run of the phase before and the first run of this.
+    """Compute the cycles between the last run of the previous phase and the first run of this phase.
 
     Args:
-        machine: The machine.
-        before: The phase before, if any.
-        phase: The phase.
-        first: Whether it is its section's first, so that what it reads is numbered −1.
+        machine: Load–store machine.
+        before: Previous phase; None at the start.
+        phase: This phase.
+        first: Whether this is the first phase of its section; its source then has the number −1.
     """
     options = machine.load_store
     assert options is not None
@@ -271,19 +271,19 @@ def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -
     if before is None:
         return _chain(firsts, latency, 0.0, 0.0)[0]
     last = before.core
-    # The loads of a run begin where the run before the last `slots` is done.
+    # The loads of a run begin as soon as the run `slots` runs earlier has freed its slot.
     loading = -options.slots * last.last.run
     follows = [op.last for op in before.follows]
     if not machine.pipelining.inter_layer:
         return _chain(firsts, latency, last.last.store, last.last.store)[0]
     if phase.leads:
-        # In order behind what the vector engine still has to do; its next units' loads come first as well.
+        # The vector engine first finishes its earlier jobs, and the loads of its next jobs come first as well.
         lead = phase.leads[-1]
         more = min(options.slots, lead.runs - 1) * lead.load / lead.runs
         firsts[-1] = replace(firsts[-1], ahead=firsts[-1].ahead + more)
         begins = _chain([*follows, *firsts], latency, loading, last.last.store)[0]
     elif phase.core.reads & ({-1} if first else {op.index for op in before.operations}):
-        # The first rows that are whole were made some runs ago.
+        # The first complete rows were written some runs ago.
         begins = _chain([*follows, *firsts], latency, loading, last.last.store - last.later * last.last.run)[
             0
         ]
@@ -293,16 +293,16 @@ def _wait(machine: Machine, before: _Phase | None, phase: _Phase, first: bool) -
 
 
 def _chain(steps: Sequence[_Step], latency: float, loading: float, data: float) -> tuple[float, float]:
-    """Walk a chain of units.
+    """Time a chain of jobs.
 
     Args:
-        steps: Each reads what the one before wrote.
-        latency: Of a load.
-        loading: When the load engine is free.
-        data: When what the first reads is written.
+        steps: Jobs; each reads the results of the previous one.
+        latency: Cycles from a read request to its answer.
+        loading: Cycle at which the load engine is free.
+        data: Cycle at which the operands of the first job are written.
 
     Returns:
-        When the last one's run begins, and when its results are written.
+        Cycle at which the last job's run begins, and cycle at which its results are written.
     """
     begins = data
     for step in steps:

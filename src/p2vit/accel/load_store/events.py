@@ -1,7 +1,7 @@
-"""Event-driven timing of a load–store machine: every load, run and store of every unit.
+"""Event-driven timing of a load–store machine, with every load, run and store of every job.
 
-Units come in the order that `load_store_order` makes; the engines, buffers and the memory's ports are walked as
-`walk` says. Whenever a chunk stands still, what it waited for is written down.
+`order` determines the order of the jobs, and `timeline` the timing of engines, buffers and memory ports. Whenever a
+chunk waits, the simulation records the reason.
 """
 
 from collections import defaultdict
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from p2vit.accel.costs import CHUNKS, DRAM
 from p2vit.accel.dataflow import Schedule, Section
-from p2vit.accel.load_store.order import RULES, Written, ordered
-from p2vit.accel.load_store.units import Unit
-from p2vit.accel.load_store.walk import Walk
+from p2vit.accel.load_store.jobs import EngineJob
+from p2vit.accel.load_store.order import RULES, WrittenRegions, ordered
+from p2vit.accel.load_store.timeline import EngineTimeline
 from p2vit.accel.machine import Machine
 from p2vit.accel.timing import Tile, Timing
 
@@ -19,31 +19,32 @@ FILL = "pipeline: fill and drain of a run"
 OTHER_WORK = "its engine: other work"
 
 
-def simulate_units(machine: Machine, plan: Schedule) -> Timing:
-    """Run a schedule unit by unit, in each order that the rules give; the fastest counts.
+def simulate_jobs(machine: Machine, plan: Schedule) -> Timing:
+    """Simulate a schedule in the order of each rule and return the fastest.
 
     Args:
-        machine: The load–store machine that the schedule was made for.
-        plan: A schedule without misfits.
+        machine: Load–store machine that the schedule was made for.
+        plan: Schedule without misfits.
 
     Returns:
-        Timing with a tile for every run; stalls have reasons, and busy + stalls add up to the run for every chunk.
+        Timing with a tile for every run. Every stall has a reason, and busy and stalled cycles of each chunk add up to
+        the run.
     """
     rules = RULES if machine.pipelining.inter_layer else RULES[:1]
-    runs = [UnitRun(machine, plan.sections, rule) for rule in rules]
+    runs = [JobSimulation(machine, plan.sections, rule) for rule in rules]
     return min(runs, key=lambda run: run.cycles).timing()
 
 
-class UnitRun:
-    """One order of the units of some sections, walked.
+class JobSimulation:
+    """Simulation of the jobs of some sections, in the order of one rule.
 
     Args:
-        machine: The machine.
-        sections: In order.
+        machine: Load–store machine.
+        sections: Sections in program order.
         rule: One of ``RULES``.
 
     Attributes:
-        cycles: From the first load to the last result.
+        cycles: Cycles from the first load to the last result.
     """
 
     def __init__(self, machine: Machine, sections: Sequence[Section], rule: str) -> None:
@@ -51,14 +52,14 @@ class UnitRun:
         assert options is not None
         self.machine, self.sections, self.rule = machine, sections, rule
         self.run_cycles, self.slots = options.run_cycles, options.slots
-        self.walk = Walk(
+        self.timeline = EngineTimeline(
             slots=options.slots,
             queue_depth=options.queue_depth,
             in_flight=options.loads_in_flight,
             latency=machine.dram_latency_cycles,
         )
         lines = machine.chunks.mac_array.lines
-        # A word is a byte of every line; a slower memory takes longer over it.
+        # A word holds a byte of every line. A memory with less bandwidth takes several cycles per word.
         self.word_cycles = max(1.0, lines / machine.dram_bytes_per_cycle)
         self.last_store = 0
         self.current, self.before_it = 0, 0
@@ -71,76 +72,74 @@ class UnitRun:
         for section in sections:
             self.bases.append(self.bases[-1] + len(section.operations))
         self._go()
-        self.cycles = self.walk.end(self.last_store)
+        self.cycles = self.timeline.end(self.last_store)
 
     def _go(self) -> None:
-        """Order and walk every unit."""
+        """Order all jobs and simulate them."""
         numbers = {base: number for number, base in enumerate(self.bases[:-1])}
-        units = [
-            (base, unit)
+        jobs = [
+            (base, job)
             for base, section in zip(self.bases, self.sections, strict=False)
-            for unit in section.units
+            for job in section.jobs
         ]
-        self.written = Written(units)
-        for base, unit in ordered(units, self.rule, self.slots, self._words):
-            self._walk(numbers[base], unit)
+        self.written = WrittenRegions(jobs)
+        for base, job in ordered(jobs, self.rule, self.slots, self._words):
+            self._walk(numbers[base], job)
 
     def _words(self, words: int) -> int:
         return words if self.word_cycles == 1 else -int(-words * self.word_cycles // 1)
 
-    def _walk(self, number: int, unit: Unit) -> int:
-        """Load, run, store; returns the cycle in which its engine is free again."""
-        walk, base = self.walk, self.bases[number]
-        barrier = self._barrier(base + unit.operation)
-        for load in unit.loads:
+    def _walk(self, number: int, job: EngineJob) -> int:
+        """Simulate the loads, the run and the store of a job; return the cycle in which its engine is free again."""
+        timeline, base = self.timeline, self.bases[number]
+        barrier = self._barrier(base + job.operation)
+        for load in job.loads:
             after = 0
             for region in load.reads:
                 when = self.written.when(base, region)
-                assert when is not None, (
-                    "a unit reads what no unit before it writes; a defect of the dataflow"
-                )
+                assert when is not None, "a job reads what no job before it writes; a defect of the dataflow"
                 after = max(after, when)
             after = max(after, barrier)
             words = self._words(load.words)
             self.busy[DRAM] += words
-            walk.load(
+            timeline.load(
                 words, load.buffer, opens=load.opens, closes=load.closes, gather=load.gather, after=after
             )
-        cycles = unit.cycles + self.run_cycles
-        start, end = walk.run(unit.engine, cycles - 1, unit.takes, unit.releases, bool(unit.store_words))
-        self._book(number, unit, start, end + 1)
-        if unit.writes:
-            _, done = walk.store(unit.engine, self._words(unit.store_words))
-            self.written.write(base, unit.writes, done)
+        cycles = job.cycles + self.run_cycles
+        start, end = timeline.run(job.engine, cycles - 1, job.takes, job.releases, bool(job.store_words))
+        self._book(number, job, start, end + 1)
+        if job.writes:
+            _, done = timeline.store(job.engine, self._words(job.store_words))
+            self.written.write(base, job.writes, done)
             self.last_store = done
-            self.last_write[number, unit.operation] = done
+            self.last_write[number, job.operation] = done
         return end
 
     def _barrier(self, operation: int) -> int:
-        """One operation at a time: the cycle at which all before this one is written; else 0."""
+        """Return the cycle at which all earlier operations are written, if operations must not overlap; else 0."""
         if self.machine.pipelining.inter_layer:
             return 0
         if operation != self.current:
             self.current, self.before_it = operation, self.last_store
         return self.before_it
 
-    def _book(self, number: int, unit: Unit, start: int, end: int) -> None:
-        """Write down what the chunk did and what it waited for."""
-        chunk = self.sections[number].costs[unit.operation].chunk
+    def _book(self, number: int, job: EngineJob, start: int, end: int) -> None:
+        """Record the work of the chunk and the reason of its wait."""
+        chunk = self.sections[number].costs[job.operation].chunk
         stalls, waited = self.stalls[chunk], start - self.free[chunk]
-        reason = (self.walk.reason or OTHER_WORK) if waited else ""
+        reason = (self.timeline.reason or OTHER_WORK) if waited else ""
         if waited:
             stalls[reason] += waited
-        for why, cycles in unit.slowed:
+        for why, cycles in job.slowed:
             stalls[why] += cycles
-        if rest := unit.overhead + self.run_cycles:
+        if rest := job.overhead + self.run_cycles:
             stalls[FILL] += rest
-        self.busy[chunk] += unit.work
+        self.busy[chunk] += job.work
         self.free[chunk] = end
-        self.tiles.append(Tile(chunk, number, unit.operation, start, end, waited, reason))
+        self.tiles.append(Tile(chunk, number, job.operation, start, end, waited, reason))
 
     def timing(self) -> Timing:
-        """The record of the run."""
+        """Return the timing of the run."""
         for chunk in CHUNKS:
             if rest := self.cycles - self.free[chunk]:
                 self.stalls[chunk]["finished: nothing left to do"] += rest
@@ -153,7 +152,7 @@ class UnitRun:
         )
 
     def operation_cycles(self) -> tuple[tuple[float, ...], ...]:
-        """Cut the run at the last store of each operation; one that ends before an earlier one has none of its own."""
+        """Attribute the cycles up to the last store of each operation to it; 0 if an earlier operation ends later."""
         per_section, at = [], 0
         for number, section in enumerate(self.sections):
             own = [0.0] * len(section.operations)

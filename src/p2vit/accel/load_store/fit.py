@@ -1,19 +1,19 @@
-"""What a load–store machine cannot hold or has no form for, and what would make it fit."""
+"""Checks whether a section fits a load–store machine, and names the changes that would make it fit."""
 
 from collections.abc import Sequence
 
 from p2vit.accel.gemm import folds
-from p2vit.accel.load_store.layers import SUM_BYTES
+from p2vit.accel.load_store.section_layout import SUM_BYTES
 from p2vit.accel.machine import LoadStore, Machine
 from p2vit.accel.memory import Misfit
 from p2vit.accel.workload import Operation
 
-#: Bytes of a number in an array's output buffer, in a vector engine's input and in its output buffer.
+#: Bytes per number in the array's output buffer, and in the vector engine's input and output buffers.
 ARRAY_OUT_BYTES, VECTOR_IN_BYTES, VECTOR_OUT_BYTES = 4, 4, 2
 
 
 def buffer_bytes(machine: Machine, options: LoadStore) -> int:
-    """Row, vector input and output buffers: what the activation buffer has to be large enough for."""
+    """Compute the bytes of the row, vector input and output buffers, which share the activation buffer."""
     of_a_line = (
         options.row_terms
         + options.columns_per_run * ARRAY_OUT_BYTES
@@ -23,12 +23,12 @@ def buffer_bytes(machine: Machine, options: LoadStore) -> int:
 
 
 def misfits_of(machine: Machine, options: LoadStore, operations: Sequence[Operation]) -> tuple[Misfit, ...]:
-    """Every reason why a section cannot run.
+    """Find all reasons why a section cannot run.
 
     Args:
-        machine: A load–store machine.
-        options: Its engines.
-        operations: The section's.
+        machine: Load–store machine.
+        options: Sizes of its engines.
+        operations: Operations of the section.
     """
     found = []
     need, size = buffer_bytes(machine, options), machine.buffers.activation.size_bytes
@@ -47,9 +47,9 @@ def misfits_of(machine: Machine, options: LoadStore, operations: Sequence[Operat
 
 
 def _too_long(machine: Machine, options: LoadStore, op: Operation) -> list[Misfit]:
-    """Rows and weight columns that a buffer does not hold."""
+    """Find rows and weight columns that are too long for a buffer."""
     array, weights = machine.chunks.mac_array, machine.buffers.weight.size_bytes
-    # Of a group of columns in every slot; lanes that a row does not fill count.
+    # Weight bytes of one column group in every slot, padded to whole rows of lanes.
     columns = folds(op.inner, array.lanes_per_line) * array.macs_per_cycle * options.slots
     whole = {"layernorm": op.cols, "softmax": op.cols + SUM_BYTES}.get(op.kind, 0)
     if op.kind == "lookup" and op.tables > 1:
@@ -69,7 +69,7 @@ def _too_long(machine: Machine, options: LoadStore, op: Operation) -> list[Misfi
 
 
 def _formless(options: LoadStore, op: Operation) -> list[Misfit]:
-    """Tensors that stand in groups of rows can be neither permuted nor cut into windows."""
+    """Find operations that no engine can execute, such as row permutations and window attention."""
     windows = op.instances // op.heads
     lever = ("organisation: chunks",)
     if windows > 1:

@@ -1,20 +1,21 @@
-"""The dataflow of a load–store machine: every operation as units of work, layer by layer, in program order.
+"""Dataflow of a load–store machine: the jobs of every operation, in program order.
 
-Rows of a linear stand still, tile by tile of its columns; values are computed the other way round, channels
-standing still and tokens as columns, so that they come out channel by channel, as attention × V wants them.
-LayerNorm, softmax, tables and adds take a group of rows at a time. In what order the engines take them is decided
-in `order`. The generated accelerator works this way (docs/rtl-top.md).
+The input rows of a linear layer are stationary, for one tile of output columns after the other. The values of
+attention are computed with exchanged operands: the weights are stationary and the tokens are the columns. So the
+values come out channel by channel, as attention × V needs them. LayerNorm, softmax, tables and adds process one row
+group at a time. `order` determines the order in which the engines take the jobs. The generated accelerator works in
+the same way (docs/rtl-top.md).
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from p2vit.accel.costs import Cost, cost_of
-from p2vit.accel.load_store.array import ArrayUnits
+from p2vit.accel.load_store.array import ArrayJobs
 from p2vit.accel.load_store.fit import buffer_bytes, misfits_of
-from p2vit.accel.load_store.layers import Layers
-from p2vit.accel.load_store.units import Unit
-from p2vit.accel.load_store.vector import VectorUnits
+from p2vit.accel.load_store.jobs import EngineJob
+from p2vit.accel.load_store.section_layout import SectionLayout
+from p2vit.accel.load_store.vector import VectorJobs
 from p2vit.accel.machine import Machine
 from p2vit.accel.memory import MemoryPlan
 from p2vit.accel.workload import Operation
@@ -22,17 +23,18 @@ from p2vit.accel.workload import Operation
 
 def load_store_section(
     machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
-) -> tuple[tuple[Unit, ...], tuple[Cost, ...], MemoryPlan]:
-    """Units, costs and memory of one section.
+) -> tuple[tuple[EngineJob, ...], tuple[Cost, ...], MemoryPlan]:
+    """Make the jobs, costs and memory plan of one section.
 
     Args:
-        machine: A load–store machine.
-        operations: The section's.
-        before: The operation that the section's first reads; None at the start.
-        first_norm: Whether no LayerNorm stands before the section: the first loads the table of roots.
+        machine: Load–store machine.
+        operations: Operations of the section.
+        before: Operation that the section's first operation reads; None at the start.
+        first_norm: Whether no LayerNorm comes before the section. The first LayerNorm loads the root table.
 
     Returns:
-        Units in program order; no units where it does not fit, and then the plan has the reasons.
+        Jobs in program order, costs, and memory plan. If the section does not fit, there are no jobs, and the plan
+        gives the reasons.
     """
     options = machine.load_store
     assert options is not None
@@ -41,39 +43,39 @@ def load_store_section(
     if misfits:
         none = (0,) * len(operations)
         return (), tuple(costs), MemoryPlan((1,) * len(operations), none, none, none, 0, misfits)
-    layers = Layers(machine, options, operations, before)
-    array = ArrayUnits(layers)
-    vector = VectorUnits(layers, options.norm_table_words if first_norm else 0)
+    layout = SectionLayout(machine, options, operations, before)
+    array = ArrayJobs(layout)
+    vector = VectorJobs(layout, options.norm_table_words if first_norm else 0)
     for index in range(len(operations)):
-        _emit(layers, array, vector, index)
+        _emit(layout, array, vector, index)
     word = machine.chunks.mac_array.lines
     fetched, spilled = [0] * len(operations), [0] * len(operations)
     work, slowed = [0] * len(operations), [0] * len(operations)
-    for unit in layers.units:
-        for load in unit.loads:
-            (spilled if load.reads else fetched)[unit.operation] += load.words * word
-        spilled[unit.operation] += unit.store_words * word
-        work[unit.operation] += unit.work
-        slowed[unit.operation] += sum(cycles for _, cycles in unit.slowed)
+    for job in layout.jobs:
+        for load in job.loads:
+            (spilled if load.reads else fetched)[job.operation] += load.words * word
+        spilled[job.operation] += job.store_words * word
+        work[job.operation] += job.work
+        slowed[job.operation] += sum(cycles for _, cycles in job.slowed)
     own = tuple(
         replace(cost, busy_cycles=busy, starved_cycles=slow, exposed_requant_cycles=0)
         for cost, busy, slow in zip(costs, work, slowed, strict=True)
     )
     memory = MemoryPlan(
-        tuple(layers.passes),
+        tuple(layout.passes),
         tuple(fetched),
         tuple(spilled),
         (machine.chunks.mac_array.lines,) * len(operations),
         buffer_bytes(machine, options),
     )
-    return tuple(layers.units), own, memory
+    return tuple(layout.jobs), own, memory
 
 
-def _emit(layers: Layers, array: ArrayUnits, vector: VectorUnits, index: int) -> None:
-    """Emit one operation."""
-    op = layers.operations[index]
+def _emit(layout: SectionLayout, array: ArrayJobs, vector: VectorJobs, index: int) -> None:
+    """Make the jobs of one operation."""
+    op = layout.operations[index]
     match op.kind:
-        case "linear" if layers.projection(index) == "v":
+        case "linear" if layout.projection(index) == "v":
             array.values(index)
         case "linear":
             array.linear(index)

@@ -1,1 +1,1 @@
-"""What verbs share: output, options, progress."""
+"""Code that the verbs share: output, common options, errors of the machine."""

@@ -1,4 +1,4 @@
-"""What every verb shares: one JSON object on stdout, all else on stderr, and the options that mean the same."""
+"""Output and options that the verbs share: one JSON object on stdout, everything else on stderr."""
 
 import functools
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.plain import Result, plain
 from p2vit.workflows.progress import Progress
 
-#: What a verb returns when a check that it ran does not hold.
+#: Exit status of a verb whose check failed.
 CHECK_FAILED = 1
 
 
 class Output(Feedback):
-    """Where a verb's result, notes and progress go.
+    """Prints a verb's result, notes, warnings and progress.
 
     Attributes:
-        as_json: The result is one JSON object.
-        quiet: No progress and no notes; warnings stay.
+        as_json: Print the result as one JSON object.
+        quiet: Print no progress and no notes. Warnings are still printed.
     """
 
     def __init__(self, as_json: bool = False, quiet: bool = False) -> None:
@@ -30,24 +30,25 @@ class Output(Feedback):
         self.quiet = quiet
 
     def note(self, text: str) -> None:
-        """Say something on stderr, unless quiet."""
+        """Print a note on stderr, unless quiet."""
         if not self.quiet:
             say(text)
 
     def warn(self, text: str) -> None:
-        """Say on stderr what must not be missed."""
+        """Print a warning on stderr."""
         say(f"warning: {text}")
 
     def progress(self) -> Progress:
-        """A progress display; use it as a context manager and call it with (stage, done, total)."""
+        """Return a progress display. Enter it as a context manager, then call it with (stage, done, total)."""
         return Progress(silent=self.quiet)
 
     def result(self, data: Result, text: str | Callable[[Any], str]) -> None:
-        """Print the result: ``data`` as one JSON object, or ``text`` for people.
+        """Print the result on stdout: ``data`` as one JSON object, or else ``text``.
 
         Args:
-            data: The verb's keys.
-            text: What people read, or what makes it of ``data``, in which all names are `p2vit.text.shown` then.
+            data: The documented JSON keys of the verb.
+            text: The text for the terminal, or a function that makes it from ``data``. The function gets ``data``
+                with every name made safe for terminals by `p2vit.text.shown`.
         """
         if self.as_json:
             show_json(plain(data), indent=1)
@@ -56,7 +57,7 @@ class Output(Feedback):
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb ``--json`` and ``--quiet``, and hand it an `Output` as its first argument."""
+    """Add ``--json`` and ``--quiet`` to a verb, and pass it an `Output` as its first argument."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object on stdout.")
     @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes on stderr.")
@@ -74,34 +75,36 @@ seed_option = click.option(
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, 1024),
-    help="CPU threads. Default: what the machine offers, at most 8.",
+    help="Number of CPU threads. Default: the number of CPUs, at most 8.",
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing output.")
 strict_option = click.option(
-    "--strict", is_flag=True, help="Refuse the first photo that cannot be read, instead of skipping it."
+    "--strict", is_flag=True, help="Stop at the first photo that cannot be read, instead of skipping it."
 )
-limit_option = click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many photos.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Use only the first N photos."
+)
 
 
 def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb ``--engine``, ``--address`` and ``--workers``: where its work is done."""
+    """Add ``--engine``, ``--address`` and ``--workers``, which say where a verb's work runs."""
     function = click.option(
         "--workers",
         type=click.IntRange(1, 4096),
         metavar="N",
-        help="Tasks at a time. Default: what the machine or the cluster has.",
+        help="Number of tasks at a time. Default: the number of CPUs of the machine or cluster.",
     )(function)
     function = click.option(
         "--address",
         metavar="HOST:PORT",
-        help="An existing Ray or Dask cluster. Default: one is started on this machine.",
+        help="Address of an existing Ray or Dask cluster. Default: start one on this machine.",
     )(function)
     return click.option(
         "--engine",
         type=click.Choice(["local", "ray", "dask"]),
         default="local",
         show_default=True,
-        help="Where the work is done; the result is the same.",
+        help="Where the work runs: this machine, a Ray cluster or a Dask cluster. The result is the same.",
     )(function)
 
 
@@ -110,5 +113,5 @@ backend_option = click.option(
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="native, torch, reference, onnx; auto takes the fastest that works here.",
+    help="Back-end: native, torch, reference or onnx; auto uses the fastest one that works here.",
 )

@@ -1,4 +1,4 @@
-"""Errors that say what the machine or its system refuses: memory, room, open files; not what p2vit got wrong."""
+"""Messages for limits of the machine or its operating system: memory, disk space, open files, processes."""
 
 import errno
 import re
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from p2vit.errors import some
 
-#: Options with which a verb takes less memory, most useful first.
-LEVERS = (
+#: Options that reduce the memory of a verb, the most effective first.
+MEMORY_OPTIONS = (
     "--batch-size",
     "--batch",
     "--calib-images",
@@ -17,14 +17,14 @@ LEVERS = (
     "--threads",
     "--readers",
 )
-#: How torch, ONNX Runtime, C++ and NumPy (of more than any machine has) say that there is too little memory.
+#: How torch, ONNX Runtime, C++ and NumPy report that there is too little memory.
 _SHORTAGE = re.compile(
     r"can't allocate memory|not enough memory|bad_alloc|out of memory|array is too big|allowed dimension exceeded",
     re.IGNORECASE,
 )
-#: How much was asked for, as NumPy and torch say it.
+#: The requested number of bytes in the messages of NumPy and torch.
 _AMOUNT = re.compile(r"allocate:? ([0-9.]+ ?(?:[KMGTPE]i?B|bytes))|tried to allocate ([0-9]+ bytes)")
-#: What to do where the system refuses.
+#: What the user can do, for each error number of the operating system.
 _NEXT = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there",
@@ -38,14 +38,14 @@ _NEXT = {
 
 
 def machine_limit(error: BaseException, options: Sequence[str] = ()) -> str | None:
-    """What to say where the machine, and neither the user's input nor p2vit, is why something failed.
+    """Return the message for an error that a limit of the machine caused.
 
     Args:
-        error: What was raised.
-        options: Long names of the verb's options; those of `LEVERS` among them are named.
+        error: The exception.
+        options: Long names of the verb's options. The message names those of `MEMORY_OPTIONS` among them.
 
     Returns:
-        A message with the place and what to do; None where the error is of another kind.
+        A message with the place and what to do, or None if the error has another cause.
     """
     short = isinstance(error, RuntimeError | ValueError) and _SHORTAGE.search(str(error))
     if short or isinstance(error, MemoryError):
@@ -71,17 +71,17 @@ def machine_limit(error: BaseException, options: Sequence[str] = ()) -> str | No
 
 
 def _memory(error: BaseException, options: Sequence[str]) -> str:
-    """Too little memory: how much was asked for, and which options need less."""
+    """Return the message for too little memory: the requested amount, and the options that need less."""
     found = _AMOUNT.search(str(error))
     amount = next((part for part in found.groups() if part), None) if found else None
-    levers = [option for option in LEVERS if option in options]
-    smaller = f"give a smaller {some(levers, 3)}, " if levers else ""
+    helpful = [option for option in MEMORY_OPTIONS if option in options]
+    smaller = f"give a smaller {some(helpful, 3)}, " if helpful else ""
     needed = f"another {_round(amount)} could not be had" if amount else "no more could be had"
     return f"there is too little memory: {needed}; {smaller}free memory, or use a machine with more"
 
 
 def _round(amount: str) -> str:
-    """Bytes in a unit that people read."""
+    """Return a number of bytes with a suitable unit, e.g. ``3.2 GiB``."""
     number = amount.removesuffix(" bytes")
     if number == amount or not number.isdigit():
         return amount

@@ -1,4 +1,4 @@
-"""What users may state about a MODEL beside its name: the options of `LoadOptions`, the same for every verb."""
+"""Options that describe a MODEL where its file does not: the fields of `LoadOptions`, the same for every verb."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ class ImageSize(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Two numbers above 0."""
+        """Return (height, width) in pixels, both above 0."""
         parts = str(value).lower().split("x")
         if len(parts) not in (1, 2) or not all(is_number(part) and int(part) for part in parts):
             self.fail(f"{value!r} is not a size; write 224, or 224x320 for height x width", param, ctx)
@@ -32,7 +32,7 @@ class Channels(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, float, float]:
-        """Three numbers."""
+        """Return one number for each of red, green and blue."""
         if isinstance(value, tuple):
             return value
         try:
@@ -51,44 +51,53 @@ class Channels(click.ParamType):
 OPTIONS = (
     click.option(
         "--arch",
-        help="Architecture of a weight file, or ARCHITECTURE.TAG; 'p2vit list' names them.",
+        help="Architecture of a weight file, as NAME or NAME.TAG; see 'p2vit list'.",
     ),
-    click.option("--image-size", type=ImageSize(), help="Another than the model's own."),
+    click.option("--image-size", type=ImageSize(), help="Input size in pixels. Default: the model's own."),
     click.option(
-        "--key", metavar="NAME", help="Which entry of a checkpoint holds the weights, where several do."
+        "--key", metavar="NAME", help="Entry of the checkpoint to load, if it holds several sets of weights."
     ),
     click.option(
-        "--heads", type=click.IntRange(1, 4096), help="Attention heads, where a weight file does not say."
+        "--heads",
+        type=click.IntRange(1, 4096),
+        help="Number of attention heads, if the weight file does not say.",
     ),
     click.option(
         "--pool",
         type=click.Choice(("token", "avg")),
-        help="What the output reads, where the file cannot tell: the class token, or the mean of the patches.",
+        help="Input of the head, if the file does not say. token: the class token. avg: the mean of the patch tokens.",
     ),
-    click.option("--mean", type=Channels(), help="Of the normalisation; black is 0, white is 1."),
-    click.option("--std", type=Channels(), help="Of the normalisation; black is 0, white is 1."),
     click.option(
-        "--crop-pct", type=float, metavar="SHARE", help="Share of the scaled side that the crop keeps."
+        "--mean", type=Channels(), help="Mean of the normalization, for pixels from 0 (black) to 1 (white)."
+    ),
+    click.option(
+        "--std", type=Channels(), help="Standard deviation of the normalization, on the same scale."
+    ),
+    click.option(
+        "--crop-pct",
+        type=float,
+        metavar="SHARE",
+        help="Part of the resized photo that the crop keeps, e.g. 0.9.",
     ),
     click.option(
         "--crop-mode",
         type=click.Choice(("center", "squash")),
-        help="center scales the shorter side and cuts the centre out; squash scales both sides.",
+        help="center: resize the shorter side and cut out the centre. squash: resize both sides.",
     ),
-    click.option("--interpolation", type=click.Choice(FILTERS), help="Filter that resizes photos."),
+    click.option("--interpolation", type=click.Choice(FILTERS), help="Filter for resizing photos."),
     click.option(
         "--no-check",
         "check",
         is_flag=True,
         flag_value=False,
         default=True,
-        help="Do not compare with the original library (timm, transformers, torchvision).",
+        help="Do not compare the float model with its original library (timm, transformers, torchvision).",
     ),
 )
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb the options of loading its MODEL."""
+    """Add the options for loading MODEL to a verb."""
     for option in reversed(OPTIONS):
         function = option(function)
     return function

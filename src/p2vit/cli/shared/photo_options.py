@@ -1,4 +1,4 @@
-"""Options that the verbs which read photos share."""
+"""Options of the verbs that read photos."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from p2vit.workflows.photo_limit import MAX_PIXELS, pixel_limit
 
 
 def _limit(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
-    """Hold the limit as long as the verb runs; it is Pillow's and so the whole process's."""
+    """Set Pillow's limit, which is global to the process, for as long as the verb runs."""
     if value is not None:
         context.with_resource(pixel_limit(value))
 
@@ -19,16 +19,16 @@ max_pixels_option = click.option(
     metavar="N",
     expose_value=False,
     callback=_limit,
-    help=f"Read photos of up to N pixels (width x height). Default: {MAX_PIXELS:,}.",
+    help=f"Largest photo to read, in pixels (width x height). Default: {MAX_PIXELS:,}.",
 )
 class_names_option = click.option(
     "--class-names",
     metavar="FILE|A,B,C",
-    help="Names of the outputs in their order: a file with one per line, or names between commas.",
+    help="Names of the model's outputs, in order: a file with one name per line, or names separated by commas.",
 )
 class_index_option = click.option(
     "--class-index",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Names of the outputs from a class-index file, as eval takes it.",
+    help="Class-index file with the names of the model's outputs, as in eval.",
 )

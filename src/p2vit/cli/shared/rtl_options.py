@@ -1,4 +1,4 @@
-"""Options that the verbs about RTL share."""
+"""Options of the verbs that generate or simulate RTL."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,13 +7,13 @@ import click
 
 
 def machine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb ``--hw`` and ``--set``."""
+    """Add ``--hw`` and ``--set`` to a verb."""
     function = click.option(
         "--set",
         "changes",
         multiple=True,
         metavar="KEY=N",
-        help="Change a size of the machine, e.g. --set lines=32; repeat for more.",
+        help="Change one size of the accelerator, e.g. --set lines=32. Repeatable.",
     )(function)
     return click.option(
         "--hw",
@@ -21,5 +21,5 @@ def machine_options(function: Callable[..., Any]) -> Callable[..., Any]:
         default="rtl",
         show_default=True,
         metavar="NAME",
-        help="rtl, rtl-wide or rtl-small.",
+        help="Accelerator to generate: rtl, rtl-wide or rtl-small.",
     )(function)

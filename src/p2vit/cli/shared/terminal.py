@@ -1,4 +1,4 @@
-"""The one place that writes to standard output and error: what users named never reaches a terminal as it is."""
+"""Writes to standard output and standard error, with all text made safe for terminals first."""
 
 import os
 import sys
@@ -13,18 +13,18 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a verb's result for people on standard output; names in it have been `p2vit.text.shown`."""
+    """Print a verb's result on standard output. Names in it must already be made safe by `p2vit.text.shown`."""
     _write(sys.stdout, lines(text))
 
 
 def show_json(value: Any, indent: int | None = None) -> None:
-    """Print one JSON value on standard output, whatever its encoding is."""
+    """Print one JSON value on standard output, in any encoding of the stream."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     _write(sys.stdout, json_text(value, indent, encoding))
 
 
 def _write(stream: Any, text: str) -> None:
-    """Print a line; characters that the stream does not have are written by their numbers."""
+    """Print a line; write characters that the stream's encoding lacks as escapes."""
     if stream is None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -32,9 +32,9 @@ def _write(stream: Any, text: str) -> None:
 
 
 def open_standard_streams() -> None:
-    """Give a process that was started with closed streams ones that lead nowhere.
+    """Open the null device for each standard stream that was closed when the process started.
 
-    Otherwise the next file that is opened gets their number, and what libraries print is written into it.
+    Otherwise the next opened file would get the number of a closed stream, and printed text would be written into it.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:

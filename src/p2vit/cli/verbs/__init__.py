@@ -1,1 +1,1 @@
-"""One file per verb: it parses, prints and sets the exit status."""
+"""One file per verb. A verb parses its options, calls a workflow, prints the result and sets the exit status."""

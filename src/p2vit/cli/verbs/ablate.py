@@ -1,4 +1,4 @@
-"""``p2vit ablate``: one table of all methods, and of ours without each of its pieces."""
+"""``p2vit ablate``: compare all quantization methods, and the p2vit method without each of its parts."""
 
 import shlex
 from pathlib import Path
@@ -24,7 +24,11 @@ from p2vit.workflows.ablate import run_ablate
 @click.command("ablate")
 @click.argument("model", default="dinov2-elpv")
 @click.option(
-    "--data", default="elpv", show_default=True, metavar="DIR", help="A benchmark or a folder with classes."
+    "--data",
+    default="elpv",
+    show_default=True,
+    metavar="DIR",
+    help="Photos: a benchmark, or a folder with one subfolder per class.",
 )
 @click.option(
     "-o",
@@ -32,14 +36,24 @@ from p2vit.workflows.ablate import run_ablate
     default="out/ablation",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder.",
-)
-@click.option("--bits", default="w8a8", show_default=True, help="w2a8 to w8a8: width of the weights.")
-@click.option(
-    "--row", "rows", multiple=True, metavar="NAME", help="Only rows with this in their name; repeatable."
+    help="Folder for the results.",
 )
 @click.option(
-    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+    "--bits", default="w8a8", show_default=True, help="Bits of weights and activations: w2a8 to w8a8."
+)
+@click.option(
+    "--row",
+    "rows",
+    multiple=True,
+    metavar="NAME",
+    help="Measure only the rows whose name contains NAME. Repeatable.",
+)
+@click.option(
+    "--calib-images",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of calibration photos.",
 )
 @cluster_options
 @model_options
@@ -50,9 +64,10 @@ from p2vit.workflows.ablate import run_ablate
 @max_pixels_option
 @common
 def ablate(out: Output, model: str, data: str, **options: Any) -> None:
-    """Measure every method on MODEL, and ours with each of its pieces taken away: JSON, Markdown and a plot.
+    """Compare the quantization methods on MODEL, and the p2vit method without each of its parts.
 
-    Methods without an integer program are simulated and marked so. All photos stay in memory while it runs.
+    Writes a table as JSON and Markdown, and a plot. Methods that make no integer program are simulated in float, and
+    marked as such. All photos are held in memory.
     """
     words = click.get_current_context().obj or []
     result = run_ablate(model, data, out=out, command=shlex.join(["p2vit", *words]), **options)

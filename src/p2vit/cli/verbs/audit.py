@@ -1,4 +1,4 @@
-"""``p2vit audit``: the proof that a program is what is claimed of it."""
+"""``p2vit audit``: prove that a program uses integers and power-of-two scales only, and stays within int32."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from p2vit.workflows.audit import run_audit
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     widest = sorted(result["layers"], key=lambda layer: -layer["accumulator_bits"])[:5]
     return "\n".join(
         [
@@ -18,7 +18,7 @@ def describe(result: dict[str, Any]) -> str:
             "  operators             "
             + ", ".join(f"{count} {kind}" for kind, count in result["ops"].items()),
             f"  float operations      {result['float_ops']}",
-            f"  scales that are no powers of two  {result['non_pot_scales']}",
+            f"  scales that are not powers of two  {result['non_pot_scales']}",
             f"  widest accumulator    {result['max_accumulator_bits']} bits of 32",
             f"  widest register       {result['max_register_bits']} bits of 32",
             f"  widest numerator      {result['max_wide_register_bits']} bits of 64",
@@ -36,10 +36,10 @@ def describe(result: dict[str, Any]) -> str:
 @program_argument
 @common
 def audit(out: Output, program: Path) -> int:
-    """Prove that OUT computes on integers only, scales by powers of two only, and never leaves int32.
+    """Prove that program OUT uses integers only, scales by powers of two only, and never overflows int32.
 
-    Accumulator ranges are proved from the actual weights for every photo there can be. Exit status 1 when
-    anything does not hold.
+    The accumulator ranges follow from the actual weights, so they hold for every possible photo. Exit status 1 if
+    the proof fails.
     """
     result = run_audit(program)
     out.result(result, describe(result))

@@ -1,4 +1,4 @@
-"""``p2vit bench``: speed side by side with other runtimes, interleaved in one run."""
+"""``p2vit bench``: compare the speed with other runtimes, interleaved in one run."""
 
 from pathlib import Path
 from typing import Any
@@ -15,42 +15,50 @@ from p2vit.workflows.bench import run_bench
     "--against",
     default="openvino,onnxruntime",
     show_default=True,
-    help="Peers, separated by commas: openvino, onnxruntime, torch (their int8, int8 and float32 models), "
-    "or a full name such as openvino-bf16; empty for none.",
+    help="Other runtimes, separated by commas: openvino (int8), onnxruntime (int8), torch (float32), "
+    "or a full name such as openvino-bf16. Empty for none.",
 )
-@click.option("--batches", default="1,8", show_default=True, help="Images per call, separated by commas.")
+@click.option("--batches", default="1,8", show_default=True, help="Batch sizes, separated by commas.")
 @click.option(
-    "--threads", default=2, show_default=True, type=click.IntRange(1, 1024), help="Bound for everybody."
+    "--threads",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="CPU threads of each runtime.",
 )
 @click.option(
-    "--rounds", default=20, show_default=True, type=click.IntRange(1, 10000), help="Turns of each entrant."
+    "--rounds",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 10000),
+    help="Timed calls of each runtime.",
 )
 @click.option(
     "--cache",
     default="out/bench",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="The peers' models.",
+    help="Folder for the other runtimes' models, which are kept for the next run.",
 )
-@click.option("--profile", is_flag=True, help="Also where our time goes, per operator.")
+@click.option("--profile", is_flag=True, help="Also measure the time of each operator of the native engine.")
 @common
 def bench(out: Output, program: Path, **options: Any) -> None:
-    """Time PROGRAM on the native engine beside other runtimes.
+    """Measure the speed of PROGRAM on the native engine, and of other runtimes.
 
-    The peers run a ViT of the same shape with random weights, quantized by their own tools where they are
-    int8.
+    The other runtimes run a Vision Transformer of the same shape with random weights. Their int8 models are quantized
+    with their own tools. The runtimes take turns, so that all of them see the same load of the machine.
     """
     report = run_bench(program, out=out, **options)
     out.result(report, table(report))
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report for people."""
+    """Format the timings as a table for the terminal."""
     lines = [f"{report['shape']}, {report['threads']} threads, {report['rounds']} rounds; ms per image"]
     lines.append(f"{'batch':>5}  {'runtime':<18}{'median':>9}{'quartiles':>18}{'ratio':>8}")
     for row in report["rows"]:
         low, high = row["quartiles_ms"]
-        share = f"  {100 * row['peak_share']:.0f} % of the instruction's rate" if "peak_share" in row else ""
+        share = f"  {100 * row['peak_share']:.0f} % of the CPU's peak" if "peak_share" in row else ""
         times = f"{row['median_ms']:>9.2f}{low:>9.2f}{high:>9.2f}{row['ratio']:>7.2f}x"
         lines.append(f"{row['batch']:>5}  {row['name']:<18}{times}{share}")
     for step in report.get("profile", [])[:20]:

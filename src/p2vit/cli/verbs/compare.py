@@ -1,4 +1,4 @@
-"""``p2vit compare``: modelled machines beside published systems."""
+"""``p2vit compare``: compare modelled accelerators with published systems."""
 
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,27 @@ from p2vit.workflows.compare import known_machines, run_compare
     "hardware",
     multiple=True,
     metavar="NAME",
-    help=f"{', '.join(known_machines())} or a YAML file; repeat for more. Default: paper, server, fpga.",
+    help=f"{', '.join(known_machines())} or a YAML file. Repeatable. Default: paper, server, fpga.",
 )
 @click.option(
     "--weight-bits",
     type=click.Choice(["4", "8"]),
     default="8",
     show_default=True,
-    help="Of the modelled machines.",
+    help="Weight width of the modelled accelerators.",
 )
-@click.option("--gpu", type=click.Path(path_type=Path), help="Measured figures, from scripts/measure_gpu.py.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write the latencies as SVG.")
+@click.option(
+    "--gpu", type=click.Path(path_type=Path), help="Measured GPU figures, a file of scripts/measure_gpu.py."
+)
+@click.option("--plot", type=click.Path(path_type=Path), help="Write a chart of the latencies (SVG).")
 @overwrite_option
 @common
 def compare(
     out: Output, models: tuple[str, ...], hardware: tuple[str, ...], weight_bits: str, **options: Any
 ) -> int:
-    """Modelled accelerators beside published systems, and the paper's pipelining ablation.
+    """Compare modelled accelerators with published systems, and repeat the paper's pipelining ablation.
 
-    Every row says whether it is published, modelled or measured, and where it comes from.
+    Each row says whether it is published, modelled or measured, and names its source.
     """
     answer = run_compare(models, hardware, weight_bits=int(weight_bits), **options)
     out.result(answer, describe)
@@ -42,7 +44,7 @@ def compare(
 
 
 def describe(answer: dict[str, Any]) -> str:
-    """The table, the ablation and the notes for people."""
+    """Format the table, the ablation and the notes for the terminal."""
     rows = answer["rows"]
     wide = max(len(row["system"]) for row in rows)
     model = ""

@@ -1,4 +1,4 @@
-"""``p2vit cosim``: photos through the RTL, every layer against the program, cycles beside the model's."""
+"""``p2vit cosim``: simulate the RTL on photos and compare it with the program, layer by layer."""
 
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,23 @@ from p2vit.workflows.cosim import run_cosim
 
 
 def describe_prediction(result: dict[str, Any]) -> str:
-    """The same for people."""
+    """Format the predicted cycles as text for the terminal."""
     lines = [
-        f"predicted, not run: {result['predicted']:,} cycles ({result['utilization']:.1%} of the multipliers at work)"
+        f"predicted, not simulated: {result['predicted']:,} cycles (multiplier utilization {result['utilization']:.1%})"
     ]
     lines += [f"{layer['name']:<28}{layer['predicted']:>12,}" for layer in result["layers"]]
     return "\n".join(lines)
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     verdict = "identical" if not result["mismatches"] else f"{result['mismatches']} TENSORS DIFFER"
     lines = [
         f"{verdict}: RTL against {result['against']}, {result['images']} photos, {result['tensors_compared']} tensors, "
         f"{result['values_compared']:,} numbers",
-        f"{result['cycles']:,} cycles ({result['utilization']:.1%} of the multipliers at work), "
+        f"{result['cycles']:,} cycles (multiplier utilization {result['utilization']:.1%}), "
         f"predicted {result['predicted']:,}"
-        + (f"; {result['store_differences']} STORES AT OTHER CYCLES" if result["store_differences"] else ""),
+        + (f"; {result['store_differences']} STORES IN OTHER CYCLES" if result["store_differences"] else ""),
         f"{'layer':<28}{'':<16}{'cycles':>12}{'predicted':>12}{'mismatches':>12}",
     ]
     for layer in result["layers"]:
@@ -50,19 +50,21 @@ def describe(result: dict[str, Any]) -> str:
 @click.command("cosim")
 @program_argument
 @machine_options
-@click.option("--images", default=1, show_default=True, type=click.IntRange(1), help="Photos.")
+@click.option("--images", default=1, show_default=True, type=click.IntRange(1), help="Number of photos.")
 @click.option(
     "--data", default="noise", show_default=True, metavar="DIR", help="Photos: a folder or a benchmark."
 )
 @click.option(
-    "--latency", type=click.IntRange(1, 100_000), help="Cycles of a read of the memory. Default: 8."
+    "--latency",
+    type=click.IntRange(1, 100_000),
+    help="Read latency of the external memory, in cycles. Default: 8.",
 )
 @click.option(
     "--stall",
     default=0.0,
     show_default=True,
     type=click.FloatRange(0, 0.95),
-    help="Share of cycles in which memory and descriptors stall, at random.",
+    help="Probability that the memory and the descriptor stream stall in a cycle.",
 )
 @click.option(
     "--seed",
@@ -71,15 +73,19 @@ def describe(result: dict[str, Any]) -> str:
     type=click.IntRange(0, 2**31 - 1),
     help="Random seed of the stalls.",
 )
-@click.option("--quick", is_flag=True, help="Compile the simulation faster; it runs slower.")
-@click.option("--predict", is_flag=True, help="Only the timing model's cycles: nothing is simulated.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Compile the simulation without optimization: it compiles faster and runs slower.",
+)
+@click.option("--predict", is_flag=True, help="Predict the cycles with the timing model; simulate nothing.")
 @max_pixels_option
 @common
 def cosim(out: Output, program: Path, **options: Any) -> int:
-    """Run photos through the accelerator's RTL and compare every layer with OUT.
+    """Simulate the accelerator's RTL on photos and compare every layer with program OUT.
 
-    Exit status 1 when a number differs, or, without stalls, when a store is not done in the cycle that the timing
-    model says.
+    Exit status 1 if a number differs. Without --stall, also if a store completes in another cycle than the timing
+    model predicts.
     """
     result = run_cosim(program, out=out, **options)
     if options["predict"]:

@@ -1,4 +1,4 @@
-"""``p2vit demo``: the main job on the benchmark, from the float model to a report."""
+"""``p2vit demo``: quantize, evaluate, audit and report a benchmark's model."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from p2vit.workflows.demo import MODELS, run_demo
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people: what is claimed, in a dozen lines."""
+    """Format the result as text for the terminal."""
 
     def show(value: float | None, unit: str) -> str:
         return "-" if value is None else f"{value:.2f} {unit}"
@@ -22,7 +22,7 @@ def describe(result: dict[str, Any]) -> str:
             f"  agreement with float  {show(result['agreement'], '%')}",
             f"  SQNR of the feature   {show(result['sqnr_db'], 'dB')}",
             f"  float operations      {result['float_ops']}",
-            f"  scales that are no powers of two  {result['non_pot_scales']}",
+            f"  scales that are not powers of two  {result['non_pot_scales']}",
             f"  widest accumulator    {result['max_accumulator_bits']} bits of 32",
             f"  quantized in {result['seconds']:.1f} s, evaluated in {result['evaluation_seconds']:.1f} s "
             f"({result['backend']})",
@@ -33,12 +33,29 @@ def describe(result: dict[str, Any]) -> str:
 
 @click.command("demo")
 @click.option(
-    "-o", "--output", default="out/demo", show_default=True, type=click.Path(path_type=Path), help="Folder."
+    "-o",
+    "--output",
+    default="out/demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the results.",
 )
-@click.option("--benchmark", type=click.Choice(list(MODELS)), default="elpv", show_default=True)
-@click.option("--bits", default="w8a8", show_default=True, help="w2a8 to w8a8: width of the weights.")
 @click.option(
-    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+    "--benchmark",
+    type=click.Choice(list(MODELS)),
+    default="elpv",
+    show_default=True,
+    help="Model and photos to use.",
+)
+@click.option(
+    "--bits", default="w8a8", show_default=True, help="Bits of weights and activations: w2a8 to w8a8."
+)
+@click.option(
+    "--calib-images",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of calibration photos.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier demo.")
 @limit_option
@@ -46,9 +63,9 @@ def describe(result: dict[str, Any]) -> str:
 @threads_option
 @common
 def demo(out: Output, output: Path, **options: Any) -> int:
-    """Quantize a real DINOv2, measure it on 1,312 real photos, prove it, and write a report.
+    """Quantize a DINOv2 model, measure it on 1,312 photos, audit it and write a report.
 
-    Leaves program/, summary.json and report.html in the output folder. Exit status 1 when the audit fails.
+    Writes program/, summary.json and report.html to the output folder. Exit status 1 if the audit fails.
     """
     result = run_demo(output, out=out, **options)
     out.result(result, describe(result))

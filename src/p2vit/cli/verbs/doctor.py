@@ -1,4 +1,4 @@
-"""``p2vit doctor``: what this machine has, what is missing, and whether what is there computes rightly."""
+"""``p2vit doctor``: show what is installed and what is missing, and test every back-end."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from p2vit.workflows.doctor import PACKAGES, TOOLS, run_doctor
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
-    sets = ", ".join(result["instruction_sets"]) or "none that matter here"
+    """Format the result as text for the terminal."""
+    sets = ", ".join(result["instruction_sets"]) or "no vector instructions that p2vit uses"
     lines = [
         f"p2vit {result['p2vit']}, Python {result['python']}, {result['system']}",
         f"{result['processor']}, {result['cpus']} CPUs, {sets}",
@@ -18,7 +18,7 @@ def describe(result: dict[str, Any]) -> str:
     ]
     for row in result["backends"]:
         state = (
-            "identical to the reference" if row["identical"] else "WRONG" if row["available"] else "not here"
+            "equal to the reference" if row["identical"] else "WRONG" if row["available"] else "not available"
         )
         lines.append(f"  {row['name']:<20} {state}{': ' + row['reason'] if row['reason'] else ''}")
     lines.append("Packages:")
@@ -33,9 +33,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.command("doctor")
 @common
 def doctor(out: Output) -> int:
-    """Show what this machine has and what is missing; run a tiny program on every back-end.
+    """Show what is installed and what is missing, and test every back-end on a tiny program.
 
-    Exit status 1 when a back-end that is installed gives other integers than the reference.
+    Exit status 1 if an installed back-end returns other integers than the reference.
     """
     result = run_doctor()
     out.result(result, describe(result))

@@ -1,4 +1,4 @@
-"""``p2vit eval``: accuracy of an integer program, beside that of its float model."""
+"""``p2vit eval``: measure the accuracy of an integer program and of its float model."""
 
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.processes import together
 
-#: Classes that are shown on a terminal; a file has all.
+#: Most classes to print on a terminal. ``--per-class`` writes all of them.
 SHOWN = 20
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
 
     def show(value: float | None, unit: str = "%") -> str:
         return "-" if value is None else f"{value:.2f} {unit}"
@@ -78,33 +78,33 @@ def describe(result: dict[str, Any]) -> str:
     "--labels",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Labels of DIR's photos: rows file,label; a ground-truth list. Default: one subfolder per class.",
+    help="Labels of the photos: rows of file,label, or one label per line. Default: one subfolder per class.",
 )
 @click.option(
     "--class-index",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Which output is which class: JSON or text as timm and torchvision use, or the devkit's meta.mat.",
+    help="Class of each output: a JSON or text file as of timm or torchvision, or the ImageNet devkit's meta.mat.",
 )
 @click.option("--model", help="Float model to compare with. Default: the one that was quantized.")
-@click.option("--arch", help="Architecture of a weight file.")
+@click.option("--arch", help="Architecture of the weight file that --model names.")
 @click.option("--no-float", is_flag=True, help="Do not run the float model.")
 @click.option(
     "--feature",
     is_flag=True,
-    help="Also judge the feature (cosine similarity, k-NN with a gallery) and feature maps.",
+    help="Also measure the features (the head's input) and feature maps: cosine similarity, k-NN accuracy.",
 )
 @click.option(
     "--gallery",
     metavar="DIR",
-    help="With --feature: labelled photos that vote. Default: a benchmark's training half.",
+    help="Labelled photos for k-NN, with --feature. Default: the training half of a benchmark.",
 )
 @click.option(
     "--neighbours",
     default=20,
     show_default=True,
     type=click.IntRange(1),
-    help="With --gallery: so many vote.",
+    help="Number of neighbours k for k-NN.",
 )
 @click.option(
     "--batch-size", "--batch", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch."
@@ -113,13 +113,19 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--readers",
     type=click.IntRange(0, 256),
-    help="Threads that read photos ahead; 0 for none. Default: as many as --threads.",
+    help="Number of threads that read photos in advance; 0 for none. Default: as --threads.",
 )
 @click.option(
-    "--csv", metavar="FILE", type=click.Path(path_type=Path), help="Append one row with every figure to FILE."
+    "--csv",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Append all figures to a CSV file, as one row.",
 )
 @click.option(
-    "--per-class", metavar="FILE", type=click.Path(path_type=Path), help="Write the table of classes as CSV."
+    "--per-class",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the figures of each class to a CSV file.",
 )
 @backend_option
 @limit_option
@@ -129,11 +135,12 @@ def describe(result: dict[str, Any]) -> str:
 @max_pixels_option
 @common
 def evaluate(out: Output, program: Path, data: str, **options: Any) -> None:
-    """Measure the program OUT on photos: top-1, top-5, agreement with the float model, SQNR.
+    """Measure program OUT on photos: top-1, top-5, agreement with the float model, SQNR.
 
-    A benchmark is measured on its held-out half, which calibration never sees. Percentages are 0 to 100.
+    Percentages are 0 to 100. SQNR is the signal-to-quantization-noise ratio of the features, in dB. Benchmarks are
+    measured on their held-out half, which calibration never reads.
 
-    Several processes or machines share the photos, with the same figures:
+    To share the photos between several processes or machines, with the same figures:
     torchrun --nproc-per-node 2 -m p2vit eval OUT --data DIR
     """
     with together() as world:

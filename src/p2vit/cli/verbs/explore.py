@@ -1,4 +1,4 @@
-"""``p2vit explore``: better machines for a model, within budgets."""
+"""``p2vit explore``: search for accelerator designs that suit a model, within budgets."""
 
 from pathlib import Path
 from typing import Any
@@ -16,30 +16,44 @@ from p2vit.workflows.explore import run_explore
     "hardware",
     default="paper",
     show_default=True,
-    help="Starting point: a name or a YAML file.",
+    help="Accelerator to start from: a name or a YAML file.",
 )
 @click.option(
     "--space",
-    help="What may change: a name or a YAML file. Default: rtl for a machine that can be generated, else chunks.",
+    help="Parameters to vary: a name or a YAML file. Default: rtl if Verilog of the accelerator can be "
+    "generated, else chunks.",
 )
 @click.option(
-    "--budget", multiple=True, metavar="FIGURE=NUMBER", help="Upper bound, e.g. area_mm2=5; may be repeated."
+    "--budget",
+    multiple=True,
+    metavar="FIGURE=NUMBER",
+    help="Upper bound of a figure, e.g. area_mm2=5. Repeatable.",
 )
-@click.option("--objective", "objectives", multiple=True, help="Figure to make small; may be repeated.")
-@click.option("--points", default=2000, show_default=True, type=click.IntRange(1), help="Points to propose.")
+@click.option(
+    "--objective", "objectives", multiple=True, metavar="FIGURE", help="Figure to minimize. Repeatable."
+)
+@click.option(
+    "--points", default=2000, show_default=True, type=click.IntRange(1), help="Number of designs to try."
+)
 @seed_option
 @cluster_options
-@click.option("--resume", "log", type=click.Path(path_type=Path), help="Log to append to and to resume from.")
+@click.option(
+    "--resume", "log", type=click.Path(path_type=Path), help="Log file: continue from it and append to it."
+)
 @common
 def explore(out: Output, model: str, hardware: str, **options: Any) -> int:
-    """Search machines for MODEL, an architecture or a program's folder, to a Pareto front. Every figure is modelled."""
+    """Search for accelerator designs that suit MODEL, and return the Pareto front.
+
+    MODEL is an architecture's name or a program's folder. Every figure is modelled. Exit status 1 if no design fits the
+    budgets.
+    """
     answer = run_explore(model, hardware, out=out, **options)
     out.result(answer, summary)
     return 0 if answer["pareto"] else CHECK_FAILED
 
 
 def summary(answer: dict[str, Any]) -> str:
-    """What people read: the front's ends and middle."""
+    """Format the result for the terminal: five points spread over the Pareto front."""
     front, names = answer["pareto"], answer["objectives"]
     lines = [
         f"{answer['model']} from {answer['hardware']}: {answer['points']:,} points"
@@ -47,7 +61,7 @@ def summary(answer: dict[str, Any]) -> str:
         f" {answer['seconds']:.1f} s, {answer['feasible']:,} feasible, {len(front)} on the front (modelled)"
     ]
     if not front:
-        return lines[0] + "\n  nothing fits the budget: raise a bound, or widen the space"
+        return lines[0] + "\n  no design fits the budget: raise a bound of --budget, or give a larger --space"
     picked = [
         front[i] for i in sorted({0, len(front) // 4, len(front) // 2, 3 * len(front) // 4, len(front) - 1})
     ]

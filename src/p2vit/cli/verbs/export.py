@@ -1,4 +1,4 @@
-"""``p2vit export``: an integer program in other people's formats."""
+"""``p2vit export``: write an integer program as ONNX, as C or as test vectors."""
 
 from pathlib import Path
 from typing import Any
@@ -14,65 +14,71 @@ from p2vit.workflows.options.export import ExportOptions
 
 @click.command("export")
 @click.argument("program", type=click.Path(path_type=Path))
-@click.option("--format", "export_format", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option("--format", "export_format", type=click.Choice(FORMATS), required=True, help="Format to write.")
 @click.option(
     "-o",
     "--output",
     "file",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .onnx file; a folder for c and vectors.",
+    help="The .onnx file; for c and vectors a folder.",
 )
 @click.option(
     "--data",
     default="noise",
     show_default=True,
     metavar="DIR",
-    help="Photos to run both sides on, or to write.",
+    help="Photos for the comparison with the reference, or for the test vectors.",
 )
-@click.option("--images", default=2, show_default=True, type=click.IntRange(1), help="How many of them.")
+@click.option("--images", default=2, show_default=True, type=click.IntRange(1), help="Number of photos.")
 @seed_option
 @click.option(
     "--products",
     type=click.Choice(choices(ExportOptions, "products")),
     default="portable",
     show_default=True,
-    help="onnx-integer: products exact on every CPU, or faster and exact on those with VNNI and on Arm.",
+    help="onnx-integer: portable products are exact on every CPU; fast ones only on CPUs with VNNI and on Arm.",
 )
 @click.option(
-    "--expose", multiple=True, metavar="TENSOR", help="onnx-integer: also give this tensor out; repeatable."
+    "--expose",
+    multiple=True,
+    metavar="TENSOR",
+    help="onnx-integer: make this tensor an output too. Repeatable.",
 )
 @click.option(
     "--quantize-probabilities",
     is_flag=True,
-    help="onnx-qdq: quantize the softmax's output too, for tools that want it; costs accuracy.",
+    help="onnx-qdq: also quantize the output of softmax, for tools that require it. Costs accuracy.",
 )
 @click.option(
     "--activations",
     type=click.Choice(choices(ExportOptions, "activations")),
     default="int8",
     show_default=True,
-    help="onnx-qdq: symmetric int8, or the same numbers as uint8, which ONNX Runtime runs faster on x86.",
+    help="onnx-qdq: symmetric int8, or the same values as uint8, which are faster in ONNX Runtime on x86.",
 )
 @click.option(
     "--encoding",
     type=click.Choice(choices(ExportOptions, "encoding")),
     default="npy",
     show_default=True,
-    help="vectors: file format.",
+    help="vectors: format of the files.",
 )
 @click.option(
     "--weights",
     type=click.Choice(choices(ExportOptions, "weights")),
     default="auto",
     show_default=True,
-    help="c: weights as a C array, or as a binary file beside it; auto: a file above 1 MiB.",
+    help="c: store the weights in a C array or in a binary file; auto: a file if they exceed 1 MiB.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@click.option("--overwrite", is_flag=True, help="Replace existing output.")
 @max_pixels_option
 @common
 def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
-    """Write PROGRAM, a folder that quantize wrote, as ONNX, as C, or as test vectors; run both on some images."""
+    """Export PROGRAM, a folder that quantize wrote, as ONNX, C or test vectors, and compare the two on photos.
+
+    Exit status 1 if an integer ONNX model returns other integers than the program.
+    """
     report = run_export(program, export_format, file, out=out, **options)
     out.result(report, describe)
     apart = report["max_abs_diff"] or any(report.get("max_abs_diff_maps", {}).values())
@@ -80,7 +86,7 @@ def export(out: Output, program: Path, export_format: str, file: Path, **options
 
 
 def describe(report: dict) -> str:
-    """The report in one or two lines."""
+    """Format the result as text for the terminal."""
     if report["format"] == "c":
         compared = (
             "not compiled here: no C compiler"

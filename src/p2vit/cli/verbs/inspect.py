@@ -1,4 +1,4 @@
-"""``p2vit inspect``: what is in a program."""
+"""``p2vit inspect``: show what a program contains."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from p2vit.workflows.inspect import run_inspect
 
 
 def describe(result: dict[str, Any], full: bool = False) -> str:
-    """The result for people.
+    """Format the result as text for the terminal.
 
     Args:
-        result: Of `run_inspect`.
-        full: Every node, not only those with weights.
+        result: The result of `run_inspect`.
+        full: Include every node, not only those with weights.
     """
     source = result["provenance"].get("source", "unknown")
     pre = result["preprocessing"]
@@ -23,7 +23,7 @@ def describe(result: dict[str, Any], full: bool = False) -> str:
         f"{result['program']}: from {source}, {len(result['layers'])} nodes, {result['classes']} named classes",
         f"  photos        {pre['image_size'][0]} x {pre['image_size'][1]}, {pre['resize']}, {pre['interpolation']}",
         f"  weights       {result['weight_bytes'] / 1e6:.3f} MB of {result['parameter_bytes'] / 1e6:.3f} MB parameters",
-        f"  activations   {result['peak_activation_bytes'] / 1e6:.3f} MB at most at once",
+        f"  activations   {result['peak_activation_bytes'] / 1e6:.3f} MB at the peak",
         f"  work          {result['macs'] / 1e9:.3f} GMAC per photo",
         f"  sha256        {result['program_sha256']}",
         *output_lines(result["outputs"]),
@@ -45,9 +45,9 @@ def describe(result: dict[str, Any], full: bool = False) -> str:
 
 @click.command("inspect")
 @program_argument
-@click.option("--all", "full", is_flag=True, help="Every node, not only those with weights.")
+@click.option("--all", "full", is_flag=True, help="Show every node, not only those with weights.")
 @common
 def inspect(out: Output, program: Path, full: bool) -> None:
-    """Show what is in the program OUT: layers, shapes, widths, exponents, sizes, where it came from."""
+    """Show what program OUT contains: layers, shapes, widths, scale exponents, sizes, and its origin."""
     result = run_inspect(program)
     out.result(result, describe(result, full))

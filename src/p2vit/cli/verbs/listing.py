@@ -1,4 +1,4 @@
-"""``p2vit list``: what can be typed where a model, photos, a method or a back-end is asked for."""
+"""``p2vit list``: list the models, photo sets, methods and back-ends that the other verbs accept."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from p2vit.workflows.listing import run_list
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     lines = ["MODEL is one of:"]
     lines += [f"  {form:<18} {text}" for form, text in result["model_forms"].items()]
     lines += [f"  {name:<18} {text}" for name, text in result["benchmark_models"].items()]
@@ -25,7 +25,7 @@ def describe(result: dict[str, Any]) -> str:
     lines += [f"  {name:<18} {text}" for name, text in result["photo_sets"].items()]
     lines.append("Methods:")
     lines += [
-        f"  {name:<18} {'integer program' if entry['integer'] else 'only simulated, for ablate'}"
+        f"  {name:<18} {'makes an integer program' if entry['integer'] else 'simulated in float, for ablate only'}"
         for name, entry in result["methods"].items()
     ]
     lines.append("Back-ends ('p2vit doctor' says which work here):")
@@ -39,7 +39,7 @@ def describe(result: dict[str, Any]) -> str:
 def listing(out: Output, pattern: str) -> None:
     """List models, photo sets, methods and back-ends. PATTERN selects models, e.g. 'deit_*'.
 
-    Nothing is downloaded and torch is not imported: sizes are computed from the architectures' shapes.
+    This downloads nothing and needs no torch. Sizes are computed from the shapes of the architectures.
     """
     result = run_list(pattern, out=out)
     out.result(result, describe(result))

@@ -1,4 +1,4 @@
-"""``p2vit quantize``: a float ViT and a few photos in, an integer program out."""
+"""``p2vit quantize``: quantize a float Vision Transformer to an integer program."""
 
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,19 @@ from p2vit.workflows.quantize import run_quantize
 
 
 def warn_skipped(out: Output, result: dict[str, Any]) -> None:
-    """Name every photo that was left out on stderr."""
+    """Print a warning on stderr for each photo that was skipped."""
     for entry in result.get("skipped", []):
-        # Reasons begin with the file's name.
+        # A reason begins with the name of the file.
         out.warn(f"skipped {entry['reason']}")
 
 
 def model_lines(result: dict[str, Any]) -> list[str]:
-    """How photos are prepared and why, and what the float model was compared with."""
+    """Return lines about the preprocessing and its source, and about the check against the original library."""
     pre = result["preprocessing"]
     lines = [f"  photos: {pre['in_words']} (from {pre['source']})"]
     if found := result["checked"]:
         lines.append(
-            f"  float model: as {found['library']} has it, to {found['difference']:.1g} of the largest output"
+            f"  float model: equal to {found['library']}'s within {found['difference']:.1g} of the largest output"
         )
     return lines
 
@@ -51,7 +51,7 @@ def output_lines(outputs: list[dict[str, Any]]) -> list[str]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     if result.get("dry_run"):
         lines = [
             f"{layer['name']:<28} {layer['shape']!s:<14} {layer['bits']} bits" for layer in result["layers"]
@@ -60,7 +60,7 @@ def describe(result: dict[str, Any]) -> str:
             f"weights: {result['weight_bytes'] / 1e6:.2f} MB (float {result['float_weight_bytes'] / 1e6:.2f} MB)",
             f"memory: about {result['memory_bytes'] / 1e6:.0f} MB",
             f"temporary files: {result['temporary_bytes'] / 1e6:.0f} MB",
-            "would write: " + ", ".join(result["files"]),
+            "files to write: " + ", ".join(result["files"]),
         ]
         return "\n".join(lines)
     photos = f"{result['calibration_images']} photos of {result['data']}"
@@ -90,11 +90,17 @@ def describe(result: dict[str, Any]) -> str:
     help="Also put out the last block's patch tokens, those of blocks I, J, ... counted from 0, or the image embedding "
     "of CLIP and SigLIP; repeatable. Another value is the folder, as with -o.",
 )
-@click.option("--bits", default="w8a8", show_default=True, help="w2a8 to w8a8: width of the weights.")
 @click.option(
-    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+    "--bits", default="w8a8", show_default=True, help="Bits of weights and activations: w2a8 to w8a8."
 )
-@click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
+@click.option(
+    "--calib-images",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of calibration photos.",
+)
+@click.option("--method", default="p2vit", show_default=True, help="Quantization method; see 'p2vit list'.")
 @model_options
 @click.option(
     "--classes",
@@ -109,7 +115,7 @@ def describe(result: dict[str, Any]) -> str:
 )
 @class_names_option
 @class_index_option
-@click.option("--dry-run", is_flag=True, help="Only say what would be done: layers, widths, memory, files.")
+@click.option("--dry-run", is_flag=True, help="Print layers, widths, memory and files; write nothing.")
 @strict_option
 @max_pixels_option
 @overwrite_option
@@ -119,10 +125,10 @@ def describe(result: dict[str, Any]) -> str:
 def quantize(
     out: Output, model: str, data: str, folder: Path | None, named: tuple[str, ...], **options: Any
 ) -> None:
-    """Quantize MODEL to integers with power-of-two scales, calibrated on photos.
+    """Quantize MODEL to an integer program with power-of-two scales, calibrated on photos.
 
-    MODEL is a timm name, hf:ORG/NAME, a weight file with --arch, a benchmark's model (dinov2-elpv,
-    dinov2-textile, digits) or random:ARCH.
+    MODEL is a timm name, hf:ORG/NAME (Hugging Face Hub), a weight file with --arch, a benchmark's model (dinov2-elpv,
+    dinov2-textile, digits) or random:ARCH (random weights).
     """
     output, outputs = folder_and_outputs(folder, named)
     result = run_quantize(model, data, output, out=out, outputs=outputs, **options)

@@ -1,4 +1,4 @@
-"""``p2vit report``: one offline HTML file about a program."""
+"""``p2vit report``: write a self-contained HTML report about a program."""
 
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,13 @@ from p2vit.workflows.report import run_report
 
 @click.command("report")
 @program_argument
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The HTML file.")
-@click.option("--data", metavar="DIR", help="Measure accuracy on these photos: a folder or a benchmark.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="HTML file to write.")
+@click.option("--data", metavar="DIR", help="Measure the accuracy on these photos: a folder or a benchmark.")
 @click.option(
-    "--eval", "evaluation", type=click.Path(path_type=Path), help="What 'p2vit eval --json' printed."
+    "--eval",
+    "evaluation",
+    type=click.Path(path_type=Path),
+    help="Use the saved output of 'p2vit eval --json' instead of measuring.",
 )
 @limit_option
 @threads_option
@@ -30,9 +33,9 @@ from p2vit.workflows.report import run_report
 @max_pixels_option
 @common
 def report(out: Output, program: Path, output: Path, **options: Any) -> None:
-    """Write one HTML file about the program OUT: accuracy, proof, sensitivity, exponents. It loads nothing.
+    """Write an HTML report about program OUT: accuracy, audit, error of each block, scale exponents.
 
-    The same data go beside it as JSON. No photo is copied into it.
+    The page is self-contained and contains no photos. The same data are written beside it as JSON.
     """
     result = run_report(program, output, out=out, **options)
     out.result(

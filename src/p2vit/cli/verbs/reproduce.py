@@ -1,4 +1,4 @@
-"""``p2vit reproduce``: published ImageNet figures beside what this machine measures."""
+"""``p2vit reproduce``: show published ImageNet figures, and measure them on this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from p2vit.workflows.reproduce import NEEDED, run_reproduce
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The table for people."""
+    """Format the table for the terminal."""
     lines = [f"{'model':<12}{'W/A/attn':<10}{'method':<42}{'published':>14}{'measured':>10}  photos"]
     for row in result["rows"]:
         published = "-" if row["published"] is None else f"{row['published']:.2f}"
@@ -35,9 +35,11 @@ def describe(result: dict[str, Any]) -> str:
     by_source: dict[str, list[str]] = {}
     for method, source in sources:
         by_source.setdefault(source, []).append(method)
-    lines += ["ImageNet-1k top-1, percent. Sources of what is published:"]
+    lines += ["ImageNet-1k top-1 in percent. Sources of the published figures:"]
     lines += [f"  {', '.join(dict.fromkeys(methods))}: {source}" for source, methods in by_source.items()]
-    lines.append("The P²-ViT paper's own rows are not in this table: its accuracy tables could not be had.")
+    lines.append(
+        "The P²-ViT paper's own accuracy is not in this table: its accuracy tables were not available."
+    )
     lines += [f"failed: {row['model']} {row['bits']}: {row['error']}" for row in result["failed"]]
     if result["data"] is None:
         lines += ["", NEEDED]
@@ -49,29 +51,45 @@ def describe(result: dict[str, Any]) -> str:
     "--data",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="ImageNet's validation photos: what is measured.",
+    help="ImageNet's validation photos, to measure on.",
 )
 @click.option(
-    "--calib-data", metavar="DIR", type=click.Path(path_type=Path), help="Other photos, to calibrate on."
+    "--calib-data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Photos to calibrate on; none of them may be in --data.",
 )
 @click.option(
     "--models",
     multiple=True,
     metavar="PATTERN",
-    help="DeiT-T, 'Swin-*', a timm name; repeatable. Default: all.",
+    help="Models to measure, e.g. DeiT-T, 'Swin-*' or a timm name. Repeatable. Default: all.",
 )
 @click.option(
-    "--bits", multiple=True, default=("w8a8", "w4a8"), show_default=True, help="w2a8 to w8a8; repeatable."
+    "--bits",
+    multiple=True,
+    default=("w8a8", "w4a8"),
+    show_default=True,
+    help="Bits of weights and activations: w2a8 to w8a8. Repeatable.",
 )
-@click.option("--method", default="p2vit", show_default=True, help="p2vit-log2 has 4-bit attention codes.")
 @click.option(
-    "--calib-images", default=32, show_default=True, type=click.IntRange(1), help="Photos to calibrate on."
+    "--method",
+    default="p2vit",
+    show_default=True,
+    help="Quantization method; p2vit-log2 has 4-bit log2 attention.",
+)
+@click.option(
+    "--calib-images",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of calibration photos.",
 )
 @click.option(
     "--weights",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder with weight files by timm's names.",
+    help="Folder with weight files, each named as the timm model.",
 )
 @click.option("--labels", metavar="FILE", type=click.Path(path_type=Path), help="As in eval.")
 @click.option("--class-index", metavar="FILE", type=click.Path(path_type=Path), help="As in eval.")
@@ -81,10 +99,10 @@ def describe(result: dict[str, Any]) -> str:
     default="out/reproduce",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder for the journal and the programs; a run that was stopped goes on there.",
+    help="Folder for the results. A run that was stopped continues from it.",
 )
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1), help="Photos per batch.")
-@click.option("--readers", type=click.IntRange(0, 256), help="Threads that read photos ahead.")
+@click.option("--readers", type=click.IntRange(0, 256), help="Number of threads that read photos in advance.")
 @cluster_options
 @backend_option
 @limit_option
@@ -93,15 +111,15 @@ def describe(result: dict[str, Any]) -> str:
 @max_pixels_option
 @common
 def reproduce(out: Output, **options: Any) -> int:
-    """Published ImageNet figures of the P²-ViT paper and of FQ-ViT, beside what this machine measures.
+    """Show published ImageNet figures of FQ-ViT and the P²-ViT paper, and measure them on this machine.
 
-    Without --data it shows the table and says what measuring needs. With it, every model is quantized on photos of
-    --calib-data and measured on --data. Results go to a journal, so that a run which was stopped goes on. Exit
-    status 1 when a model could not be measured.
+    Without --data this prints the published table and what a measurement needs. With --data each model is quantized
+    on photos of --calib-data and measured on --data. A run that was stopped continues from its journal. Exit status 1
+    if a model could not be measured.
     """
     if options["data"] is None and (options["calib_data"] or options["models"]):
         raise click.UsageError(
-            "--data is missing: without ImageNet's validation photos nothing can be measured"
+            "--data is missing: give the folder with ImageNet's validation photos, to measure on"
         )
     result = run_reproduce(out=out, **options)
     out.result(result, describe)

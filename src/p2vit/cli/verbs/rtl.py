@@ -1,4 +1,4 @@
-"""``p2vit rtl``: the accelerator's Verilog with a program to run, a bench that checks itself, and a Makefile."""
+"""``p2vit rtl``: write an accelerator's Verilog, its memory images, a self-checking test bench and a Makefile."""
 
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from p2vit.workflows.rtl import run_rtl
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     names = ", ".join(module["name"] for module in result["modules"])
     if result["folder"] is None:
         sizes = ", ".join(f"{name} {size}" for name, size in result["machine"].items())
         return (
-            f"can be generated: {sizes}\n{result['descriptors']:,} descriptors, "
+            f"this accelerator can run the program: {sizes}\n{result['descriptors']:,} descriptors, "
             f"{result['memory']['words']:,} words of memory, {result['cycles']:,} cycles per photo\n"
-            "dry run: nothing was written; give -o FOLDER without --dry-run to write it"
+            "dry run: nothing was written; give -o FOLDER and omit --dry-run to write the files"
         )
     return (
         f"{result['folder']}: {result['files']} files, modules {names}\n"
@@ -35,7 +35,7 @@ def describe(result: dict[str, Any]) -> str:
     "--output",
     "folder",
     type=click.Path(path_type=Path),
-    help="Folder to write; needed unless --dry-run.",
+    help="Folder to write. Required without --dry-run.",
 )
 @machine_options
 @click.option(
@@ -43,16 +43,17 @@ def describe(result: dict[str, Any]) -> str:
     default="noise",
     show_default=True,
     metavar="DIR",
-    help="Photo of the test vectors: folder or benchmark.",
+    help="Source of the photo for the test vectors: a folder or a benchmark.",
 )
-@click.option("--dry-run", is_flag=True, help="Check the machine and compile OUT for it; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check that the accelerator can run OUT; write nothing.")
 @overwrite_option
 @max_pixels_option
 @common
 def rtl(out: Output, program: Path, **options: Any) -> int:
-    """Generate the accelerator's Verilog for OUT, with memory images, test vectors and a self-checking bench.
+    """Generate the Verilog of an accelerator that runs program OUT, with a self-checking test bench.
 
-    `make` in the folder simulates one photo with Verilator and with Icarus Verilog and compares every tensor.
+    The folder also has memory images and test vectors. 'make' in it simulates one photo with Verilator and with Icarus
+    Verilog and compares every tensor.
     """
     result = run_rtl(program, out=out, **options)
     out.result(result, describe)

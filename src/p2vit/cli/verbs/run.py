@@ -1,4 +1,4 @@
-"""``p2vit run``: labels and logits of photos."""
+"""``p2vit run``: classify photos."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from p2vit.workflows.run import run_photos
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     lines = []
     exponent = result["logit_exponent"]
     for row in result["outputs"]:
@@ -33,11 +33,11 @@ def describe(result: dict[str, Any]) -> str:
             told = f"{row['label']}  (logit {best[0]}, ahead by {best[0] - best[1]})"
         lines.append(f"{row['file']}: {told}")
     if result["output_is"] == "feature":
-        lines.append("The program has no head, so it names no class; --json prints the features.")
+        lines.append("The program has no classification head; --json prints the features.")
     elif result["output_is"] == "number":
         lines.append(
-            "The program has one output: the value of a regression, or the logit of a classifier of two classes, "
-            "which says yes above 0."
+            "The program has one output: the value of a regression, or the logit of a binary classifier "
+            "(positive above 0)."
         )
     return "\n".join(lines)
 
@@ -53,9 +53,9 @@ def describe(result: dict[str, Any]) -> str:
 @threads_option
 @common
 def run(out: Output, program: Path, photos: tuple[Path, ...], **options: Any) -> None:
-    """Classify photos (files, or folders of them) with the program OUT. Torch is not needed.
+    """Classify photos with program OUT. PHOTO is a file or a folder. Torch is not needed.
 
-    Logits are the program's own integers; 2^logit_exponent times them is what they stand for.
+    Logits are integers. Multiply them by 2^logit_exponent to get real values.
     """
     result = run_photos(program, photos, out=out, **options)
     warn_skipped(out, result)

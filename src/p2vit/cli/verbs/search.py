@@ -1,4 +1,4 @@
-"""``p2vit search``: which layer gets how many bits under a budget, and the program of that mix."""
+"""``p2vit search``: choose the weight width of each layer within a budget, and quantize the model with it."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from p2vit.workflows.search import run_search
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     counts: dict[int, int] = {}
     for width in result["bits_per_layer"].values():
         counts[width] = counts.get(width, 0) + 1
@@ -40,17 +40,17 @@ def describe(result: dict[str, Any]) -> str:
         f"  {budget['name']} {result['cost']:.6g} of {budget['limit']:.6g}{modelled}\n"
         f"  feature SQNR on held-out calibration photos {result['sqnr_db']:.2f} dB (searched "
         f"{result['searched_sqnr_db']:.2f} dB, {result['candidates']} candidates)\n"
-        f"  quantized anew: {others}; the best is kept\n"
-        f"  every candidate: {result['log']}"
+        f"  final programs: {others}; the best one is kept\n"
+        f"  log of all candidates: {result['log']}"
     )
 
 
 def renamed(out: Output, options: dict[str, Any]) -> dict[str, Any]:
-    """Options by their present names: ``--backend`` and ``--jobs`` are ``--engine`` and ``--workers`` now."""
+    """Translate the older options ``--backend`` and ``--jobs`` to ``--engine`` and ``--workers``."""
     backend, jobs = options.pop("backend"), options.pop("jobs")
     if backend is None and jobs is None:
         return options
-    out.note("--backend and --jobs are called --engine and --workers now; the old names still work")
+    out.note("--backend and --jobs are now called --engine and --workers; the old names still work")
     engine = backend if backend in ("ray", "dask") else "local"
     workers = 1 if backend in (None, "serial") else jobs or 2
     return options | {"engine": engine, "workers": options["workers"] or workers}
@@ -64,39 +64,67 @@ def renamed(out: Output, options: dict[str, Any]) -> dict[str, Any]:
 @click.option(
     "--budget",
     required=True,
-    help="average-bits=6, bytes=16M, bitops=300G; or latency-ms=8, energy-mj=2, modelled on --hw.",
+    metavar="FIGURE=NUMBER",
+    help="Upper bound: average-bits=6, bytes=16M, bitops=300G, or latency-ms=8, energy-mj=2 modelled on --hw.",
 )
 @click.option(
-    "--hw", "hardware", help="Accelerator for latency-ms and energy-mj, as in simulate. Default: paper."
+    "--hw",
+    "hardware",
+    help="Accelerator for latency-ms and energy-mj, as in 'p2vit simulate'. Default: paper.",
 )
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program."
 )
-@click.option("--widths", default="4,8", show_default=True, help="Widths that a layer may have.")
+@click.option("--widths", default="4,8", show_default=True, help="Weight widths to choose from, in bits.")
 @click.option(
-    "--calib-images", default=96, show_default=True, type=click.IntRange(1), help="To calibrate on."
+    "--calib-images",
+    default=96,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of calibration photos.",
 )
 @click.option(
     "--held-out",
     default=32,
     show_default=True,
     type=click.IntRange(1),
-    help="Further calibration photos, to score candidates on.",
+    help="Number of further calibration photos, used to score the candidates.",
 )
-@click.option("--method", default="p2vit", show_default=True, help="'p2vit list' names them.")
+@click.option("--method", default="p2vit", show_default=True, help="Quantization method; see 'p2vit list'.")
 @click.option(
     "--measure",
     type=click.Choice(choices(SearchOptions, "measure")),
     default="direct",
     show_default=True,
-    help="Sensitivity of the coarse step: output error of each layer alone, or Hessian trace x perturbation.",
+    help="Sensitivity of a layer in the coarse step. direct: output error when only that layer is quantized. "
+    "Otherwise: Hessian trace times weight error.",
 )
 @click.option(
-    "--coarse/--no-coarse", default=True, help="Start from the exact solution for that sensitivity."
+    "--coarse/--no-coarse",
+    default=True,
+    show_default=True,
+    help="Coarse step: start from the best mix according to the sensitivities.",
 )
-@click.option("--fine/--no-fine", default=True, help="Refine by evolution.")
-@click.option("--population", default=25, show_default=True, type=click.IntRange(1), help="Survivors.")
-@click.option("--generations", default=8, show_default=True, type=click.IntRange(0), help="Of the evolution.")
+@click.option(
+    "--fine/--no-fine",
+    default=True,
+    show_default=True,
+    help="Fine step: improve the mix with an evolutionary search.",
+)
+@click.option(
+    "--population",
+    default=25,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Fine step: mixes that are kept in each generation.",
+)
+@click.option(
+    "--generations",
+    default=8,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Fine step: number of generations.",
+)
 @cluster_options
 @click.option("--backend", hidden=True, help="Older name of --engine.")
 @click.option("--jobs", hidden=True, type=click.IntRange(1), help="Older name of --workers.")
@@ -108,10 +136,10 @@ def renamed(out: Output, options: dict[str, Any]) -> dict[str, Any]:
 @max_pixels_option
 @common
 def search(out: Output, model: str, data: str, **options: Any) -> None:
-    """Give each layer of MODEL a width, within a budget, and quantize it so.
+    """Choose the weight width of each layer of MODEL within a budget, and quantize the model with these widths.
 
-    Photos that the model is judged on are never used. A search that was killed continues from its log when the
-    same command runs again.
+    The search reads calibration photos only, never the photos that eval measures. A search that was stopped continues
+    from its log when the same command runs again.
     """
     result = run_search(model, data, out=out, **renamed(out, options))
     out.result(result, describe)

@@ -1,4 +1,4 @@
-"""``p2vit simulate``: what a model costs on a modelled accelerator."""
+"""``p2vit simulate``: model the cycles, energy and area of a model on an accelerator."""
 
 from pathlib import Path
 from typing import Any
@@ -20,42 +20,55 @@ from p2vit.workflows.simulate_table import run_simulations
     default=("paper",),
     multiple=True,
     show_default=True,
-    help=f"{', '.join(known_machines())} or a YAML file; repeat for a table.",
+    help=f"{', '.join(known_machines())} or a YAML file. Repeatable.",
 )
 @click.option(
     "--method",
     type=click.Choice(choices(SimulateOptions, "method")),
     default="closed_form",
     show_default=True,
-    help="descriptors: the generated RTL's own cycles, for a program and --hw rtl, rtl-wide or rtl-small.",
+    help="How to count cycles. closed_form: by formulas. events: by simulating each tile. descriptors: exact "
+    "cycles of the generated RTL, for a program with --hw rtl, rtl-wide or rtl-small.",
 )
 @click.option(
-    "--weight-bits", type=click.Choice(["4", "8"]), default="8", show_default=True, help="Of every linear."
+    "--weight-bits",
+    type=click.Choice(["4", "8"]),
+    default="8",
+    show_default=True,
+    help="Weight width of every linear layer, in bits.",
 )
 @click.option(
-    "--attention", type=click.Choice(choices(SimulateOptions, "attention")), default="log2", show_default=True
+    "--attention",
+    type=click.Choice(choices(SimulateOptions, "attention")),
+    default="log2",
+    show_default=True,
+    help="Attention probabilities: 4-bit log2 codes on the shifters, or 8-bit codes on the MACs.",
 )
 @click.option(
-    "--inter-layer/--no-inter-layer", default=None, help="Overlap operations. Default: the description's."
+    "--inter-layer/--no-inter-layer",
+    default=None,
+    help="Inter-layer pipelining: overlap operations of different layers. Default: as the accelerator says.",
 )
 @click.option(
-    "--intra-layer/--no-intra-layer", default=None, help="Hide re-quantization. Default: the description's."
+    "--intra-layer/--no-intra-layer",
+    default=None,
+    help="Intra-layer pipelining: overlap re-quantization with the products. Default: as the accelerator says.",
 )
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a figure of the description, e.g. chunks.mac_array.lines=40; repeat for more.",
+    help="Change one figure of the accelerator, e.g. chunks.mac_array.lines=40. Repeatable.",
 )
 @click.option("--trace", type=click.Path(path_type=Path), help="Write a Perfetto trace (JSON).")
-@click.option("--report", type=click.Path(path_type=Path), help="Write one offline HTML file.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write a self-contained HTML report.")
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
-    help="Of several models or machines: write the latencies as SVG.",
+    help="Write a chart of the latencies (SVG).",
 )
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@click.option("--overwrite", is_flag=True, help="Replace existing output.")
 @common
 def simulate(
     out: Output,
@@ -65,9 +78,10 @@ def simulate(
     plot: Path | None,
     **options: Any,
 ) -> int:
-    """Cycles, energy, area and utilisation of MODEL on an accelerator. Every figure is modelled.
+    """Model the cycles, energy, area and utilization of MODEL on an accelerator.
 
-    Several models or machines give a table.
+    MODEL is an architecture's name or a program's folder. Several models or accelerators give a table. Every figure is
+    modelled, not measured. Exit status 1 if a model does not fit.
     """
     options["weight_bits"] = int(weight_bits)
     if len(models) * len(hardware) > 1 or plot:
@@ -80,7 +94,7 @@ def simulate(
 
 
 def summary(answer: dict[str, Any]) -> str:
-    """What people read: a dozen lines."""
+    """Format the result of one simulation for the terminal."""
     how = f"{answer['method']}, table {answer['technology']}; modelled"
     head = f"{answer['model']} on {answer['hardware']} ({how})"
     if not answer["fits"]:
@@ -96,7 +110,7 @@ def summary(answer: dict[str, Any]) -> str:
         head,
         f"  {answer['cycles']:,} cycles at {answer['clock_mhz']:g} MHz = {answer['latency_ms']:.3f} ms,"
         f" {answer['images_per_s']:.1f} images/s, {answer['gops']:,.0f} of {answer['peak_gops']:,.0f} GOPS",
-        f"  MAC array utilisation {answer['utilization']:.1%}",
+        f"  MAC array utilization {answer['utilization']:.1%}",
         f"  {answer['energy_mj']:.3f} mJ, {answer['power_mw']:.0f} mW, {answer['area_mm2']:.2f} mm²{of_what}",
     ]
     if answer["dsps"]:
@@ -110,12 +124,12 @@ def summary(answer: dict[str, Any]) -> str:
     helpful = [lever for lever in answer["levers"][:3] if lever["gain"] >= 1.0005]
     lines += [f"    2 x {lever['name']}: {lever['gain']:.3f}x faster" for lever in helpful]
     if not helpful:
-        lines.append("    twice as much of any one thing would not make it faster, or would not fit")
+        lines.append("    doubling any single resource would not make it faster, or would not fit")
     return "\n".join(lines)
 
 
 def mapping(layers: list[dict[str, Any]]) -> list[str]:
-    """Lines, weight tiles and what limits each kind of operation of the block in the middle."""
+    """Return lines, weight tiles and the limiting resource for each kind of operation of the middle block."""
     blocks = sorted({layer["block"] for layer in layers if layer["block"] >= 0})
     middle = blocks[len(blocks) // 2] if blocks else -1
     alike: dict[tuple[int, str], list[str]] = {}
@@ -128,7 +142,7 @@ def mapping(layers: list[dict[str, Any]]) -> list[str]:
 
 
 def table(answer: dict[str, Any]) -> str:
-    """A line for each model on each machine."""
+    """Format one line for each model on each accelerator."""
     rows = answer["rows"]
     wide = max(len(row["model"]) for row in rows)
     across = max(len(row["hardware"]) for row in rows)

@@ -1,4 +1,4 @@
-"""``p2vit synth``: cells, area and delay of the hardware modules, and an energy and area table from them."""
+"""``p2vit synth``: synthesize the hardware modules, and make an energy and area table from the results."""
 
 from pathlib import Path
 from typing import Any
@@ -11,26 +11,36 @@ from p2vit.workflows.synth import run_synth
 
 @click.command("synth")
 @click.option(
-    "-o", "--out", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Results."
+    "-o",
+    "--out",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the results.",
 )
 @click.option(
     "--liberty",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Standard-cell library. Default: Debian's osu018 if installed, else generic gates.",
+    help="Standard-cell library (Liberty). Default: Debian's osu018 if installed, else generic gates.",
 )
-@click.option("--design", "designs", multiple=True, metavar="NAME", help="Only this design; may be repeated.")
-@click.option("--ecp5", is_flag=True, help="Place and route on a Lattice ECP5 too.")
 @click.option(
-    "--base", default="horowitz45", show_default=True, help="Table for SRAM, DRAM and float32 energies."
+    "--design", "designs", multiple=True, metavar="NAME", help="Synthesize only this design. Repeatable."
 )
-@click.option("--node-nm", type=click.FloatRange(1), help="Node of the library. Default: 180 for osu018.")
+@click.option("--ecp5", is_flag=True, help="Also place and route for a Lattice ECP5 FPGA.")
+@click.option(
+    "--base", default="horowitz45", show_default=True, help="Energy table for SRAM, DRAM and float32."
+)
+@click.option(
+    "--node-nm", type=click.FloatRange(1), help="Process node of the library in nm. Default: 180 for osu018."
+)
 @overwrite_option
 @common
 def synth(out: Output, folder: Path, **options: Any) -> int:
-    """Synthesise the hardware modules: cells, area, delay; and an energy and area table for the simulator.
+    """Synthesize the hardware modules: cells, area and delay, and an energy and area table for the simulator.
 
-    Everything is before layout: no wires, no clock tree.
+    All figures are from before layout: they include no wires and no clock tree.
     """
     result = run_synth(folder, out=out, **options)
     lines = [(folder / "synthesis.md").read_text(encoding="utf-8")]

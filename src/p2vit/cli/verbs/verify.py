@@ -1,4 +1,4 @@
-"""``p2vit verify``: the same integers from every back-end, tensor by tensor."""
+"""``p2vit verify``: compare every tensor of a program between back-ends."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from p2vit.workflows.verify import run_verify
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text for the terminal."""
     first, *others = result["backends"]
     verdict = "identical" if not result["mismatches"] else f"{result['mismatches']} TENSORS DIFFER"
     lines = [
@@ -34,9 +34,9 @@ def describe(result: dict[str, Any]) -> str:
     default="reference,torch",
     show_default=True,
     metavar="A,B,...",
-    help="native, torch, reference, onnx; all are compared with the first.",
+    help="Back-ends: native, torch, reference, onnx. Each is compared with the first one.",
 )
-@click.option("--images", default=8, show_default=True, type=click.IntRange(1), help="Photos.")
+@click.option("--images", default=8, show_default=True, type=click.IntRange(1), help="Number of photos.")
 @click.option(
     "--data", default="noise", show_default=True, metavar="DIR", help="Photos: a folder or a benchmark."
 )
@@ -45,9 +45,9 @@ def describe(result: dict[str, Any]) -> str:
 @max_pixels_option
 @common
 def verify(out: Output, program: Path, **options: Any) -> int:
-    """Run OUT on several back-ends and compare every tensor that they expose, number by number.
+    """Run program OUT on several back-ends and compare every tensor that they expose.
 
-    Exit status 1 when one number differs; the first one of each tensor is shown.
+    Exit status 1 if a number differs. The first difference of each tensor is shown.
     """
     result = run_verify(program, out=out, **options)
     out.result(result, describe)

@@ -1,18 +1,17 @@
-"""The compiled engine's copy of the numbers that ``numerics`` decides, as a C++ header.
+"""Generator of the C++ header with the constants of ``numerics``.
 
     python -m p2vit.engine.native.constants > src/p2vit/engine/native/src/constants.h
 
-The header is part of the sources, so that the engine builds without Python; a test holds it to what is
-written here.
+The header is checked in, so that the engine builds without Python. A test compares it with this generator.
 """
 
 from p2vit.numerics import add, affine, attention_values, layernorm, linear, lookup, softmax, tokens
 
-#: Name in C++ → number, and what it is.
+#: Name in C++, number, and comment.
 NUMBERS: tuple[tuple[str, int, str], ...] = (
     ("kTableEntries", lookup.ENTRIES, "entries of a table, one for each int8"),
-    ("kTableColumns", lookup.TABLE_CHANNELS, "columns that share a table where a layer has several"),
-    ("kLinearLargestShift", linear.LARGEST_SHIFT, "to either side"),
+    ("kTableColumns", lookup.TABLE_CHANNELS, "neighbouring columns that share one of several tables"),
+    ("kLinearLargestShift", linear.LARGEST_SHIFT, "left or right"),
     ("kAddLargestShift", add.LARGEST_SHIFT, "of a residual add"),
     ("kAffineLeastShift", affine.SHIFTS[0], ""),
     ("kAffineLargestShift", affine.SHIFTS[1], ""),
@@ -21,12 +20,12 @@ NUMBERS: tuple[tuple[str, int, str], ...] = (
     ("kOctaveFactor", softmax.OCTAVE_FACTOR, "octaves = distance · factor >> fraction"),
     ("kOctaveFactorFraction", softmax.OCTAVE_FACTOR_FRACTION, ""),
     ("kOctaveFraction", softmax.OCTAVE_FRACTION, "fraction bits of octaves"),
-    ("kExp2Bits", softmax.TABLE_BITS, "fraction bits that the table is read with"),
+    ("kExp2Bits", softmax.TABLE_BITS, "fraction bits of the table's index"),
     ("kExp2Shift", softmax.ENTRY_SHIFT, "from a table's entry to a code"),
     ("kLargestLinearCode", softmax.LARGEST_LINEAR_CODE, ""),
     ("kLargestLog2Code", softmax.LARGEST_LOG2_CODE, ""),
-    ("kSoftmaxLargestShift", softmax.LARGEST_SHIFT, "to either side"),
-    ("kQuotientBits", attention_values.QUOTIENT_BITS, "of the sum that the accumulator is shifted to"),
+    ("kSoftmaxLargestShift", softmax.LARGEST_SHIFT, "left or right"),
+    ("kQuotientBits", attention_values.QUOTIENT_BITS, "bits of the normalised row sum"),
     ("kReciprocalFraction", attention_values.RECIPROCAL_FRACTION, ""),
     ("kQuotientFraction", attention_values.QUOTIENT_FRACTION, "of codes × values ÷ sum"),
     ("kLeastGuard", attention_values.GUARDS[0], ""),
@@ -47,14 +46,14 @@ NUMBERS: tuple[tuple[str, int, str], ...] = (
     ("kEpsilonLeastShift", layernorm.EPSILON_SHIFTS[0], ""),
     ("kEpsilonLargestShift", layernorm.EPSILON_SHIFTS[1], ""),
 )
-#: Entries on a line of the table.
+#: Table entries per line.
 PER_LINE = 12
 
 
 def header() -> str:
-    """Text of ``constants.h``."""
+    """Return the text of ``constants.h``."""
     lines = [
-        "// Numbers that p2vit.numerics decides. Made by `python -m p2vit.engine.native.constants`; do not edit.",
+        "// Constants of p2vit.numerics. Made by `python -m p2vit.engine.native.constants`; do not edit.",
         "#pragma once",
         "",
         "#include <cstdint>",

@@ -1,7 +1,7 @@
-"""The native CPU engine: compiled kernels that return exactly the reference's integers, many times faster.
+"""The native executor: compiled kernels that return exactly the reference's integers, but many times faster.
 
-No torch and no BLAS at run time. The instruction set is chosen at run time, after a self-test;
-``P2VIT_ISA`` forces one.
+It needs neither torch nor BLAS. The instruction set is chosen at run time, after a self-test. The environment variable
+``P2VIT_ISA`` selects another one.
 """
 
 import os
@@ -29,22 +29,22 @@ except ImportError as error:
     _import_error = "" if "cannot import name" in str(error) else f" ({error})"
 
 ISA_VARIABLE = "P2VIT_ISA"
-#: Rows that one thread takes through a stage at a time: their activations stay in the second cache.
+#: Rows that a thread takes through a stage at a time; their activations fit the level-2 cache.
 CHUNK_ROWS = 256
-#: Plans that are kept beside the one for the output alone; each has memory of its own.
+#: Plans that are kept besides the one for the output alone. Each plan has its own memory.
 MOST_PLANS = 8
 
 
-#: How often a thread looks again before it sleeps, some 20 ns each.
+#: Times that an idle thread polls for work before it sleeps; about 20 ns each.
 SPINS = 1_000
 
 
 class NativeUnavailableError(RuntimeError):
-    """The compiled engine cannot run here; the message says why and what runs instead."""
+    """The native engine cannot run here. The message gives the reason and the alternatives."""
 
 
 def instruction_sets() -> dict[str, str]:
-    """Instruction set → ``""`` if it can be used here, otherwise why not; best first."""
+    """Return the instruction sets, best first: name → ``""`` if it can be used here, otherwise the reason."""
     if _native is None:
         return {}
     reasons = {}
@@ -55,8 +55,10 @@ def instruction_sets() -> dict[str, str]:
 
 @cache
 def self_test(isa: str) -> str:
-    """Run the self-test on one instruction set: ``""`` if it passed, otherwise the first case and tensor
-    that failed.
+    """Run the self-test on one instruction set.
+
+    Returns:
+        ``""`` if it passed, otherwise the first case and tensor that differ from the reference.
     """
     for name, program, pixels, expected in cases():
         produced = NativeExecutor(program, threads=1, isa=isa, tested=False).run(pixels, keep=expected)
@@ -70,11 +72,10 @@ def self_test(isa: str) -> str:
 
 
 def choose_isa() -> str:
-    """The best instruction set that this CPU has and that passes the self-test, or the one that
-    ``P2VIT_ISA`` names.
+    """Return the best instruction set that passes the self-test, or the one that ``P2VIT_ISA`` names.
 
     Raises:
-        NativeUnavailableError: there is none, or the one asked for cannot be used.
+        NativeUnavailableError: There is none, or the one that ``P2VIT_ISA`` names cannot be used.
     """
     reasons = instruction_sets()
     if not reasons:
@@ -100,12 +101,12 @@ def choose_isa() -> str:
 
 
 def status() -> dict[str, Any]:
-    """What the engine is on this machine.
+    """Describe the native engine on this machine.
 
     Returns:
-        ``available``; ``isa`` that is used (or None); ``reason`` why it is unavailable; ``self_test``:
-        instruction set → ``passed``, what failed, or why it cannot be used; ``threads``: CPUs that it uses
-        unless told otherwise.
+        ``available``: whether it can run. ``isa``: the instruction set in use, or None. ``reason``: why it cannot run.
+        ``self_test``: instruction set → ``passed``, the failure, or why it cannot be used. ``threads``: default number
+        of threads.
     """
     tests = {
         name: reason or (f"failed: {failure}" if (failure := self_test(name)) else "passed")
@@ -125,8 +126,15 @@ def status() -> dict[str, Any]:
 
 
 def peak_gmacs(isa: str, threads: int, milliseconds: int = 4) -> float:
-    """Rate of the dot-product instruction on registers alone, GMAC/s of all threads; 0 for sets without
-    one.
+    """Measure the peak rate of the dot-product instruction on registers.
+
+    Args:
+        isa: Name of the instruction set.
+        threads: Number of threads.
+        milliseconds: Duration of the measurement.
+
+    Returns:
+        GMAC/s of all threads together; 0 for an instruction set without such an instruction.
     """
     return 0.0 if _native is None else float(_native.peak_gmacs(isa, threads, milliseconds))
 
@@ -134,16 +142,16 @@ def peak_gmacs(isa: str, threads: int, milliseconds: int = 4) -> float:
 class NativeExecutor(Executor):
     """Runs a program on compiled kernels.
 
-    Safe to call from several Python threads: calls queue up, the interpreter lock is released while one
+    Several Python threads may call it. Calls run one after the other, and the interpreter lock is released while one
     computes.
 
     Attributes:
-        isa: The instruction set in use.
-        threads: Upper bound of the threads that compute.
+        isa: Name of the instruction set in use.
+        threads: Largest number of threads that compute.
     """
 
     name = "native"
-    #: What is asked for decides what is computed: ``verify`` tries random sets.
+    #: Which tensors are kept changes which steps run, so ``verify`` also tries random sets of tensors.
     plans_by_keep = True
 
     def __init__(
@@ -155,19 +163,18 @@ class NativeExecutor(Executor):
         chunk_rows: int = CHUNK_ROWS,
         tested: bool = True,
     ) -> None:
-        """Pack the weights.
+        """Pack the weights and make the plan.
 
         Args:
-            program: What to run.
-            threads: Bound on the threads that compute; all CPUs of the process if None.
-            isa: Instruction set; the best one, or ``P2VIT_ISA``, if None.
+            program: The program to run.
+            threads: Largest number of threads; None uses all processor cores of the process.
+            isa: Name of the instruction set; None uses ``P2VIT_ISA``, or the best one.
             chunk_rows: Rows that a thread takes through a stage at a time.
-            tested: Whether to run the self-test before first use.
+            tested: Run the self-test of ``isa`` before its first use.
 
         Raises:
-            NativeUnavailableError: the engine cannot run on this machine.
-            RefusedProgramError: the program has something that the engine cannot run; the message names the
-                node.
+            NativeUnavailableError: The engine cannot run on this machine.
+            RefusedProgramError: The engine cannot run this program. The message names the node.
         """
         self.program = program
         if _native is None or isa is None:
@@ -184,7 +191,7 @@ class NativeExecutor(Executor):
         try:
             self._weights = Weights(_native, program)
             self._plan(frozenset())
-            # What cannot be shown on request is refused now, not in the middle of a run.
+            # A plan for all tensors finds nodes now that would otherwise fail in a later run with ``keep``.
             self._builder(frozenset(node.name for node in program.nodes))[1].emit()
         except ValueError as error:
             reason = str(error).removeprefix("native engine: ")
@@ -198,10 +205,10 @@ class NativeExecutor(Executor):
             keep: Names of tensors to return besides the program's results: output, feature and feature maps.
 
         Returns:
-            Name → integers [B, ...].
+            Tensor name → integers [B, ...].
 
         Raises:
-            ValueError: pixels of another shape or dtype than the program's.
+            ValueError: The pixels do not have the shape and dtype of the program's input.
             ProgramError: ``keep`` names a tensor that the program does not have.
         """
         self.program.expect_pixels(pixels)
@@ -211,7 +218,7 @@ class NativeExecutor(Executor):
         return {spec.name: array for spec, array in zip(builder.outputs, outputs, strict=True)}
 
     def _plan(self, keep: frozenset[str]) -> tuple[Any, PlanBuilder]:
-        """The compiled plan for a set of wanted tensors, made at first use; the oldest ones make room."""
+        """Return the plan for a set of kept tensors, made at its first use. Old plans are dropped."""
         with self._lock:
             made = self._plans.pop(keep, None)
             if made is None:
@@ -225,24 +232,24 @@ class NativeExecutor(Executor):
             return made
 
     def _builder(self, keep: frozenset[str]) -> tuple[Any, PlanBuilder]:
-        """An empty plan, and what will fill it for a set of wanted tensors."""
+        """Return an empty plan, and the builder that fills it for a set of kept tensors."""
         height, width, channels = self.program.pixels.shape
         plan = _native.Plan(self._pool, self.isa, height, width, channels, self._chunk_rows)
         wanted = (keep - {PIXELS}) | set(self.program.results)
         return plan, PlanBuilder(self.program, wanted, plan, self._weights)
 
     def set_profiling(self, on: bool = True) -> None:
-        """Switch the per-operator clock on (from zero) or off; it costs a few per cent."""
+        """Start the profile from zero, or stop it. It costs a few per cent of the speed."""
         with self._lock:
             self._profiling = on
             for plan, _ in self._plans.values():
                 plan.set_profiling(on)
 
     def profile(self) -> dict[str, int]:
-        """Nanoseconds per node since profiling was switched on, summed over images and threads.
+        """Return the nanoseconds per node since profiling started, summed over images and threads.
 
-        A fused step's time stands with its first node and 0 with the others; attention's is split into
-        scores, softmax and values. Packing keys and values counts as scores and values.
+        The time of a fused step is given for its first node, and 0 for its other nodes. Attention is split into scores,
+        softmax and values; packing of keys counts as scores, packing of values as values.
         """
         times = {node.name: 0 for node in self.program.nodes}
         plan, _ = self._plan(frozenset())
@@ -253,7 +260,7 @@ class NativeExecutor(Executor):
 
     @property
     def memory(self) -> dict[str, int]:
-        """Bytes: ``weights`` packed, ``arena`` of activations of all plans."""
+        """Memory in bytes: ``weights`` after packing, and ``arena``, the activations of all plans."""
         return {
             "weights": self._weights.bytes,
             "arena": sum(plan.arena_bytes for plan, _ in self._plans.values()),

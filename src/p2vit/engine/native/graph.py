@@ -1,9 +1,8 @@
-"""What the native engine fuses: a program's nodes grouped into units, and which rows of each tensor
-anybody reads.
+"""Operator fusion of the native engine, and the rows of each tensor that are needed.
 
-A unit is what one step (with its companions) of the compiled plan computes: a linear layer with the table,
-residual add or position embedding behind it; the linear layers of q, k and v; scores, softmax and values
-together.
+The nodes of a program are divided into fusion groups. One step of the compiled plan computes one group: a linear layer
+with the table, residual add or position embedding after it; the linear layers of q, k and v; or scores, softmax and
+values.
 """
 
 from dataclasses import dataclass
@@ -35,12 +34,12 @@ Rows = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Nodes that one step computes.
+class FusionGroup:
+    """Nodes that one step computes together.
 
     Attributes:
-        nodes: In the program's order; the first decides what kind of unit it is.
-        rows: Rows that are computed; the others of the tensor nobody reads.
+        nodes: Nodes in the order of the program. The first one decides which step computes the group.
+        rows: Rows that the step computes; the other rows of the tensor are not needed.
     """
 
     nodes: tuple[Node, ...]
@@ -48,29 +47,29 @@ class Unit:
 
     @property
     def operator(self) -> Operator:
-        """The first node's."""
+        """Operator of the first node."""
         return self.nodes[0].operator
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """Every tensor of its nodes, materialised or not."""
+        """Tensors of its nodes, also those that stay in registers."""
         return tuple(node.name for node in self.nodes)
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """Tensors of other units, in the nodes' order."""
+        """Tensors of other groups that it reads, in the order of its nodes."""
         own = set(self.writes)
         return tuple(dict.fromkeys(name for node in self.nodes for name in node.inputs if name not in own))
 
 
 class Graph:
-    """A program with its consumers and the rows that are needed of each tensor.
+    """A program, the consumers of each tensor, and the rows of it that are needed.
 
     Attributes:
         program: The program.
-        wanted: Tensors that the caller asked for.
-        consumers: Tensor → nodes that read it.
-        rows: Tensor → rows that are needed; a tensor that is missing is not needed at all.
+        wanted: Names of the tensors to return.
+        consumers: Tensor name → nodes that read it.
+        rows: Tensor name → rows that are needed. A tensor without an entry is not needed.
     """
 
     def __init__(self, program: IntegerProgram, wanted: frozenset[str]) -> None:
@@ -89,7 +88,7 @@ class Graph:
                 self._need_inputs(node)
 
     def all_rows(self, name: str) -> Rows:
-        """Every row (token, or query of an attention matrix) of a tensor."""
+        """Return all rows of a tensor: its tokens, or the queries of an attention matrix."""
         shape = self.program.tensors[name].shape
         return (0, shape[-2] if len(shape) > 1 else 1)
 
@@ -99,10 +98,10 @@ class Graph:
         self.rows[name] = (begin, max(first + count, rows[0] + rows[1]) - begin)
 
     def _need_whole_attentions(self) -> None:
-        """Have every row of an attention computed where its scores, biased scores or codes are asked for.
+        """Mark every row of an attention as needed if its scores, biased scores or codes are to be returned.
 
-        One step computes all of an attention, and only those rows that are needed of its last tensor: a plan
-        that follows the values alone would leave rows of the others unwritten.
+        One step computes a whole attention, but only those rows that are needed of its last tensor. Without this, some
+        rows of the earlier tensors would not be written.
         """
         for node in self.program.of_kind(Scores):
             chain = self.attention_of(node)
@@ -126,15 +125,15 @@ class Graph:
                 self._need(source, rows)
 
     def only_consumer(self, name: str) -> Node | None:
-        """The node that alone reads a tensor which nobody else asked for."""
+        """Return the only node that reads a tensor, or None if there are others or the tensor is to be returned."""
         readers = self.consumers.get(name, [])
         return readers[0] if len(readers) == 1 and name not in self.wanted else None
 
     def attention_of(self, scores: Node) -> list[Node]:
-        """A node of scores with its bias, if it has one, its softmax and its values.
+        """Return the nodes of an attention: scores, optional bias, softmax and values.
 
         Raises:
-            ValueError: they do not follow one another directly.
+            ValueError: They do not follow one another directly.
         """
         chain = [scores]
         biased = any(isinstance(node.operator, ScoreBias) for node in self.consumers.get(scores.name, []))
@@ -151,19 +150,22 @@ class Graph:
 
 
 def in_windows(nodes: tuple[Node, ...] | list[Node]) -> bool:
-    """Whether an attention is computed window by window and head by head, on keys that are not packed before."""
+    """Return whether an attention runs window by window and head by head, on keys that are not packed beforehand."""
     scores = nodes[0].operator
     return isinstance(scores, Scores) and (scores.windows > 1 or isinstance(nodes[1].operator, ScoreBias))
 
 
-def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> list[Node]:
-    """What a linear layer's epilogue takes over: a table, a residual add, or the position embedding.
+def epilogue_of(graph: Graph, node: Node, exact: bool, computed: set[str]) -> list[Node]:
+    """Return the node that is fused into a linear layer's epilogue: a table, residual add or position embedding.
 
     Args:
         graph: The program.
-        node: A linear layer.
+        node: Node of the linear layer.
         exact: Whether its accumulator provably fits int32.
-        computed: Tensors computed before it; a residual must be among them.
+        computed: Tensors that are computed before it; the other input of a residual add must be one.
+
+    Returns:
+        A list with the node, or an empty list.
     """
     follower = graph.only_consumer(node.name)
     if (
@@ -187,8 +189,9 @@ def linear_tail(graph: Graph, node: Node, exact: bool, computed: set[str]) -> li
 
 
 def feeds_attention_only(graph: Graph, name: str) -> bool:
-    """Whether a tensor is read as queries, keys or values and nothing else: it may lie beside others in
-    one buffer.
+    """Return whether a tensor is read only as queries, keys or values.
+
+    Such a tensor may share a buffer with others, side by side.
     """
     readers = graph.consumers.get(name, [])
     return bool(readers) and all(
@@ -198,15 +201,13 @@ def feeds_attention_only(graph: Graph, name: str) -> bool:
     )
 
 
-def siblings(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
-    """A linear layer of q, k or v with those that read the same tensor, write the same width and need the
-    same rows.
-    """
+def parallel_linears(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
+    """Return the linear layers of q, k and v that one step can compute: same input, output width and rows."""
     operator = node.operator
     assert isinstance(operator, Linear)
     if not feeds_attention_only(graph, node.name):
         return [node]
-    group = []
+    found = []
     for other in graph.consumers[node.inputs[0]]:
         if (
             not isinstance(other.operator, Linear)
@@ -219,48 +220,48 @@ def siblings(graph: Graph, node: Node, taken: set[str]) -> list[Node]:
             operator.weight_bits <= 4,
         )
         if same_width and graph.rows.get(other.name) == graph.rows.get(node.name):
-            group.append(other)
-    return group
+            found.append(other)
+    return found
 
 
-def schedule(units: list[Unit], sources: set[str]) -> list[Unit]:
-    """Order units so that neighbours work on the same rows wherever dependencies allow it.
+def schedule(groups: list[FusionGroup], sources: set[str]) -> list[FusionGroup]:
+    """Order groups so that, as far as dependencies allow, neighbours compute the same rows.
 
     Args:
-        units: In any order that respects the program's.
-        sources: Tensors that are there from the start.
+        groups: Groups in the order of the program.
+        sources: Tensors that exist from the start.
 
     Raises:
-        ValueError: a tensor that nothing before it writes.
+        ValueError: A group reads a tensor that no group before it can write.
     """
-    ready_tensors, waiting, ordered = set(sources), list(units), []
+    ready_tensors, waiting, ordered = set(sources), list(groups), []
     rows: Rows | None = None
     while waiting:
-        ready = [unit for unit in waiting if all(name in ready_tensors for name in unit.reads)]
+        ready = [group for group in waiting if all(name in ready_tensors for name in group.reads)]
         if not ready:
             node = waiting[0].nodes[0]
             raise ValueError(
                 f"node {node.name}: reads {list(node.inputs)}, not all of which can be computed before it"
             )
-        unit = next((unit for unit in ready if unit.rows == rows), ready[0])
-        waiting.remove(unit)
-        ordered.append(unit)
-        ready_tensors.update(unit.writes)
-        rows = unit.rows
+        group = next((group for group in ready if group.rows == rows), ready[0])
+        waiting.remove(group)
+        ordered.append(group)
+        ready_tensors.update(group.writes)
+        rows = group.rows
     return ordered
 
 
-def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
-    """Group the needed nodes into units, scheduled.
+def fusion_groups(graph: Graph, exact: dict[str, bool]) -> list[FusionGroup]:
+    """Divide the nodes that are needed into fusion groups, in the order in which they run.
 
     Args:
         graph: The program.
-        exact: Linear layer → whether its accumulator provably fits int32 with its rounding half.
+        exact: Linear layer → whether its accumulator provably fits int32, including the rounding constant.
 
     Raises:
-        ValueError: an attention that is not scores, softmax, values.
+        ValueError: Scores, softmax and values do not follow one another directly.
     """
-    units: list[Unit] = []
+    groups: list[FusionGroup] = []
     taken: set[str] = set()
     computed: set[str] = set()
     for node in graph.program.nodes:
@@ -271,12 +272,14 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
         elif isinstance(node.operator, ScoreBias | Softmax | AttentionValues):
             raise ValueError(f"node {node.name}: {IN_A_ROW}")
         elif isinstance(node.operator, Linear):
-            tail = linear_tail(graph, node, exact[node.name], computed)
+            tail = epilogue_of(graph, node, exact[node.name], computed)
             nodes = (
                 [node, *tail]
                 if tail
                 else [
-                    n for n in siblings(graph, node, taken) if n is node or exact[n.name] == exact[node.name]
+                    n
+                    for n in parallel_linears(graph, node, taken)
+                    if n is node or exact[n.name] == exact[node.name]
                 ]
             )
         else:
@@ -288,8 +291,8 @@ def units_of(graph: Graph, exact: dict[str, bool]) -> list[Unit]:
         elif isinstance(last.operator, ConstantTokens):
             rows = (0, 1)
         elif isinstance(node.operator, Scores) and in_windows(nodes):
-            rows = (0, node.operator.windows * node.operator.heads)  # each is computed on its own
-        units.append(Unit(tuple(nodes), rows))
+            rows = (0, node.operator.windows * node.operator.heads)  # One row per window and head.
+        groups.append(FusionGroup(tuple(nodes), rows))
         taken.update(n.name for n in nodes)
         computed.update(n.name for n in nodes)
-    return schedule(units, {"pixels"})
+    return schedule(groups, {"pixels"})

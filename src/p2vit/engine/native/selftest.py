@@ -1,8 +1,7 @@
-"""What a kernel set must get right before it is trusted: full-range, all −128 and all 127 operands, every
-kernel.
+"""Self-test of the kernels of an instruction set: tiny programs with full-range, all −128 and all 127 operands.
 
-Some int8 instructions saturate inside where others do not, some virtual machines emulate them wrongly; a
-tiny program run against the norm tells.
+Some int8 instructions saturate intermediate sums, and some virtual machines emulate instructions wrongly. The self-test
+compares every kernel with the reference.
 """
 
 from collections.abc import Iterator
@@ -21,12 +20,12 @@ HEADS, DIM, IMAGE, PATCH = 2, 40, (12, 28), 4
 
 
 def small_program(fill: int | None, form: str, weight_bits: int) -> IntegerProgram:
-    """One attention block of odd sizes.
+    """Make a program of one attention block with odd sizes.
 
     Args:
-        fill: Every weight; None for random weights over the full range.
-        form: ``linear`` or ``log2``.
-        weight_bits: 8 or 4.
+        fill: Value of every weight; None for random weights over the full range.
+        form: Form of the softmax, ``linear`` or ``log2``.
+        weight_bits: Weight width, 8 or 4.
     """
     rng = np.random.default_rng(weight_bits)
     top = 1 << (weight_bits - 1)
@@ -65,7 +64,7 @@ def small_program(fill: int | None, form: str, weight_bits: int) -> IntegerProgr
 
 @cache
 def cases() -> list[tuple[str, IntegerProgram, IntArray, dict[str, IntArray]]]:
-    """Name, program, pixels, and every tensor as the norm computes it."""
+    """Return the cases: name, program, pixels, and every tensor as the reference computes it."""
     return list(_cases())
 
 

@@ -1,4 +1,4 @@
-"""A program's parameters in the form that the compiled engine takes them."""
+"""Conversion of a program's parameters to the arrays of the compiled engine."""
 
 from typing import Any
 
@@ -11,24 +11,24 @@ from p2vit.program.graph import IntegerProgram, Node
 
 
 def int32(array: IntArray, size: int | None = None) -> np.ndarray:
-    """Contiguous int32, broadcast to a size where one number stands for all channels."""
+    """Convert to a contiguous int32 array; broadcast one number to ``size`` channels."""
     wide = np.asarray(array).astype(np.int32, copy=False)
     return np.ascontiguousarray(wide if size is None else np.broadcast_to(wide, (size,)))
 
 
 def biased_tables(tables: IntArray) -> np.ndarray:
-    """Tables [G, 256] as the engine holds int8, one behind the other: uint8 with the sign bit inverted."""
+    """Flatten tables int8 [G, 256], with the sign bit inverted as the engine stores int8: uint8 [G·256]."""
     return (tables.view(np.uint8) ^ np.uint8(128)).ravel()
 
 
 def fits_epilogue(operator: Lookup, channels: int) -> bool:
-    """Whether a kernel's epilogue can look a layer's columns up: one table for 64 columns in a row."""
+    """Return whether a kernel's epilogue can apply the tables: each block of 64 columns must have one table."""
     groups = operator.groups
     return groups == 1 or (groups > 1 and channels >= groups and channels % (groups * TABLE_CHANNELS) == 0)
 
 
 def column_tables(operator: Lookup, channels: int) -> np.ndarray:
-    """Tables for an epilogue: one, or one for each 64 columns: uint8 [blocks · 256]."""
+    """Return the tables for an epilogue, one for all columns or one per block of 64: uint8 [blocks · 256]."""
     if operator.groups == 1:
         return biased_tables(operator.table)
     repeat = channels // operator.groups // TABLE_CHANNELS
@@ -36,7 +36,7 @@ def column_tables(operator: Lookup, channels: int) -> np.ndarray:
 
 
 def part_of(operator: Linear) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weight, bias and shift in the dtypes that the engine takes; nothing is copied that has them already."""
+    """Return weight, bias and shift in the engine's dtypes, int8, int32 and int8; without a copy if possible."""
     return (
         operator.weight.astype(np.int8, copy=False),
         int32(operator.bias),
@@ -45,10 +45,10 @@ def part_of(operator: Linear) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class Weights:
-    """Packed linear layers of a program, each packed once and shared by all of its plans.
+    """Packed weights of a program's linear layers. Each is packed once and shared by all plans.
 
     Attributes:
-        exact: Linear layer → whether its accumulator provably fits int32 with its rounding half.
+        exact: Linear layer → whether its accumulator provably fits int32, including the rounding constant.
     """
 
     def __init__(self, native: Any, program: IntegerProgram) -> None:
@@ -65,7 +65,7 @@ class Weights:
             self.exact[node.name] = fits or operator.output_bits == 32
 
     def pack(self, nodes: list[Node], bits: int) -> Any:
-        """The layers side by side, in the kernels' layout."""
+        """Pack layers side by side in the layout of the kernels, for an output width in bits."""
         key = (*(node.name for node in nodes), str(bits))
         if key not in self._packed:
             operators = [node.operator for node in nodes]
@@ -77,5 +77,5 @@ class Weights:
 
     @property
     def bytes(self) -> int:
-        """Memory of all packed layers."""
+        """Bytes of all packed layers."""
         return sum(packed.bytes for packed in self._packed.values())

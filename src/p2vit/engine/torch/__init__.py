@@ -1,1 +1,1 @@
-"""The torch executor: a program on torch integer tensors."""
+"""The torch executor: runs a program on torch integer tensors."""

@@ -1,4 +1,4 @@
-"""Executor on torch integers: the same integers as the reference, thousands of times faster."""
+"""The torch executor: the same integers as the reference, but many times faster."""
 
 import torch
 from torch import Tensor
@@ -19,15 +19,18 @@ class TorchExecutor(NodeExecutor):
         self._parameters = {node.name: Parameters(node.operator) for node in program.nodes}
 
     def load(self, pixels: IntArray) -> Tensor:
-        """A uint8 tensor."""
+        """Copy the pixels to a uint8 tensor."""
         return torch.from_numpy(pixels.copy())
 
     @torch.inference_mode()
     def step(self, node: Node, inputs: list[Tensor]) -> Tensor:
-        """The operator's torch kernel; a caller's autocast would round the integers that floats carry."""
+        """Run the operator's torch kernel.
+
+        Autocast is switched off: it would round the integers that some kernels hold in float32.
+        """
         with torch.autocast("cpu", enabled=False):
             return compute(node.operator, inputs, self._parameters[node.name])
 
     def store(self, value: Tensor) -> IntArray:
-        """A NumPy array of the same dtype."""
+        """Copy the tensor to a NumPy array of the same dtype."""
         return value.numpy().copy()

@@ -1,9 +1,11 @@
-"""An integer program as freestanding C99: no float, no heap, no 64-bit arithmetic, one operator per file.
+"""Export of an integer program as freestanding C99, without float, heap or 64-bit arithmetic.
 
-* ``runtime/``: the operators in C, copied as they are.
-* ``plan``: which operator runs when, and where its tensors lie in the arena.
-* ``arena``: places for tensors that live at the same time.
+* ``runtime/``: the operators in C, one per file; they are copied unchanged.
+* ``plan``: the order of the operators, and the arena offsets of their tensors.
+* ``arena``: memory allocation of the tensors.
 * ``parameters``: weights and other constants as C.
-* ``model``: the program's own C files.
-* ``write``: the folder.
+* ``steps``: the calls of the operators as C.
+* ``model``: the C files that depend on the program.
+* ``write``: the files of the output folder.
+* ``compile``: compiles an export and runs its check.
 """

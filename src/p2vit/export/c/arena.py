@@ -1,21 +1,21 @@
-"""Places in one block of memory for tensors that do not all live at the same time."""
+"""Allocation of tensors in one block of memory (the arena); tensors may share memory at different times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Every tensor starts at a multiple of this, so that any integer type may lie there.
+#: Offsets are multiples of this number of bytes, which suits every integer type.
 ALIGNMENT = 4
 
 
 @dataclass(frozen=True)
 class Lifetime:
-    """One buffer and when it is in use.
+    """A buffer, and the steps during which it is in use.
 
     Attributes:
-        name: Of the tensor.
+        name: Name of the tensor.
         size: Bytes.
-        first: Step that writes it.
-        last: Last step that reads it.
+        first: Number of the step that writes it.
+        last: Number of the last step that reads it.
     """
 
     name: str
@@ -23,28 +23,28 @@ class Lifetime:
     first: int
     last: int
 
-    def meets(self, other: "Lifetime") -> bool:
-        """Whether both are in use at some step."""
+    def overlaps(self, other: "Lifetime") -> bool:
+        """Return whether both are in use at the same step."""
         return self.first <= other.last and other.first <= self.last
 
 
 def aligned(size: int) -> int:
-    """The size, rounded up to whole alignments."""
+    """Round a size up to a multiple of ``ALIGNMENT``."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def place(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
-    """Give every buffer an offset, the largest first, each as low as it fits.
+def assign_offsets(lifetimes: Sequence[Lifetime]) -> tuple[dict[str, int], int]:
+    """Assign an offset to every buffer: the largest first, each at the lowest free offset.
 
     Args:
         lifetimes: The buffers.
 
     Returns:
-        (name → offset in bytes, bytes in all). The same buffers give the same places.
+        Name → offset in bytes, and the size of the arena in bytes. The same buffers always get the same offsets.
     """
     placed: list[tuple[int, Lifetime]] = []
     for buffer in sorted(lifetimes, key=lambda each: (-each.size, each.first, each.name)):
-        taken = sorted((offset, other.size) for offset, other in placed if other.meets(buffer))
+        taken = sorted((offset, other.size) for offset, other in placed if other.overlaps(buffer))
         lowest = 0
         for offset, size in taken:
             if lowest + buffer.size <= offset:

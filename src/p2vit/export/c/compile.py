@@ -1,4 +1,4 @@
-"""Compiles a C export with this machine's own compiler and runs its check."""
+"""Compiles a C export with this machine's compiler, and runs its check."""
 
 import os
 import re
@@ -10,21 +10,21 @@ from pathlib import Path
 from p2vit.errors import P2vitError
 from p2vit.export.c.write import CExport
 
-#: A compiler that takes longer than so many seconds is stopped.
-PATIENCE = 600
+#: Seconds after which the compiler or the check is stopped.
+TIMEOUT_SECONDS = 600
 
 
-def differing(export: CExport) -> int | None:
-    """Compile an export here and compare its outputs with the vectors in it.
+def count_differences(export: CExport) -> int | None:
+    """Compile an export, run it, and compare its outputs with the reference's outputs in ``check.c``.
 
     Args:
         export: The files.
 
     Returns:
-        How many outputs differ; None where there is no C compiler.
+        Number of outputs that differ; None without a C compiler.
 
     Raises:
-        P2vitError: it does not compile, or the program stops by itself.
+        P2vitError: The export does not compile, or its check stops early.
     """
     compiler = os.environ.get("CC") or next(
         (name for name in ("cc", "gcc", "clang") if shutil.which(name)), None
@@ -41,15 +41,20 @@ def differing(export: CExport) -> int | None:
         said = _run(["./check"], folder, fails=True)
     found = re.search(r"numbers compared, (\d+) differ", said)
     if found is None:
-        raise P2vitError(f"the exported C program stopped before it was done: {said[-300:]}")
+        raise P2vitError(f"the exported C program stopped early: {said[-300:]}")
     return int(found[1])
 
 
 def _run(command: list[str], folder: Path, fails: bool = False) -> str:
-    """What a command prints.
+    """Run a command, and return what it prints.
+
+    Args:
+        command: Program and arguments.
+        folder: Working folder.
+        fails: Whether a nonzero exit status is allowed.
 
     Raises:
-        P2vitError: it cannot be run, or fails where it must not.
+        P2vitError: The command cannot be run, or fails.
     """
     try:
         done = subprocess.run(
@@ -58,14 +63,14 @@ def _run(command: list[str], folder: Path, fails: bool = False) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise P2vitError(f"{command[0]}: {error}; name another C compiler with the variable CC") from None
+        raise P2vitError(f"{command[0]}: {error}. Set the variable CC to another C compiler") from None
     if done.returncode and not fails:
         raise P2vitError(
-            f"{command[0]} does not compile the exported C: {done.stderr.strip()[-300:]}; name another C compiler "
-            "with the variable CC"
+            f"{command[0]} does not compile the exported C: {done.stderr.strip()[-300:]}. Set the "
+            "variable CC to another C compiler"
         )
     return done.stdout

@@ -1,4 +1,4 @@
-"""The program's own C files: header, model, constants, and the check that runs its vectors."""
+"""The C files that depend on the program: header, model, constants, and the check against test vectors."""
 
 import zlib
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ import numpy as np
 from p2vit.export.c.maps import expected_maps, maps_header
 from p2vit.export.c.parameters import array_text, identifier
 from p2vit.export.c.plan import Plan
-from p2vit.export.c.steps import TYPES, Written
+from p2vit.export.c.steps import TYPES, CStep
 from p2vit.numerics.rounding import IntArray
 from p2vit.numerics.softmax import EXP2_TABLE, LOG2_E, OCTAVE_FRACTION, TABLE_BITS
 
 
 def tables_header() -> str:
-    """``tables.h``: constants of softmax, from the reference."""
+    """Return ``tables.h``, the constants of softmax."""
     return f"""/* Constants of softmax, written from the reference. */
 #ifndef P2VIT_TABLES_H
 #define P2VIT_TABLES_H
@@ -34,7 +34,7 @@ static const uint16_t p2vit_exp2_table[{len(EXP2_TABLE)}] = {{
 
 
 def model_header(plan: Plan, weight_bytes: int, sha256: str | None) -> str:
-    """``p2vit_model.h``: what the caller needs."""
+    """Return ``p2vit_model.h``, the interface of the program."""
     program = plan.program
     height, width, channels = program.pixels.shape
     output, feature = plan.spec(program.output), plan.spec(program.feature)
@@ -84,8 +84,8 @@ void p2vit_trace(int32_t step, const void *tensor, int32_t type, int32_t count);
 """
 
 
-def model_source(plan: Plan, written: Sequence[Written]) -> str:
-    """``p2vit_model.c``: parameter objects and the calls in order."""
+def model_source(plan: Plan, written: Sequence[CStep]) -> str:
+    """Return ``p2vit_model.c``: the parameter objects, and the calls in order."""
     program = plan.program
     definitions = "\n".join(step.definition for step in written if step.definition)
     lines = []
@@ -126,21 +126,21 @@ void p2vit_run(const uint8_t *weights, const uint8_t *pixels, int32_t *outputs, 
 
 
 def tensor_checksum(values: IntArray) -> int:
-    """CRC-32 of the numbers as 32-bit little-endian, so that it is the same on every machine."""
+    """Return the CRC-32 of the numbers as 32-bit little-endian words, which is the same on every machine."""
     return zlib.crc32(np.ascontiguousarray(values).astype("<i4").tobytes())
 
 
 def check_source(
     plan: Plan, pixels: IntArray, outputs: IntArray, checksums: Sequence[int], maps: dict[str, IntArray]
 ) -> str:
-    """``check.c``: runs the vectors; names the first step that differs on the first photo.
+    """Return ``check.c``, which runs photos and names the first step that differs on the first photo.
 
     Args:
         plan: The steps.
-        pixels: uint8 [P, H, W, 3].
-        outputs: int32 [P, outputs], the reference's.
-        checksums: Of each step's tensor, first photo.
-        maps: Integers of each feature map, [P, rows, columns, C], the reference's.
+        pixels: Photos, uint8 [P, H, W, 3].
+        outputs: Outputs of the reference, int32 [P, outputs].
+        checksums: Checksum of each step's tensor for the first photo.
+        maps: Integers of each feature map of the reference, [P, rows, columns, C].
     """
     names = ",\n    ".join(f'"{identifier(step.name)}"' for step in plan.steps)
     sums = ",\n    ".join(f"0x{value:08x}u" for value in checksums)

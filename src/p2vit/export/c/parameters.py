@@ -1,4 +1,4 @@
-"""Weights and other constants as C: small arrays as text, weights as one block of bytes."""
+"""Constants of a program as C: small arrays as text, and weights as one block of bytes."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ from p2vit.numerics import Linear
 from p2vit.numerics.rounding import IntArray
 
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t"}
-#: Numbers in a line of a C array.
+#: Numbers per line of a C array.
 PER_LINE = 24
 
 
 def identifier(name: str) -> str:
-    """A tensor's name as a C identifier."""
+    """Convert the name of a tensor to a C identifier."""
     return re.sub(r"\W", "_", name)
 
 
 def array_text(values: IntArray) -> str:
-    """Numbers for a C initialiser, some in a line."""
-    # −2147483648 has no literal in C: it would be minus a number that is too large.
+    """Format numbers for a C initialiser."""
+    # C has no literal for −2147483648: 2147483648 does not fit an int.
     words = [str(v) if v > -(1 << 31) else "(-2147483647 - 1)" for v in values.reshape(-1).tolist()]
     lines = [", ".join(words[start : start + PER_LINE]) for start in range(0, len(words), PER_LINE)]
     return ",\n    ".join(lines)
@@ -29,11 +29,11 @@ def array_text(values: IntArray) -> str:
 
 @dataclass
 class Parameters:
-    """Constants of a program, each written once however many nodes use it.
+    """Constants of a program. An array that several nodes use is stored once.
 
     Attributes:
         arrays: C name → array, in the order of first use.
-        weights: All weights, one linear after the other.
+        weights: Weights of all linear layers, one after the other.
     """
 
     arrays: dict[str, IntArray] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Parameters:
     _names: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
     def array(self, node: str, what: str, values: IntArray) -> str:
-        """The C name of an array; equal arrays share one."""
+        """Add an array, and return its C name; equal arrays share one name."""
         values = np.ascontiguousarray(values)
         key = (values.dtype.name, values.tobytes())
         if key not in self._names:
@@ -53,10 +53,10 @@ class Parameters:
         return self._names[key]
 
     def weight(self, operator: Linear) -> tuple[int, bool]:
-        """Append a linear's weights.
+        """Append the weights of a linear layer.
 
         Returns:
-            (where they start, whether two are in a byte).
+            Offset of the first weight in bytes, and whether a byte has two weights.
         """
         start, packed = len(self.weights), operator.weight_bits <= PACKED_BITS
         self.weights += pack(operator.weight) if packed else operator.weight.astype(np.int8).tobytes()
@@ -68,7 +68,7 @@ class Parameters:
         return sum(values.nbytes for values in self.arrays.values())
 
     def header(self) -> str:
-        """Declarations of all arrays."""
+        """Return the C declarations of all arrays."""
         lines = [
             f"extern const {C_TYPES[values.dtype.name]} {name}[{values.size}];"
             for name, values in self.arrays.items()
@@ -76,7 +76,7 @@ class Parameters:
         return "\n".join(lines)
 
     def source(self) -> str:
-        """Definitions of all arrays."""
+        """Return the C definitions of all arrays."""
         return "\n".join(
             f"const {C_TYPES[values.dtype.name]} {name}[{values.size}] = {{\n    {array_text(values)}}};"
             for name, values in self.arrays.items()
@@ -84,7 +84,7 @@ class Parameters:
 
 
 def pack(weight: IntArray) -> bytes:
-    """Weights of 4 bits, two in a byte, the first in the low half; every row starts at a byte."""
+    """Pack 4-bit weights two in a byte, the first in the lower half; every row starts at a byte."""
     low = weight.astype(np.int64) & 15
     if low.shape[1] % 2:
         low = np.concatenate([low, np.zeros((len(low), 1), np.int64)], axis=1)

@@ -1,9 +1,9 @@
-"""The steps of a program in C: operators with their parameters, and where each tensor lies."""
+"""The plan of a program in C: its steps, and the arena offset of each tensor."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from p2vit.errors import P2vitError
-from p2vit.export.c.arena import Lifetime, aligned, place
+from p2vit.export.c.arena import Lifetime, aligned, assign_offsets
 from p2vit.numerics import (
     Add,
     AttentionValues,
@@ -17,7 +17,7 @@ from p2vit.numerics import (
 )
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec
 
-#: Weights of at most so many bits are stored two in a byte.
+#: Largest weight width that is stored two in a byte.
 PACKED_BITS = 4
 
 
@@ -26,10 +26,10 @@ class Step:
     """One call of an operator.
 
     Attributes:
-        node: The node whose tensor it writes; of attention, the last of the fused ones.
-        operator: Its parameters.
-        inputs: Names of the tensors it reads.
-        fused: Attention only: scores, softmax and, with windows, the bias before them.
+        node: Node whose tensor the step writes; for attention, the last of the fused nodes.
+        operator: Operator of that node.
+        inputs: Names of the tensors that the step reads.
+        fused: For attention: the operators of scores and softmax, and the score bias if there is one.
     """
 
     node: Node
@@ -39,20 +39,20 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Of the tensor it writes."""
+        """Name of the tensor that the step writes."""
         return self.node.name
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A program as C runs it.
+    """Steps and memory of a program in C.
 
     Attributes:
         program: The program.
-        steps: In order.
-        offsets: Tensor → where it lies in the arena, in bytes.
-        scratch: Where the operators' working rows lie.
-        arena_bytes: All of it, working rows included.
+        steps: Steps in execution order.
+        offsets: Tensor name → offset in the arena, in bytes.
+        scratch: Offset of the scratch memory of the operators, in bytes.
+        arena_bytes: Size of the arena with the scratch memory, in bytes.
     """
 
     program: IntegerProgram
@@ -60,15 +60,14 @@ class Plan:
     offsets: dict[str, int]
     scratch: int
     arena_bytes: int
-    shared: dict[str, str] = field(default_factory=dict)
 
     def spec(self, name: str) -> TensorSpec:
-        """What a tensor is."""
+        """Return the shape, width and exponents of a tensor."""
         return self.program.tensors[name]
 
 
 def tensor_bytes(spec: TensorSpec) -> int:
-    """Bytes of one image's tensor."""
+    """Return the bytes of a tensor of one image."""
     count = 1
     for side in spec.shape:
         count *= side
@@ -76,10 +75,10 @@ def tensor_bytes(spec: TensorSpec) -> int:
 
 
 def fuse(program: IntegerProgram) -> list[Step]:
-    """The nodes as steps, with scores, bias, softmax and values of an attention as one.
+    """Convert nodes to steps. Scores, bias, softmax and values of an attention become one step.
 
     Raises:
-        P2vitError: scores or softmax codes that anything but an attention reads.
+        P2vitError: Scores or softmax codes have a reader outside their attention.
     """
     readers: dict[str, list[Node]] = {}
     for node in program.nodes:
@@ -112,7 +111,7 @@ def fuse(program: IntegerProgram) -> list[Step]:
 
 
 def scratch_bytes(step: Step, program: IntegerProgram) -> int:
-    """Bytes of the working row that a step needs."""
+    """Return the bytes of scratch memory that a step needs."""
     operator = step.operator
     if isinstance(operator, Linear):
         return operator.weight.shape[1] if operator.weight_bits <= PACKED_BITS else 0
@@ -125,12 +124,12 @@ def scratch_bytes(step: Step, program: IntegerProgram) -> int:
 
 
 def make_plan(program: IntegerProgram) -> Plan:
-    """Steps and places of a program.
+    """Make the plan of a program.
 
-    A table and a residual add write over an operand that nobody reads after them, where the types agree.
+    A table or a residual add overwrites an operand of the same type that no later step reads.
 
     Raises:
-        P2vitError: a graph that C cannot hold so.
+        P2vitError: Scores or softmax codes have a reader outside their attention.
     """
     steps = fuse(program)
     last: dict[str, int] = dict.fromkeys(program.results, len(steps))
@@ -155,12 +154,12 @@ def make_plan(program: IntegerProgram) -> Plan:
     lifetimes = [
         Lifetime(home, tensor_bytes(program.tensors[home]), first[home], end[home]) for home in first
     ]
-    places, total = place(lifetimes)
+    offsets, total = assign_offsets(lifetimes)
     scratch = max((aligned(scratch_bytes(step, program)) for step in steps), default=0)
     return Plan(
         program,
         tuple(steps),
-        {name: places[home] for name, home in root.items()},
+        {name: offsets[home] for name, home in root.items()},
         total,
         total + scratch,
     )

@@ -1,4 +1,4 @@
-"""Each step as C: the parameter object of its operator, and the call."""
+"""Writes each step of the plan as C: the parameter object of its operator, and the call."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,16 +30,17 @@ from p2vit.numerics import (
 from p2vit.numerics.layernorm import squares_shift
 from p2vit.program.graph import PIXELS, TensorSpec
 
+#: dtype of a tensor → C constant of its storage type.
 TYPES = {"int8": "P2VIT_INT8", "int16": "P2VIT_INT16", "int32": "P2VIT_INT32"}
 
 
 @dataclass(frozen=True)
-class Written:
-    """A step in C.
+class CStep:
+    """A step of the plan as C.
 
     Attributes:
-        definition: Of its parameter object; empty where it needs none.
-        call: The statement that runs it.
+        definition: Definition of its parameter object; empty if it has none.
+        call: Statement that runs the step.
     """
 
     definition: str
@@ -47,7 +48,7 @@ class Written:
 
 
 class Writer:
-    """Writes the steps of a plan.
+    """Writes the steps of a plan as C.
 
     Args:
         plan: The steps.
@@ -58,69 +59,71 @@ class Writer:
         self.plan = plan
         self.parameters = parameters
 
-    def write(self, step: Step) -> Written:
-        """One step.
+    def write(self, step: Step) -> CStep:
+        """Write one step.
 
         Raises:
-            P2vitError: there is no C for its operator.
+            P2vitError: The operator has no C form.
         """
         writer = WRITERS.get(type(step.operator))
         if writer is None:
             raise P2vitError(f"node {step.name}: there is no C for operator {type(step.operator).__name__}")
-        return writer(self, step)
+        return writer(self, step, step.operator)
 
-    def at(self, name: str) -> str:
-        """Where a tensor lies, as C."""
-        if name == PIXELS:
-            return "pixels"
-        return f"(memory + {self.plan.offsets[name]})"
+    def at(self, name: str, cast: str = "") -> str:
+        """Return the C expression for the address of a tensor, with a cast before it."""
+        address = "pixels" if name == PIXELS else f"(memory + {self.plan.offsets[name]})"
+        return cast + address
 
-    @property
-    def scratch(self) -> str:
-        """The working row, as C."""
-        return f"(memory + {self.plan.scratch})"
+    def scratch(self, cast: str) -> str:
+        """Return the C expression for the address of the scratch memory, with a cast before it."""
+        return f"{cast}(memory + {self.plan.scratch})"
 
     def spec(self, name: str) -> TensorSpec:
-        """What a tensor is."""
+        """Return the shape, width and exponents of a tensor."""
         return self.plan.spec(name)
 
     def type(self, name: str) -> str:
-        """C name of a tensor's storage type."""
+        """Return the C constant for the storage type of a tensor."""
         return TYPES[self.spec(name).dtype.name]
 
     def array(self, step: Step, what: str, values: Any, dtype: str) -> str:
-        """C name of a constant array."""
+        """Add a constant array, and return its C name."""
         return self.parameters.array(step.name, what, np.asarray(values).astype(dtype))
 
-    def rows(self, name: str) -> int:
-        """Tokens of a tensor [tokens, channels]."""
-        return int(np.prod(self.spec(name).shape[:-1]))
+    def channels(self, step: Step) -> int:
+        """Return the number of channels of the step's output."""
+        return self.spec(step.name).shape[-1]
 
-    def object(self, step: Step, kind: str, fields: dict[str, Any]) -> tuple[str, str]:
-        """(name, definition) of a parameter object."""
+    def rows(self, step: Step) -> int:
+        """Return the number of tokens of the step's output."""
+        return int(np.prod(self.spec(step.name).shape[:-1]))
+
+    def call(self, step: Step, kind: str, fields: dict[str, Any], *arguments: str) -> CStep:
+        """Return the parameter object of a step and the call of its operator.
+
+        Args:
+            step: The step.
+            kind: Name of the operator in C, as in ``p2vit_linear`` and ``p2vit_linear_t``.
+            fields: Field of the parameter object → C expression.
+            arguments: C expressions of the arguments after the parameter object.
+        """
         name = f"{identifier(step.name)}_op"
         values = ", ".join(f".{field} = {value}" for field, value in fields.items())
-        return name, f"static const p2vit_{kind}_t {name} = {{{values}}};"
+        definition = f"static const p2vit_{kind}_t {name} = {{{values}}};"
+        return CStep(definition, f"p2vit_{kind}(&{name}, {', '.join(arguments)});")
 
 
-def _patchify(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, Patchify)
+def _patchify(w: Writer, step: Step, operator: Patchify) -> CStep:
     height, width, channels = w.spec(step.inputs[0]).shape
-    name, text = w.object(
-        step,
-        "patchify",
-        {"height": height, "width": width, "channels": channels, "patch": operator.patch_size},
-    )
-    return Written(text, f"p2vit_patchify(&{name}, {w.at(step.inputs[0])}, (int8_t *){w.at(step.name)});")
+    fields = {"height": height, "width": width, "channels": channels, "patch": operator.patch_size}
+    return w.call(step, "patchify", fields, w.at(step.inputs[0]), w.at(step.name, "(int8_t *)"))
 
 
-def _linear(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, Linear)
+def _linear(w: Writer, step: Step, operator: Linear) -> CStep:
     start, packed = w.parameters.weight(operator)
     fields = {
-        "rows": w.rows(step.name),
+        "rows": w.rows(step),
         "inputs": operator.weight.shape[1],
         "outputs": operator.weight.shape[0],
         "weight": start,
@@ -129,18 +132,13 @@ def _linear(w: Writer, step: Step) -> Written:
         "shift": w.array(step, "shift", operator.shift, "int8"),
         "type": w.type(step.name),
     }
-    name, text = w.object(step, "linear", fields)
-    source = f"(const int8_t *){w.at(step.inputs[0])}"
-    return Written(
-        text, f"p2vit_linear(&{name}, weights, {source}, {w.at(step.name)}, (int8_t *){w.scratch});"
-    )
+    source = w.at(step.inputs[0], "(const int8_t *)")
+    return w.call(step, "linear", fields, "weights", source, w.at(step.name), w.scratch("(int8_t *)"))
 
 
-def _layernorm(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, LayerNorm)
+def _layernorm(w: Writer, step: Step, operator: LayerNorm) -> CStep:
     fields = {
-        "rows": w.rows(step.name),
+        "rows": w.rows(step),
         "channels": operator.channels,
         "input_shift": w.array(step, "input_shift", operator.input_shift, "int8"),
         "table": w.array(step, "table", operator.table, "uint16"),
@@ -152,34 +150,27 @@ def _layernorm(w: Writer, step: Step) -> Written:
         "input": w.type(step.inputs[0]),
         "type": w.type(step.name),
     }
-    name, text = w.object(step, "layernorm", fields)
-    return Written(
-        text,
-        f"p2vit_layernorm(&{name}, {w.at(step.inputs[0])}, {w.at(step.name)}, (int32_t *)(void *){w.scratch});",
+    return w.call(
+        step, "layernorm", fields, w.at(step.inputs[0]), w.at(step.name), w.scratch("(int32_t *)(void *)")
     )
 
 
-def _lookup(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, Lookup)
+def _lookup(w: Writer, step: Step, operator: Lookup) -> CStep:
     fields = {
-        "rows": w.rows(step.name),
-        "channels": w.spec(step.name).shape[-1],
+        "rows": w.rows(step),
+        "channels": w.channels(step),
         "groups": operator.groups,
         "table": w.array(step, "table", operator.table, "int8"),
     }
-    name, text = w.object(step, "lookup", fields)
-    source, target = w.at(step.inputs[0]), w.at(step.name)
-    return Written(text, f"p2vit_lookup(&{name}, (const int8_t *){source}, (int8_t *){target});")
+    source, target = w.at(step.inputs[0], "(const int8_t *)"), w.at(step.name, "(int8_t *)")
+    return w.call(step, "lookup", fields, source, target)
 
 
-def _add(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, Add)
+def _add(w: Writer, step: Step, operator: Add) -> CStep:
     first, second = step.inputs
     fields = {
-        "rows": w.rows(step.name),
-        "channels": w.spec(step.name).shape[-1],
+        "rows": w.rows(step),
+        "channels": w.channels(step),
         "left_a": w.array(step, "left_a", operator.left_a, "int8"),
         "left_b": w.array(step, "left_b", operator.left_b, "int8"),
         "shift": w.array(step, "shift", operator.shift, "int8"),
@@ -190,15 +181,12 @@ def _add(w: Writer, step: Step) -> Written:
         "type_b": w.type(second),
         "type": w.type(step.name),
     }
-    name, text = w.object(step, "add", fields)
-    return Written(text, f"p2vit_add(&{name}, {w.at(first)}, {w.at(second)}, {w.at(step.name)});")
+    return w.call(step, "add", fields, w.at(first), w.at(second), w.at(step.name))
 
 
-def _affine(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, Affine)
+def _affine(w: Writer, step: Step, operator: Affine) -> CStep:
     fields = {
-        "rows": w.rows(step.name),
+        "rows": w.rows(step),
         "channels": operator.gain.size,
         "gain": w.array(step, "gain", operator.gain, "int16"),
         "bias": w.array(step, "bias", operator.bias, "int32"),
@@ -206,16 +194,14 @@ def _affine(w: Writer, step: Step) -> Written:
         "input": w.type(step.inputs[0]),
         "type": w.type(step.name),
     }
-    name, text = w.object(step, "affine", fields)
-    return Written(text, f"p2vit_affine(&{name}, {w.at(step.inputs[0])}, {w.at(step.name)});")
+    return w.call(step, "affine", fields, w.at(step.inputs[0]), w.at(step.name))
 
 
-def _attention(w: Writer, step: Step) -> Written:
-    operator, (scores, softmax, *rest) = step.operator, step.fused
-    assert isinstance(operator, AttentionValues)
+def _attention(w: Writer, step: Step, operator: AttentionValues) -> CStep:
+    scores, softmax, *rest = step.fused
     assert isinstance(scores, Scores)
     assert isinstance(softmax, Softmax)
-    q, k, v = step.inputs
+    q, k, _ = step.inputs
     shift = np.broadcast_to(softmax.shift, (operator.heads,))
     fields: dict[str, Any] = {
         "heads": operator.heads,
@@ -236,15 +222,11 @@ def _attention(w: Writer, step: Step) -> Written:
         if bias.regions.size:
             fields["regions"] = w.array(step, "regions", bias.regions, "int8")
             fields["masked"] = w.array(step, "masked", bias.masked, "int32")
-    name, text = w.object(step, "attention", fields)
-    sources = ", ".join(f"(const int8_t *){w.at(source)}" for source in (q, k, v))
-    call = f"p2vit_attention(&{name}, {sources}, {w.at(step.name)}, (int32_t *)(void *){w.scratch});"
-    return Written(text, call)
+    sources = [w.at(source, "(const int8_t *)") for source in step.inputs]
+    return w.call(step, "attention", fields, *sources, w.at(step.name), w.scratch("(int32_t *)(void *)"))
 
 
-def _assemble(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, AssembleTokens)
+def _assemble(w: Writer, step: Step, operator: AssembleTokens) -> CStep:
     dtype = w.spec(step.name).dtype.name
     fields = {
         "prefix_rows": operator.prefix.shape[0],
@@ -255,29 +237,23 @@ def _assemble(w: Writer, step: Step) -> Written:
         "input": w.type(step.inputs[0]),
         "type": w.type(step.name),
     }
-    name, text = w.object(step, "assemble_tokens", fields)
-    return Written(text, f"p2vit_assemble_tokens(&{name}, {w.at(step.inputs[0])}, {w.at(step.name)});")
+    return w.call(step, "assemble_tokens", fields, w.at(step.inputs[0]), w.at(step.name))
 
 
-def _sum(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, SumTokens)
+def _sum(w: Writer, step: Step, operator: SumTokens) -> CStep:
     fields = {
         "first": operator.first,
         "count": operator.count,
-        "channels": w.spec(step.name).shape[-1],
+        "channels": w.channels(step),
         "shift": w.array(step, "shift", operator.shift, "int8"),
         "each": int(operator.shift.size > 1),
         "input": w.type(step.inputs[0]),
         "type": w.type(step.name),
     }
-    name, text = w.object(step, "sum_tokens", fields)
-    return Written(text, f"p2vit_sum_tokens(&{name}, {w.at(step.inputs[0])}, {w.at(step.name)});")
+    return w.call(step, "sum_tokens", fields, w.at(step.inputs[0]), w.at(step.name))
 
 
-def _gather(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, GatherTokens)
+def _gather(w: Writer, step: Step, operator: GatherTokens) -> CStep:
     source = w.spec(step.inputs[0])
     fields = {
         "rows": operator.index.shape[0],
@@ -286,27 +262,22 @@ def _gather(w: Writer, step: Step) -> Written:
         "index": w.array(step, "index", operator.index, "int32"),
         "fill": w.array(step, "fill", operator.fill, source.dtype.name),
     }
-    name, text = w.object(step, "gather_tokens", fields)
-    return Written(text, f"p2vit_gather_tokens(&{name}, {w.at(step.inputs[0])}, {w.at(step.name)});")
+    return w.call(step, "gather_tokens", fields, w.at(step.inputs[0]), w.at(step.name))
 
 
-def _select(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, SelectToken)
-    spec = w.spec(step.name)
-    size = spec.shape[-1] * spec.dtype.itemsize
+def _select(w: Writer, step: Step, operator: SelectToken) -> CStep:
+    size = w.channels(step) * w.spec(step.name).dtype.itemsize
     source = f"{w.at(step.inputs[0])} + {operator.index * size}"
-    return Written("", f"p2vit_copy({source}, {w.at(step.name)}, {size});")
+    return CStep("", f"p2vit_copy({source}, {w.at(step.name)}, {size});")
 
 
-def _constant(w: Writer, step: Step) -> Written:
-    operator = step.operator
-    assert isinstance(operator, ConstantTokens)
+def _constant(w: Writer, step: Step, operator: ConstantTokens) -> CStep:
     tokens = w.array(step, "tokens", operator.tokens, w.spec(step.name).dtype.name)
-    return Written("", f"p2vit_copy({tokens}, {w.at(step.name)}, {operator.tokens.nbytes});")
+    return CStep("", f"p2vit_copy({tokens}, {w.at(step.name)}, {operator.tokens.nbytes});")
 
 
-WRITERS: dict[type[Operator], Callable[[Writer, Step], Written]] = {
+#: Operator class → function that writes its step; the function's third argument is an operator of that class.
+WRITERS: dict[type[Operator], Callable[[Writer, Step, Any], CStep]] = {
     Patchify: _patchify,
     Linear: _linear,
     LayerNorm: _layernorm,

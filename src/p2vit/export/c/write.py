@@ -1,4 +1,4 @@
-"""The folder of a C export: operators, model, constants, weights, vectors, Makefile."""
+"""The files of a C export: operators, model, constants, weights, check and Makefile."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,21 +19,21 @@ from p2vit.program.graph import IntegerProgram
 
 WeightForm = Literal["auto", "array", "binary"]
 WEIGHT_FORMS: tuple[WeightForm, ...] = get_args(WeightForm)
-#: Above so many bytes, compilers take long over an array in text.
+#: Bytes above which ``auto`` writes weights to a binary file, because compilers are slow on large arrays.
 LARGEST_ARRAY = 1 << 20
-#: What the operators and the model's calls compile to, at most, on 32-bit processors; measured by `size`.
+#: Upper bound of the code size in bytes on 32-bit processors; measured with `size`.
 CODE_BYTES = 16 << 10
 
 
 @dataclass(frozen=True)
 class CExport:
-    """A program in C, in memory.
+    """The files of a program in C, before they are written.
 
     Attributes:
-        plan: Its steps and places.
+        plan: Steps and memory of the program.
         files: Relative path → content.
-        weight_bytes: Of all weights.
-        constant_bytes: Of all other constants.
+        weight_bytes: Bytes of all weights.
+        constant_bytes: Bytes of all other constants.
     """
 
     plan: Plan
@@ -43,7 +43,7 @@ class CExport:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """``weight_bytes`` and ``constant_bytes`` of flash, beside the code; ``arena_bytes`` of RAM."""
+        """``weight_bytes`` and ``constant_bytes`` of flash besides the code, and ``arena_bytes`` of RAM."""
         return {
             "weight_bytes": self.weight_bytes,
             "constant_bytes": self.constant_bytes,
@@ -52,7 +52,7 @@ class CExport:
 
 
 def runtime_files() -> dict[str, bytes]:
-    """The operators in C, as they are in the package."""
+    """Return the C files of the operators: name → content."""
     folder = files("p2vit.export.c") / "runtime"
     return {
         entry.name: entry.read_bytes()
@@ -69,21 +69,21 @@ def build_c(
     weights: WeightForm = "auto",
     program_sha256: str | None = None,
 ) -> CExport:
-    """Write a program as C, with vectors from an executor.
+    """Make the C files of a program, with a check against an executor.
 
     Args:
-        program: What to write.
-        pixels: uint8 [B, H, W, 3], photos for ``make check``.
-        executor: Who says what their outputs are.
-        weights: ``array`` writes weights as a C array, ``binary`` as a file that is linked in; ``auto`` takes the
-            first up to 1 MiB.
-        program_sha256: Recorded in the header.
+        program: The program.
+        pixels: Photos for ``make check``, uint8 [B, H, W, 3].
+        executor: Executor that computes the expected outputs.
+        weights: ``array`` writes weights as a C array, ``binary`` as a file that is linked in. ``auto`` writes an array
+            up to 1 MiB.
+        program_sha256: Hash of the program, recorded in the header.
 
     Returns:
         The files.
 
     Raises:
-        P2vitError: a program that C cannot hold so, an unknown form of weights.
+        P2vitError: The C export cannot express the program, or the form of weights is unknown.
     """
     if weights not in WEIGHT_FORMS:
         raise P2vitError(f"--weights {weights!r}: allowed are {', '.join(WEIGHT_FORMS)}")
@@ -199,11 +199,11 @@ Compile with `-fno-strict-aliasing`: tensors of several types share the working 
 """
 
 
-def c_place(folder: Path, overwrite: bool) -> FileSet:
-    """Where a C export goes: a folder of its own.
+def c_target(folder: Path, overwrite: bool) -> FileSet:
+    """Return the set of files that a C export is written to, in a folder of its own.
 
     Raises:
-        P2vitError: no folder can be there.
+        P2vitError: The path cannot be a folder.
     """
     return FileSet.filling(folder, "C export", overwrite)
 
@@ -212,20 +212,20 @@ def write_c(export: CExport, folder: Path, overwrite: bool = False) -> list[Path
     """Write the files of an export, all or none.
 
     Args:
-        export: From :func:`build_c`.
-        folder: Where to; made if it is not there.
-        overwrite: Replace what p2vit wrote there.
+        export: Result of :func:`build_c`.
+        folder: Output folder; it is made if it does not exist.
+        overwrite: Replace files that p2vit wrote there.
 
     Returns:
         The files written.
 
     Raises:
-        P2vitError: something is in the way, or the disk refuses.
+        P2vitError: A file is in the way, or the disk is full.
     """
-    c_place(folder, overwrite).write(export.files)
+    c_target(folder, overwrite).write(export.files)
     return [folder / name for name in export.files]
 
 
 def flash_bytes(sizes: dict[str, Any]) -> int:
-    """Flash that a program takes, code included."""
+    """Return the flash memory of a program in bytes, with the code."""
     return int(sizes["weight_bytes"] + sizes["constant_bytes"] + CODE_BYTES)

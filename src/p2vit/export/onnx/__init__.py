@@ -1,1 +1,1 @@
-"""ONNX: integers only (`integer`), QuantizeLinear/DequantizeLinear pairs (`qdq`), and what both share."""
+"""ONNX export: integers only (`integer`), QuantizeLinear/DequantizeLinear pairs (`qdq`), and shared code (`common`)."""

@@ -1,4 +1,4 @@
-"""The integer program in ONNX Runtime, behind the interface of every other executor."""
+"""The ONNX executor: runs the ``onnx-integer`` export of a program in ONNX Runtime."""
 
 import tempfile
 from collections.abc import Iterable
@@ -27,28 +27,28 @@ class OnnxExecutor(Executor):
     """Runs a program's ``onnx-integer`` export in ONNX Runtime's CPU provider.
 
     Attributes:
-        program: What it runs.
-        name: What ``verify --backends`` calls it.
-        products: The form of matrix products that is used; see :mod:`p2vit.export.onnx.integer.matmul`.
+        program: The program.
+        name: Name of the back-end, as in ``verify --backends``.
+        products: Form of the matrix products; see :mod:`p2vit.export.onnx.integer.matmul`.
     """
 
     name = "onnx"
-    #: What is asked for decides which model is built: ``verify`` tries random sets.
+    #: Which tensors are kept changes the model, so ``verify`` also tries random sets of tensors.
     plans_by_keep = True
     plans_are_costly = True
 
     def __init__(
         self, program: IntegerProgram, *, products: ProductForm | None = None, threads: int | None = None
     ) -> None:
-        """Check the machine and remember the program; models are built at first use.
+        """Check that this machine's products are exact. Models are built at first use.
 
         Args:
-            program: What to run.
-            products: The fastest form that this machine computes exactly, if not given.
-            threads: Threads of ONNX Runtime; its own choice if not given.
+            program: The program to run.
+            products: Form of the matrix products; None uses the fastest form that is exact on this machine.
+            threads: Number of threads; None lets ONNX Runtime choose.
 
         Raises:
-            P2vitError: onnx or onnxruntime is not installed, or the machine's products are not exact.
+            P2vitError: onnx or onnxruntime is not installed, or no form of products is exact on this machine.
         """
         onnx()
         onnxruntime()
@@ -65,10 +65,10 @@ class OnnxExecutor(Executor):
             keep: Names of tensors to return besides the program's results: output, feature and feature maps.
 
         Returns:
-            Name → integers [B, ...], in the program's dtypes.
+            Tensor name → integers [B, ...], in the dtypes of the program.
 
         Raises:
-            ValueError: pixels of another shape or dtype than the program's.
+            ValueError: The pixels do not have the shape and dtype of the program's input.
             ProgramError: ``keep`` names a tensor that the program does not have.
         """
         self.program.expect_pixels(pixels)
@@ -86,13 +86,13 @@ class OnnxExecutor(Executor):
 
 
 def exact_products(products: ProductForm | None = None) -> ProductForm:
-    """The form to use on this machine, after a check that it is exact here.
+    """Return a form of matrix products that is exact on this machine.
 
     Args:
-        products: A form to insist on; otherwise the fastest exact one.
+        products: The form to check; None finds the fastest exact form.
 
     Raises:
-        P2vitError: ONNX Runtime computes no allowed form exactly on this machine.
+        P2vitError: ONNX Runtime does not compute the form, or any form, exactly on this machine.
     """
     if products is not None:
         expect_product_form(products)
@@ -108,11 +108,11 @@ def exact_products(products: ProductForm | None = None) -> ProductForm:
 
 
 def open_session(model: Any, *, threads: int | None = None) -> Any:
-    """An ONNX Runtime CPU session; a model too large for one message goes through a temporary file.
+    """Open an ONNX Runtime session on the CPU. A model too large for one message goes through a temporary file.
 
     Args:
-        model: A ``ModelProto``, or the path of one.
-        threads: Threads within operators; ONNX Runtime's own choice if not given.
+        model: A ``ModelProto``, or the path of a model file.
+        threads: Number of threads within operators; None lets ONNX Runtime choose.
     """
     runtime = onnxruntime()
     options = runtime.SessionOptions()

@@ -21,19 +21,19 @@ class EvaluateOptions(SharedOut):
         arch: Architecture of a weight file.
         no_float: Do not run the float model.
         labels: File with the photos' labels, instead of one subfolder per class.
-        class_index: File that says which output is which class.
+        class_index: Class-index file: the class of each output.
         feature: Also judge features: cosine similarity, and k-NN accuracy where there is a gallery.
         gallery: Labelled photos that vote; a benchmark's own training half if not given.
         neighbours: How many of them vote.
-        backend: Who runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
-        limit: At most so many photos.
-        batch_size: Photos per batch.
-        readers: Threads that read photos ahead; as many as ``threads`` if not given.
-        threads: Most CPU threads; at most 8 if not given.
-        strict: Refuse the first photo that cannot be read, instead of skipping it.
+        backend: Back-end that runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
+        limit: Use only the first photos, this many; None for all.
+        batch_size: Number of photos per batch.
+        readers: Number of threads that read photos in advance; as ``threads`` if None.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8.
+        strict: Raise an error for a photo that cannot be read, instead of skipping it.
         csv: File to append one row to.
         per_class: File for the table of classes.
-        overwrite: ``per_class`` may be replaced.
+        overwrite: Replace an existing ``per_class`` file.
     """
 
     model: str | None = None
@@ -64,7 +64,7 @@ class VerifyOptions(Options):
         images: Photos.
         data: Folder of photos, or a benchmark's name.
         batch: Photos per batch.
-        threads: Most CPU threads; at most 8 if not given.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8.
     """
 
     backends: str = "reference,torch"
@@ -79,9 +79,9 @@ class RunOptions(Options):
     """Options of running photos through a program.
 
     Attributes:
-        backend: Who runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
-        strict: Refuse the first photo that cannot be read, instead of skipping it.
-        threads: Most CPU threads; at most 8 if not given.
+        backend: Back-end that runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
+        strict: Raise an error for a photo that cannot be read, instead of skipping it.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8.
         class_names: Names of the outputs, only to show: a file with one per line, or names between commas.
         class_index: The same from a class-index file.
     """
@@ -100,8 +100,8 @@ class ReportOptions(Options):
     Attributes:
         data: Measure accuracy on these photos: a folder, or a benchmark's name.
         evaluation: What ``p2vit eval --json`` printed, instead of measuring again.
-        limit: At most so many photos.
-        threads: Most CPU threads; at most 8 if not given.
+        limit: Use only the first photos, this many; None for all.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8.
     """
 
     data: str | None = None
@@ -120,17 +120,17 @@ class ReproduceOptions(SharedOut):
         models: Patterns of models; all published ones if empty.
         bits: ``w8a8`` and the like.
         method: A method that has an integer program.
-        calib_images: Photos to calibrate on.
+        calib_images: Number of calibration photos.
         weights: Folder with weight files by timm's names.
         labels: File with the labels of ``data``.
-        class_index: File that says which output is which class.
+        class_index: Class-index file: the class of each output.
         output: Folder for the journal and the programs; a run that was stopped goes on there.
-        backend: Who runs the programs.
-        limit: At most so many photos.
-        batch_size: Photos per batch.
-        readers: Threads that read photos ahead; as many as ``threads`` if not given.
-        seed: Random seed of the draw of photos.
-        threads: Most CPU threads; at most 8 if not given.
+        backend: Back-end that runs the programs.
+        limit: Use only the first photos, this many; None for all.
+        batch_size: Number of photos per batch.
+        readers: Number of threads that read photos in advance; as ``threads`` if None.
+        seed: Random seed for drawing photos.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8.
     """
 
     data: Path | None = None

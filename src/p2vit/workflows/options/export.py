@@ -16,7 +16,7 @@ class ExportOptions(Options, ExportForm):
         data: Photos to run both sides on, or to write: ``noise``, a folder, or a benchmark's name.
         images: How many of them.
         seed: Random seed of the noise.
-        overwrite: Files may be replaced.
+        overwrite: Replace existing files.
     """
 
     data: str = "noise"

@@ -24,7 +24,7 @@ class SimulateOptions(Options):
         changes: Figures of the machine's description to change, as ``key=value``; not with ``descriptors``.
         trace: Perfetto trace to write, JSON.
         report: HTML file to write.
-        overwrite: Existing files may be replaced.
+        overwrite: Replace existing files.
     """
 
     method: Literal["closed_form", "events", "descriptors"] = "closed_form"
@@ -46,7 +46,7 @@ class CompareOptions(Options):
         weight_bits: Width of every linear layer's weights, on the modelled machines.
         gpu: Figures measured on a GPU, as ``scripts/measure_gpu.py`` writes them.
         plot: SVG file of the latencies to write.
-        overwrite: An existing file may be replaced.
+        overwrite: Replace an existing file.
     """
 
     weight_bits: Literal[4, 8] = 8
@@ -83,9 +83,9 @@ class RtlOptions(Options):
 
     Attributes:
         hardware: ``rtl``, ``rtl-wide`` or ``rtl-small``.
-        changes: Sizes of the machine to change, as ``key=number``.
+        changes: Sizes of the accelerator to change, as ``key=number``.
         data: Where the photo of the test vectors comes from: a folder, or a benchmark's name.
-        overwrite: The folder may be replaced.
+        overwrite: Replace an existing folder.
         dry_run: Only check the machine and compile the program for it; write nothing.
     """
 
@@ -102,7 +102,7 @@ class CosimOptions(Options):
 
     Attributes:
         hardware: ``rtl``, ``rtl-wide`` or ``rtl-small``.
-        changes: Sizes of the machine to change, as ``key=number``.
+        changes: Sizes of the accelerator to change, as ``key=number``.
         images: Photos.
         data: A folder, or a benchmark's name.
         latency: Cycles from a read request to its answer; 8 if not given.
@@ -133,7 +133,7 @@ class SynthOptions(Options):
         ecp5: Place and route on a Lattice ECP5 too.
         base: Technology table for what synthesis does not give.
         node_nm: Node of the library in nm; 180 for osu018, else the base table's, if not given.
-        overwrite: Files may be replaced.
+        overwrite: Replace existing files.
     """
 
     liberty: Path | None = None

@@ -18,14 +18,14 @@ class QuantizeOptions(Options, LoadOptions):
     Attributes:
         bits: ``w2a8`` to ``w8a8``: width of the weights; activations have 8 bits.
         method: A method that has an integer program; ``p2vit list`` names them.
-        calib_images: Photos to calibrate on.
-        seed: Random seed of the draw of photos, and of ``random:ARCH`` weights.
-        threads: Most CPU threads; at most 8 if not given. The program does not depend on it.
-        strict: Refuse the first photo that cannot be read, instead of skipping it.
+        calib_images: Number of calibration photos.
+        seed: Random seed for drawing photos and for ``random:ARCH`` weights.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8. The program does not depend on it.
+        strict: Raise an error for a photo that cannot be read, instead of skipping it.
         class_names: Names of the outputs in their order: a file with one per line, or names between commas.
-        class_index: File that says which output is which class.
-        outputs: What the program puts out beside its logits or feature: ``tokens`` (patch tokens of the last block),
-            ``layers=2,5,8,11`` (those of these blocks), ``embedding`` (see ``LoadOptions.embedding``).
+        class_index: Class-index file: the class of each output.
+        outputs: Outputs beside the logits or features: ``tokens`` (patch tokens of the last block), ``layers=2,5,8,11``
+            (patch tokens of these blocks), ``embedding`` (see ``LoadOptions.embedding``).
     """
 
     bits: str = "w8a8"
@@ -48,16 +48,16 @@ class SearchOptions(SharedOut, LoadOptions):
         hardware: Accelerator that the last two are modelled on; ``paper`` if not given.
         widths: Bits that a layer's weights may have, from 2 to 8, separated by commas.
         method: A method that has an integer program.
-        calib_images: Photos to calibrate on.
+        calib_images: Number of calibration photos.
         held_out: Further calibration photos, to score candidates on.
         measure: Sensitivity of the coarse step, by output error or by Hessian trace.
         coarse: Start from the exact solution for that sensitivity.
         fine: Refine by evolution.
         population: Candidates that survive a generation.
         generations: Generations of the evolution.
-        seed: Random seed of the draw of photos, of the evolution, and of ``random:ARCH`` weights.
-        threads: Most CPU threads; at most 8 if not given. The result does not depend on it.
-        strict: Refuse the first photo that cannot be read, instead of skipping it.
+        seed: Random seed for drawing photos, for the evolutionary search and for ``random:ARCH`` weights.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8. The result does not depend on it.
+        strict: Raise an error for a photo that cannot be read, instead of skipping it.
     """
 
     budget: str
@@ -81,12 +81,12 @@ class AblateOptions(SharedOut, LoadOptions):
     """Options of the table of methods, beside those of loading the model and of sharing out its rows.
 
     Attributes:
-        bits: ``w2a8`` to ``w8a8``: width of the weights.
+        bits: ``w2a8`` to ``w8a8``: bits of weights and activations.
         rows: Parts of the names of rows to measure; empty for all.
-        calib_images: Photos to calibrate on.
-        limit: Measure on at most so many photos.
-        seed: Random seed of the draw of photos, and of ``random:ARCH`` weights.
-        threads: Most CPU threads; at most 8 if not given.
+        calib_images: Number of calibration photos.
+        limit: Measure only on the first photos, this many; None for all.
+        seed: Random seed for drawing photos and for ``random:ARCH`` weights.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8.
     """
 
     bits: str = "w8a8"
@@ -103,11 +103,11 @@ class DemoOptions(Options):
 
     Attributes:
         benchmark: Whose model and photos are used.
-        bits: ``w2a8`` to ``w8a8``: width of the weights.
-        calib_images: Photos to calibrate on.
-        limit: Evaluate at most so many photos.
-        seed: Random seed of the draw of photos.
-        threads: Most CPU threads; at most 8 if not given.
+        bits: ``w2a8`` to ``w8a8``: bits of weights and activations.
+        calib_images: Number of calibration photos.
+        limit: Use only the first photos, this many; None for all.
+        seed: Random seed for drawing photos.
+        threads: Number of CPU threads; if None, the number of CPUs, at most 8.
     """
 
     benchmark: Literal["elpv", "textile", "digits"] = "elpv"

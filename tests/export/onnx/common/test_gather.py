@@ -13,7 +13,7 @@ def test_tokens_and_fill_as_the_operator_has_them(dtype, low):
     x = rng.integers(-128, 128, (2, 5, 6)).astype(dtype)
     index, fill = rng.integers(low, 5, (7, 2)), rng.integers(-128, 128, 6).astype(dtype)
     expected = GatherTokens(index, fill).compute(x)
-    # The nodes only move numbers, so that int32 stands for every type.
+    # The nodes only move data, so int32 represents every dtype.
     got = through(
         x.astype(np.int32),
         lambda graph, name: gathered(graph, name, 5, index, fill.astype(np.int32), expected.shape[1:]),

@@ -1,4 +1,4 @@
-"""The integer model gives the reference executor's integers: every tensor, in the program's dtypes."""
+"""Every tensor of the integer model equals the reference's, in the dtypes of the program."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def test_windows_merging_and_a_pooling_head(options, products):
 
 
 def renamed(program, old, new):
-    """The program with one node called otherwise."""
+    """Return the program with one node renamed."""
 
     def called(name):
         return new if name == old else name
@@ -94,7 +94,7 @@ def test_batch_size_is_dynamic_and_changes_nothing():
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_flat_images_are_equal_too(value):
-    # Every patch is the same, so whole rows are constant where randomness would hide it.
+    # All patches are equal, so whole rows are constant, which random pixels would not give.
     program = random_program()
     assert mismatches(program, np.full((2, *program.pixels.shape), value, np.uint8)) == {}
 

@@ -1,4 +1,4 @@
-"""Each operator's rarer branches: parameters at their limits, shifts of both signs, int64 detours."""
+"""Rare branches of each operator: parameters at their limits, shifts of both signs, computation in int64."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ CHANNELS = 12
 
 
 class Bench:
-    """A program that makes int8 and int16 tensors [9, 12] from pixels, and what a test adds to them."""
+    """Return a program with int8 and int16 tensors [9, 12] made from pixels, and the nodes that a test adds."""
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
@@ -153,7 +153,7 @@ def test_attention(form, shift, products):
 
 @pytest.mark.parametrize("form", ["linear", "log2"])
 def test_attention_over_many_keys(form):
-    # Sums of 2^23 and more: the reciprocal and the lifted accumulator leave int32.
+    # Sums of 2^23 and more: the reciprocal and the lifted accumulator overflow int32.
     builder = ProgramBuilder((20, 25, 3))
     builder.add("v", Patchify(1), [PIXELS], 0)
     flat = Linear(np.zeros((3, 3), np.int8), np.zeros(3, np.int32), np.zeros(3, np.int8))
@@ -192,7 +192,7 @@ def test_the_probe_finds_the_portable_form_exact():
 
 
 def test_the_probe_says_what_full_range_products_show():
-    """Independently of the probe's own operands: random full-range bytes through the form itself."""
+    """Test a form with random full-range bytes, independently of the operands of the check."""
     exact = True
     for seed in range(3):
         bench = Bench(seed)

@@ -1,4 +1,4 @@
-"""A table is recognised as the function it was made from, and as nothing else."""
+"""A table is recognised as the function from which it was made, and as no other."""
 
 import dataclasses
 

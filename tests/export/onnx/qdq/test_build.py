@@ -45,7 +45,7 @@ def test_onnxruntime_comes_close_to_the_integers(options):
     pixels = random_pixels(program, 8)
     logits = open_session(model).run(None, {PIXELS: pixels})[0]
     assert logits.dtype == np.float32
-    # Rounding half to even, and LayerNorm, softmax and GELU in float: no more than that differs.
+    # Only rounding half to even and the float LayerNorm, softmax and GELU cause differences.
     assert sqnr_db(integer_logits(program, pixels), logits) > 28
 
 
@@ -126,7 +126,7 @@ def test_an_8_bit_stream_with_an_exponent_per_channel_survives():
 def test_the_float_twin_has_no_quantizers():
     operators = inspect_model(build_onnx_qdq(meaningful_program(), quantize=False)).operators
     assert "QuantizeLinear" not in operators
-    assert operators["DequantizeLinear"] == 1  # of the uint8 pixels
+    assert operators["DequantizeLinear"] == 1  # for the uint8 pixels
 
 
 def test_every_scale_is_a_power_of_two_and_weights_are_symmetric_int8():

@@ -1,4 +1,4 @@
-// A residual add on its own.
+// A residual add that is not fused.
 #include "rounding.h"
 #include "step_values.h"
 

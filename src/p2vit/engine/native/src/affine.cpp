@@ -5,7 +5,7 @@
 namespace p2vit {
 namespace {
 
-// y[c] = requantize(x[c] · gain[c] + bias[c]), row by row: every token of a Swin's embedding goes through it.
+// y[c] = requantize(x[c] · gain[c] + bias[c]), row by row.
 class AffineStep final : public Step {
   public:
     AffineStep(int in, int out, std::vector<int32_t> gain, std::vector<int32_t> bias, std::vector<int32_t> shift)

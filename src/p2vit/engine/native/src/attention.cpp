@@ -1,4 +1,4 @@
-// Attention fused: every row tile goes through scores, softmax and values.
+// Fused attention: each tile of query rows goes through scores, softmax and values.
 #include <chrono>
 
 #include "packed_heads.h"
@@ -7,7 +7,7 @@
 namespace p2vit {
 namespace {
 
-constexpr int kTile = 16;   // query rows whose scores are alive at once: they stay in the first cache
+constexpr int kTile = 16;   // query rows per tile, so that their scores stay in the level-1 cache
 
 int64_t now() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -30,7 +30,7 @@ class AttentionStep final : public Step {
           code_pitch_(round_up(config_.keys, 64) + 64),
           channel_pitch_(round_up(config_.head_dim, kPanel)),
           zeros_(channel_pitch_, 0) {
-        config_.out_shift.resize(config_.out_shift.size() + kPanel, kQuotientFraction);   // read in whole registers
+        config_.out_shift.resize(config_.out_shift.size() + kPanel, kQuotientFraction);   // padding, because whole registers are read
     }
 
     void run(const Work& work, int first, int count) const override {
@@ -56,14 +56,14 @@ class AttentionStep final : public Step {
         return round_up(kTile * (score_pitch_ * 4 + 3 * code_pitch_ + 2 * channel_pitch_ * 4) + 1024, kRowAlign);
     }
 
-    // One window of one head: keys_ and values_ are buffers of rows here, packed on the spot.
+    // Computes one window of one head. Here keys_ and values_ are buffers of rows, which are packed first.
     void window(const Work& work, int w, int h) const {
         std::byte* keys = work.scratch + packed_offset();
         std::byte* values = keys + shape_.head_keys();
         const size_t panel = size_t(shape_.key_quads()) * 64;
         for (int m = 0; m < shape_.keys; m += kQuad) {
             const uint8_t *key[kQuad], *value[kQuad];
-            for (int i = 0; i < kQuad; ++i) {   // the codes of keys beyond the last are 0: any row will do for them
+            for (int i = 0; i < kQuad; ++i) {   // codes after the last key are 0, so any row serves
                 const int row = w * shape_.keys + std::min(m + i, shape_.keys - 1);
                 key[i] = reinterpret_cast<const uint8_t*>(work.row(keys_, row)) + config_.key_column + h * shape_.dim;
                 value[i] =
@@ -151,7 +151,7 @@ class AttentionStep final : public Step {
         }
     }
 
-    // Inner tensors are written only where somebody asked for them.
+    // Inner tensors are written only if they are to be returned.
     void show(const Work& work, int output, int h, int row, const void* data, size_t width) const {
         if (output < 0) return;
         const size_t rows = (*work.buffers)[queries_].rows;
@@ -181,9 +181,9 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
         require(q.rows % c.windows == 0 && y.rows == q.rows, "windows of queries");
         require_rows(plan.buffer(keys), c.key_column, shape, "keys are int8 rows of all heads");
         require_rows(plan.buffer(values), c.value_column, shape, "values are int8 rows of all heads");
-        require(plan.stage_first() == 0 && plan.stage_rows() == int64_t{c.windows} * c.heads, "a stage of windows and heads");
+        require(plan.stage_first() == 0 && plan.stage_rows() == int64_t{c.windows} * c.heads, "the stage must have one row per window and head");
     } else {
-        require(c.bias.empty(), "a bias belongs to windows");
+        require(c.bias.empty(), "only window attention has a bias");
         require(plan.buffer(keys).kind == Kind::raw &&
                     plan.buffer(keys).pitch >= packed_keys_bytes(c.heads, c.head_dim, c.keys),
                 "packed keys");
@@ -198,7 +198,7 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
         require(!c.bias.empty() && int(c.regions.size()) == q.rows && int(c.masked.size()) == c.heads,
                 "regions have a number per token, masked scores one per head");
     require(y.columns == int(channels) && y.kind != Kind::raw && kind_bits(y.kind) == c.out_bits && c.out_bits <= 16,
-            "the output of attention has another shape");
+            "the output of attention has the wrong shape");
     require(int(c.softmax_shift.size()) == c.heads && c.out_shift.size() == channels,
             "attention has a shift per head and per channel");
     for (int32_t s : c.softmax_shift) require(std::abs(s) <= kSoftmaxLargestShift, "a shift of softmax leaves -24..24");
@@ -208,8 +208,8 @@ void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig c, int querie
     for (int output : {c.scores_output, c.biased_output, c.codes_output})
         require(output < int(plan.output_count()), "no such output");
     for (int output : {c.scores_output, c.biased_output})
-        require(output < 0 || plan.output_bytes(output) == shown * 4, "the scores' output has another size");
-    require(c.codes_output < 0 || plan.output_bytes(c.codes_output) == shown, "the codes' output has another size");
+        require(output < 0 || plan.output_bytes(output) == shown * 4, "the output of the scores has the wrong size");
+    require(c.codes_output < 0 || plan.output_bytes(c.codes_output) == shown, "the output of the codes has the wrong size");
     const bool whole = c.windowed;
     plan.add_step(std::make_unique<AttentionStep>(plan.kernels(), std::move(c), queries, column, keys, values, out),
                   nodes, {{queries, whole}, {keys, true}, {values, true}, {out, whole}});

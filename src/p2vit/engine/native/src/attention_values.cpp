@@ -1,4 +1,4 @@
-// Values packed for attention × values.
+// Packing of values for attention × values.
 #include "packed_heads.h"
 
 namespace p2vit {
@@ -13,7 +13,7 @@ class PackValuesStep final : public Step {
         const size_t panel = size_t(shape_.key_quads()) * 64;
         for (int m = first; m < first + count; m += kQuad) {
             const uint8_t* rows[kQuad];
-            for (int i = 0; i < kQuad; ++i)   // the codes of keys beyond the last are 0: any row will do for them
+            for (int i = 0; i < kQuad; ++i)   // codes after the last key are 0, so any row serves
                 rows[i] = reinterpret_cast<const uint8_t*>(work.row(in_, std::min(m + i, first + count - 1))) + column_;
             for (int h = 0; h < shape_.heads; ++h) {
                 std::byte* out = base + h * shape_.head_values() + size_t(m / kQuad) * 64;
@@ -38,9 +38,9 @@ size_t packed_values_bytes(int heads, int dim, int keys) {
 void add_pack_values(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
     const Shape shape = checked(heads, dim, keys);
     require_rows(plan.buffer(in), column, shape, "values are int8 rows of all heads");
-    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every value");
+    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "the stage that packs values must have all of them");
     require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_values_bytes(heads, dim, keys),
-            "packed values need more room");
+            "the buffer for packed values is too small");
     plan.add_step(std::make_unique<PackValuesStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
 }
 

@@ -9,7 +9,7 @@
 namespace p2vit {
 namespace {
 
-// Steps 2 of codes × values ÷ sum: one reciprocal per row.
+// Step 2 of codes × values ÷ sum: one reciprocal per row.
 struct Reciprocal {
     int shift;
     int factor;

@@ -20,7 +20,7 @@ inline int load_quad(const uint8_t* a) {
 
 inline __m512i load(const void* p) { return _mm512_loadu_si512(p); }
 
-// Look 64 biased bytes up in a table of 256.
+// Looks 64 biased bytes up in a table of 256.
 inline __m512i lookup(const uint8_t* table, __m512i index) {
     const __m512i lower = _mm512_permutex2var_epi8(load(table), index, load(table + 64));
     const __m512i upper = _mm512_permutex2var_epi8(load(table + 128), index, load(table + 192));
@@ -60,7 +60,7 @@ inline void store_wide(const __m512i (&value)[W], int16_t* out, const int16_t* r
     if constexpr (W % 2) store16<1>(value + W - 1, out + 16 * (W - 1), residual ? residual + 16 * (W - 1) : nullptr);
 }
 
-// The residual add in its general form: operands of any width, with shifts.
+// The general residual add: operands of any width, with shifts.
 template <int W>
 inline void add_shifted(const Epilogue& e, int row, int column, __m512i (&value)[W]) {
     const std::byte* residual = static_cast<const std::byte*>(e.residual) + row * e.residual_pitch;
@@ -96,8 +96,7 @@ inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&a
     for (int j = 0; j < W; ++j) value[j] = _mm512_srav_epi32(acc[j], load(e.shift + column + 16 * j));
     const int16_t* plain = nullptr;
     if (e.residual) {
-        // Saturating to 16 bits, then adding with saturation, is the norm's order only where all three are 16 bits
-        // wide.
+        // Saturating to 16 bits and then adding with saturation equals the reference only if all three have 16 bits.
         if (e.plain && e.residual_wide && e.bits == 16 && e.out_bits == 16)
             plain =
                 reinterpret_cast<const int16_t*>(static_cast<const std::byte*>(e.residual) + row * e.residual_pitch) +
@@ -108,7 +107,7 @@ inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&a
     if (e.out_bits == 16) return store_wide<W>(value, reinterpret_cast<int16_t*>(out) + column, plain);
     __m512i bytes = narrow8<W>(value);
     if (e.table) {
-        // A tile may reach over into the next table's columns.
+        // A tile may cover columns of two tables.
         const int own = kTableColumns - column % kTableColumns;
         const __m512i looked_up = lookup(e.table_of(column), bytes);
         bytes = e.table_pitch && own < 16 * W
@@ -118,8 +117,8 @@ inline void finish_row(const Epilogue& e, int row, int column, const __m512i (&a
     _mm512_mask_storeu_epi32(out + column, __mmask16((1 << (4 * W)) - 1), bytes);
 }
 
-// R rows × W panels, all of K. Meanwhile one line per step of what comes next, from `ahead` on, is fetched into the
-// second cache.
+// Computes R rows × W panels over all of K. Each step also prefetches one cache line of the next weights, from `ahead`
+// on, into the level-2 cache.
 template <int R, int W>
 void tile(const Gemm& g, const int8_t* b, const int8_t* ahead, size_t stride, int row, int panel) {
     const uint8_t* a = g.a + row * g.a_pitch;
@@ -175,7 +174,7 @@ void gemm(const Gemm& g) {
             unpack_nibbles(reinterpret_cast<const uint8_t*>(g.b) + panel * stride / 2, g.quads * width, unpacked);
             b = unpacked;
         }
-        // Blocks of rows that differ by one at most, rather than a thin last one.
+        // Blocks of rows whose sizes differ by one at most, instead of a small last block.
         for (int block = 0, row = 0; block < blocks; ++block) {
             const int rows = g.rows / blocks + (block < g.rows % blocks);
             const int8_t* ahead =

@@ -6,7 +6,7 @@
 namespace p2vit::avx512 {
 namespace {
 
-// Align the row into int16 (a plain wide row is used where it lies), and take its sum and extremes.
+// Aligns the row to int16, and computes its sum and extremes. A 16-bit row without shifts is used in place.
 inline RowSums aligned_row(const LayerNormRows& p, const void* x, const int16_t*& aligned) {
     const int n = p.channels;
     if (!p.wide || p.input_shift || p.input_bits < 16) {
@@ -61,9 +61,9 @@ inline int32_t centre_row(const LayerNormRows& p, const int16_t* aligned, int32_
     return _mm512_reduce_add_epi32(squares);
 }
 
-// y = requantize(d · factor) to bytes, 64 channels at a time. All but the last bit of the shift is taken in 32 bits;
-// that bit, the rounding and the saturation in 16: what saturates there saturates to a byte too. Every shift is at
-// least 1.
+// y = requantize(d · factor) to bytes, 64 channels at a time. All but the last bit of the shift is done in 32 bits;
+// the last bit, the rounding and the saturation are done in 16 bits: what saturates there also saturates to a byte.
+// Every shift is at least 1.
 inline void scale_row_bytes(const LayerNormRows& p, const int16_t* normal, InverseRoot root, uint8_t* out) {
     const __m512i factor = _mm512_set1_epi32(root.factor), less = _mm512_set1_epi32(root.j - 1),
                   one = _mm512_set1_epi16(1);
@@ -103,7 +103,7 @@ void layernorm(const LayerNormRows& p) {
         const int16_t* aligned;
         const RowSums s = aligned_row(p, static_cast<const std::byte*>(p.x) + r * p.x_pitch, aligned);
         const int k = centred_shift(p, std::max(p.channels * s.high - s.sum, s.sum - p.channels * s.low));
-        // k is at most 31 and the centred values at most 2^30: the rounding half of k = 31 does not overflow either.
+        // k is at most 31 and centred values are at most 2^30, so the rounding constant of k = 31 does not overflow.
         const int32_t squares =
             k < 0 ? centre_row<true>(p, aligned, s.sum, k, normal) : centre_row<false>(p, aligned, s.sum, k, normal);
         scale_row(p, normal, inverse_root(p, squares, k), static_cast<std::byte*>(p.out) + r * p.out_pitch);

@@ -1,4 +1,4 @@
-// Row-wise kernels of the AVX-512 set; defined in the file of each operator, gathered into the set in avx512_gemm.cpp.
+// Row-wise kernels of the AVX-512 set. Each is defined in its operator's file; avx512_gemm.cpp lists them in the set.
 #pragma once
 
 #include "kernels.h"

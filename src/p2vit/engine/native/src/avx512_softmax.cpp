@@ -23,7 +23,7 @@ uint32_t softmax(const SoftmaxRow& p) {
     const int right = p.shift > 0 ? p.shift : 0, left = p.shift < 0 ? -p.shift : 0;
     const __m128i right_count = _mm_cvtsi32_si128(right), left_count = _mm_cvtsi32_si128(std::min(left, kDistanceBits));
     const __m512i rounded_top = _mm512_add_epi32(top, _mm512_set1_epi32((1 << right) >> 1));
-    // Before a left shift the distance is cut to what can still matter, so that the shift stays below 2^31.
+    // Before a left shift the distance is clamped to the largest one that matters, so that the result is below 2^31.
     const __m512i cut = _mm512_set1_epi32(left >= kDistanceBits ? 1 : int(kLargestDistance));
     auto distance = [&](const int32_t* s) {
         const __m512i d = _mm512_sub_epi32(rounded_top, _mm512_loadu_si512(s));
@@ -65,7 +65,7 @@ uint32_t softmax(const SoftmaxRow& p) {
             const __m512i mantissa = _mm512_mask_blend_epi16(upper, _mm512_permutex2var_epi16(t0, index, t1),
                                                              _mm512_permutex2var_epi16(t2, index, t3));
             const __m512i shift = _mm512_add_epi16(_mm512_srli_epi16(u, kOctaveFraction), _mm512_set1_epi16(kExp2Shift - 1));
-            // avg(x, 0) = (x + 1) >> 1: the rounding of the last of the shifts.
+            // avg(x, 0) = (x + 1) >> 1 rounds the last bit of the shift.
             const __m512i wide = _mm512_avg_epu16(_mm512_srlv_epi16(mantissa, shift), zero);
             const __m256i code = _mm512_maskz_cvtusepi16_epi8(mask, wide);
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(p.codes + c), code);

@@ -1,4 +1,4 @@
-// Numbers that p2vit.numerics decides. Made by `python -m p2vit.engine.native.constants`; do not edit.
+// Constants of p2vit.numerics. Made by `python -m p2vit.engine.native.constants`; do not edit.
 #pragma once
 
 #include <cstdint>
@@ -6,8 +6,8 @@
 namespace p2vit {
 
 inline constexpr int kTableEntries = 256;   // entries of a table, one for each int8
-inline constexpr int kTableColumns = 64;   // columns that share a table where a layer has several
-inline constexpr int kLinearLargestShift = 31;   // to either side
+inline constexpr int kTableColumns = 64;   // neighbouring columns that share one of several tables
+inline constexpr int kLinearLargestShift = 31;   // left or right
 inline constexpr int kAddLargestShift = 15;   // of a residual add
 inline constexpr int kAffineLeastShift = -8;
 inline constexpr int kAffineLargestShift = 30;
@@ -16,12 +16,12 @@ inline constexpr int kDistanceBits = 16;   // of a score's distance from its row
 inline constexpr int kOctaveFactor = 23637;   // octaves = distance · factor >> fraction
 inline constexpr int kOctaveFactorFraction = 15;
 inline constexpr int kOctaveFraction = 11;   // fraction bits of octaves
-inline constexpr int kExp2Bits = 7;   // fraction bits that the table is read with
+inline constexpr int kExp2Bits = 7;   // fraction bits of the table's index
 inline constexpr int kExp2Shift = 7;   // from a table's entry to a code
 inline constexpr int kLargestLinearCode = 255;
 inline constexpr int kLargestLog2Code = 15;
-inline constexpr int kSoftmaxLargestShift = 24;   // to either side
-inline constexpr int kQuotientBits = 8;   // of the sum that the accumulator is shifted to
+inline constexpr int kSoftmaxLargestShift = 24;   // left or right
+inline constexpr int kQuotientBits = 8;   // bits of the normalised row sum
 inline constexpr int kReciprocalFraction = 14;
 inline constexpr int kQuotientFraction = 22;   // of codes × values ÷ sum
 inline constexpr int kLeastGuard = 8;

@@ -10,7 +10,7 @@
 
 namespace p2vit {
 
-// Sets that the build leaves out: those of other architectures, all but the portable one where nothing is known.
+// Sets that are not in the build: those of other architectures; all but the scalar one on an unknown architecture.
 #if !defined(P2VIT_X86)
 const Kernels* kernels_avx2() { return nullptr; }
 const Kernels* kernels_avxvnni() { return nullptr; }
@@ -75,7 +75,7 @@ const Kernels* kernels_named(const std::string& name) {
     for (const IsaEntry& entry : instruction_sets()) {
         if (entry.name != name) continue;
         if (!entry.kernels) throw std::invalid_argument("this build has no kernels for " + name);
-        if (!entry.supported) throw std::invalid_argument("this CPU does not run " + name);
+        if (!entry.supported) throw std::invalid_argument("this CPU does not support " + name);
         return entry.kernels;
     }
     throw std::invalid_argument("unknown instruction set " + name);

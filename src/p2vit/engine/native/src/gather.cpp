@@ -1,4 +1,4 @@
-// Tokens in another order.
+// Gathering of tokens.
 #include <cstring>
 
 #include "step_values.h"
@@ -36,10 +36,10 @@ class GatherStep final : public Step {
 void add_gather(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> index,
                 std::vector<int16_t> fill) {
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
-    require(numeric(x) && x.kind == y.kind && int(fill.size()) == x.columns, "gathered tokens are of another kind");
+    require(numeric(x) && x.kind == y.kind && int(fill.size()) == x.columns, "gathered tokens have the wrong kind");
     require(!index.empty() && index.size() % y.rows == 0 &&
                 index.size() / y.rows * size_t(x.columns) == size_t(y.columns),
-            "gathered tokens have another shape");
+            "gathered tokens have the wrong shape");
     for (int32_t i : index) require(i >= -1 && i < x.rows, "no such token");
     const int bits = kind_bits(x.kind);
     for (int16_t v : fill) require(bits > 8 || (v >= -128 && v <= 127), "the fill token leaves int8");

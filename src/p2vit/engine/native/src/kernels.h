@@ -1,7 +1,8 @@
-// What a kernel set offers: the four inner loops of a ViT on integers. One set per instruction set, chosen at run time.
+// The interface of a kernel set: the four inner loops of an integer ViT. There is one set per instruction set; it is
+// chosen at run time.
 //
-// Storage inside the engine: an int8 tensor is kept as the byte x XOR 128 ("biased"), because the dot-product
-// instruction multiplies unsigned by signed bytes. What the bias adds, 128 · Σw, is taken off the layer's bias at load.
+// The engine stores an int8 number x as the byte x XOR 128 ("biased"), because the dot-product instruction multiplies
+// unsigned by signed bytes. This adds 128 · Σw to a product, which is subtracted from the layer's bias at load.
 // Weights are packed [N/16][K/4][16][4] for every instruction set. Rows are padded, so that kernels need no masks.
 #pragma once
 
@@ -15,20 +16,20 @@ namespace p2vit {
 
 constexpr int kPanel = 16;      // output columns that are packed together
 constexpr int kQuad = 4;        // products summed by one lane of a dot-product instruction
-constexpr int kRowAlign = 64;   // bytes; every row of a buffer starts on one and may be written up to the next
+constexpr int kRowAlign = 64;   // bytes; every row of a buffer begins at a multiple and may be written up to the next one
 
-static_assert(kTableColumns % kPanel == 0, "a panel looks its columns up in one table");
+static_assert(kTableColumns % kPanel == 0, "all columns of a panel use one table");
 
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 constexpr size_t round_up(size_t a, size_t b) { return (a + b - 1) / b * b; }
 
-// What happens to an accumulator before it is stored. Shifts are right shifts of 0..31, the rounding half is in the
-// bias already: whoever builds a layer has proved that neither overflows.
+// The computation on an accumulator before it is stored. Shifts are right shifts of 0..31, and the bias contains the
+// rounding constant. Packing a layer has proved that neither overflows.
 struct Epilogue {
     int bits = 32;                       // 8, 16: re-quantize to that width; 32: store the accumulator
     const int32_t* shift = nullptr;      // [columns]
     const uint8_t* table = nullptr;      // [kTableEntries] biased → biased, after re-quantizing to 8 bits; or several in a row
-    int table_pitch = 0;                 // kTableEntries: each kTableColumns columns have a table of their own
+    int table_pitch = 0;                 // 0: one table; kTableEntries: one table per kTableColumns columns
     const void* residual = nullptr;      // first row, first column; null: no residual add
     ptrdiff_t residual_pitch = 0;        // bytes
     bool residual_wide = true;           // int16 rather than biased bytes
@@ -44,7 +45,7 @@ struct Epilogue {
 };
 
 struct Gemm {
-    const uint8_t* a = nullptr;   // biased or plain unsigned bytes
+    const uint8_t* a = nullptr;   // biased bytes, or unsigned bytes
     ptrdiff_t a_pitch = 0;
     int rows = 0;
     const int8_t* b = nullptr;   // packed; or two 4-bit weights per byte
@@ -104,13 +105,13 @@ struct Kernels {
     const char* name;
     void (*gemm)(const Gemm&);
     void (*layernorm)(const LayerNormRows&);
-    uint32_t (*softmax)(const SoftmaxRow&);   // returns the sum of what the codes stand for
+    uint32_t (*softmax)(const SoftmaxRow&);   // returns the sum of the values of the codes
     void (*quotient)(const QuotientRow&);
     int64_t (
-        *probe)();   // keeps the dot-product unit busy for some microseconds; returns the products summed. May be null
+        *probe)();   // runs dot products for some microseconds, and returns their number of products; may be null
 };
 
-// Null where the build left it out.
+// Null if the set is not in the build.
 const Kernels* kernels_scalar();
 const Kernels* kernels_avx2();
 const Kernels* kernels_avxvnni();

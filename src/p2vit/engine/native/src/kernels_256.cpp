@@ -30,7 +30,7 @@ inline int load_quad(const uint8_t* a) {
     return value;
 }
 
-// 16 accumulators in two registers to whatever the layer stores; the rare forms go the portable way.
+// Applies the epilogue to 16 accumulators in two registers; rare forms use the portable code.
 inline void finish_vectors(const Epilogue& e, int row, int column, __m256i acc0, __m256i acc1) {
     const bool usual =
         e.bits != 32 && (!e.residual || (e.plain && e.residual_wide && e.bits == 16 && e.out_bits == 16));

@@ -14,7 +14,7 @@
 namespace p2vit {
 namespace {
 
-// 16 accumulators in four registers to whatever the layer stores; the rare forms go the portable way.
+// Applies the epilogue to 16 accumulators in four registers; rare forms use the portable code.
 inline void finish_vectors(const Epilogue& e, int row, int column, const int32x4_t* acc) {
     std::byte* out = static_cast<std::byte*>(e.out) + row * e.out_pitch;
     if (e.bits == 32) {
@@ -54,7 +54,7 @@ inline void finish_vectors(const Epilogue& e, int row, int column, const int32x4
 #define P2VIT_NAME "i8mm"
 constexpr int kRows = 4;
 
-// Eight bytes of a row, or four and zeros behind the last of an odd number of quads.
+// Loads eight bytes of a row, or four bytes and zeros at the last of an odd number of quads.
 inline uint8x8_t load_k(const uint8_t* a, bool pair) {
     if (pair) return vld1_u8(a);
     uint32_t four;
@@ -62,7 +62,8 @@ inline uint8x8_t load_k(const uint8_t* a, bool pair) {
     return vcreate_u8(four);
 }
 
-// R rows × one panel. A register holds two rows × two columns, so rows go in pairs; a last one alone is its own partner.
+// R rows × one panel. A register holds two rows × two columns, so rows go in
+// pairs; a single last row is paired with itself.
 template <int R>
 void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int panel) {
     constexpr int kPairs = (R + 1) / 2;
@@ -119,7 +120,7 @@ int64_t probe() {
 #define P2VIT_NAME "dotprod"
 constexpr int kRows = 6;
 
-// R rows × one panel. The instruction takes signed bytes: activations lose the 128 that they are stored with.
+// R rows × one panel. The instruction takes signed bytes, so 128 is subtracted from the stored activations.
 template <int R>
 void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int panel) {
     const uint8_t* a = g.a + row * g.a_pitch;
@@ -139,7 +140,7 @@ void tile(const Gemm& g, const int8_t* b, const int32_t* start, int row, int pan
     for (int i = 0; i < R; ++i) finish_vectors(g.end, row + i, panel * kPanel, acc[i]);
 }
 
-// The bias, and back what the activations lose, 128 · Σw, modulo 2^32.
+// The bias plus 128 · Σw, modulo 2^32: it makes up for the 128 subtracted from the activations.
 inline const int32_t* start_of(const Gemm& g, const int8_t* b, int panel, int32_t* room) {
     for (int j = 0; j < 4; ++j) {
         int32x4_t sum = vdupq_n_s32(0);

@@ -1,5 +1,5 @@
-// The kernel set that every CPU has: plain loops, whatever the compiler makes of them, but for the inner product on
-// x86-64, whose SSE2 every such CPU has and no compiler finds by itself.
+// The kernel set for every CPU: plain loops. Only the inner product on x86-64 uses SSE2 instructions, which every such
+// CPU has and which compilers do not generate for it.
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -17,7 +17,7 @@ namespace p2vit {
 
 namespace {
 
-// One row × one panel.
+// Computes one row × one panel.
 #if defined(__SSE2__)
 inline void accumulate(const uint8_t* a, const int8_t* b, int quads, const int32_t* bias, int32_t* result) {
     // Each 32-bit lane sums two of a column's four products; neighbours are joined at the end.

@@ -1,4 +1,4 @@
-// LayerNorm row by row, in plain loops, and the scalars of a row that every kernel set needs.
+// LayerNorm of a row in plain loops, and the scalars of a row that every kernel set needs.
 // Private to each translation unit, which compiles it for its own instruction set.
 #pragma once
 
@@ -21,7 +21,7 @@ static_assert(kCentredBits < 15, "centred values fit int16");
 static_assert(kCentredBits + kRootEntryBits < 31, "a centred value times the inverse root fits int32");
 static_assert((int64_t{1} << kSquaresBits) + (int64_t{1} << kEpsilonBits) <= INT32_MAX, "squares and epsilon fit int32");
 
-// Steps 2 and 4 of LayerNorm: how far the centred row is shifted, and what it is multiplied with.
+// Steps 2 and 4 of LayerNorm: the shift of the centred row, and its factor.
 inline int centred_shift(const LayerNormRows& p, int64_t largest) {
     return std::max(bit_length(uint64_t(largest)) - kCentredBits, p.epsilon_shift);
 }
@@ -66,7 +66,7 @@ inline void portable_layernorm(const LayerNormRows& p) {
     for (int r = 0; r < p.rows; ++r) {
         const RowSums s = align_row(p, static_cast<const std::byte*>(p.x) + r * p.x_pitch, aligned);
         const int k = centred_shift(p, std::max(n * s.high - s.sum, s.sum - n * s.low));
-        // |centred| < 2^30, so that the rounding half of k = 31 does not overflow either.
+        // |centred| < 2^30, so the rounding constant of k = 31 does not overflow.
         const int right = k > 0 ? k : 0, left = k < 0 ? -k : 0, half = int32_t((uint32_t{1} << right) >> 1);
         const int t = p.squares_shift, squares_half = (1 << t) >> 1;
         int32_t squares = 0;

@@ -1,4 +1,4 @@
-// Linear layers with what is fused behind them.
+// Linear layers with their fused epilogue.
 #include <algorithm>
 
 #include "step_values.h"
@@ -80,17 +80,17 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
     require(weights != nullptr, "no weights");
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
     require(x.kind == Kind::biased8 && x.columns == weights->inputs(),
-            "a linear layer reads int8 rows of its weights' length");
+            "a linear layer reads int8 rows with as many columns as its weights");
     require(weights->bits() == 32 || weights->exact(), "the layer's accumulator does not provably fit int32");
     require(y.columns == weights->outputs() && y.kind != Kind::raw &&
                 kind_bits(y.kind) == (residual ? residual->out_bits : weights->bits()),
-            "the output of a linear layer has another width");
+            "the output of a linear layer has the wrong width");
     require(out_row_offset >= 0 && out_row_offset <= y.rows &&
                 y.rows >= plan.stage_first() + plan.stage_rows() + out_row_offset,
             "the output of a linear layer has too few rows");
-    require(table.empty() || (weights->bits() == 8 && !residual), "a table follows 8 bits only");
+    require(table.empty() || (weights->bits() == 8 && !residual), "a table needs an 8-bit result and no residual add");
     require(table.size() <= kTableEntries || table.size() == size_t(ceil_div(weights->outputs(), kTableColumns)) * kTableEntries,
-            "tables are given for another number of columns");
+            "wrong number of tables for the columns");
     std::vector<Access> accesses{{in, false}, {out, out_row_offset != 0}};
     if (residual) {
         const size_t n = weights->outputs();
@@ -102,13 +102,13 @@ void add_linear(Plan& plan, const Nodes& nodes, std::shared_ptr<PackedLinear> we
         if (residual->buffer >= 0) {
             const Buffer& r = plan.buffer(residual->buffer);
             require((r.kind == Kind::biased8 || r.kind == Kind::int16) && r.columns == int(n),
-                    "the residual has another shape");
-            require(out_row_offset == 0, "a residual stands in the rows of the output");
+                    "the residual has the wrong shape");
+            require(out_row_offset == 0, "a residual from a buffer needs the same rows as the output");
             residual->wide = r.kind == Kind::int16;
             accesses.push_back({residual->buffer, false});
         } else {
             require(plan.stage_first() == 0 && residual->constant.size() == n * plan.stage_rows(),
-                    "the position embedding has another shape");
+                    "the position embedding has the wrong shape");
             const size_t pitch = residual->constant_pitch = round_up(n, kPanel);
             std::vector<int16_t> padded(pitch * plan.stage_rows());
             for (int r = 0; r < plan.stage_rows(); ++r)

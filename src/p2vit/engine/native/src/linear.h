@@ -1,4 +1,5 @@
-// What follows the inner products of a linear layer, in plain loops. Private to each translation unit, which compiles it for its own instruction set.
+// The epilogue of a linear layer, in plain loops. Private to each translation unit, which compiles it for its own
+// instruction set.
 #pragma once
 
 #include "kernels.h"
@@ -7,7 +8,7 @@
 namespace p2vit {
 namespace {
 
-// One row of one panel: 16 accumulators to whatever the layer stores.
+// Applies the epilogue to 16 accumulators: one row of one panel.
 inline void finish_row(const Epilogue& e, int row, int column, const int32_t* acc) {
     if (e.bits == 32) {
         auto* out = reinterpret_cast<int32_t*>(static_cast<std::byte*>(e.out) + row * e.out_pitch) + column;
@@ -37,7 +38,7 @@ inline void finish_row(const Epilogue& e, int row, int column, const int32_t* ac
     for (int c = 0; c < kPanel; ++c) store_value(out, e.out_bits, column + c, value[c]);
 }
 
-// Two 4-bit weights per byte: the lower half of a 64-byte group holds bytes 0..31, the upper half bytes 32..63.
+// Unpacks 4-bit weights. In a group of 64, the lower halves of the bytes hold weights 0..31, the upper halves 32..63.
 inline void unpack_nibbles(const uint8_t* packed, int groups, int8_t* out) {
     for (int g = 0; g < groups; ++g, packed += 32, out += 64)
         for (int i = 0; i < 32; ++i) {

@@ -1,4 +1,4 @@
-// The Python face of the engine: p2vit.engine._native. Everything that crosses is checked here or in the steps.
+// The Python binding of the engine, p2vit.engine.native._native. Arguments are checked here or in the steps.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -57,7 +57,7 @@ std::shared_ptr<PackedLinear> pack(const std::vector<Part>& parts, int bits, boo
                 "weight, bias and shift do not fit together");
         if (nibbles) {
             const int8_t* w = weight.data();
-            uint8_t above = 0;   // without an early exit the loop vectorises
+            uint8_t above = 0;   // no early exit, so that the loop vectorises
             for (size_t i = 0, count = weight.size(); i < count; ++i) above |= uint8_t(w[i] + 8) & 0xF0;
             require(!above, "a 4-bit weight leaves -8..7");
         }
@@ -79,12 +79,12 @@ bool fits(const Array<int8_t, 2>& weight, const Array<int32_t, 1>& bias, const A
 void run(Plan& plan, const Array<uint8_t, 4>& pixels, const std::vector<AnyArray>& outputs) {
     require(int(pixels.shape(1)) == plan.height() && int(pixels.shape(2)) == plan.width() &&
                 int(pixels.shape(3)) == plan.channels(),
-            "pixels have another shape");
+            "the pixels do not have the shape of the plan");
     const size_t batch = pixels.shape(0);
-    require(batch <= 1 << 20 && outputs.size() == plan.output_count(), "another number of outputs");
+    require(batch <= 1 << 20 && outputs.size() == plan.output_count(), "wrong number of outputs");
     std::vector<OutputArray> arrays;
     for (size_t i = 0; i < outputs.size(); ++i) {
-        require(outputs[i].nbytes() == batch * plan.output_bytes(int(i)), "an output has another size");
+        require(outputs[i].nbytes() == batch * plan.output_bytes(int(i)), "an output has the wrong size");
         arrays.push_back({outputs[i].data(), plan.output_bytes(int(i))});
     }
     const uint8_t* data = pixels.data();
@@ -107,7 +107,7 @@ std::optional<Residual> residual_of(const nb::object& given) {
     return r;
 }
 
-// Billions of products per second that the dot-product instruction reaches on registers alone, all threads together.
+// Measures the products per second of the dot-product instruction on registers, in 10^9, of all threads together.
 double peak_gmacs(const std::string& isa, int threads, int milliseconds) {
     const Kernels* kernels = kernels_named(isa);
     require(threads >= 1 && threads <= 1024 && milliseconds >= 1 && milliseconds <= 60000, "threads or milliseconds");
@@ -129,7 +129,7 @@ double peak_gmacs(const std::string& isa, int threads, int milliseconds) {
     try {
         for (int i = 1; i < threads; ++i) helpers.emplace_back(measure, i);
     } catch (const std::system_error&) {
-        // The system allows no more threads: the rate is that of those there are.
+        // The system allows no more threads; the rate is that of the threads that started.
     }
     measure(0);
     for (auto& helper : helpers) helper.join();
@@ -188,7 +188,7 @@ void bind_plan(nb::module_& m) {
              "out"_a)
         .def("pack_values", &add_pack_values, "nodes"_a, "in"_a, nb::kw_only(), "column"_a, "heads"_a, "dim"_a,
              "keys"_a, "out"_a)
-        // Queries are a buffer and its first column; keys and values are packed. Outputs show inner tensors.
+        // Queries are (buffer, first column); keys and values are packed. Outputs return the inner tensors.
         .def(
             "attention",
             [](Plan& p, const Nodes& nodes, std::pair<int, int> queries, int keys, int values, int out, int heads,
@@ -202,7 +202,7 @@ void bind_plan(nb::module_& m) {
             "nodes"_a, nb::kw_only(), "queries"_a, "keys"_a, "values"_a, "out"_a, "heads"_a, "dim"_a, "count"_a,
             "softmax_shift"_a, "out_shift"_a, "log2"_a, "guard"_a, "out_bits"_a, "scores_output"_a = -1,
             "codes_output"_a = -1)
-        // Queries, keys and values are a buffer and its first column each.
+        // Queries, keys and values are (buffer, first column) each.
         .def(
             "window_attention",
             [](Plan& p, const Nodes& nodes, std::pair<int, int> queries, std::pair<int, int> keys,
@@ -272,7 +272,7 @@ NB_MODULE(_native, m) {
                 list.emplace_back(entry.name, entry.kernels != nullptr, entry.supported);
             return list;
         },
-        "Name, whether the build holds it, whether this CPU runs it; best first.");
+        "Name, whether the build has it, and whether this CPU supports it; best first.");
     nb::class_<Pool>(m, "Pool")
         .def(
             "__init__",

@@ -1,4 +1,4 @@
-// How attention packs keys and values: like weights, head by head.
+// Packing of keys and values for attention: like weights, head by head.
 #pragma once
 
 #include <algorithm>
@@ -20,14 +20,14 @@ struct Shape {
     int dim_quads() const { return ceil_div(dim, kQuad); }
     int dim_panels() const { return ceil_div(dim, kPanel); }
     int key_quads() const { return ceil_div(keys, kQuad); }
-    // Of one head: the packed keys, and −128 · Σk of each key, which takes the bias of the queries off again.
+    // Bytes of one head: the packed keys, and −128 · Σk of each key, which removes the bias of the queries.
     size_t key_bytes() const { return size_t(key_panels()) * dim_quads() * 64; }
     size_t key_sums() const { return size_t(key_panels()) * kPanel; }
     size_t head_keys() const { return key_bytes() + key_sums() * sizeof(int32_t); }
     size_t head_values() const { return size_t(dim_panels()) * key_quads() * 64; }
 };
 
-// Up to four keys of one head: they lie beside each other in a panel, because m is a multiple of four.
+// Packs up to four keys of one head. They are neighbours in a panel, because m is a multiple of four.
 inline void pack_key_quad(const Shape& shape, std::byte* head, int m, int rows, const uint8_t* const source[kQuad]) {
     auto* out = reinterpret_cast<uint32_t*>(head + size_t(m / kPanel) * shape.dim_quads() * 64) + m % kPanel;
     auto* sums = reinterpret_cast<int32_t*>(head + shape.key_bytes()) + m;
@@ -57,7 +57,7 @@ inline void pack_key_quad(const Shape& shape, std::byte* head, int m, int rows, 
 #endif
     for (int i = 0; i < rows; ++i) {
         for (int q = d; q < shape.dim; q += kQuad) {
-            uint8_t quad[kQuad] = {};   // what follows the last channel is the next head's
+            uint8_t quad[kQuad] = {};   // zeros, because the next head follows the last channel
             for (int k = q; k < std::min(q + kQuad, shape.dim); ++k) {
                 quad[k - q] = source[i][k] ^ 0x80;
                 sum[i] += source[i][k];
@@ -68,7 +68,7 @@ inline void pack_key_quad(const Shape& shape, std::byte* head, int m, int rows, 
     }
 }
 
-// Four rows of up to 16 channels → 16 groups of four.
+// Interleaves four rows of up to 16 channels to 16 groups of four.
 inline void interleave(const uint8_t* const rows[kQuad], int d, int count, uint8_t* out) {
 #if defined(__SSE2__)
     if (count == kPanel) {

@@ -11,7 +11,7 @@ namespace p2vit {
 
 namespace {
 
-// Σw of one row; at most 2^16 weights, so 32 bits hold it. 128 of them fit 16 bits, which vectorises best.
+// Σw of one row. At most 2^16 weights fit 32 bits; blocks of 128 weights fit 16 bits, which vectorises best.
 int32_t sum_of(const int8_t* row, int inputs) {
     constexpr int kBlock = 128;
     int32_t sum = 0;
@@ -28,7 +28,7 @@ int64_t rounding_half(int shift) { return shift > 0 && shift < 32 ? int64_t{1} <
 bool row_fits(const int8_t* row, int inputs, int32_t bias, int shift) {
     constexpr int64_t top = std::numeric_limits<int32_t>::max();
     if (shift < 0 || shift > 31) return false;
-    // No weights and inputs whatever reach further than this, and nearly every layer passes here.
+    // A bound for all weights and inputs; nearly every layer passes it.
     if (int64_t{128 * 128} * inputs + std::abs(int64_t{bias}) + rounding_half(shift) <= top) return true;
     int64_t all = 0, positive = 0;
     for (int k = 0; k < inputs; ++k) {
@@ -55,12 +55,12 @@ PackedLinear::PackedLinear(const std::vector<LinearPart>& parts, int inputs, int
     panels_ = ceil_div(outputs_, kPanel);
     const size_t panel_bytes = size_t(quads_) * kPanel * kQuad / (nibbles ? 2 : 1);
     bytes_ = panels_ * panel_bytes + kRowAlign;
-    // Not cleared: every byte is written below.
+    // Not initialised, because every byte is written below.
     storage_ = std::make_unique_for_overwrite<int8_t[]>(bytes_);
     weight_ = storage_.get() + (kRowAlign - reinterpret_cast<uintptr_t>(storage_.get()) % kRowAlign) % kRowAlign;
     bias_.resize(panels_ * kPanel);
     shift_.resize(panels_ * kPanel);
-    const std::vector<int8_t> none(inputs);   // what a padded column weighs
+    const std::vector<int8_t> none(inputs);   // weights of a padded column
     std::vector<const int8_t*> rows(size_t(panels_) * kPanel, none.data());
     int column = 0;
     for (const LinearPart& part : parts)
@@ -74,7 +74,7 @@ PackedLinear::PackedLinear(const std::vector<LinearPart>& parts, int inputs, int
 
 void PackedLinear::fold(int column, const int8_t* row, int32_t bias, int shift) {
     if (bits_ != 32 && !row_fits(row, inputs_, bias, shift)) exact_ = false;
-    // Modulo 2^32: the dot product of biased inputs wraps around the same way.
+    // Modulo 2^32, because the dot product of biased inputs wraps around in the same way.
     bias_[column] = int32_t(uint32_t(int64_t{bias} + rounding_half(shift) - 128 * int64_t{sum_of(row, inputs_)}));
     shift_[column] = shift;
 }
@@ -82,7 +82,7 @@ void PackedLinear::fold(int column, const int8_t* row, int32_t bias, int shift) 
 void PackedLinear::pack_panel(const int8_t* const* rows, int8_t* out) const {
     for (int quad = 0; quad < quads_; ++quad) {
         const int first = quad * kQuad, count = std::min(kQuad, inputs_ - first);
-        // Four weights of a column, zeros behind the last.
+        // Four weights of a column, with zeros after the last.
         auto quad_of = [&](int column) {
             uint32_t four = 0;
             if (count == kQuad)
@@ -92,7 +92,7 @@ void PackedLinear::pack_panel(const int8_t* const* rows, int8_t* out) const {
             return four;
         };
         if (nibbles_) {
-            // In a group of 64 weights the byte i holds weight i below and weight i + 32 above.
+            // In a group of 64 weights, byte i has weight i in its lower and weight i + 32 in its upper half.
             for (int c = 0; c < kPanel / 2; ++c, out += kQuad) {
                 const uint32_t four = (quad_of(c) & 0x0F0F0F0F) | (quad_of(c + kPanel / 2) & 0x0F0F0F0F) << 4;
                 std::memcpy(out, &four, kQuad);

@@ -1,4 +1,4 @@
-// A linear layer's weights in the order the kernels read them, with everything that can be folded into the bias.
+// A linear layer's weights in the order in which the kernels read them, and its bias with folded constants.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace p2vit {
 
-// One linear layer as the program holds it; several that read the same tensor may be packed side by side.
+// One linear layer of the program. Several that read the same tensor may be packed side by side.
 struct LinearPart {
     const int8_t* weight;   // [outputs][inputs]
     const int32_t* bias;    // [outputs]
@@ -16,13 +16,13 @@ struct LinearPart {
     int outputs;
 };
 
-// Whether every accumulator provably fits int32 with its rounding half, for int8 inputs, and every shift is a right
-// shift of at most 31: what the fused epilogue needs. Where it is not so, accumulators are re-quantized in 64 bits.
+// Returns whether the fused epilogue can be used: for all int8 inputs, every accumulator with its rounding constant fits
+// int32, and every shift is a right shift of at most 31. Otherwise accumulators are re-quantized in 64 bits.
 bool fits_int32(const LinearPart& part, int inputs);
 
 class PackedLinear {
   public:
-    // bits: 8 or 16 folds the rounding half into the bias; 32 leaves the accumulator alone.
+    // bits: 8 or 16 adds the rounding constant to the bias; 32 keeps the accumulator.
     PackedLinear(const std::vector<LinearPart>& parts, int inputs, int bits, bool nibbles);
 
     int inputs() const { return inputs_; }
@@ -36,12 +36,12 @@ class PackedLinear {
     const int32_t* shift() const { return shift_.data(); }
     size_t bytes() const { return bytes_ + 4 * (bias_.size() + shift_.size()); }
 
-    // fits_int32 of all parts, or no re-quantization at all.
+    // Whether fits_int32 holds for all parts, or there is no re-quantization.
     bool exact() const { return exact_; }
 
   private:
     void fold(int column, const int8_t* row, int32_t bias, int shift);
-    // 16 rows in the order that the kernels read them.
+    // Packs 16 rows in the order in which the kernels read them.
     void pack_panel(const int8_t* const* rows, int8_t* out) const;
 
     int inputs_, outputs_ = 0, quads_, panels_, bits_;

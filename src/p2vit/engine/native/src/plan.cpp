@@ -12,14 +12,14 @@ int64_t now() {
         .count();
 }
 
-// Rows of a buffer start at odd multiples of a cache line, so that the rows of a register tile do not compete for the
-// same cache sets; and leave room for a register beyond the last column.
+// The pitch is an odd multiple of a cache line, so that the rows of a register tile map to different cache sets. It
+// leaves room for a whole register at the last column.
 size_t row_pitch(int columns, Kind kind) {
     const size_t bytes = round_up(round_up(size_t(columns), kPanel) * kind_bits(kind) / 8, kRowAlign);
     return bytes / kRowAlign % 2 ? bytes : bytes + kRowAlign;
 }
 
-constexpr int kParts = 3;   // counters of a step: whole, or the three parts of attention
+constexpr int kParts = 3;   // time counters of a step: one for the whole step, or three for the parts of attention
 
 }   // namespace
 
@@ -92,14 +92,14 @@ void Plan::add_step(std::unique_ptr<Step> step, std::vector<std::string> nodes, 
     for (const Access& access : accesses)
         if (const Buffer& b = buffer(access.buffer);
             !access.whole && b.kind != Kind::raw && stage.first + stage.rows > b.rows)
-            throw std::invalid_argument("the stage has rows that a buffer lacks");
+            throw std::invalid_argument("the stage has more rows than a buffer");
     step->nodes = std::move(nodes);
     step->accesses = std::move(accesses);
     stages_.back().steps.push_back(std::move(step));
 }
 
-// First fit: a buffer may lie over others that are dead before it is written. Returns the bytes needed.
-size_t Plan::place(std::vector<Buffer>& buffers, bool local, int chunk_rows) {
+// First fit: a buffer may reuse the memory of buffers whose last use is before its first. Returns the bytes needed.
+size_t Plan::assign_offsets(std::vector<Buffer>& buffers, bool local, int chunk_rows) {
     std::vector<Buffer*> placed;
     size_t total = 0;
     for (Buffer& b : buffers) {
@@ -144,9 +144,9 @@ void Plan::finish() {
             scratch = std::max(scratch, step->scratch());
             ++number;
         }
-    // A little room behind each area: kernels read and write whole registers.
-    const size_t shared = round_up(place(buffers_, false, chunk_rows_) + 256, 4096);
-    const size_t local = round_up(place(buffers_, true, chunk_rows_) + 256, 4096);
+    // Padding after each area, because kernels read and write whole registers.
+    const size_t shared = round_up(assign_offsets(buffers_, false, chunk_rows_) + 256, 4096);
+    const size_t local = round_up(assign_offsets(buffers_, true, chunk_rows_) + 256, 4096);
     scratch = round_up(scratch + 256, 4096);
     const int threads = pool_->threads();
     arena_.resize(threads * (shared + local + scratch) + shared + kRowAlign);
@@ -165,9 +165,9 @@ void Plan::finish() {
 }
 
 int Plan::chunks_of(const Stage& stage, int members) const {
-    const int groups = ceil_div(stage.rows, 4);   // chunks begin at multiples of four rows: values are packed by four
+    const int groups = ceil_div(stage.rows, 4);   // chunks begin at multiples of four rows, because values are packed by four
     if (members == 1) return std::min(groups, ceil_div(groups * 4, chunk_rows_));
-    // Twice as many chunks as threads, so that one that is held up is not waited for long.
+    // Twice as many chunks as threads, so that the others wait less for a thread that is delayed.
     return std::min(groups, std::max(2 * members, ceil_div(groups * 4, chunk_rows_)));
 }
 
@@ -188,7 +188,7 @@ void Plan::run_chunk(const Stage& stage, size_t step_base, Work work, Lane& lane
     }
 }
 
-// Every stage of an image: alone, or, with progress, together with whoever else comes.
+// Runs every stage of an image: in one thread, or with `progress` together with the other threads.
 void Plan::run_image(Work work, Lane& lane, Progress* progress) const {
     size_t step_base = 0;
     for (const Stage& stage : stages_) {
@@ -212,7 +212,7 @@ void Plan::run(const uint8_t* pixels, int batch, const std::vector<OutputArray>&
     if (!finished_) throw std::invalid_argument("the plan is not finished");
     const std::lock_guard lock(busy_);
     const int threads = pool_->threads();
-    const int alone = batch / threads * threads;   // images that one thread takes from end to end
+    const int alone = batch / threads * threads;   // images that are each computed by one thread
     const size_t image_bytes = size_t(height_) * width_ * channels_;
     next_image_.store(0, std::memory_order_relaxed);
     for (Progress& p : progress_) {

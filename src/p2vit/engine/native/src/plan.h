@@ -1,7 +1,7 @@
-// A program made ready to run: buffers, and steps grouped into stages.
+// The executable form of a program: buffers, and steps grouped into stages.
 //
-// Within a stage every step works row by row, so that a thread takes a chunk of rows through all of the stage's steps
-// while the rows are in its cache. A step that reads rows of others (attention reads every key) starts a new stage.
+// Within a stage every step works row by row. A thread takes a chunk of rows through all steps of the stage while the
+// rows are in its cache. A step that reads rows of other chunks (attention reads every key) begins a new stage.
 #pragma once
 
 #include <atomic>
@@ -25,9 +25,9 @@ struct Buffer {
     int rows = 0;
     int columns = 0;
     Kind kind = Kind::biased8;
-    size_t pitch = 0;            // bytes of a row; for raw, of the whole
-    bool local = true;           // read and written row by row in one stage: lives in the thread's own memory
-    int first = -1, last = -1;   // step numbers of a local buffer, stage numbers of a shared one
+    size_t pitch = 0;            // bytes per row; for raw, of the whole buffer
+    bool local = true;           // used row by row within one stage, so it is in the thread's own memory
+    int first = -1, last = -1;   // first and last use: step numbers of a local buffer, stage numbers of a shared one
     size_t offset = 0;
 
     size_t bytes(int chunk_rows) const { return kind == Kind::raw ? pitch : pitch * (local ? chunk_rows : rows); }
@@ -35,7 +35,7 @@ struct Buffer {
 
 struct Access {
     int buffer;
-    bool whole;   // touches rows that another chunk owns
+    bool whole;   // reads or writes rows of other chunks
 };
 
 struct OutputArray {
@@ -43,17 +43,17 @@ struct OutputArray {
     size_t image_bytes;
 };
 
-// What a step sees while it runs.
+// The memory and the position that a running step works with.
 struct Work {
     const std::vector<Buffer>* buffers;
     std::byte* shared;
     std::byte* local;
     std::byte* scratch;
-    const uint8_t* pixels;   // of this image
+    const uint8_t* pixels;   // pixels of this image
     const std::vector<OutputArray>* outputs;
     int image;
     int chunk_first;
-    int64_t* parts_ns;   // three counters of the step, null unless profiling
+    int64_t* parts_ns;   // three time counters of the step; null unless profiling
 
     std::byte* row(int buffer, int r) const {
         const Buffer& b = (*buffers)[buffer];
@@ -73,7 +73,7 @@ class Step {
     virtual void run(const Work& work, int first, int count) const = 0;
     virtual size_t scratch() const { return 0; }
 
-    std::vector<std::string> nodes;   // whose work it does
+    std::vector<std::string> nodes;   // names of the program's nodes that it computes
     std::vector<Access> accesses;
 };
 
@@ -94,7 +94,7 @@ class Plan {
     void add_step(std::unique_ptr<Step> step, std::vector<std::string> nodes, std::vector<Access> accesses);
     void finish();
 
-    // pixels: [batch][height][width][channels]; outputs in the order they were added.
+    // pixels: [batch][height][width][channels]; outputs are in the order in which they were added.
     void run(const uint8_t* pixels, int batch, const std::vector<OutputArray>& outputs);
 
     const Buffer& buffer(int index) const;
@@ -102,7 +102,7 @@ class Plan {
     int height() const { return height_; }
     int width() const { return width_; }
     int channels() const { return channels_; }
-    // Of the stage that steps are being added to.
+    // First row and number of rows of the stage to which steps are being added.
     int stage_first() const;
     int stage_rows() const;
     size_t output_bytes(int index) const { return output_bytes_.at(index); }
@@ -111,7 +111,7 @@ class Plan {
     size_t arena_bytes() const { return arena_.size(); }
 
     void set_profiling(bool on);
-    // Nodes and nanoseconds of every step since profiling was switched on, summed over threads.
+    // Nodes and nanoseconds of every step since profiling started, summed over threads.
     std::vector<std::pair<std::vector<std::string>, std::vector<int64_t>>> profile() const;
 
   private:
@@ -122,16 +122,16 @@ class Plan {
         std::vector<int64_t> ns;
     };
 
-    // Progress of one stage of an image that all threads work on.
+    // Progress of one stage of an image that all threads compute together.
     struct Progress {
-        std::atomic<int> next{0};   // first chunk that nobody has claimed
+        std::atomic<int> next{0};   // first chunk that no thread has claimed
         std::atomic<int> done{0};   // chunks finished
     };
 
     void run_image(Work work, Lane& lane, Progress* progress) const;
     void run_chunk(const Stage& stage, size_t step_base, Work work, Lane& lane, int chunk, int chunks) const;
     int chunks_of(const Stage& stage, int members) const;
-    static size_t place(std::vector<Buffer>& buffers, bool local, int chunk_rows);
+    static size_t assign_offsets(std::vector<Buffer>& buffers, bool local, int chunk_rows);
 
     std::shared_ptr<Pool> pool_;
     const Kernels* kernels_;
@@ -141,7 +141,7 @@ class Plan {
     std::vector<size_t> output_bytes_;
     std::vector<std::byte> arena_;
     std::vector<Lane> lanes_;
-    std::byte* team_shared_ = nullptr;   // tensors of an image that all threads work on
+    std::byte* team_shared_ = nullptr;   // shared buffers of an image that all threads compute together
     std::vector<Progress> progress_;
     std::atomic<int> next_image_{0};
     std::mutex busy_;

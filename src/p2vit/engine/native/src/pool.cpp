@@ -31,7 +31,7 @@ Pool::Pool(int threads, int spins) : threads_(threads), spins_(spins) {
     try {
         for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { serve(i); });
     } catch (const std::system_error&) {
-        // The system allows no more threads. Nobody waits for a worker that is not there, so the others do its part.
+        // The system allows no more threads. The threads that started do all of the work.
     }
 }
 

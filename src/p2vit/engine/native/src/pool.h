@@ -1,7 +1,7 @@
-// Worker threads, bounded by the user, that help with one job at a time.
+// A pool of worker threads that work on one job at a time.
 //
-// Nobody waits for a thread that has not begun: on a busy machine the caller goes on alone, and a worker that wakes up
-// late joins in wherever the job has got to.
+// No thread waits for a worker that has not begun. On a busy machine the caller works alone, and a worker that wakes up
+// late joins the job where it then is.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@
 
 namespace p2vit {
 
-// Waits until the value is another than `seen`: spins for so many turns, because steps are short; then sleeps.
+// Waits until the value differs from `seen`. It polls `spins` times, because steps are short, and then sleeps.
 void wait_while(std::atomic<int>& value, int seen, int spins);
 
 class Pool {
@@ -25,9 +25,9 @@ class Pool {
     int threads() const { return threads_; }
     int spins() const { return spins_; }
 
-    // Calls job(0) on the caller's thread and job(1) .. job(threads − 1) on those workers that come in time. When
-    // job(0) returns the work must be done or claimed: returns when every worker that began has left. Calls from
-    // several threads queue up. A job must not throw.
+    // Calls job(0) on the caller's thread, and job(1) .. job(threads − 1) on those workers that wake up in time. When
+    // job(0) returns, all work must be done or claimed. This returns when every worker that began has finished. Calls
+    // from several threads run one after the other. A job must not throw.
     void run(const std::function<void(int)>& job);
 
   private:
@@ -44,7 +44,7 @@ class Pool {
     std::mutex turn_;
     const std::function<void(int)>* job_ = nullptr;
     std::atomic<int> generation_{0};
-    std::atomic<int> members_{kClosed};   // workers inside, and whether more may come
+    std::atomic<int> members_{kClosed};   // number of workers in the job, and kClosed if no more may join
     std::atomic<bool> stop_{false};
     std::vector<std::thread> workers_;
 };

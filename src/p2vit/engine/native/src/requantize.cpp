@@ -1,4 +1,4 @@
-// Accumulators to their output width where the fused epilogue cannot.
+// Re-quantization of accumulators for which the fused epilogue is not exact.
 #include "rounding.h"
 #include "step_values.h"
 

@@ -1,11 +1,11 @@
-// Bias and mask of one row of scores.
+// Bias and mask for one row of scores.
 #pragma once
 
 #include "steps.h"
 
 namespace p2vit {
 
-// Bias and mask of the window that a row belongs to.
+// Adds the bias and mask of the window to which a row belongs.
 inline void add_score_bias(const AttentionConfig& config, int h, int row, int32_t* scores) {
     const int keys = config.keys, local = row % keys;
     const int32_t* bias = config.bias.data() + (size_t(h) * keys + local) * keys;

@@ -1,4 +1,4 @@
-// Keys packed for the scores.
+// Packing of keys for the scores.
 #include "packed_heads.h"
 
 namespace p2vit {
@@ -35,9 +35,9 @@ size_t packed_keys_bytes(int heads, int dim, int keys) { return heads * checked(
 void add_pack_keys(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
     const Shape shape = checked(heads, dim, keys);
     require_rows(plan.buffer(in), column, shape, "keys are int8 rows of all heads");
-    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "a stage packs every key");
+    require(plan.stage_rows() == keys && plan.buffer(in).rows == keys, "the stage that packs keys must have all of them");
     require(plan.buffer(out).kind == Kind::raw && plan.buffer(out).pitch >= packed_keys_bytes(heads, dim, keys),
-            "packed keys need more room");
+            "the buffer for packed keys is too small");
     plan.add_step(std::make_unique<PackKeysStep>(shape, in, column, out), nodes, {{in, false}, {out, true}});
 }
 

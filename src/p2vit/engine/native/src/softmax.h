@@ -13,7 +13,7 @@ static_assert(kLargestOctaves <= UINT16_MAX, "octaves fit 16 bits");
 static_assert(kLargestLog2Code < 16 && kLargestGuard <= 15, "what a log2 code stands for has two bytes");
 constexpr int kHalfOctave = 1 << (kOctaveFraction - 1);
 
-// What each log2 code stands for, 2^(guard − code): upper and lower bytes.
+// Upper and lower byte of the value of each log2 code, 2^(guard − code).
 struct Log2Weights {
     alignas(16) uint8_t high[kLargestLog2Code + 1], low[kLargestLog2Code + 1];
 };
@@ -29,7 +29,7 @@ inline Log2Weights log2_weights(int guard) {
 }
 
 inline uint32_t portable_softmax(const SoftmaxRow& p) {
-    constexpr int kBlock = 256;   // octaves below the maximum are computed in blocks, then looked up
+    constexpr int kBlock = 256;   // octaves are computed in blocks, and then looked up
     int32_t top = p.scores[0];
     for (int c = 1; c < p.count; ++c) top = std::max(top, p.scores[c]);
     const int right = p.shift > 0 ? p.shift : 0, left = p.shift < 0 ? -p.shift : 0;

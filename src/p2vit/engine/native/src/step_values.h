@@ -1,4 +1,4 @@
-// Numbers of a row one at a time, in 64 bits, and the checks that steps share.
+// Reading and writing of single numbers as 64-bit integers, and argument checks that the steps share.
 #pragma once
 
 #include <functional>
@@ -48,7 +48,7 @@ inline bool numeric(const Buffer& b) { return b.kind != Kind::raw; }
 
 inline void require_pair(const Plan& plan, int in, int out) {
     const Buffer &x = plan.buffer(in), &y = plan.buffer(out);
-    require(numeric(x) && numeric(y) && x.columns == y.columns, "input and output have different columns");
+    require(numeric(x) && numeric(y) && x.columns == y.columns, "input and output have different numbers of columns");
 }
 
 inline void require_shifts(const std::vector<int32_t>& values, size_t count, int low, int high, const char* message) {

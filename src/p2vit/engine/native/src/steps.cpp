@@ -1,4 +1,4 @@
-// Checks and exports.
+// Argument checks, and the step that copies a tensor to an output array.
 #include "steps.h"
 
 #include <cstring>
@@ -42,7 +42,7 @@ void add_export(Plan& plan, const Nodes& nodes, int in, int column, int columns,
     require(numeric(x) && column >= 0 && columns >= 1 && column + columns <= x.columns, "the columns to export");
     require(output >= 0 && output < int(plan.output_count()), "no such output");
     require(plan.output_bytes(output) == size_t(x.rows) * columns * kind_bits(x.kind) / 8,
-            "the output has another size");
+            "the output has the wrong size");
     plan.add_step(std::make_unique<ExportStep>(in, column, columns, output), nodes, {{in, false}});
 }
 

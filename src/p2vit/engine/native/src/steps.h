@@ -1,4 +1,4 @@
-// The steps that a plan is built from. Each factory checks what it is given and throws std::invalid_argument.
+// The steps of a plan. Each function below adds one step, checks its arguments, and throws std::invalid_argument.
 #pragma once
 
 #include <array>
@@ -13,13 +13,14 @@ namespace p2vit {
 
 using Nodes = std::vector<std::string>;
 
-// A residual add fused behind a linear layer: the other operand is a buffer, or constant rows (position embedding).
+// A residual add in the epilogue of a linear layer. The other operand is a buffer, or constant rows (position
+// embedding).
 struct Residual {
     int buffer = -1;
     std::vector<int16_t> constant;                         // [stage rows][columns]
     std::vector<int32_t> left_own, left_residual, shift;   // [columns], all 0 for a plain add
     int out_bits = 16;
-    // Found when the step is added: whether the other operand has 16 bits, and the padded rows of a constant one.
+    // Set when the step is added: whether the other operand has 16 bits, and the row pitch of a constant one.
     bool wide = true;
     size_t constant_pitch = 0;
 };
@@ -44,12 +45,12 @@ struct AttentionConfig {
     std::vector<int32_t> out_shift;       // [heads · head_dim], kQuotientFraction added
     bool log2;
     int guard, out_bits;
-    int scores_output = -1, biased_output = -1, codes_output = -1;   // where to show the inner tensors, if anywhere
-    // Windows: keys and values are rows, not packed, and the stage has a row for each window and head.
+    int scores_output = -1, biased_output = -1, codes_output = -1;   // outputs of the inner tensors, or −1
+    // Window attention: keys and values are rows of a buffer, not packed. The stage has one row per window and head.
     bool windowed = false;
     int windows = 1, key_column = 0, value_column = 0;
     std::vector<int32_t> bias{};     // [heads][keys][keys], empty: none
-    std::vector<int8_t> regions{};   // [windows · keys], empty: every key is seen
+    std::vector<int8_t> regions{};   // [windows · keys]; empty: no mask
     std::vector<int32_t> masked{};   // [heads]
 };
 size_t packed_keys_bytes(int heads, int head_dim, int keys);
@@ -59,7 +60,7 @@ void add_pack_values(Plan& plan, const Nodes& nodes, int in, int column, int hea
 void add_attention(Plan& plan, const Nodes& nodes, AttentionConfig config, int queries, int column, int keys,
                    int values, int out);
 
-// Steps on one number at a time, in 64 bits; what the fused steps do not cover.
+// Steps for what the fused steps do not cover. They compute one number at a time, in 64 bits.
 void add_requantize(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> shift);
 void add_lookup(Plan& plan, const Nodes& nodes, int in, int out, std::vector<uint8_t> table);
 void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<int32_t> left_a,
@@ -69,10 +70,10 @@ void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int
 void add_constant_rows(Plan& plan, const Nodes& nodes, int out, std::vector<int16_t> rows, int count);
 void add_position(Plan& plan, const Nodes& nodes, int in, int out, int out_row_offset, std::vector<int16_t> position);
 void add_select(Plan& plan, const Nodes& nodes, int in, int out, int index);
-// Output row i holds the input rows index[i·k] to index[i·k + k − 1] side by side; −1 stands for the fill row.
+// Output row i is the input rows index[i·k] to index[i·k + k − 1] side by side; index −1 is the fill row.
 void add_gather(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> index, std::vector<int16_t> fill);
 void add_token_sum(Plan& plan, const Nodes& nodes, int in, int out, int first, int count, std::vector<int32_t> shift);
-// Copies columns of a buffer to an output array: [rows][columns] of the kind's own integers.
+// Copies columns of a buffer to an output array [rows][columns] of the buffer's kind.
 void add_export(Plan& plan, const Nodes& nodes, int in, int column, int columns, int output);
 
 }   // namespace p2vit

@@ -1,4 +1,4 @@
-// Patches of the image, and steps that add, choose and sum tokens.
+// Patches of the image, and steps that add, select and sum tokens.
 #include <cstring>
 
 #include "rounding.h"
@@ -7,7 +7,7 @@
 namespace p2vit {
 namespace {
 
-// Cuts an image into flattened patches. x − 128 stored with its sign bit inverted is the pixel itself.
+// Cuts an image into flattened patches. The value is x − 128, and its biased byte is the pixel itself.
 class PatchStep final : public Step {
   public:
     PatchStep(int out, int patch, int width, int channels)
@@ -102,14 +102,14 @@ void add_patches(Plan& plan, const Nodes& nodes, int out, int patch) {
     require(patch >= 1 && plan.height() % patch == 0 && plan.width() % patch == 0, "patches do not divide the image");
     require(b.kind == Kind::biased8 && b.rows == (plan.height() / patch) * (plan.width() / patch) &&
                 b.columns == patch * patch * plan.channels(),
-            "the patch buffer has another shape");
+            "the patch buffer has the wrong shape");
     plan.add_step(std::make_unique<PatchStep>(out, patch, plan.width(), plan.channels()), nodes, {{out, false}});
 }
 
 void add_constant_rows(Plan& plan, const Nodes& nodes, int out, std::vector<int16_t> rows, int count) {
     const Buffer& y = plan.buffer(out);
     require(numeric(y) && count >= 0 && count <= y.rows && rows.size() == size_t(count) * y.columns,
-            "constant rows have another shape");
+            "constant rows have the wrong shape");
     plan.add_step(std::make_unique<ConstantRowsStep>(out, std::move(rows), count, 0), nodes, {{out, true}});
 }
 
@@ -117,9 +117,9 @@ void add_position(Plan& plan, const Nodes& nodes, int in, int out, int offset, s
     require_pair(plan, in, out);
     require(plan.stage_first() == 0 && offset >= 0 && offset <= plan.buffer(out).rows &&
                 plan.stage_rows() + offset <= plan.buffer(out).rows,
-            "the positions leave the output");
+            "the positions have more rows than the output");
     require(position.size() == size_t(plan.stage_rows()) * plan.buffer(out).columns,
-            "the position embedding has another shape");
+            "the position embedding has the wrong shape");
     plan.add_step(std::make_unique<PositionStep>(in, out, offset, std::move(position)), nodes,
                   {{in, false}, {out, true}});
 }

@@ -1,4 +1,5 @@
-// Integers as the rows of a buffer hold them. Private to each translation unit, which compiles it for its own instruction set.
+// Reading and writing of integers in the rows of a buffer. Private to each translation unit, which compiles it for its
+// own instruction set.
 #pragma once
 
 #include <cstddef>

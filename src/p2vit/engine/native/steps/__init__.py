@@ -1,9 +1,8 @@
-"""The step of the compiled engine that each operator becomes, with its parameters as the engine takes them."""
+"""Emitters: each adds the steps of one kind of fusion group to the compiled plan."""
 
 from collections.abc import Callable
 
-from p2vit.engine.native.graph import Unit
-from p2vit.engine.native.places import Places
+from p2vit.engine.native.graph import FusionGroup
 from p2vit.engine.native.steps.add import add
 from p2vit.engine.native.steps.affine import affine
 from p2vit.engine.native.steps.attention import attention
@@ -12,6 +11,7 @@ from p2vit.engine.native.steps.layernorm import layernorm
 from p2vit.engine.native.steps.linear import linear
 from p2vit.engine.native.steps.lookup import lookup
 from p2vit.engine.native.steps.tokens import assemble, constant, patches, select, token_sum
+from p2vit.engine.native.tensor_buffers import TensorBuffers
 from p2vit.numerics import (
     Add,
     Affine,
@@ -27,8 +27,8 @@ from p2vit.numerics import (
     SumTokens,
 )
 
-#: Operator that leads a unit → what emits its steps.
-EMITTERS: dict[type, Callable[[Places, Unit], None]] = {
+#: Operator of a group's first node → function that emits its steps.
+EMITTERS: dict[type, Callable[[TensorBuffers, FusionGroup], None]] = {
     Patchify: patches,
     Linear: linear,
     AssembleTokens: assemble,

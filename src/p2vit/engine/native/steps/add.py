@@ -1,22 +1,22 @@
-"""The step of a residual add on its own."""
+"""Emitter of a residual add that is not fused."""
 
-from p2vit.engine.native.graph import Unit
-from p2vit.engine.native.places import Places
+from p2vit.engine.native.graph import FusionGroup
+from p2vit.engine.native.tensor_buffers import TensorBuffers
 from p2vit.engine.native.weights import int32
 from p2vit.numerics import Add
 
 
-def add(places: Places, unit: Unit) -> None:
-    """A residual add on its own."""
-    node, op = unit.nodes[0], unit.operator
+def add(buffers: TensorBuffers, group: FusionGroup) -> None:
+    """Emit a residual add that is not fused."""
+    node, op = group.nodes[0], group.operator
     assert isinstance(op, Add)
-    n = places.shape(node.name)[-1]
-    a, b = (places.of(name) for name in node.inputs)
-    places.plan.add(
+    n = buffers.shape(node.name)[-1]
+    a, b = (buffers.of(name) for name in node.inputs)
+    buffers.plan.add(
         [node.name],
         a,
         b,
-        places.new(node.name),
+        buffers.new(node.name),
         left_a=int32(op.left_a, n),
         left_b=int32(op.left_b, n),
         shift=int32(op.shift, n),

@@ -1,16 +1,16 @@
-"""The step of gathered tokens."""
+"""Emitter of the gathering of tokens."""
 
 import numpy as np
 
-from p2vit.engine.native.graph import Unit
-from p2vit.engine.native.places import Places
+from p2vit.engine.native.graph import FusionGroup
+from p2vit.engine.native.tensor_buffers import TensorBuffers
 from p2vit.engine.native.weights import int32
 from p2vit.numerics import GatherTokens
 
 
-def gather(places: Places, unit: Unit) -> None:
-    """Tokens in another order."""
-    node, op = unit.nodes[0], unit.operator
+def gather(buffers: TensorBuffers, group: FusionGroup) -> None:
+    """Emit the gathering of tokens."""
+    node, op = group.nodes[0], group.operator
     assert isinstance(op, GatherTokens)
-    source, fill = places.of(node.inputs[0]), np.ascontiguousarray(op.fill.astype(np.int16))
-    places.plan.gather([node.name], source, places.new(node.name), int32(op.index.ravel()), fill)
+    source, fill = buffers.of(node.inputs[0]), np.ascontiguousarray(op.fill.astype(np.int16))
+    buffers.plan.gather([node.name], source, buffers.new(node.name), int32(op.index.ravel()), fill)

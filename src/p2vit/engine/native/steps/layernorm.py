@@ -1,24 +1,24 @@
-"""The step of LayerNorm."""
+"""Emitter of LayerNorm."""
 
 import numpy as np
 
-from p2vit.engine.native.graph import Unit
-from p2vit.engine.native.places import Places
+from p2vit.engine.native.graph import FusionGroup
+from p2vit.engine.native.tensor_buffers import TensorBuffers
 from p2vit.engine.native.weights import int32
 from p2vit.numerics import LayerNorm
 from p2vit.numerics.layernorm import squares_shift
 
 
-def layernorm(places: Places, unit: Unit) -> None:
-    """LayerNorm."""
-    node, op = unit.nodes[0], unit.operator
+def layernorm(buffers: TensorBuffers, group: FusionGroup) -> None:
+    """Emit LayerNorm."""
+    node, op = group.nodes[0], group.operator
     assert isinstance(op, LayerNorm)
     if bool((op.input_shift > 31).any()):
         raise ValueError("an input_shift is above 31")
-    places.plan.layernorm(
+    buffers.plan.layernorm(
         [node.name],
-        places.of(node.inputs[0]),
-        places.new(node.name),
+        buffers.of(node.inputs[0]),
+        buffers.new(node.name),
         input_shift=op.input_shift.astype(np.uint8),
         table=op.table.astype(np.uint16),
         shift=int32(op.shift),

@@ -1,8 +1,8 @@
-"""Integer operators on torch tensors: the same integers as ``numerics``, fast enough for whole photo sets.
+"""Integer operators on torch tensors; they return the same integers as ``numerics``.
 
-Matrix products go through ``torch._int_mm`` for every shape that it has shown to compute exactly, otherwise
-through float32 products of slices short enough that every partial sum is an integer of at most 2^24, which
-float32 holds exactly.
+Matrix products use ``torch._int_mm`` for every shape for which a test at run time showed that it is exact. Other shapes
+are computed in float32, in slices so short that every partial sum is an integer of at most 2^24, which float32
+represents exactly.
 """
 
 # Each module registers its operators with `compute`.

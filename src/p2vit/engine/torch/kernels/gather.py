@@ -1,4 +1,4 @@
-"""Gathered tokens on torch tensors."""
+"""Gathering of tokens on torch tensors."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Tables on torch tensors."""
+"""Table lookup on torch tensors."""
 
 import numpy as np
 import torch

@@ -38,7 +38,7 @@ def _(operator: Softmax, inputs: list[Tensor], parameters: Parameters) -> Tensor
 
 
 def softmax_codes() -> Tensor:
-    """Code of every (whole, fraction index) pair: uint8 [3072], read with u >> 4."""
+    """Return the linear code for each distance in octaves: uint8 [3072], indexed by the distance u >> 4."""
     u = np.arange((LARGEST_OCTAVES >> (OCTAVE_FRACTION - TABLE_BITS)) + 1)
     mantissa = EXP2_TABLE.astype(np.int64)[u & ((1 << TABLE_BITS) - 1)]
     shift = ENTRY_SHIFT + (u >> TABLE_BITS)

@@ -1,1 +1,1 @@
-"""What both ONNX forms share: the graph writer, checks, files, metadata."""
+"""Shared code of both ONNX exports: graph writer, checks, files and metadata."""

@@ -1,4 +1,4 @@
-"""What an exported model consists of: every node with its dtypes, every float tensor, the official checks."""
+"""Inspection of an exported model: dtypes of every node, float tensors, and the ONNX checker."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class NodeTypes:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What :func:`inspect_model` found.
+    """Result of :func:`inspect_model`.
 
     Attributes:
-        nodes: In graph order.
+        nodes: Nodes in graph order.
         float_tensors: Names of all tensors (inputs, constants, intermediates) of a floating-point type.
         opset: Version of the default domain.
     """
@@ -44,11 +44,11 @@ class ModelReport:
 
     @property
     def operators(self) -> dict[str, int]:
-        """Operator type → how many nodes, the most frequent first."""
+        """Operator type → number of nodes, the most frequent first."""
         return dict(Counter(node.operator for node in self.nodes).most_common())
 
     def table(self) -> str:
-        """One line per node: name, operator, dtypes in → dtypes out."""
+        """Format one line per node: name, operator, input dtypes and output dtypes."""
         return "\n".join(
             f"{node.name}  {node.operator}  {', '.join(node.inputs)} -> {', '.join(node.outputs)}"
             for node in self.nodes
@@ -62,7 +62,7 @@ def inspect_model(model: Any) -> ModelReport:
         model: A ``ModelProto`` below 2 GB.
 
     Raises:
-        P2vitError: shape inference leaves a tensor without a type.
+        P2vitError: Shape inference finds no type for a tensor.
     """
     inferred = onnx().shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     graph = inferred.graph
@@ -98,7 +98,7 @@ def check_model(model: Any) -> None:
         model: A ``ModelProto``, or the path of a model with external data.
 
     Raises:
-        P2vitError: naming what the checker found.
+        P2vitError: The checker found an error; the message gives it.
     """
     try:
         onnx().checker.check_model(str(model) if isinstance(model, Path) else model, full_check=True)
@@ -107,16 +107,16 @@ def check_model(model: Any) -> None:
 
 
 def expect_integers_only(report: ModelReport) -> None:
-    """Hold a model to its promise.
+    """Check that a model has no floating-point tensor.
 
     Raises:
-        P2vitError: naming the first tensor of a floating-point type.
+        P2vitError: It has one. The message names the first.
     """
     if report.float_tensors:
         raise P2vitError(
             f"{len(report.float_tensors)} tensors are floating point, "
             f"the first is {report.float_tensors[0]!r}; "
-            "an onnx-integer model holds integers and booleans only"
+            "an onnx-integer model has integers and booleans only"
         )
 
 

@@ -1,4 +1,4 @@
-"""Tokens in another order."""
+"""Gathering of tokens as ONNX operators."""
 
 import numpy as np
 
@@ -9,18 +9,18 @@ from p2vit.export.onnx.common.tokens import repeated
 def gathered(
     graph: OnnxGraph, tokens: str, count: int, index: np.ndarray, fill: np.ndarray, shape: tuple[int, ...]
 ) -> str:
-    """``Gather`` along the tokens; the fill token stands behind the last.
+    """Write ``Gather`` along the tokens. The fill token is appended after the last token.
 
     Args:
-        graph: Where the nodes go.
+        graph: Graph to which nodes are added.
         tokens: Tensor [B, count, C].
-        count: Tokens of an image.
-        index: int64 [T, side]: token at each place, −1 for the fill token.
-        fill: [C], in the tensor's own dtype.
+        count: Number of tokens per image.
+        index: int64 [T, side], the tokens that are put side by side; −1 is the fill token.
+        fill: [C], in the dtype of the tensor.
         shape: (T, side · C).
 
     Returns:
-        [B, T, side · C].
+        Tensor [B, T, side · C].
     """
     if (index < 0).any():
         tokens = graph.op("Concat", tokens, repeated(graph, fill[None], tokens), axis=1)

@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs: shared constants, names from scopes, the same bytes for the same calls."""
+"""A writer of ONNX graphs: equal constants are shared, names come from scopes, equal calls give equal bytes."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ class OnnxGraph:
     """Collects nodes, constants, inputs and outputs of one graph.
 
     Attributes:
-        nodes: In the order in which they were added, which is an execution order.
-        outputs: Graph outputs, in the order in which they were declared.
+        nodes: Nodes in the order in which they were added, which is a valid execution order.
+        outputs: Graph outputs in the order in which they were declared.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class OnnxGraph:
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """Name what is added inside ``name/...``."""
+        """Give the prefix ``name/`` to everything that the ``with`` block adds."""
         before, self._scope = self._scope, name
         try:
             yield
@@ -49,11 +49,11 @@ class OnnxGraph:
         return name
 
     def reserve(self, names: Sequence[str]) -> None:
-        """Keep names for tensors that will be written under exactly them."""
+        """Reserve names, so that no other tensor gets them."""
         self._names.update(names)
 
     def constant(self, value: np.ndarray | np.generic, stem: str = "constant") -> str:
-        """Name of an initializer with this value; equal ones are stored once."""
+        """Return the name of an initializer with a value; equal values are stored once."""
         array = np.asarray(value)
         key = (array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array).data).digest())
         if key not in self._constants:
@@ -65,12 +65,12 @@ class OnnxGraph:
     def op(
         self, kind: str, *inputs: str | np.ndarray | np.generic, output: str | None = None, **attributes: Any
     ) -> str:
-        """Add a node and return the name of what it writes.
+        """Add a node, and return the name of its output.
 
         Args:
             kind: Operator type in the default domain.
             inputs: Tensor names; arrays become constants.
-            output: Exact name of the output; a name from the scope otherwise.
+            output: Exact name of the output; None derives one from the scope.
             attributes: Operator attributes.
         """
         sources = [source if isinstance(source, str) else self.constant(source) for source in inputs]
@@ -81,7 +81,7 @@ class OnnxGraph:
         return result
 
     def cast(self, x: str, dtype: type[np.generic] | np.dtype) -> str:
-        """``Cast`` to a NumPy dtype."""
+        """Add a ``Cast`` to a NumPy dtype."""
         return self.op("Cast", x, to=onnx().helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def input(self, name: str, dtype: np.dtype, shape: Sequence[int]) -> str:
@@ -102,11 +102,11 @@ class OnnxGraph:
 
     @property
     def constant_bytes(self) -> int:
-        """Bytes of all constants together."""
+        """Bytes of all constants."""
         return sum(array.nbytes for array in self._arrays.values())
 
     def model(self, name: str, opset: int, ir_version: int) -> Any:
-        """The ``ModelProto``, with the constants that some node reads."""
+        """Return the ``ModelProto``, with the constants that nodes read."""
         used = {source for node in self.nodes for source in node.input}
         initializers = [
             onnx().numpy_helper.from_array(np.ascontiguousarray(array) if array.ndim else array, constant)

@@ -1,4 +1,4 @@
-"""Channels as heads, and their windows."""
+"""Splitting of channels into heads, and of tokens into windows."""
 
 import numpy as np
 
@@ -11,15 +11,15 @@ def heads_first(
     """Split channels into heads and tokens into windows.
 
     Args:
-        graph: Where the nodes go.
+        graph: Graph to which nodes are added.
         x: Tensor [B, W·N, H·D].
-        tokens: W·N.
-        heads: H.
-        windows: W.
-        across: Whether D comes before N, as the right operand of a product of rows has it.
+        tokens: Number of tokens, W·N.
+        heads: Number of heads, H.
+        windows: Number of windows, W.
+        across: Put D before N, for the right operand of a matrix product.
 
     Returns:
-        [B, H, W, N, D], or [B, H, N, D] for one window.
+        Tensor [B, H, W, N, D], or [B, H, N, D] for one window; with ``across``, N and D are exchanged.
     """
     if windows == 1:
         split = graph.op("Reshape", x, np.array([0, tokens, heads, -1]))

@@ -1,30 +1,29 @@
-"""What an exported model says about itself, inside the file."""
+"""Metadata inside an exported ONNX file."""
 
 import json
 from typing import Any
 
 import numpy as np
 
-from p2vit import __version__
 from p2vit.program.graph import IntegerProgram
 from p2vit.text import in_strings, portable
+from p2vit.version import __version__
 
 
 def model_metadata(
     program: IntegerProgram, export_format: str, program_sha256: str | None = None
 ) -> dict[str, str]:
-    """Key → text for the model's ``metadata_props``.
+    """Return the entries of the model's ``metadata_props``.
 
     Args:
-        program: What is exported.
+        program: The program.
         export_format: ``onnx-integer`` or ``onnx-qdq``.
-        program_sha256: Hash of the program file, if it has one.
+        program_sha256: Hash of the program, if known.
 
     Returns:
-        ``p2vit.format``, ``p2vit.version``, ``p2vit.preprocessing``, ``p2vit.classes``,
-        ``p2vit.provenance`` and ``p2vit.logits`` (JSON except for the first two), plus ``p2vit.source``
-        and ``p2vit.program_sha256`` where known; ``p2vit.maps`` (JSON) where the program has feature maps: name →
-        exponents of the channels, and their classes.
+        ``p2vit.format``, ``p2vit.version``, and as JSON ``p2vit.preprocessing``, ``p2vit.classes``,
+        ``p2vit.provenance`` and ``p2vit.logits``; also ``p2vit.source`` and ``p2vit.program_sha256`` if known,
+        and ``p2vit.maps`` with exponents and classes of each feature map if the program has any.
     """
     logits = program.tensors[program.output]
     entries = {
@@ -55,13 +54,13 @@ def model_metadata(
 
 
 def attach_metadata(model: Any, entries: dict[str, str]) -> None:
-    """Write the entries into a ``ModelProto``, sorted by key."""
+    """Add the entries to a ``ModelProto``, sorted by key."""
     for key in sorted(entries):
         model.metadata_props.add(key=key, value=entries[key])
 
 
 def read_metadata(model: Any) -> dict[str, str]:
-    """The entries of a ``ModelProto``."""
+    """Return the entries of a ``ModelProto``."""
     return {entry.key: entry.value for entry in model.metadata_props}
 
 

@@ -1,4 +1,4 @@
-"""Writing an ONNX model: one file, or a file and its weights beside it where one file cannot hold them."""
+"""Writes an ONNX model as one file, or as two files if its weights are too large for one."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import Any
 from p2vit.export.onnx.common.optional import onnx
 from p2vit.files import FileSet
 
-#: A protobuf message ends at 2 GiB; what is left is for everything but the weights.
+#: Bytes of constants up to which a model is one file. A protobuf message is limited to 2 GiB; the rest is for nodes.
 LARGEST_SINGLE_FILE = (1 << 31) - (1 << 26)
-#: Smaller constants stay in the model file.
+#: Bytes below which a constant stays in the model file.
 LEAST_EXTERNAL_BYTES = 1024
 
 
 def constant_bytes(model: Any) -> int:
-    """Bytes of all constants of a model."""
+    """Return the bytes of all constants of a model."""
     return sum(len(constant.raw_data) for constant in model.graph.initializer)
 
 
@@ -29,17 +29,17 @@ def save_model(
     """Write a model, whole or not at all; the same model gives the same bytes.
 
     Args:
-        model: A ``ModelProto``; left unchanged.
-        file: Where to, ``*.onnx``.
+        model: A ``ModelProto``; it is not changed.
+        file: Output file, ``*.onnx``.
         overwrite: Replace files that p2vit wrote there.
-        largest: Bytes of constants above which they go to ``FILE.data`` as external data.
-        check: Looks at the written file before it appears; raises where it is not right.
+        largest: Bytes of constants above which they are written to ``FILE.data`` as external data.
+        check: Called with the path of the complete file before it is moved into place; raises if the file is wrong.
 
     Returns:
-        The files written: the model, and its data file if there is one. They must stay side by side.
+        The files written: the model, and its data file if there is one. They must stay in the same folder.
 
     Raises:
-        P2vitError: a file is in the way, or the disk refuses.
+        P2vitError: A file is in the way, or the disk is full.
     """
     beside = file.with_name(file.name + ".data")
     external = constant_bytes(model) > largest
@@ -59,7 +59,7 @@ def save_model(
 
 
 def without_constants(model: Any) -> Any:
-    """A copy of a ``ModelProto`` less its constants, which may be most of its bytes."""
+    """Return a copy of a ``ModelProto`` without its constants."""
     copy = onnx().ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
     copy.opset_import.extend(model.opset_import)
     copy.metadata_props.extend(model.metadata_props)
@@ -70,9 +70,9 @@ def without_constants(model: Any) -> Any:
 
 
 def _external_data(model: Any, copy: Any, location: str) -> Iterator[bytes]:
-    """The data file of a model's large constants; ``copy`` gets references to them, and the small ones themselves.
+    """Yield the bytes of the data file, and add the constants to ``copy``: large ones as references, small ones whole.
 
-    Each begins on a page of its own, so that it can be mapped.
+    Each constant begins at a multiple of the page size, so that it can be memory-mapped.
     """
     kind, place = onnx().TensorProto, 0
     for constant in model.graph.initializer:

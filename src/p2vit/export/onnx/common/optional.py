@@ -1,4 +1,4 @@
-"""The optional packages of this folder; each is imported at first use, and a missing one names its extra."""
+"""Imports of optional packages at their first use. The error for a missing one names what to install."""
 
 import importlib
 from typing import Any
@@ -10,7 +10,7 @@ def require(module: str, package: str | None = None, extra: str = "p2vit[onnx]")
     """Import an optional module.
 
     Raises:
-        P2vitError: it is not installed; the message says what to install.
+        P2vitError: The package is not installed. The message says what to install.
     """
     try:
         return importlib.import_module(module)
@@ -22,7 +22,7 @@ def require(module: str, package: str | None = None, extra: str = "p2vit[onnx]")
 
 
 def onnx() -> Any:
-    """The ``onnx`` package with the submodules that are used here."""
+    """Import the ``onnx`` package and the submodules that are used here."""
     package = require("onnx")
     for name in ("helper", "numpy_helper", "checker", "shape_inference", "external_data_helper"):
         require(f"onnx.{name}", "onnx")
@@ -30,5 +30,5 @@ def onnx() -> Any:
 
 
 def onnxruntime() -> Any:
-    """The ``onnxruntime`` package."""
+    """Import the ``onnxruntime`` package."""
     return require("onnxruntime")

@@ -1,4 +1,4 @@
-"""Patches and tokens as ONNX operators that only move numbers, whatever their type."""
+"""Patches and tokens as ONNX operators that only move data, for every dtype."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ def patches(graph: OnnxGraph, pixels: str, image: tuple[int, ...], size: int) ->
     """Cut images into flattened patches.
 
     Args:
-        graph: Where the nodes go.
+        graph: Graph to which nodes are added.
         pixels: Tensor [B, H, W, C].
         image: (H, W, C).
-        size: Side of a patch.
+        size: Side of a patch in pixels.
 
     Returns:
-        [B, patches, size · size · C].
+        Tensor [B, patches, size · size · C].
     """
     height, width, channels = image
     down, across = height // size, width // size
@@ -25,11 +25,11 @@ def patches(graph: OnnxGraph, pixels: str, image: tuple[int, ...], size: int) ->
 
 
 def repeated(graph: OnnxGraph, rows: np.ndarray, like: str) -> str:
-    """Constant rows [T, C] for every image of a tensor [B, ...]: [B, T, C]."""
+    """Repeat constant rows [T, C] for every image of a tensor ``like`` [B, ...]: [B, T, C]."""
     batch = graph.op("Slice", graph.op("Shape", like), np.array([0]), np.array([1]))
     return graph.op("Expand", rows[None], graph.op("Concat", batch, np.array(rows.shape), axis=0))
 
 
 def selected(graph: OnnxGraph, tokens: str, first: int, count: int = 1) -> str:
-    """Tokens ``first`` to ``first + count − 1`` of a tensor [B, T, C]."""
+    """Select the tokens ``first`` to ``first + count − 1`` of a tensor [B, T, C]."""
     return graph.op("Slice", tokens, np.array([first]), np.array([first + count]), np.array([1]))

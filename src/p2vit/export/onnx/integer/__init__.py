@@ -1,4 +1,4 @@
-"""How each integer operator is written with ONNX operators: one registered function per operator class."""
+"""The ``onnx-integer`` export: one registered function per operator class writes it with integer ONNX operators."""
 
 from p2vit.export.onnx.integer import (  # noqa: F401  (they register)
     add,

@@ -11,7 +11,7 @@ from p2vit.numerics import Add
 
 @lowers(Add)
 def add(operator: Add, at: Lowering) -> Value:
-    """Align both operands, add, re-quantize."""
+    """Write the alignment of both operands, their sum and its re-quantization."""
     graph = at.graph
     lefts = [shift.astype(np.int64) for shift in (operator.left_a, operator.left_b)]
     limits = np.array([x.spec.limits for x in at.inputs])

@@ -11,7 +11,7 @@ from p2vit.numerics import Affine
 
 @lowers(Affine)
 def affine(operator: Affine, at: Lowering) -> Value:
-    """Multiply by the gain; bias, shift and saturation follow."""
+    """Write the product with the gain, then bias, shift and saturation."""
     graph = at.graph
     (x,) = at.inputs
     gain = operator.gain.astype(np.int64)

@@ -12,21 +12,21 @@ from p2vit.numerics import AttentionValues, Softmax
 from p2vit.numerics.attention_values import QUOTIENT_BITS, QUOTIENT_FRACTION, RECIPROCAL_FRACTION
 from p2vit.numerics.softmax import LARGEST_LINEAR_CODE, LARGEST_LOG2_CODE
 
-#: Bound of accumulator · reciprocal, and of the accumulator before that; see AttentionValues.
+#: Bits of the accumulator's magnitude after its first shift, and bound of its product with the reciprocal; see
+#: AttentionValues.
 REDUCED_BITS = QUOTIENT_BITS + 7
 QUOTIENT_LIMIT = (1 << (REDUCED_BITS + RECIPROCAL_FRACTION)) + (1 << (RECIPROCAL_FRACTION + 1))
 
 
-#: Powers of two that a log2 code can stand for do not fit a byte: they are split into two.
+#: Bits of a byte. The values of log2 codes have up to 16 bits, so they are split into two bytes.
 BYTE = 8
 
 
 @lowers(AttentionValues)
 def attention_values(operator: AttentionValues, at: Lowering) -> Value:
-    """Product, row sum, one reciprocal per row, two rounding shifts.
+    """Write the product, the row sum, one reciprocal per row, and two rounding shifts.
 
-    The shift by ``n − 8`` differs from row to row: its constants are read from tables by n, one number
-    per row.
+    The shift by ``n − 8`` depends on the row. Its constants are read from tables, with n as the index.
     """
     source = at.program.node(at.node.inputs[0]).operator
     if not isinstance(source, Softmax) or source.form != operator.form:
@@ -37,9 +37,9 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
     bits = largest.bit_length()
     n = bit_length(graph, total)
     lengths = np.arange(32)
-    # The largest code is always there, so n is at least QUOTIENT_BITS and the shift is never to the left.
+    # Every row has the largest code, so n is at least QUOTIENT_BITS and the shift is never to the left.
     shift = np.maximum(lengths - QUOTIENT_BITS, 0)
-    # |accumulator| < 2^(n+7): lifted by that much it is below 2^(n+8).
+    # |accumulator| < 2^(n+7), so it is below 2^(n+8) after that is added.
     wide = np.int64 if bits + 8 > 31 else np.int32
     lift = ((np.int64(1) << shift) >> 1) + (np.int64(1) << (shift + REDUCED_BITS))
     if wide is np.int64:
@@ -59,7 +59,7 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
 
 
 def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:
-    """``⌊2^(n+14) / sum⌋`` per row, int32; in int64 where 2^(n+14) leaves int32."""
+    """Write ``⌊2^(n+14) / sum⌋`` per row, int32; computed in int64 if 2^(n+14) does not fit int32."""
     graph, powers = at.graph, np.int64(1) << (np.minimum(np.arange(32), bits) + RECIPROCAL_FRACTION)
     if bits + RECIPROCAL_FRACTION <= 30:
         return graph.op("Div", by_index(graph, powers, n), total)
@@ -68,15 +68,15 @@ def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:
 
 
 def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
-    """Σ p·v, int32 [B, H, N, D], and Σ p, int32 [B, H, N, 1].
+    """Write Σ p·v, int32 [B, H, N, D], and Σ p, int32 [B, H, N, 1].
 
-    A ``log2`` code stands for a power of two of up to 16 bits; its upper and its lower byte are
-    multiplied apart.
+    The value of a ``log2`` code is a power of two of up to 16 bits. Its upper and its lower byte are multiplied
+    separately.
     """
     graph, (codes, v) = at.graph, at.inputs
     keys, width = v.spec.shape[0], v.spec.shape[1] // operator.heads
     values = heads_first(graph, right_operand(v, at.products), keys, operator.heads, operator.windows)
-    # Codes × 1 cannot saturate, whatever the kernel does inside.
+    # Codes × 1 cannot saturate in any kernel.
     ones = np.ones((codes.spec.shape[2], 1), np.int8)
 
     def sums(weights: str) -> tuple[str, str]:

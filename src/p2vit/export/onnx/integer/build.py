@@ -1,9 +1,9 @@
-"""``onnx-integer``: the integer program with standard ONNX operators on integer tensors only.
+"""``onnx-integer``: the integer program as standard ONNX operators on integer tensors only.
 
-uint8 pixels [N, H, W, 3] in, logits [N, classes] out as the program's own integers, and feature maps
-[N, rows, columns, C] where the program has them; bit-exact in ONNX Runtime against the reference executor. How each
-operator is written is in :mod:`p2vit.export.onnx.integer`; how a rounding shift is written, in
-:mod:`p2vit.export.onnx.integer.shifts`.
+The input is ``pixels``, uint8 [N, H, W, 3]; the output is ``logits``, the program's integers [N, classes].
+Feature maps are outputs too, [N, rows, columns, C]. In ONNX Runtime the integers equal the reference's.
+:mod:`p2vit.export.onnx.integer` has one file per operator, and
+:mod:`p2vit.export.onnx.integer.shifts` has the rounding shift.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,9 @@ from p2vit.export.onnx.integer.matmul import ProductForm, expect_product_form
 from p2vit.export.onnx.integer.values import Value
 from p2vit.program.graph import PIXELS, IntegerProgram
 
-#: First opset whose reductions take their axes as an input and that has BitwiseXor; every later ONNX
-#: Runtime runs it.
+#: The first opset with BitwiseXor and with the axes of reductions as an input. Later ONNX Runtimes run it too.
 INTEGER_OPSET, INTEGER_IR_VERSION = 18, 8
-#: Name of the graph output that every exported model has.
+#: Name of the graph output for the logits.
 LOGITS = "logits"
 
 
@@ -33,23 +32,22 @@ def build_onnx_integer(
     products: ProductForm = "portable",
     program_sha256: str | None = None,
 ) -> Any:
-    """The program as an ONNX ``ModelProto`` of integer tensors.
+    """Make an ONNX ``ModelProto`` of integer tensors from a program.
 
     Args:
-        program: What to write.
-        expose: Names of program tensors that become graph outputs under their own names, [N, *shape] in the
-            program's dtype. A tensor called ``logits`` then stands in the place of the output of that name. Feature
-            maps are outputs in any case, with their grid as axes.
-        products: How int8 matrix products are written; see :mod:`p2vit.export.onnx.integer.matmul`.
-        program_sha256: Recorded in the metadata.
+        program: The program.
+        expose: Names of program tensors that become graph outputs with their own names, [N, *shape] in the program's
+            dtype. A program tensor called ``logits`` replaces the output of that name. Feature
+            maps are always outputs.
+        products: Form of the int8 matrix products; see :mod:`p2vit.export.onnx.integer.matmul`.
+        program_sha256: Hash of the program, recorded in the metadata.
 
     Returns:
-        A model with one input ``pixels`` and the outputs ``logits``, whatever is exposed, and the feature maps. The
+        A model with the input ``pixels``, the output ``logits``, and an output per exposed tensor and feature map. The
         same arguments give the same bytes.
 
     Raises:
-        P2vitError: an unknown name in ``expose``, an unknown form of products, an operator without a
-            lowering.
+        P2vitError: ``expose`` has an unknown name, the form of products is unknown, or an operator has no lowering.
     """
     expect_product_form(products)
     names = program.among(expose, "expose")

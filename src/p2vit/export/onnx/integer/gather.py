@@ -1,4 +1,4 @@
-"""Tokens in another order."""
+"""Gathering of tokens."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from p2vit.export.onnx.integer.registry import Lowering, lowers
 from p2vit.export.onnx.integer.values import ZERO_POINT, Value
 from p2vit.numerics import GatherTokens
 
-#: What a form adds to the stored integers.
+#: Form of a value → constant that it adds to the stored integers.
 FORM_OFFSET = {"stored": 0, "wide": 0, "lifted": ZERO_POINT, "biased": ZERO_POINT}
 FORM_DTYPE = {"wide": np.int32, "lifted": np.int32, "biased": np.uint8}
 
 
 @lowers(GatherTokens)
 def gather(operator: GatherTokens, at: Lowering) -> Value:
-    """``Gather`` along the tokens, in whatever form the tokens are; the fill token stands behind the last."""
+    """Write ``Gather`` along the tokens, in the form that exists. The fill token comes after the last one."""
     (x,) = at.inputs
     form = x.cheapest
     fill = (operator.fill.astype(np.int64) + FORM_OFFSET[form]).astype(FORM_DTYPE.get(form, x.spec.dtype))

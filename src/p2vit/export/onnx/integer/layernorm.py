@@ -1,7 +1,7 @@
-"""LayerNorm: the operator's five steps, with every number that belongs to a row read from a table.
+"""LayerNorm: the operator's five steps, with the constants of each row read from tables.
 
-The two shifts that differ from row to row (k before the squares, j after them) follow from bit lengths,
-so their powers of two, halves and offsets are tables of 32 entries.
+Two shifts depend on the row: k before the squares, and j after them. Both follow from bit lengths, so their powers of
+two, rounding constants and offsets are tables of 32 entries.
 """
 
 import numpy as np
@@ -16,15 +16,16 @@ from p2vit.numerics.rounding import int_range
 from p2vit.numerics.rounding import shift_round as shift_integers
 
 LENGTHS = np.arange(32)
-#: Least j: a sum of squares of 1.
+#: Smallest j, for a sum of squares of 1.
 LEAST_J = (1 - MANTISSA_BITS) >> 1
-#: Lifts a product of at most 2^30 above zero; a multiple of every row's power of two.
+#: 2^30 is added to a product of at most that magnitude, so that it is not negative. It is a multiple of every row's
+#: power of two.
 PRODUCT_LIFT = 30
 
 
 @lowers(LayerNorm)
 def layernorm(operator: LayerNorm, at: Lowering) -> Value:
-    """Centre and normalise, sum the squares, multiply by the table's inverse square root, re-quantize."""
+    """Write the centring, the sum of squares, the product with the inverse square root, and the re-quantization."""
     normal, k_index = normalised(operator, at)
     factor, j_index = inverse_root(operator, at, normal, k_index)
     centred = at.graph.op("Sub", normal, np.int32(1 << CENTRED_BITS))
@@ -32,20 +33,20 @@ def layernorm(operator: LayerNorm, at: Lowering) -> Value:
 
 
 def normalised(operator: LayerNorm, at: Lowering) -> tuple[str, str]:
-    """Steps 1 and 2: ``d + 2^14``, int32 [..., C], and the bit length that k follows from, [..., 1]."""
+    """Write steps 1 and 2: ``d + 2^14``, int32 [..., C], and the bit length from which k follows, [..., 1]."""
     graph, channels = at.graph, operator.channels
     x = at.inputs[0].wide
     if operator.input_shift.any():
         low, high = int_range(operator.input_bits, signed=True)
         left = np.minimum(operator.input_shift.astype(np.int64), operator.input_bits)
-        # Clamped before it is shifted, so that it cannot overflow; the upper limit is clamped again after.
+        # Clamped before the shift, so that it cannot overflow; the upper limit is clamped again after it.
         inside = graph.op("Min", x, compact(-(-np.int64(high) >> left), np.int32))
         inside = graph.op("Max", inside, compact(np.int64(low) >> left, np.int32))
         x = clamp(graph, graph.op("Mul", inside, compact(np.int64(1) << left, np.int32)), (low, high))
     elif at.inputs[0].spec.bits > operator.input_bits:
         x = clamp(graph, x, int_range(operator.input_bits, signed=True))
     last = np.array([-1])
-    # Relative to the row's minimum nothing is negative, and C times the spread stays below 2^30.
+    # Relative to the row's minimum no value is negative, and C times the largest is below 2^30.
     above = graph.op("Sub", x, graph.op("ReduceMin", x, last, keepdims=1))
     total = graph.op("ReduceSum", above, last, keepdims=1)
     top = graph.op("Mul", graph.op("ReduceMax", above, last, keepdims=1), np.int32(channels))
@@ -72,7 +73,7 @@ def normalised(operator: LayerNorm, at: Lowering) -> tuple[str, str]:
 
 
 def inverse_root(operator: LayerNorm, at: Lowering, normal: str, k_index: str) -> tuple[str, str]:
-    """Steps 3 and 4: the table's factor and the bit length that j follows from, both int32 [..., 1]."""
+    """Write steps 3 and 4: the factor of the table, and the bit length from which j follows, both int32 [..., 1]."""
     graph = at.graph
     t = squares_shift(operator.channels)
     half = (1 << t) >> 1
@@ -86,8 +87,7 @@ def inverse_root(operator: LayerNorm, at: Lowering, normal: str, k_index: str) -
     total = graph.op("Max", graph.op("Add", squares, by_index(graph, epsilon, k_index)), np.int32(1))
     index = bit_length(graph, total)
     j = (LENGTHS - MANTISSA_BITS) >> 1
-    # total · 2^-2j, and its top bits: one multiplication and one division, of which at most one does
-    # something.
+    # total · 2^-2j and its top bits, as one product and one division; at most one of them changes the number.
     raised = graph.op(
         "Mul", total, by_index(graph, np.int64(1) << np.minimum(np.maximum(-2 * j, 0), 28), index)
     )
@@ -98,14 +98,14 @@ def inverse_root(operator: LayerNorm, at: Lowering, normal: str, k_index: str) -
 
 
 def scaled(operator: LayerNorm, at: Lowering, centred: str, factor: str, index: str) -> Value:
-    """Step 5: ``requantize(d · r, shift + j)``, its shift split into a row's and a channel's part.
+    """Write step 5: ``requantize(d · r, shift + j)``, with the shift split into a row's and a channel's part.
 
     For every g below s::
 
         floor((p + 2^(s+j−1)) / 2^(s+j)) = floor((floor(p / 2^(j+g)) + 2^(s−g−1)) / 2^(s−g))
 
-    the row's part needs no rounding. Where j + g is negative the row is multiplied instead, folded into
-    r; the product then stays below 2^(t+31−g).
+    so the row's part needs no rounding. If j + g is negative, the row is multiplied instead; the factor r contains
+    this, and the product is below 2^(t+31−g).
     """
     graph = at.graph
     shift = operator.shift.astype(np.int64)

@@ -11,7 +11,7 @@ from p2vit.numerics import Linear
 
 @lowers(Linear)
 def linear(operator: Linear, at: Lowering) -> Value:
-    """``MatMulInteger``; the bias and the rounding half are one addition."""
+    """Write ``MatMulInteger``, and re-quantize; one Add covers the bias and the rounding constant."""
     graph = at.graph
     (x,) = at.inputs
     accumulator = constant_product(graph, x, operator.weight, at.products)

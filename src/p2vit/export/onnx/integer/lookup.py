@@ -1,4 +1,4 @@
-"""A table, read by ``Gather``."""
+"""Table lookup."""
 
 import numpy as np
 
@@ -10,9 +10,7 @@ from p2vit.numerics import Lookup
 
 @lowers(Lookup)
 def table(operator: Lookup, at: Lowering) -> Value:
-    """One table read: the lifted input is the index, after those of the tables before its own; the entries are
-    biased outputs.
-    """
+    """Write one table lookup. The index is the lifted input plus 256 for each table before; entries are biased."""
     graph = at.graph
     (x,) = at.inputs
     entries = (operator.table.astype(np.int16) + ZERO_POINT).astype(np.uint8).ravel()

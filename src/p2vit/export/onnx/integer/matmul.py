@@ -1,16 +1,16 @@
-"""Integer matrix products in ONNX Runtime: which form of ``MatMulInteger`` is exact where.
+"""Integer matrix products in ONNX Runtime: which form of ``MatMulInteger`` is exact on which CPU.
 
 ONNX Runtime's kernels differ by the signedness of the operands:
 
 * **u8 × u8** widens to 16 bits before it multiplies (``vpmaddwd``): exact on every CPU.
-* **u8 × s8** multiplies bytes. With VNNI (or on Arm) it is exact and faster. Without VNNI
-  two neighbouring products are added in 16 bits *with saturation* (``vpmaddubsw``): wrong as soon as
-  ``255 · (|w0| + |w1|) > 32767``. Weights of up to 7 bits never get there.
-* **s8 × anything** has no fast kernel: 20 to 40 times slower.
+* **u8 × s8** multiplies bytes. With VNNI (or on Arm) it is exact and faster. Without VNNI two neighbouring products
+  are added in 16 bits *with saturation* (``vpmaddubsw``), which is wrong if ``255 · (|w0| + |w1|) > 32767``. Weights of
+  up to 7 bits cannot saturate.
+* **s8 × anything** has no fast kernel: it is 20 to 40 times slower.
 
-So ``portable`` takes u8 × s8 for weights that cannot saturate and u8 × u8 otherwise; ``vnni`` takes u8 × s8
-everywhere, for machines that :func:`products_are_exact` has cleared. int8 activations enter as ``x +
-128`` with zero point 128, which ``MatMulInteger`` takes off exactly.
+``portable`` therefore uses u8 × s8 for weights that cannot saturate, and u8 × u8 for others. ``vnni`` uses u8 × s8 for
+all, on machines on which :func:`products_are_exact` is true. int8 activations are passed as ``x + 128`` with zero point
+128, which ``MatMulInteger`` subtracts exactly.
 """
 
 from functools import cache
@@ -33,14 +33,14 @@ def expect_product_form(form: str) -> None:
     """Check the name of a form.
 
     Raises:
-        P2vitError: it is not one of the allowed names.
+        P2vitError: The name is not one of the allowed ones.
     """
     if form not in PRODUCT_FORMS:
         raise P2vitError(f"products is {form!r}; allowed are {' and '.join(map(repr, PRODUCT_FORMS))}")
 
 
 def cannot_saturate(weight: np.ndarray) -> bool:
-    """Whether no two neighbours along K can overflow 16 bits with uint8 operands.
+    """Return whether no two neighbouring products along K can overflow 16 bits with uint8 inputs.
 
     Args:
         weight: int8 [N, K].
@@ -51,7 +51,7 @@ def cannot_saturate(weight: np.ndarray) -> bool:
 
 
 def constant_product(graph: OnnxGraph, x: Value, weight: np.ndarray, form: ProductForm) -> str:
-    """``x · Wᵀ`` as int32 [..., N], for x as an 8-bit value [..., K] and W int8 [N, K]."""
+    """Write ``x · Wᵀ``, int32 [..., N], for an 8-bit value x [..., K] and weights int8 [N, K]."""
     across = np.ascontiguousarray(weight.T)
     if form == "portable" and not cannot_saturate(weight):
         across, zero = (across.astype(np.int16) + ZERO_POINT).astype(np.uint8), np.uint8(ZERO_POINT)
@@ -60,22 +60,22 @@ def constant_product(graph: OnnxGraph, x: Value, weight: np.ndarray, form: Produ
 
 
 def product(graph: OnnxGraph, a: str, a_zero: int, b: str, form: ProductForm) -> str:
-    """``a · b`` of two computed tensors as int32: a uint8, b uint8 for ``portable`` and int8 for ``vnni``."""
+    """Write ``a · b`` of two tensors, int32. a is uint8; b is uint8 for ``portable`` and int8 for ``vnni``."""
     zero = np.int8(0) if form == "vnni" else np.uint8(ZERO_POINT)
     return graph.op("MatMulInteger", a, b, np.uint8(a_zero), zero)
 
 
 def right_operand(x: Value, form: ProductForm) -> str:
-    """The tensor that :func:`product` wants on its right."""
+    """Return the right operand of :func:`product`."""
     return x.stored if form == "vnni" else x.biased
 
 
 @cache
 def products_are_exact(form: ProductForm) -> bool:
-    """Whether this machine's ONNX Runtime computes full-range products of a form exactly.
+    """Test whether ONNX Runtime on this machine computes products of a form exactly.
 
-    Extreme and full-range operands, one row and many, constant and computed right operands: whatever a kernel
-    saturates inside shows there.
+    The test uses extreme and random operands, one row and many, and constant and computed right operands, so that it
+    detects saturation inside any kernel.
 
     Raises:
         P2vitError: onnxruntime is not installed.

@@ -1,4 +1,4 @@
-"""The table of lowerings, and what each of them is given."""
+"""The registry of integer lowerings, and the arguments that each of them gets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
 @dataclass(frozen=True)
 class Lowering:
-    """One node on its way into an ONNX graph.
+    """The arguments of an integer lowering.
 
     Attributes:
-        graph: Where the nodes go.
+        graph: Graph to which nodes are added.
         program: The whole program.
-        node: The node that is lowered.
-        inputs: Its inputs, as they already are in the graph.
-        products: How int8 matrix products are written.
+        node: Node that is lowered.
+        inputs: Its inputs in the graph.
+        products: Form of the int8 matrix products.
     """
 
     graph: OnnxGraph
@@ -32,11 +32,11 @@ class Lowering:
 
     @property
     def spec(self) -> TensorSpec:
-        """What the node writes."""
+        """Tensor that the node writes."""
         return self.program.tensors[self.node.name]
 
     def error(self, what: str) -> P2vitError:
-        """An error that names the node."""
+        """Return an error that names the node."""
         return P2vitError(f"node {self.node.name}: {what}")
 
 
@@ -59,7 +59,7 @@ def lower(at: Lowering) -> Value:
     """Lower one node.
 
     Raises:
-        P2vitError: no lowering is registered for its operator.
+        P2vitError: The operator has no lowering.
     """
     kind = type(at.node.operator)
     if kind not in LOWERINGS:

@@ -12,16 +12,16 @@ from p2vit.program.graph import TensorSpec
 def requantize(
     graph: OnnxGraph, spec: TensorSpec, x: str, low: object, high: object, shift: Int64, bias: object = 0
 ) -> Value:
-    """A signed 8 or 16-bit tensor from an int32 accumulator: bias, rounding shift, saturation.
+    """Write bias, rounding shift and saturation of an int32 accumulator; the result has 8 or 16 bits, signed.
 
     Args:
-        graph: Where the nodes go.
+        graph: Graph to which nodes are added.
         spec: The program's tensor that results.
-        x: int32 tensor.
-        low: Proven least value of x.
-        high: Proven greatest value of x.
+        x: Accumulator, int32.
+        low: Proven smallest value of x.
+        high: Proven largest value of x.
         shift: Right shifts, as in :func:`p2vit.export.onnx.integer.shifts.shift_round`.
-        bias: Added to x first.
+        bias: Constant that is added to x first.
     """
     if spec.bits <= 8:
         shifted, dtype = shift_round(graph, x, low, high, shift, bias, offset=ZERO_POINT)

@@ -1,4 +1,4 @@
-"""Bias and mask of windows."""
+"""Bias and mask of window attention."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from p2vit.numerics import ScoreBias
 
 @lowers(ScoreBias)
 def score_bias(operator: ScoreBias, at: Lowering) -> Value:
-    """``Add``, then ``Where`` with the mask, window by window."""
+    """Write ``Add``, then ``Where`` with the mask, window by window."""
     graph = at.graph
     (scores,) = at.inputs
     heads, rows, keys = at.spec.shape

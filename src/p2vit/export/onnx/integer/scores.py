@@ -1,4 +1,4 @@
-"""Scores of attention."""
+"""Attention scores."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from p2vit.numerics import Scores
 
 @lowers(Scores)
 def scores(operator: Scores, at: Lowering) -> Value:
-    """One batched ``MatMulInteger``; the int32 accumulator is the result."""
+    """Write one batched ``MatMulInteger``; its int32 accumulator is the result."""
     q, k = at.inputs
     left = heads_first(at.graph, q.biased, q.spec.shape[0], operator.heads, operator.windows)
     keys = right_operand(k, at.products)

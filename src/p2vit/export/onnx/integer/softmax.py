@@ -1,4 +1,4 @@
-"""Softmax: one subtraction, one division by a power of two, one table read per score."""
+"""Softmax: one subtraction, one division by a power of two, and one table lookup per score."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from p2vit.numerics.softmax import LARGEST_DISTANCE
 
 
 def codes_by_distance(form: str) -> np.ndarray:
-    """Code of every clamped distance z, cut off where the last code is reached: uint8 [≤ 65536].
+    """Return the code of every distance from the maximum, up to the first that has the last code: uint8 [≤ 65536].
 
-    Asks the operator itself: a row that holds the maximum and all distances below it.
+    The operator itself computes the codes, from a row with the maximum and all distances below it.
     """
     distances = np.arange(LARGEST_DISTANCE + 1, dtype=np.int32)
     operator = Softmax(np.zeros(1, np.int8), form)  # type: ignore[arg-type]
@@ -23,10 +23,10 @@ def codes_by_distance(form: str) -> np.ndarray:
 
 @lowers(Softmax)
 def softmax(operator: Softmax, at: Lowering) -> Value:
-    """``code = table[min(round((max − s) · 2^-shift), last)]``.
+    """Write ``code = table[min(round((max − s) · 2^-shift), last)]``.
 
-    The distance is never negative, so the shift is a plain ``Div``, and its rounding half is added to
-    the row's maximum. Everything behind the distance is one table.
+    The distance is never negative, so the shift is a plain ``Div``. Its rounding constant is added to the row's
+    maximum. One table covers the rest of the operator.
     """
     graph = at.graph
     (scores,) = at.inputs
@@ -42,7 +42,7 @@ def softmax(operator: Softmax, at: Lowering) -> Value:
         distance = graph.op("Div", distance, compact(np.int64(1) << right, np.int32))
     last = len(table) - 1
     if left.any():
-        # Clamped before it is multiplied, so that it cannot overflow.
+        # Clamped before the product, so that it cannot overflow.
         reach = -(-np.int64(last) >> left)
         distance = graph.op("Min", distance, compact(reach, np.int32))
         distance = graph.op("Mul", distance, compact(np.int64(1) << left, np.int32))

@@ -1,4 +1,4 @@
-"""Patches, tokens and pooling: reshapes, constants and sums."""
+"""Patches, tokens and pooling."""
 
 import numpy as np
 
@@ -13,14 +13,14 @@ from p2vit.numerics.rounding import int_range
 
 @lowers(Patchify)
 def patchify(operator: Patchify, at: Lowering) -> Value:
-    """Cut into patches; ``x − 128`` as int8 is x itself in the biased form, so no arithmetic is left."""
+    """Cut pixels into patches. The biased form of ``x − 128`` is x itself, so there is no arithmetic."""
     (x,) = at.inputs
     return Value(at.graph, at.spec, biased=patches(at.graph, x.biased, x.spec.shape, operator.patch_size))
 
 
 @lowers(AssembleTokens)
 def assemble(operator: AssembleTokens, at: Lowering) -> Value:
-    """Add the positions, saturate, put the prefix before each image's tokens."""
+    """Add the positions, saturate, and put the prefix tokens first."""
     graph = at.graph
     (x,) = at.inputs
     total = graph.op("Add", x.wide, operator.position.astype(np.int32))
@@ -33,7 +33,7 @@ def assemble(operator: AssembleTokens, at: Lowering) -> Value:
 
 @lowers(ConstantTokens)
 def constant(operator: ConstantTokens, at: Lowering) -> Value:
-    """``Expand`` to the number of images."""
+    """Expand constant tokens to the number of images."""
     (x,) = at.inputs
     if at.spec.bits <= 8:
         biased = (operator.tokens.astype(np.int16) + ZERO_POINT).astype(np.uint8)
@@ -44,7 +44,7 @@ def constant(operator: ConstantTokens, at: Lowering) -> Value:
 
 @lowers(SelectToken)
 def select(operator: SelectToken, at: Lowering) -> Value:
-    """``Slice`` along the tokens, in whatever form the tokens are."""
+    """Write ``Slice`` along the tokens, in the form that exists."""
     (x,) = at.inputs
     form = x.cheapest
     return Value(at.graph, at.spec, **{form: selected(at.graph, x.form(form), operator.index)})
@@ -52,7 +52,7 @@ def select(operator: SelectToken, at: Lowering) -> Value:
 
 @lowers(SumTokens)
 def total(operator: SumTokens, at: Lowering) -> Value:
-    """``ReduceSum`` of a slice, re-quantized."""
+    """Write ``ReduceSum`` of a slice, and its re-quantization."""
     graph = at.graph
     (x,) = at.inputs
     part = selected(graph, x.wide, operator.first, operator.count)

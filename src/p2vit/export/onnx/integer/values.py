@@ -1,23 +1,23 @@
-"""One tensor of the program in the forms that ONNX operators want, each made when first asked for."""
+"""A program tensor in the forms that ONNX operators need. Each form is computed at its first use."""
 
 import numpy as np
 
 from p2vit.export.onnx.common.graph import OnnxGraph
 from p2vit.program.graph import TensorSpec
 
-#: What the biased form of an int8 tensor adds: its zero point.
+#: Zero point of the biased form of an int8 tensor.
 ZERO_POINT = 128
 
 
 class Value:
     """A program tensor inside an ONNX graph.
 
-    Forms, all of them exact:
+    All forms represent the same numbers exactly:
 
-    * ``stored``: the dtype that the program gives it (int8, uint8, int16, int32); what ``expose`` shows.
-    * ``wide``: int32, what arithmetic is done in.
-    * ``lifted``: int32 = int8 + 128, which is what a rounding shift leaves and what a table is read with.
-    * ``biased``: uint8 = int8 + 128, what matrix products read; an unsigned tensor is its own.
+    * ``stored``: the dtype of the program (int8, uint8, int16 or int32); graph outputs have this form.
+    * ``wide``: int32, for arithmetic.
+    * ``lifted``: int32 = int8 + 128; the result of a rounding shift, and the index of a table.
+    * ``biased``: uint8 = int8 + 128, for matrix products; equal to ``stored`` for an unsigned tensor.
 
     Attributes:
         spec: The program's tensor.
@@ -35,16 +35,16 @@ class Value:
 
     @property
     def zero_point(self) -> int:
-        """What to take off the biased form: 128 for signed tensors, 0 for unsigned ones."""
+        """Zero point of the biased form: 128 for signed tensors, 0 for unsigned ones."""
         return ZERO_POINT if self.spec.signed else 0
 
     @property
     def cheapest(self) -> str:
-        """Form that exists already, for operators that only move data."""
+        """A form that exists already, for operators that only move data."""
         return next(form for form in ("biased", "wide", "lifted", "stored") if form in self._forms)
 
     def form(self, name: str) -> str:
-        """Tensor name of the form ``stored``, ``wide``, ``lifted`` or ``biased``."""
+        """Return the ONNX tensor of the form ``stored``, ``wide``, ``lifted`` or ``biased``."""
         if name not in self._forms:
             with self._graph.scope(self.spec.name):
                 self._forms[name] = getattr(self, f"_make_{name}")()
@@ -52,22 +52,22 @@ class Value:
 
     @property
     def stored(self) -> str:
-        """The program's own dtype."""
+        """ONNX tensor in the dtype of the program."""
         return self.form("stored")
 
     @property
     def wide(self) -> str:
-        """int32."""
+        """ONNX tensor in int32."""
         return self.form("wide")
 
     @property
     def biased(self) -> str:
-        """uint8."""
+        """ONNX tensor in uint8; int8 numbers are 128 larger."""
         return self.form("biased")
 
     @property
     def lifted(self) -> str:
-        """int32, not negative."""
+        """ONNX tensor in int32; int8 numbers are 128 larger."""
         return self.form("lifted")
 
     def _make_lifted(self) -> str:
@@ -83,6 +83,6 @@ class Value:
 
     def _make_stored(self) -> str:
         if self.spec.dtype == np.int8:
-            # Flipping the top bit takes 128 off; the cast then reads the same bits as two's complement.
+            # Inverting the top bit subtracts 128 modulo 256; the cast then reads the bits as two's complement.
             return self._graph.cast(self._graph.op("BitwiseXor", self.biased, np.uint8(ZERO_POINT)), np.int8)
         return self._graph.cast(self.wide, self.spec.dtype)

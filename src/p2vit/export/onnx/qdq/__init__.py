@@ -1,4 +1,4 @@
-"""The pieces of the ``onnx-qdq`` export: what a tensor means in float, and how each operator is written."""
+"""The ``onnx-qdq`` export: one registered function per operator class writes it with float ONNX operators."""
 
 from p2vit.export.onnx.qdq import (  # noqa: F401  (they register)
     add,

@@ -1,4 +1,4 @@
-"""Which activation function a lookup table was made from."""
+"""Recognition of the activation function from which a lookup table was made."""
 
 import math
 from collections.abc import Callable
@@ -11,22 +11,22 @@ from p2vit.program.graph import TensorSpec
 
 
 def gelu(x: float) -> float:
-    """Exact GELU, through the error function."""
+    """Return the exact GELU, with the error function."""
     return 0.5 * x * (1.0 + math.erf(x / math.sqrt(2.0)))
 
 
 def gelu_tanh(x: float) -> float:
-    """GELU's tanh approximation."""
+    """Return the tanh approximation of GELU."""
     return 0.5 * x * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def quick_gelu(x: float) -> float:
-    """``x · sigmoid(1.702 x)``, as CLIP has it."""
+    """Return ``x · sigmoid(1.702 x)``, the GELU of CLIP."""
     return x / (1.0 + math.exp(-1.702 * x)) if x > -400.0 else 0.0
 
 
 def relu(x: float) -> float:
-    """``max(x, 0)``."""
+    """Return ``max(x, 0)``."""
     return max(x, 0.0)
 
 
@@ -39,7 +39,7 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
 
 
 def of_groups(value: IntArray, channels: int, groups: int) -> IntArray | None:
-    """One exponent or offset per group of channels, int64 [G]; None where those of a group differ."""
+    """Return the exponent or offset of each group of channels, int64 [G]; None if channels of a group differ."""
     grouped = np.broadcast_to(np.asarray(value, np.int64).reshape(-1), (channels,)).reshape(groups, -1)
     return grouped[:, 0] if (grouped == grouped[:, :1]).all() else None
 
@@ -47,9 +47,9 @@ def of_groups(value: IntArray, channels: int, groups: int) -> IntArray | None:
 def function_table(
     function: Callable[[float], float], source: TensorSpec, target: TensorSpec, groups: int
 ) -> IntArray | None:
-    """The tables that a function gives between two tensors, int64 [G, 256].
+    """Compute the tables of a function between two tensors, int64 [G, 256].
 
-    None where exponents or offsets differ within a group.
+    Returns None if exponents or offsets differ within a group.
     """
     channels = source.shape[-1]
     parts = [
@@ -71,18 +71,18 @@ def function_table(
 
 
 def recognise(operator: Lookup, source: TensorSpec, target: TensorSpec) -> str | None:
-    """Name of the function whose rounded values are the table's entries.
+    """Return the name of the function from which a table was made.
 
-    One entry may differ by one from the table made here, for every 32: a value on the edge of two integers is
-    rounded to either, depending on whose error function was used.
+    One entry in 32 may differ by one from the table computed here: values halfway between two integers are rounded up
+    or down, depending on the last bits of the error function.
 
     Args:
         operator: The table.
-        source: What it reads; must have one exponent and offset in each group of channels.
-        target: What it writes; the same.
+        source: Tensor that it reads, with one exponent and offset per group of channels.
+        target: Tensor that it writes, with one exponent and offset per group of channels.
 
     Returns:
-        The name of the nearest function in :data:`FUNCTIONS`, or None where none fits.
+        The name of the nearest function in :data:`FUNCTIONS`, or None if no function fits.
     """
     errors = {}
     for name, function in FUNCTIONS.items():

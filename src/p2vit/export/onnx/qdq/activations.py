@@ -1,4 +1,4 @@
-"""Activation functions of opset 17, in the shapes that runtimes fuse."""
+"""Activation functions in opset 17, written in the patterns that runtimes fuse."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from p2vit.export.onnx.common.graph import OnnxGraph
 
 
 def activation(graph: OnnxGraph, name: str, x: str) -> str:
-    """Write a function of :data:`p2vit.export.onnx.qdq.activation.FUNCTIONS` by name."""
+    """Write the function of a name in :data:`p2vit.export.onnx.qdq.activation.FUNCTIONS`."""
     return WRITERS[name](graph, x)
 
 

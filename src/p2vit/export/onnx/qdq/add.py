@@ -7,6 +7,6 @@ from p2vit.numerics import Add
 
 @writes(Add)
 def add(operator: Add, at: FloatLowering) -> FloatValue:
-    """Add of real values."""
+    """Write Add of real values."""
     a, b = at.inputs
-    return at.done_real(at.graph.op("Add", a.real(at.graph), b.real(at.graph)))
+    return at.output_real(at.graph.op("Add", a.real(at.graph), b.real(at.graph)))

@@ -10,7 +10,7 @@ from p2vit.numerics import AttentionValues
 
 @writes(AttentionValues)
 def attention_values(operator: AttentionValues, at: FloatLowering) -> FloatValue:
-    """MatMul of probabilities and values; the shift per channel is a power of two per channel."""
+    """Write MatMul of probabilities and values, times a power of two per channel."""
     graph = at.graph
     codes, v = at.inputs
     weights = codes.read(graph)
@@ -25,4 +25,6 @@ def attention_values(operator: AttentionValues, at: FloatLowering) -> FloatValue
         mixed = graph.op("Reshape", mixed, np.array([-1, heads, queries, width]))
     rows = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
     merged = graph.op("Reshape", rows, np.array([0, *at.spec.shape]))
-    return at.done(times_power(graph, merged, at.gauge - v.gauge - operator.shift.astype(np.int32)))
+    return at.output(
+        times_power(graph, merged, at.tensor_exponent - v.tensor_exponent - operator.shift.astype(np.int32))
+    )

@@ -1,11 +1,10 @@
-"""``onnx-qdq``: float operators between QuantizeLinear/DequantizeLinear pairs whose scales are exact
-powers of two.
+"""``onnx-qdq``: float operators between QuantizeLinear/DequantizeLinear pairs with power-of-two scales.
 
-The form that ONNX Runtime, OpenVINO, TensorRT and NPU tool chains take. Weights are int8, symmetric, one
-power of two per output channel (4-bit weights are stored as int8: INT4 tensors need opset 21, which
-fewer tools read); 8-bit activations get one Q/DQ pair each, tensors of 16 and 32 bits stay float.
-LayerNorm, softmax and GELU are their float operators, and QuantizeLinear rounds half to even: the result
-is close to the integer program, not equal.
+ONNX Runtime, OpenVINO, TensorRT and NPU tool chains read this form. Weights are symmetric int8 with one power of two
+per output channel. 4-bit weights are also stored as int8, because INT4 tensors need opset 21, which fewer tools read.
+Each 8-bit activation gets a Q/DQ pair; tensors of 16 and 32 bits stay float. LayerNorm, softmax and GELU are float
+operators, and QuantizeLinear rounds half to even. The result is therefore close to the integer program, but not
+equal.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ from p2vit.export.onnx.qdq import FloatLowering, lower_float
 from p2vit.export.onnx.qdq.values import Activations, FloatValue, QdqForm
 from p2vit.program.graph import PIXELS, IntegerProgram
 
-#: First opset with LayerNormalization: what the largest number of tools reads.
+#: The first opset with LayerNormalization; more tools read it than later ones.
 QDQ_OPSET, QDQ_IR_VERSION = 17, 8
 
 
@@ -32,25 +31,25 @@ def build_onnx_qdq(
     activations: Activations = "int8",
     program_sha256: str | None = None,
 ) -> Any:
-    """The program as an ONNX ``ModelProto`` in QDQ form.
+    """Make an ONNX ``ModelProto`` of a program in QDQ form.
 
     Args:
-        program: What to write.
-        quantize: Off writes the same graph in plain float, with the quantized weights: what speed is
-            compared with.
-        quantize_probabilities: Also quantize the softmax's output, uint8 relative to 1. For tools that
-            want an integer attention × V; costs accuracy, which is why the integer program quantizes
-            relative to each row's maximum.
-        activations: ``int8``, or ``uint8`` with zero point 128 for the same numbers: faster in ONNX Runtime
-            on x86, which has no int8 × int8 kernels there.
-        program_sha256: Recorded in the metadata.
+        program: The program.
+        quantize: Write Q/DQ pairs. Without them, the graph is plain float with the quantized weights; it serves for
+            comparisons of speed.
+        quantize_probabilities: Also quantize the softmax's output, as uint8 relative to 1. Some tools need it for an
+            integer attention × V. It costs accuracy; the integer program avoids it with codes relative to each row's
+            maximum.
+        activations: ``int8``, or ``uint8`` with zero point 128 for the same numbers. ``uint8`` is faster in ONNX
+            Runtime on x86, which has no int8 × int8 kernels there.
+        program_sha256: Hash of the program, recorded in the metadata.
 
     Returns:
-        A model with uint8 ``pixels`` [N, H, W, 3] in and float ``logits`` [N, classes] out, in real units, and every
-        feature map under its own name, float [N, rows, columns, C].
+        A model with the input ``pixels``, uint8 [N, H, W, 3], and the output ``logits``, float32 [N, classes], in real
+        units. Feature maps are outputs too, float32 [N, rows, columns, C].
 
     Raises:
-        P2vitError: naming the node: a table that is no known function, an offset that no zero point can hold.
+        P2vitError: A table is no known function, or an offset does not fit a zero point. The message names the node.
     """
     form = QdqForm(quantize, quantize_probabilities, activations)
     graph = OnnxGraph()

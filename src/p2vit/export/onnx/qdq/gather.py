@@ -1,4 +1,4 @@
-"""Tokens in another order."""
+"""Gathering of tokens."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ from p2vit.numerics import GatherTokens
 
 @writes(GatherTokens)
 def gather(operator: GatherTokens, at: FloatLowering) -> FloatValue:
-    """Gather along the tokens; what it reads is quantized already. The fill token stands behind the last."""
+    """Write Gather along the tokens. The input is quantized already; the fill token comes after the last one."""
     (x,) = at.inputs
-    fill = operator.fill.astype(np.int64) + x.held
+    fill = operator.fill.astype(np.int64) + x.tensor_offset
     if x.zero is None:
-        row: np.ndarray = np.ldexp(fill.astype(np.float32), x.gauge)
+        row: np.ndarray = np.ldexp(fill.astype(np.float32), x.tensor_exponent)
     else:
         row = (fill + int(x.zero)).astype(x.zero.dtype)
     index = operator.index.astype(np.int64)
     rows = gathered(at.graph, x.source, x.spec.shape[0], index, row, at.spec.shape)
-    return FloatValue(at.spec, rows, x.gauge, x.zero)
+    return FloatValue(at.spec, rows, x.tensor_exponent, x.zero)

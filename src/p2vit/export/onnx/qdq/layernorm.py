@@ -12,11 +12,11 @@ from p2vit.numerics.layernorm import INDEX_SHIFT, TABLE_FIRST, squares_shift
 
 @writes(LayerNorm)
 def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
-    """LayerNormalization; its scale is a power of two per channel, gain and bias are in the next weights."""
+    """Write LayerNormalization. Its scale is a power of two per channel; the next weights contain gain and bias."""
     graph = at.graph
     (x,) = at.inputs
     channels, t = operator.channels, squares_shift(operator.channels)
-    # The table holds √C · 2^K / √w; its first entry tells K.
+    # The table is √C · 2^K / √w; K follows from its first entry.
     middle = (2 * TABLE_FIRST + 1) << (INDEX_SHIFT - 1)
     fraction = round(math.log2(int(operator.table[0]) * math.sqrt(middle / channels)))
     exponent = operator.shift.astype(np.int32) - fraction - t
@@ -27,5 +27,5 @@ def layernorm(operator: LayerNorm, at: FloatLowering) -> FloatValue:
         )
     unit = 2 * (operator.epsilon_shift + t + int(inputs[0]))
     epsilon = math.ldexp(operator.epsilon, unit) / channels**3
-    scale = np.ldexp(np.float32(1), at.gauge - exponent).astype(np.float32)
-    return at.done(graph.op("LayerNormalization", x.real(graph), scale, epsilon=epsilon, axis=-1))
+    scale = np.ldexp(np.float32(1), at.tensor_exponent - exponent).astype(np.float32)
+    return at.output(graph.op("LayerNormalization", x.real(graph), scale, epsilon=epsilon, axis=-1))

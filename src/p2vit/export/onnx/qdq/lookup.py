@@ -1,4 +1,4 @@
-"""The activation that a table was made from, or the table itself."""
+"""Activation functions, recognised from their tables."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from p2vit.numerics import Lookup
 
 @writes(Lookup)
 def table(operator: Lookup, at: FloatLowering) -> FloatValue:
-    """The function that the table was made from."""
+    """Write the activation function from which the table was made."""
     (x,) = at.inputs
     name = recognise(operator, x.spec, at.spec)
     if name is None:
@@ -21,4 +21,4 @@ def table(operator: Lookup, at: FloatLowering) -> FloatValue:
             f"{np.unique(at.spec.exponent).tolist()}, and onnx-qdq writes functions, not tables; "
             "export onnx-integer instead"
         )
-    return at.done_real(activation(at.graph, name, x.real(at.graph)))
+    return at.output_real(activation(at.graph, name, x.real(at.graph)))

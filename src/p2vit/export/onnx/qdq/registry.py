@@ -1,4 +1,4 @@
-"""The table of float forms, and what each of them is given."""
+"""The registry of float lowerings, and the arguments that each of them gets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,25 +9,31 @@ import numpy as np
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.graph import OnnxGraph
 from p2vit.export.onnx.qdq.requantize import quantized
-from p2vit.export.onnx.qdq.values import FloatValue, QdqForm, gauge_of, held_offset, times_power
+from p2vit.export.onnx.qdq.values import (
+    FloatValue,
+    QdqForm,
+    tensor_exponent_of,
+    tensor_offset_of,
+    times_power,
+)
 from p2vit.numerics import ConstantTokens, GatherTokens, Linear, Lookup, Operator, Patchify, SelectToken
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
-#: Operators that write, and that read, tensors with an offset.
+#: Operators that may write tensors with an offset, and operators that may read them.
 WITH_OFFSET = (Patchify, Lookup, Linear, SelectToken, GatherTokens)
 READS_OFFSET = (Linear, Lookup, SelectToken, GatherTokens, ConstantTokens)
 
 
 @dataclass(frozen=True)
 class FloatLowering:
-    """One node on its way into a float graph.
+    """The arguments of a float lowering.
 
     Attributes:
-        graph: Where the nodes go.
+        graph: Graph to which nodes are added.
         program: The whole program.
-        node: The node that is lowered.
-        inputs: Its inputs, as they are in the graph.
-        form: What the model is to look like.
+        node: Node that is lowered.
+        inputs: Its inputs in the graph.
+        form: Options of the export.
     """
 
     graph: OnnxGraph
@@ -38,27 +44,29 @@ class FloatLowering:
 
     @property
     def spec(self) -> TensorSpec:
-        """What the node writes."""
+        """Tensor that the node writes."""
         return self.program.tensors[self.node.name]
 
     @property
-    def gauge(self) -> int:
-        """The exponent that the output is carried at."""
-        return gauge_of(self.spec)
+    def tensor_exponent(self) -> int:
+        """Exponent of the output's one scale, see :class:`~p2vit.export.onnx.qdq.values.FloatValue`."""
+        return tensor_exponent_of(self.spec)
 
-    def done(self, x: str) -> FloatValue:
-        """The output, computed in its gauge."""
+    def output(self, x: str) -> FloatValue:
+        """Return the output from a tensor x that has the output's one scale."""
         return quantized(self.graph, self.spec, x, self.form)
 
-    def done_real(self, x: str) -> FloatValue:
-        """The output, computed as real values."""
+    def output_real(self, x: str) -> FloatValue:
+        """Return the output from a tensor x of real values."""
         exponent = self.spec.exponent.astype(np.int32)
-        y = times_power(self.graph, x, self.gauge - exponent)
-        left_out = np.ldexp(np.asarray(held_offset(self.spec) - self.spec.offset, np.float32), self.gauge)
-        return self.done(self.graph.op("Add", y, left_out) if left_out.any() else y)
+        y = times_power(self.graph, x, self.tensor_exponent - exponent)
+        left_out = np.ldexp(
+            np.asarray(tensor_offset_of(self.spec) - self.spec.offset, np.float32), self.tensor_exponent
+        )
+        return self.output(self.graph.op("Add", y, left_out) if left_out.any() else y)
 
     def error(self, what: str) -> P2vitError:
-        """An error that names the node."""
+        """Return an error that names the node."""
         return P2vitError(f"node {self.node.name}: {what}")
 
 
@@ -68,7 +76,7 @@ FLOAT_LOWERINGS: dict[type[Operator], Callable[[Any, FloatLowering], FloatValue]
 def writes(
     kind: type[Operator],
 ) -> Callable[[Callable[[Any, FloatLowering], FloatValue]], Callable[[Any, FloatLowering], FloatValue]]:
-    """Register how an operator class is written."""
+    """Register the float lowering of an operator class."""
 
     def register(
         function: Callable[[Any, FloatLowering], FloatValue],
@@ -83,7 +91,7 @@ def lower_float(at: FloatLowering) -> FloatValue:
     """Lower one node.
 
     Raises:
-        P2vitError: nothing is registered for its operator, or its integers have no float counterpart.
+        P2vitError: The operator has no float lowering, or an offset cannot be expressed in float operators.
     """
     kind = type(at.node.operator)
     if kind not in FLOAT_LOWERINGS:

@@ -1,4 +1,4 @@
-"""Scores of attention."""
+"""Attention scores."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from p2vit.numerics import Scores
 
 @writes(Scores)
 def scores(operator: Scores, at: FloatLowering) -> FloatValue:
-    """MatMul of queries and keys; the softmax scales it to real scores by a power of two."""
+    """Write MatMul of queries and keys. The softmax multiplies it by a power of two to get real scores."""
     graph = at.graph
     q, k = at.inputs
     heads, windows = operator.heads, operator.windows
@@ -19,4 +19,4 @@ def scores(operator: Scores, at: FloatLowering) -> FloatValue:
     product = graph.op("MatMul", left, right)
     if operator.windows > 1:
         product = graph.op("Reshape", product, np.array([-1, *at.spec.shape]))
-    return FloatValue(at.spec, product, q.gauge + k.gauge)
+    return FloatValue(at.spec, product, q.tensor_exponent + k.tensor_exponent)

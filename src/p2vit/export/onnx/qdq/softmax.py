@@ -1,4 +1,4 @@
-"""Softmax, as probabilities."""
+"""Softmax, with probabilities as its output."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from p2vit.export.onnx.qdq.values import FloatValue, power, times_power
 from p2vit.numerics import Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 
-#: Scale of quantized probabilities, relative to 1: uint8 holds 0 to 255/256.
+#: Exponent of quantized probabilities: uint8 represents 0 to 255/256.
 PROBABILITY_EXPONENT = -8
 
 
 @writes(Softmax)
 def softmax(operator: Softmax, at: FloatLowering) -> FloatValue:
-    """Softmax in float; its probabilities are quantized relative to 1 only if asked for."""
+    """Write Softmax in float. Its probabilities are quantized only with ``quantize_probabilities``."""
     graph = at.graph
     (x,) = at.inputs
     exponent = DISTANCE_EXPONENT - operator.shift.astype(np.int32)[:, None, None]
-    logits = times_power(graph, x.read(graph), exponent - x.gauge)
+    logits = times_power(graph, x.read(graph), exponent - x.tensor_exponent)
     probabilities = graph.op("Softmax", logits, axis=-1)
     if at.form.quantize and at.form.quantize_probabilities:
         stored = graph.op("QuantizeLinear", probabilities, power(PROBABILITY_EXPONENT), np.uint8(0))

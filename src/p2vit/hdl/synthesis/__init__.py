@@ -1,0 +1,1 @@
+"""Synthesis with free tools: cells, area, delay and power before layout, and an energy and area table."""

@@ -1,0 +1,34 @@
+"""Generates the Verilog of an accelerator, one file per module; the cache keeps it per machine."""
+
+from p2vit.hdl.tools.verilog import to_rtlil, to_verilog
+from p2vit.hdl.top.machine import RtlMachine
+
+#: Name of the top module; its file comes last.
+TOP = "p2vit_accelerator"
+#: Names of the modules that are instantiated many times.
+REPEATED = ("p2vit_line", "p2vit_vector_lane", "p2vit_weight_bank")
+#: Configuration of Verilator: repeated modules are not inlined, because the inlined code would exceed the processor's
+#: caches many times.
+VERILATOR_CONFIG = "\n".join(["`verilator_config", *(f'no_inline -module "{name}"' for name in REPEATED), ""])
+
+
+def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
+    """Generate the Verilog of an accelerator: file name → text. The top module is ``p2vit_accelerator``.
+
+    Args:
+        machine: Sizes of the accelerator.
+
+    Raises:
+        MissingPackageError: Amaranth or pyosys is not installed.
+    """
+    from p2vit.hdl.tools.missing import require
+
+    require("amaranth", "amaranth", "generating hardware")
+    from p2vit.hdl.top.primitives import PRIMITIVES
+    from p2vit.hdl.top.top import Accelerator
+
+    top = Accelerator(machine)
+    texts = {name: to_verilog(part, name) for name, part in top.repeated_modules().items()}
+    # From RTLIL, without the repeated modules, which have their own files.
+    texts[TOP] = to_verilog(to_rtlil(top, TOP), TOP)
+    return {f"{name}.v": text for name, text in {**PRIMITIVES, **texts}.items()}

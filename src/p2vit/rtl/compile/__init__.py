@@ -1,1 +1,0 @@
-"""From an integer program to what the accelerator executes: a descriptor stream, a memory image and addresses."""

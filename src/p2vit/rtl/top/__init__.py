@@ -1,1 +1,0 @@
-"""The accelerator's top: load, array, vector and store engines behind a descriptor stream."""
