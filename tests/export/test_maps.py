@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from p2vit.engine.reference import ReferenceExecutor
-from p2vit.export.c.compile import differing
+from p2vit.export.c.compile import count_differences
 from p2vit.export.c.write import build_c, write_c
 from p2vit.export.run import run_export
 from p2vit.export.vectors import read_vectors
@@ -80,7 +80,7 @@ def test_the_check_in_c_sees_a_wrong_number_of_a_map():
     number = int(text[brace + 1 : end].lstrip("{"))
     changed = text[: brace + 1] + str(number ^ 1) + text[end:]
     files = {**export.files, "check.c": changed.encode()}
-    assert differing(type(export)(export.plan, files, export.weight_bytes, export.constant_bytes)) == 1
+    assert count_differences(type(export)(export.plan, files, export.weight_bytes, export.constant_bytes)) == 1
 
 
 def test_vectors_say_which_tensors_are_maps(tmp_path):

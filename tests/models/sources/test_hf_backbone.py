@@ -113,7 +113,7 @@ def test_maps_of_plain_models_are_the_librarys(tmp_path, kind):
         from p2vit.models.sources.module import from_module
 
         loaded = from_module(model)
-        mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (loaded.module.mean, loaded.module.std))
+        mean, std = (each.view(1, 3, 1, 1) for each in (loaded.module.mean, loaded.module.std))
         x = (torch.from_numpy(photos).permute(0, 3, 1, 2) / 255 - mean) / std
         with torch.no_grad():
             wanted = model.get_intermediate_layers(x, n=[0, 2], norm=True)
