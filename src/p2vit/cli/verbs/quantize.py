@@ -84,7 +84,7 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("-o", "folder", type=click.Path(path_type=Path), help="Folder for the program; required.")
 @click.option(
     "--output",
-    "named",
+    "outputs",
     multiple=True,
     metavar="tokens|layers=I,J,...|embedding|DIR",
     help="Also put out the last block's patch tokens, those of blocks I, J, ... counted from 0, or the image embedding "
@@ -123,14 +123,14 @@ def describe(result: dict[str, Any]) -> str:
 @threads_option
 @common
 def quantize(
-    out: Output, model: str, data: str, folder: Path | None, named: tuple[str, ...], **options: Any
+    out: Output, model: str, data: str, folder: Path | None, outputs: tuple[str, ...], **options: Any
 ) -> None:
     """Quantize MODEL to an integer program with power-of-two scales, calibrated on photos.
 
     MODEL is a timm name, hf:ORG/NAME (Hugging Face Hub), a weight file with --arch, a benchmark's model (dinov2-elpv,
     dinov2-textile, digits) or random:ARCH (random weights).
     """
-    output, outputs = folder_and_outputs(folder, named)
+    output, outputs = folder_and_outputs(folder, outputs)
     result = run_quantize(model, data, output, out=out, outputs=outputs, **options)
     warn_skipped(out, result)
     out.result(result, describe)
