@@ -1,5 +1,20 @@
-"""``python -m p2vit``."""
+"""``python -m p2vit``, and where the command ``p2vit`` starts: Ctrl-C stops it while it is still importing, too."""
 
-from p2vit.cli.main import main
+import sys
 
-main()
+
+def main() -> None:
+    """Entry point."""
+    try:
+        from p2vit.cli.main import main as command
+
+        command()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        if "--json" in sys.argv:
+            print('{"error": "stopped"}')
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

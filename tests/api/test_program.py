@@ -222,7 +222,7 @@ def test_few_photos_and_skipped_ones_are_warnings(tmp_path):
         (lambda q: p2vit.quantize("digits", "digits", calib_images=0), "calib_images is 0"),
         (lambda q: p2vit.quantize("digits", "digits", bits="w1a8"), "w1a8"),
         (lambda q: p2vit.quantize(3, "digits"), "the model must be a name, a path or a torch.nn.Module .*, not int"),
-        (lambda q: p2vit.quantize("digits", 3), "photos are a path, a folder, .* not int"),
+        (lambda q: p2vit.quantize("digits", 3), "photos must be a path, a folder, .* not int"),
         (lambda q: p2vit.quantize("digits", "digits", preprocessing=p2vit.Preprocessing()), "for a module in memory"),
         (lambda q: p2vit.search("digits", "digits", budget="bits=4"), "bits=4"),
         (lambda q: p2vit.load("nowhere"), "nowhere"),

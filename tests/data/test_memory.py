@@ -174,3 +174,44 @@ def test_a_source_is_returned(folder):
     source = MemoryPhotos(ARRAYS, PRE)
     assert to_photo_source(source, PRE) is source
     assert source.title(3) == "photo 3"
+
+
+READY = RNG.integers(0, 256, (2, 8, 10, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pre", "warns"),
+    [
+        (PRE, True),
+        (Preprocessing(image_size=(8, 10), resize="squash", scale_to=(10, 12)), True),
+        (Preprocessing(image_size=(8, 10), resize="squash"), False),
+        (Preprocessing(image_size=(8, 10), resize="none"), False),
+        (Preprocessing(image_size=(8, 10), resize="crop", crop_pct=1.0), False),
+    ],
+    ids=["crop", "squash and crop", "squash", "none", "crop of all"],
+)
+@pytest.mark.parametrize("form", ["array", "tensor", "loader"])
+def test_a_second_resize_of_ready_pixels_is_said_once(recwarn, pre, warns, form):
+    tensor = torch.from_numpy(READY).permute(0, 3, 1, 2)
+    photos = {"array": READY, "tensor": tensor.float() / 255, "loader": Yields(tensor, tensor)}[form]
+    list(to_photo_source(photos, pre).evaluation())
+    said = [str(each.message) for each in recwarn if "prepared=True" in str(each.message)]
+    assert len(said) == int(warns)
+
+
+def test_nothing_is_said_of_ready_pixels_that_are_taken_as_they_are(recwarn):
+    pixels, _ = next(to_photo_source(READY, PRE, prepared=True).evaluation())
+    assert np.array_equal(pixels, READY)
+    assert not recwarn
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (torch.zeros(2, 3, 8, 10, device="meta"), "meta"),
+        (torch.zeros(2, 3, 8, 10).to_sparse(), "sparse_coo"),
+    ],
+)
+def test_a_tensor_without_pixels_is_refused(tensor, kind):
+    with pytest.raises(DataError, match=f"a {kind} tensor holds no pixels"):
+        to_photo_source(tensor, PRE)

@@ -29,6 +29,7 @@ def quantize(
     photos: Any,
     *,
     preprocessing: Any = None,
+    prepared: bool = False,
     progress: Progress = None,
     **options: Any,
 ) -> QuantizedProgram:
@@ -46,6 +47,7 @@ def quantize(
             (image, label). ``calib_images`` of them are drawn at random; from an iterable the first ones are taken.
         preprocessing: How photos are prepared, if the module does not say: a `p2vit.Preprocessing`, an image processor
             of transformers, or the transform of torchvision's weights. None: as the model's own configuration says.
+        prepared: Whether arrays and tensors already have the model's input size and are used unchanged.
         progress: A function called with (stage, done, total); True for a progress bar, False for none. None: a bar in
             terminals and notebooks.
         **options: The most common ones are
@@ -88,7 +90,7 @@ def quantize(
     choose_config(chosen.bits, chosen.method)
     loaded = open_model(model, chosen, preprocessing, feedback)
     loaded = named(loaded, chosen.class_names, chosen.class_index)
-    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict, prepared=prepared)
     say_notes(source, feedback)
     if "calib_images" not in options and isinstance(source, MemoryPhotos) and source.listed:
         # A caller that lists fewer photos than the default has chosen their number.
@@ -162,6 +164,7 @@ def search(
     budget: str,
     log: StrPath | None = None,
     preprocessing: Any = None,
+    prepared: bool = False,
     progress: Progress = None,
     **options: Any,
 ) -> SearchResult:
@@ -174,6 +177,7 @@ def search(
             "energy-mj=2" for one photo, modelled on the accelerator ``hardware``.
         log: JSON-lines file for all candidates. A search that was stopped continues from it. None: no file.
         preprocessing: As for :func:`quantize`.
+        prepared: As for :func:`quantize`.
         progress: As for :func:`quantize`.
         **options: ``widths`` (default "4,8"), ``hardware``, ``calib_images`` (default 96), ``held_out`` (default 32),
             ``seed``, ``threads``, and the other fields of `p2vit.workflows.options.quantize.SearchOptions`.
@@ -195,7 +199,7 @@ def search(
     feedback = PythonFeedback(progress)
     chosen = changed(SearchOptions, None, {"budget": budget, **options})
     loaded = open_model(model, chosen, preprocessing, feedback)
-    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict)
+    source = to_photo_source(photos, loaded.preprocessing, strict=chosen.strict, prepared=prepared)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "log.jsonl" if log is None else Path(log)
         found = search_loaded(loaded, source, chosen, place, overwrite=False, out=feedback)

@@ -80,6 +80,7 @@ class QuantizedProgram(DenseProgram):
         photos: Any,
         labels: Sequence[Any] | StrPath | None = None,
         *,
+        prepared: bool = False,
         progress: Progress = None,
         **options: Any,
     ) -> Evaluation:
@@ -92,6 +93,7 @@ class QuantizedProgram(DenseProgram):
                 the class lists. A benchmark is measured on its held-out half.
             labels: For photos in memory, one label per photo: the index of an output (from 0) or the name of a class.
                 For a folder, the path of a file with its labels.
+            prepared: Whether arrays and tensors already have the model's input size and are used unchanged.
             progress: A function called with (stage, done, total); True for a progress bar, False for none.
             **options: ``limit`` (number of photos), ``batch_size``, ``backend``, ``threads``, ``no_float`` (omit the
                 float model), ``model`` (another float model), ``feature`` (cosine similarity and k-NN accuracy),
@@ -120,7 +122,9 @@ class QuantizedProgram(DenseProgram):
             chosen, labels = replace(chosen, labels=Path(labels)), None
         data: str | PhotoSource | None = None if labels is not None else name_of(photos)
         if data is None:
-            data = to_photo_source(photos, self.preprocessing, labels=labels, strict=chosen.strict)
+            data = to_photo_source(
+                photos, self.preprocessing, labels=labels, strict=chosen.strict, prepared=prepared
+            )
         source = str(self.program.provenance.get("source", ""))
         note = ""
         if self._float is None and source.startswith(MEMORY) and not (chosen.no_float or chosen.model):

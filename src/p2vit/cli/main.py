@@ -2,10 +2,12 @@
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -42,8 +44,26 @@ VERBS: dict[str, tuple[str, str, str]] = {
 DEFECT, INTERRUPTED = 3, 130
 
 
+class ReaderGoneError(Exception):
+    """Whoever read standard output has gone, such as ``head``; nothing is wrong."""
+
+
 class LazyGroup(click.Group):
     """A click group that imports a command only when it is called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; click itself would end with 1 on a closed pipe, which says that a check does not hold."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the command line; --help prints while it is parsed."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs whose modules exist, in the order of `VERBS`."""
@@ -120,8 +140,8 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of the output, such as `head`, has ended; that is no error
+    except ReaderGoneError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still held back goes nowhere
         return 0
     except P2vitError as error:
         return _fail(error, str(error), debug, as_json)

@@ -1,6 +1,7 @@
 """Photos in memory as a photo source: paths, PIL images, arrays, tensors, or a loader that yields them."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from p2vit.data.benchmarks import BENCHMARKS, open_photos
 from p2vit.data.memory_forms import FORMS, Photo, each_item, is_listed, plain_labels, read_item
 from p2vit.data.preprocess import read_pixels, to_pixels
 from p2vit.data.source import UNLABELLED, Labels, PhotoSource, Pixels, batched, spread
-from p2vit.errors import DataError, some
+from p2vit.errors import DataError, P2vitWarning, some
 from p2vit.program.preprocessing import Preprocessing
 
 
@@ -111,6 +112,7 @@ class MemoryPhotos:
         self.name = "photos of a loader"
         self.classes: tuple[str, ...] = ()
         self.numbered = False
+        self._warned = False
         self._numbers: Labels | None = None
         self._photos: list[Photo | PreparedPixels] = []
         self._labels: list[Any] = []
@@ -219,7 +221,23 @@ class MemoryPhotos:
                     "prepared=True to resize them"
                 )
             return np.ascontiguousarray(photo)
+        self._warn_of_prepared(photo)
         return to_pixels(Image.fromarray(photo), self.preprocessing)
+
+    def _warn_of_prepared(self, photo: Pixels) -> None:
+        """Warn once if pixels that are probably resized and cropped are resized and cropped again."""
+        size, scaled = self.preprocessing.image_size, self.preprocessing.scaled_size
+        same = self.preprocessing.resize in ("none", "cut") or scaled == size
+        if self._warned or same or photo.shape[:2] != size:
+            return
+        self._warned = True
+        warnings.warn(
+            f"the arrays or tensors already have the model's input size of {size[0]} × {size[1]} pixels; they are "
+            f"scaled to {scaled[0]} × {scaled[1]} and cropped like any photo. If they are preprocessed already, add "
+            "prepared=True",
+            P2vitWarning,
+            stacklevel=2,
+        )
 
     def _read(self, number: int) -> Pixels | None:
         """Read a photo, or record why it cannot be read and return None."""

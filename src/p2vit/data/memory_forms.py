@@ -130,6 +130,9 @@ def _from_array(value: Any) -> Iterator[Pixels]:
     """
     tensor = hasattr(value, "detach")
     if tensor:
+        if value.is_meta or "strided" not in str(value.layout):
+            kind = "meta" if value.is_meta else str(value.layout).removeprefix("torch.")
+            raise DataError(f"a {kind} tensor holds no pixels that can be read; pass a dense tensor")
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value
     array = np.asarray(value)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -15,8 +15,8 @@ CropMode = Literal["center", "squash"]
 def override_preprocessing(
     pre: Preprocessing,
     *,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: Sequence[float] | float | None = None,
+    std: Sequence[float] | float | None = None,
     crop_pct: float | None = None,
     crop_mode: CropMode | None = None,
     interpolation: Interpolation | None = None,
@@ -25,8 +25,8 @@ def override_preprocessing(
 
     Args:
         pre: The preprocessing; fields that are None keep its values.
-        mean: Mean per channel R, G, B, where black is 0 and white is 1.
-        std: Standard deviation per channel R, G, B, where black is 0 and white is 1.
+        mean: Mean per channel R, G, B, or one for all, where black is 0 and white is 1.
+        std: Standard deviation per channel R, G, B, or one for all, where black is 0 and white is 1.
         crop_pct: Share of the scaled photo's side that the centre crop keeps, above 0 and at most 1.
         crop_mode: ``center`` scales the shorter side and crops the centre; ``squash`` scales both sides.
         interpolation: Resampling filter.
@@ -39,9 +39,9 @@ def override_preprocessing(
     """
     changes: dict[str, Any] = {}
     if mean is not None:
-        changes["mean"] = tuple(mean)
+        changes["mean"] = _channels(mean)
     if std is not None:
-        changes["std"] = tuple(std)
+        changes["std"] = _channels(std)
     if interpolation is not None:
         changes["interpolation"] = interpolation
     if crop_pct is not None and not 0 < crop_pct <= 1:
@@ -51,6 +51,8 @@ def override_preprocessing(
             f"--crop-pct {crop_pct:g}: photos would be scaled to more than {LARGEST_SIDE} pixels; use a larger value, "
             "such as 0.9"
         )
+    if crop_mode is not None and crop_mode not in get_args(CropMode):
+        raise ModelError(f"--crop-mode {crop_mode}: only {' and '.join(get_args(CropMode))} are supported")
     if crop_pct is not None or crop_mode is not None:
         squash = crop_mode == "squash" if crop_mode else pre.resize == "squash"
         share = crop_pct if crop_pct is not None else _share(pre)
@@ -85,6 +87,11 @@ def scaled(image_size: tuple[int, int], crop_pct: float, *, squash: bool) -> dic
     if usual.scaled_size != (height, width):
         fields["scale_to"] = (height, width)
     return fields
+
+
+def _channels(value: Sequence[float] | float) -> tuple[float, ...]:
+    """Return one number per channel."""
+    return (float(value),) * 3 if isinstance(value, int | float) else tuple(value)
 
 
 def _share(pre: Preprocessing) -> float:

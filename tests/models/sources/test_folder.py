@@ -54,7 +54,7 @@ def test_a_folder_with_one_weight_file(tmp_path):
     torch.save({"model": originals()["timm"].state}, tmp_path / "last.ckpt")
     assert load_model(tmp_path, arch="digits", check=False).config.name == "digits"
     torch.save({}, tmp_path / "b.pth")
-    with pytest.raises(ModelError, match=r"holds 2 weight files: b\.pth, last\.ckpt; name one of them"):
+    with pytest.raises(ModelError, match=r"contains 2 weight files: b\.pth, last\.ckpt; name one of them"):
         load_model(tmp_path, arch="digits")
 
 

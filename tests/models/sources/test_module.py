@@ -76,3 +76,55 @@ def test_a_module_of_torchvision_with_its_transform(torchvision_operators):
 def test_other_modules_are_refused():
     with pytest.raises(ModelError, match=r"torch\.nn\.modules\.linear\.Linear is not supported"):
         from_module(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_module_of_other_floats_is_compared_by_its_weights(timm, dtype):
+    torch.manual_seed(0)
+    vit = timm.create_model("vit_tiny_patch16_224", pretrained=False, **SMALL).to(dtype)
+    found = from_module(vit)
+    assert found.checked is not None
+    assert found.checked.difference < 1e-5
+    assert {parameter.dtype for parameter in vit.parameters()} == {dtype}
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, torch.compile], ids=["DataParallel", "compile"])
+def test_a_module_inside_a_wrapper(timm, wrap):
+    vit = timm.create_model("vit_tiny_patch16_224", pretrained=False, **SMALL)
+    assert from_module(wrap(vit)).sha256 == from_module(vit).sha256
+
+
+def _epsilon(block):
+    block.norm2.eps = 0.1
+
+
+def _activation(block):
+    block.mlp.act = torch.nn.GELU(approximate="tanh")
+
+
+def _scale(block):
+    block.attn.scale = 0.3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_epsilon, r"blocks\.1\.norm2 has the epsilon 0\.1"),
+        (_activation, "block 1 has another activation than block 0"),
+        (_scale, r"block 1 scales attention by 0\.3"),
+    ],
+)
+def test_a_block_unlike_the_first_is_refused(timm, change, said):
+    vit = timm.create_model("vit_tiny_patch16_224", pretrained=False, **SMALL)
+    change(vit.blocks[1])
+    with pytest.raises(ModelError, match=said):
+        from_module(vit, check=False)
+
+
+@pytest.mark.parametrize("mean", [0.5, (0.5, 0.4, 0.3)], ids=str)
+def test_a_mean_for_all_channels(timm, mean):
+    vit = timm.create_model("vit_tiny_patch16_224", pretrained=False, **SMALL)
+    vit.pretrained_cfg = {**vit.pretrained_cfg, "mean": mean, "std": 0.25}
+    found = from_module(vit)
+    assert found.preprocessing.mean == ((0.5,) * 3 if mean == 0.5 else mean)
+    assert found.checked is not None

@@ -30,7 +30,7 @@ def warn_skipped(out: Output, result: dict[str, Any]) -> None:
 def model_lines(result: dict[str, Any]) -> list[str]:
     """Return lines about the preprocessing and its source, and about the check against the original library."""
     pre = result["preprocessing"]
-    lines = [f"  photos: {pre['in_words']} (from {pre['source']})"]
+    lines = [f"  photos: {pre['in_words']}" + (f" (from {pre['source']})" if pre["source"] else "")]
     if found := result["checked"]:
         lines.append(
             f"  float model: equal to {found['library']}'s within {found['difference']:.1g} of the largest output"

@@ -31,6 +31,7 @@ from p2vit.models.sources.timm_source import architecture_of
 from p2vit.models.sources.torchvision_original import torchvision_original
 from p2vit.models.sources.weight_file import Content, stated_architecture
 from p2vit.models.swin_config import SwinConfig, WindowRule
+from p2vit.program.preprocessing import Preprocessing
 
 #: Layout of a Swin's file → library whose rule for windows and padding applies; timm's for all others.
 RULES: dict[str, WindowRule] = {"hf_swin": "transformers", "torchvision_swin": "torchvision"}
@@ -71,6 +72,8 @@ def load_checkpoint(
         if options.arch is None and arch == known.name:
             notes = [f"{source}: architecture {arch}, as the file states"]
     name = arch or known.name
+    if found.layout.kind == "timm":
+        known = replace(known, config=as_timm_makes(known.config))
     config, assumed = choose_pool(known.config, found.state, options, source)
     preprocessing = known.preprocessing
     own = own_size(facts, config, arch or "")
@@ -83,15 +86,30 @@ def load_checkpoint(
         config = with_image_size(config, size)
         preprocessing = preprocessing.for_size(config.image_size)
     config, state = canonical(found.state, found.layout, config, source)
+    unsure = _assumed_preprocessing(found, known, preprocessing, options, source)
     return assemble(
         config,
         state,
         preprocessing,
         source=str(path.resolve()),
         preprocessing_from=_taken(found.layout, known, name),
-        notes=(*found.notes, *notes, *assumed),
+        notes=(*found.notes, *notes, *assumed, *unsure),
         original=original_of(found.state, found.layout, config, name),
     )
+
+
+def as_timm_makes(config: ModelConfig) -> ModelConfig:
+    """Return a shape with the activation of timm's own model of that name.
+
+    The same SigLIP weights have the tanh form of GELU in transformers and the exact one in timm, so the file's library
+    decides.
+
+    Args:
+        config: Shape of an architecture.
+    """
+    if isinstance(config, ViTConfig) and "_siglip_" in config.name:
+        return replace(config, activation="gelu")
+    return config
 
 
 def original_of(
@@ -116,6 +134,23 @@ def original_of(
         return timm_original(state, config, arch)
     family = family_of(state)
     return None if layout.kind == "own" or family is None else file_original(state, config, family)
+
+
+def _assumed_preprocessing(
+    found: Located, known: Architecture, preprocessing: Preprocessing, options: LoadOptions, source: str
+) -> tuple[str, ...]:
+    """Say what is assumed of a file of transformers, whose image processors differ from timm's pipelines."""
+    layout = found.layout
+    of_transformers = layout.kind == "hf_swin" or (
+        not layout.swin and layout.kind not in ("own", "timm", "torchvision") and family_of(found.state)
+    )
+    if not of_transformers or known.tag or options.preparation:
+        return ()
+    return (
+        f"{source}: a weight file of transformers does not state its preprocessing; assumed timm's for {known.name}: "
+        f"{preprocessing.in_words}. With preprocessor_config.json and config.json beside the file, give the folder; "
+        "or state --crop-mode, --crop-pct, --interpolation, --mean and --std",
+    )
 
 
 def _taken(layout: Layout, known: Architecture, name: str) -> str:

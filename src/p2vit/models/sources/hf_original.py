@@ -137,7 +137,11 @@ def file_original(state: Mapping[str, Tensor], config: ModelConfig, model_type: 
         config: Shape of the network.
         model_type: A key of `STEMS`.
     """
-    return hf_original(meta_of(config, model_type, state), state, None, config, "")
+    meta = meta_of(config, model_type, state)
+    if model_type in ("clip", "siglip"):
+        # Their configuration keeps the tower's shape one level below; without it, transformers takes its own default.
+        meta["vision_config"] = {key: value for key, value in meta.items() if key != "model_type"}
+    return hf_original(meta, state, None, config, "")
 
 
 def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Convert a module in memory (timm, transformers or torchvision) and its preprocessing to the canonical form."""
 
+import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -37,7 +38,7 @@ def from_module(
     """Convert a module in memory to the canonical form. The module is not changed.
 
     Args:
-        module: A ViT or Swin of timm, transformers or torchvision.
+        module: A ViT or Swin of timm, transformers or torchvision; also inside DataParallel or torch.compile.
         preprocessing: Preprocessing of photos: p2vit's `Preprocessing`, an image processor of transformers, or the
             transform of torchvision's weights. If None, a module of timm brings its configuration, and a module of
             transformers the preprocessor_config.json of the folder that it was loaded from.
@@ -49,6 +50,7 @@ def from_module(
     Raises:
         ModelError: The module is of another library or has an unsupported part, or its preprocessing is unknown.
     """
+    module = _unwrapped(module)
     home, kind = type(module).__module__.split(".")[0], type(module).__name__
     if home == "timm" and hasattr(module, "pretrained_cfg"):
         model = _from_timm(module, preprocessing)
@@ -78,7 +80,7 @@ def _from_timm(module: nn.Module, given: Any) -> FloatModel:
             if stated is not None
             else pipeline(import_library("timm"), module, model.config.image_size, {})
         )
-        return _as_it_is(module, module), transform
+        return _as_it_is(module), transform
 
     return replace(model, original=Original("timm", build))
 
@@ -116,7 +118,7 @@ def _from_transformers(module: Any, given: Any) -> FloatModel:
 
     def build(options: LoadOptions) -> Built:
         prepare = None if processor is None else preparer(processor, meta["model_type"], name)
-        return _as_it_is(module, output_of(module, meta, model.config)), prepare
+        return _as_it_is(module, lambda exact: output_of(exact, meta, model.config)), prepare
 
     return replace(model, original=Original("transformers", build))
 
@@ -148,7 +150,7 @@ def _from_torchvision(module: Any, given: Any) -> FloatModel:
     transform = None if isinstance(given, Preprocessing) else given
 
     def build(options: LoadOptions) -> Built:
-        return _as_it_is(module, module), transform
+        return _as_it_is(module), transform
 
     return assemble(
         config,
@@ -209,15 +211,35 @@ def _prepared(model: FloatModel, pre: Preprocessing) -> FloatModel:
     return replace(model, preprocessing=pre, preprocessing_from="preprocessing=", sha256=sha256)
 
 
-def _as_it_is(module: nn.Module, forward: Callable[[Tensor], Any]) -> Callable[[Tensor], Tensor]:
-    """Wrap a module's forward function so that it runs in eval mode and leaves the training mode as it was."""
+def _as_it_is(
+    module: nn.Module, forward_of: Callable[[nn.Module], Callable[[Tensor], Any]] = lambda module: module
+) -> Callable[[Tensor], Tensor]:
+    """Wrap a module's forward function so that it runs in eval mode and leaves the training mode as it was.
+
+    A module of 16-bit floats is compared by its weights, through a copy that computes in float32.
+    """
+    exact = module
+    if any(p.is_floating_point() and p.dtype != torch.float32 for p in module.parameters()):
+        exact = copy.deepcopy(module).float()
+    forward = forward_of(exact)
 
     def run(x: Tensor) -> Tensor:
-        first = next(module.parameters())
-        with _evaluating(module):
+        first = next(exact.parameters())
+        with _evaluating(exact):
             return forward(x.to(first.device, first.dtype)).float().cpu()
 
     return run
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """Return the module inside DataParallel, DistributedDataParallel and torch.compile."""
+    while True:
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = module.module
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
 
 
 def _evaluating(module: nn.Module) -> AbstractContextManager[None]:

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from p2vit.errors import ModelError, some
 from p2vit.models.architectures import Architecture, find, with_image_size
-from p2vit.models.config import ViTConfig
+from p2vit.models.config import Activation, ViTConfig
 from p2vit.models.loaded import FloatModel, assemble
 from p2vit.models.options import LoadOptions
 from p2vit.models.overrides import override_preprocessing
-from p2vit.models.sources.checkpoint import canonical, own_size, with_distillation
+from p2vit.models.sources.checkpoint import as_timm_makes, canonical, own_size, with_distillation
 from p2vit.models.sources.facts import MOST_CHANNELS, facts_of
+from p2vit.models.sources.hf_numbers import MOST_SIDE
 from p2vit.models.sources.locate import locate
 from p2vit.models.sources.pool_choice import choose_pool
 from p2vit.models.sources.timm_original import timm_original
@@ -39,6 +40,10 @@ HARMLESS = frozenset(
         "dynamic_img_size",
         "weight_init",
         "fix_init",
+        "no_embed_class",
+        "dynamic_img_pad",
+        "proj_bias",
+        "cache_dir",
     ]
 )
 #: Argument of timm's ViTs → field of `ViTConfig`.
@@ -48,6 +53,15 @@ SIZES = {
     "num_heads": "heads",
     "patch_size": "patch_size",
     "reg_tokens": "register_tokens",
+}
+#: Argument of timm's ViTs that is true or false → field of `ViTConfig`.
+SWITCHES = {"class_token": "class_token", "pre_norm": "pre_norm"}
+#: timm's name of an activation layer → activation.
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "quickgelu": "quick_gelu",
 }
 
 
@@ -82,7 +96,8 @@ def from_timm_hub(
         raise ModelError(f"{source}: config.json: architecture is {name!r}, but must be a model name of timm")
     arguments = _object(meta, "model_args", source)
     try:
-        known = _sized(find(name), arguments)
+        known = find(name)
+        known = _sized(replace(known, config=as_timm_makes(known.config)), arguments)
     except ModelError as error:
         raise ModelError(f"{source}: config.json: {error}") from None
     found = locate(Content(dict(weights)), options.key, source)
@@ -99,7 +114,12 @@ def from_timm_hub(
             )
         config, _ = choose_pool(config, found.state, replace(options, pool=pool), source)
     facts = facts_of(found.state, found.layout, source)
-    size = options.image_size or own_size(facts, config, name)
+    # A table of 4 × 6 patches and a class token has as many rows as one of 5 × 5 patches, so what is stated goes first.
+    try:
+        stated_size = _image_size(arguments)
+    except ModelError as error:
+        raise ModelError(f"{source}: config.json: {error}") from None
+    size = options.image_size or stated_size or own_size(facts, config, name)
     preprocessing = known.preprocessing
     if size is not None:
         config = with_image_size(config, size)
@@ -135,8 +155,11 @@ def from_timm_hub(
 def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
     """Return an architecture with the sizes that config.json states in ``model_args``."""
     config = known.config
-    changes = {ours: arguments[name] for name, ours in SIZES.items() if name in arguments}
-    allowed = HARMLESS | set(SIZES) | {"mlp_ratio"} if isinstance(config, ViTConfig) else HARMLESS
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    changes: dict[str, Any] = {ours: arguments[name] for name, ours in SIZES.items() if name in arguments}
+    allowed = HARMLESS | {"in_chans"}
+    if isinstance(config, ViTConfig):
+        allowed |= {*SIZES, *SWITCHES, "mlp_ratio", "act_layer", "norm_layer"}
     if odd := sorted(set(arguments) - allowed):
         raise ModelError(f"model_args {some(odd)} are not supported")
     for name, value in changes.items():
@@ -151,6 +174,7 @@ def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
                 f"model_args: mlp_ratio is {ratio!r}, but must be above 0 and at most {MOST_CHANNELS}"
             )
         changes["mlp_dim"] = int(changes.get("embed_dim", config.embed_dim) * ratio)
+    changes |= _settings(arguments)
     if changes.get("patch_size"):
         # Any multiple of the new patch size; the file's position table later determines the image size.
         side = changes["patch_size"] * max(1, config.image_size[0] // changes["patch_size"])
@@ -159,6 +183,44 @@ def _sized(known: Architecture, arguments: Mapping[str, Any]) -> Architecture:
         return replace(known, config=replace(config, **changes))
     except (ValueError, ZeroDivisionError) as error:
         raise ModelError(f"model_args: {error}") from None
+
+
+def _image_size(arguments: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the image size that ``model_args`` state, (height, width), or None."""
+    value = arguments.get("img_size")
+    sides = [value, value] if isinstance(value, int) else value
+    if sides is None:
+        return None
+    if not isinstance(sides, list | tuple) or len(sides) != 2:
+        raise ModelError(f"model_args: img_size is {value!r}, but must be one or two numbers of pixels")
+    for side in sides:
+        if not isinstance(side, int) or isinstance(side, bool) or not 0 < side <= MOST_SIDE:
+            raise ModelError(f"model_args: img_size is {value!r}, but must be from 1 to {MOST_SIDE} pixels")
+    return sides[0], sides[1]
+
+
+def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a `ViTConfig` that ``model_args`` state and that are not sizes."""
+    if (channels := arguments.get("in_chans", 3)) != 3:
+        raise ModelError(f"model_args: in_chans is {channels!r}, only 3 is supported")
+    if (norm := arguments.get("norm_layer", "layernorm")) != "layernorm":
+        raise ModelError(f"model_args: norm_layer is {norm!r}, only 'layernorm' is supported")
+    changes: dict[str, Any] = {}
+    for name, ours in SWITCHES.items():
+        if name in arguments:
+            if not isinstance(arguments[name], bool):
+                raise ModelError(f"model_args: {name} is {arguments[name]!r}, but must be true or false")
+            changes[ours] = arguments[name]
+    if changes.get("class_token") is False and arguments.get("global_pool") == "avg":
+        changes["pool"] = "avg"
+    if "act_layer" in arguments:
+        activation = arguments["act_layer"]
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
+            raise ModelError(
+                f"model_args: act_layer is {activation!r}, which is not supported. Supported: {', '.join(ACTIVATIONS)}"
+            )
+        changes["activation"] = ACTIVATIONS[activation]
+    return changes
 
 
 def _object(meta: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:

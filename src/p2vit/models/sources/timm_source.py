@@ -1,5 +1,6 @@
 """Load timm's pretrained ViTs with timm's own loading code."""
 
+import math
 from typing import Any, get_args
 
 from torch import nn
@@ -253,6 +254,7 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         raise ModelError(f"timm's {name}: {type(odd).__name__} is not supported, only LayerNorm")
     if not before and not isinstance(vit.fc_norm, nn.Identity):
         raise ModelError(f"timm's {name}: two norms before the head are not supported")
+    _check_blocks(vit, last, name)
     height, width = vit.patch_embed.img_size
     return ViTConfig(
         name=name,
@@ -271,6 +273,31 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         pool_before_norm=before and vit.global_pool == "avg",
         norm_eps=block.norm1.eps,
     )
+
+
+def _check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
+    """Refuse blocks that differ in what is read from the first one, and other epsilons or scales of attention."""
+    first = vit.blocks[0]
+    norms = {"the last norm": last.eps}
+    if isinstance(vit.norm_pre, nn.LayerNorm):
+        norms["norm_pre"] = vit.norm_pre.eps
+    for number, block in enumerate(vit.blocks):
+        norms |= {f"blocks.{number}.{each}": getattr(block, each).eps for each in ("norm1", "norm2")}
+        if _activation(block.mlp.act, name) != _activation(first.mlp.act, name):
+            raise ModelError(f"timm's {name}: block {number} has another activation than block 0")
+        attention = block.attn
+        if attention.num_heads != first.attn.num_heads:
+            raise ModelError(f"timm's {name}: block {number} has another number of heads than block 0")
+        if not math.isclose(attention.scale, attention.head_dim**-0.5, rel_tol=1e-6):
+            raise ModelError(
+                f"timm's {name}: block {number} scales attention by {attention.scale:g}, only 1/sqrt(head_dim) is "
+                "supported"
+            )
+    for where, epsilon in norms.items():
+        if epsilon != first.norm1.eps:
+            raise ModelError(
+                f"timm's {name}: {where} has the epsilon {epsilon:g}, but blocks.0.norm1 has {first.norm1.eps:g}"
+            )
 
 
 def _check_pool(vit: Any, name: str) -> None:
