@@ -147,7 +147,7 @@ def test_a_siglip_tower_needs_its_pooling_head():
 def test_a_head_on_two_features_is_refused():
     state, _ = hf_state("dinov2")
     state["classifier.weight"] = torch.zeros(3, 3 * C)
-    with pytest.raises(ModelError, match="head on 24 features"):
+    with pytest.raises(ModelError, match="reads 24 features"):
         from_huggingface({"model_type": "dinov2", **META}, state, {}, "hf:a/b")
 
 

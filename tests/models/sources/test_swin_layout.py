@@ -93,7 +93,7 @@ def test_files_that_do_not_fit_name_what_is_wrong(model, arch, tmp_path):
         "blocks.0.mlp.fc1.weight": torch.zeros(4, 3),
         "patch_embed.proj.weight": torch.zeros(3, 3, 4, 4),
     }
-    refused(plain, "does not fit swin_tiny_for_tests: its tensors are no Swin's")
+    refused(plain, "does not fit swin_tiny_for_tests: its tensors are not those of a Swin")
     lost = {key: value for key, value in state.items() if "downsample.norm.bias" not in key}
     lost.pop("layers.1.downsample.reduction.weight")
     refused(lost, r"missing: layers\.1\.downsample\.reduction\.weight")
