@@ -36,6 +36,8 @@ FAMILIES: dict[str, list[str]] = {
     "Swin": [f"swin_{width}_patch4_window7_224" for width in ("tiny", "small", "base")],
     "DINOv2": [f"vit_{width}_patch14_dinov2_224" for width in ("small", "base")],
     "DINOv2 with registers": ["vit_small_patch14_reg4_dinov2_224"],
+    "DINOv3": ["vit_small_patch16_dinov3", "vit_small_plus_patch16_dinov3", "vit_base_patch16_dinov3"],
+    "EVA-02": [f"eva02_{width}_patch14_224" for width in ("tiny", "small", "base")],
     "CLIP": ["vit_base_patch16_clip_quickgelu_224"],
     "SigLIP": ["vit_base_patch16_siglip_224"],
 }
@@ -53,6 +55,7 @@ TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "Swin": ("SwinForImageClassification", "SwinConfig", {"num_labels": 1000}),
     "DINOv2": ("Dinov2Model", "Dinov2Config", SMALL),
     "DINOv2 with registers": ("Dinov2WithRegistersModel", "Dinov2WithRegistersConfig", SMALL),
+    "DINOv3": ("DINOv3ViTModel", "DINOv3ViTConfig", {"num_register_tokens": 4}),
     "CLIP": ("CLIPVisionModelWithProjection", "CLIPVisionConfig", {**BASE, "patch_size": 16}),
     "SigLIP": ("SiglipVisionModel", "SiglipVisionConfig", {}),
 }

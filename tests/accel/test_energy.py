@@ -27,7 +27,8 @@ def test_a_mac_is_horowitz_multiply_and_add():
 
 
 @pytest.mark.parametrize(
-    "kind", ["layernorm", "softmax", "lookup", "add", "score_bias", "tokens", "pool", "affine"]
+    "kind",
+    ["layernorm", "softmax", "lookup", "add", "score_bias", "rotary", "multiply", "tokens", "pool", "affine"],
 )
 def test_nothing_computes_for_free(kind):
     assert element_pj(TABLE, kind) > 0

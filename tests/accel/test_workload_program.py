@@ -53,3 +53,16 @@ def test_windows_merging_and_a_pooling_head_cost_what_they_do():
     assert operations["pool.q"].kind == "tokens"
     assert program_workload("p", program).macs == program.macs
     assert simulate(program_workload("p", program), load_machine("edge")).result.fits
+
+
+@pytest.mark.parametrize("family", ["ViT", "DINOv3", "EVA-02", "gated by GELU"])
+def test_a_family_and_its_architecture_cost_the_same(family):
+    pytest.importorskip("torch")
+    from support.families import FAMILIES, family_program
+    from support.tiny import float_model
+
+    found = program_workload("p", family_program(family))
+    wanted = vit_workload(float_model(1, **FAMILIES[family]).config, Precision(8, log2_attention=False))
+    ours, theirs = ([op for op in each.operations if op.block >= 0] for each in (found, wanted))
+    assert ours == theirs
+    assert simulate(found, load_machine("edge")).result.fits

@@ -20,8 +20,10 @@ from p2vit.numerics import (
     LayerNorm,
     Linear,
     Lookup,
+    Multiply,
     Operator,
     Patchify,
+    Rotary,
     ScoreBias,
     Scores,
     SelectToken,
@@ -29,6 +31,7 @@ from p2vit.numerics import (
     SumTokens,
 )
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.numerics.rotary import FRACTION
 from p2vit.numerics.rounding import INT32, IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
@@ -191,6 +194,44 @@ def affine(bench: Bench) -> None:
         )
 
 
+def rotary(bench: Bench) -> None:
+    rng = bench.rng
+    one = 1 << FRACTION
+    for bits in (8, 16):
+        for dtype in (np.int16, np.int8):
+            # Tables for one head and for two, odd numbers of pairs, one shift and one per channel.
+            for tokens, pairs, repeats, fill in ((1, 1, 1, "low"), (5, 3, 2, "random"), (7, 8, 3, "mixed")):
+                angle = rng.uniform(0, 2 * np.pi, (tokens, pairs))
+                angle[0] = 0  # a class token does not turn
+                tables = [np.floor(f(angle) * one + 0.5).astype(np.int16) for f in (np.cos, np.sin)]
+                size = 2 * pairs * repeats
+                shift = bench.shifts(0, 30, size) if repeats > 1 else np.array([FRACTION + 2], np.int8)
+                bench.add(Rotary(*tables, shift, bits), bench.filled((tokens, size), fill, dtype))
+        # Both terms at the ends of what the tables and the inputs may hold.
+        for fill in FILLS:
+            signs = [np.where(rng.integers(0, 2, (4, 2)), one, -one).astype(np.int16) for _ in range(2)]
+            for shift in (0, 1, 22, 30):
+                operator = Rotary(*signs, np.full(4, shift, np.int8), bits)
+                bench.add(operator, bench.filled((4, 4), fill, np.int16))
+
+
+def multiply(bench: Bench) -> None:
+    rng = bench.rng
+    for bits in (8, 16):
+        for dtype in (np.int8, np.int16):
+            for size, fills in ((1, ("low", "low")), (9, ("random", "mixed")), (70, ("high", "low"))):
+                offset = filled(rng, (size,), str(rng.choice(FILLS)), np.int16)
+                operator = Multiply(offset, bench.shifts(0, 30, size), bits)
+                a, b = (
+                    bench.filled((5, size), fill, kind)
+                    for fill, kind in zip(fills, (np.int8, dtype), strict=True)
+                )
+                bench.add(operator, a, b)
+            one = np.array([7], np.int8)
+            plain = Multiply(np.array([128], np.int16), one, bits)
+            bench.add(plain, bench.filled((3, 5), "random"), bench.filled((3, 5), "random", dtype))
+
+
 def assemble_tokens(bench: Bench) -> None:
     for bits in (8, 16):
         dtype = np.dtype(f"int{bits}")
@@ -343,6 +384,8 @@ TABLE: dict[type[Operator], Row] = {
     SumTokens: Row(sum_tokens, hardware="total"),
     Add: Row(add, hardware="add"),
     Affine: Row(affine, hardware="affine"),
+    Rotary: Row(rotary, hardware="rotary"),
+    Multiply: Row(multiply, hardware="multiply"),
     LayerNorm: Row(layernorm, hardware="layernorm"),
     Lookup: Row(lookup, hardware="lookup"),
     Scores: Row(scores, hardware="scores"),

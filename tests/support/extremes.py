@@ -16,8 +16,10 @@ from p2vit.numerics import (
     ConstantTokens,
     LayerNorm,
     Linear,
+    Multiply,
     Operator,
     Patchify,
+    Rotary,
     ScoreBias,
     Scores,
     Softmax,
@@ -196,6 +198,24 @@ def affine(up: bool, shift: int, over: int = 0) -> Extreme:
     return make.end("y", "accumulator")
 
 
+def rotary(up: bool, shift: int) -> Extreme:
+    """Both channels of a pair, cosine and sine at their ends; one of the two sums has the sign asked for."""
+    one = np.full((1, 1), 1 << 14)
+    make = Maker()
+    make.tokens("x", np.full((1, 2), -32768, np.int16))
+    make.add("y", Rotary(one * (-1 if up else 1), one * (-1 if up else 1), np.array([shift]), 16), "x")
+    return make.end("y", "accumulator")
+
+
+def multiply(up: bool, shift: int) -> Extreme:
+    """Gate, offset and linear branch at their ends."""
+    make = Maker()
+    make.tokens("a", column(-128))
+    make.tokens("b", column(-32768 if up else 32767, np.int16))
+    make.add("y", Multiply(np.array([-32768]), np.array([shift]), 16), "a", "b")
+    return make.end("y", "accumulator", "gate")
+
+
 def assemble(up: bool, bits: int) -> Extreme:
     """A position that saturates."""
     dtype = np.int16 if bits == 16 else np.int8
@@ -252,6 +272,9 @@ for up in (True, False):
     _note(add, up, 0, 15, 8)
     for shift in (0, 30, 14, -8):
         _note(affine, up, shift)
+    for shift in (0, 30):
+        _note(rotary, up, shift)
+        _note(multiply, up, shift)
     for bits in (8, 16):
         _note(assemble, up, bits)
 for shift in (0, 1, 24, -1, -24):

@@ -20,7 +20,9 @@ from p2vit.hdl.modules.attention_values_division import Reciprocal, RowDivision
 from p2vit.hdl.modules.layernorm import LayerNormUnit
 from p2vit.hdl.modules.lookup import LookupUnit
 from p2vit.hdl.modules.mac_array import MacArray, pack_weights
+from p2vit.hdl.modules.multiply import MultiplyUnit
 from p2vit.hdl.modules.requantize import Requantizer
+from p2vit.hdl.modules.rotary import RotaryUnit
 from p2vit.hdl.modules.softmax import SoftmaxUnit
 from p2vit.hdl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.hdl.simulate import ModuleSimulation
@@ -32,7 +34,9 @@ from p2vit.numerics import (
     LayerNorm,
     Linear,
     Lookup,
+    Multiply,
     Operator,
+    Rotary,
     Scores,
     Softmax,
     SumTokens,
@@ -90,6 +94,25 @@ def affine(operator: Affine, x: np.ndarray) -> np.ndarray:
     count = len(beats["x"])
     beats |= {"narrow": np.full(count, operator.output_bits == 8), "last": np.zeros(count)}
     return out_of_beats(run(unit, {"i": beats}, {"o": count})["y"], *x.shape)
+
+
+def rotary(operator: Rotary, x: np.ndarray) -> np.ndarray:
+    unit = simulation(RotaryUnit, 4, output_bits=16)
+    cosine, sine = operator.tables(x.shape[1])
+    beats = {"x": in_beats(x, 4), "cosine": in_beats(cosine, 2), "sine": in_beats(sine, 2)}
+    beats["shift"] = spread(operator.shift, x, 4)
+    count = len(beats["x"])
+    beats |= {"narrow": np.full(count, operator.output_bits == 8), "last": np.zeros(count)}
+    return out_of_beats(run(unit, {"i": beats}, {"o": count})["y"], *x.shape)
+
+
+def multiply(operator: Multiply, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    unit = simulation(MultiplyUnit, 3, output_bits=16)
+    beats = {"a": in_beats(a, 3), "b": in_beats(b, 3)}
+    beats |= {name: spread(getattr(operator, name), a, 3) for name in ("offset", "shift")}
+    count = len(beats["a"])
+    beats |= {"narrow": np.full(count, operator.output_bits == 8), "last": np.zeros(count)}
+    return out_of_beats(run(unit, {"i": beats}, {"o": count})["y"], *a.shape)
 
 
 def assemble(operator: AssembleTokens, x: np.ndarray) -> np.ndarray | None:
@@ -292,7 +315,7 @@ def lookup(operator: Lookup, x: np.ndarray) -> np.ndarray | None:
 DRIVERS: dict[str, Callable[..., np.ndarray | None]] = {
     driver.__name__: driver
     for driver in (
-        add, affine, assemble, total, linear, scores, softmax, attention_values, layernorm, lookup,
+        add, affine, rotary, multiply, assemble, total, linear, scores, softmax, attention_values, layernorm, lookup,
     )
 }  # fmt: skip
 

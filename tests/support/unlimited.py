@@ -15,7 +15,9 @@ from p2vit.numerics import (
     AttentionValues,
     LayerNorm,
     Linear,
+    Multiply,
     Operator,
+    Rotary,
     ScoreBias,
     Scores,
     Softmax,
@@ -199,6 +201,22 @@ def affine(op: Affine, trace: Trace, x: Any) -> Any:
     return saturated(shifted(total, op.shift), op.output_bits)
 
 
+def rotary(op: Rotary, trace: Trace, x: Any) -> Any:
+    cosine, sine = (big(table) for table in op.tables(x.shape[-1]))
+    a, b = big(x[..., 0::2]), big(x[..., 1::2])
+    total = np.stack([a * cosine - b * sine, a * sine + b * cosine], axis=-1).reshape(x.shape)
+    trace.see("accumulator", total, lifted(total, op.shift))
+    return saturated(shifted(total, op.shift), op.output_bits)
+
+
+def multiply(op: Multiply, trace: Trace, a: Any, b: Any) -> Any:
+    gate = big(a) + big(op.offset)
+    product = gate * big(b)
+    trace.see("gate", gate)
+    trace.see("accumulator", product, lifted(product, op.shift))
+    return saturated(shifted(product, op.shift), op.output_bits)
+
+
 STEPS: dict[type[Operator], Callable[..., Any]] = {
     Linear: linear,
     AssembleTokens: assemble,
@@ -210,6 +228,8 @@ STEPS: dict[type[Operator], Callable[..., Any]] = {
     Add: add,
     SumTokens: sum_tokens,
     Affine: affine,
+    Rotary: rotary,
+    Multiply: multiply,
 }
 
 

@@ -201,7 +201,7 @@ def _row_wise(machine: Machine, op: Operation, lines: Number) -> Cost:
 def _streamed(machine: Machine, op: Operation, lines: Number) -> Cost:
     chunk = chunk_of(machine, op.kind, op.log2_codes)
     unit = machine.chunks.gelu if chunk == GELU else machine.chunks.elementwise
-    operands = 2 if op.kind in ("add", "tokens") else 1
+    operands = 2 if op.kind in ("add", "multiply", "tokens") else 1
     on_scores = op.kind == "score_bias"
     traffic = op.elements * op.input_bits * operands // 8 + op.output_bytes
     port = folds(traffic, machine.buffers.accumulator.bytes_per_cycle) if on_scores else 0

@@ -25,7 +25,14 @@ from p2vit.accel.costs import Cost, Number, cost_of
 from p2vit.accel.load_store.jobs import EngineJob
 from p2vit.accel.load_store.section import load_store_section
 from p2vit.accel.machine import LoadStoreMachine, Machine
-from p2vit.accel.memory import HEADS_IN_FLIGHT, BoundaryTraffic, MemoryPlan, pipelined, plan_memory
+from p2vit.accel.memory import (
+    HEADS_IN_FLIGHT,
+    PROJECTING,
+    BoundaryTraffic,
+    MemoryPlan,
+    pipelined,
+    plan_memory,
+)
 from p2vit.accel.workload import Operation, Workload
 
 Dependency = Literal["rows", "all"]
@@ -370,9 +377,9 @@ class _Builder:
         return kinds[op] == "linear" and op > 0 and kinds[op - 1] in ("layernorm", "move", "affine", "pool")
 
     def _projections_at(self, op: int, kinds: Sequence[str]) -> int:
-        """Count the linear layers from ``op`` on that come directly before scores; 0 if there are none."""
+        """Count the projections from ``op`` on, with rotary positions, directly before scores; 0 without scores."""
         count = 0
-        while op + count < len(kinds) and kinds[op + count] == "linear":
+        while op + count < len(kinds) and kinds[op + count] in PROJECTING:
             count += 1
         return count if op + count < len(kinds) and kinds[op + count] == "scores" else 0
 
@@ -391,8 +398,15 @@ class _Builder:
             if head:
                 self.phase += 1
             if head < heads:
+                needs: tuple[tuple[int, Dependency], ...]
                 reuses = tuple(attended[head - HEADS_IN_FLIGHT : head - HEADS_IN_FLIGHT + 1])
-                made.append([self.add(op + i, before, heads, reuses) for i in range(count)])
+                tasks: list[int] = []
+                for i in range(count):
+                    # Rotary positions follow their own projection row by row.
+                    turned = kinds[op + i] == "rotary"
+                    needs = ((tasks[-1], "rows"),) if turned else before
+                    tasks.append(self.add(op + i, needs, heads, reuses))
+                made.append(tasks)
             if head:
                 # Scores need all rows of k, and attention × V all rows of v, of the head projected one phase earlier.
                 core_needs: list[tuple[int, Dependency]] = [(task, "all") for task in made[head - 1]]

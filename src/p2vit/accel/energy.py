@@ -85,6 +85,8 @@ def element_pj(table: Energies, kind: str) -> float:
         "tokens": table.add32_pj + 2 * table.compare32_pj,
         "move": 0.0,
         "pool": table.add32_pj,
+        "rotary": 2 * table.multiply16_pj + table.add32_pj + table.shift32_pj,
+        "multiply": table.multiply16_pj + table.add32_pj + table.shift32_pj,
         "affine": table.multiply16_pj + table.add32_pj + table.shift32_pj,
     }
     return recipes[kind]

@@ -17,6 +17,8 @@ from p2vit.accel.workload import Operation
 
 #: Called with the index of an operation, the most lines that it may use, and the buffer that imposes the limit.
 Limit = Callable[[int, int, str], None]
+#: Kinds of operations that make q, k and v.
+PROJECTING = ("linear", "rotary")
 HEADS_IN_FLIGHT = 2  # attention of one head overlaps with the projections of the next
 BIAS_BYTES = 4  # bias of one column
 ROWS_HELD = 2  # one row is stationary while the next is loaded
@@ -274,10 +276,10 @@ def _fixed_need(machine: Machine, operations: Sequence[Operation]) -> int:
 
 
 def _projections(operations: Sequence[Operation]) -> list[Operation]:
-    """Return the linear layers directly before the scores: the projections q, k and v."""
+    """Return the layers directly before the scores: the projections q, k and v, and their rotary positions."""
     at = next((i for i, op in enumerate(operations) if op.kind == "scores"), 0)
     start = at
-    while start and operations[start - 1].kind == "linear":
+    while start and operations[start - 1].kind in PROJECTING:
         start -= 1
     return list(operations[start:at])
 

@@ -16,6 +16,8 @@ OperationKind = Literal[
     "lookup",  # 256-entry table: GELU
     "add",  # residual add, saturating
     "score_bias",  # relative position bias and mask added to the scores (Swin)
+    "rotary",  # queries or keys turned by constant angles, head by head
+    "multiply",  # gate × linear branch of a gated MLP
     "tokens",  # class and register tokens prepended, position constants added
     "move",  # rows permuted: window partition, cyclic shift, patch merging's gather
     "pool",  # mean over rows
@@ -26,6 +28,8 @@ NetworkPart = Literal["embedding", "attention", "mlp", "merge", "head"]
 ACCUMULATOR_BITS = 32
 TABLE_BYTES = 256
 CHANNEL_BYTES = 8
+#: Cosine and sine of one pair of channels of one token; all heads share them.
+ANGLE_BYTES = 4
 MATMULS = ("linear", "scores", "attention_values")
 ROW_WISE = ("layernorm", "softmax")
 
@@ -111,7 +115,9 @@ class Operation:
             return TABLE_BYTES * self.tables
         if self.kind == "score_bias":
             return self.heads * self.rows * self.cols * ACCUMULATOR_BITS // 8
-        return CHANNEL_BYTES * self.cols if self.kind in ("layernorm", "affine") else 0
+        if self.kind == "rotary":
+            return self.rows * self.cols // 2 * ANGLE_BYTES
+        return CHANNEL_BYTES * self.cols if self.kind in ("layernorm", "affine", "multiply") else 0
 
     @property
     def output_bytes(self) -> int:

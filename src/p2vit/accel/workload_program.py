@@ -2,7 +2,7 @@
 
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.workload import NetworkPart, Operation, OperationKind, Workload
-from p2vit.numerics import AttentionValues, Linear, Lookup, ScoreBias, Scores, SumTokens
+from p2vit.numerics import AttentionValues, Linear, Lookup, Rotary, ScoreBias, Scores, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
 
 # Operator of the integer program → kind of operation. Patchify and SelectToken only move rows.
@@ -22,6 +22,8 @@ KINDS: dict[str, OperationKind] = {
     "SelectToken": "move",
     "SumTokens": "pool",
     "Affine": "affine",
+    "Rotary": "rotary",
+    "Multiply": "multiply",
 }
 
 
@@ -82,6 +84,8 @@ def _operation(program: IntegerProgram, node: Node, part: NetworkPart, block: in
     elif isinstance(operator, AttentionValues):
         inner, heads, cols = first.shape[-1], operator.heads, cols // operator.heads
         log2_codes = operator.form == "log2"
+    elif isinstance(operator, Rotary):
+        heads, cols = output.shape[1] // (2 * operator.cosine.shape[1]), 2 * operator.cosine.shape[1]
     elif isinstance(operator, ScoreBias):
         heads = output.shape[0]
     elif kind == "softmax":

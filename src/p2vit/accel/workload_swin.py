@@ -11,6 +11,7 @@ from p2vit.accel.workload_vit import (
     tail,
 )
 from p2vit.models.swin_config import SwinConfig
+from p2vit.models.windows import BlockShape
 
 
 def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Workload:
@@ -48,7 +49,7 @@ def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Wor
             stage += 1
             operations += _merging(stage, tokens, dim, precision)
         heart = AttentionShape(dim, shape.heads, windows.count, windows.area, score_bias=True)
-        operations += _block(f"blocks.{block}.", block, tokens, heart, shape.mlp_dim, precision)
+        operations += _block(f"blocks.{block}.", block, tokens, heart, shape, precision)
     # Swin normalises every token before it averages them, so the pooling reads the output of the LayerNorm.
     norm = Operation("norm", "layernorm", "head", -1, tokens, dim, input_bits=RESIDUAL_BITS)
     last = tail(tokens, dim, config.num_classes, average=True, precision=precision)
@@ -60,7 +61,7 @@ def swin_workload(config: SwinConfig, precision: Precision | None = None) -> Wor
 
 
 def _block(
-    prefix: str, block: int, rows: int, shape: AttentionShape, hidden: int, precision: Precision
+    prefix: str, block: int, rows: int, shape: AttentionShape, whole: BlockShape, precision: Precision
 ) -> list[Operation]:
     norm, add = residual_ops(prefix, block, rows, shape.dim)
     into_windows = Operation(prefix + "attn.partition", "move", "attention", block, rows, shape.dim)
@@ -69,7 +70,7 @@ def _block(
         input_bits=RESIDUAL_BITS, output_bits=RESIDUAL_BITS,
     )  # fmt: skip
     heart = attention(prefix, block, shape, precision)
-    return [norm, into_windows, *heart, back, add, *mlp(prefix, block, rows, shape.dim, hidden, precision)]
+    return [norm, into_windows, *heart, back, add, *mlp(prefix, block, rows, whole, precision)]
 
 
 def _merging(stage: int, rows: int, dim: int, precision: Precision) -> list[Operation]:

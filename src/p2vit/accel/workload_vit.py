@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.workload import ACCUMULATOR_BITS, NetworkPart, Operation, Workload
 from p2vit.models.config import ViTConfig
+from p2vit.models.windows import BlockShape
 
 RESIDUAL_BITS = 16
+#: Bits of queries and keys before their rotary positions.
+UNROTATED_BITS = 16
 TABLE_COLUMNS = 64  # hidden channels that share a GELU table, where that divides their number
 
 
@@ -71,6 +74,7 @@ class AttentionShape:
         windows: Number of windows; 1 for a plain ViT.
         tokens: Tokens per window.
         score_bias: Whether a bias is added to the scores (Swin).
+        rotary: Whether queries and keys have rotary positions.
     """
 
     dim: int
@@ -78,6 +82,7 @@ class AttentionShape:
     windows: int
     tokens: int
     score_bias: bool = False
+    rotary: bool = False
 
 
 def attention(prefix: str, block: int, shape: AttentionShape, precision: Precision) -> list[Operation]:
@@ -133,7 +138,12 @@ def attention(prefix: str, block: int, shape: AttentionShape, precision: Precisi
         )
 
     log2 = precision.log2_attention
-    operations = [linear("attn.q"), linear("attn.k"), linear("attn.v")]
+    operations = []
+    for name in ("attn.q", "attn.k"):
+        operations.append(linear(name, UNROTATED_BITS if shape.rotary else 8))
+        if shape.rotary:
+            operations.append(per_head(f"{name}.rotary", "rotary", head_dim, 0, UNROTATED_BITS, 8))
+    operations.append(linear("attn.v"))
     operations.append(per_head("attn.scores", "scores", shape.tokens, head_dim, 8, ACCUMULATOR_BITS))
     if shape.score_bias:
         operations.append(
@@ -150,16 +160,24 @@ def tables(hidden: int) -> int:
     return hidden // TABLE_COLUMNS if hidden % TABLE_COLUMNS == 0 else 1
 
 
-def mlp(prefix: str, block: int, rows: int, dim: int, hidden: int, precision: Precision) -> list[Operation]:
-    """Make the second half of a block: LayerNorm, FC1, GELU table, FC2, add."""
+def mlp(prefix: str, block: int, rows: int, shape: BlockShape, precision: Precision) -> list[Operation]:
+    """Make the second half of a block: LayerNorm, FC1, activation table, a gate's operations, FC2, add."""
+    dim, hidden = shape.dim, shape.mlp_dim
 
     def op(name: str, kind: str, cols: int, inner: int = 0, **more: int) -> Operation:
         return Operation(prefix + name, kind, "mlp", block, rows, cols, inner, **more)  # type: ignore[arg-type]
 
+    gate: list[Operation] = []
+    if shape.gated_mlp:
+        gate.append(op("mlp.up", "linear", hidden, dim, weight_bits=precision.of(prefix + "mlp.up")))
+        gate.append(op("mlp.gated", "multiply", hidden, output_bits=RESIDUAL_BITS if shape.mlp_norm else 8))
+    if shape.mlp_norm:
+        gate.append(op("mlp.norm", "layernorm", hidden, input_bits=RESIDUAL_BITS))
     return [
         op("norm2", "layernorm", dim, input_bits=RESIDUAL_BITS),
         op("mlp.fc1", "linear", hidden, dim, weight_bits=precision.of(prefix + "mlp.fc1")),
         op("mlp.gelu", "lookup", hidden, tables=tables(hidden)),
+        *gate,
         op(
             "mlp.fc2",
             "linear",
@@ -293,12 +311,12 @@ def vit_workload(config: ViTConfig, precision: Precision | None = None) -> Workl
                 output_bits=RESIDUAL_BITS,
             )
         )
-    shape = AttentionShape(dim, config.heads, 1, tokens)
+    shape = AttentionShape(dim, config.heads, 1, tokens, rotary=config.rope != "none")
     for block in range(config.depth):
         prefix = f"blocks.{block}."
         norm, add = residual_ops(prefix, block, tokens, dim)
         operations += [norm, *attention(prefix, block, shape, precision), add]
-        operations += mlp(prefix, block, tokens, dim, config.mlp_dim, precision)
+        operations += mlp(prefix, block, tokens, config.blocks[block], precision)
     average, vectors = config.pool in ("avg", "token_avg"), config.feature_dim // dim
     last = tail(patches, dim, config.num_classes, average=average, precision=precision, vectors=vectors)
     if config.pool == "attention":

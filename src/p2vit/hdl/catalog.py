@@ -14,9 +14,11 @@ from p2vit.hdl.modules.base import OperatorModule, Streams
 from p2vit.hdl.modules.layernorm import LayerNormUnit
 from p2vit.hdl.modules.lookup import LookupUnit
 from p2vit.hdl.modules.mac_array import MacArray
+from p2vit.hdl.modules.multiply import MultiplyUnit
 from p2vit.hdl.modules.requantize import Requantizer
 from p2vit.hdl.modules.requantize_float import FloatRequantizer
 from p2vit.hdl.modules.requantize_multiplier import MultiplierRequantizer
+from p2vit.hdl.modules.rotary import RotaryUnit
 from p2vit.hdl.modules.softmax import SoftmaxUnit
 from p2vit.hdl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.hdl.tools.missing import RtlError
@@ -38,6 +40,8 @@ CATALOG: dict[str, tuple[Callable[[], OperatorModule], str, int]] = {
     "lookup": (lambda: LookupUnit(4, table=np.arange(-128, 128)), "`Lookup`", 12),
     "add": (lambda: AddUnit(4), "`Add`", 12),
     "affine": (lambda: AffineUnit(4), "`Affine`", 12),
+    "rotary": (lambda: RotaryUnit(4), "`Rotary`", 12),
+    "multiply": (lambda: MultiplyUnit(4), "`Multiply`", 12),
     "assemble": (lambda: AssembleUnit(4), "`AssembleTokens`", 12),
     "sum_tokens": (lambda: SumUnit(4, depth=2), "`SumTokens`", 16),
     "requantizer_multiplier": (lambda: MultiplierRequantizer(4), "none: for comparison", 12),

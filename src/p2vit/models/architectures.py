@@ -242,7 +242,52 @@ def _table() -> list[Architecture]:
     so400m = {**siglip, "mlp_dim": 4304}
     for side in (224, 378):
         table.append(_entry(f"vit_so400m_patch14_siglip_{side}", "so400m", side, 14, crop_pct=0.9, **so400m))
-    table += _swins()
+    table += [*_evas(), *_dinov3s(), *_swins()]
+    return table
+
+
+def _evas() -> list[Architecture]:
+    """EVA-02 (Fang et al.): rotary and learned positions, gated MLPs; a LayerNorm in the base size's MLP."""
+    table = []
+    for width, sides in (("tiny", (224, 336)), ("small", (224, 336)), ("base", (224, 448))):
+        for side in sides:
+            eva: dict[str, Any] = {
+                "mean": CLIP_MEAN,
+                "std": CLIP_STD,
+                "activation": "silu",
+                "gated_mlp": True,
+                "mlp_dim": WIDTHS[width][0] * 8 // 3,
+                "mlp_norm": width == "base",
+                "pool": "avg",
+                "pool_before_norm": True,
+                "rope": "axial",
+                "rope_reference": 16,
+                "num_classes": 0 if side == 224 else 1000,
+            }
+            crop_pct = 0.9 if side == 224 else 1.0
+            table.append(_entry(f"eva02_{width}_patch14_{side}", width, side, 14, crop_pct=crop_pct, **eva))
+    return table
+
+
+def _dinov3s() -> list[Architecture]:
+    """DINOv3 (Siméoni et al.): rotary positions alone, registers; the plus size has a gated MLP.
+
+    The pool is timm's, the mean of the patches; transformers takes the class token.
+    """
+    dinov3: dict[str, Any] = {
+        "num_classes": 0,
+        "register_tokens": 4,
+        "pool": "avg",
+        "rope": "dinov3",
+        "rope_temperature": 100.0,
+        "norm_eps": 1e-5,
+    }
+    table = []
+    for bias in ("", "_qkvb"):
+        for width in ("small", "base", "large"):
+            table.append(_entry(f"vit_{width}_patch16_dinov3{bias}", width, 256, 16, crop_pct=1.0, **dinov3))
+        plus = {**dinov3, "activation": "silu", "gated_mlp": True}
+        table.append(_entry(f"vit_small_plus_patch16_dinov3{bias}", "small", 256, 16, crop_pct=1.0, **plus))
     return table
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from p2vit.models.rotary import Rope, RotaryPositions
 from p2vit.models.swin_config import SwinConfig
 from p2vit.models.windows import BlockShape
 
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu"]
 Pool = Literal["token", "avg", "attention", "token_avg", "token_dist"]
 #: Pools whose feature is the concatenation of two vectors.
 PAIR_POOLS = ("token_avg", "token_dist")
@@ -38,6 +39,13 @@ class ViTConfig:
         pre_norm: Whether a LayerNorm follows the embedding (CLIP).
         pool_before_norm: Whether pooling comes before the last LayerNorm (timm's ``fc_norm`` models).
         norm_eps: Epsilon of every LayerNorm.
+        rope: Rotary position embedding of queries and keys: ``none``, ``axial`` (EVA-02) or ``dinov3``.
+        rope_temperature: Ratio of its longest wavelength to its shortest.
+        rope_reference: ``axial`` only: side of the grid, in patches, to which positions are scaled; 0 for none.
+        gated_mlp: Whether the MLP multiplies the activation with a second linear layer (SwiGLU, GEGLU).
+        mlp_norm: Whether a LayerNorm stands before the MLP's last linear layer (EVA-02 base).
+        embedding_dim: Channels of the image embedding that the pooled vector is projected to (CLIP, SigLIP), normalised
+            to a root mean square of 1; 0 if the feature is the pooled vector itself.
     """
 
     name: str
@@ -55,6 +63,12 @@ class ViTConfig:
     pre_norm: bool = False
     pool_before_norm: bool = False
     norm_eps: float = 1e-6
+    rope: Rope = "none"
+    rope_temperature: float = 10000.0
+    rope_reference: int = 0
+    gated_mlp: bool = False
+    mlp_norm: bool = False
+    embedding_dim: int = 0
 
     positions: ClassVar[bool] = True
 
@@ -74,6 +88,14 @@ class ViTConfig:
             raise ValueError(
                 f"{self.name}: embed_dim {self.embed_dim} does not divide into {self.heads} heads"
             )
+        if self.rope != "none" and self.head_dim % 4:
+            raise ValueError(
+                f"{self.name}: head_dim {self.head_dim} is no multiple of 4, which rotary position embedding needs"
+            )
+        if self.mlp_norm and not self.gated_mlp:
+            raise ValueError(f"{self.name}: mlp_norm without gated_mlp is not supported")
+        if self.pool == "attention" and self.gated_mlp:
+            raise ValueError(f"{self.name}: pool 'attention' with a gated MLP is not supported")
         if self.pool == "token" and not self.class_token:
             raise ValueError(f"{self.name}: pool 'token' needs a class token; use pool 'avg'")
         if self.pool in PAIR_POOLS and (not self.class_token or not self.num_classes):
@@ -111,11 +133,39 @@ class ViTConfig:
     @property
     def blocks(self) -> tuple[BlockShape, ...]:
         """Shape of every block. All blocks of a plain ViT have the same shape."""
-        return (BlockShape(self.embed_dim, self.heads, self.mlp_dim, self.tokens),) * self.depth
+        shape = BlockShape(
+            self.embed_dim,
+            self.heads,
+            self.mlp_dim,
+            self.tokens,
+            rotary=self.rotary,
+            gated_mlp=self.gated_mlp,
+            mlp_norm=self.mlp_norm,
+        )
+        return (shape,) * self.depth
+
+    @property
+    def rotary(self) -> RotaryPositions | None:
+        """Rotary position embedding of every block, or None."""
+        if self.rope == "none":
+            return None
+        return RotaryPositions(
+            self.rope,
+            self.grid,
+            self.prefix_tokens,
+            self.head_dim,
+            self.rope_temperature,
+            self.rope_reference,
+        )
 
     @property
     def feature_dim(self) -> int:
         """Channels of the feature."""
+        return self.embedding_dim or self.pooled_dim
+
+    @property
+    def pooled_dim(self) -> int:
+        """Channels of the pooled vector."""
         return self.embed_dim * (2 if self.pool in PAIR_POOLS else 1)
 
     @property

@@ -1,5 +1,6 @@
 """The layers of the canonical float form: encoder blocks, patch merging, the attention pooling head."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,13 +14,16 @@ def activate(x: Tensor, kind: Activation) -> Tensor:
 
     Args:
         x: Float, any shape.
-        kind: ``gelu`` (erf), ``gelu_tanh``, or ``quick_gelu`` (x · sigmoid(1.702 x)).
+        kind: ``gelu`` (erf), ``gelu_tanh``, ``quick_gelu`` (x · sigmoid(1.702 x)), or
+            ``silu`` (x · sigmoid(x)).
 
     Returns:
         Float, shape of ``x``.
     """
     if kind == "quick_gelu":
         return x * torch.sigmoid(1.702 * x)
+    if kind == "silu":
+        return F.silu(x)
     return F.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
 
 
@@ -50,6 +54,21 @@ def gather_tokens(x: Tensor, index: Tensor, fill: Tensor | None = None) -> Tenso
         return x[:, index]
     row = x.new_zeros(x.shape[-1]) if fill is None else fill
     return torch.cat([x, row.expand(len(x), 1, -1)], dim=1)[:, index]
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turn neighbouring channels.
+
+    Args:
+        x: Float [..., N, D].
+        cosine: Float [N, D / 2].
+        sine: Float [N, D / 2].
+
+    Returns:
+        Float, shape of ``x``.
+    """
+    a, b = x[..., 0::2], x[..., 1::2]
+    return torch.stack([a * cosine - b * sine, a * sine + b * cosine], dim=-1).flatten(-2)
 
 
 class PatchMerging(nn.Module):
@@ -84,12 +103,16 @@ class Block(nn.Module):
         shape: Sizes and windows of the block.
         merge: Patch merging before the block, or None.
         bias_table: Relative position biases, parameter [distances, heads]; None without windows.
+        up: Linear layer that the activation multiplies, C -> hidden; None if the MLP is not gated.
+        mlp_norm: LayerNorm before ``fc2``, or None.
     """
 
     window_index: Tensor
     window_inverse: Tensor
     bias_index: Tensor
     mask: Tensor | None
+    cosine: Tensor
+    sine: Tensor
 
     def __init__(self, shape: BlockShape, activation: Activation, eps: float) -> None:
         super().__init__()
@@ -105,7 +128,13 @@ class Block(nn.Module):
         self.proj = nn.Linear(C, C)
         self.norm2 = nn.LayerNorm(C, eps=eps)
         self.fc1 = nn.Linear(C, hidden)
+        self.up = nn.Linear(C, hidden) if shape.gated_mlp else None
+        self.mlp_norm = nn.LayerNorm(hidden, eps=eps) if shape.mlp_norm else None
         self.fc2 = nn.Linear(hidden, C)
+        if shape.rotary is not None:
+            for name, function in (("cosine", np.cos), ("sine", np.sin)):
+                table = torch.tensor(function(shape.rotary.angles), dtype=torch.float32)
+                self.register_buffer(name, table, persistent=False)
         self.bias_table = None
         if shape.windows is not None:
             w = shape.windows
@@ -144,6 +173,8 @@ class Block(nn.Module):
         windows = self.shape.windows
         if windows is None:
             q, k, v = (split_heads(part, self.heads) for part in (q, k, v))
+            if self.shape.rotary is not None:
+                q, k = (rotate(part, self.cosine, self.sine) for part in (q, k))
             return self.proj(merge_heads(F.scaled_dot_product_attention(q, k, v)))
         # A padding token is zero at the input of the linear layers, so their output for it is their bias.
         parts = ((q, self.q), (k, self.k), (v, self.v))
@@ -169,7 +200,14 @@ class Block(nn.Module):
         Returns:
             Float [B, tokens, C].
         """
-        return self.fc2(activate(self.fc1(x), self.activation))
+        return self.fc2(self.hidden(x))
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """What ``fc2`` reads: float [B, tokens, C] to [B, tokens, hidden]."""
+        out = activate(self.fc1(x), self.activation)
+        if self.up is not None:
+            out = out * self.up(x)
+        return out if self.mlp_norm is None else self.mlp_norm(out)
 
 
 class AttentionPool(nn.Module):

@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from p2vit.models.rotary import RotaryPositions
+
 Index = NDArray[np.int32]
 Pair = tuple[int, int]
 
@@ -156,6 +158,9 @@ class BlockShape:
         tokens: Tokens of the residual stream.
         windows: Windows of the attention; None for global attention.
         merge: Patch merging before the block, or None.
+        rotary: Rotary position embedding of queries and keys, or None.
+        gated_mlp: Whether the MLP has a second linear layer that its activation multiplies.
+        mlp_norm: Whether a LayerNorm stands before the MLP's last linear layer.
     """
 
     dim: int
@@ -164,6 +169,9 @@ class BlockShape:
     tokens: int
     windows: Windows | None = None
     merge: Merge | None = None
+    rotary: RotaryPositions | None = None
+    gated_mlp: bool = False
+    mlp_norm: bool = False
 
     @property
     def head_dim(self) -> int:
@@ -185,6 +193,7 @@ class BlockShape:
         """Number of weights and biases, including relative position tables and patch merging; LayerScale is folded."""
         C, hidden = self.dim, self.mlp_dim
         count = 4 * (C * C + C) + (C * hidden + hidden) + (hidden * C + C) + 4 * C
+        count += int(self.gated_mlp) * (C * hidden + hidden) + int(self.mlp_norm) * 2 * hidden
         if self.windows is not None:
             count += self.windows.bias_rows * self.heads
         if self.merge is not None:
@@ -196,5 +205,5 @@ class BlockShape:
     def macs(self) -> int:
         """Multiply-accumulates per photo: linear layers, both attention products and patch merging."""
         merging = 4 * self.merge.dim * self.dim * self.tokens if self.merge is not None else 0
-        linears = 4 * self.dim * self.dim + 2 * self.dim * self.mlp_dim
+        linears = 4 * self.dim * self.dim + (2 + int(self.gated_mlp)) * self.dim * self.mlp_dim
         return merging + self.tokens * linears + 2 * self.places * self.keys * self.dim

@@ -11,7 +11,9 @@ from p2vit.numerics.gather import ConstantTokens, GatherTokens
 from p2vit.numerics.layernorm import LayerNorm
 from p2vit.numerics.linear import Linear
 from p2vit.numerics.lookup import Lookup
+from p2vit.numerics.multiply import Multiply
 from p2vit.numerics.operator import Bounds, Operator
+from p2vit.numerics.rotary import Rotary
 from p2vit.numerics.score_bias import ScoreBias
 from p2vit.numerics.scores import Scores
 from p2vit.numerics.softmax import Softmax
@@ -36,6 +38,8 @@ OPERATORS: dict[str, type[Operator]] = {
         GatherTokens,
         ConstantTokens,
         ScoreBias,
+        Rotary,
+        Multiply,
     )
 }
 
@@ -51,8 +55,10 @@ __all__ = [
     "LayerNorm",
     "Linear",
     "Lookup",
+    "Multiply",
     "Operator",
     "Patchify",
+    "Rotary",
     "ScoreBias",
     "Scores",
     "SelectToken",

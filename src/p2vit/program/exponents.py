@@ -20,8 +20,10 @@ from p2vit.numerics import (
     LayerNorm,
     Linear,
     Lookup,
+    Multiply,
     Operator,
     Patchify,
+    Rotary,
     ScoreBias,
     Scores,
     SelectToken,
@@ -29,6 +31,7 @@ from p2vit.numerics import (
     SumTokens,
 )
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.numerics.rotary import FRACTION as ROTARY_FRACTION
 from p2vit.numerics.rounding import IntArray
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
@@ -251,6 +254,26 @@ def _(operator: SumTokens, inputs: list[TensorSpec], output: TensorSpec) -> Iter
     expected = channel_exponents(output) - channel_exponents(inputs[0])
     yield Relation("shift", np.broadcast_to(operator.shift, expected.shape), expected)
     yield from no_offset(inputs[0], output)
+
+
+@relations.register
+def _(operator: Rotary, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    # Both channels of a pair are summed, so they must be at one exponent before.
+    pairs = channel_exponents(inputs[0]).reshape(-1, 2)
+    yield Relation("exponent of the input within a pair of channels", pairs, pairs[:, :1])
+    expected = channel_exponents(output) - channel_exponents(inputs[0]) + ROTARY_FRACTION
+    yield Relation("shift", np.broadcast_to(operator.shift, expected.shape), expected)
+    yield from no_offset(inputs[0], output)
+
+
+@relations.register
+def _(operator: Multiply, inputs: list[TensorSpec], output: TensorSpec) -> Iterator[Relation]:
+    gate, linear = inputs
+    expected = channel_exponents(output) - channel_exponents(gate) - channel_exponents(linear)
+    yield Relation("shift", np.broadcast_to(operator.shift, expected.shape), expected)
+    offsets = channel_offsets(gate)
+    yield Relation("offset", np.broadcast_to(operator.offset.astype(np.int64), offsets.shape), offsets)
+    yield from no_offset(linear, output)
 
 
 def node_relations(node: Node, tensors: dict[str, TensorSpec]) -> list[Relation]:

@@ -9,6 +9,8 @@ from torch import Tensor
 from p2vit.models.canonical import activate
 from p2vit.models.config import Activation
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
+from p2vit.numerics.multiply import LARGEST_SHIFT
+from p2vit.numerics.rotary import FRACTION, SHIFTS
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid, log2_scale_for, offset_grid, range_grid, tensor_mse_grid
@@ -20,6 +22,15 @@ SHIFT_LEAST, SHIFT_MOST = 14, 30
 CLIP_MARGIN = 0.9
 #: Candidates for the lowest input of the activation's grid. GELU is nearly flat below, so inputs may saturate there.
 FLAT_BELOW = (-2.5, -3.0, -4.0)
+#: SiLU is flat only further down.
+SILU_FLAT_BELOW = (-4.0, -6.0, -8.0)
+#: Room above the largest product seen, where 16 bits hold it.
+PRODUCT_HEADROOM = 2.0
+
+
+def flat_below(activation: Activation) -> tuple[float, float, float]:
+    """Lowest inputs of an activation that may still be told apart, to choose between."""
+    return SILU_FLAT_BELOW if activation == "silu" else FLAT_BELOW
 
 
 @dataclass(frozen=True)
@@ -138,6 +149,42 @@ def gelu_grids(
         return Grid(scale.repeat_interleave(size), grid.bits, offset.repeat_interleave(size))
 
     return spread(inputs), spread(outputs)
+
+
+def unturned_grid(seen: Ranges, turned: Grid) -> Grid:
+    """Grid of queries or keys before their rotary positions: 16 bits, one exponent per pair of channels.
+
+    Args:
+        seen: Ranges before the rotation.
+        turned: Grid after it; the operator's shift reaches from one to the other.
+    """
+    channels = len(seen.low)
+    pairs = seen.magnitude.view(-1, 2).amax(dim=1)
+    # A bit of room: another photo's values are turned before they are rounded to 8 bits.
+    log2_scale = log2_scale_for(2 * pairs, 16, "pot")
+    after = turned.log2_scale.expand(channels).view(-1, 2)
+    least = after.amax(dim=1) + FRACTION - SHIFTS[1]
+    most = after.amin(dim=1) + FRACTION - SHIFTS[0]
+    return Grid(torch.minimum(torch.maximum(log2_scale, least), most).repeat_interleave(2), 16)
+
+
+def gated_grid(seen: Ranges, gate: Grid, linear: Grid, normalised: bool, config: QuantConfig) -> Grid:
+    """Grid of the product of a gated MLP, no finer than the product itself and within the operator's shifts.
+
+    Args:
+        seen: Ranges of the product.
+        gate: Grid of the activation.
+        linear: Grid of the other factor.
+        normalised: A LayerNorm follows: 16 bits, one exponent for all channels. Otherwise 8 bits.
+        config: The method.
+    """
+    finest = (gate.log2_scale + linear.log2_scale).expand(len(seen.low))
+    if normalised:
+        grid = range_grid(seen.magnitude * PRODUCT_HEADROOM, config.scales, 16, per_channel=False)
+        return Grid(torch.maximum(grid.log2_scale, finest.max()), 16)
+    grid = range_grid(seen.magnitude, config.scales, per_channel=config.channel_exponents)
+    log2_scale = grid.log2_scale.expand(len(finest))
+    return Grid(torch.minimum(torch.maximum(log2_scale, finest), finest + LARGEST_SHIFT), 8)
 
 
 def tensor_candidates(start: Grid, probe: Tensor) -> list[Grid]:

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import AttentionPool, Block
+from p2vit.models.canonical import AttentionPool, Block, activate
 from p2vit.quant.activation_grids import (
-    FLAT_BELOW,
     Ranges,
+    flat_below,
+    gated_grid,
     gelu_grids,
     norm_grid,
     query_key_grids,
     tensor_candidates,
+    unturned_grid,
 )
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import DiskArray
@@ -301,49 +303,75 @@ class BlockQuantizer:
 
         def ranges(index: int) -> tuple[Ranges, ...]:
             normal = self.normal(index)
-            return tuple(Ranges.of(F.linear(normal, layers[n].weight, layers[n].bias)) for n in "qkv")
+            out = [F.linear(normal, layers[n].weight, layers[n].bias) for n in "qkv"]
+            turned = [self.block.turned(part) for part in out[:2]]
+            return tuple(Ranges.of(part) for part in (*turned, *out))
 
         padding = self.block.shape.windows is not None and self.block.shape.windows.padding
 
         parts = self.workers.map(ranges, self.stream.batches)
         if padding:
-            parts.append(tuple(Ranges.of(self.folded.fills[name]) for name in "qkv"))
-        columns = zip("qkv", zip(*parts, strict=True), strict=True)
-        q, k, v = (self.widened(name, list(column)) for name, column in columns)
+            parts.append(tuple(Ranges.of(self.folded.fills[name]) for name in "qkqkv"))
+        columns = zip(("q", "k", "q_linear", "k_linear", "v"), zip(*parts, strict=True), strict=True)
+        q, k, plain_q, plain_k, v = (self.widened(name, list(column)) for name, column in columns)
         if not config.separate_qkv:
             magnitude = torch.cat([seen.magnitude for seen in (q, k, v)])
             shared = range_grid(magnitude, config.scales, per_channel=False)
-            return {"q": shared, "k": shared, "v": shared}
+            return {"q": shared, "k": shared, "v": shared} | self.unturned(plain_q, plain_k, shared, shared)
         grid_q, grid_k = query_key_grids(q, k, self.block.heads, config)
         return {
             "q": grid_q,
             "k": grid_k,
             "v": range_grid(v.magnitude, config.scales, per_channel=config.channel_exponents),
+            **self.unturned(plain_q, plain_k, grid_q, grid_k),
         }
 
-    def mlp(self) -> None:
-        """Quantize LayerNorm 2, fc1, the activation and fc2."""
-        block, config, layers = self.block, self.config, self.folded.layers
+    def unturned(self, q: Ranges, k: Ranges, grid_q: Grid, grid_k: Grid) -> dict[str, Grid]:
+        """Grids of queries and keys before their rotary positions; none without."""
+        if self.block.shape.rotary is None:
+            return {}
+        return {"q_linear": unturned_grid(q, grid_q), "k_linear": unturned_grid(k, grid_k)}
 
-        def ranges(index: int) -> tuple[Ranges, Ranges]:
+    def mlp(self) -> None:
+        """Quantize LayerNorm 2, fc1, the activation's table, a gate's linear branch and product, and fc2."""
+        block, config, layers = self.block, self.config, self.folded.layers
+        gated = block.shape.gated_mlp
+
+        def ranges(index: int) -> tuple[Ranges, ...]:
             normal = self.normal(index)
-            return Ranges.of(normal), Ranges.of(F.linear(normal, layers["fc1"].weight, layers["fc1"].bias))
+            hidden = F.linear(normal, layers["fc1"].weight, layers["fc1"].bias)
+            if not gated:
+                return Ranges.of(normal), Ranges.of(hidden)
+            up = F.linear(normal, layers["up"].weight, layers["up"].bias)
+            product = activate(hidden, block.activation) * up
+            parts = (normal, hidden, up, product, normalise(product, block.epsilon))
+            return tuple(Ranges.of(part) for part in parts)
 
         parts = self.workers.map(ranges, self.stream.batches)
-        columns = zip(("norm2", "fc1"), zip(*parts, strict=True), strict=True)
-        normal, hidden = (self.widened(name, list(column)) for name, column in columns)
-        hidden = self.group_hidden(hidden)
-        block.grids["norm2"] = norm_grid(normal, [layers["fc1"]], config, ALPHA_MLP)
+        names = ("norm2", "fc1", "up", "gated", "mlp_norm")[: len(parts[0])]
+        columns = zip(names, zip(*parts, strict=True), strict=True)
+        normal, *inner = (self.widened(name, list(column)) for name, column in columns)
+        hidden, *products = self.group_hidden(*inner)
+        read = [layers[name] for name in ("fc1", "up") if name in layers]
+        block.grids["norm2"] = norm_grid(normal, read, config, ALPHA_MLP)
+        low = flat_below(block.activation)[0]
         block.grids["fc1"], block.grids["gelu"] = gelu_grids(
-            hidden, block.activation, FLAT_BELOW[0], config, block.table_groups
+            hidden, block.activation, low, config, block.table_groups
         )
+        if gated:
+            self.gate_grids(*products)
         if self.selection.enabled:
             self.select_mlp_grids(hidden)
+        if gated:
+            self.gate_grids(*products)  # the activation's grid may be another one now
         statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
         self.layer("mlp.fc1", block.grids["norm2"], statistics)
+        if gated:
+            self.layer("mlp.up", block.grids["norm2"], statistics)
         missing = self.advance_float_reference(lambda block, x: block.mlp(block.norm2(x)))
-        statistics = self.statistics(lambda i: block.hidden(self.stream[i]), block.grids["gelu"], missing)
-        self.layer("mlp.fc2", block.grids["gelu"], statistics, self.branch_mean(1))
+        inputs = block.grids[block.hidden_grid]
+        statistics = self.statistics(lambda i: block.hidden(self.stream[i]), inputs, missing)
+        self.layer("mlp.fc2", inputs, statistics, self.branch_mean(1))
 
         def advance(index: int) -> None:
             x = self.stream[index]
@@ -351,22 +379,35 @@ class BlockQuantizer:
 
         self.each(advance)
 
-    def group_hidden(self, hidden: Ranges) -> Ranges:
+    def gate_grids(self, up: Ranges, product: Ranges, normalised: Ranges) -> None:
+        """Set the grids of a gated MLP's linear branch, its product, and the LayerNorm of it."""
+        block, config = self.block, self.config
+        block.grids["up"] = range_grid(up.magnitude, config.scales, per_channel=config.channel_exponents)
+        block.grids["gated"] = gated_grid(
+            product, block.grids["gelu"], block.grids["up"], block.shape.mlp_norm, config
+        )
+        if block.shape.mlp_norm:
+            block.grids["mlp_norm"] = norm_grid(normalised, [self.folded.layers["fc2"]], config, ALPHA_MLP)
+
+    def group_hidden(self, hidden: Ranges, *others: Ranges) -> list[Ranges]:
         """Sort the hidden channels by their maximum, so that neighbours can share an activation table.
 
-        The rows of fc1 and the columns of fc2 are permuted alike, so the output of the block stays the same.
+        The rows of fc1 and of a gate's linear branch and the columns of fc2 are permuted alike, so the output of the
+        block stays the same.
 
         Returns:
-            The ranges in the new order.
+            All ranges in the new order.
         """
         layers, width = self.folded.layers, self.config.table_channels
         if not self.config.gelu_offset or not width or len(hidden.high) % width or len(hidden.high) == width:
-            return hidden
+            return [hidden, *others]
         self.block.table_groups = len(hidden.high) // width
         order = torch.argsort(hidden.high, descending=True, stable=True)
-        layers["fc1"] = Affine(layers["fc1"].weight[order], layers["fc1"].bias[order])
+        for name in ("fc1", "up"):
+            if name in layers:
+                layers[name] = Affine(layers[name].weight[order], layers[name].bias[order])
         layers["fc2"] = Affine(layers["fc2"].weight[:, order], layers["fc2"].bias)
-        return Ranges(hidden.low[order], hidden.high[order])
+        return [Ranges(each.low[order], each.high[order]) for each in (hidden, *others)]
 
     def select_mlp_grids(self, hidden: Ranges) -> None:
         """Choose the grids of the MLP half."""

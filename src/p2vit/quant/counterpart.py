@@ -18,10 +18,12 @@ from p2vit.numerics import AttentionValues, Operator, Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.attention import guard_bits
+from p2vit.quant.embedding import EPSILON
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid, uniform_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import score_bias
+from p2vit.quant.maps import QuantizedMap
 from p2vit.quant.simulated import QuantizedBlock, QuantizedPool, QuantizedViT, centred_patches
 from p2vit.quant.weights import QuantizedLinear
 
@@ -47,6 +49,9 @@ class Counterpart:
         x, grid = self.embedding(torch.from_numpy(pixels))
         for index, block in enumerate(self.model.blocks):
             x, grid = self.block(f"blocks.{index}", block, x, grid)
+            for each in self.model.maps:
+                if each.map.layer == index:
+                    self.feature_map(each, x, grid)
         if self.model.pooling is not None:
             x, grid = self.pooling(self.model.pooling, x, grid)
         self.head(x, grid)
@@ -121,7 +126,9 @@ class Counterpart:
         parts = []
         for name in "qkv":
             full = f"{at}.attn.{name}"
-            part = self.linear(full, block.layers[name], hidden, grids["norm1"], grids[name])
+            part = self.linear(full, block.layers[name], hidden, grids["norm1"], block.output_grid(name))
+            if block.shape.rotary is not None and name in "qk":
+                part = self.keep(f"{full}.rotary", grids[name].fake(block.turned(part)))
             if padded and block.window_attention is not None:
                 fill = grids[name].fake(block.window_attention.fills[name].double())
                 part = self.keep(f"{full}.windows", block.window_attention.gather(part, fill))
@@ -173,9 +180,16 @@ class Counterpart:
         """Compute the MLP half of a block."""
         grids = block.grids
         hidden = self.norm(f"{at}.norm2", x, grids["add1"], grids["norm2"].exponents(), block.epsilon, 8)
-        hidden = self.linear(f"{at}.mlp.fc1", block.layers["fc1"], hidden, grids["norm2"], grids["fc1"])
+        normal, inputs = hidden, grids[block.hidden_grid]
+        hidden = self.linear(f"{at}.mlp.fc1", block.layers["fc1"], normal, grids["norm2"], grids["fc1"])
         hidden = self.keep(f"{at}.mlp.gelu", grids["gelu"].fake(activate(hidden, block.activation)))
-        branch = self.linear(f"{at}.mlp.fc2", block.layers["fc2"], hidden, grids["gelu"], grids["branch2"])
+        if block.shape.gated_mlp:
+            up = self.linear(f"{at}.mlp.up", block.layers["up"], normal, grids["norm2"], grids["up"])
+            hidden = self.keep(f"{at}.mlp.gated", grids["gated"].fake(hidden * up))
+        if block.shape.mlp_norm:
+            exponents = grids["mlp_norm"].exponents()
+            hidden = self.norm(f"{at}.mlp.norm", hidden, grids["gated"], exponents, block.epsilon, 8)
+        branch = self.linear(f"{at}.mlp.fc2", block.layers["fc2"], hidden, inputs, grids["branch2"])
         return self.keep(f"{at}.add2", grids["add2"].fake(x + branch))
 
     def pooling(self, pool: QuantizedPool, x: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
@@ -190,6 +204,12 @@ class Counterpart:
         mixed = self.attention("pool.attn", block, parts)
         x = self.linear("pool.attn.proj", block.layers["proj"], mixed, grids["values"], grids["add1"])
         return self.mlp("pool", block, x), grids["add2"]
+
+    def feature_map(self, found: QuantizedMap, x: Tensor, grid: Grid) -> None:
+        """All tokens behind a block, through the last LayerNorm."""
+        name, normal = found.map.name, normal_exponent(x.shape[-1])
+        x = self.norm(f"{name}.norm", x, grid, normal, self.model.config.norm_eps, 16)
+        self.gain(name, x, found.norm, normal, found.grid)
 
     def head(self, x: Tensor, grid: Grid) -> None:
         """Compute the feature and the logits from the residual stream."""
@@ -225,9 +245,14 @@ class Counterpart:
             x = self.keep("pool", wide.fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True)))
             gain = Affine(gain.weight / tokens, gain.bias)
         assert ends.feature is not None
-        x = self.gain("feature", x, gain, exponent, ends.feature)
+        x, inputs = self.gain("feature", x, gain, exponent, ends.feature), ends.feature
+        if ends.embedding is not None:
+            found = ends.embedding
+            x = self.linear("projection", found.projection, x, inputs, found.projected)
+            x = self.norm("normalised", x, found.projected, found.normal.exponents(), EPSILON, 8)
+            x, inputs = self.linear("embedding", found.halves, x, found.normal, found.grid), found.grid
         if ends.head is not None:
-            self.linear("head", ends.head, x, ends.feature, None)
+            self.linear("head", ends.head, x, inputs, None)
 
 
 def unequal_tensors(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.errors import ModelError
-from p2vit.models.layers import Block, activate
+from p2vit.models.layers import Block
 from p2vit.models.loaded import FloatModel
 
 #: Bounds of the largest absolute value of a tensor inside a model. Beyond them, shifts of 32-bit integers are not
@@ -97,7 +97,9 @@ def _layer_outputs(block: Block, x: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield ".norm2", normalised
     hidden = block.fc1(normalised)
     yield ".fc1", hidden
-    yield ".fc2", block.fc2(activate(hidden, block.activation))
+    if block.up is not None:
+        yield ".up", block.up(normalised)
+    yield ".fc2", block.fc2(block.hidden(normalised))
     yield "", x + attended + block.mlp(normalised)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from p2vit.models.canonical import AttentionPool, Block, CanonicalViT
+from p2vit.models.layers import merge_heads, rotate, split_heads
 from p2vit.quant.activation_grids import Ranges
 from p2vit.quant.disk_array import BATCH
 from p2vit.quant.fold import normalise, score_factor
@@ -68,10 +70,10 @@ class RangeRecorder:
     def watch(self, module: Block | AttentionPool, name: str) -> None:
         """Record what a block and a pooling head have in common."""
         factor = score_factor(module.k.out_features // module.heads)[1]
-        if isinstance(module, Block):
-            # 1/√d is part of the folded queries where it is no power of two.
-            self.outputs(module.q, lambda x: self.see(f"{name}.q", x * factor))
-        self.outputs(module.k, lambda x: self.see(f"{name}.k", x))
+        # 1/√d is part of the folded queries where it is no power of two.
+        edges = [("k", module.k, 1.0), *([("q", module.q, factor)] if isinstance(module, Block) else [])]
+        for edge, linear, scale in edges:
+            self.outputs(linear, partial(self.turned, module, f"{name}.{edge}", scale))
         self.outputs(module.v, lambda x: self.see(f"{name}.v", x))
         self.inputs(module.proj, lambda x: self.see(f"{name}.values", x))
         self.outputs(module.proj, lambda x: self.see(f"{name}.branch1", x))
@@ -80,6 +82,19 @@ class RangeRecorder:
         self.normal(module.norm2, f"{name}.norm2")
         self.outputs(module.fc1, lambda x: self.see(f"{name}.fc1", x))
         self.outputs(module, lambda x: self.see(f"{name}.add2", x))
+        if isinstance(module, Block) and module.up is not None:
+            self.outputs(module.up, lambda x: self.see(f"{name}.up", x))
+            self.inputs(module.mlp_norm or module.fc2, lambda x: self.see(f"{name}.gated", x))
+            if module.mlp_norm is not None:
+                self.normal(module.mlp_norm, f"{name}.mlp_norm")
+
+    def turned(self, module: Block | AttentionPool, name: str, scale: float, x: Tensor) -> None:
+        """Record queries or keys [B, N, C], and with rotary positions also what they were before."""
+        x = x * scale
+        if isinstance(module, Block) and module.shape.rotary is not None:
+            self.see(f"{name}_linear", x)
+            x = merge_heads(rotate(split_heads(x, module.heads), module.cosine, module.sine))
+        self.see(name, x)
 
     def normal(self, norm: nn.LayerNorm, name: str) -> None:
         """Record the output of a LayerNorm without its gain and bias."""
@@ -102,7 +117,8 @@ def float_ranges(
         Name → ranges. The residual stream has the names of :class:`p2vit.quant.pipeline.FloatStatistics`. A block has
         ``blocks.N.norm1`` and ``.norm2`` (without gain and bias), ``.q``, ``.k``, ``.v``, ``.values`` and ``.fc1``;
         with patch merging also ``.merge.norm``. A pooling head has the same names under ``pool``, without ``q``.
-        ``feature`` is the feature.
+        Gated MLPs add ``.up``, ``.gated`` and ``.mlp_norm``, rotary positions ``.q_linear`` and ``.k_linear``.
+        ``feature`` is the pooled vector.
     """
     with RangeRecorder(left_out) as recorder:
         for index, block in enumerate(model.blocks):
@@ -116,7 +132,7 @@ def float_ranges(
             recorder.normal(model.norm, "pool.norm1")
             recorder.watch(model.attention_pool, "pool")
         batches = [part for batch in photos for part in torch.from_numpy(batch).split(BATCH)]
-        for feature in workers.map(model.features, batches):
+        for feature in workers.map(lambda x: model.pool(model.encode(x)), batches):
             recorder.see("feature", feature)
     return recorder.ranges
 

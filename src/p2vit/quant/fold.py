@@ -27,7 +27,8 @@ class FoldedBlock:
     """Float linear layers of one block; its LayerNorms then need neither gain nor bias.
 
     Attributes:
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; also ``reduction`` if patches are merged first.
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``; also ``reduction`` if patches are merged first, and
+            ``up`` if the MLP is gated.
         score_exponent: log2 of the factor on the scores: −3 for head dim 64; 0 if 1/√d is folded into ``q``.
         score_bias: Relative position bias of a window of n tokens, float32 [H, n, n]; None without windows.
         fills: Token that pads a window, for each of ``q``, ``k`` and ``v``: float32 [C]. Empty without windows.
@@ -48,9 +49,11 @@ def fold_block(block: Block) -> FoldedBlock:
     """Fold a block's LayerNorm gains and biases, and 1/√d if it is not a power of two."""
     layers = {name: fold_norm(getattr(block, name), block.norm1) for name in ("q", "k", "v")}
     layers["fc1"] = fold_norm(block.fc1, block.norm2)
-    for name in ("proj", "fc2"):
-        linear = getattr(block, name)
-        layers[name] = Affine(linear.weight, linear.bias)
+    if block.up is not None:
+        layers["up"] = fold_norm(block.up, block.norm2)
+    layers["proj"] = Affine(block.proj.weight, block.proj.bias)
+    plain = Affine(block.fc2.weight, block.fc2.bias)
+    layers["fc2"] = plain if block.mlp_norm is None else fold_norm(block.fc2, block.mlp_norm)
     if block.merge is not None:
         layers["reduction"] = fold_norm(block.merge.reduction, block.merge.norm)
     exponent, factor = score_factor(block.shape.head_dim)

@@ -14,16 +14,16 @@ from torch.nn import functional as F
 from p2vit.models.canonical import activate
 from p2vit.quant.activation_grids import (
     CLIP_MARGIN,
-    FLAT_BELOW,
     Ranges,
     choose,
+    flat_below,
     gelu_grids,
     norm_candidates,
     tensor_candidates,
 )
 from p2vit.quant.attention import attend
 from p2vit.quant.config import QuantConfig
-from p2vit.quant.fold import Affine
+from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
 from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.workers import Workers
@@ -119,6 +119,7 @@ def select_attention_grids(
         # Synthetic photos open the ranges for all kinds of photos; a grid that clips would close them again.
         return
     exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
+    exact |= {n: block.turned(exact[n]) for n in "qk"}
     candidates = {
         "norm1": norm_candidates(grids["norm1"], probe),
         "v": tensor_candidates(grids["v"], exact["v"]),
@@ -134,6 +135,7 @@ def select_attention_grids(
     def output(trial: dict[str, Grid] | None, x: Tensor) -> Tensor:
         hidden = x if trial is None else trial["norm1"].fake(x)
         out = {n: F.linear(hidden, layers[n].weight, layers[n].bias) for n in "qkv"}
+        out |= {n: block.turned(out[n]) for n in "qk"}
         if trial is not None:
             out = {n: trial[n].fake(out[n]) for n in "qkv"}
         form = None if trial is None else config.softmax
@@ -158,14 +160,15 @@ def select_mlp_grids(
 
     Args:
         selection: Computes the errors.
-        layers: ``fc1`` and ``fc2`` of the float model.
+        layers: ``fc1`` and ``fc2`` of the float model, and ``up`` if the MLP is gated.
         block: Block whose grids come from ranges; the chosen grids replace its own.
         probe: Normalised residual stream, float32 [B, N, C].
         hidden: Ranges of the output of ``fc1``.
     """
     grids, config = block.grids, selection.config
     norms = norm_candidates(grids["norm2"], probe)
-    pairs = [gelu_grids(hidden, block.activation, low, config, block.table_groups) for low in FLAT_BELOW]
+    lowest = flat_below(block.activation)
+    pairs = [gelu_grids(hidden, block.activation, low, config, block.table_groups) for low in lowest]
     if config.criterion == "tensor":
         exact = F.linear(probe, layers["fc1"].weight, layers["fc1"].bias)
         grids["norm2"] = norms[-1]
@@ -178,7 +181,18 @@ def select_mlp_grids(
             x if trial is None else trial["norm2"].fake(x), layers["fc1"].weight, layers["fc1"].bias
         )
         after = activate(before if trial is None else trial["fc1"].fake(before), block.activation)
-        return F.linear(after if trial is None else trial["gelu"].fake(after), layers["fc2"].weight)
+        if trial is not None:
+            after = trial["gelu"].fake(after)
+        if block.shape.gated_mlp:
+            up = F.linear(
+                x if trial is None else trial["norm2"].fake(x), layers["up"].weight, layers["up"].bias
+            )
+            after = after * (up if trial is None else trial["up"].fake(up))
+        if block.shape.mlp_norm:
+            after = normalise(after, block.epsilon)
+        if block.hidden_grid != "gelu" and trial is not None:
+            after = trial[block.hidden_grid].fake(after)
+        return F.linear(after, layers["fc2"].weight)
 
     error = selection.error(output, probe)
     if not config.range_photos:

@@ -26,12 +26,10 @@ from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.quant.attention import guard_bits
 from p2vit.quant.grid import Grid, uniform_grid
+from p2vit.quant.lower_maps import lower_embedding, lower_map
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
-from p2vit.quant.lower_operators import linear, residual_add, score_bias, table, whole
+from p2vit.quant.lower_operators import gate, linear, residual_add, rotary, score_bias, table, whole
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
-
-#: Layer of a block → grid of its output.
-OUTPUT_GRID = {"q": "q", "k": "k", "v": "v", "proj": "branch1", "fc1": "fc1", "fc2": "branch2"}
 
 
 class Lowering:
@@ -61,6 +59,9 @@ class Lowering:
         stream, grid = self.embedding(self.model.ends)
         for index, block in enumerate(self.model.blocks):
             stream, grid = self.block(f"blocks.{index}", block, stream, grid)
+            for each in self.model.maps:
+                if each.map.layer == index:
+                    lower_map(self, each, stream, grid)
         if self.model.pooling is not None:
             stream, grid = self.pooling(self.model.pooling, stream, grid)
         return self.builder, *self.head(self.model.ends, stream, grid)
@@ -99,6 +100,8 @@ class Lowering:
         for name in "qkv":
             at_name = f"{at}.attn.{name}"
             names.append(self.layer(at_name, block, source))
+            if shape.rotary is not None and name in "qk":
+                names[-1] = self.add(f"{at_name}.rotary", rotary(block, name), [at_name], grids[name])
             if windows is not None and padded and block.window_attention is not None:
                 # With the LayerNorm folded in, a padded token is not zero, so padding comes after the linear layers.
                 fill = block.window_attention.fills[name]
@@ -114,7 +117,7 @@ class Lowering:
     def layer(self, name: str, block: QuantizedBlock, source: str) -> str:
         """Append a linear layer of a block."""
         site = name.rsplit(".", 1)[1]
-        grid = block.grids[OUTPUT_GRID[site]]
+        grid = block.output_grid(site)
         return self.add(name, linear(block.layers[site], grid), [source], grid)
 
     def mlp(self, at: str, block: QuantizedBlock, middle: str) -> str:
@@ -125,7 +128,15 @@ class Lowering:
         self.layer(f"{at}.mlp.fc1", block, f"{at}.norm2")
         lookup = table(grids["fc1"], grids["gelu"], block.activation, block.table_groups)
         self.add(f"{at}.mlp.gelu", lookup, [f"{at}.mlp.fc1"], grids["gelu"])
-        self.layer(f"{at}.mlp.fc2", block, f"{at}.mlp.gelu")
+        last = f"{at}.mlp.gelu"
+        if block.shape.gated_mlp:
+            up = self.layer(f"{at}.mlp.up", block, f"{at}.norm2")
+            last = self.add(f"{at}.mlp.gated", gate(block), [last, up], grids["gated"])
+        if block.shape.mlp_norm:
+            exponents = grids["mlp_norm"].exponents()
+            norm = layer_norm(block.shape.mlp_dim, grids["gated"], exponents, block.epsilon, 8)
+            last = self.add(f"{at}.mlp.norm", norm, [last], grids["mlp_norm"])
+        self.layer(f"{at}.mlp.fc2", block, last)
         add = residual_add(grids["add1"], grids["branch2"], grids["add2"])
         return self.add(f"{at}.add2", add, [middle, f"{at}.mlp.fc2"], grids["add2"])
 
@@ -271,6 +282,8 @@ class Lowering:
         feature = self.add(
             "feature", affine(gain, ends.norm.bias, exponent, ends.feature), [last], ends.feature
         )
+        if ends.embedding is not None:
+            feature = lower_embedding(self, ends.embedding, feature)
         if ends.head is None:
             return feature, feature
         return self.add(
@@ -304,4 +317,5 @@ def lower(
         preprocessing,
         tuple(classes),
         dict(provenance or {}),
+        tuple(each.map for each in model.maps),
     )

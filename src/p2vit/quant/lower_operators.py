@@ -7,7 +7,8 @@ from torch import Tensor
 
 from p2vit.models.canonical import activate
 from p2vit.models.config import Activation
-from p2vit.numerics import Add, Linear, Lookup, ScoreBias
+from p2vit.numerics import Add, Linear, Lookup, Multiply, Rotary, ScoreBias
+from p2vit.numerics.rotary import FRACTION
 from p2vit.program.masks import LARGEST_DISTANCE
 from p2vit.quant.grid import Grid
 from p2vit.quant.simulated import QuantizedBlock
@@ -77,6 +78,26 @@ def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
     shifts = [part - base for part in parts]
     left_a, left_b, shift = (part if part.any() else np.zeros(1, np.int8) for part in shifts)
     return Add(left_a, left_b, shift, after.bits)
+
+
+def rotary(block: QuantizedBlock, name: str) -> Rotary:
+    """Rotary positions of a block's queries or keys.
+
+    Args:
+        block: With rotary positions.
+        name: ``q`` or ``k``.
+    """
+    assert block.shape.rotary is not None
+    before, after = (block.grids[f"{name}_linear"], block.grids[name])
+    shift = after.exponents().astype(np.int16) - before.exponents() + FRACTION
+    return Rotary(*block.shape.rotary.rounded(FRACTION), shift.astype(np.int8), after.bits)
+
+
+def gate(block: QuantizedBlock) -> Multiply:
+    """Activation times linear branch of a block's gated MLP."""
+    activation, linear_branch, product = (block.grids[name] for name in ("gelu", "up", "gated"))
+    shift = product.exponents().astype(np.int16) - activation.exponents() - linear_branch.exponents()
+    return Multiply(np.atleast_1d(activation.offsets()), np.atleast_1d(shift).astype(np.int8), product.bits)
 
 
 def score_bias(block: QuantizedBlock, shift: NDArray) -> ScoreBias:

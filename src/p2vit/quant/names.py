@@ -7,7 +7,7 @@ from p2vit.models.canonical import CanonicalViT
 from p2vit.quant.config import QuantConfig
 
 #: Layers whose width is :attr:`QuantConfig.head_bits`.
-ENDS = ("patch_embed", "head")
+ENDS = ("patch_embed", "projection", "head")
 #: Smallest and largest weight width in bits.
 NARROWEST, WIDEST = 2, 8
 
@@ -22,7 +22,7 @@ def _name(path: str) -> str:
     block, _, part = path.rpartition(".")
     if not block or part == "reduction":
         return path
-    return f"{block.replace('attention_pool', 'pool')}.{'mlp' if part.startswith('fc') else 'attn'}.{part}"
+    return f"{block.replace('attention_pool', 'pool')}.{'mlp' if part.startswith(('fc', 'up')) else 'attn'}.{part}"
 
 
 def check_widths(model: CanonicalViT, config: QuantConfig) -> None:

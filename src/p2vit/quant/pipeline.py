@@ -1,6 +1,6 @@
 """Quantization of a whole model: embedding, blocks in order, and head."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.models.canonical import Block, CanonicalViT
+from p2vit.program.maps import FeatureMap
 from p2vit.quant.activation_grids import Ranges
 from p2vit.quant.attention import WindowAttention
 from p2vit.quant.block import BlockQuantizer, ExtraWidths, FloatReference, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
+from p2vit.quant.embedding import quantize_image_embedding
 from p2vit.quant.float_ranges import float_ranges, widened
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
+from p2vit.quant.maps import quantize_map
 from p2vit.quant.names import check_widths
 from p2vit.quant.pooling import quantize_pool
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
@@ -48,9 +51,10 @@ class FloatStatistics:
 
     Attributes:
         after: Name → ranges of the residual stream there; ``blocks.N.branch1`` and ``branch2`` are what is added.
-        means: Name → mean over photos and tokens, weighted by :func:`token_importance`, float64 [C].
-        features: Features of the photos, float32 [photos, C].
-        feature: Ranges of the feature, also over synthetic photos.
+        means: Name → mean over photos and tokens, weighted by :func:`token_importance`, float64 [C]. ``maps.N`` is the
+            mean over photos and patches of the feature map of block N.
+        features: Pooled vectors of the photos, float32 [photos, C].
+        feature: Ranges of the pooled vectors, also over synthetic photos.
     """
 
     after: dict[str, Ranges]
@@ -80,6 +84,7 @@ def quantize_model(
     threads: int | None = None,
     progress: Progress = silent,
     extra_widths: ExtraWidths | None = None,
+    maps: tuple[FeatureMap, ...] = (),
 ) -> tuple[QuantizedViT, int]:
     """Quantize a model.
 
@@ -93,6 +98,7 @@ def quantize_model(
         threads: Number of threads; None uses the processor cores of this machine, at most 8.
         progress: Called with (stage, done, total).
         extra_widths: Further widths at which every layer is rounded, for a search.
+        maps: Feature maps that the model puts out.
 
     Returns:
         The quantized model, and the number of photos.
@@ -101,12 +107,13 @@ def quantize_model(
         P2vitError: A width is not allowed or names a layer that the model does not have; or the disk is full.
     """
     check_widths(model, config)
+    layers = {each.layer for each in maps if each.layer is not None}
     with Workers(threads) as workers, ArrayFolder() as folder, torch.inference_mode():
         guards = synthetic_photos(model.config.image_size, config.guards)
         pixels = folder.pixels(chain(photos, guards), (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
         streams = ResidualStreams.new(folder, "stage0", len(pixels), model.config.blocks[0], config)
-        float_statistics = observe(model, pixels, config, workers)
+        float_statistics = observe(model, pixels, config, workers, layers)
         further = float_ranges(
             model,
             synthetic_photos(model.config.image_size, config.range_photos),
@@ -139,7 +146,7 @@ def quantize_model(
                 folded=fold_block(block),
                 block=quantized_block(model, block, grids, last, name, config),
                 config=config,
-                importance=token_importance(model, index, config),
+                importance=token_importance(model, index, config, layers),
                 wanted=float_statistics.wanted(name),
                 stream=streams.own,
                 scratch=streams.scratch,
@@ -152,6 +159,10 @@ def quantize_model(
                 quantizer.merge(before.own, before.exact, float_statistics.means[last])
             result.blocks.append(quantizer.run())
             last = f"{name}.add2"
+            for each in maps:
+                if each.layer == index:
+                    mean = float_statistics.means[f"maps.{index}"]
+                    result.maps.append(quantize_map(model, each, streams.own, mean, config, workers))
         progress("blocks", depth, depth)
         if model.attention_pool is not None:
             result.pooling = quantize_pool(
@@ -161,9 +172,15 @@ def quantize_model(
         return result, len(pixels) - config.guards
 
 
-def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers: Workers) -> FloatStatistics:
-    """Run the float model over all photos, and collect ranges, means and features."""
-    weights = [token_importance(model, index, config) for index in range(len(model.blocks))]
+def observe(
+    model: CanonicalViT,
+    pixels: DiskArray,
+    config: QuantConfig,
+    workers: Workers,
+    layers: Collection[int] = (),
+) -> FloatStatistics:
+    """Run the float model over all photos, and collect ranges, means, features, and means of the maps of ``layers``."""
+    weights = [token_importance(model, index, config, layers) for index in range(len(model.blocks))]
 
     tokens: dict[str, int] = {}
 
@@ -192,6 +209,10 @@ def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers
             seen[f"{name}.branch2"] = Ranges.of(mlp)
             x = x + mlp
             note(f"{name}.add2", x, weight)
+            if number in layers:
+                patches = model.norm(x[:, model.config.prefix_tokens :])
+                even, at = torch.ones(patches.shape[1]), f"maps.{number}"
+                sums[at], tokens[at] = weighted_sum(patches, even), len(even)
         if model.attention_pool is None:
             return seen, sums, model.pool(x)
         pooled = model.attention_pool.attention(model.norm(x))
@@ -212,18 +233,21 @@ def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers
     return FloatStatistics(ranges, means, features, Ranges.of(features))
 
 
-def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Tensor:
+def token_importance(
+    model: CanonicalViT, index: int, config: QuantConfig, layers: Collection[int] = ()
+) -> Tensor:
     """Return the weight of each token in the statistics of block ``index``, float32 [N]; the weights add up to N.
 
     The head of many models reads only the class token, which is one of hundreds. It therefore gets the share
     ``class_share``. In the last block nothing else reaches the head, so it gets ``last_share`` there; the other
-    tokens keep a small weight, which makes the statistics more stable.
+    tokens keep a small weight, which makes the statistics more stable. If the last block is one of ``layers``, its
+    patch tokens are put out as a feature map, and the class token gets ``class_share`` there too.
     """
     tokens = model.config.blocks[index].tokens
     weights = torch.ones(tokens)
     read = {"token": 1, "token_avg": 1, "token_dist": 2}.get(model.config.pool, 0)
     if read and tokens > read:
-        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg"
+        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg" and index not in layers
         share = config.last_share if alone else config.class_share
         weights[:read] = tokens * share / read
         weights[read:] = tokens * (1 - share) / (tokens - read)
@@ -327,7 +351,7 @@ def quantize_embedding(
     if model.prefix is not None and model.position is not None:
         tokens = stream.fake(model.prefix + model.position[:prefix])
         position = stream.fake(model.position[prefix:])
-    vectors = model.config.feature_dim // len(model.norm.weight)
+    vectors = model.config.pooled_dim // len(model.norm.weight)
     norm = Affine(model.norm.weight.repeat(vectors), model.norm.bias.repeat(vectors))
     if model.attention_pool is not None:
         norm = Affine(
@@ -361,7 +385,7 @@ def quantize_head(
         model: The float model.
         result: The quantized model; its feature grid, head and last bias are set.
         stream: Residual stream of the quantized model after the last block.
-        exact: Features of the float model and their ranges.
+        exact: Pooled vectors of the float model and their ranges.
         config: The method.
         workers: Threads that share the work.
     """
@@ -373,15 +397,19 @@ def quantize_head(
     result.ends.feature = range_grid(
         Ranges.merge([Ranges.of(pooled), exact.feature]).magnitude * FEATURE_HEADROOM, config.scales
     )
+    inputs = result.ends.feature
+    if model.projection is not None:
+        result.ends.embedding = quantize_image_embedding(model, pooled, inputs, config, workers)
+        pooled, inputs = result.ends.head_input(pooled), result.ends.embedding.grid
     if model.head is None:
         return
     head = model.head
     plain = QuantConfig(
         scales=config.scales, criterion="range", weight_channels=False, weight_rounding="nearest"
     )
-    seen = InputStatistics.of(pooled.unsqueeze(1), result.ends.feature, torch.ones(1))
+    seen = InputStatistics.of(pooled.unsqueeze(1), inputs, torch.ones(1))
     result.ends.head = quantize_linear(
-        head.weight, head.bias, result.ends.feature, seen, LinearOptions(config.head_bits, plain), workers
+        head.weight, head.bias, inputs, seen, LinearOptions(config.head_bits, plain), workers
     )
 
 

@@ -10,13 +10,21 @@ import torch
 from torch import Tensor
 
 from p2vit.models.config import Activation, ModelConfig
-from p2vit.models.layers import activate, gather_tokens
+from p2vit.models.layers import activate, gather_tokens, rotate
 from p2vit.models.windows import BlockShape
+from p2vit.numerics.rotary import FRACTION
 from p2vit.quant.attention import WindowAttention, attend
 from p2vit.quant.config import Softmax
+from p2vit.quant.embedding import QuantizedEmbedding
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
+from p2vit.quant.maps import QuantizedMap
 from p2vit.quant.weights import QuantizedLinear
+
+#: Grid that a block's layer puts its output on, by the layer's name within the block.
+OUTPUT_GRID = {
+    "q": "q", "k": "k", "v": "v", "proj": "branch1", "fc1": "fc1", "up": "up", "fc2": "branch2",
+}  # fmt: skip
 
 
 @dataclass
@@ -31,8 +39,11 @@ class QuantizedBlock:
         softmax: Form of the softmax codes.
         grids: ``norm1``, ``q``, ``k``, ``v``, ``values``, ``branch1``, ``add1``, ``norm2``, ``fc1`` (the activation's
             input), ``gelu`` (its output), ``branch2``, ``add2``. With patch merging also ``merge`` (the LayerNorm
-            before the reduction) and ``merged`` (the residual stream after it).
-        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, and ``reduction`` with patch merging.
+            before the reduction) and ``merged`` (the residual stream after it); with rotary positions ``q_linear`` and
+            ``k_linear`` (before the rotation); with a gated MLP ``up``, ``gated`` (the product), and ``mlp_norm`` if a
+            LayerNorm follows.
+        layers: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, ``reduction`` with patch merging, and ``up`` with a
+            gated MLP.
         window_attention: Windows and their bias, or None for attention over all tokens.
         table_groups: Number of groups of neighbouring hidden channels; each has its own activation table.
     """
@@ -55,6 +66,33 @@ class QuantizedBlock:
     def linear(self, name: str, stored: Tensor, grid: str) -> Tensor:
         """Apply a layer to stored integers, and round its output to a grid: float32 [..., N]."""
         return self.grids[grid].fake(self.layers[name].apply(stored))
+
+    def output_grid(self, site: str) -> Grid:
+        """Grid that a layer of the block puts its output on."""
+        if site in ("q", "k") and self.shape.rotary is not None:
+            return self.grids[f"{site}_linear"]
+        return self.grids[OUTPUT_GRID[site]]
+
+    @property
+    def hidden_grid(self) -> str:
+        """Name of the grid that ``fc2`` reads."""
+        return "mlp_norm" if self.shape.mlp_norm else "gated" if self.shape.gated_mlp else "gelu"
+
+    def turned(self, x: Tensor) -> Tensor:
+        """Queries or keys [B, N, C] with their rotary positions, by the integer program's tables."""
+        if self.shape.rotary is None:
+            return x
+        cosine, sine = (
+            torch.from_numpy(table).to(x.dtype) / (1 << FRACTION)
+            for table in self.shape.rotary.rounded(FRACTION)
+        )
+        heads = x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        return rotate(heads, cosine, sine).transpose(-2, -3).flatten(-2)
+
+    def projected(self, name: str, stored: Tensor) -> Tensor:
+        """Queries, keys or values, of stored integers of the normalised stream."""
+        x = self.output_grid(name).fake(self.layers[name].apply(stored))
+        return x if name == "v" or self.shape.rotary is None else self.grids[name].fake(self.turned(x))
 
     def score_scale(self) -> Tensor:
         """Return log2 of the scale of the scores in each head: float64 [H]."""
@@ -84,7 +122,7 @@ class QuantizedBlock:
     def values(self, x: Tensor) -> Tensor:
         """Compute the attention output before it is quantized, from a residual stream: float32 [B, N, C]."""
         hidden = self.grids["norm1"].stored(normalise(x, self.epsilon))
-        q, k, v = (self.linear(name, hidden, name) for name in "qkv")
+        q, k, v = (self.projected(name, hidden) for name in "qkv")
         if self.window_attention is None:
             return attend(q, k, v, self.heads, self.score_exponent, self.softmax)
         fills = {name: self.grids[name].fake(fill) for name, fill in self.window_attention.fills.items()}
@@ -103,13 +141,18 @@ class QuantizedBlock:
         return self.grids["add1"].fake(x + branch)
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Compute the activation's output before it is quantized, from the stream after the attention half."""
+        """Compute what ``fc2`` reads before it is quantized, from the stream after the attention half."""
         stored = self.grids["norm2"].stored(normalise(x, self.epsilon))
-        return activate(self.linear("fc1", stored, "fc1"), self.activation)
+        hidden = activate(self.linear("fc1", stored, "fc1"), self.activation)
+        if self.shape.gated_mlp:
+            hidden = self.grids["gelu"].fake(hidden) * self.linear("up", stored, "up")
+        if self.shape.mlp_norm:
+            hidden = normalise(self.grids["gated"].fake(hidden), self.epsilon)
+        return hidden
 
     def add_mlp(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Return the residual stream after the MLP half, from its input x and the result of :meth:`hidden`."""
-        branch = self.linear("fc2", self.grids["gelu"].stored(hidden), "branch2")
+        branch = self.linear("fc2", self.grids[self.hidden_grid].stored(hidden), "branch2")
         return self.grids["add2"].fake(x + branch)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -165,8 +208,9 @@ class QuantizedEnds:
         prefix: Prefix tokens with their positions added, float32 [P, C] on the stream's grid; None without positions.
         position: Position embedding of the patch tokens, float32 [N, C] on the stream's grid; None without positions.
         pre_norm: Gain and bias of a LayerNorm right after the embedding, or None.
-        norm: Gain and bias of the last LayerNorm, [feature_dim] each; repeated if the feature joins two tokens.
-        feature: Grid of the feature.
+        norm: Gain and bias of the last LayerNorm, [pooled_dim] each; repeated if the feature joins two tokens.
+        feature: Grid of the pooled vector.
+        embedding: Layers of the image embedding, which then is the feature; or None.
         head: Classification layer, or None.
     """
 
@@ -178,7 +222,16 @@ class QuantizedEnds:
     pre_norm: Affine | None
     norm: Affine
     feature: Grid | None = None
+    embedding: QuantizedEmbedding | None = None
     head: QuantizedLinear | None = None
+
+    def head_input(self, pooled: Tensor) -> Tensor:
+        """Compute the feature, which the head reads, from the pooled vector before it is quantized, float32 [B, C]."""
+        if self.feature is None:
+            return pooled
+        if self.embedding is None:
+            return self.feature.fake(pooled)
+        return self.embedding.values(self.feature.stored(pooled))
 
 
 @dataclass
@@ -190,12 +243,14 @@ class QuantizedViT:
         ends: Embedding, last LayerNorm and head.
         blocks: Encoder blocks, in order.
         pooling: Attention pooling head, or None.
+        maps: Feature maps, in the order of their blocks.
     """
 
     config: ModelConfig
     ends: QuantizedEnds
     blocks: list[QuantizedBlock]
     pooling: QuantizedPool | None = None
+    maps: list[QuantizedMap] = field(default_factory=list)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Compute the residual stream before the first block, float32 [B, N, C], from pixels uint8 [B, H, W, 3]."""
@@ -236,8 +291,7 @@ class QuantizedViT:
         x = self.embed(pixels)
         for block in self.blocks:
             x = block(x)
-        pooled = self.pool(x)
-        return pooled if self.ends.feature is None else self.ends.feature.fake(pooled)
+        return self.ends.head_input(self.pool(x))
 
     def logits(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute logits, float32 [B, classes], and the feature, float32 [B, C].
@@ -245,9 +299,10 @@ class QuantizedViT:
         Without a head, both are the feature.
         """
         feature = self.feature(pixels)
-        if self.ends.head is None or self.ends.feature is None:
+        grid = self.ends.feature if self.ends.embedding is None else self.ends.embedding.grid
+        if self.ends.head is None or grid is None:
             return feature, feature
-        return self.ends.head.apply(self.ends.feature.stored(feature)), feature
+        return self.ends.head.apply(grid.stored(feature)), feature
 
 
 def centred_patches(pixels: Tensor, patch: int) -> Tensor:

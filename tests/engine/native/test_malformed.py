@@ -159,6 +159,17 @@ calls = st.one_of(
     call(
         "affine", names, buffers, buffers, gain=arrays["int32"], bias=arrays["int32"], shift=arrays["int32"]
     ),
+    call(
+        "rotary",
+        names,
+        buffers,
+        buffers,
+        pairs=small,
+        cosine=arrays["int16"],
+        sine=arrays["int16"],
+        shift=arrays["int32"],
+    ),
+    call("multiply", names, buffers, buffers, buffers, offset=arrays["int32"], shift=arrays["int32"]),
     call("constant_rows", names, buffers, arrays["int16"], small),
     call("position", names, buffers, buffers, small, arrays["int16"]),
     call("select", names, buffers, buffers, small),

@@ -40,6 +40,8 @@ KEYWORDS = {
     ),
     "add": ("left_a", "left_b", "shift"),
     "affine": ("gain", "bias", "shift"),
+    "rotary": ("pairs", "cosine", "sine", "shift"),
+    "multiply": ("offset", "shift"),
     "token_sum": ("first", "count", "shift"),
     "export": ("column", "columns", "output"),
 }

@@ -193,6 +193,10 @@ void call(Plan& p, const std::vector<Value>& a, std::vector<std::shared_ptr<Pack
         add_sum(p, nodes, n(2), n(3), n(4), i32(5), i32(6), i32(7));
     } else if (name == "affine") {
         add_affine(p, nodes, n(2), n(3), i32(4), i32(5), i32(6));
+    } else if (name == "rotary") {
+        add_rotary(p, nodes, n(2), n(3), n(4), a.at(5).array<int16_t>(), a.at(6).array<int16_t>(), i32(7));
+    } else if (name == "multiply") {
+        add_multiply(p, nodes, n(2), n(3), n(4), i32(5), i32(6));
     } else if (name == "constant_rows") {
         add_constant_rows(p, nodes, n(2), a[3].array<int16_t>(), n(4));
     } else if (name == "position") {

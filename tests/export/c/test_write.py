@@ -6,11 +6,14 @@ import subprocess
 import numpy as np
 import pytest
 
+from conformance.cases import TABLE
 from p2vit.bench.programs import RandomProgram
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.c.compile import count_differences
 from p2vit.export.c.write import build_c, write_c
+from p2vit.numerics import Add, Affine, Lookup, Multiply, Rotary
+from support.families import family_program
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program
 
 compiler = shutil.which("gcc") or shutil.which("cc")
@@ -46,6 +49,11 @@ PROGRAMS |= (
     if isinstance(WINDOWED, dict)
     else {f"windows {place}": (windowed_program, sizes) for place, sizes in enumerate(WINDOWED)}
 )
+#: Rows of the table of operators, and families that have operators of their own.
+PROGRAMS |= {
+    f"operator {kind.__name__}": (TABLE[kind].program, {}) for kind in (Add, Affine, Lookup, Multiply, Rotary)
+}
+PROGRAMS |= {family: (family_program, {"family": family}) for family in ("DINOv3", "EVA-02")}
 #: Warnings are errors; the address and undefined-behaviour sanitizers stop the program.
 STRICT = "-O1 -Werror -pedantic -fsanitize=address,undefined -fno-sanitize-recover=all"
 

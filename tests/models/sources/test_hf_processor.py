@@ -8,7 +8,7 @@ from PIL import Image
 
 from p2vit.data.preprocess import to_pixels
 from p2vit.errors import DataError, ModelError
-from p2vit.models.sources.hf_processor import KINDS, preprocessing_from_hf, usual_preprocessing
+from p2vit.models.sources.hf_processor import FAST_ONLY, KINDS, preprocessing_from_hf, usual_preprocessing
 
 #: What says which pixels are seen: every form of a size that a file may have.
 GEOMETRIES = (
@@ -49,7 +49,19 @@ def photos():
     return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in sizes]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_of_a_fast_processor_differ_by_a_grey_level_at_most(transformers):
+    """DINOv3's resizes in float; a program reads whole grey levels."""
+    for said in ({}, {"size": {"height": 48, "width": 32}}):
+        own = transformers.DINOv3ViTImageProcessorFast(**said)
+        content = {**said, "image_processor_type": "DINOv3ViTImageProcessorFast"}
+        for photo in photos():
+            pre = preprocessing_from_hf(content, "dinov3_vit", (224, 224), "here")
+            want = own(photo, return_tensors="pt")["pixel_values"][0].numpy()
+            levels = (want.transpose(1, 2, 0) * np.array(pre.std) + np.array(pre.mean)) * 255
+            assert np.abs(levels - to_pixels(photo, pre)).max() < 1.05
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - set(FAST_ONLY)))
 def test_pixels_equal_the_slow_processors(transformers, kind):
     compared, refused = 0, set()
     for geometry in GEOMETRIES:

@@ -125,7 +125,7 @@ def test_processor_labels_and_size():
         ({"model_type": "swin", "use_absolute_embeddings": True}, "absolute position embeddings in a Swin"),
         ({"model_type": "swin", "layer_norm_eps": 1e-6}, "layer_norm_eps 1e-06 is not supported in a Swin"),
         ({"model_type": "swin", "image_size": 64}, "fewer than a window of 7; transformers' own Swin cannot"),
-        ({"hidden_act": "silu"}, "activation 'silu'"),
+        ({"hidden_act": "tanh"}, "activation 'tanh'"),
         ({"use_swiglu_ffn": True}, "SwiGLU"),
         ({"num_channels": 1}, "colour channels"),
         ({"image_size": 9}, "not a positive multiple"),

@@ -96,7 +96,20 @@ def test_preprocessing_comes_from_timm(timm):
             {**SMALL, "img_size": 40, "patch_size": 16},
             "not a positive multiple",
         ),
-        ("vit_giant_patch14_dinov2", {"img_size": 28, "depth": 1}, "activation SiLU|SwiGLU"),
+        ("eva02_base_patch16_clip_224", {"img_size": 32, "depth": 1}, "a LayerNorm on the attention output"),
+        ("vit_pe_core_tiny_patch16_384", {"img_size": 32, "depth": 1}, "attention of type AttentionRope"),
+        ("vit_small_patch16_rope_mixed_224", {"img_size": 32, "depth": 1}, "attention of type AttentionRope"),
+        ("eva02_tiny_patch14_224", {"img_size": 28, "depth": 1, "rope_grid_offset": 1.0}, "with an offset"),
+        (
+            "eva02_tiny_patch14_224",
+            {"img_size": 28, "depth": 1, "rope_rotate_half": True},
+            "rope_rotate_half=True",
+        ),
+        (
+            "eva02_tiny_patch14_224",
+            {"img_size": 28, "depth": 1, "use_post_norm": True},
+            "blocks of type EvaBlockPostNorm",
+        ),
     ],
 )
 def test_unsupported_pieces_are_named(timm, name, options, piece):

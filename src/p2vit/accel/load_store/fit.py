@@ -78,7 +78,9 @@ def _formless(options: LoadStore, op: Operation) -> list[Misfit]:
     if op.kind == "attention_values" and op.log2_codes and not options.shifters:
         levers = ("load_store.shifters: true", "8-bit softmax codes")
         return [Misfit(f"{op.name} has log2 codes; there are no shifters", op.name, 1, 0, "shifters", levers)]
-    if op.kind == "score_bias" or (op.kind == "move" and op.rows > 1 and op.part != "embedding"):
+    if op.kind in ("score_bias", "rotary", "multiply") or (
+        op.kind == "move" and op.rows > 1 and op.part != "embedding"
+    ):
         return [
             Misfit(f"no engine executes {op.name} ({op.kind})", op.name, op.elements, 0, "elements", lever)
         ]

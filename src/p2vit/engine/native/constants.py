@@ -5,7 +5,18 @@
 The header is checked in, so that the engine builds without Python. A test compares it with this generator.
 """
 
-from p2vit.numerics import add, affine, attention_values, layernorm, linear, lookup, softmax, tokens
+from p2vit.numerics import (
+    add,
+    affine,
+    attention_values,
+    layernorm,
+    linear,
+    lookup,
+    multiply,
+    rotary,
+    softmax,
+    tokens,
+)
 
 #: Name in C++, number, and comment.
 NUMBERS: tuple[tuple[str, int, str], ...] = (
@@ -15,6 +26,10 @@ NUMBERS: tuple[tuple[str, int, str], ...] = (
     ("kAddLargestShift", add.LARGEST_SHIFT, "of a residual add"),
     ("kAffineLeastShift", affine.SHIFTS[0], ""),
     ("kAffineLargestShift", affine.SHIFTS[1], ""),
+    ("kRotaryFraction", rotary.FRACTION, "of a cosine or sine"),
+    ("kRotaryLeastShift", rotary.SHIFTS[0], ""),
+    ("kRotaryLargestShift", rotary.SHIFTS[1], ""),
+    ("kMultiplyLargestShift", multiply.LARGEST_SHIFT, "of a product"),
     ("kSumLargestShift", tokens.LARGEST_SUM_SHIFT, "of a sum of tokens"),
     ("kDistanceBits", softmax.DISTANCE_BITS, "of a score's distance from its row's maximum"),
     ("kOctaveFactor", softmax.OCTAVE_FACTOR, "octaves = distance · factor >> fraction"),

@@ -19,8 +19,10 @@ from p2vit.numerics import (
     LayerNorm,
     Linear,
     Lookup,
+    Multiply,
     Operator,
     Patchify,
+    Rotary,
     ScoreBias,
     Scores,
     SelectToken,
@@ -197,6 +199,37 @@ def _affine(w: Writer, step: Step, operator: Affine) -> CStep:
     return w.call(step, "affine", fields, w.at(step.inputs[0]), w.at(step.name))
 
 
+def _rotary(w: Writer, step: Step, operator: Rotary) -> CStep:
+    fields = {
+        "rows": w.rows(step),
+        "channels": w.spec(step.name).shape[-1],
+        "pairs": operator.cosine.shape[1],
+        "cosine": w.array(step, "cosine", operator.cosine, "int16"),
+        "sine": w.array(step, "sine", operator.sine, "int16"),
+        "shift": w.array(step, "shift", operator.shift, "int8"),
+        "each": int(operator.shift.size > 1),
+        "input": w.type(step.inputs[0]),
+        "type": w.type(step.name),
+    }
+    return w.call(step, "rotary", fields, w.at(step.inputs[0]), w.at(step.name))
+
+
+def _multiply(w: Writer, step: Step, operator: Multiply) -> CStep:
+    first, second = step.inputs
+    fields = {
+        "rows": w.rows(step),
+        "channels": w.spec(step.name).shape[-1],
+        "offset": w.array(step, "offset", operator.offset, "int16"),
+        "shift": w.array(step, "shift", operator.shift, "int8"),
+        "each_offset": int(operator.offset.size > 1),
+        "each_shift": int(operator.shift.size > 1),
+        "type_b": w.type(second),
+        "type": w.type(step.name),
+    }
+    gate = w.at(first, "(const int8_t *)")
+    return w.call(step, "multiply", fields, gate, w.at(second), w.at(step.name))
+
+
 def _attention(w: Writer, step: Step, operator: AttentionValues) -> CStep:
     scores, softmax, *rest = step.fused
     assert isinstance(scores, Scores)
@@ -284,6 +317,8 @@ WRITERS: dict[type[Operator], Callable[[Writer, Step, Any], CStep]] = {
     Lookup: _lookup,
     Add: _add,
     Affine: _affine,
+    Rotary: _rotary,
+    Multiply: _multiply,
     AttentionValues: _attention,
     AssembleTokens: _assemble,
     SumTokens: _sum,

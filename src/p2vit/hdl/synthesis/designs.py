@@ -16,9 +16,11 @@ from p2vit.hdl.modules.attention_values_division import Reciprocal, RowDivision
 from p2vit.hdl.modules.layernorm import LayerNormUnit
 from p2vit.hdl.modules.lookup import LookupUnit
 from p2vit.hdl.modules.mac_array import MacLine
+from p2vit.hdl.modules.multiply import MultiplyUnit
 from p2vit.hdl.modules.requantize import Requantizer
 from p2vit.hdl.modules.requantize_float import FloatRequantizer
 from p2vit.hdl.modules.requantize_multiplier import MultiplierRequantizer
+from p2vit.hdl.modules.rotary import RotaryUnit
 from p2vit.hdl.modules.softmax import SoftmaxUnit
 from p2vit.hdl.modules.tokens import AssembleUnit, SumUnit
 from p2vit.hdl.top.machine import MACHINES
@@ -89,6 +91,8 @@ MODULES: dict[str, Callable[[], Any]] = {
     "table": lambda: LookupUnit(1, table=gelu_table()),
     "add": lambda: AddUnit(1),
     "affine": lambda: AffineUnit(1),
+    "rotary": lambda: RotaryUnit(2),
+    "multiply": lambda: MultiplyUnit(1),
     "assemble": lambda: AssembleUnit(1),
     "sum_tokens": lambda: SumUnit(1, depth=24),
 }

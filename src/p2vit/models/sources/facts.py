@@ -36,6 +36,7 @@ class Facts:
         swin: Whether the model is a Swin.
         pooled: Whether the model has SigLIP's pooling head.
         pre_norm: Whether the model has CLIP's LayerNorm after the embedding.
+        gated: Whether the MLPs are gated.
     """
 
     embed_dim: int
@@ -51,6 +52,7 @@ class Facts:
     swin: bool = False
     pooled: bool = False
     pre_norm: bool = False
+    gated: bool = False
 
     @property
     def grid(self) -> int | None:
@@ -79,7 +81,8 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
     names = {_bare(name, layout): value for name, value in state.items()}
     patch = _tensor(names, layout.patch, 2 if layout.kind == "own" else 4, source)
     numbers = {tuple(map(int, found.groups())) for name in names if (found := re.match(layout.block, name))}
-    hidden = next((names[name] for name in layout.hidden if name in names), None)
+    first = next((name for name in layout.hidden if name in names), "")
+    hidden = names.get(first)
     if hidden is None or hidden.ndim != 2:
         raise ModelError(f"{source}: not a complete model: {layout.hidden[0]} is missing or not a matrix")
     head = next((f"{name}.weight" for name in layout.head if f"{name}.weight" in names), None)
@@ -89,7 +92,8 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
         embed_dim=len(patch),
         patch_size=patch_size,
         depth=len(numbers),
-        mlp_dim=len(hidden),
+        mlp_dim=_hidden(names, first),
+        gated=_gated(names, first),
         classes=0 if head is None else len(_tensor(names, head, 2, source)),
         rows=_rows(names.get(layout.positions), len(patch)),
         prefix=_prefix(names, layout),
@@ -126,6 +130,7 @@ def facts_of_config(config: ModelConfig) -> Facts:
         prefix=config.prefix_tokens,
         pooled=config.pool == "attention",
         pre_norm=config.pre_norm,
+        gated=config.gated_mlp,
     )
 
 
@@ -141,6 +146,7 @@ COMPARED = {
     "prefix": "tokens before the patches",
     "pooled": "attention pooling",
     "pre_norm": "LayerNorm after the embedding",
+    "gated": "gated MLP",
 }
 
 
@@ -174,6 +180,8 @@ def fitting(facts: Facts) -> list[str]:
         Names. If some of them also have the file's number of patches, only those.
     """
     fit = [name for name, known in ARCHITECTURES.items() if not differences(facts, known.config)]
+    # timm has a name of its own for biases, which the shape does not depend on.
+    fit = [name for name in fit if not (name.endswith("_qkvb") and name.removesuffix("_qkvb") in fit)]
     exact = [
         name
         for name in fit
@@ -253,6 +261,30 @@ def _tensor(names: Mapping[str, Tensor], name: str, dimensions: int, source: str
             f"{source}: {name} is {list(value.shape)}, but must have {dimensions} non-empty dimensions"
         )
     return value
+
+
+def _hidden(names: Mapping[str, Tensor], first: str) -> int:
+    """Hidden channels of an MLP; a gated one may have gate and linear branch in one tensor.
+
+    Args:
+        names: Names -> tensors.
+        first: Name of the weight of its first linear.
+    """
+    rows = len(names[first])
+    return rows // 2 if _is_packed(names, first) else rows
+
+
+def _gated(names: Mapping[str, Tensor], first: str) -> bool:
+    """Whether an MLP has a gate: a tensor of its own, or half of the first linear."""
+    beside = first.replace("up_proj", "gate_proj").replace("fc1.", "up.")
+    return "fc1_g" in first or (beside != first and beside in names) or _is_packed(names, first)
+
+
+def _is_packed(names: Mapping[str, Tensor], first: str) -> bool:
+    """Whether gate and linear branch are one tensor: it then has twice the rows that the last linear reads."""
+    last = first.replace("weights_in", "weights_out").replace("fc1.", "fc2.")
+    second = None if last == first else names.get(last)
+    return second is not None and second.ndim == 2 and len(names[first]) == 2 * second.shape[1]
 
 
 def _rows(positions: Tensor | None, channels: int) -> int:

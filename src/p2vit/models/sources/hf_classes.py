@@ -17,6 +17,7 @@ LOGITS = {
     "swin": ("SwinForImageClassification",),
     "dinov2": ("Dinov2ForImageClassification",),
     "dinov2_with_registers": ("Dinov2WithRegistersForImageClassification",),
+    "dinov3_vit": (),
     "clip": ("CLIPModel", "CLIPVisionModelWithProjection"),
     "clip_vision_model": ("CLIPVisionModelWithProjection",),
     "siglip": ("SiglipForImageClassification",),
@@ -27,15 +28,16 @@ FEATURES = {
     "vit": ("ViTModel",),
     "deit": ("DeiTModel",),
     "swin": ("SwinModel",),
-    "dinov2": ("Dinov2Model",),
-    "dinov2_with_registers": ("Dinov2WithRegistersModel",),
+    "dinov2": ("Dinov2Model", "Dinov2Backbone"),
+    "dinov2_with_registers": ("Dinov2WithRegistersModel", "Dinov2WithRegistersBackbone"),
+    "dinov3_vit": ("DINOv3ViTModel",),
     "clip": ("CLIPVisionModel",),
     "clip_vision_model": ("CLIPVisionModel",),
     "siglip": ("SiglipModel", "SiglipVisionModel"),
     "siglip_vision_model": ("SiglipVisionModel",),
 }
 #: Families whose models without a head return all tokens, so that the source does not define one feature.
-ALL_TOKENS = ("vit", "deit", "dinov2", "dinov2_with_registers")
+ALL_TOKENS = ("vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from p2vit.errors import ModelError
 from p2vit.models.config import ViTConfig
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import StateReader, patch_linear
-from p2vit.models.sources.timm_layout import copy_mean_of_heads, fold_layer_scale
+from p2vit.models.sources.timm_layout import copy_mean_of_heads, fold_layer_scale, reorder_pairs
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Family:
         scale1, scale2: Names of the LayerScale factors below ``layer``, or empty.
         antialias: Whether the library resamples position embeddings with antialiasing.
         head: Name of the linear layer on the pooled token, without prefix.
+        gate, up: Names of a gated MLP's layers below ``layer``; ``gate`` takes the place of ``fc1``.
+        packed: Names of gate and linear branch in one tensor, and of the last layer, below ``layer``; or None.
         unused: Patterns of tensors that the output does not depend on.
     """
 
@@ -49,6 +51,9 @@ class Family:
     scale1: str = ""
     scale2: str = ""
     head: str = "classifier"
+    gate: str = ""
+    up: str = ""
+    packed: tuple[str, str] | None = None
     unused: tuple[str, ...] = ("*embeddings.mask_token", "*pooler.dense.*")
 
 
@@ -63,6 +68,7 @@ def _dinov2(prefix: str, antialias: bool) -> Family:
         fc2="mlp.fc2",
         scale1="layer_scale1.lambda1",
         scale2="layer_scale2.lambda1",
+        packed=("mlp.weights_in", "mlp.weights_out"),
     )
 
 
@@ -72,6 +78,25 @@ FAMILIES = {
     "deit": Family("deit."),
     "dinov2": _dinov2("dinov2.", antialias=False),
     "dinov2_with_registers": _dinov2("dinov2_with_registers.", antialias=True),
+    "dinov3_vit": Family(
+        "",
+        layer="layer.{}.",
+        norm1="norm1",
+        norm2="norm2",
+        q="attention.q_proj",
+        k="attention.k_proj",
+        v="attention.v_proj",
+        proj="attention.o_proj",
+        fc1="mlp.up_proj",
+        fc2="mlp.down_proj",
+        gate="mlp.gate_proj",
+        up="mlp.up_proj",
+        norm="norm",
+        positions="",
+        patch="embeddings.patch_embeddings",
+        scale1="layer_scale1.lambda1",
+        scale2="layer_scale2.lambda1",
+    ),
     "clip": Family(
         "vision_model.",
         layer="encoder.layers.{}.",
@@ -117,6 +142,8 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
     ):
         pooled = any(key.endswith("head.probe") for key in state)
         return "siglip" if pooled or "classifier.weight" in state else "clip"
+    if any(key.endswith("layer.0.attention.q_proj.weight") for key in state):
+        return "dinov3_vit"
     if not any("attention.attention.query" in key for key in state):
         return None
     if any(".layer_scale1." in key for key in state):
@@ -160,7 +187,7 @@ def canonical_from_hf(
         name = "distillation_token" if model_type == "deit" else "register_tokens"
         prefix.append(read.take(f"embeddings.{name}", (config.register_tokens, C)))
     out["prefix"] = torch.cat(prefix)
-    positions = read.take_positions(family.positions, C)
+    positions = read.take_positions(family.positions, C) if family.positions else None
     # The position table in a file of transformers is for a square grid, whatever the image size.
     out["position"] = full_positions(
         positions, config.prefix_tokens, config.grid, C, antialias=family.antialias, always_square=True
@@ -187,11 +214,20 @@ def _block(read: StateReader, out: dict[str, Tensor], family: Family, index: int
     C, hidden = config.embed_dim, config.mlp_dim
     old, new = family.layer.format(index), f"blocks.{index}."
     shapes = dict.fromkeys(("q", "k", "v", "proj"), (C, C))
-    shapes |= {"fc1": (hidden, C), "fc2": (C, hidden)}
+    if config.gated_mlp and family.packed:
+        first, last = (old + part for part in family.packed)
+        read.copy_parts(out, first, [f"{new}fc1", f"{new}up"], (hidden, C))
+        read.copy(out, last, f"{new}fc2", (C, hidden))
+    elif config.gated_mlp:
+        family = replace(family, fc1=family.gate)
+        shapes |= {"fc1": (hidden, C), "up": (hidden, C), "fc2": (C, hidden)}
+    else:
+        shapes |= {"fc1": (hidden, C), "fc2": (C, hidden)}
     for name in ("norm1", "norm2"):
         read.copy(out, old + getattr(family, name), new + name, (C,))
     for name, shape in shapes.items():
         read.copy(out, old + getattr(family, name), new + name, shape)
+    reorder_pairs(out, new.removesuffix("."), config)
     for scale, linear in ((family.scale1, "proj"), (family.scale2, "fc2")):
         if scale:
             fold_layer_scale(out, new + linear, read.take(old + scale, (C,)))

@@ -11,7 +11,9 @@ from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
-from p2vit.models.sources.hf_processor import FILE, kind_name
+from p2vit.models.sources.hf_backbone import backbone_forward
+from p2vit.models.sources.hf_processor import FAST_ONLY, FILE, kind_name
+from p2vit.models.sources.hf_zero_shot import original_forward
 from p2vit.models.swin_config import SwinConfig
 
 #: model_type -> common prefix of its class names.
@@ -21,12 +23,13 @@ STEMS = {
     "swin": "Swin",
     "dinov2": "Dinov2",
     "dinov2_with_registers": "Dinov2WithRegisters",
+    "dinov3_vit": "DINOv3ViT",
     "clip": "CLIP",
     "clip_vision_model": "CLIP",
     "siglip": "Siglip",
     "siglip_vision_model": "Siglip",
 }
-ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu"}
+ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu", "silu": "silu"}
 
 
 def hf_original(
@@ -50,11 +53,66 @@ def hf_original(
         transformers = import_library("transformers")
         model = build_model(transformers, meta, weights, config)
         stated = options.preparation or options.image_size is not None
-        if processor is None or stated:
+        fast = processor is not None and kind_name(processor, meta["model_type"], source) in FAST_ONLY
+        if processor is None or stated or fast:
             return output_of(model, meta, config), None
         return output_of(model, meta, config), preparer(processor, meta["model_type"], source)
 
     return Original("transformers", build)
+
+
+def embedding_original(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any] | None,
+    home: str,
+    config: ViTConfig,
+    source: str,
+) -> Original:
+    """How to make transformers' two-tower model of a repository: its logits per image, or its image embedding.
+
+    Args:
+        meta: Content of config.json.
+        weights: Names -> tensors, of both towers.
+        processor: Content of preprocessor_config.json, or None.
+        home: Folder or repository that holds the tokenizer.
+        config: Shape with ``embedding_dim``.
+        source: Name of the source for error messages.
+    """
+
+    def build(options: LoadOptions) -> Built:
+        forward = original_forward(meta, weights, home, config, source)(options)
+        if processor is None or options.preparation or options.image_size is not None:
+            return forward, None
+        return forward, preparer(processor, meta["model_type"], source)
+
+    return Original("transformers", build)
+
+
+def backbone_original(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any] | None,
+    layers: tuple[int, ...],
+    source: str,
+) -> Original:
+    """How to make transformers' backbone of a repository; its feature maps are compared.
+
+    Args:
+        meta: Content of config.json.
+        weights: Names -> tensors.
+        processor: Content of preprocessor_config.json, or None.
+        layers: Blocks whose patch tokens are put out.
+        source: Name of the source for error messages.
+    """
+
+    def build(options: LoadOptions) -> Built:
+        forward = backbone_forward(meta, weights, layers)
+        if processor is None or options.preparation or options.image_size is not None:
+            return forward, None
+        return forward, preparer(processor, meta["model_type"], source)
+
+    return Original("transformers", build, layers)
 
 
 def preparer(processor: Mapping[str, Any], model_type: str, source: str) -> Callable[[Any], Tensor]:
@@ -113,6 +171,19 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
             "window_size": window,
             "mlp_ratio": config.mlp_ratio,
         }
+    if model_type == "dinov3_vit":
+        return meta | {
+            "hidden_size": config.embed_dim,
+            "num_hidden_layers": config.depth,
+            "num_attention_heads": config.heads,
+            "intermediate_size": config.mlp_dim,
+            "num_register_tokens": config.register_tokens,
+            "rope_theta": config.rope_temperature,
+            "use_gated_mlp": config.gated_mlp,
+            "key_bias": "layer.0.attention.k_proj.bias" in state,
+            "query_bias": "layer.0.attention.q_proj.bias" in state,
+            "value_bias": "layer.0.attention.v_proj.bias" in state,
+        }
     table = next(value for key, value in state.items() if "position_embedding" in key)
     patches = table.numel() // config.embed_dim
     # The table has one or two rows for prefix tokens; rounding the square root down ignores them.
@@ -123,7 +194,9 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
         "num_hidden_layers": config.depth,
         "num_attention_heads": config.heads,
         "intermediate_size": config.mlp_dim,
-        "mlp_ratio": config.mlp_dim / config.embed_dim,
+        # A gated MLP is two thirds as wide as the ratio says, and rounded up to a multiple of 8.
+        "mlp_ratio": config.mlp_dim * (1.5 if config.gated_mlp else 1) / config.embed_dim,
+        "use_swiglu_ffn": config.gated_mlp,
         "num_register_tokens": config.register_tokens,
         "projection_dim": config.num_classes or 512,
     }

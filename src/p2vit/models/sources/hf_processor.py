@@ -53,8 +53,12 @@ KINDS = {
     "BitImageProcessor": ProcessorDefaults(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
     "CLIPImageProcessor": ProcessorDefaults(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
     "SiglipImageProcessor": ProcessorDefaults((224, 224), None, 3),
+    "DINOv3ViTImageProcessor": ProcessorDefaults((224, 224), None, 2, IMAGENET_MEAN, IMAGENET_STD),
     "ConvNextImageProcessor": ProcessorDefaults(384, None, 2, edges=True, squares=False),
 }
+#: Classes that exist only with torchvision. They resize before they round to whole grey levels, which programs read; so
+#: their pixels differ by up to one level and are not compared.
+FAST_ONLY = ("DINOv3ViTImageProcessor",)
 #: model_type -> the class that transformers uses if the file names none.
 USUAL = {
     "vit": "ViTImageProcessor",
@@ -62,6 +66,7 @@ USUAL = {
     "swin": "ViTImageProcessor",
     "dinov2": "BitImageProcessor",
     "dinov2_with_registers": "BitImageProcessor",
+    "dinov3_vit": "DINOv3ViTImageProcessor",
     "clip": "CLIPImageProcessor",
     "clip_vision_model": "CLIPImageProcessor",
     "siglip": "SiglipImageProcessor",
@@ -126,7 +131,7 @@ def usual_preprocessing(model_type: str, image_size: Size) -> Preprocessing:
     )
     return Preprocessing(
         image_size=image_size,
-        interpolation="bilinear" if family == "vit" else "bicubic",
+        interpolation="bilinear" if family in ("vit", "dinov3_vit") else "bicubic",
         mean=mean,
         std=std,
     )

@@ -1,6 +1,7 @@
 """Load ``hf:ORG/NAME``: models of the Hugging Face Hub, from config.json and weights, without transformers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ from torch import Tensor
 from p2vit.errors import MissingPackageError, ModelError
 from p2vit.models.architectures import with_image_size
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
-from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.loaded import FloatModel, assemble, weights_sha256
 from p2vit.models.options import LoadOptions
 from p2vit.models.sources.facts import check_sizes
 from p2vit.models.sources.folder import WEIGHT_FILES
+from p2vit.models.sources.hf_backbone import backbone_layers
 from p2vit.models.sources.hf_classes import Output, output_of, output_of_swin
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
 from p2vit.models.sources.hf_numbers import check_numbers
-from p2vit.models.sources.hf_original import hf_original
+from p2vit.models.sources.hf_original import backbone_original, embedding_original, hf_original
 from p2vit.models.sources.hf_processor import FILE, preprocessing_from_hf, usual_preprocessing
+from p2vit.models.sources.hf_zero_shot import as_embedding, has_embedding, text_head
 from p2vit.models.sources.layouts import find_roots
 from p2vit.models.sources.locate import locate
 from p2vit.models.sources.shards import read_content, read_json
@@ -32,6 +35,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "quick_gelu": "quick_gelu",
+    "silu": "silu",
 }
 #: Prefixes of CLIP's and SigLIP's tensors that do not belong to the vision tower.
 OTHER_TOWER = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
@@ -64,7 +68,7 @@ def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatMode
         return from_timm_hub(meta, weights, f"hf:{name}", options)
     path = _fetch_or_none(name, folder, FILE)
     processor = None if path is None else read_json(path)
-    return from_huggingface(meta, weights, processor, f"hf:{name}", options=options)
+    return from_huggingface(meta, weights, processor, f"hf:{name}", options=options, home=name)
 
 
 def from_huggingface(
@@ -74,6 +78,7 @@ def from_huggingface(
     source: str,
     *,
     options: LoadOptions | None = None,
+    home: str = "",
 ) -> FloatModel:
     """Convert the content of a transformers repository to the canonical form.
 
@@ -83,6 +88,7 @@ def from_huggingface(
         processor: Content of preprocessor_config.json, or None.
         source: Name of the source for error messages.
         options: Options of loading.
+        home: Folder or repository that holds the tokenizer, for zero-shot classification.
 
     Returns:
         The model.
@@ -90,7 +96,8 @@ def from_huggingface(
     Raises:
         ModelError: The model has an unsupported part, or its tensors do not fit config.json.
     """
-    options = options or LoadOptions()
+    options, both_towers, text = options or LoadOptions(), weights, None
+    embedding = bool(options.classes or options.embedding)
     weights, left = _towers(weights, options, source)
     config, output = config_from_hf(meta, weights, source, options)
     check_sizes(weights, config, f"{source}: config.json", source)
@@ -102,13 +109,25 @@ def from_huggingface(
         state = canonical_from_swin(weights, config, HUGGING_FACE, source)
     else:
         state = canonical_from_hf(weights, config, meta["model_type"], source)
+    original = hf_original(meta, weights, processor or None, config, source)
+    if embedding and isinstance(config, ViTConfig) and has_embedding(config, meta["model_type"]):
+        if options.classes:
+            text = text_head(meta, both_towers, home, options, source)
+        config, state = as_embedding(config, state, text, source)
+        original = embedding_original(meta, both_towers, processor or None, home, config, source)
+    if layers := backbone_layers(meta, config.depth, source):
+        asked = f"layers={','.join(map(str, layers))}"
+        original = backbone_original(meta, weights, processor or None, layers, source)
+        notes = (*notes, f"{source} is a backbone: its feature maps are --output {asked}")
     labels = meta.get("id2label") or {}
     names = (
         tuple(str(labels[key]) for key in sorted(labels, key=int))
         if len(labels) == config.num_classes
         else ()
     )
-    return assemble(
+    if text is not None and isinstance(options.classes, tuple):
+        names = options.classes
+    model = assemble(
         config,
         state,
         preprocessing,
@@ -116,8 +135,13 @@ def from_huggingface(
         class_names=names,
         preprocessing_from=taken,
         notes=(*left, *output, *notes),
-        original=hf_original(meta, weights, processor or None, config, source),
+        original=original,
     )
+    if layers:
+        model = replace(model, outputs=(asked,))
+    if text is None:
+        return model
+    return replace(model, text_sha256=text.sha256, sha256=weights_sha256(model.module, text.sha256))
 
 
 def _towers(
@@ -187,8 +211,10 @@ def config_from_hf(
         raise ModelError(
             f"{source}: activation '{activation}' is not supported. Supported activations: {', '.join(ACTIVATIONS)}"
         )
-    if vision.get("use_swiglu_ffn"):
-        raise ModelError(f"{source}: a gated MLP (SwiGLU, use_swiglu_ffn) is not supported")
+    if vision.get("use_swiglu_ffn") and not kind.startswith("dinov2"):
+        raise ModelError(
+            f"{source}: a gated MLP (SwiGLU, use_swiglu_ffn) in a model of type {kind} is not supported"
+        )
     if vision.get("num_channels", 3) != 3:
         raise ModelError(f"{source}: {vision['num_channels']} colour channels are not supported, only 3")
     try:
@@ -217,13 +243,21 @@ def _vit_config(
     hidden = shape.get("intermediate_size", 3072 if siglip else 4 * C)
     if kind.startswith("dinov2"):
         hidden = int(C * shape.get("mlp_ratio", 4))
-    registers = {"deit": 1, "dinov2_with_registers": shape.get("num_register_tokens", 4)}
+    dinov3 = kind == "dinov3_vit"
+    gated = bool(shape.get("use_swiglu_ffn" if kind.startswith("dinov2") else "use_gated_mlp", False))
+    if kind.startswith("dinov2") and gated:
+        hidden, activation = (int(hidden * 2 / 3) + 7) // 8 * 8, "silu"
+    registers = {
+        "dinov3_vit": shape.get("num_register_tokens", 0),
+        "deit": 1,
+        "dinov2_with_registers": shape.get("num_register_tokens", 4),
+    }
     pooled = any(key.endswith("head.probe") for key in weights)
     if siglip and not output.classes and not pooled:
         raise ModelError(
             f"{source}: a SigLIP tower without its pooling head (vision_use_head) is not supported"
         )
-    epsilon = 1e-5 if clip else 1e-6 if siglip or kind.startswith("dinov2") else 1e-12
+    epsilon = 1e-5 if clip or kind == "dinov3_vit" else 1e-6 if siglip or kind.startswith("dinov2") else 1e-12
     return ViTConfig(
         name=source.removeprefix("hf:"),
         image_size=_size(shape["image_size"]) or (224, 224),
@@ -239,6 +273,9 @@ def _vit_config(
         pool=output.pool,
         pre_norm=clip,
         norm_eps=shape.get("layer_norm_eps", epsilon),
+        rope="dinov3" if dinov3 else "none",
+        rope_temperature=float(shape.get("rope_theta", 100.0)) if dinov3 else 10000.0,
+        gated_mlp=gated,
     )
 
 

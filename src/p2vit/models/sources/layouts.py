@@ -5,7 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-LayoutKind = Literal["own", "timm", "vit", "clip", "torchvision", "timm_swin", "hf_swin", "torchvision_swin"]
+LayoutKind = Literal[
+    "own", "timm", "vit", "clip", "torchvision", "timm_swin", "hf_swin", "torchvision_swin", "dinov3"
+]
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,20 @@ LAYOUTS = (
     ),
     Layout(
         "timm", "timm's ViT", "blocks.0.attn.qkv.weight", "patch_embed.proj.weight", r"blocks\.(\d+)\.",
-        ("blocks.0.mlp.fc1.weight",), positions="pos_embed", class_token="cls_token",
+        ("blocks.0.mlp.fc1.weight", "blocks.0.mlp.fc1_g.weight"), positions="pos_embed", class_token="cls_token",
+    ),
+    Layout(
+        "timm", "timm's EVA", "blocks.0.attn.q_proj.weight", "patch_embed.proj.weight", r"blocks\.(\d+)\.",
+        ("blocks.0.mlp.fc1_g.weight", "blocks.0.mlp.fc1.weight"), positions="pos_embed", class_token="cls_token",
+    ),
+    Layout(
+        "dinov3", "transformers' DINOv3", "layer.0.attention.q_proj.weight", "embeddings.patch_embeddings.weight",
+        r"layer\.(\d+)\.", ("layer.0.mlp.up_proj.weight",), class_token="embeddings.cls_token",
     ),
     Layout(
         "vit", "transformers' ViT, DeiT or DINOv2", f"{_HF_BLOCK}attention.attention.query.weight", _HF_PATCH,
-        r"encoder\.layer\.(\d+)\.", (f"{_HF_BLOCK}intermediate.dense.weight", f"{_HF_BLOCK}mlp.fc1.weight"),
+        r"encoder\.layer\.(\d+)\.",
+        tuple(f"{_HF_BLOCK}{name}.weight" for name in ("intermediate.dense", "mlp.fc1", "mlp.weights_in")),
         positions="embeddings.position_embeddings", class_token="embeddings.cls_token",
         head=("classifier", "cls_classifier"), inner=_HF_INNER, heads=_HF_HEADS,
     ),

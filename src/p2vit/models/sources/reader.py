@@ -25,7 +25,9 @@ PIECES = {
     "w12": "a gated MLP (SwiGLU)",
     "weights_in": "a gated MLP (SwiGLU)",
     "relative_position": "relative position bias without Swin's windows",
-    "rope": "rotary position embedding",
+    "rope": "rotary position embedding with learned frequencies",
+    "attn.norm": "a LayerNorm on the attention output (scale_attn_inner)",
+    "attn.gate": "gated attention",
     "downsample": "patch merging between stages (hierarchical ViTs other than Swin)",
     "layers.0.blocks": "stages (hierarchical ViTs other than Swin)",
     "logit_scale": "scaled cosine attention (Swin V2)",
@@ -145,6 +147,21 @@ class StateReader:
         rows = len(names) * width
         weights = self.take(f"{old}{separator}weight", (rows, width)).chunk(len(names))
         biases = self.take_or(f"{old}{separator}bias", (rows,)).chunk(len(names))
+        for name, weight, bias in zip(names, weights, biases, strict=True):
+            out[f"{name}.weight"], out[f"{name}.bias"] = weight.clone(), bias.clone()
+
+    def copy_parts(self, out: dict[str, Tensor], old: str, names: list[str], shape: tuple[int, int]) -> None:
+        """Take a linear that is several of one shape in one, and split it.
+
+        Args:
+            out: Canonical tensors, added to.
+            old: Name in the source.
+            names: Canonical names, in the order of the outputs.
+            shape: Outputs and inputs of each.
+        """
+        rows = len(names) * shape[0]
+        weights = self.take(f"{old}.weight", (rows, shape[1])).chunk(len(names))
+        biases = self.take_or(f"{old}.bias", (rows,)).chunk(len(names))
         for name, weight, bias in zip(names, weights, biases, strict=True):
             out[f"{name}.weight"], out[f"{name}.bias"] = weight.clone(), bias.clone()
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from p2vit.models.config import ViTConfig
+from p2vit.models.rotary import interleaved
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import StateReader, patch_linear
 
@@ -17,9 +18,9 @@ def is_timm(state: Mapping[str, Tensor]) -> bool:
         state: Any state dict.
 
     Returns:
-        Whether block 0 has a fused query, key and value layer.
+        Whether block 0 has a fused query, key and value layer, or EVA's separate ones.
     """
-    return "blocks.0.attn.qkv.weight" in state
+    return "blocks.0.attn.qkv.weight" in state or "blocks.0.attn.q_proj.weight" in state
 
 
 def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: str) -> dict[str, Tensor]:
@@ -83,14 +84,51 @@ def _block(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConf
     C, hidden = config.embed_dim, config.mlp_dim
     read.copy(out, f"{name}.norm1", f"{name}.norm1", (C,))
     read.copy(out, f"{name}.norm2", f"{name}.norm2", (C,))
-    read.copy_fused(out, f"{name}.attn.qkv", [f"{name}.{letter}" for letter in "qkv"], C)
+    _queries_keys_values(read, out, name, config)
     read.copy(out, f"{name}.attn.proj", f"{name}.proj", (C, C))
-    read.copy(out, f"{name}.mlp.fc1", f"{name}.fc1", (hidden, C))
+    if not config.gated_mlp:
+        read.copy(out, f"{name}.mlp.fc1", f"{name}.fc1", (hidden, C))
+    elif f"{name}.mlp.fc1_g.weight" in read:
+        read.copy(out, f"{name}.mlp.fc1_g", f"{name}.fc1", (hidden, C))
+        read.copy(out, f"{name}.mlp.fc1_x", f"{name}.up", (hidden, C))
+    else:
+        read.copy_parts(out, f"{name}.mlp.fc1", [f"{name}.fc1", f"{name}.up"], (hidden, C))
+    if config.mlp_norm:
+        read.copy(out, f"{name}.mlp.norm", f"{name}.mlp_norm", (hidden,))
     read.copy(out, f"{name}.mlp.fc2", f"{name}.fc2", (C, hidden))
     # LayerScale: timm's name, and the name in the releases of DeiT III and BEiT.
     for number, linear in ((1, "proj"), (2, "fc2")):
         for scale in (f"{name}.ls{number}.gamma", f"{name}.gamma_{number}"):
             fold_layer_scale(out, f"{name}.{linear}", read.take_or(scale, (C,), fill=1.0))
+
+
+def _queries_keys_values(read: StateReader, out: dict[str, Tensor], name: str, config: ViTConfig) -> None:
+    """The three linears, fused or not; EVA's keys have no bias, and its others stand beside the weight."""
+    C, letters = config.embed_dim, [f"{name}.{letter}" for letter in "qkv"]
+    if f"{name}.attn.q_proj.weight" in read:
+        for letter in "qkv":
+            read.copy(out, f"{name}.attn.{letter}_proj", f"{name}.{letter}", (C, C))
+    else:
+        read.copy_fused(out, f"{name}.attn.qkv", letters, C)
+        for letter in "qkv":
+            if f"{name}.attn.{letter}_bias" in read:
+                out[f"{name}.{letter}.bias"] = read.take(f"{name}.attn.{letter}_bias", (C,))
+    reorder_pairs(out, name, config)
+
+
+def reorder_pairs(out: dict[str, Tensor], block: str, config: ViTConfig) -> None:
+    """Make neighbours of the channels that DINOv3 turns together, in place in the dict.
+
+    Args:
+        out: Canonical tensors.
+        block: Name of the block.
+        config: The shape.
+    """
+    if config.rope == "dinov3":
+        for letter in "qk":
+            for kind in ("weight", "bias"):
+                key = f"{block}.{letter}.{kind}"
+                out[key] = interleaved(out[key], config.heads)
 
 
 def copy_mean_of_heads(

@@ -52,17 +52,22 @@ def build_model(
     name, _, tag = arch.partition(".")
     if resized := RESIZED.fullmatch(name):
         name = resized[1]
+    if "dinov3" in name and not name.endswith("_qkvb") and "blocks.0.attn.q_bias" in state:
+        name, tag = f"{name}_qkvb", ""  # timm has a name of its own for those with biases
     changes: dict[str, Any] = {
         **arguments,
         "img_size": config.image_size,
         "num_classes": config.num_classes,
     }
     plain = isinstance(config, ViTConfig)
+    rotary = isinstance(config, ViTConfig) and config.rope != "none"
     if plain and config.pool in POOLS:
         changes["global_pool"] = POOLS[config.pool]
         if config.pool == "avg":
-            changes["fc_norm"] = config.pool_before_norm
-    # A plain ViT can be made on the meta device. A Swin cannot, because it computes index tables when it is made.
+            changes["use_fc_norm" if rotary else "fc_norm"] = config.pool_before_norm
+    # A plain ViT can be made on the meta device. A Swin cannot, because it computes index tables when it is made, nor
+    # can a model with rotary positions.
+    plain = plain and not rotary
     if plain:
         changes["weight_init"] = "skip"
     with torch.device("meta" if plain else "cpu"):

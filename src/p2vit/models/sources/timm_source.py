@@ -1,27 +1,26 @@
 """Load timm's pretrained ViTs with timm's own loading code."""
 
-import math
 from typing import Any, get_args
 
 from torch import nn
 
 from p2vit.errors import MissingPackageError, ModelError, P2vitError, did_you_mean
 from p2vit.models.architectures import ARCHITECTURES, Architecture, find, with_fields
-from p2vit.models.config import Activation, ModelConfig, ViTConfig
+from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.libraries import first_line as _first_line
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, FloatModel, Original, assemble
 from p2vit.models.options import LoadOptions
 from p2vit.models.overrides import override_preprocessing
 from p2vit.models.sources.swin_layout import TIMM, canonical_from_swin
+from p2vit.models.sources.timm_blocks import activation_of, check_blocks, gated
+from p2vit.models.sources.timm_eva import eva_config
 from p2vit.models.sources.timm_layout import canonical_from_timm
 from p2vit.models.sources.timm_original import pipeline
 from p2vit.models.swin_config import SwinConfig
 from p2vit.program.preprocessing import Interpolation, Preprocessing
 
 FILTERS = get_args(Interpolation)
-#: Class name of an activation in timm -> activation of `ViTConfig`.
-ACTIVATIONS: dict[str, Activation] = {"GELU": "gelu", "GELUTanh": "gelu_tanh", "QuickGELU": "quick_gelu"}
 
 
 def load_timm(name: str, *, image_size: int | tuple[int, int] | None = None) -> FloatModel:
@@ -163,24 +162,14 @@ def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
             return _swin_config(model, name)
         if kind in ("VisionTransformer", "VisionTransformerDistilled"):
             return _vit_config(model, name)
+        if kind == "Eva":
+            return eva_config(model, name)
     except ValueError as error:
         raise ModelError(f"timm's {error}") from None
     raise ModelError(
-        f"timm's {name} is a {kind}, which is not supported, only plain Vision Transformers (VisionTransformer) and "
-        "Swins (SwinTransformer)"
+        f"timm's {name} is a {kind}, which is not supported, only plain Vision Transformers (VisionTransformer, Eva) "
+        "and Swins (SwinTransformer)"
     )
-
-
-def _activation(layer: nn.Module, name: str) -> Activation:
-    """Return the activation of `ViTConfig` for a layer of timm."""
-    kind = type(layer).__name__
-    if kind == "GELU" and getattr(layer, "approximate", "none") == "tanh":
-        kind = "GELUTanh"
-    if kind not in ACTIVATIONS:
-        raise ModelError(
-            f"timm's {name}: activation {kind} is not supported. Supported activations: {', '.join(ACTIVATIONS)}"
-        )
-    return ACTIVATIONS[kind]
 
 
 def _swin_config(model: nn.Module, name: str) -> SwinConfig:
@@ -212,7 +201,7 @@ def _swin_config(model: nn.Module, name: str) -> SwinConfig:
         window=tuple(tuple(size) for size in swin._ref_window_sizes),
         mlp_ratio=first.mlp.fc1.out_features / first.dim,
         num_classes=swin.head.fc.out_features if isinstance(swin.head.fc, nn.Linear) else 0,
-        activation=_activation(first.mlp.act, name),
+        activation=activation_of(first.mlp.act, name),
         norm_eps=first.norm1.eps,
     )
     for number, (block, shape) in enumerate(zip(blocks, config.blocks, strict=True)):
@@ -254,7 +243,7 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         raise ModelError(f"timm's {name}: {type(odd).__name__} is not supported, only LayerNorm")
     if not before and not isinstance(vit.fc_norm, nn.Identity):
         raise ModelError(f"timm's {name}: two norms before the head are not supported")
-    _check_blocks(vit, last, name)
+    check_blocks(vit, last, name)
     height, width = vit.patch_embed.img_size
     return ViTConfig(
         name=name,
@@ -263,41 +252,17 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         embed_dim=vit.embed_dim,
         depth=len(vit.blocks),
         heads=block.attn.num_heads,
-        mlp_dim=block.mlp.fc1.out_features,
+        mlp_dim=block.mlp.fc2.in_features,
+        gated_mlp=gated(block.mlp, name),
         num_classes=vit.head.out_features if isinstance(vit.head, nn.Linear) else 0,
         class_token=vit.cls_token is not None,
         register_tokens=vit.num_prefix_tokens - int(vit.cls_token is not None),
-        activation=_activation(block.mlp.act, name),
+        activation=activation_of(block.mlp.act, name),
         pool="token_dist" if distilled else "attention" if vit.global_pool == "map" else vit.global_pool,
         pre_norm=not isinstance(vit.norm_pre, nn.Identity),
         pool_before_norm=before and vit.global_pool == "avg",
         norm_eps=block.norm1.eps,
     )
-
-
-def _check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
-    """Refuse blocks that differ in what is read from the first one, and other epsilons or scales of attention."""
-    first = vit.blocks[0]
-    norms = {"the last norm": last.eps}
-    if isinstance(vit.norm_pre, nn.LayerNorm):
-        norms["norm_pre"] = vit.norm_pre.eps
-    for number, block in enumerate(vit.blocks):
-        norms |= {f"blocks.{number}.{each}": getattr(block, each).eps for each in ("norm1", "norm2")}
-        if _activation(block.mlp.act, name) != _activation(first.mlp.act, name):
-            raise ModelError(f"timm's {name}: block {number} has another activation than block 0")
-        attention = block.attn
-        if attention.num_heads != first.attn.num_heads:
-            raise ModelError(f"timm's {name}: block {number} has another number of heads than block 0")
-        if not math.isclose(attention.scale, attention.head_dim**-0.5, rel_tol=1e-6):
-            raise ModelError(
-                f"timm's {name}: block {number} scales attention by {attention.scale:g}, only 1/sqrt(head_dim) is "
-                "supported"
-            )
-    for where, epsilon in norms.items():
-        if epsilon != first.norm1.eps:
-            raise ModelError(
-                f"timm's {name}: {where} has the epsilon {epsilon:g}, but blocks.0.norm1 has {first.norm1.eps:g}"
-            )
 
 
 def _check_pool(vit: Any, name: str) -> None:
@@ -311,7 +276,7 @@ def _check_pool(vit: Any, name: str) -> None:
             f"timm's {name}: a pooling head with several queries, with positions, or with a number of heads different "
             "from the blocks is not supported"
         )
-    if _activation(pool.mlp.act, name) != _activation(block.mlp.act, name):
+    if activation_of(pool.mlp.act, name) != activation_of(block.mlp.act, name):
         raise ModelError(
             f"timm's {name}: a pooling head with an activation different from the blocks is not supported"
         )

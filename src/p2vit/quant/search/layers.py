@@ -18,7 +18,8 @@ class Layer:
     Attributes:
         name: Name of the layer, such as ``blocks.3.attn.q``, as in ``QuantConfig.layer_bits``.
         block: Index of the block.
-        site: Key in ``QuantizedBlock.layers``: ``q``, ``k``, ``v``, ``proj``, ``fc1`` or ``fc2``.
+        site: Key in ``QuantizedBlock.layers``: ``q``, ``k``, ``v``, ``proj``, ``fc1``, ``fc2``, or
+            ``up`` of a gated MLP.
         outputs: Number of outputs, N.
         inputs: Number of inputs, K.
         rows: Number of tokens per image.
@@ -54,8 +55,8 @@ def searchable(config: ModelConfig) -> tuple[Layer, ...]:
 def _layers(config: ModelConfig) -> Iterator[Layer]:
     for block, shape in enumerate(config.blocks):
         wide, narrow = shape.mlp_dim, shape.dim
-        for path in SITES:
+        for path in (*SITES[:-1], *(("mlp.up",) if shape.gated_mlp else ()), SITES[-1]):
             site = path.split(".")[1]
-            outputs = wide if site == "fc1" else narrow
+            outputs = wide if site in ("fc1", "up") else narrow
             inputs = wide if site == "fc2" else narrow
             yield Layer(f"blocks.{block}.{path}", block, site, outputs, inputs, shape.tokens)

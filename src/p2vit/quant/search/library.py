@@ -15,7 +15,7 @@ from p2vit.program.graph import IntegerProgram
 from p2vit.quant.block import ExtraWidths
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.extreme_values import refuse_extreme_values
-from p2vit.quant.lower import OUTPUT_GRID, linear, lower
+from p2vit.quant.lower import linear, lower
 from p2vit.quant.pipeline import Progress, quantize_model, silent
 from p2vit.quant.search.cost import Bits
 from p2vit.quant.search.layers import Layer, searchable
@@ -105,7 +105,7 @@ def build_library(
         layers = searchable(model.config)
         operators = {
             (layer.name, width): linear(
-                rounded[layer.name, width], quantized.blocks[layer.block].grids[OUTPUT_GRID[layer.site]]
+                rounded[layer.name, width], quantized.blocks[layer.block].output_grid(layer.site)
             )
             for layer in layers
             for width in ordered

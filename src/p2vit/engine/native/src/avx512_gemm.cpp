@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "avx512_rows.h"
+#include "elementwise.h"
 #include "kernels.h"
 
 namespace p2vit {
@@ -199,7 +200,7 @@ int64_t probe() {
     return int64_t{kTurns} * kCount * 64;
 }
 
-constexpr Kernels table{"avx512vnni", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, probe};
+constexpr Kernels table{"avx512vnni", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, rotary_row, multiply_row, probe};
 }   // namespace
 
 const Kernels* kernels_avx512vnni() { return &table; }

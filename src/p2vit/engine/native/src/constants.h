@@ -11,6 +11,10 @@ inline constexpr int kLinearLargestShift = 31;   // left or right
 inline constexpr int kAddLargestShift = 15;   // of a residual add
 inline constexpr int kAffineLeastShift = -8;
 inline constexpr int kAffineLargestShift = 30;
+inline constexpr int kRotaryFraction = 14;   // of a cosine or sine
+inline constexpr int kRotaryLeastShift = 0;
+inline constexpr int kRotaryLargestShift = 30;
+inline constexpr int kMultiplyLargestShift = 30;   // of a product
 inline constexpr int kSumLargestShift = 30;   // of a sum of tokens
 inline constexpr int kDistanceBits = 16;   // of a score's distance from its row's maximum
 inline constexpr int kOctaveFactor = 23637;   // octaves = distance · factor >> fraction

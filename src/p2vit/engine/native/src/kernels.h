@@ -101,12 +101,37 @@ struct QuotientRow {
     void* out = nullptr;
 };
 
+// One row of queries or keys: 16 bits to 8.
+struct RotaryRow {
+    const int16_t* x = nullptr;
+    uint8_t* y = nullptr;
+    int columns = 0;
+    int pairs = 0;                    // columns / 2 is a multiple
+    const int16_t* cosine = nullptr;  // [pairs]
+    const int16_t* sine = nullptr;
+    const int32_t* shift = nullptr;   // [columns]
+    const int32_t* half = nullptr;    // rounding halves
+};
+
+// One row of a gate and of what it multiplies, 8 bits each.
+struct MultiplyRow {
+    const uint8_t* a = nullptr;
+    const uint8_t* b = nullptr;
+    uint8_t* y = nullptr;
+    int columns = 0;
+    const int32_t* offset = nullptr;  // [columns]
+    const int32_t* shift = nullptr;
+    const int32_t* half = nullptr;    // rounding halves
+};
+
 struct Kernels {
     const char* name;
     void (*gemm)(const Gemm&);
     void (*layernorm)(const LayerNormRows&);
     uint32_t (*softmax)(const SoftmaxRow&);   // returns the sum of the values of the codes
     void (*quotient)(const QuotientRow&);
+    void (*rotary)(const RotaryRow&);
+    void (*multiply)(const MultiplyRow&);
     int64_t (
         *probe)();   // runs dot products for some microseconds, and returns their number of products; may be null
 };

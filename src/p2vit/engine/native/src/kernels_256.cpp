@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "attention_values.h"
+#include "elementwise.h"
 #include "kernels.h"
 #include "layernorm.h"
 #include "linear.h"

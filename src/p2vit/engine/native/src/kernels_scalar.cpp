@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "attention_values.h"
+#include "elementwise.h"
 #include "kernels.h"
 #include "layernorm.h"
 #include "linear.h"

@@ -246,6 +246,18 @@ void bind_plan(nb::module_& m) {
                const Array<int32_t, 1>& bias,
                const Array<int32_t, 1>& shift) { add_affine(p, nodes, in, out, copy(gain), copy(bias), copy(shift)); },
             "nodes"_a, "in"_a, "out"_a, nb::kw_only(), "gain"_a, "bias"_a, "shift"_a)
+        .def(
+            "rotary",
+            [](Plan& p, const Nodes& nodes, int in, int out, int pairs, const Array<int16_t, 1>& cosine,
+               const Array<int16_t, 1>& sine, const Array<int32_t, 1>& shift) {
+                add_rotary(p, nodes, in, out, pairs, copy(cosine), copy(sine), copy(shift));
+            },
+            "nodes"_a, "in"_a, "out"_a, nb::kw_only(), "pairs"_a, "cosine"_a, "sine"_a, "shift"_a)
+        .def(
+            "multiply",
+            [](Plan& p, const Nodes& nodes, int a, int b, int out, const Array<int32_t, 1>& offset,
+               const Array<int32_t, 1>& shift) { add_multiply(p, nodes, a, b, out, copy(offset), copy(shift)); },
+            "nodes"_a, "a"_a, "b"_a, "out"_a, nb::kw_only(), "offset"_a, "shift"_a)
         .def("constant_rows", [](Plan& p, const Nodes& nodes, int out, const Array<int16_t, 1>& rows,
                                  int count) { add_constant_rows(p, nodes, out, copy(rows), count); })
         .def("position", [](Plan& p, const Nodes& nodes, int in, int out, int offset,

@@ -67,6 +67,12 @@ void add_sum(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<
              std::vector<int32_t> left_b, std::vector<int32_t> shift);
 void add_affine(Plan& plan, const Nodes& nodes, int in, int out, std::vector<int32_t> gain, std::vector<int32_t> bias,
                 std::vector<int32_t> shift);
+// Channels 2·i and 2·i + 1 of row r turn by the angle of cosine and sine [r][i % pairs].
+void add_rotary(Plan& plan, const Nodes& nodes, int in, int out, int pairs, std::vector<int16_t> cosine,
+                std::vector<int16_t> sine, std::vector<int32_t> shift);
+// y = requantize((a + offset) · b).
+void add_multiply(Plan& plan, const Nodes& nodes, int a, int b, int out, std::vector<int32_t> offset,
+                  std::vector<int32_t> shift);
 void add_constant_rows(Plan& plan, const Nodes& nodes, int out, std::vector<int16_t> rows, int count);
 void add_position(Plan& plan, const Nodes& nodes, int in, int out, int out_row_offset, std::vector<int16_t> position);
 void add_select(Plan& plan, const Nodes& nodes, int in, int out, int index);

@@ -10,6 +10,8 @@ from p2vit.engine.native.steps.gather import gather
 from p2vit.engine.native.steps.layernorm import layernorm
 from p2vit.engine.native.steps.linear import linear
 from p2vit.engine.native.steps.lookup import lookup
+from p2vit.engine.native.steps.multiply import multiply
+from p2vit.engine.native.steps.rotary import rotary
 from p2vit.engine.native.steps.tokens import assemble, constant, patches, select, token_sum
 from p2vit.engine.native.tensor_buffers import TensorBuffers
 from p2vit.numerics import (
@@ -21,7 +23,9 @@ from p2vit.numerics import (
     LayerNorm,
     Linear,
     Lookup,
+    Multiply,
     Patchify,
+    Rotary,
     Scores,
     SelectToken,
     SumTokens,
@@ -37,6 +41,8 @@ EMITTERS: dict[type, Callable[[TensorBuffers, FusionGroup], None]] = {
     Lookup: lookup,
     Add: add,
     Affine: affine,
+    Rotary: rotary,
+    Multiply: multiply,
     GatherTokens: gather,
     ConstantTokens: constant,
     SelectToken: select,

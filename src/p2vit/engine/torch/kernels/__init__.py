@@ -14,6 +14,8 @@ from p2vit.engine.torch.kernels import (  # noqa: F401
     layernorm,
     linear,
     lookup,
+    multiply,
+    rotary,
     score_bias,
     scores,
     softmax,

@@ -66,6 +66,26 @@ typedef struct {
 } p2vit_affine_t;
 void p2vit_affine(const p2vit_affine_t *op, const void *x, void *y);
 
+/* Channels 2i and 2i + 1 of token t turn by the angle of cosine and sine [t, i % pairs], which have 14 fraction bits. */
+typedef struct {
+    int32_t rows, channels, pairs;
+    const int16_t *cosine, *sine; /* [rows, pairs] */
+    const int8_t *shift;
+    int32_t each; /* 1: one shift for each channel */
+    int32_t input, type;
+} p2vit_rotary_t;
+void p2vit_rotary(const p2vit_rotary_t *op, const void *x, void *y);
+
+/* y = requantize((a + offset) * b). */
+typedef struct {
+    int32_t rows, channels;
+    const int16_t *offset;
+    const int8_t *shift;
+    int32_t each_offset, each_shift; /* 1: one for each channel */
+    int32_t type_b, type;
+} p2vit_multiply_t;
+void p2vit_multiply(const p2vit_multiply_t *op, const int8_t *a, const void *b, void *y);
+
 /* Scores, their bias and mask, softmax, and attention x values, one query row at a time. */
 typedef struct {
     int32_t heads, head_dim, windows, queries, keys; /* queries and keys of one window */

@@ -8,6 +8,8 @@ from p2vit.export.onnx.qdq import (  # noqa: F401  (they register)
     layernorm,
     linear,
     lookup,
+    multiply,
+    rotary,
     score_bias,
     scores,
     softmax,

@@ -25,6 +25,11 @@ def quick_gelu(x: float) -> float:
     return x / (1.0 + math.exp(-1.702 * x)) if x > -400.0 else 0.0
 
 
+def silu(x: float) -> float:
+    """``x · sigmoid(x)``, the gate of SwiGLU."""
+    return x / (1.0 + math.exp(-x)) if x > -700.0 else 0.0
+
+
 def relu(x: float) -> float:
     """Return ``max(x, 0)``."""
     return max(x, 0.0)
@@ -34,6 +39,7 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "gelu": gelu,
     "gelu_tanh": gelu_tanh,
     "quick_gelu": quick_gelu,
+    "silu": silu,
     "relu": relu,
 }
 

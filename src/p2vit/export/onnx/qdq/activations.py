@@ -29,6 +29,10 @@ def _quick_gelu(graph: OnnxGraph, x: str) -> str:
     return graph.op("Mul", x, graph.op("Sigmoid", graph.op("Mul", x, np.float32(1.702))))
 
 
+def _silu(graph: OnnxGraph, x: str) -> str:
+    return graph.op("Mul", x, graph.op("Sigmoid", x))
+
+
 def _relu(graph: OnnxGraph, x: str) -> str:
     return graph.op("Relu", x)
 
@@ -37,5 +41,6 @@ WRITERS: dict[str, Callable[[OnnxGraph, str], str]] = {
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "quick_gelu": _quick_gelu,
+    "silu": _silu,
     "relu": _relu,
 }

@@ -16,12 +16,21 @@ from p2vit.export.onnx.qdq.values import (
     tensor_offset_of,
     times_power,
 )
-from p2vit.numerics import ConstantTokens, GatherTokens, Linear, Lookup, Operator, Patchify, SelectToken
+from p2vit.numerics import (
+    ConstantTokens,
+    GatherTokens,
+    Linear,
+    Lookup,
+    Multiply,
+    Operator,
+    Patchify,
+    SelectToken,
+)
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
 #: Operators that may write tensors with an offset, and operators that may read them.
 WITH_OFFSET = (Patchify, Lookup, Linear, SelectToken, GatherTokens)
-READS_OFFSET = (Linear, Lookup, SelectToken, GatherTokens, ConstantTokens)
+READS_OFFSET = (Linear, Lookup, Multiply, SelectToken, GatherTokens, ConstantTokens)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+"""Blocks of timm's ViTs: activations, MLPs, and what must be the same in all of them."""
+
+import math
+from typing import Any
+
+from torch import nn
+
+from p2vit.errors import ModelError
+from p2vit.models.config import Activation
+
+# Class name of a timm activation -> ours.
+ACTIVATIONS: dict[str, Activation] = {
+    "GELU": "gelu",
+    "GELUTanh": "gelu_tanh",
+    "QuickGELU": "quick_gelu",
+    "SiLU": "silu",
+}
+
+
+def activation_of(layer: nn.Module, name: str) -> Activation:
+    """Our name of an activation layer."""
+    kind = type(layer).__name__
+    if kind == "GELU" and getattr(layer, "approximate", "none") == "tanh":
+        kind = "GELUTanh"
+    if kind not in ACTIVATIONS:
+        raise ModelError(
+            f"timm's {name}: activation {kind} is not supported; there are {', '.join(ACTIVATIONS)}"
+        )
+    return ACTIVATIONS[kind]
+
+
+def gated(mlp: Any, name: str) -> bool:
+    """Whether an MLP multiplies its activation with a second linear layer (SwiGLU, GEGLU).
+
+    Args:
+        mlp: ``mlp`` of a block.
+        name: timm's name of the model.
+
+    Raises:
+        ModelError: an MLP of a kind that is not supported.
+    """
+    kind = type(mlp).__name__
+    if kind == "Mlp":
+        return False
+    if kind == "SwiGLU":
+        return True
+    if kind == "GluMlp" and not mlp.gate_last and mlp.chunk_dim == -1:
+        return True
+    raise ModelError(
+        f"timm's {name}: an MLP of type {kind} is not supported; Mlp, SwiGLU and GluMlp (first half gate) are"
+    )
+
+
+def check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
+    """Refuse blocks that differ in what is read from the first one, and other epsilons or scales of attention.
+
+    Args:
+        vit: timm's model.
+        last: LayerNorm before the head.
+        name: timm's name of the model.
+
+    Raises:
+        ModelError: naming the block and what of it differs.
+    """
+    first = vit.blocks[0]
+    norms = {"the last norm": last.eps}
+    if isinstance(vit.norm_pre, nn.LayerNorm):
+        norms["norm_pre"] = vit.norm_pre.eps
+    for number, block in enumerate(vit.blocks):
+        norms |= {f"blocks.{number}.{each}": getattr(block, each).eps for each in ("norm1", "norm2")}
+        if isinstance(block.mlp.norm, nn.LayerNorm):
+            norms[f"blocks.{number}.mlp.norm"] = block.mlp.norm.eps
+        if gated(block.mlp, name) != gated(first.mlp, name):
+            raise ModelError(f"timm's {name}: block {number} has another kind of MLP than block 0")
+        if activation_of(block.mlp.act, name) != activation_of(first.mlp.act, name):
+            raise ModelError(f"timm's {name}: block {number} has another activation than block 0")
+        attention = block.attn
+        if attention.num_heads != first.attn.num_heads:
+            raise ModelError(f"timm's {name}: block {number} has another number of heads than block 0")
+        if not math.isclose(attention.scale, attention.head_dim**-0.5, rel_tol=1e-6):
+            raise ModelError(
+                f"timm's {name}: block {number} scales attention by {attention.scale:g}, only 1/sqrt(head_dim) is "
+                "supported"
+            )
+    for where, epsilon in norms.items():
+        if epsilon != first.norm1.eps:
+            raise ModelError(
+                f"timm's {name}: {where} has the epsilon {epsilon:g}, but blocks.0.norm1 has {first.norm1.eps:g}"
+            )
