@@ -10,7 +10,7 @@ import pytest
 from p2vit.cli.main import cli, run
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("cli", "errors", "glossary", "decisions", "models", "python")
+NAMES = ("cli", "errors", "glossary", "decisions", "models", "python", "dense", "zero-shot")
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES)]
 BLOCK = re.compile(r"(?:^<!-- (run|check) -->\n)?^```(bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

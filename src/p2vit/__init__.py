@@ -45,6 +45,7 @@ _PUBLIC = {
     "SearchResult": "p2vit.api.functions",
     "QuantizedProgram": "p2vit.api.program",
     "Prediction": "p2vit.api.results",
+    "DenseOutput": "p2vit.api.results",
     "Evaluation": "p2vit.api.results",
     "Simulation": "p2vit.api.results",
     "Verification": "p2vit.api.results",
@@ -54,6 +55,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "DenseOutput",
     "Evaluation",
     "P2vitError",
     "P2vitWarning",

@@ -22,12 +22,12 @@ from support.programs import random_program, windowed_program
         (b'{"format": "onnx"}', "is not an integer program"),
         (
             b'{"format": "p2vit-integer-program", "version": true}',
-            "has version True; expected 2: the file is",
+            "has version True; expected 2 or 3: the file is",
         ),
-        (b'{"format": "p2vit-integer-program", "version": "2"}', "has version '2'; expected 2"),
-        (b'{"format": "p2vit-integer-program", "version": 2.0}', "has version 2.0; expected 2"),
-        (b'{"format": "p2vit-integer-program", "version": 0}', "has version 0; expected 2"),
-        (b'{"format": "p2vit-integer-program"}', "has version None; expected 2"),
+        (b'{"format": "p2vit-integer-program", "version": "2"}', "has version '2'; expected 2 or 3"),
+        (b'{"format": "p2vit-integer-program", "version": 2.0}', "has version 2.0; expected 2 or 3"),
+        (b'{"format": "p2vit-integer-program", "version": 0}', "has version 0; expected 2 or 3"),
+        (b'{"format": "p2vit-integer-program"}', "has version None; expected 2 or 3"),
         (b'{"format": "p2vit-integer-program", "version": 2}', "sha256 is not the one it records"),
         (b'{"x": ' + b"9" * 5000 + b"}", "is not JSON"),
     ],
@@ -43,15 +43,23 @@ def test_foreign_documents(graph, message):
         (
             1,
             {"p2vit": "0.1.0", "source": "dinov2-elpv"},
-            "has version 1 of the format, written by p2vit 0.1.0, but this release reads version 2: "
+            "has version 1 of the format, written by p2vit 0.1.0, but this release reads version 2 or 3: "
             "quantize dinov2-elpv again",
         ),
-        (1, {}, "has version 1 of the format, but this release reads version 2: quantize the model again"),
-        (1, "odd", "has version 1 of the format, but this release reads version 2: quantize the model again"),
         (
-            3,
+            1,
+            {},
+            "has version 1 of the format, but this release reads version 2 or 3: quantize the model again",
+        ),
+        (
+            1,
+            "odd",
+            "has version 1 of the format, but this release reads version 2 or 3: quantize the model again",
+        ),
+        (
+            4,
             {"p2vit": "9.0.0", "source": "dinov2-elpv"},
-            "has version 3 of the format, written by p2vit 9.0.0, but this release reads version 2: update p2vit",
+            "has version 4 of the format, written by p2vit 9.0.0, but this release reads version 2 or 3: update p2vit",
         ),
     ],
 )

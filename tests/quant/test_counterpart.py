@@ -23,6 +23,8 @@ SHAPES = {
     "class and distillation token": config(pool="token_dist", register_tokens=1),
     "CLIP": config(pre_norm=True, activation="quick_gelu", num_classes=7),
     "SigLIP": config(class_token=False, pool="attention", activation="gelu_tanh", num_classes=0),
+    "CLIP's embedding": config(pre_norm=True, num_classes=4, embedding_dim=20),
+    "SigLIP's embedding": config(class_token=False, pool="attention", num_classes=0, embedding_dim=24),
     "head dim 72": config(embed_dim=144, heads=2, depth=1),
     "Swin, padded and shifted": swin_config(),
     "Swin, transformers' padding": swin_config(rule="transformers"),

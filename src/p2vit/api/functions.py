@@ -58,6 +58,7 @@ def quantize(
             * ``seed``: random seed (default 0); ``threads``: number of CPU threads (default at most 8);
             * ``strict``: raise an error for a photo that cannot be read, instead of skipping it (default False);
             * ``class_names``, ``class_index``: names of the outputs;
+            * ``outputs``: "tokens", "layers=2,5,8,11" or "embedding", beside the logits or features;
             * for a model by name: ``arch``, ``image_size``, ``pool``, ``mean``, ``std``, ``crop_pct`` and others.
 
             All are the fields of `p2vit.workflows.options.quantize.QuantizeOptions`.
@@ -81,10 +82,11 @@ def quantize(
     """
     from p2vit.workflows.class_names import named
     from p2vit.workflows.left_out import say_notes
+    from p2vit.workflows.outputs import with_embedding
     from p2vit.workflows.quantize import choose_config, notes_of, quantize_loaded
 
     feedback = PythonFeedback(progress)
-    chosen = changed(QuantizeOptions, None, options)
+    chosen = with_embedding(changed(QuantizeOptions, None, options))
     choose_config(chosen.bits, chosen.method)
     loaded = open_model(model, chosen, preprocessing, feedback)
     loaded = named(loaded, chosen.class_names, chosen.class_index)

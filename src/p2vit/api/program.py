@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from p2vit.api.dense import DenseProgram
 from p2vit.api.feedback import PythonFeedback
 from p2vit.api.html import table
 from p2vit.api.photos import data_option, name_of, source_of
 from p2vit.api.results import Audit, Cosimulation, Evaluation, Export, Result, Simulation, Verification
-from p2vit.api.runnable import Progress, RunnableProgram, StrPath
+from p2vit.api.runnable import Progress, StrPath
 from p2vit.data.memory import to_photo_source
 from p2vit.data.source import PhotoSource
 from p2vit.files import check_output
@@ -25,7 +26,7 @@ from p2vit.workflows.options.hardware import CosimOptions, RtlOptions, SimulateO
 from p2vit.workflows.program_folder import check_place, write_program
 
 
-class QuantizedProgram(RunnableProgram):
+class QuantizedProgram(DenseProgram):
     """A quantized Vision Transformer: an integer program with power-of-two scales.
 
     `p2vit.quantize` makes one, and `p2vit.load` reads one from a folder. Torch is not needed to run it.

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -35,6 +37,28 @@ class Prediction:
     label: str
     index: int
     score: float
+
+
+@dataclass(frozen=True, eq=False)
+class DenseOutput:
+    """A feature map of several photos.
+
+    Attributes:
+        name: Name of the map, e.g. ``patch_tokens``.
+        stored: The program's integers, int8 (int32 of a dense head), [N, rows, columns, channels].
+        exponents: int64 [channels]: a number of channel c stands for itself times 2^exponents[c].
+        classes: Label of each channel; empty if the channels are no classes.
+    """
+
+    name: str
+    stored: NDArray[np.signedinteger]
+    exponents: NDArray[np.int64]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def real(self) -> NDArray[np.float32]:
+        """The real numbers that the integers stand for, float32 [N, rows, columns, channels]; nothing is rounded."""
+        return np.ldexp(self.stored.astype(np.float32), self.exponents.astype(np.int32)).astype(np.float32)
 
 
 class Evaluation(Accuracy):

@@ -94,7 +94,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 def executed_macs(program: IntegerProgram) -> int:
     """Return the multiply-accumulates that the engine executes. It skips rows that no operator reads."""
-    graph = Graph(program, frozenset({program.output, program.feature}))
+    graph = Graph(program, frozenset(program.results))
     total = 0
     for node in program.nodes:
         if node.name in graph.rows:

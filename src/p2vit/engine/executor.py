@@ -31,7 +31,7 @@ class Executor(Protocol):
 
         Args:
             pixels: uint8 [B, H, W, 3].
-            keep: Names of tensors to return besides the output and the feature.
+            keep: Names of tensors to return besides the program's results: output, feature and feature maps.
 
         Returns:
             Tensor name → integers [B, ...], in the dtypes of the program.
@@ -72,7 +72,7 @@ class NodeExecutor(Executor):
     def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
         """Run the program on a batch; see :meth:`Executor.run`."""
         self.program.expect_pixels(pixels)
-        wanted = {*self.program.among(keep, "keep"), self.program.output, self.program.feature}
+        wanted = {*self.program.among(keep, "keep"), *self.program.results}
         live: dict[str, Any] = {PIXELS: self.load(pixels)}
         kept: dict[str, IntArray] = {}
         for position, node in enumerate(self.program.nodes):

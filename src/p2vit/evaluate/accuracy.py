@@ -91,26 +91,34 @@ def sqnr(records: Records, which: NDArray[np.bool_] | slice = slice(None)) -> fl
     """
     if records.signal is None or records.noise is None:
         return None
-    signal, noise = math.fsum(records.signal[which]), math.fsum(records.noise[which])
+    return decibels(records.signal[which], records.noise[which])
+
+
+def decibels(signals: NDArray[np.float64], noises: NDArray[np.float64]) -> float | None:
+    """10·log10(Σ signal / Σ noise) with exact sums, two decimals; None of nothing, infinite without noise."""
+    signal, noise = math.fsum(signals), math.fsum(noises)
     if not signal:
         return None
     return round(10 * math.log10(signal / noise), 2) if noise else math.inf
 
 
-def executor_predict(program: IntegerProgram, executor: Any) -> Predict:
-    """Return a function from pixels to real logits and features, computed by a program.
+def executor_predict(program: IntegerProgram, executor: Any, maps: bool = False) -> Predict:
+    """Return a function from pixels to real logits, features and feature maps, computed by a program.
 
     Args:
         program: The program, for the scale exponents of its tensors.
         executor: An executor of the program, with ``run(pixels)``.
+        maps: Also return the feature maps that are patch tokens of a block.
     """
+    measured = [each for each in program.maps if maps and each.layer is not None]
 
-    def predict(pixels: Pixels) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    def predict(pixels: Pixels) -> Sequence[NDArray[np.floating]]:
         tensors = executor.run(pixels)
         logits, feature = (
             program.tensors[name].real(tensors[name]) for name in (program.output, program.feature)
         )
-        return logits.reshape(len(pixels), -1), feature.reshape(len(pixels), -1)
+        dense = [program.tensors[each.name].real(tensors[each.name])[:, each.first :] for each in measured]
+        return logits.reshape(len(pixels), -1), feature.reshape(len(pixels), -1), *dense
 
     return predict
 

@@ -13,7 +13,7 @@ from p2vit.data.loader import Batch, load_batches
 from p2vit.data.source import PhotoSource
 from p2vit.errors import DataError, P2vitError, some
 from p2vit.evaluate.accuracy import Accuracy, Progress, collect, summarise
-from p2vit.evaluate.features import FeatureAccuracy, judge
+from p2vit.evaluate.features import FeatureAccuracy, judge, judge_maps
 from p2vit.evaluate.labels import label_map
 from p2vit.evaluate.neighbours import TEMPERATURE, Gallery, K
 from p2vit.evaluate.records import Predict, Records, join
@@ -118,6 +118,7 @@ def evaluate_photos(
     if not feature:
         return accuracy, None, skipped
     figures, more = judge(records, galleries, None if gallery is None else gallery[0], photos.classes)
+    figures = figures.model_copy(update={"maps": judge_maps(records, job.program)})
     return accuracy.model_copy(update={"notes": [*accuracy.notes, *more]}), figures, skipped
 
 

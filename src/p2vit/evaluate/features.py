@@ -1,5 +1,6 @@
 """Quality of a program's features, for backbones without a classifier: cosine similarity and k-NN accuracy."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,25 @@ from p2vit.data.benchmarks import open_photos
 from p2vit.data.folder import ImageFolder
 from p2vit.data.source import PhotoSource
 from p2vit.errors import DataError
-from p2vit.evaluate.accuracy import percent
+from p2vit.evaluate.accuracy import decibels, percent
 from p2vit.evaluate.neighbours import Gallery, K
 from p2vit.evaluate.records import Records
+from p2vit.program.graph import IntegerProgram
 from p2vit.program.preprocessing import Preprocessing
+
+
+class MapAccuracy(BaseModel):
+    """A feature map of the program beside the float model's; null stands for what could not be measured."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(description="name of the map")
+    grid: list[int] = Field(description="patches: rows, columns")
+    sqnr_db: float | None = Field(description="SQNR over all photos, patches and channels, dB")
+    cosine_mean: float | None = Field(
+        description="mean over patches of the similarity with the float model's"
+    )
+    cosine_min: float | None = Field(description="the least similar patch's")
 
 
 class FeatureAccuracy(BaseModel):
@@ -32,6 +48,7 @@ class FeatureAccuracy(BaseModel):
     temperature: float | None = Field(description="temperature T of the votes' weights, exp(similarity / T)")
     gallery: str | None = Field(description="name of the labelled photos")
     gallery_images: int | None = Field(description="number of labelled photos")
+    maps: list[MapAccuracy] = Field(default=[], description="feature maps of the program")
 
 
 def open_gallery(spec: str, data: str, preprocessing: Preprocessing) -> tuple[PhotoSource, NDArray[np.int64]]:
@@ -78,6 +95,26 @@ def check_disjoint(own: Path, measured: Path, what: str) -> None:
         )
 
 
+def judge_maps(records: Records, program: IntegerProgram) -> list[MapAccuracy]:
+    """Sum up the feature maps that are patch tokens of a block.
+
+    Args:
+        records: Of all photos.
+        program: Whose maps were measured.
+    """
+    rows = []
+    for index, each in enumerate(each for each in program.maps if each.layer is not None):
+        numbers: dict[str, float | None] = dict.fromkeys(("sqnr_db", "cosine_mean", "cosine_min"))
+        columns = (records.map_signal, records.map_noise, records.map_cosine, records.map_cosine_min)
+        if all(column is not None for column in columns) and len(records):
+            signal, noise, mean, least = (column[:, index] for column in columns if column is not None)
+            numbers["sqnr_db"] = decibels(signal, noise)
+            numbers["cosine_mean"] = round(math.fsum(mean) / len(mean), 6)
+            numbers["cosine_min"] = round(float(least.min()), 6)
+        rows.append(MapAccuracy(name=each.name, grid=list(each.grid), **numbers))
+    return rows
+
+
 def judge(
     records: Records,
     galleries: Sequence[Gallery | None],
@@ -98,7 +135,7 @@ def judge(
     Raises:
         DataError: Gallery and photos have no class in common.
     """
-    numbers: dict[str, Any] = dict.fromkeys(FeatureAccuracy.model_fields)
+    numbers: dict[str, Any] = dict.fromkeys(name for name in FeatureAccuracy.model_fields if name != "maps")
     notes = []
     if records.cosine is not None and len(records):
         numbers["cosine_mean"] = round(float(records.cosine.mean()), 6)

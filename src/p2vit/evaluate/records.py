@@ -11,8 +11,8 @@ from p2vit.data.loader import Batch
 
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.floating]
-#: Function from pixels, uint8 [B, H, W, 3], to real logits [B, K] and features [B, C].
-Predict = Callable[[Pixels], tuple[NDArray[np.floating], Features]]
+#: Function from pixels, uint8 [B, H, W, 3], to real logits [B, K], features [B, C] and feature maps [B, patches, C].
+Predict = Callable[[Pixels], Sequence[NDArray[np.floating]]]
 
 TOP = 5
 
@@ -33,6 +33,10 @@ class Records:
         voted_float: int64 [N], class by k-NN on the float model's features.
         features: float32 [N, C], features of the program, if kept.
         features_float: float32 [N, C], features of the float model, if kept.
+        map_signal: float64 [N, maps], Σ float² over the numbers of each feature map.
+        map_noise: float64 [N, maps], Σ (float − program)² over the numbers of each feature map.
+        map_cosine: float64 [N, maps], mean over patches of the cosine similarity of the two vectors.
+        map_cosine_min: float64 [N, maps], cosine similarity of the least similar patch.
     """
 
     places: NDArray[np.int64]
@@ -46,6 +50,10 @@ class Records:
     voted_float: NDArray[np.int64] | None = None
     features: NDArray[np.float32] | None = None
     features_float: NDArray[np.float32] | None = None
+    map_signal: NDArray[np.float64] | None = None
+    map_noise: NDArray[np.float64] | None = None
+    map_cosine: NDArray[np.float64] | None = None
+    map_cosine_min: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -74,13 +82,13 @@ def record(
     if not len(batch.places):
         none = np.zeros(0, np.int64)
         return Records(none, none, np.zeros((0, 0), np.int64))
-    logits, features = predict(batch.pixels)
+    logits, features, *maps = predict(batch.pixels)
     nothing = np.zeros((len(batch.places), 0), np.int64)
     found: dict[str, Any] = {"ranked": ranking(logits) if has_head else nothing}
     if keep:
         found["features"] = features.astype(np.float32)
     if exact is not None:
-        exact_logits, wanted = exact(batch.pixels)
+        exact_logits, wanted, *wanted_maps = exact(batch.pixels)
         wanted, ours = wanted.astype(np.float64), features.astype(np.float64)
         found["ranked_float"] = ranking(exact_logits) if has_head else nothing
         found["signal"] = (wanted**2).sum(axis=1)
@@ -88,7 +96,29 @@ def record(
         found["cosine"] = cosines(ours, wanted)
         if keep:
             found["features_float"] = wanted.astype(np.float32)
+        if wanted_maps:
+            found |= map_columns(maps, wanted_maps)
     return Records(batch.places, batch.labels, **found)
+
+
+def map_columns(
+    ours: Sequence[NDArray[np.floating]], wanted: Sequence[NDArray[np.floating]]
+) -> dict[str, NDArray[np.float64]]:
+    """The columns of `Records` about feature maps.
+
+    Args:
+        ours: The program's maps, [B, patches, C] each.
+        wanted: The float model's, in the same order.
+    """
+    rows: dict[str, list[NDArray[np.float64]]] = {}
+    for mine, theirs in zip(ours, wanted, strict=True):
+        a, b = mine.astype(np.float64), theirs.astype(np.float64)
+        alike = cosines(a, b)
+        rows.setdefault("map_signal", []).append((b**2).sum(axis=(1, 2)))
+        rows.setdefault("map_noise", []).append(((a - b) ** 2).sum(axis=(1, 2)))
+        rows.setdefault("map_cosine", []).append(alike.mean(axis=1))
+        rows.setdefault("map_cosine_min", []).append(alike.min(axis=1))
+    return {name: np.stack(columns, axis=1) for name, columns in rows.items()}
 
 
 def join(parts: Sequence[Records]) -> Records:
@@ -111,6 +141,6 @@ def ranking(logits: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def cosines(ours: Features, wanted: Features) -> NDArray[np.float64]:
-    """Return the cosine similarity of each pair of rows; 0 if one of them is all zeros."""
-    lengths = np.sqrt((ours**2).sum(axis=1) * (wanted**2).sum(axis=1))
-    return np.divide((ours * wanted).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    """Return the cosine similarity of each pair of vectors along the last axis; 0 if one of them is all zeros."""
+    lengths = np.sqrt((ours**2).sum(axis=-1) * (wanted**2).sum(axis=-1))
+    return np.divide((ours * wanted).sum(axis=-1), lengths, out=np.zeros_like(lengths), where=lengths > 0)

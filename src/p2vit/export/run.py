@@ -27,7 +27,7 @@ from p2vit.export.onnx.qdq.values import Activations
 from p2vit.export.vectors import Encoding, vectors_target, write_vectors
 from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
-from p2vit.program.graph import PIXELS, IntegerProgram
+from p2vit.program.graph import PIXELS, IntegerProgram, TensorSpec
 
 ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "vectors"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
@@ -91,7 +91,8 @@ def run_export(
         ``file``; ``format``; ``files``: all files written; ``opset``: None except for ONNX; ``images``;
         ``max_abs_diff``: the largest difference of the logits, of integers for ``onnx-integer`` and of real values for
         ``onnx-qdq``. For ``c`` it is the number of outputs that differ, which is 0, or None without a C compiler; for
-        ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``; ``c`` also has its
+        ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``, and
+        ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``c`` also has its
         sizes in bytes.
 
     Raises:
@@ -143,7 +144,7 @@ def run_export(
     return report | {
         "files": [str(path) for path in files],
         "opset": inspected.opset,
-        "max_abs_diff": largest_difference(program, file, pixels, executor, export_format),
+        **differences(program, file, pixels, executor, export_format),
         "operators": inspected.operators,
         "float_tensors": len(inspected.float_tensors),
     }
@@ -203,15 +204,31 @@ def structure_only(model: Any) -> Any:
     return copy
 
 
-def largest_difference(
+def differences(
     program: IntegerProgram, file: Path, pixels: IntArray, executor: Executor, export_format: str
-) -> int | float:
-    """Return the largest difference of the logits between a written model and the program."""
-    (exported,) = open_session(file).run([LOGITS], {PIXELS: np.ascontiguousarray(pixels)})
-    integers = executor.run(pixels)[program.output]
-    if export_format == "onnx-integer":
-        return int(
-            np.abs(exported.astype(np.int64) - integers.reshape(exported.shape).astype(np.int64)).max()
-        )
-    real = program.tensors[program.output].real(integers).reshape(exported.shape)
-    return float(np.abs(exported - real).max())
+) -> dict[str, Any]:
+    """Return the largest differences between a written model and the program.
+
+    Returns:
+        ``max_abs_diff`` of the logits, and ``max_abs_diff_maps`` of each feature map if the program has any.
+    """
+    names = [each.name for each in program.maps]
+    exported = open_session(file).run([LOGITS, *names], {PIXELS: np.ascontiguousarray(pixels)})
+    integers = executor.run(pixels)
+    integers |= {each.name: each.spatial(integers[each.name]) for each in program.maps}
+    integer = export_format == "onnx-integer"
+    found = [
+        largest_difference(program.tensors[name], integers[name], theirs, integer)
+        for name, theirs in zip([program.output, *names], exported, strict=True)
+    ]
+    report: dict[str, Any] = {"max_abs_diff": found[0]}
+    if names:
+        report["max_abs_diff_maps"] = dict(zip(names, found[1:], strict=True))
+    return report
+
+
+def largest_difference(spec: TensorSpec, ours: IntArray, exported: Any, integer: bool) -> int | float:
+    """Return the largest difference of one output: of its integers, or of the real values."""
+    if integer:
+        return int(np.abs(exported.astype(np.int64) - ours.reshape(exported.shape).astype(np.int64)).max())
+    return float(np.abs(exported - spec.real(ours).reshape(exported.shape)).max())

@@ -94,6 +94,10 @@ def write_vectors(
         "tensors": {},
         "nodes": [],
     }
+    if program.maps:
+        manifest["maps"] = [
+            {"name": each.name, "grid": list(each.grid), "first": each.first} for each in program.maps
+        ]
     with target.stage() as stage:
         for name, spec in program.tensors.items():
             entry = write_array(stage, Path("tensors") / name, computed[name], encoding)

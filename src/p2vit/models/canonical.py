@@ -1,7 +1,10 @@
 """The canonical float form: every ViT is converted to it before it is quantized."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from p2vit.models.config import ModelConfig
 from p2vit.models.layers import AttentionPool, Block, activate
@@ -29,6 +32,7 @@ class CanonicalViT(nn.Module):
         blocks: `Block` × depth.
         norm: Last LayerNorm.
         attention_pool: Pooling head of SigLIP, or None.
+        projection: Linear without bias, pooled_dim -> embedding_dim, or None.
         head: Linear, feature_dim -> num_classes, or None.
     """
 
@@ -57,6 +61,9 @@ class CanonicalViT(nn.Module):
         self.attention_pool: AttentionPool | None = None
         if config.pool == "attention":
             self.attention_pool = AttentionPool(config.blocks[-1], config.activation, config.norm_eps)
+        self.projection: nn.Linear | None = None
+        if config.embedding_dim:
+            self.projection = nn.Linear(config.pooled_dim, config.embedding_dim, bias=False)
         self.head = nn.Linear(config.feature_dim, config.num_classes) if config.num_classes else None
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -72,7 +79,7 @@ class CanonicalViT(nn.Module):
         return features if self.head is None else self.head(features)
 
     def features(self, pixels: Tensor) -> Tensor:
-        """Compute the features: the pooled tokens after the last LayerNorm, which the head reads.
+        """Compute the features, which the head reads: the pooled tokens behind the last LayerNorm, or the embedding.
 
         Args:
             pixels: uint8 [B, H, W, 3], RGB.
@@ -80,7 +87,8 @@ class CanonicalViT(nn.Module):
         Returns:
             Float [B, feature_dim].
         """
-        return self.pool(self.encode(pixels))
+        pooled = self.pool(self.encode(pixels))
+        return pooled if self.projection is None else root_mean_square_one(self.projection(pooled))
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Run the embedding and all blocks, without pooling and the last LayerNorm.
@@ -95,6 +103,23 @@ class CanonicalViT(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x
+
+    def feature_maps(self, pixels: Tensor, layers: Iterable[int]) -> dict[int, Tensor]:
+        """Patch tokens behind some blocks, each through the last LayerNorm.
+
+        Args:
+            pixels: uint8 [B, H, W, 3], RGB.
+            layers: Blocks, counted from 0.
+
+        Returns:
+            Block -> float [B, patches, C], patches row by row.
+        """
+        wanted, found, x = set(layers), {}, self.embed(pixels)
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in wanted:
+                found[index] = self.norm(x[:, self.config.prefix_tokens :])
+        return found
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Turn pixels into the residual stream that block 0 reads.
@@ -140,7 +165,7 @@ class CanonicalViT(nn.Module):
             x: Output of the last block, float [B, tokens, C].
 
         Returns:
-            Float [B, feature_dim].
+            Float [B, pooled_dim].
         """
         if self.config.pool == "token_dist":
             return self.norm(x[:, :2]).flatten(1)
@@ -155,3 +180,12 @@ class CanonicalViT(nn.Module):
         if self.config.pool_before_norm:
             return self.norm(patches.mean(dim=1))
         return self.norm(patches).mean(dim=1)
+
+
+def root_mean_square_one(x: Tensor) -> Tensor:
+    """Scale vectors to a root mean square of 1, so that their length is the square root of their channels.
+
+    Args:
+        x: Float [B, C].
+    """
+    return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from p2vit.data.preprocess import to_pixels
 from p2vit.errors import MissingPackageError, ModelError, first_line
+from p2vit.models.canonical import CanonicalViT
 from p2vit.models.libraries import import_library, version
 from p2vit.models.loaded import FloatModel, OriginalCheck
 from p2vit.program.preprocessing import Preprocessing
@@ -82,7 +83,7 @@ def check_against_original(model: FloatModel) -> FloatModel:
             seen = plain if pipeline is None else pipeline(photo)[None].float()
             if seen.shape != plain.shape:
                 raise ModelError(_differs(model, name, _sizes(seen, plain)))
-            want, got = forward(seen).flatten(1), model.module(pixels)
+            want, got = forward(seen).flatten(1), _output(model.module, pixels, original.maps)
             if want.shape != got.shape:
                 outputs = f"it has {want.shape[1]} outputs, p2vit has {got.shape[1]}"
                 raise ModelError(_differs(model, name, f"the networks differ: {outputs}"))
@@ -143,3 +144,11 @@ def _differs(model: FloatModel, name: str, reason: str) -> str:
         f"{model.source}: p2vit would not compute what {name} computes from these weights: {reason}. "
         "To continue without this comparison, add --no-check"
     )
+
+
+def _output(module: CanonicalViT, pixels: Tensor, maps: tuple[int, ...]) -> Tensor:
+    """What the library's model puts out too: the output, or feature maps one after the other, [B, numbers]."""
+    if not maps:
+        return module(pixels)
+    found = module.feature_maps(pixels, maps)
+    return torch.cat([found[layer].flatten(1) for layer in maps], dim=1)

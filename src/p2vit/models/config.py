@@ -44,6 +44,8 @@ class ViTConfig:
         rope_reference: ``axial`` only: side of the grid, in patches, to which positions are scaled; 0 for none.
         gated_mlp: Whether the MLP multiplies the activation with a second linear layer (SwiGLU, GEGLU).
         mlp_norm: Whether a LayerNorm stands before the MLP's last linear layer (EVA-02 base).
+        embedding_dim: Channels of the image embedding that the pooled vector is projected to (CLIP, SigLIP), normalised
+            to a root mean square of 1; 0 if the feature is the pooled vector itself.
     """
 
     name: str
@@ -66,6 +68,7 @@ class ViTConfig:
     rope_reference: int = 0
     gated_mlp: bool = False
     mlp_norm: bool = False
+    embedding_dim: int = 0
 
     positions: ClassVar[bool] = True
 
@@ -158,6 +161,11 @@ class ViTConfig:
     @property
     def feature_dim(self) -> int:
         """Channels of the feature."""
+        return self.embedding_dim or self.pooled_dim
+
+    @property
+    def pooled_dim(self) -> int:
+        """Channels of the pooled vector."""
         return self.embed_dim * (2 if self.pool in PAIR_POOLS else 1)
 
     @property

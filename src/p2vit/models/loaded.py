@@ -26,10 +26,13 @@ class Original:
     Attributes:
         library: Import name of the library.
         build: Makes the library's model. It gets the user's options and may raise any exception of the library.
+        maps: Blocks whose feature maps the library's model puts out one after the other; empty if its output is the
+            canonical form's.
     """
 
     library: str
     build: Callable[[LoadOptions], Built]
+    maps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class FloatModel:
         preprocessing_from: Text that says where the preprocessing was taken from.
         notes: Texts that say what was assumed, and which option changes the assumption.
         options: Options that the user stated.
+        outputs: Feature maps that the source itself puts out, in the words of ``--output``.
+        text_sha256: Hash of what the text tower contributes to a zero-shot head; empty without one.
         checked: Comparison with the original library, or None if there was none.
         original: Recipe for the original library's model; None once the comparison is done.
     """
@@ -76,6 +81,8 @@ class FloatModel:
     preprocessing_from: str = ""
     notes: tuple[str, ...] = ()
     options: LoadOptions = field(default_factory=LoadOptions)
+    outputs: tuple[str, ...] = ()
+    text_sha256: str = ""
     checked: OriginalCheck | None = None
     original: Original | None = field(default=None, repr=False, compare=False)
 
@@ -157,18 +164,22 @@ def assemble(
     )
 
 
-def weights_sha256(module: torch.nn.Module) -> str:
+def weights_sha256(module: torch.nn.Module, text_sha256: str = "") -> str:
     """Hash names, shapes and values of all parameters and buffers.
 
     Args:
         module: Any module.
+        text_sha256: Hash that stands for the head, if a text tower computed it: its last bits differ between machines.
 
     Returns:
         64 hex digits.
     """
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
+        if text_sha256 and name.startswith("head."):
+            continue
         array = value.detach().contiguous().numpy()
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
+    digest.update(text_sha256.encode())
     return digest.hexdigest()

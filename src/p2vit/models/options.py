@@ -31,6 +31,10 @@ class LoadOptions:
         crop_pct: Share of the scaled photo's side that the centre crop keeps, above 0 and at most 1.
         crop_mode: ``center`` scales the shorter side and crops the centre; ``squash`` scales both sides.
         interpolation: Resampling filter of Pillow: ``bilinear``, ``bicubic``, ``nearest``, ``lanczos``...
+        embedding: Whether to put out the image embedding of a CLIP or SigLIP model: projected, and normalised to a root
+            mean square of 1.
+        classes: Classes that a CLIP or SigLIP model tells apart: names, or a file with one per line.
+        template: Prompts with ``{}`` for the class; ``a photo of a {}`` if empty. Embeddings of several are averaged.
         check: Whether to compare the model with the original library, if that can be imported.
     """
 
@@ -45,6 +49,9 @@ class LoadOptions:
     crop_pct: float | None = None
     crop_mode: Literal["center", "squash"] | None = None
     interpolation: Interpolation | None = None
+    embedding: bool = False
+    classes: str | tuple[str, ...] | None = None
+    template: str | tuple[str, ...] = ()
     check: bool = True
 
     @property
@@ -66,7 +73,7 @@ class LoadOptions:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in found.items()
-            if value is not None
+            if value is not None and value is not False and value != ()
         }
 
     @property

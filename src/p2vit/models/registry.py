@@ -9,6 +9,7 @@ import torch
 from p2vit.errors import ModelError, did_you_mean
 from p2vit.models.architectures import ARCHITECTURES
 from p2vit.models.check import check_against_original
+from p2vit.models.class_list import with_classes
 from p2vit.models.loaded import FloatModel, weights_sha256
 from p2vit.models.options import LoadOptions
 from p2vit.models.overrides import override_preprocessing
@@ -34,8 +35,9 @@ def load_model(spec: str | Path, options: LoadOptions | None = None, **changes: 
         ModelError: The model cannot be found, read, or converted to the canonical form.
         MissingPackageError: An optional package is not installed.
     """
-    options = replace((options or LoadOptions()).of_the_model, **changes)
+    options = with_classes(replace((options or LoadOptions()).of_the_model, **changes))
     model = replace(_load(spec, options), options=options)
+    _expect_embedding(model)
     model = with_stated_preparation(model)
     return check_against_original(model) if options.check else replace(model, original=None)
 
@@ -65,8 +67,23 @@ def with_stated_preparation(model: FloatModel) -> FloatModel:
     if options.mean is not None or options.std is not None:
         model.module.mean.copy_(torch.tensor(preprocessing.mean))
         model.module.std.copy_(torch.tensor(preprocessing.std))
-        changes["sha256"] = weights_sha256(model.module)
+        changes["sha256"] = weights_sha256(model.module, model.text_sha256)
     return replace(model, **changes)
+
+
+def _expect_embedding(model: FloatModel) -> None:
+    """Check that a model has the image embedding that its options ask for.
+
+    Raises:
+        ModelError: The model has none.
+    """
+    options = model.options
+    if (options.classes or options.embedding) and not model.config.embedding_dim:
+        option = "--classes" if options.classes else "--output embedding"
+        raise ModelError(
+            f"{option}: {model.source} has no image embedding beside a text tower; CLIP and SigLIP of "
+            "transformers have, for instance hf:openai/clip-vit-base-patch16 or hf:google/siglip-base-patch16-224"
+        )
 
 
 def _load(spec: str | Path, options: LoadOptions) -> FloatModel:

@@ -49,6 +49,7 @@ class SwinConfig:
     pre_norm: ClassVar[bool] = True
     positions: ClassVar[bool] = False
     prefix_tokens: ClassVar[int] = 0
+    embedding_dim: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         """Check that a Swin can have this shape.
@@ -100,6 +101,11 @@ class SwinConfig:
     def depth(self) -> int:
         """Number of blocks of all stages together."""
         return sum(self.depths)
+
+    @property
+    def pooled_dim(self) -> int:
+        """Channels of the pooled vector, which is the feature."""
+        return self.feature_dim
 
     @property
     def feature_dim(self) -> int:

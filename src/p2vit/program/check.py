@@ -7,6 +7,7 @@ import numpy as np
 
 from p2vit.numerics import AttentionValues, GatherTokens, Softmax
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec, output_spec, width_name
+from p2vit.program.maps import map_problems
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
 #: Limits far above any Vision Transformer, but low enough that a damaged size cannot exhaust the memory.
@@ -35,6 +36,7 @@ def structure_problems(program: IntegerProgram) -> list[str]:
     for role, name in (("output", program.output), ("feature", program.feature)):
         if name not in kinds:
             problems.append(f"the {role} is {name!r}, which no node writes")
+    problems += map_problems(program.maps, {name: known[name] for name in kinds})
     if not problems and program.classes:
         logits = prod(program.tensors[program.output].shape)
         if len(program.classes) != logits:

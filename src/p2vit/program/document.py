@@ -9,13 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from p2vit.numerics import OPERATORS, Linear, Operator
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, Node, TensorSpec
+from p2vit.program.maps import MAX_MAPS, FeatureMap
 from p2vit.program.packing import PACKED_BITS, pack_nibbles, unpack_nibbles
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.text import in_strings, original, portable
 
 FORMAT: Literal["p2vit-integer-program"] = "p2vit-integer-program"
 #: Version of the file format. Version 2: tables are [G, 256] instead of [256], and offsets may be per channel.
+#: Version 3: feature maps. Files of programs without feature maps keep version 2.
 VERSION: Literal[2] = 2
+MAPS_VERSION: Literal[3] = 3
+VERSIONS = (VERSION, MAPS_VERSION)
 
 Side = Annotated[int, Field(ge=0, le=1 << 31)]
 Small = Annotated[int, Field(ge=-(1 << 31), le=1 << 31)]
@@ -57,11 +61,21 @@ class NodeRecord(Record):
     output: TensorRecord
 
 
+class MapRecord(Record):
+    """A feature map; the node of its name writes it."""
+
+    name: Name
+    grid: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    layer: Annotated[int, Field(ge=0, le=1 << 16)] | None = None
+    first: Side = 0
+    classes: list[str] = []
+
+
 class Document(Record):
     """The content of ``program.json``."""
 
     format: Literal["p2vit-integer-program"] = FORMAT
-    version: Literal[2] = VERSION
+    version: Literal[2, 3] = VERSION
     tensors_sha256: Digest
     pixels: TensorRecord
     nodes: Annotated[list[NodeRecord], Field(min_length=1)]
@@ -70,6 +84,7 @@ class Document(Record):
     preprocessing: Preprocessing
     classes: list[str]
     provenance: dict[str, Any]
+    maps: Annotated[list[MapRecord], Field(min_length=1, max_length=MAX_MAPS)] | None = None
     sha256: Digest
 
 
@@ -109,7 +124,22 @@ def describe(program: IntegerProgram) -> tuple[dict[str, Any], dict[str, IntArra
         "classes": in_strings(list(program.classes), portable),
         "provenance": in_strings(program.provenance, portable),
     }
+    if program.maps:
+        # Without maps there is no key, so the hashes of programs without any stay what they were.
+        document["version"] = MAPS_VERSION
+        document["maps"] = [describe_map(each) for each in program.maps]
     return document, arrays
+
+
+def describe_map(found: FeatureMap) -> dict[str, Any]:
+    """A feature map as JSON values."""
+    return {
+        "name": found.name,
+        "grid": list(found.grid),
+        "layer": found.layer,
+        "first": found.first,
+        "classes": in_strings(list(found.classes), portable),
+    }
 
 
 def describe_node(node: Node, spec: TensorSpec, arrays: dict[str, IntArray]) -> dict[str, Any]:
@@ -196,6 +226,16 @@ class Rebuilder:
             document.preprocessing,
             in_strings(tuple(document.classes), original),
             in_strings(document.provenance, original),
+            tuple(
+                FeatureMap(
+                    each.name,
+                    (each.grid[0], each.grid[1]),
+                    each.layer,
+                    each.first,
+                    in_strings(tuple(each.classes), original),
+                )
+                for each in document.maps or ()
+            ),
         )
 
     def operator(self, record: NodeRecord) -> Operator:

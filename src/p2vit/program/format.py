@@ -20,7 +20,7 @@ from p2vit.errors import P2vitError, ProgramError
 from p2vit.files import Content, FileSet, kind_of, unfinished_sets
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.check import structure_problems
-from p2vit.program.document import FORMAT, VERSION, Document, Rebuilder, canonical_json, describe
+from p2vit.program.document import FORMAT, VERSION, VERSIONS, Document, Rebuilder, canonical_json, describe
 from p2vit.program.exponents import scale_problems
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.provenance import provenance_problem
@@ -230,12 +230,12 @@ def _expect_version(raw: dict[str, Any], where: str) -> None:
     Raises:
         ProgramError: They have another version. The message says which release wrote them, if known, and what to do.
     """
-    version = raw.get("version")
+    version, known = raw.get("version"), " or ".join(map(str, VERSIONS))
     if type(version) is not int or version < 1:
         raise ProgramError(
-            f"{where}: has version {version!r}; expected {VERSION}: the file is damaged or foreign"
+            f"{where}: has version {version!r}; expected {known}: the file is damaged or foreign"
         )
-    if version == VERSION:
+    if version in VERSIONS:
         return
     provenance = raw.get("provenance")
     told = provenance if isinstance(provenance, dict) else {}
@@ -243,7 +243,7 @@ def _expect_version(raw: dict[str, Any], where: str) -> None:
     by = f", written by p2vit {writer}" if writer else ""
     todo = f"quantize {source or 'the model'} again" if version < VERSION else "update p2vit"
     raise ProgramError(
-        f"{where}: has version {version} of the format{by}, but this release reads version {VERSION}: {todo}"
+        f"{where}: has version {version} of the format{by}, but this release reads version {known}: {todo}"
     )
 
 

@@ -10,6 +10,7 @@ from p2vit.errors import ProgramError, did_you_mean, some
 from p2vit.numerics import AttentionValues, Operator
 from p2vit.numerics.operator import Shape
 from p2vit.numerics.rounding import IntArray, int_range, storage_dtype
+from p2vit.program.maps import FeatureMap
 from p2vit.program.preprocessing import Preprocessing
 
 #: Name of the program's input tensor.
@@ -122,6 +123,7 @@ class IntegerProgram:
         preprocessing: Preprocessing from a photo to the pixels.
         classes: Class name of each logit; empty if unknown.
         provenance: Source model, method, seed, calibration, versions: plain JSON values.
+        maps: Dense outputs beside the output; most programs have none.
     """
 
     nodes: tuple[Node, ...]
@@ -131,6 +133,7 @@ class IntegerProgram:
     preprocessing: Preprocessing
     classes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    maps: tuple[FeatureMap, ...] = ()
 
     def node(self, name: str) -> Node:
         """Return the node of a name.
@@ -146,6 +149,28 @@ class IntegerProgram:
     def of_kind(self, kind: type[Operator]) -> Iterator[Node]:
         """Yield the nodes whose operator is of a class, in order."""
         return (node for node in self.nodes if isinstance(node.operator, kind))
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of the tensors that every executor returns: output, feature and feature maps, each once."""
+        return tuple(dict.fromkeys((self.output, self.feature, *(each.name for each in self.maps))))
+
+    def feature_map(self, name: str) -> FeatureMap:
+        """The feature map of that name.
+
+        Raises:
+            ProgramError: the program has no such map, or none at all.
+        """
+        found = {each.name: each for each in self.maps}
+        if not found:
+            raise ProgramError(
+                "the program has no feature maps; quantize the model again with --output tokens or --output layers=..."
+            )
+        if name not in found:
+            raise ProgramError(
+                f"the program has no feature map {name!r}.{did_you_mean(name, found)} Its maps: {', '.join(found)}"
+            )
+        return found[name]
 
     @property
     def pixels(self) -> TensorSpec:

@@ -1,5 +1,7 @@
 """Summarize a program: one row per node, and totals, for printing and for JSON."""
 
+import math
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,12 +32,27 @@ class LayerSummary(BaseModel):
     macs: int = Field(description="multiply-accumulates for one image")
 
 
+class OutputSummary(BaseModel):
+    """One output: logits, a feature, or a feature map."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(description="name of the node that writes it")
+    kind: str = Field(description="logits, feature, or map")
+    shape: list[int] = Field(description="numbers; rows, columns and channels of a map")
+    width: str = Field(description="int8, int16 or int32")
+    exponent_low: int = Field(description="smallest scale exponent over its channels")
+    exponent_high: int = Field(description="largest scale exponent over its channels")
+    classes: list[str] = Field(description="labels of its channels; empty if they are no classes")
+
+
 class ProgramSummary(BaseModel):
     """Summary of a program: one row per node, and totals."""
 
     model_config = ConfigDict(frozen=True)
 
     layers: list[LayerSummary] = Field(description="one row per node, in order")
+    outputs: list[OutputSummary] = Field(description="what every back-end returns, in order")
     pixels: list[int] = Field(description="height, width, channels")
     classes: int = Field(description="labels that are known; 0 if none are")
     weight_bytes: int = Field(description="weights of the linear layers alone, at their widths")
@@ -100,14 +117,41 @@ def peak_activation_bytes(program: IntegerProgram) -> int:
     """Return the peak memory of tensors in bytes, for one image, if each tensor is freed after its last use."""
     last_use = {source: position for position, node in enumerate(program.nodes) for source in node.inputs}
     live = {program.pixels.name: tensor_bytes(program.pixels)}
-    peak = 0
+    peak, maps = 0, {each.name for each in program.maps}
     for position, node in enumerate(program.nodes):
         live[node.name] = tensor_bytes(program.tensors[node.name])
         peak = max(peak, sum(live.values()))
         for name in {*node.inputs, node.name}:
-            if last_use.get(name, -1) <= position and name != program.output:
+            if last_use.get(name, -1) <= position and name != program.output and name not in maps:
                 live.pop(name, None)
     return peak
+
+
+def summarize_outputs(program: IntegerProgram) -> list[OutputSummary]:
+    """The rows of a program's outputs."""
+    roles: list[tuple[str, str, list[int], tuple[str, ...]]] = []
+    if program.output != program.feature:
+        numbers = math.prod(program.tensors[program.output].shape)
+        roles.append((program.output, "logits", [numbers], program.classes))
+    roles.append((program.feature, "feature", [math.prod(program.tensors[program.feature].shape)], ()))
+    for each in program.maps:
+        channels = program.tensors[each.name].shape[-1]
+        roles.append((each.name, "map", [*each.grid, channels], each.classes))
+    rows = []
+    for name, kind, shape, classes in roles:
+        spec = program.tensors[name]
+        rows.append(
+            OutputSummary(
+                name=name,
+                kind=kind,
+                shape=shape,
+                width=width_name(spec.bits, spec.signed),
+                exponent_low=int(spec.exponent.min()),
+                exponent_high=int(spec.exponent.max()),
+                classes=list(classes),
+            )
+        )
+    return rows
 
 
 def summarize(program: IntegerProgram) -> ProgramSummary:
@@ -123,6 +167,7 @@ def summarize(program: IntegerProgram) -> ProgramSummary:
     linears = [node.operator for node in program.nodes if isinstance(node.operator, Linear)]
     return ProgramSummary(
         layers=layers,
+        outputs=summarize_outputs(program),
         pixels=list(program.pixels.shape),
         classes=len(program.classes),
         weight_bytes=sum(bytes_of(linear.weight.size, linear.weight_bits) for linear in linears),

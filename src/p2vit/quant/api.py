@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from p2vit.errors import DataError
 from p2vit.models.loaded import FloatModel
 from p2vit.program.graph import IntegerProgram
+from p2vit.program.maps import FeatureMap
 from p2vit.quant.config import OURS, QuantConfig
 from p2vit.quant.extreme_values import refuse_extreme_values
 from p2vit.quant.lower import lower
@@ -50,6 +51,7 @@ def quantize(
     progress: Progress = silent,
     seed: int = 0,
     calibration: str = "",
+    maps: tuple[FeatureMap, ...] = (),
 ) -> QuantizeResult:
     """Quantize a model to an integer program.
 
@@ -63,6 +65,7 @@ def quantize(
         progress: Called with (stage, done, total).
         seed: Random seed that chose the photos; recorded in the provenance.
         calibration: Where the photos came from; recorded in the provenance.
+        maps: Feature maps that the program puts out; see `p2vit.models.dense.feature_maps`.
 
     Raises:
         DataError: There is no calibration photo.
@@ -71,7 +74,7 @@ def quantize(
     """
     config.check_integer()
     start = time.perf_counter()
-    quantized, count, first = _quantized(model, photos, config, threads, progress)
+    quantized, count, first = _quantized(model, photos, config, threads, progress, maps)
     provenance = {
         "source": model.source,
         "weights_sha256": model.sha256,
@@ -115,11 +118,14 @@ def _quantized(
     config: QuantConfig,
     threads: int | None,
     progress: Progress,
+    maps: tuple[FeatureMap, ...] = (),
 ) -> tuple[QuantizedViT, int, NDArray[np.uint8]]:
     stream: Iterator[NDArray[np.uint8]] = iter(photos)
     head = next(stream, None)
     if head is None or not len(head):
         raise DataError("no calibration photo could be read; at least one is needed")
     with refuse_extreme_values(model, head):
-        quantized, count = quantize_model(model.module, chain([head], stream), config, threads, progress)
+        quantized, count = quantize_model(
+            model.module, chain([head], stream), config, threads, progress, maps=maps
+        )
     return quantized, count, head[:REPORT_PHOTOS]

@@ -18,10 +18,12 @@ from p2vit.numerics import AttentionValues, Operator, Softmax
 from p2vit.numerics.softmax import DISTANCE_EXPONENT
 from p2vit.program.graph import IntegerProgram
 from p2vit.quant.attention import guard_bits
+from p2vit.quant.embedding import EPSILON
 from p2vit.quant.fold import Affine
 from p2vit.quant.grid import Grid, uniform_grid
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import score_bias
+from p2vit.quant.maps import QuantizedMap
 from p2vit.quant.simulated import QuantizedBlock, QuantizedPool, QuantizedViT, centred_patches
 from p2vit.quant.weights import QuantizedLinear
 
@@ -47,6 +49,9 @@ class Counterpart:
         x, grid = self.embedding(torch.from_numpy(pixels))
         for index, block in enumerate(self.model.blocks):
             x, grid = self.block(f"blocks.{index}", block, x, grid)
+            for each in self.model.maps:
+                if each.map.layer == index:
+                    self.feature_map(each, x, grid)
         if self.model.pooling is not None:
             x, grid = self.pooling(self.model.pooling, x, grid)
         self.head(x, grid)
@@ -200,6 +205,12 @@ class Counterpart:
         x = self.linear("pool.attn.proj", block.layers["proj"], mixed, grids["values"], grids["add1"])
         return self.mlp("pool", block, x), grids["add2"]
 
+    def feature_map(self, found: QuantizedMap, x: Tensor, grid: Grid) -> None:
+        """All tokens behind a block, through the last LayerNorm."""
+        name, normal = found.map.name, normal_exponent(x.shape[-1])
+        x = self.norm(f"{name}.norm", x, grid, normal, self.model.config.norm_eps, 16)
+        self.gain(name, x, found.norm, normal, found.grid)
+
     def head(self, x: Tensor, grid: Grid) -> None:
         """Compute the feature and the logits from the residual stream."""
         ends, config = self.model.ends, self.model.config
@@ -234,9 +245,14 @@ class Counterpart:
             x = self.keep("pool", wide.fake(x[:, config.prefix_tokens :].sum(dim=1, keepdim=True)))
             gain = Affine(gain.weight / tokens, gain.bias)
         assert ends.feature is not None
-        x = self.gain("feature", x, gain, exponent, ends.feature)
+        x, inputs = self.gain("feature", x, gain, exponent, ends.feature), ends.feature
+        if ends.embedding is not None:
+            found = ends.embedding
+            x = self.linear("projection", found.projection, x, inputs, found.projected)
+            x = self.norm("normalised", x, found.projected, found.normal.exponents(), EPSILON, 8)
+            x, inputs = self.linear("embedding", found.halves, x, found.normal, found.grid), found.grid
         if ends.head is not None:
-            self.linear("head", ends.head, x, ends.feature, None)
+            self.linear("head", ends.head, x, inputs, None)
 
 
 def unequal_tensors(

@@ -26,6 +26,7 @@ from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
 from p2vit.quant.attention import guard_bits
 from p2vit.quant.grid import Grid, uniform_grid
+from p2vit.quant.lower_maps import lower_embedding, lower_map
 from p2vit.quant.lower_norm import affine, layer_norm, normal_exponent
 from p2vit.quant.lower_operators import gate, linear, residual_add, rotary, score_bias, table, whole
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedPool, QuantizedViT
@@ -58,6 +59,9 @@ class Lowering:
         stream, grid = self.embedding(self.model.ends)
         for index, block in enumerate(self.model.blocks):
             stream, grid = self.block(f"blocks.{index}", block, stream, grid)
+            for each in self.model.maps:
+                if each.map.layer == index:
+                    lower_map(self, each, stream, grid)
         if self.model.pooling is not None:
             stream, grid = self.pooling(self.model.pooling, stream, grid)
         return self.builder, *self.head(self.model.ends, stream, grid)
@@ -278,6 +282,8 @@ class Lowering:
         feature = self.add(
             "feature", affine(gain, ends.norm.bias, exponent, ends.feature), [last], ends.feature
         )
+        if ends.embedding is not None:
+            feature = lower_embedding(self, ends.embedding, feature)
         if ends.head is None:
             return feature, feature
         return self.add(
@@ -311,4 +317,5 @@ def lower(
         preprocessing,
         tuple(classes),
         dict(provenance or {}),
+        tuple(each.map for each in model.maps),
     )

@@ -7,7 +7,7 @@ from p2vit.models.canonical import CanonicalViT
 from p2vit.quant.config import QuantConfig
 
 #: Layers whose width is :attr:`QuantConfig.head_bits`.
-ENDS = ("patch_embed", "head")
+ENDS = ("patch_embed", "projection", "head")
 #: Smallest and largest weight width in bits.
 NARROWEST, WIDEST = 2, 8
 

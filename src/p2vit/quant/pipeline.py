@@ -1,6 +1,6 @@
 """Quantization of a whole model: embedding, blocks in order, and head."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2vit.models.canonical import Block, CanonicalViT
+from p2vit.program.maps import FeatureMap
 from p2vit.quant.activation_grids import Ranges
 from p2vit.quant.attention import WindowAttention
 from p2vit.quant.block import BlockQuantizer, ExtraWidths, FloatReference, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
+from p2vit.quant.embedding import quantize_image_embedding
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
+from p2vit.quant.maps import quantize_map
 from p2vit.quant.names import check_widths
 from p2vit.quant.pooling import quantize_pool
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
@@ -43,8 +46,9 @@ class FloatStatistics:
 
     Attributes:
         after: Name → ranges of the residual stream there.
-        means: Name → mean over photos and tokens, weighted by :func:`token_importance`, float64 [C].
-        features: Features of the photos, float32 [photos, C].
+        means: Name → mean over photos and tokens, weighted by :func:`token_importance`, float64 [C]. ``maps.N`` is the
+            mean over photos and patches of the feature map of block N.
+        features: Pooled vectors of the photos, float32 [photos, C].
     """
 
     after: dict[str, Ranges]
@@ -68,6 +72,7 @@ def quantize_model(
     threads: int | None = None,
     progress: Progress = silent,
     extra_widths: ExtraWidths | None = None,
+    maps: tuple[FeatureMap, ...] = (),
 ) -> tuple[QuantizedViT, int]:
     """Quantize a model.
 
@@ -81,6 +86,7 @@ def quantize_model(
         threads: Number of threads; None uses the processor cores of this machine, at most 8.
         progress: Called with (stage, done, total).
         extra_widths: Further widths at which every layer is rounded, for a search.
+        maps: Feature maps that the model puts out.
 
     Returns:
         The quantized model, and the number of photos.
@@ -89,12 +95,13 @@ def quantize_model(
         P2vitError: A width is not allowed or names a layer that the model does not have; or the disk is full.
     """
     check_widths(model, config)
+    layers = {each.layer for each in maps if each.layer is not None}
     with Workers(threads) as workers, ArrayFolder() as folder, torch.inference_mode():
         guarded = with_synthetic_photos(photos, model.config.image_size, config.guard_photos)
         pixels = folder.pixels(guarded, (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
         streams = ResidualStreams.new(folder, "stage0", len(pixels), model.config.blocks[0], config)
-        float_statistics = observe(model, pixels, config, workers)
+        float_statistics = observe(model, pixels, config, workers, layers)
         progress("calibrate", 1, 1)
         grids = residual_grids(float_statistics, config)
         ends = quantize_embedding(model, pixels, grids["tokens"], config, workers)
@@ -120,7 +127,7 @@ def quantize_model(
                 folded=fold_block(block),
                 block=quantized_block(model, block, grids, last, name, config),
                 config=config,
-                importance=token_importance(model, index, config),
+                importance=token_importance(model, index, config, layers),
                 wanted=float_statistics.wanted(name),
                 stream=streams.own,
                 scratch=streams.scratch,
@@ -132,6 +139,10 @@ def quantize_model(
                 quantizer.merge(before.own, before.exact, float_statistics.means[last])
             result.blocks.append(quantizer.run())
             last = f"{name}.add2"
+            for each in maps:
+                if each.layer == index:
+                    mean = float_statistics.means[f"maps.{index}"]
+                    result.maps.append(quantize_map(model, each, streams.own, mean, config, workers))
         progress("blocks", depth, depth)
         if model.attention_pool is not None:
             result.pooling = quantize_pool(
@@ -141,9 +152,15 @@ def quantize_model(
         return result, len(pixels) - config.guard_photos
 
 
-def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers: Workers) -> FloatStatistics:
-    """Run the float model over all photos, and collect ranges, means and features."""
-    weights = [token_importance(model, index, config) for index in range(len(model.blocks))]
+def observe(
+    model: CanonicalViT,
+    pixels: DiskArray,
+    config: QuantConfig,
+    workers: Workers,
+    layers: Collection[int] = (),
+) -> FloatStatistics:
+    """Run the float model over all photos, and collect ranges, means, features, and means of the maps of ``layers``."""
+    weights = [token_importance(model, index, config, layers) for index in range(len(model.blocks))]
 
     tokens: dict[str, int] = {}
 
@@ -164,6 +181,10 @@ def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers
             note(f"{name}.add1", x, weight)
             x = x + block.mlp(block.norm2(x))
             note(f"{name}.add2", x, weight)
+            if number in layers:
+                patches = model.norm(x[:, model.config.prefix_tokens :])
+                even, at = torch.ones(patches.shape[1]), f"maps.{number}"
+                sums[at], tokens[at] = weighted_sum(patches, even), len(even)
         if model.attention_pool is None:
             return seen, sums, model.pool(x)
         pooled = model.attention_pool.attention(model.norm(x))
@@ -181,18 +202,21 @@ def observe(model: CanonicalViT, pixels: DiskArray, config: QuantConfig, workers
     return FloatStatistics(ranges, means, torch.cat([part[2] for part in parts]))
 
 
-def token_importance(model: CanonicalViT, index: int, config: QuantConfig) -> Tensor:
+def token_importance(
+    model: CanonicalViT, index: int, config: QuantConfig, layers: Collection[int] = ()
+) -> Tensor:
     """Return the weight of each token in the statistics of block ``index``, float32 [N]; the weights add up to N.
 
     The head of many models reads only the class token, which is one of hundreds. It therefore gets the share
     ``class_share``. In the last block nothing else reaches the head, so it gets ``last_share`` there; the other
-    tokens keep a small weight, which makes the statistics more stable.
+    tokens keep a small weight, which makes the statistics more stable. If the last block is one of ``layers``, its
+    patch tokens are put out as a feature map, and the class token gets ``class_share`` there too.
     """
     tokens = model.config.blocks[index].tokens
     weights = torch.ones(tokens)
     read = {"token": 1, "token_avg": 1, "token_dist": 2}.get(model.config.pool, 0)
     if read and tokens > read:
-        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg"
+        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg" and index not in layers
         share = config.last_share if alone else config.class_share
         weights[:read] = tokens * share / read
         weights[read:] = tokens * (1 - share) / (tokens - read)
@@ -274,7 +298,7 @@ def quantize_embedding(
     if model.prefix is not None and model.position is not None:
         tokens = stream.fake(model.prefix + model.position[:prefix])
         position = stream.fake(model.position[prefix:])
-    vectors = model.config.feature_dim // len(model.norm.weight)
+    vectors = model.config.pooled_dim // len(model.norm.weight)
     norm = Affine(model.norm.weight.repeat(vectors), model.norm.bias.repeat(vectors))
     if model.attention_pool is not None:
         norm = Affine(
@@ -308,7 +332,7 @@ def quantize_head(
         model: The float model.
         result: The quantized model; its feature grid, head and last bias are set.
         stream: Residual stream of the quantized model after the last block.
-        features: Features of the float model, float32 [photos, C].
+        features: Pooled vectors of the float model, float32 [photos, C].
         config: The method.
         workers: Threads that share the work.
     """
@@ -318,15 +342,19 @@ def quantize_head(
         result.ends.norm = Affine(result.ends.norm.weight, result.ends.norm.bias + error)
         pooled = pooled + error
     result.ends.feature = range_grid(Ranges.of(pooled).magnitude * FEATURE_HEADROOM, config.scales)
+    inputs = result.ends.feature
+    if model.projection is not None:
+        result.ends.embedding = quantize_image_embedding(model, pooled, inputs, config, workers)
+        pooled, inputs = result.ends.head_input(pooled), result.ends.embedding.grid
     if model.head is None:
         return
     head = model.head
     plain = QuantConfig(
         scales=config.scales, criterion="range", weight_channels=False, weight_rounding="nearest"
     )
-    seen = InputStatistics.of(pooled.unsqueeze(1), result.ends.feature, torch.ones(1))
+    seen = InputStatistics.of(pooled.unsqueeze(1), inputs, torch.ones(1))
     result.ends.head = quantize_linear(
-        head.weight, head.bias, result.ends.feature, seen, LinearOptions(config.head_bits, plain), workers
+        head.weight, head.bias, inputs, seen, LinearOptions(config.head_bits, plain), workers
     )
 
 

@@ -15,8 +15,10 @@ from p2vit.models.windows import BlockShape
 from p2vit.numerics.rotary import FRACTION
 from p2vit.quant.attention import WindowAttention, attend
 from p2vit.quant.config import Softmax
+from p2vit.quant.embedding import QuantizedEmbedding
 from p2vit.quant.fold import Affine, normalise
 from p2vit.quant.grid import Grid
+from p2vit.quant.maps import QuantizedMap
 from p2vit.quant.weights import QuantizedLinear
 
 #: Grid that a block's layer puts its output on, by the layer's name within the block.
@@ -206,8 +208,9 @@ class QuantizedEnds:
         prefix: Prefix tokens with their positions added, float32 [P, C] on the stream's grid; None without positions.
         position: Position embedding of the patch tokens, float32 [N, C] on the stream's grid; None without positions.
         pre_norm: Gain and bias of a LayerNorm right after the embedding, or None.
-        norm: Gain and bias of the last LayerNorm, [feature_dim] each; repeated if the feature joins two tokens.
-        feature: Grid of the feature.
+        norm: Gain and bias of the last LayerNorm, [pooled_dim] each; repeated if the feature joins two tokens.
+        feature: Grid of the pooled vector.
+        embedding: Layers of the image embedding, which then is the feature; or None.
         head: Classification layer, or None.
     """
 
@@ -219,7 +222,16 @@ class QuantizedEnds:
     pre_norm: Affine | None
     norm: Affine
     feature: Grid | None = None
+    embedding: QuantizedEmbedding | None = None
     head: QuantizedLinear | None = None
+
+    def head_input(self, pooled: Tensor) -> Tensor:
+        """Compute the feature, which the head reads, from the pooled vector before it is quantized, float32 [B, C]."""
+        if self.feature is None:
+            return pooled
+        if self.embedding is None:
+            return self.feature.fake(pooled)
+        return self.embedding.values(self.feature.stored(pooled))
 
 
 @dataclass
@@ -231,12 +243,14 @@ class QuantizedViT:
         ends: Embedding, last LayerNorm and head.
         blocks: Encoder blocks, in order.
         pooling: Attention pooling head, or None.
+        maps: Feature maps, in the order of their blocks.
     """
 
     config: ModelConfig
     ends: QuantizedEnds
     blocks: list[QuantizedBlock]
     pooling: QuantizedPool | None = None
+    maps: list[QuantizedMap] = field(default_factory=list)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Compute the residual stream before the first block, float32 [B, N, C], from pixels uint8 [B, H, W, 3]."""
@@ -277,8 +291,7 @@ class QuantizedViT:
         x = self.embed(pixels)
         for block in self.blocks:
             x = block(x)
-        pooled = self.pool(x)
-        return pooled if self.ends.feature is None else self.ends.feature.fake(pooled)
+        return self.ends.head_input(self.pool(x))
 
     def logits(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute logits, float32 [B, classes], and the feature, float32 [B, C].
@@ -286,9 +299,10 @@ class QuantizedViT:
         Without a head, both are the feature.
         """
         feature = self.feature(pixels)
-        if self.ends.head is None or self.ends.feature is None:
+        grid = self.ends.feature if self.ends.embedding is None else self.ends.embedding.grid
+        if self.ends.head is None or grid is None:
             return feature, feature
-        return self.ends.head.apply(self.ends.feature.stored(feature)), feature
+        return self.ends.head.apply(grid.stored(feature)), feature
 
 
 def centred_patches(pixels: Tensor, patch: int) -> Tensor:

@@ -81,7 +81,8 @@ def run_eval(
     elif not options.no_float:
         if reference is None or options.model is not None:
             reference = reload_float(loaded, options.model, options.arch)
-        exact, source = float_predict(reference), reference.source
+        exact = float_predict(reference, loaded.maps if feature else ())
+        source = reference.source
     used = options.threads or max(1, thread_count(None) // world.local_size)
     backend, executor = open_backend(options.backend, loaded, used, out.warn)
     readers = options.readers
@@ -97,7 +98,7 @@ def run_eval(
     ):
         job = Job(
             program=loaded,
-            predict=executor_predict(loaded, executor),
+            predict=executor_predict(loaded, executor, maps=feature),
             exact=exact,
             batch_size=options.batch_size,
             workers=used if readers is None else readers,

@@ -39,12 +39,14 @@ class EvaluateShare:
         backend: Name of the back-end; the worker opens it.
         model: The float model, or None.
         batch_size: Number of photos per batch.
+        maps: Whether feature maps are measured.
     """
 
     program: IntegerProgram
     backend: str
     model: "FloatModel | None"
     batch_size: int
+    maps: bool = False
     _job: Any = field(default=None, repr=False)
 
     def __call__(self, share: Share) -> Found:
@@ -52,11 +54,13 @@ class EvaluateShare:
         if self._job is None:
             torch_threads(1)
             _, executor = open_backend(self.backend, self.program, 1)
-            self._job = executor_predict(self.program, executor)
+            self._job = executor_predict(self.program, executor, maps=self.maps)
         job = Job(
             program=self.program,
             predict=self._job,
-            exact=None if self.model is None else float_predict(self.model),
+            exact=None
+            if self.model is None
+            else float_predict(self.model, self.program.maps if self.maps else ()),
             batch_size=self.batch_size,
             workers=1,
             threads=1,
@@ -92,7 +96,7 @@ def shared_out(
     if options.engine == "local":
         yield None
         return
-    work = EvaluateShare(program, backend, model, options.batch_size)
+    work = EvaluateShare(program, backend, model, options.batch_size, options.feature)
     with open_pool(options.cluster) as pool:
 
         def run(shares: Sequence[Share]) -> Iterator[Found]:

@@ -1,7 +1,7 @@
 """Load the float model that a program was made from, to compare with it."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from p2vit.errors import ModelError, P2vitError
 from p2vit.program.graph import IntegerProgram
+from p2vit.program.maps import FeatureMap
 from p2vit.program.preprocessing import Interpolation
 
 if TYPE_CHECKING:
@@ -115,20 +116,24 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
     return loaded
 
 
-def float_predict(model: "FloatModel") -> Any:
-    """Return a function from uint8 pixels [B, H, W, 3] to logits and features, both float32 [B, channels].
+def float_predict(model: "FloatModel", maps: Sequence[FeatureMap] = ()) -> Any:
+    """Return a function from uint8 pixels [B, H, W, 3] to logits, features and feature maps, all float32.
 
     Args:
         model: A float model in eval mode.
+        maps: Feature maps to return; those that are patch tokens of a block.
     """
     import torch
 
     head = model.module.head
+    layers = [each.layer for each in maps if each.layer is not None]
 
-    def predict(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         with torch.inference_mode():
-            features = model.module.features(torch.from_numpy(np.ascontiguousarray(pixels)))
+            photos = torch.from_numpy(np.ascontiguousarray(pixels))
+            features = model.module.features(photos)
             logits = features if head is None else head(features)
-        return logits.numpy(), features.numpy()
+            dense = model.module.feature_maps(photos, layers) if layers else {}
+        return logits.numpy(), features.numpy(), *(dense[layer].numpy() for layer in layers)
 
     return predict

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import MissingPackageError
 from p2vit.files import one_writer
+from p2vit.models.dense import feature_maps
 from p2vit.models.options import LoadOptions
+from p2vit.program.inspect import summarize_outputs
 from p2vit.workflows.class_names import named
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch, told
@@ -14,6 +16,7 @@ from p2vit.workflows.inputs import data_name, open_data
 from p2vit.workflows.left_out import say_notes
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.quantize import QuantizeOptions
+from p2vit.workflows.outputs import maps_of, with_embedding
 from p2vit.workflows.program_folder import FILES, check_place, write_program
 from p2vit.workflows.threads import thread_count
 
@@ -139,10 +142,11 @@ def run_quantize(
     Raises:
         P2vitError: The input or an option is not allowed; the message says what to do.
     """
-    options, out = changed(QuantizeOptions, options, changes), out or Feedback()
+    options, out = with_embedding(changed(QuantizeOptions, options, changes)), out or Feedback()
     config = choose_config(options.bits, options.method)
     check_place(output, overwrite)
     loaded = named(load(model, options, out), options.class_names, options.class_index)
+    feature_maps(maps_of(options), loaded.config)
     photos = open_data(data, loaded.preprocessing, strict=options.strict)
     left_out = say_notes(photos, out)
     if dry_run:
@@ -155,6 +159,7 @@ def run_quantize(
         "seconds": round(result.seconds, 2),
         "calibration_images": result.photos,
         **written,
+        "outputs": [each.model_dump() for each in summarize_outputs(result.program)],
         "model": loaded.source,
         "data": data_name(data),
         "bits": options.bits,
@@ -193,6 +198,7 @@ def quantize_loaded(
             progress=progress,
             seed=options.seed,
             calibration=photos.name,
+            maps=feature_maps(maps_of(options) or model.outputs, model.config),
         )
     if result.photos < options.calib_images:
         out.warn(

@@ -137,6 +137,12 @@ def search_loaded(
     from p2vit.quant.search.run import SearchConfig, prepare, search
     from p2vit.workflows.budget import read_budget
 
+    if loaded.config.embedding_dim:
+        raise P2vitError(
+            f"{loaded.source}: search does not take models with an image embedding (--classes, --output embedding); "
+            "quantize it with one width for all layers, e.g. --bits w8a8"
+        )
+
     hardware, seed, held_out = options.hardware, options.seed, options.held_out
     chosen, name = parse_widths(options.widths), data_name(data)
     config = replace(named(options.method), weight_bits=chosen[-1])

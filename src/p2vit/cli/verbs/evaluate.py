@@ -43,6 +43,14 @@ def describe(result: dict[str, Any]) -> str:
     if feature := result["feature"]:
         cosine = "-" if feature["cosine_mean"] is None else f"{feature['cosine_mean']:.6f}"
         lines.append(f"  cosine     {cosine:>10}")
+        for each in feature["maps"]:
+            mean, least = (
+                "-" if each[key] is None else f"{each[key]:.6f}" for key in ("cosine_mean", "cosine_min")
+            )
+            lines.append(
+                f"  {each['name']}: SQNR {show(each['sqnr_db'], 'dB')}, cosine per patch {mean} on average, "
+                f"{least} at least"
+            )
         if feature["gallery"]:
             lines.append(
                 f"  k-NN       {show(feature['knn_top1']):>10}   float {show(feature['knn_top1_float'])}   "
@@ -84,7 +92,7 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--feature",
     is_flag=True,
-    help="Also measure the features (the head's input): cosine similarity and k-NN accuracy.",
+    help="Also measure the features (the head's input) and feature maps: cosine similarity, k-NN accuracy.",
 )
 @click.option(
     "--gallery",

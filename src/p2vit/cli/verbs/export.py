@@ -81,7 +81,8 @@ def export(out: Output, program: Path, export_format: str, file: Path, **options
     """
     report = run_export(program, export_format, file, out=out, **options)
     out.result(report, describe)
-    return CHECK_FAILED if report["format"] == "onnx-integer" and report["max_abs_diff"] else 0
+    apart = report["max_abs_diff"] or any(report.get("max_abs_diff_maps", {}).values())
+    return CHECK_FAILED if report["format"] == "onnx-integer" and apart else 0
 
 
 def describe(report: dict) -> str:
@@ -102,7 +103,11 @@ def describe(report: dict) -> str:
         return f"wrote {report['file']}: every tensor of {report['images']} images"
     unit = "integers" if report["format"] == "onnx-integer" else "real units"
     files = ", ".join(report["files"])
+    maps = "".join(
+        f"\nlargest difference of {name}: {apart:g} {unit}"
+        for name, apart in report.get("max_abs_diff_maps", {}).items()
+    )
     return (
         f"wrote {files} (opset {report['opset']}, {report['float_tensors']} float tensors)\n"
-        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images"
+        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images{maps}"
     )

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import Output, common, program_argument
+from p2vit.cli.verbs.quantize import output_lines
 from p2vit.workflows.inspect import run_inspect
 
 
@@ -25,6 +26,7 @@ def describe(result: dict[str, Any], full: bool = False) -> str:
         f"  activations   {result['peak_activation_bytes'] / 1e6:.3f} MB at the peak",
         f"  work          {result['macs'] / 1e9:.3f} GMAC per photo",
         f"  sha256        {result['program_sha256']}",
+        *output_lines(result["outputs"]),
         f"{'node':<26}{'operator':<18}{'shape':<18}{'width':<7}{'2^e':<10}{'weights':<20}{'bytes':>9}",
     ]
     for layer in result["layers"]:

@@ -15,6 +15,7 @@ from p2vit.cli.shared.common import (
 )
 from p2vit.cli.shared.model_options import model_options
 from p2vit.cli.shared.photo_options import class_index_option, class_names_option, max_pixels_option
+from p2vit.workflows.outputs import folder_and_outputs
 from p2vit.workflows.program_folder import program_lines
 from p2vit.workflows.quantize import run_quantize
 
@@ -34,6 +35,18 @@ def model_lines(result: dict[str, Any]) -> list[str]:
         lines.append(
             f"  float model: equal to {found['library']}'s within {found['difference']:.1g} of the largest output"
         )
+    return lines
+
+
+def output_lines(outputs: list[dict[str, Any]]) -> list[str]:
+    """The feature maps among a program's outputs, for people; none for most programs."""
+    lines = []
+    for each in outputs:
+        if each["kind"] == "map":
+            shape = " x ".join(map(str, each["shape"]))
+            low, high = each["exponent_low"], each["exponent_high"]
+            exponent = str(low) if low == high else f"{low} to {high}"
+            lines.append(f"  output {each['name']}: {each['width']} {shape}, scale exponents {exponent}")
     return lines
 
 
@@ -57,6 +70,7 @@ def describe(result: dict[str, Any]) -> str:
             f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
             *model_lines(result),
             *program_lines(result),
+            *output_lines(result["outputs"]),
             f"next: p2vit eval {result['output']} --data {result['data']}",
         ]
     )
@@ -67,8 +81,14 @@ def describe(result: dict[str, Any]) -> str:
 @click.option(
     "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
 )
+@click.option("-o", "folder", type=click.Path(path_type=Path), help="Folder for the program; required.")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the program."
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="tokens|layers=I,J,...|embedding|DIR",
+    help="Also put out the last block's patch tokens, those of blocks I, J, ... counted from 0, or the image embedding "
+    "of CLIP and SigLIP; repeatable. Another value is the folder, as with -o.",
 )
 @click.option(
     "--bits", default="w8a8", show_default=True, help="Bits of weights and activations: w2a8 to w8a8."
@@ -82,6 +102,17 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option("--method", default="p2vit", show_default=True, help="Quantization method; see 'p2vit list'.")
 @model_options
+@click.option(
+    "--classes",
+    metavar="FILE",
+    help="Zero-shot classes of a CLIP or SigLIP model: a file with one per line, or names between commas.",
+)
+@click.option(
+    "--template",
+    multiple=True,
+    metavar="TEXT",
+    help="Prompt of the zero-shot classes, with {} for the class; repeatable. Default: 'a photo of a {}'.",
+)
 @class_names_option
 @class_index_option
 @click.option("--dry-run", is_flag=True, help="Print layers, widths, memory and files; write nothing.")
@@ -91,12 +122,15 @@ def describe(result: dict[str, Any]) -> str:
 @seed_option
 @threads_option
 @common
-def quantize(out: Output, model: str, data: str, **options: Any) -> None:
+def quantize(
+    out: Output, model: str, data: str, folder: Path | None, outputs: tuple[str, ...], **options: Any
+) -> None:
     """Quantize MODEL to an integer program with power-of-two scales, calibrated on photos.
 
     MODEL is a timm name, hf:ORG/NAME (Hugging Face Hub), a weight file with --arch, a benchmark's model (dinov2-elpv,
     dinov2-textile, digits) or random:ARCH (random weights).
     """
-    result = run_quantize(model, data, out=out, **options)
+    output, outputs = folder_and_outputs(folder, outputs)
+    result = run_quantize(model, data, output, out=out, outputs=outputs, **options)
     warn_skipped(out, result)
     out.result(result, describe)

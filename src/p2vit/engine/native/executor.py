@@ -202,7 +202,7 @@ class NativeExecutor(Executor):
 
         Args:
             pixels: uint8 [B, H, W, 3].
-            keep: Names of tensors to return besides the output and the feature.
+            keep: Names of tensors to return besides the program's results: output, feature and feature maps.
 
         Returns:
             Tensor name → integers [B, ...].
@@ -235,7 +235,7 @@ class NativeExecutor(Executor):
         """Return an empty plan, and the builder that fills it for a set of kept tensors."""
         height, width, channels = self.program.pixels.shape
         plan = _native.Plan(self._pool, self.isa, height, width, channels, self._chunk_rows)
-        wanted = (keep - {PIXELS}) | {self.program.output, self.program.feature}
+        wanted = (keep - {PIXELS}) | set(self.program.results)
         return plan, PlanBuilder(self.program, wanted, plan, self._weights)
 
     def set_profiling(self, on: bool = True) -> None:

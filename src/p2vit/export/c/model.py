@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from p2vit.export.c.maps import expected_maps, maps_header
 from p2vit.export.c.parameters import array_text, identifier
 from p2vit.export.c.plan import Plan
 from p2vit.export.c.steps import TYPES, CStep
@@ -45,6 +46,9 @@ def model_header(plan: Plan, weight_bytes: int, sha256: str | None) -> str:
         if len(exponents) == 1
         else "Outputs have an exponent for each channel; see the program."
     )
+    kept = "its content means nothing before and after."
+    if program.maps:
+        kept = "its content means nothing before; afterwards the feature maps lie in it."
     return f"""/* An integer program of p2vit. program_sha256: {sha256 or "unknown"} */
 #ifndef P2VIT_MODEL_H
 #define P2VIT_MODEL_H
@@ -68,11 +72,11 @@ extern const uint8_t p2vit_weights[P2VIT_WEIGHT_BYTES];
  * pixels: RGB [height, width, 3], prepared as the program's preprocessing says.
  * outputs: P2VIT_OUTPUTS integers. {meaning}
  * features: P2VIT_FEATURES integers of what the last layer reads, or NULL.
- * arena: P2VIT_ARENA_BYTES bytes of working memory; its content means nothing before and after.
+ * arena: P2VIT_ARENA_BYTES bytes of working memory; {kept}
  */
 void p2vit_run(const uint8_t *weights, const uint8_t *pixels, int32_t *outputs, int32_t *features, uint32_t *arena);
 
-/* With -DP2VIT_TRACE, called with every tensor as it is written. */
+{maps_header(plan)}/* With -DP2VIT_TRACE, called with every tensor as it is written. */
 #ifdef P2VIT_TRACE
 void p2vit_trace(int32_t step, const void *tensor, int32_t type, int32_t count);
 #endif
@@ -129,7 +133,9 @@ def tensor_checksum(values: IntArray) -> int:
     return zlib.crc32(np.ascontiguousarray(values).astype("<i4").tobytes())
 
 
-def check_source(plan: Plan, pixels: IntArray, outputs: IntArray, checksums: Sequence[int]) -> str:
+def check_source(
+    plan: Plan, pixels: IntArray, outputs: IntArray, checksums: Sequence[int], maps: dict[str, IntArray]
+) -> str:
     """Return ``check.c``, which runs photos and names the first step that differs on the first photo.
 
     Args:
@@ -137,9 +143,14 @@ def check_source(plan: Plan, pixels: IntArray, outputs: IntArray, checksums: Seq
         pixels: Photos, uint8 [P, H, W, 3].
         outputs: Outputs of the reference, int32 [P, outputs].
         checksums: Checksum of each step's tensor for the first photo.
+        maps: Integers of each feature map of the reference, [P, rows, columns, C].
     """
     names = ",\n    ".join(f'"{identifier(step.name)}"' for step in plan.steps)
     sums = ",\n    ".join(f"0x{value:08x}u" for value in checksums)
+    compared, numbers = "", "PHOTOS * P2VIT_OUTPUTS"
+    if plan.program.maps:
+        compared = "        wrong += wrong_maps(photo);\n"
+        numbers = "PHOTOS * (P2VIT_OUTPUTS + MAP_NUMBERS)"
     return f"""/* Runs photos through the program and compares with the reference's integers. Needs printf. */
 #include <stdio.h>
 
@@ -156,7 +167,7 @@ static const int32_t expected[PHOTOS][P2VIT_OUTPUTS] = {{
 
 static uint32_t arena[(P2VIT_ARENA_BYTES + 3) / 4];
 static int32_t outputs[P2VIT_OUTPUTS];
-
+{expected_maps(plan, maps)}
 #ifdef P2VIT_TRACE
 static const char *const names[STEPS] = {{
     {names}}};
@@ -194,8 +205,8 @@ int main(void)
         p2vit_run(p2vit_weights, photos[photo], outputs, NULL, arena);
         for (int32_t i = 0; i < P2VIT_OUTPUTS; i++)
             wrong += outputs[i] != expected[photo][i];
-    }}
-    printf("%d photos, %ld numbers compared, %ld differ\\n", PHOTOS, (long)PHOTOS * P2VIT_OUTPUTS, wrong);
+{compared}    }}
+    printf("%d photos, %ld numbers compared, %ld differ\\n", PHOTOS, (long){numbers}, wrong);
 #ifdef P2VIT_TRACE
     if (differing)
         return 1;

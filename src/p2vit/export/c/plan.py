@@ -90,7 +90,7 @@ def fuse(program: IntegerProgram) -> list[Step]:
         if isinstance(node.operator, inner):
             only = readers.get(node.name, [])
             follows = (ScoreBias, Softmax) if not isinstance(node.operator, Softmax) else (AttentionValues,)
-            if len(only) != 1 or not isinstance(only[0].operator, follows) or program.output == node.name:
+            if len(only) != 1 or not isinstance(only[0].operator, follows) or node.name in program.results:
                 raise P2vitError(
                     f"node {node.name}: the C export keeps scores and softmax codes of one query at a time, so "
                     "nothing but the attention itself may read them"
@@ -132,7 +132,7 @@ def make_plan(program: IntegerProgram) -> Plan:
         P2vitError: Scores or softmax codes have a reader outside their attention.
     """
     steps = fuse(program)
-    last: dict[str, int] = {program.output: len(steps), program.feature: len(steps)}
+    last: dict[str, int] = dict.fromkeys(program.results, len(steps))
     for number, step in enumerate(steps):
         for source in step.inputs:
             last[source] = max(last.get(source, 0), number)

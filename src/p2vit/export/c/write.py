@@ -92,7 +92,9 @@ def build_c(
     written = [writer.write(step) for step in plan.steps]
     kept = executor.run(pixels[:1], [step.name for step in plan.steps])
     checksums = [tensor_checksum(kept[step.name]) for step in plan.steps]
-    logits = executor.run(pixels)[program.output].reshape(len(pixels), -1).astype(np.int32)
+    results = executor.run(pixels)
+    logits = results[program.output].reshape(len(pixels), -1).astype(np.int32)
+    maps = {each.name: each.spatial(results[each.name]) for each in program.maps}
     blob = bytes(parameters.weights) or b"\0"  # C has no empty arrays
     text = {
         "tables.h": tables_header(),
@@ -100,7 +102,7 @@ def build_c(
         "parameters.c": f'#include "parameters.h"\n\n{parameters.source()}\n',
         "p2vit_model.h": model_header(plan, len(blob), program_sha256),
         "p2vit_model.c": model_source(plan, written),
-        "check.c": check_source(plan, pixels, logits, checksums),
+        "check.c": check_source(plan, pixels, logits, checksums, maps),
     }
     content = {**runtime_files(), **{name: value.encode() for name, value in text.items()}}
     if weights == "array" or (weights == "auto" and len(blob) <= LARGEST_ARRAY):

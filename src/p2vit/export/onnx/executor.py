@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class OnnxExecutor(Executor):
 
         Args:
             pixels: uint8 [B, H, W, 3].
-            keep: Names of tensors to return besides the output and the feature.
+            keep: Names of tensors to return besides the program's results: output, feature and feature maps.
 
         Returns:
             Tensor name → integers [B, ...], in the dtypes of the program.
@@ -71,14 +72,15 @@ class OnnxExecutor(Executor):
             ProgramError: ``keep`` names a tensor that the program does not have.
         """
         self.program.expect_pixels(pixels)
-        wanted = self.program.among({*keep, self.program.output, self.program.feature}, "keep")
+        wanted = self.program.among({*keep, *self.program.results}, "keep")
         names = [name for name in wanted if name != PIXELS]
         results = self._session(tuple(names)).run(names, {PIXELS: np.ascontiguousarray(pixels)})
         return dict(zip(names, results, strict=True))
 
     def _session(self, names: tuple[str, ...]) -> Any:
         if names not in self._sessions:
-            model = build_onnx_integer(self.program, expose=names, products=self.products)
+            whole = replace(self.program, maps=())  # every row is wanted, and not only the patches
+            model = build_onnx_integer(whole, expose=names, products=self.products)
             self._sessions[names] = open_session(model, threads=self._threads)
         return self._sessions[names]
 

@@ -11,7 +11,9 @@ from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
+from p2vit.models.sources.hf_backbone import backbone_forward
 from p2vit.models.sources.hf_processor import FAST_ONLY, FILE, kind_name
+from p2vit.models.sources.hf_zero_shot import original_forward
 from p2vit.models.swin_config import SwinConfig
 
 #: model_type -> common prefix of its class names.
@@ -57,6 +59,60 @@ def hf_original(
         return output_of(model, meta, config), preparer(processor, meta["model_type"], source)
 
     return Original("transformers", build)
+
+
+def embedding_original(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any] | None,
+    home: str,
+    config: ViTConfig,
+    source: str,
+) -> Original:
+    """How to make transformers' two-tower model of a repository: its logits per image, or its image embedding.
+
+    Args:
+        meta: Content of config.json.
+        weights: Names -> tensors, of both towers.
+        processor: Content of preprocessor_config.json, or None.
+        home: Folder or repository that holds the tokenizer.
+        config: Shape with ``embedding_dim``.
+        source: Name of the source for error messages.
+    """
+
+    def build(options: LoadOptions) -> Built:
+        forward = original_forward(meta, weights, home, config, source)(options)
+        if processor is None or options.preparation or options.image_size is not None:
+            return forward, None
+        return forward, preparer(processor, meta["model_type"], source)
+
+    return Original("transformers", build)
+
+
+def backbone_original(
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    processor: Mapping[str, Any] | None,
+    layers: tuple[int, ...],
+    source: str,
+) -> Original:
+    """How to make transformers' backbone of a repository; its feature maps are compared.
+
+    Args:
+        meta: Content of config.json.
+        weights: Names -> tensors.
+        processor: Content of preprocessor_config.json, or None.
+        layers: Blocks whose patch tokens are put out.
+        source: Name of the source for error messages.
+    """
+
+    def build(options: LoadOptions) -> Built:
+        forward = backbone_forward(meta, weights, layers)
+        if processor is None or options.preparation or options.image_size is not None:
+            return forward, None
+        return forward, preparer(processor, meta["model_type"], source)
+
+    return Original("transformers", build, layers)
 
 
 def preparer(processor: Mapping[str, Any], model_type: str, source: str) -> Callable[[Any], Tensor]:

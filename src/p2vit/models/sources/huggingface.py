@@ -1,6 +1,7 @@
 """Load ``hf:ORG/NAME``: models of the Hugging Face Hub, from config.json and weights, without transformers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ from torch import Tensor
 from p2vit.errors import MissingPackageError, ModelError
 from p2vit.models.architectures import with_image_size
 from p2vit.models.config import Activation, ModelConfig, ViTConfig
-from p2vit.models.loaded import FloatModel, assemble
+from p2vit.models.loaded import FloatModel, assemble, weights_sha256
 from p2vit.models.options import LoadOptions
 from p2vit.models.sources.facts import check_sizes
 from p2vit.models.sources.folder import WEIGHT_FILES
+from p2vit.models.sources.hf_backbone import backbone_layers
 from p2vit.models.sources.hf_classes import Output, output_of, output_of_swin
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
 from p2vit.models.sources.hf_numbers import check_numbers
-from p2vit.models.sources.hf_original import hf_original
+from p2vit.models.sources.hf_original import backbone_original, embedding_original, hf_original
 from p2vit.models.sources.hf_processor import FILE, preprocessing_from_hf, usual_preprocessing
+from p2vit.models.sources.hf_zero_shot import as_embedding, has_embedding, text_head
 from p2vit.models.sources.layouts import find_roots
 from p2vit.models.sources.locate import locate
 from p2vit.models.sources.shards import read_content, read_json
@@ -65,7 +68,7 @@ def load_huggingface(name: str, options: LoadOptions | None = None) -> FloatMode
         return from_timm_hub(meta, weights, f"hf:{name}", options)
     path = _fetch_or_none(name, folder, FILE)
     processor = None if path is None else read_json(path)
-    return from_huggingface(meta, weights, processor, f"hf:{name}", options=options)
+    return from_huggingface(meta, weights, processor, f"hf:{name}", options=options, home=name)
 
 
 def from_huggingface(
@@ -75,6 +78,7 @@ def from_huggingface(
     source: str,
     *,
     options: LoadOptions | None = None,
+    home: str = "",
 ) -> FloatModel:
     """Convert the content of a transformers repository to the canonical form.
 
@@ -84,6 +88,7 @@ def from_huggingface(
         processor: Content of preprocessor_config.json, or None.
         source: Name of the source for error messages.
         options: Options of loading.
+        home: Folder or repository that holds the tokenizer, for zero-shot classification.
 
     Returns:
         The model.
@@ -91,7 +96,8 @@ def from_huggingface(
     Raises:
         ModelError: The model has an unsupported part, or its tensors do not fit config.json.
     """
-    options = options or LoadOptions()
+    options, both_towers, text = options or LoadOptions(), weights, None
+    embedding = bool(options.classes or options.embedding)
     weights, left = _towers(weights, options, source)
     config, output = config_from_hf(meta, weights, source, options)
     check_sizes(weights, config, f"{source}: config.json", source)
@@ -103,13 +109,25 @@ def from_huggingface(
         state = canonical_from_swin(weights, config, HUGGING_FACE, source)
     else:
         state = canonical_from_hf(weights, config, meta["model_type"], source)
+    original = hf_original(meta, weights, processor or None, config, source)
+    if embedding and isinstance(config, ViTConfig) and has_embedding(config, meta["model_type"]):
+        if options.classes:
+            text = text_head(meta, both_towers, home, options, source)
+        config, state = as_embedding(config, state, text, source)
+        original = embedding_original(meta, both_towers, processor or None, home, config, source)
+    if layers := backbone_layers(meta, config.depth, source):
+        asked = f"layers={','.join(map(str, layers))}"
+        original = backbone_original(meta, weights, processor or None, layers, source)
+        notes = (*notes, f"{source} is a backbone: its feature maps are --output {asked}")
     labels = meta.get("id2label") or {}
     names = (
         tuple(str(labels[key]) for key in sorted(labels, key=int))
         if len(labels) == config.num_classes
         else ()
     )
-    return assemble(
+    if text is not None and isinstance(options.classes, tuple):
+        names = options.classes
+    model = assemble(
         config,
         state,
         preprocessing,
@@ -117,8 +135,13 @@ def from_huggingface(
         class_names=names,
         preprocessing_from=taken,
         notes=(*left, *output, *notes),
-        original=hf_original(meta, weights, processor or None, config, source),
+        original=original,
     )
+    if layers:
+        model = replace(model, outputs=(asked,))
+    if text is None:
+        return model
+    return replace(model, text_sha256=text.sha256, sha256=weights_sha256(model.module, text.sha256))
 
 
 def _towers(

@@ -24,6 +24,8 @@ class QuantizeOptions(Options, LoadOptions):
         strict: Raise an error for a photo that cannot be read, instead of skipping it.
         class_names: Names of the outputs in their order: a file with one per line, or names between commas.
         class_index: Class-index file: the class of each output.
+        outputs: Outputs beside the logits or features: ``tokens`` (patch tokens of the last block), ``layers=2,5,8,11``
+            (patch tokens of these blocks), ``embedding`` (see ``LoadOptions.embedding``).
     """
 
     bits: str = "w8a8"
@@ -34,6 +36,7 @@ class QuantizeOptions(Options, LoadOptions):
     strict: bool = False
     class_names: str | None = None
     class_index: Path | None = None
+    outputs: str | tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)

@@ -22,7 +22,8 @@ def model_metadata(
 
     Returns:
         ``p2vit.format``, ``p2vit.version``, and as JSON ``p2vit.preprocessing``, ``p2vit.classes``,
-        ``p2vit.provenance`` and ``p2vit.logits``; also ``p2vit.source`` and ``p2vit.program_sha256`` if known.
+        ``p2vit.provenance`` and ``p2vit.logits``; also ``p2vit.source`` and ``p2vit.program_sha256`` if known,
+        and ``p2vit.maps`` with exponents and classes of each feature map if the program has any.
     """
     logits = program.tensors[program.output]
     entries = {
@@ -37,6 +38,16 @@ def model_metadata(
     }
     if "source" in program.provenance:
         entries["p2vit.source"] = portable(str(program.provenance["source"]))
+    if program.maps:
+        entries["p2vit.maps"] = _json(
+            {
+                each.name: {
+                    "exponent": program.tensors[each.name].exponent.tolist(),
+                    "classes": list(each.classes),
+                }
+                for each in program.maps
+            }
+        )
     if program_sha256 is not None:
         entries["p2vit.program_sha256"] = program_sha256
     return entries

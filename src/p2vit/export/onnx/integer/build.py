@@ -1,7 +1,8 @@
 """``onnx-integer``: the integer program as standard ONNX operators on integer tensors only.
 
-The input is ``pixels``, uint8 [N, H, W, 3]; the output is ``logits``, the program's integers [N, classes]. In ONNX
-Runtime the integers equal the reference's. :mod:`p2vit.export.onnx.integer` has one file per operator, and
+The input is ``pixels``, uint8 [N, H, W, 3]; the output is ``logits``, the program's integers [N, classes].
+Feature maps are outputs too, [N, rows, columns, C]. In ONNX Runtime the integers equal the reference's.
+:mod:`p2vit.export.onnx.integer` has one file per operator, and
 :mod:`p2vit.export.onnx.integer.shifts` has the rounding shift.
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.export.onnx.common.graph import OnnxGraph
+from p2vit.export.onnx.common.maps import map_output
 from p2vit.export.onnx.common.metadata import attach_metadata, model_metadata
 from p2vit.export.onnx.integer import Lowering, lower
 from p2vit.export.onnx.integer.matmul import ProductForm, expect_product_form
@@ -35,13 +37,14 @@ def build_onnx_integer(
     Args:
         program: The program.
         expose: Names of program tensors that become graph outputs with their own names, [N, *shape] in the program's
-            dtype. A program tensor called ``logits`` replaces the output of that name.
+            dtype. A program tensor called ``logits`` replaces the output of that name. Feature
+            maps are always outputs.
         products: Form of the int8 matrix products; see :mod:`p2vit.export.onnx.integer.matmul`.
         program_sha256: Hash of the program, recorded in the metadata.
 
     Returns:
-        A model with the input ``pixels``, the output ``logits``, and an output per exposed tensor. The same arguments
-        give the same bytes.
+        A model with the input ``pixels``, the output ``logits``, and an output per exposed tensor and feature map. The
+        same arguments give the same bytes.
 
     Raises:
         P2vitError: ``expose`` has an unknown name, the form of products is unknown, or an operator has no lowering.
@@ -49,7 +52,8 @@ def build_onnx_integer(
     expect_product_form(products)
     names = program.among(expose, "expose")
     graph = OnnxGraph()
-    graph.reserve([LOGITS, *names])
+    maps = {each.name: each for each in program.maps}
+    graph.reserve([LOGITS, *dict.fromkeys([*names, *maps])])
     pixels = graph.input(PIXELS, np.dtype(np.uint8), program.pixels.shape)
     values = {PIXELS: Value(graph, program.pixels, stored=pixels)}
     for node in program.nodes:
@@ -60,9 +64,11 @@ def build_onnx_integer(
         graph.op("Reshape", output.stored, np.array([0, -1]), output=LOGITS)
         graph.output(LOGITS, output.spec.dtype, [int(np.prod(output.spec.shape))])
     for name in names:
-        if name != PIXELS:
+        if name != PIXELS and name not in maps:
             graph.op("Identity", values[name].stored, output=name)
             graph.output(name, values[name].spec.dtype, values[name].spec.shape)
+    for name, each in maps.items():
+        map_output(graph, each, values[name].stored, values[name].spec.dtype, values[name].spec)
     model = graph.model("p2vit_integer", INTEGER_OPSET, INTEGER_IR_VERSION)
     attach_metadata(
         model, model_metadata(program, "onnx-integer", program_sha256) | {"p2vit.products": products}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from p2vit.export.onnx.common.graph import OnnxGraph
+from p2vit.export.onnx.common.maps import map_output
 from p2vit.export.onnx.common.metadata import attach_metadata, model_metadata
 from p2vit.export.onnx.integer.build import LOGITS
 from p2vit.export.onnx.qdq import FloatLowering, lower_float
@@ -45,14 +46,14 @@ def build_onnx_qdq(
 
     Returns:
         A model with the input ``pixels``, uint8 [N, H, W, 3], and the output ``logits``, float32 [N, classes], in real
-        units.
+        units. Feature maps are outputs too, float32 [N, rows, columns, C].
 
     Raises:
         P2vitError: A table is no known function, or an offset does not fit a zero point. The message names the node.
     """
     form = QdqForm(quantize, quantize_probabilities, activations)
     graph = OnnxGraph()
-    graph.reserve([LOGITS])
+    graph.reserve([LOGITS, *(each.name for each in program.maps)])
     pixels = graph.input(PIXELS, np.dtype(np.uint8), program.pixels.shape)
     values = {PIXELS: FloatValue(program.pixels, pixels, 0)}
     for node in program.nodes:
@@ -62,6 +63,9 @@ def build_onnx_qdq(
     output = values[program.output]
     graph.op("Reshape", output.real(graph), np.array([0, -1]), output=LOGITS)
     graph.output(LOGITS, np.dtype(np.float32), [int(np.prod(output.spec.shape))])
+    for each in program.maps:
+        found = values[each.name]
+        map_output(graph, each, found.real(graph), np.dtype(np.float32), found.spec)
     model = graph.model("p2vit_qdq", QDQ_OPSET, QDQ_IR_VERSION)
     attach_metadata(model, model_metadata(program, "onnx-qdq" if quantize else "onnx-float", program_sha256))
     return model
