@@ -18,6 +18,8 @@ DENSE: dict[str, tuple[ModelConfig, list[str]]] = {
     "class and distillation token": (config(pool="token_dist", register_tokens=1), ["tokens"]),
     "CLIP": (config(pre_norm=True, activation="quick_gelu", num_classes=0), ["tokens", "layers=0"]),
     "SigLIP": (config(class_token=False, pool="attention", num_classes=0), ["tokens", "layers=0"]),
+    "rotary": (config(rope="dinov3", register_tokens=2), ["tokens", "layers=0"]),
+    "gated": (config(rope="axial", gated_mlp=True), ["tokens", "layers=0"]),
     "Swin": (swin_config(), ["tokens", "layers=2"]),
 }
 
