@@ -134,3 +134,18 @@ def test_an_operator_of_no_engine_is_refused():
     )
     with pytest.raises(UnfitProgramError, match=r"gelu: no engine of the accelerator executes Nothing"):
         compile_program(replace(whole, nodes=nodes), ODD)
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        ("DINOv3", r"blocks\.0\.attn\.q\.rotary: no engine of the accelerator executes Rotary"),
+        ("gated by GELU", r"blocks\.0\.mlp\.gated: no engine of the accelerator executes Multiply"),
+    ],
+)
+def test_operators_that_only_have_a_module_are_refused_by_name(family, message):
+    pytest.importorskip("torch")
+    from support.families import family_program
+
+    with pytest.raises(UnfitProgramError, match=message):
+        compile_program(family_program(family), ODD)
