@@ -132,6 +132,19 @@ def test_an_unknown_organisation_is_refused(description):
         load_machine(description(("organisation: chunks", "organisation: chunk")))
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, [1], None, 3, "x", True, 1e400])
+@pytest.mark.parametrize("hardware", ["paper", "single_engine", "rtl"])
+def test_a_key_of_any_other_kind_is_refused(hardware, value):
+    whole = load_machine(hardware).model_dump(mode="json")
+    for key, usual in whole.items():
+        try:
+            Machine.model_validate({**whole, key: value})
+        except ValidationError as error:
+            assert key in str(error)
+        else:
+            assert isinstance(value, type(usual) | int) or usual is None or value is None, key
+
+
 def test_a_machine_cannot_be_changed():
     machine = load_machine("paper")
     with pytest.raises(ValidationError):

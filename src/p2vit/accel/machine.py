@@ -277,7 +277,8 @@ class Machine(_Described):
         if cls is not Machine or not isinstance(data, dict):
             return cls
         kinds = {kind.model_fields["organisation"].default: kind for kind in KINDS}
-        return kinds.get(data.get("organisation", "chunks"), cls)
+        organisation = data.get("organisation", "chunks")
+        return kinds.get(organisation, cls) if isinstance(organisation, str) else cls
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
