@@ -36,8 +36,8 @@ FAMILIES: dict[str, list[str]] = {
     "Swin": [f"swin_{width}_patch4_window7_224" for width in ("tiny", "small", "base")],
     "DINOv2": [f"vit_{width}_patch14_dinov2_224" for width in ("small", "base")],
     "DINOv2 with registers": ["vit_small_patch14_reg4_dinov2_224"],
-    "DINOv3": ["vit_small_patch16_dinov3", "vit_small_plus_patch16_dinov3", "vit_base_patch16_dinov3"],
-    "EVA-02": [f"eva02_{width}_patch14_224" for width in ("tiny", "small", "base")],
+    "DINOv3": ["vit_small_patch16_dinov3"],
+    "EVA-02": ["eva02_tiny_patch14_224"],
     "CLIP": ["vit_base_patch16_clip_quickgelu_224"],
     "SigLIP": ["vit_base_patch16_siglip_224"],
 }

@@ -34,6 +34,7 @@ def test_a_reader_that_goes_away_is_no_failed_check(verb):
 def test_ctrl_c_while_importing(module, options):
     code = (
         "import importlib.abc, os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it\n"
         "class Stop(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
         f"        if name == {module!r}:\n"

@@ -30,7 +30,7 @@ def test_a_tensor_that_the_program_does_not_have_is_refused():
     program = random_program()
     with pytest.raises(
         ProgramError,
-        match=r"^keep names 'blocks\.0\.attn\.qq', which is no tensor of the program\. Did you mean "
+        match=r"^keep names 'blocks\.0\.attn\.qq', which is not a tensor of the program\. Did you mean "
         r"'blocks\.0\.attn\.q'\? Its tensors: pixels, .* and \d+ more$",
     ):
         ReferenceExecutor(program).run(random_pixels(program, 1), ["blocks.0.attn.qq"])

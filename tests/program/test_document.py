@@ -4,6 +4,7 @@ import pytest
 
 from p2vit.numerics import OPERATORS
 from p2vit.program.document import Document, canonical_json, describe
+from support.dense import dense_program
 from support.programs import random_program, windowed_program
 
 
@@ -15,9 +16,14 @@ def test_canonical_json_has_one_spelling():
         canonical_json(object())
 
 
-def test_every_operator_of_the_norm_is_written_by_some_program():
+def test_every_operator_is_written_by_some_program():
     kinds = set()
-    for program in (random_program(), random_program(pool="mean"), windowed_program()):
+    for program in (
+        random_program(),
+        random_program(pool="mean"),
+        windowed_program(),
+        dense_program("gated"),
+    ):
         document, arrays = describe(program)
         kinds |= {node["operator"] for node in document["nodes"]}
         assert all(array.dtype.kind in "iu" for array in arrays.values())

@@ -75,10 +75,14 @@ def test_a_key_of_a_wrong_type(shown, key):
     assert all(key in text for text in refused), refused
 
 
+#: Keys that evaluations of version 0.1.0 did not have at first.
+LATER = {"mcnemar", "top1_interval", "top1_float_interval", "agreement_interval"}
+
+
 @pytest.mark.parametrize("key", GOOD)
 def test_a_missing_key(shown, key):
     text = shown({name: value for name, value in GOOD.items() if name != key})
-    assert key in text
+    assert text == "" if key in LATER else key in text
 
 
 @pytest.mark.parametrize("key", ["per_class", "most_confused", "skipped"])

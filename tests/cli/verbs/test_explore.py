@@ -71,7 +71,7 @@ def test_a_program_is_explored_at_its_own_bits(p2vit, digits_program):
     answer = p2vit("explore", digits_program, "--points", "20", "--workers", "1", "--json")
     assert answer.code == 0, answer.err
     assert all("weight_bits" not in point["parameters"] for point in answer.json["pareto"])
-    assert "its own bits are kept" in answer.err
+    assert "its weight widths are kept" in answer.err
     point = answer.json["pareto"][0]
     changes = [f"--set={name}={value}" for name, value in point["parameters"].items()]
     alone = p2vit("simulate", digits_program, *changes, "--json").json
@@ -92,7 +92,7 @@ def test_a_program_has_its_own_bits(p2vit, digits_program, tmp_path):
     words = ("explore", digits_program, "--points", 120, "--workers", 1, "--resume", log, "--json")
     first = p2vit(*words)
     assert first.code == 0, first.err
-    assert "its own bits are kept" in first.err
+    assert "its weight widths are kept" in first.err
     assert all("weight_bits" not in point["parameters"] for point in first.json["pareto"])
     again = p2vit(*words).json
     assert again["pareto"] == first.json["pareto"]

@@ -93,7 +93,7 @@ def test_names_on_the_command_line(p2vit, photo, tmp_path):
     [
         (
             ("--class-names", "a,b"),
-            "--class-names a,b: names 2 classes, and the model has 3 outputs; one name per",
+            "--class-names a,b: names 2 classes, but the model has 3 outputs; give one name per",
         ),
         (
             ("--class-names", "ant"),
@@ -124,7 +124,7 @@ def test_names_that_quantize_is_given_are_in_the_program(p2vit, photo, tmp_path)
     assert p2vit("run", tmp_path / "p", photo, "--json").json["outputs"][0]["label"] in words
     answer = p2vit(*arguments, "--overwrite", "--class-names", "a,b")
     assert (answer.code, answer.out) == (2, "")
-    assert "names 2 classes, and the model has 10 outputs" in answer.err
+    assert "names 2 classes, but the model has 10 outputs" in answer.err
 
 
 def test_run_and_eval_see_the_same_photos(p2vit, digits_program, photo, tmp_path):

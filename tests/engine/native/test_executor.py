@@ -122,7 +122,7 @@ def test_a_tensor_that_the_program_does_not_have_is_refused():
     executor, pixels = NativeExecutor(program, threads=1), random_pixels(program, 1)
     assert set(executor.run(pixels, keep=["pixels"])) == {"feature", "head"}
     with pytest.raises(
-        ProgramError, match=r"^keep names 'nose', which is no tensor of the program\. Its tensors"
+        ProgramError, match=r"^keep names 'nose', which is not a tensor of the program\. Its tensors"
     ):
         executor.run(pixels, keep=["nose"])
 

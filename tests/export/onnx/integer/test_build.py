@@ -143,7 +143,7 @@ def test_errors_say_what_is_allowed():
     program = random_program()
     with pytest.raises(
         P2vitError,
-        match=r"expose names 'nose', which is no tensor of the program\. Its tensors: pixels, patches",
+        match=r"expose names 'nose', which is not a tensor of the program\. Its tensors: pixels, patches",
     ):
         build_onnx_integer(program, expose=["nose"])
     with pytest.raises(P2vitError, match=r"^products is 'fast'; allowed are 'portable' and 'vnni'$"):
