@@ -137,6 +137,16 @@ def float_row(family: str) -> dict[str, Any]:
     options = {"img_size": 224} if name in TIMM_NAMES else {}
     model = noisy(timm.create_model(TIMM_NAMES.get(name, name), pretrained=False, **options))
     ours, numbers = relative_difference(from_timm_model(model, name), model)
+    versions = {"timm": timm.__version__, "transformers": transformers.__version__}
+    measured = {
+        "timm": ours,
+        "transformers": None,
+        "numbers": numbers,
+        "architecture": name,
+        "versions": versions,
+    }
+    if family not in TRANSFORMERS:
+        return measured
     kind, shape, changes = TRANSFORMERS[family]
     module = noisy(getattr(transformers, kind)(getattr(transformers, shape)(**changes)))
     with tempfile.TemporaryDirectory() as folder:
@@ -152,14 +162,7 @@ def float_row(family: str) -> dict[str, Any]:
 
     theirs, _ = relative_difference(found, output)
     del keep
-    versions = {"timm": timm.__version__, "transformers": transformers.__version__}
-    return {
-        "timm": ours,
-        "transformers": theirs,
-        "numbers": numbers,
-        "architecture": name,
-        "versions": versions,
-    }
+    return measured | {"transformers": theirs}
 
 
 def integer_row(name: str, bits: str, images: int, threads: int) -> dict[str, Any]:
@@ -334,7 +337,10 @@ def _float_cell(row: dict[str, Any] | None) -> str:
         return "not measured"
     # Rounded up to the next power of ten: which last bits a sum has differs between machines.
     bound = [
-        f"< 1e{math.ceil(math.log10(max(row[side], 1e-8) * 1.0001))}" for side in ("timm", "transformers")
+        f"< 1e{math.ceil(math.log10(max(row[side], 1e-8) * 1.0001))}"
+        if row[side] is not None
+        else "not there"
+        for side in ("timm", "transformers")
     ]
     return ", ".join(bound)
 

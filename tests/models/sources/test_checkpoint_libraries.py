@@ -18,6 +18,7 @@ def shaken(module):
     return module.eval()
 
 
+@pytest.mark.slow
 def test_siglip_has_its_librarys_activation(timm, transformers, tmp_path):
     of_timm = shaken(timm.create_model(SIGLIP, pretrained=False))
     torch.save(of_timm.state_dict(), tmp_path / "timm.pth")
@@ -32,6 +33,7 @@ def test_siglip_has_its_librarys_activation(timm, transformers, tmp_path):
     assert found.checked.difference < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLIP)
 def test_a_clip_file_of_transformers_is_compared_with_a_tower_of_its_shape(transformers, tmp_path, name):
     config = transformers.CLIPVisionConfig(
