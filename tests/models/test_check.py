@@ -51,6 +51,18 @@ def test_the_same_model_passes_and_the_figure_is_kept(timm, model):
     assert found.record["checked"]["photos"] == 2
 
 
+@pytest.mark.parametrize("raised", [AssertionError, IndexError, TypeError, ValueError])
+def test_an_original_that_refuses_the_photo_is_a_network_that_differs(model, raised):
+    def forward(photo):
+        raise raised("Wrong image width! Expected 8 but got 200!")
+
+    changed = replace(model, original=Original("timm", lambda options: (forward, None)))
+    with pytest.raises(
+        ModelError, match=r"the networks differ: it refuses the photo .Wrong image width!.*--no-check"
+    ):
+        check_against_original(changed)
+
+
 def test_another_network_is_refused(model):
     with torch.no_grad():
         model.module.blocks[1].fc1.weight[:8] += 0.05
