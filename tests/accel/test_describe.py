@@ -6,7 +6,7 @@ import pytest
 from p2vit.accel.describe import counter_design_page, machine_page
 from p2vit.accel.machine.machines import known_machines, load_machine, machine_schema
 
-PAGES = Path(__file__).parents[2] / "docs" / "hardware"
+PAGES = Path(__file__).parents[2] / "docs" / "reference" / "hardware"
 COUNTER_DESIGNS = ("float_requant", "multiplier_requant", "single_engine")
 
 

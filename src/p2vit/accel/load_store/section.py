@@ -4,7 +4,7 @@ The input rows of a linear layer are stationary, for one tile of output columns 
 attention are computed with exchanged operands: the weights are stationary and the tokens are the columns. So the
 values come out channel by channel, as attention × V needs them. LayerNorm, softmax, tables and adds process one row
 group at a time. `order` determines the order in which the engines take the jobs. The generated accelerator works in
-the same way (docs/rtl-top.md).
+the same way (docs/reference/rtl-top.md).
 """
 
 from collections.abc import Sequence

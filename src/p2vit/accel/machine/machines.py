@@ -44,7 +44,9 @@ def load_machine(name: str) -> Machine:
         return read_yaml(Path(str(_DESCRIPTIONS / f"{name}.yaml")), Machine)
     path = Path(name)
     machine = read_yaml(
-        path, Machine, next_step="docs/accelerator.md explains the keys; machine.schema.json lists them"
+        path,
+        Machine,
+        next_step="docs/explanation/accelerator.md explains the keys; machine.schema.json lists them",
     )
     if machine.technology.endswith((".yaml", ".yml")):
         machine = machine.model_copy(update={"technology": str(path.parent / machine.technology)})
