@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from p2vit.accel.chunks.gemm import folds
 from p2vit.accel.chunks.memory import Misfit
-from p2vit.accel.load_store.section_layout import SUM_BYTES
+from p2vit.accel.load_store.formats import SUM_BYTES
 from p2vit.accel.machine.description import LoadStore, Machine
 from p2vit.accel.workload.operations import Operation
 
