@@ -16,7 +16,7 @@ from support.rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, TINY, program
 def figures(whole, machine, description):
     """Return the cycles of the RTL timing, of the event-driven simulation and of the closed form."""
     workload = program_workload("p", whole)
-    exact = rtl_timing(compile_program(whole, machine).descriptors, machine).cycles
+    exact = rtl_timing(compile_program(whole, machine)).cycles
     events = simulate(workload, description, "events").result.cycles
     return exact, events, simulate(workload, description).result.cycles
 
@@ -58,6 +58,6 @@ def test_other_shapes_take_the_rtls_cycles(machine):
         events = simulate(workload, description_of(machine, "x"), "events").result
         if events.fits:
             done = compile_program(program(name), machine)
-            assert events.cycles == rtl_timing(done.descriptors, machine).cycles
+            assert events.cycles == rtl_timing(done).cycles
             compared += 1
     assert compared

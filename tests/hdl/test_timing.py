@@ -16,14 +16,14 @@ from support.rtl_programs import ODD, compiled, run
 @pytest.mark.parametrize("name", ["int4", "odd sizes"])
 def test_every_store_of_the_rtl_is_done_in_the_cycle_that_the_model_says(name, latency):
     found = run(name, ODD, MemoryBehaviour(latency=latency))
-    timing = rtl_timing(compiled(name, ODD).descriptors, ODD, latency)
+    timing = rtl_timing(compiled(name, ODD), latency)
     assert found.cycles == timing.cycles
     assert found.array_busy == timing.array_busy
     assert found.store_cycles.tolist() == timing.store_cycles.tolist()
 
 
 def test_spans_of_an_engine_do_not_overlap():
-    timing = rtl_timing(compiled("linear", ODD).descriptors, ODD)
+    timing = rtl_timing(compiled("linear", ODD))
     for kind in (Kind.ARRAY, Kind.VECTOR):
         spans = [span for span in timing.spans if span.descriptor.kind == kind]
         assert all(a.end < b.start for a, b in pairwise(spans))
@@ -31,7 +31,7 @@ def test_spans_of_an_engine_do_not_overlap():
 
 def test_cycles_per_node_add_up_to_the_last_store():
     done = compiled("linear", ODD)
-    timing = rtl_timing(done.descriptors, ODD)
+    timing = rtl_timing(done)
     assert sum(cycles_per_node(done.stores, timing.store_cycles).values()) == timing.store_cycles[-1]
     assert cycles_per_node(("a", "b", "a", "b"), np.array([3, 5, 9, 7])) == {"a": 9, "b": 0}
 

@@ -6,7 +6,7 @@ from p2vit.accel.chunks.costs import CHUNKS, DRAM
 from p2vit.accel.chunks.dataflow import Schedule
 from p2vit.accel.timing import Tile, Timing
 from p2vit.hdl.compile.compiled import CompiledProgram
-from p2vit.hdl.timing import Span, cycles_per_node, load_words, rtl_timing
+from p2vit.hdl.timing import DescriptorSpan, cycles_per_node, load_words, rtl_timing
 from p2vit.hdl.top.descriptor import Kind, VectorOp
 
 _CHUNK_OF_OPERATION = {VectorOp.LAYERNORM: "layernorm", VectorOp.SOFTMAX: "softmax", VectorOp.LOOKUP: "gelu"}
@@ -22,7 +22,7 @@ def chunk_timing(compiled: CompiledProgram, plan: Schedule) -> Timing:
     Returns:
         Timing with a tile for every run of an engine. Busy and stalled cycles of each chunk add up to the run.
     """
-    timing = rtl_timing(compiled.descriptors, compiled.machine)
+    timing = rtl_timing(compiled)
     places = {
         op.name: (section, index)
         for section, operations in enumerate(plan.operations)
@@ -62,7 +62,7 @@ def chunk_timing(compiled: CompiledProgram, plan: Schedule) -> Timing:
     )
 
 
-def chunk_of(span: Span) -> str:
+def chunk_of(span: DescriptorSpan) -> str:
     """Return the chunk that a run corresponds to in the chunk model."""
     d = span.descriptor
     if d.kind == Kind.ARRAY:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from p2vit.accel.load_store.fit import buffer_bytes
+from p2vit.accel.load_store.formats import SUM_BYTES
 from p2vit.accel.machine.description import Machine
 from p2vit.hdl.top.machine import (
     ARRAY_DRAIN,
@@ -13,7 +14,6 @@ from p2vit.hdl.top.machine import (
     QUEUE_DEPTH,
     SHIFT_STEPS,
     SLOTS,
-    SUM_BYTES,
     TOTAL_STEPS,
     VECTOR_DRAIN,
     RtlMachine,
