@@ -42,7 +42,7 @@ def description_of(machine: RtlMachine, name: str, clock_mhz: float = 500.0) -> 
 
     def buffer(size: int) -> dict[str, int]:
         # Every line has a bank of its own, in at most 16 macros; their ports never limit the throughput.
-        return {"size_bytes": max(1024, size), "banks": min(lines, 16), "bytes_per_port_per_cycle": 64}
+        return {"size_bytes": max(8, size), "banks": min(lines, 16), "bytes_per_port_per_cycle": 64}
 
     described: dict[str, Any] = {
         "name": name,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from p2vit.accel.load_store.times import timed
+from p2vit.accel.load_store.times import TimedOrder, timed
 from p2vit.hdl.compile.compiled import CompiledProgram
 from p2vit.hdl.description import description_of
 from p2vit.hdl.top.descriptor import Descriptor, Kind
@@ -52,10 +52,10 @@ class RtlTiming:
     array_busy: int
 
 
-def load_words(descriptor: Descriptor) -> int:
-    """Return the number of memory requests of a load."""
-    each = descriptor["line_end"] - descriptor["line_first"] if descriptor["gather"] else 1
-    return descriptor["inner"] * descriptor["outer"] * each
+def timed_jobs(compiled: CompiledProgram, latency: int = MEMORY_LATENCY) -> TimedOrder:
+    """Time the jobs of a compiled program, in the order of its descriptors."""
+    machine = description_of(compiled.machine, compiled.machine.name)
+    return timed(machine, list(compiled.jobs), latency)
 
 
 def rtl_timing(compiled: CompiledProgram, latency: int = MEMORY_LATENCY) -> RtlTiming:
@@ -65,8 +65,7 @@ def rtl_timing(compiled: CompiledProgram, latency: int = MEMORY_LATENCY) -> RtlT
         compiled: Program, compiled for an RTL machine.
         latency: Cycles from a read request to its answer. The memory accepts every request.
     """
-    described = description_of(compiled.machine, compiled.machine.name)
-    times = timed(described, list(compiled.jobs), latency)
+    times = timed_jobs(compiled, latency)
     *descriptors, end = compiled.descriptors
     spans = [
         DescriptorSpan(descriptor, span.start, span.end, span.reason)

@@ -28,7 +28,7 @@ def simulate_jobs(machine: Machine, plan: Schedule) -> Timing:
         Timing with a tile for every run. Every stall has a reason, and busy and stalled cycles of each chunk add up to
         the run.
     """
-    return _timing(machine, plan, fastest(machine, jobs_of(plan)))
+    return timing_of(machine, plan, fastest(machine, jobs_of(plan)))
 
 
 def jobs_of(plan: Schedule) -> list[PlacedJob]:
@@ -40,8 +40,14 @@ def jobs_of(plan: Schedule) -> list[PlacedJob]:
     return jobs
 
 
-def _timing(machine: Machine, plan: Schedule, order: TimedOrder) -> Timing:
-    """Add up the work and the waits of every chunk."""
+def timing_of(machine: Machine, plan: Schedule, order: TimedOrder) -> Timing:
+    """Add up the work and the waits of every chunk.
+
+    Args:
+        machine: Load–store machine that ran the jobs.
+        plan: Schedule of the same operations.
+        order: Jobs with the time of each of their actions.
+    """
     options = machine.load_store
     assert options is not None
     places = [
