@@ -12,14 +12,14 @@ from p2vit.accel.workload.operations import Operation
 ARRAY_OUT_BYTES, VECTOR_IN_BYTES, VECTOR_OUT_BYTES = 4, 4, 2
 
 
-def buffer_bytes(machine: Machine, options: LoadStore) -> int:
+def buffer_bytes(lines: int, options: LoadStore) -> int:
     """Compute the bytes of the row, vector input and output buffers, which share the activation buffer."""
     of_a_line = (
         options.row_terms
         + options.columns_per_run * ARRAY_OUT_BYTES
         + options.vector_columns * (VECTOR_IN_BYTES + VECTOR_OUT_BYTES)
     )
-    return options.slots * machine.chunks.mac_array.lines * of_a_line
+    return options.slots * lines * of_a_line
 
 
 def misfits_of(machine: Machine, options: LoadStore, operations: Sequence[Operation]) -> tuple[Misfit, ...]:
@@ -31,7 +31,7 @@ def misfits_of(machine: Machine, options: LoadStore, operations: Sequence[Operat
         operations: Operations of the section.
     """
     found = []
-    need, size = buffer_bytes(machine, options), machine.buffers.activation.size_bytes
+    need, size = buffer_bytes(machine.chunks.mac_array.lines, options), machine.buffers.activation.size_bytes
     if need > size:
         found.append(
             Misfit(

@@ -65,7 +65,7 @@ def load_store_section(
         tuple(fetched),
         tuple(spilled),
         (machine.chunks.mac_array.lines,) * len(operations),
-        buffer_bytes(machine, options),
+        buffer_bytes(machine.chunks.mac_array.lines, options),
     )
     return tuple(layout.jobs), own, memory
 
