@@ -13,6 +13,7 @@ from p2vit.hdl.description import description_of, description_text
 from p2vit.hdl.timing import rtl_timing
 from p2vit.hdl.top.machine import MACHINES, RtlMachine
 from p2vit.program.format import load
+from support.programs import random_program
 from support.rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, TINY, program
 
 
@@ -78,3 +79,13 @@ def test_other_shapes_take_the_rtls_cycles(machine):
             assert events.cycles == rtl_timing(done).cycles
             compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("columns", [64, 67, 91])
+def test_patches_that_exceed_the_vector_buffer_are_cut_at_rows_of_pixels(columns):
+    whole = random_program(image=(14, 14), patch=7, dim=32, heads=2, mlp=64, depth=1)
+    machine = RtlMachine(
+        lines=5, lanes=6, row_rows=64, weight_rows=64, columns=32, vector_columns=columns, table_groups=1
+    )
+    exact, events, _ = figures(whole, machine, description_of(machine, "x"))
+    assert events == exact

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from p2vit.accel.load_store.times import TimedOrder, timed
+from p2vit.accel.load_store.times import TimedOrder, cycles_of_operations, timed
 from p2vit.hdl.compile.compiled import CompiledProgram
 from p2vit.hdl.description import description_of
 from p2vit.hdl.top.descriptor import Descriptor, Kind
@@ -86,11 +86,5 @@ def cycles_per_node(stores: Sequence[str], store_cycles: IntArray) -> dict[str, 
         stores: Node of each store.
         store_cycles: Cycle of each store, from the RTL or from the model.
     """
-    last: dict[str, int] = {}
-    for node, cycle in zip(stores, store_cycles.tolist(), strict=True):
-        last[node] = cycle
-    cycles, before = {}, 0
-    for node, cycle in last.items():
-        cycles[node] = max(0, cycle - before)
-        before = max(before, cycle)
-    return cycles
+    last = dict(zip(stores, store_cycles.tolist(), strict=True))
+    return dict(zip(last, cycles_of_operations(last.values()), strict=True))

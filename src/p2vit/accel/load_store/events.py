@@ -5,11 +5,12 @@ Whenever a chunk waits, it records the reason.
 """
 
 from collections import defaultdict
+from itertools import islice
 
 from p2vit.accel.chunks.costs import CHUNKS, DRAM
 from p2vit.accel.chunks.dataflow import Schedule
 from p2vit.accel.load_store.jobs import PlacedJob
-from p2vit.accel.load_store.times import TimedOrder, WordCycles, fastest
+from p2vit.accel.load_store.times import TimedOrder, WordCycles, cycles_of_operations, fastest
 from p2vit.accel.machine.description import Machine
 from p2vit.accel.timing import Tile, Timing
 
@@ -83,24 +84,13 @@ def timing_of(machine: Machine, plan: Schedule, order: TimedOrder) -> Timing:
     for chunk in CHUNKS:
         if rest := order.cycles - free[chunk]:
             stalls[chunk]["finished: nothing left to do"] += rest
+    own = iter(map(float, cycles_of_operations(last_store)))
+    operation_cycles = [list(islice(own, len(section.operations))) for section in plan.sections]
+    operation_cycles[-1][-1] += order.cycles - max(last_store)
     return Timing(
         order.cycles,
         dict(busy),
         {chunk: dict(reasons) for chunk, reasons in stalls.items()},
-        _operation_cycles(plan, last_store, order.cycles),
+        tuple(map(tuple, operation_cycles)),
         tiles=tuple(sorted(tiles, key=lambda tile: (tile.start, tile.chunk))),
     )
-
-
-def _operation_cycles(plan: Schedule, last_store: list[int], cycles: int) -> tuple[tuple[float, ...], ...]:
-    """Attribute the cycles up to the last store of each operation to it; 0 if an earlier operation ends later."""
-    per_section, at = [], 0
-    ends = iter(last_store)
-    for section in plan.sections:
-        own = []
-        for _, end in zip(section.operations, ends):  # noqa: B905 - the ends of the next section follow
-            own.append(float(max(0, end - at)))
-            at = max(at, end)
-        per_section.append(own)
-    per_section[-1][-1] += cycles - at
-    return tuple(tuple(own) for own in per_section)

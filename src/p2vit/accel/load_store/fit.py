@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from p2vit.accel.chunks.gemm import folds
 from p2vit.accel.chunks.memory import Misfit
 from p2vit.accel.load_store.formats import SUM_BYTES
+from p2vit.accel.load_store.steps import pixel_run
 from p2vit.accel.machine.description import LoadStore, Machine
 from p2vit.accel.workload.operations import Operation
 
@@ -54,11 +55,14 @@ def _too_long(machine: Machine, options: LoadStore, op: Operation) -> list[Misfi
     whole = {"layernorm": op.cols, "softmax": op.cols + SUM_BYTES}.get(op.kind, 0)
     if op.kind == "lookup" and op.tables > 1:
         whole = op.cols // op.tables
+    pixels = pixel_run(op.cols) if op.kind == "move" and op.part == "embedding" else 0
     checks = (
         ("rows of {} are longer than a line holds", op.inner, options.row_terms, "terms", "load_store.row_terms"),
         (f"{array.lines} weight columns of {{}} do not fit a slot", columns, weights, "bytes",
          "buffers.weight.size_bytes"),
         ("rows of {} are longer than the vector buffer", whole, options.vector_columns, "columns",
+         "load_store.vector_columns"),
+        ("one row of pixels of {} is longer than the vector buffer", pixels, options.vector_columns, "columns",
          "load_store.vector_columns"),
     )  # fmt: skip
     return [

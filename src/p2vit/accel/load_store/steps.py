@@ -73,7 +73,7 @@ def _step(operations: Sequence[Operation], index: int, before: Operation | None)
         case "softmax":
             return Step(op, "softmax", reads, widths)
         case "move" if op.rows > 1 or not reads:
-            return Step(op, "gather", reads, first_row=first_row, run=_pixel_run(op.cols))
+            return Step(op, "gather", reads, first_row=first_row, run=pixel_run(op.cols))
         case "pool" | "move":
             last = operations[index - 1] if index else before
             assert last is not None
@@ -104,7 +104,7 @@ def _projection(operations: Sequence[Operation], index: int) -> str:
     return ""
 
 
-def _pixel_run(cols: int) -> int:
+def pixel_run(cols: int) -> int:
     """Return the bytes of one row of pixels of a square patch of RGB pixels; 1 if the patch has another form."""
     size = isqrt(cols // 3)
     return 3 * size if 3 * size * size == cols else 1

@@ -1,6 +1,6 @@
 """Times of the actions of a load–store machine: start and end of every load, run and store, in a given order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from p2vit.accel.load_store.jobs import EngineJob, Load, PlacedJob
@@ -100,6 +100,22 @@ class WordCycles:
     def __call__(self, words: int) -> int:
         """Return the cycles of some words."""
         return words if self.each == 1 else -int(-words * self.each // 1)
+
+
+def cycles_of_operations(ends: Iterable[int]) -> list[int]:
+    """Attribute the cycles of a run to operations: to each one those from the end of the previous one to its own end.
+
+    Args:
+        ends: Cycle of the last store of each operation.
+
+    Returns:
+        Cycles of each operation; 0 if an earlier operation ends later.
+    """
+    own, before = [], 0
+    for end in ends:
+        own.append(max(0, end - before))
+        before = max(before, end)
+    return own
 
 
 class TimedOrder(NamedTuple):
