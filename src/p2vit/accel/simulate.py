@@ -15,14 +15,14 @@ from p2vit.accel.chunks.costs import (
     array_of,
     columns_per_step,
 )
-from p2vit.accel.chunks.dataflow import Schedule, Section
-from p2vit.accel.chunks.events import simulate_events
 from p2vit.accel.chunks.memory import Misfit
+from p2vit.accel.chunks.sections import Schedule, Section
 from p2vit.accel.energy.area import area_mm2
 from p2vit.accel.energy.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
-from p2vit.accel.energy.technology import Technology, load_technology
 from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.technology import Technology, load_technology
 from p2vit.accel.mapping import Mapping, map_workload
+from p2vit.accel.organisation import simulate_events
 from p2vit.accel.results import ChunkUse, Infeasible, Layer, Simulation
 from p2vit.accel.timing import Timing
 from p2vit.accel.workload.operations import Operation, Workload

@@ -1,6 +1,6 @@
 """Exact timing of a compiled program as the record of the accelerator model, for the same reports and traces."""
 
-from p2vit.accel.chunks.dataflow import Schedule
+from p2vit.accel.chunks.sections import Schedule
 from p2vit.accel.load_store.events import timing_of
 from p2vit.accel.timing import Timing
 from p2vit.hdl.compile.compiled import CompiledProgram

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from p2vit.accel.chunks.dataflow import Schedule
+from p2vit.accel.chunks.sections import Schedule
 from p2vit.accel.explain import limiting_resource, what_would_help
 from p2vit.accel.machine.description import Machine
 from p2vit.accel.machine.edit import edit_machine

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.load_store.machines import RTL, machines, workloads
-from p2vit.accel.chunks.dataflow import schedule
 from p2vit.accel.load_store.jobs import EngineJob, Load, Region
 from p2vit.accel.load_store.order import RULES, WrittenRegions, actions, ordered
+from p2vit.accel.organisation import schedule
 from p2vit.accel.workload.resolve import workload_of
 
 

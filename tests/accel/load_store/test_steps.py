@@ -1,6 +1,6 @@
 import pytest
 
-from p2vit.accel.chunks.dataflow import split_sections
+from p2vit.accel.chunks.sections import split_sections
 from p2vit.accel.load_store.steps import steps_of
 from p2vit.accel.workload.operations import Operation
 from p2vit.accel.workload.resolve import workload_of

@@ -1,9 +1,9 @@
 from accel.load_store.machines import RTL
-from p2vit.accel.chunks.dataflow import schedule
 from p2vit.accel.load_store.events import jobs_of
 from p2vit.accel.load_store.order import RULES, ordered
 from p2vit.accel.load_store.times import WordCycles, fastest, timed
 from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.organisation import schedule
 from p2vit.accel.workload.resolve import workload_of
 
 JOBS = jobs_of(schedule(RTL, workload_of("digits")))

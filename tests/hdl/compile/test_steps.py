@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2vit.accel.chunks.dataflow import split_sections
+from p2vit.accel.chunks.sections import split_sections
 from p2vit.accel.load_store.steps import steps_of
 from p2vit.accel.workload.program import program_workload
 from p2vit.hdl.compile.plan import plan_layouts

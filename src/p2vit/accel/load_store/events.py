@@ -8,8 +8,9 @@ from collections import defaultdict
 from itertools import islice
 
 from p2vit.accel.chunks.costs import CHUNKS, DRAM
-from p2vit.accel.chunks.dataflow import Schedule
+from p2vit.accel.chunks.sections import Schedule
 from p2vit.accel.load_store.jobs import PlacedJob
+from p2vit.accel.load_store.section import JobSection
 from p2vit.accel.load_store.times import TimedOrder, WordCycles, cycles_of_operations, fastest
 from p2vit.accel.machine.description import Machine
 from p2vit.accel.timing import Tile, Timing
@@ -18,7 +19,7 @@ FILL = "pipeline: fill and drain of a run"
 OTHER_WORK = "its engine: other work"
 
 
-def simulate_jobs(machine: Machine, plan: Schedule) -> Timing:
+def simulate_jobs(machine: Machine, plan: Schedule[JobSection]) -> Timing:
     """Simulate a schedule in the order of each rule and return the fastest.
 
     Args:
@@ -32,7 +33,7 @@ def simulate_jobs(machine: Machine, plan: Schedule) -> Timing:
     return timing_of(machine, plan, fastest(machine, jobs_of(plan)))
 
 
-def jobs_of(plan: Schedule) -> list[PlacedJob]:
+def jobs_of(plan: Schedule[JobSection]) -> list[PlacedJob]:
     """Return the jobs of all sections in program order, each with the number of its section's first operation."""
     jobs, base = [], 0
     for section in plan.sections:
@@ -41,7 +42,7 @@ def jobs_of(plan: Schedule) -> list[PlacedJob]:
     return jobs
 
 
-def timing_of(machine: Machine, plan: Schedule, order: TimedOrder) -> Timing:
+def timing_of(machine: Machine, plan: Schedule[JobSection], order: TimedOrder) -> Timing:
     """Add up the work and the waits of every chunk.
 
     Args:

@@ -8,10 +8,11 @@ the same way (docs/reference/rtl-top.md).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from p2vit.accel.chunks.costs import Cost, cost_of
+from p2vit.accel.chunks.costs import cost_of
 from p2vit.accel.chunks.memory import MemoryPlan
+from p2vit.accel.chunks.sections import Section
 from p2vit.accel.load_store.array import ArrayJobs
 from p2vit.accel.load_store.fit import buffer_bytes, misfits_of
 from p2vit.accel.load_store.jobs import EngineJob
@@ -22,10 +23,21 @@ from p2vit.accel.machine.description import Machine
 from p2vit.accel.workload.operations import Operation
 
 
+@dataclass(frozen=True)
+class JobSection(Section):
+    """Schedule of a section on a load–store machine.
+
+    Attributes:
+        jobs: Jobs of the engines in program order.
+    """
+
+    jobs: tuple[EngineJob, ...]
+
+
 def load_store_section(
     machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
-) -> tuple[tuple[EngineJob, ...], tuple[Cost, ...], MemoryPlan]:
-    """Make the jobs, costs and memory plan of one section.
+) -> JobSection:
+    """Schedule one section.
 
     Args:
         machine: Load–store machine.
@@ -34,8 +46,7 @@ def load_store_section(
         first_norm: Whether no LayerNorm comes before the section. The first LayerNorm loads the root table.
 
     Returns:
-        Jobs in program order, costs, and memory plan. If the section does not fit, there are no jobs, and the plan
-        gives the reasons.
+        Section. If it does not fit, there are no jobs, and the memory plan gives the reasons.
     """
     options = machine.load_store
     assert options is not None
@@ -43,7 +54,8 @@ def load_store_section(
     costs = [cost_of(machine, op) for op in operations]
     if misfits:
         none = (0,) * len(operations)
-        return (), tuple(costs), MemoryPlan((1,) * len(operations), none, none, none, 0, misfits)
+        memory = MemoryPlan((1,) * len(operations), none, none, none, 0, misfits)
+        return JobSection(tuple(operations), tuple(costs), memory, ())
     layout = lay_out_jobs(
         machine, steps_of(operations, before), options.norm_table_words if first_norm else 0
     )
@@ -67,7 +79,7 @@ def load_store_section(
         (machine.chunks.mac_array.lines,) * len(operations),
         buffer_bytes(machine.chunks.mac_array.lines, options),
     )
-    return tuple(layout.jobs), own, memory
+    return JobSection(tuple(operations), own, memory, tuple(layout.jobs))
 
 
 def lay_out_jobs(machine: Machine, steps: Sequence[Step], norm_table: int) -> SectionLayout:
