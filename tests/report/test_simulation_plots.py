@@ -3,9 +3,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from p2vit.accel.explain import roofline
-from p2vit.accel.machines import load_machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.report.simulation_plots import bars, gantt, roofline_plot, shares
 
 RUN = simulate(workload_of("swin_tiny_patch4_window7_224"), load_machine("paper"), "events")

@@ -5,7 +5,7 @@ from typing import Any
 
 import jinja2
 
-from p2vit.accel.costs import CHUNKS, MAC
+from p2vit.accel.chunks.costs import CHUNKS, MAC
 from p2vit.accel.explain import limiting_resource, roofline, what_would_help
 from p2vit.accel.simulate import Run
 from p2vit.report.simulation_plots import COLOURS, bars, gantt, roofline_plot, shares

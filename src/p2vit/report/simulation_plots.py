@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from p2vit.accel.costs import CHUNKS
+from p2vit.accel.chunks.costs import CHUNKS
 from p2vit.accel.explain import RooflinePoint
 from p2vit.accel.simulate import Run
 
