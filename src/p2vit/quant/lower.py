@@ -5,14 +5,13 @@ The blueprint of the model says which operators there are and what they read. Lo
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from p2vit.models.blueprint.step import Step
 from p2vit.program.graph import IntegerProgram, ProgramBuilder
 from p2vit.program.preprocessing import Preprocessing
-from p2vit.quant.lower_steps import operator_of
 from p2vit.quant.lower_operators import whole
+from p2vit.quant.lower_steps import operator_of
 from p2vit.quant.simulated import QuantizedViT
 from p2vit.quant.sites import Sites
 
