@@ -17,8 +17,8 @@ from p2vit.accel.machine.description import Machine
 from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.published import load_published
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_plots import bars
 from p2vit.workflows.options.base import changed

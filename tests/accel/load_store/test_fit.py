@@ -3,8 +3,8 @@ import pytest
 from accel.load_store.machines import RTL, SMALL
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.mapping import map_workload
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 
 
 def misfits(machine, model, **bits):

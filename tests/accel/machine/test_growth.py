@@ -7,8 +7,8 @@ from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.growth import GROWTH, larger
 from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.mapping import map_workload
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 
 MACHINES = [name for name in known_machines() if not isinstance(load_machine(name), LoadStoreMachine)]
 
