@@ -60,9 +60,9 @@ def peers_page(peers: Sequence[Peer]) -> str:
     lines = [
         "# Peers",
         "",
-        "Organisations of published ViT accelerators, as `p2vit compare` models them. They are not copies of the published"
-        " designs. Each has the multipliers, clock, DRAM and buffers of the machine that it stands beside, by default"
-        " [`fpga`](fpga.md). Only what is named under *differs* is different.",
+        "Organisations of published ViT accelerators, as `p2vit compare` models them. They are not copies of the"
+        " published designs. Each has the multipliers, clock, DRAM and buffers of the machine that it stands beside,"
+        " by default [`fpga`](fpga.md). Only what is named under *differs* is different.",
     ]
     for peer in peers:
         differs = {"lines": peer.lines} if peer.lines else {}
