@@ -18,6 +18,8 @@ SUM_BYTES = 4
 MEMORY_LATENCY = 8
 #: Descriptors in the queue of each engine; slots of every buffer; loads that may be outstanding.
 QUEUE_DEPTH, SLOTS, IN_FLIGHT = 8, 2, 8
+#: Reads of the external memory that may be in flight. Up to this latency, less one, a word arrives in every cycle.
+MAX_READS = 1024
 #: Cycles of the reciprocal of a row sum: normalisation, then one quotient bit per cycle.
 DIVIDE_CYCLES = RECIPROCAL_FRACTION + 3
 #: Cycles from the array's counters to the operands, and from the operands to the result.
