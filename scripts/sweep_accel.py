@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from p2vit.accel.growth import larger
-from p2vit.accel.machine import LoadStoreMachine
-from p2vit.accel.machines import known_machines, load_machine
+from p2vit.accel.machine.description import LoadStoreMachine
+from p2vit.accel.machine.growth import larger
+from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.resolve import known_models, workload_of
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.resolve import known_models, workload_of
+from p2vit.accel.workload.vit import Precision
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""docs/python.md runs from top to bottom, docs/python.ipynb is the same page and runs too, and so does the README's."""
+"""The pages docs/how-to/python.md and python.ipynb are the same and run, and so does the Python of the README."""
 
 import importlib.util
 import json

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from p2vit.accel.describe import counter_design_page, machine_page
-from p2vit.accel.machines import known_machines, load_machine, machine_schema
+from p2vit.accel.machine.machines import known_machines, load_machine, machine_schema
 
-PAGES = Path(__file__).parents[2] / "docs" / "hardware"
+PAGES = Path(__file__).parents[2] / "docs" / "reference" / "hardware"
 COUNTER_DESIGNS = ("float_requant", "multiplier_requant", "single_engine")
 
 
@@ -21,4 +21,6 @@ def test_the_counter_designs_page_is_the_descriptions():
 
 
 def test_the_published_schema_is_the_models():
-    assert (files("p2vit.accel") / "machine.schema.json").read_text(encoding="utf-8") == machine_schema()
+    assert (files("p2vit.accel.machine") / "machine.schema.json").read_text(
+        encoding="utf-8"
+    ) == machine_schema()

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from p2vit.accel.costs import CHUNKS
-from p2vit.accel.machines import load_machine
+from p2vit.accel.chunks.costs import CHUNKS
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
-from p2vit.accel.workload_program import program_workload
+from p2vit.accel.workload.program import program_workload
 from p2vit.cli.main import run
 from p2vit.hdl.chunk_timing import chunk_timing
 from p2vit.hdl.compile.compiler import compile_program

@@ -2,9 +2,9 @@
 
 import pytest
 
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
-from p2vit.accel.workload_program import program_workload
+from p2vit.accel.workload.program import program_workload
 from p2vit.hdl.compile.compiler import compile_program
 from p2vit.hdl.description import description_of
 from p2vit.hdl.timing import rtl_timing

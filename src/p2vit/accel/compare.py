@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from p2vit.accel.machine import Machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.simulate import Method, simulate
-from p2vit.accel.workload import NetworkPart, Workload
+from p2vit.accel.workload.operations import NetworkPart, Workload
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.accel.yaml_file import read_yaml
 
 DEITS = ("deit_tiny_patch16_224", "deit_small_patch16_224", "deit_base_patch16_224")

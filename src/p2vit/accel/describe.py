@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from p2vit.accel.area import area_mm2
-from p2vit.accel.machine import Machine
-from p2vit.accel.technology import load_technology
+from p2vit.accel.energy.area import area_mm2
+from p2vit.accel.energy.technology import load_technology
+from p2vit.accel.machine.description import Machine
 
 
 def machine_page(machine: Machine) -> str:

@@ -7,12 +7,12 @@ contradict each other. These functions show where.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from p2vit.accel.chunks.costs import MAC, cost_of
 from p2vit.accel.compare import PAPER_ABLATION
-from p2vit.accel.costs import MAC, cost_of
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.workload import Workload
-from p2vit.accel.workload_vit import vit_workload
+from p2vit.accel.workload.operations import Workload
+from p2vit.accel.workload.vit import vit_workload
 from p2vit.models.config import ViTConfig
 
 

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from p2vit.accel.area import area_mm2
-from p2vit.accel.costs import (
+from p2vit.accel.chunks.costs import (
     ACTIVATION_BUFFER,
     CHUNKS,
     DRAM,
@@ -16,16 +15,17 @@ from p2vit.accel.costs import (
     array_of,
     columns_per_step,
 )
-from p2vit.accel.dataflow import Schedule, Section
-from p2vit.accel.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
-from p2vit.accel.events import simulate_events
-from p2vit.accel.machine import Machine
+from p2vit.accel.chunks.dataflow import Schedule, Section
+from p2vit.accel.chunks.events import simulate_events
+from p2vit.accel.chunks.memory import Misfit
+from p2vit.accel.energy.area import area_mm2
+from p2vit.accel.energy.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
+from p2vit.accel.energy.technology import Technology, load_technology
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.mapping import Mapping, map_workload
-from p2vit.accel.memory import Misfit
 from p2vit.accel.results import ChunkUse, Infeasible, Layer, Simulation
-from p2vit.accel.technology import Technology, load_technology
 from p2vit.accel.timing import Timing
-from p2vit.accel.workload import Operation, Workload
+from p2vit.accel.workload.operations import Operation, Workload
 
 Method = Literal["closed_form", "events", "descriptors"]
 _PJ_PER_MJ = 1e9

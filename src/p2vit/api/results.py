@@ -194,7 +194,7 @@ class Simulation(Simulated):
 
 
 class Result(BaseModel):
-    """A frozen object whose attributes are the JSON keys of a verb; docs/cli.md lists them."""
+    """A frozen object whose attributes are the JSON keys of a verb; docs/reference/cli.md lists them."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     _keys: tuple[str, ...] = ()

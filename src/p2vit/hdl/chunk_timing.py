@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 
-from p2vit.accel.costs import CHUNKS, DRAM
-from p2vit.accel.dataflow import Schedule
+from p2vit.accel.chunks.costs import CHUNKS, DRAM
+from p2vit.accel.chunks.dataflow import Schedule
 from p2vit.accel.timing import Tile, Timing
 from p2vit.hdl.compile.compiled import CompiledProgram
 from p2vit.hdl.timing import Span, cycles_per_node, load_words, rtl_timing

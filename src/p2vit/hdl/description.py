@@ -3,7 +3,7 @@
 from typing import Any
 
 from p2vit.accel.load_store.fit import buffer_bytes
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine.description import Machine
 from p2vit.hdl.top.machine import (
     ARRAY_DRAIN,
     DIVIDE_CYCLES,

@@ -6,17 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from p2vit.accel.dataflow import Schedule
-from p2vit.accel.edit import edit_machine
+from p2vit.accel.chunks.dataflow import Schedule
 from p2vit.accel.explain import limiting_resource, what_would_help
-from p2vit.accel.machine import Machine
-from p2vit.accel.machines import known_machines, load_machine
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.vit import Precision
 from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
 from p2vit.workflows.inputs import OpenProgram, open_program

@@ -2,9 +2,9 @@
 
 from hypothesis import strategies as st
 
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.machines import load_machine
-from p2vit.accel.workload_vit import Precision, vit_workload
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.workload.vit import Precision, vit_workload
 from p2vit.models.config import ViTConfig
 
 RTL, WIDE, SMALL = (load_machine(name) for name in ("rtl", "rtl-wide", "rtl-small"))

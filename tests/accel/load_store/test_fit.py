@@ -1,10 +1,10 @@
 import pytest
 
 from accel.load_store.machines import RTL, SMALL
-from p2vit.accel.edit import edit_machine
+from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.resolve import workload_of
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.resolve import workload_of
+from p2vit.accel.workload.vit import Precision
 
 
 def misfits(machine, model, **bits):
@@ -34,7 +34,7 @@ def misfits(machine, model, **bits):
 )  # fmt: skip
 def test_what_does_not_fit_says_why_and_what_would(changes, model, statement, lever):
     if model.startswith("siglip"):
-        from p2vit.accel.resolve import known_models
+        from p2vit.accel.workload.resolve import known_models
 
         model = next(name for name in known_models() if "siglip" in name)
     found = misfits(edit_machine(RTL, changes), model)

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel.load_store.machines import RTL, machines, workloads
-from p2vit.accel.dataflow import schedule
+from p2vit.accel.chunks.dataflow import schedule
 from p2vit.accel.load_store.jobs import EngineJob, Region
 from p2vit.accel.load_store.order import RULES, WrittenRegions, ordered
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.workload.resolve import workload_of
 
 
 def placed(machine, workload):

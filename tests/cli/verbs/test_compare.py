@@ -3,7 +3,7 @@ import json
 import pytest
 
 from p2vit.accel.compare import pipelining_ablation
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.published import load_published
 from p2vit.workflows.compare import run_compare
 from p2vit.workflows.simulate import run_simulate

@@ -70,7 +70,7 @@ def test_bad_input_is_one_message_and_2(run, arguments, message):
 def test_what_does_not_fit_is_1_with_levers(run, tmp_path):
     from importlib.resources import files
 
-    text = (files("p2vit.accel") / "descriptions" / "edge.yaml").read_text()
+    text = (files("p2vit.accel.machine") / "descriptions" / "edge.yaml").read_text()
     path = tmp_path / "small.yaml"
     path.write_text(text.replace("size_bytes: 262144", "size_bytes: 2048"))
     result = run(TINY, "--hw", str(path))

@@ -1,11 +1,11 @@
 """Matrix products of a load–store machine as jobs of the array: linear layers, scores, attention × V."""
 
-from p2vit.accel.costs import REQUANT
-from p2vit.accel.gemm import folds
+from p2vit.accel.chunks.costs import REQUANT
+from p2vit.accel.chunks.gemm import folds
 from p2vit.accel.load_store.jobs import EngineJob, Load, Region
 from p2vit.accel.load_store.section_layout import LINE_PARAMETER_WORDS, SectionLayout, words_each
-from p2vit.accel.machine import LoadStore, Machine
-from p2vit.accel.workload import Operation
+from p2vit.accel.machine.description import LoadStore, Machine
+from p2vit.accel.workload.operations import Operation
 
 WEIGHT_PORT = "weight buffer: too few bytes per cycle"
 SLOW_REQUANT = f"{REQUANT}: slower than the array"

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from p2vit.accel.costs import CHUNKS, DRAM, MAC
-from p2vit.accel.dataflow import Schedule, Section
+from p2vit.accel.chunks.costs import CHUNKS, DRAM, MAC
+from p2vit.accel.chunks.dataflow import Schedule, Section
 from p2vit.accel.load_store.events import FILL
 from p2vit.accel.load_store.jobs import EngineJob
 from p2vit.accel.load_store.timeline import STORE_LATENCY
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.timing import PhaseTime, Timing
 
 LOAD_PORT, STORE_PORT = "load engine", "store engine"

@@ -7,12 +7,12 @@ chunk waits, the simulation records the reason.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from p2vit.accel.costs import CHUNKS, DRAM
-from p2vit.accel.dataflow import Schedule, Section
+from p2vit.accel.chunks.costs import CHUNKS, DRAM
+from p2vit.accel.chunks.dataflow import Schedule, Section
 from p2vit.accel.load_store.jobs import EngineJob
 from p2vit.accel.load_store.order import RULES, WrittenRegions, ordered
 from p2vit.accel.load_store.timeline import EngineTimeline
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.timing import Tile, Timing
 
 FILL = "pipeline: fill and drain of a run"

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from p2vit.accel.gemm import folds
+from p2vit.accel.chunks.gemm import folds
+from p2vit.accel.chunks.memory import Misfit
 from p2vit.accel.load_store.section_layout import SUM_BYTES
-from p2vit.accel.machine import LoadStore, Machine
-from p2vit.accel.memory import Misfit
-from p2vit.accel.workload import Operation
+from p2vit.accel.machine.description import LoadStore, Machine
+from p2vit.accel.workload.operations import Operation
 
 #: Bytes per number in the array's output buffer, and in the vector engine's input and output buffers.
 ARRAY_OUT_BYTES, VECTOR_IN_BYTES, VECTOR_OUT_BYTES = 4, 4, 2

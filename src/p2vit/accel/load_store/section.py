@@ -4,21 +4,21 @@ The input rows of a linear layer are stationary, for one tile of output columns 
 attention are computed with exchanged operands: the weights are stationary and the tokens are the columns. So the
 values come out channel by channel, as attention × V needs them. LayerNorm, softmax, tables and adds process one row
 group at a time. `order` determines the order in which the engines take the jobs. The generated accelerator works in
-the same way (docs/rtl-top.md).
+the same way (docs/reference/rtl-top.md).
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from p2vit.accel.costs import Cost, cost_of
+from p2vit.accel.chunks.costs import Cost, cost_of
+from p2vit.accel.chunks.memory import MemoryPlan
 from p2vit.accel.load_store.array import ArrayJobs
 from p2vit.accel.load_store.fit import buffer_bytes, misfits_of
 from p2vit.accel.load_store.jobs import EngineJob
 from p2vit.accel.load_store.section_layout import SectionLayout
 from p2vit.accel.load_store.vector import VectorJobs
-from p2vit.accel.machine import Machine
-from p2vit.accel.memory import MemoryPlan
-from p2vit.accel.workload import Operation
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.workload.operations import Operation
 
 
 def load_store_section(

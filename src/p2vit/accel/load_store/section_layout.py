@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from p2vit.accel.gemm import folds
+from p2vit.accel.chunks.gemm import folds
 from p2vit.accel.load_store.jobs import EngineJob, Load, Region
-from p2vit.accel.machine import LoadStore, Machine
-from p2vit.accel.workload import Operation
+from p2vit.accel.machine.description import LoadStore, Machine
+from p2vit.accel.workload.operations import Operation
 
 #: Formats of the generated accelerator: bytes of a column's parameters (bias, gain, shifts), words of a line's
 #: parameters (bias or row sum, shift), bytes of the row sum after softmax codes, entries of a table.

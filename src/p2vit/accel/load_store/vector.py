@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from p2vit.accel.gemm import folds
+from p2vit.accel.chunks.gemm import folds
 from p2vit.accel.load_store.jobs import EngineJob, Load, Region
 from p2vit.accel.load_store.section_layout import SUM_BYTES, TABLE_WORDS, SectionLayout, words_each
-from p2vit.accel.machine import Machine, RowChunk, StreamChunk
-from p2vit.accel.workload import Operation
+from p2vit.accel.machine.description import Machine, RowChunk, StreamChunk
+from p2vit.accel.workload.operations import Operation
 
 
 class VectorJobs:

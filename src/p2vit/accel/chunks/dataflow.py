@@ -1,0 +1,414 @@
+"""The row-stationary dataflow: which tasks run side by side, and what each of them waits for.
+
+A *task* is an equal share of one operation: all of it, or the part of one head. It is cut into tiles, one for each
+pair of weight pass and row group, in the order of the passes. The tasks of one *phase* are issued interleaved, so that
+their row groups flow from chunk to chunk:
+
+- phase 0 of a block: LayerNorm -> q, k, v of head 0
+- phase h: q, k, v of head h, interleaved with scores -> softmax -> attention × V of head h − 1
+- last attention phase: scores -> softmax -> attention × V of the last head -> output projection -> add
+- then LayerNorm -> FC1 -> GELU, then FC2 -> add.
+
+So the MAC array works on the projections of the next head while softmax and shifters finish the rows of the previous
+head. Without inter-layer pipelining, every operation is a phase of its own and waits for the whole previous operation.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from p2vit.accel.chunks.costs import Cost, Number, cost_of
+from p2vit.accel.chunks.memory import (
+    HEADS_IN_FLIGHT,
+    PROJECTING,
+    BoundaryTraffic,
+    MemoryPlan,
+    pipelined,
+    plan_memory,
+)
+from p2vit.accel.load_store.jobs import EngineJob
+from p2vit.accel.load_store.section import load_store_section
+from p2vit.accel.machine.description import LoadStoreMachine, Machine
+from p2vit.accel.workload.operations import Operation, Workload
+
+Dependency = Literal["rows", "all"]
+# Operations on rows of scores; the mapping chooses their number of lines separately.
+ON_SCORES = ("scores", "score_bias", "softmax", "attention_values")
+
+
+@dataclass(frozen=True)
+class LineCounts:
+    """Lines of the MAC array that a mapping uses. A buffer may limit an operation to fewer.
+
+    Attributes:
+        rows: Lines for linear layers and for operations that follow them row by row.
+        scores: Lines for attention, from the scores to attention × V.
+    """
+
+    rows: Number
+    scores: Number
+
+    def of(self, kind: str) -> Number:
+        """Return the lines for operations of a kind."""
+        return self.scores if kind in ON_SCORES else self.rows
+
+
+# Elementwise operations: they need no whole rows, so they can follow their producer pass by pass.
+PASS_ALIGNED = ("add", "lookup")
+
+
+@dataclass(frozen=True)
+class Task:
+    """An equal share of one operation: all of it, or the part of one head.
+
+    Attributes:
+        index: Position in the section.
+        operation: Position of the operation in the section.
+        phase: Phase that the task is issued in.
+        share: Number of equal shares that the operation is divided into.
+        passes: Number of weight tiles.
+        groups: Row groups of one pass.
+        needs: Producers: (task index, "rows" to wait for the same rows, "all" to wait for the whole task).
+        aligned: True if the task follows its producer's tiles pass by pass; False if it waits for whole rows.
+        reuses: Tasks that must finish before this one may write to their buffer space (q, k, v of the head before
+            last).
+        fetched_bytes: DRAM bytes that can be prefetched, spread over the passes.
+        spilled_bytes: DRAM bytes that move while the task runs, spread over its tiles.
+    """
+
+    index: int
+    operation: int
+    phase: int
+    share: int
+    passes: int
+    groups: Number
+    needs: tuple[tuple[int, Dependency], ...]
+    aligned: bool
+    reuses: tuple[int, ...]
+    fetched_bytes: float
+    spilled_bytes: float
+
+    @property
+    def tiles(self) -> Number:
+        """Number of tiles."""
+        return self.passes * self.groups
+
+    @property
+    def dram_bytes(self) -> float:
+        """DRAM traffic in bytes."""
+        return self.fetched_bytes + self.spilled_bytes
+
+
+@dataclass(frozen=True)
+class TaskGroup:
+    """Tasks of one phase that are interleaved on one chunk.
+
+    Attributes:
+        chunk: Chunk that runs the tasks.
+        level: Length of the chain of tasks on the same chunk that these tasks follow inside the phase.
+        tasks: Indices of the tasks in the section.
+    """
+
+    chunk: str
+    level: int
+    tasks: list[int]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Schedule of a block, of the embedding or of the head.
+
+    Attributes:
+        operations: Operations in program order.
+        costs: Demands of each operation.
+        memory: Use of the buffers and of DRAM.
+        tasks: Tasks in the order in which their first tiles are issued; empty on a load–store machine.
+        phases: Number of phases.
+        jobs: Engine jobs of a load–store machine in program order; empty on other machines.
+    """
+
+    operations: tuple[Operation, ...]
+    costs: tuple[Cost, ...]
+    memory: MemoryPlan
+    tasks: tuple[Task, ...]
+    phases: int
+    jobs: tuple[EngineJob, ...] = ()
+
+    @cached_property
+    def task_groups(self) -> list[list[TaskGroup]]:
+        """Task groups of every phase; each group comes after the groups that it waits for."""
+        behind: list[dict[str, int]] = []
+        phases: list[dict[tuple[str, int], TaskGroup]] = [{} for _ in range(self.phases)]
+        for task in self.tasks:
+            ahead: dict[str, int] = defaultdict(int)
+            for need, _ in task.needs:
+                producer = self.tasks[need]
+                if producer.phase == task.phase:
+                    own = self.costs[producer.operation].chunk
+                    for chunk, level in (*behind[need].items(), (own, behind[need][own] + 1)):
+                        ahead[chunk] = max(ahead[chunk], level)
+            behind.append(ahead)
+            chunk = self.costs[task.operation].chunk
+            key = chunk, ahead[chunk]
+            phases[task.phase].setdefault(key, TaskGroup(*key, [])).tasks.append(task.index)
+        return [list(groups.values()) for groups in phases]
+
+    @cached_property
+    def repeats(self) -> list[int]:
+        """For every phase, the number of phases directly after it that do the same work for the next heads."""
+        signatures = [
+            [
+                (group.chunk, group.level, [self._signature(index) for index in group.tasks])
+                for group in groups
+            ]
+            for groups in self.task_groups
+        ]
+        repeats = [0] * self.phases
+        for phase in range(self.phases - 2, -1, -1):
+            if signatures[phase] == signatures[phase + 1]:
+                repeats[phase] = repeats[phase + 1] + 1
+        return repeats
+
+    def _signature(self, index: int) -> tuple[object, ...]:
+        """Return what makes two tasks equal: operation, share, and dependencies relative to the task."""
+        task = self.tasks[index]
+        # All heads depend on the same undivided task, so its index is not made relative.
+        needs = tuple(
+            (need if self.tasks[need].share == 1 else need - index, how) for need, how in task.needs
+        )
+        return task.operation, task.share, needs, tuple(index - reused for reused in task.reuses)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Sections in program order; equal blocks share one `Section` object.
+
+    Attributes:
+        sections: Section of every block, one entry per occurrence.
+        operations: Operations of the workload for each entry; a shared `Section` holds those of its first block only.
+    """
+
+    sections: tuple[Section, ...]
+    operations: tuple[tuple[Operation, ...], ...]
+
+
+def schedule(machine: Machine, workload: Workload, lines: LineCounts | None = None) -> Schedule:
+    """Divide a workload into sections and lay out their tasks.
+
+    Args:
+        machine: Machine that runs the workload.
+        workload: Operations to run.
+        lines: Lines to use; None uses as many as the array has and the buffers allow.
+
+    Returns:
+        Schedule that the timing models execute.
+    """
+    known: dict[tuple[object, ...], Section] = {}
+    sections = []
+    pieces = split_sections(workload)
+    for index, operations in enumerate(pieces):
+        first, last = index == 0, index == len(pieces) - 1
+        boundary = BoundaryTraffic(
+            workload.input_bytes if first else 0,
+            workload.constant_bytes if first else 0,
+            operations[-1].output_bytes if last else 0,
+        )
+        key: tuple[object, ...] = (boundary, *(_shape(op) for op in operations))
+        if isinstance(machine, LoadStoreMachine):
+            before = None if first else pieces[index - 1][-1]
+            first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
+            key = (*key, before and (before.rows, before.cols), first_norm)
+            if key not in known:
+                known[key] = _as_jobs(machine, operations, before, first_norm)
+        elif key not in known:
+            known[key] = lay_out(machine, operations, boundary, lines)
+        sections.append(known[key])
+    return Schedule(tuple(sections), tuple(pieces))
+
+
+def _as_jobs(
+    machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
+) -> Section:
+    jobs, costs, memory = load_store_section(machine, operations, before, first_norm)
+    return Section(tuple(operations), costs, memory, (), len(operations), jobs)
+
+
+def _shape(op: Operation) -> tuple[object, ...]:
+    """Return all fields that the cost depends on: everything except the name and the block."""
+    return (
+        op.kind, op.part, op.rows, op.cols, op.inner, op.instances, op.heads,
+        op.input_bits, op.weight_bits, op.output_bits, op.log2_codes, op.tables,
+    )  # fmt: skip
+
+
+def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
+    """Group consecutive operations of one block, or of one part of the network outside the blocks."""
+    sections: list[list[Operation]] = []
+    last: object = None
+    for op in workload.operations:
+        key = op.block if op.block >= 0 else op.part
+        if key != last:
+            sections.append([])
+        sections[-1].append(op)
+        last = key
+    return [tuple(section) for section in sections]
+
+
+def lay_out(
+    machine: Machine,
+    operations: Sequence[Operation],
+    boundary: BoundaryTraffic | None = None,
+    lines: LineCounts | None = None,
+) -> Section:
+    """Lay out the tasks and phases of one section.
+
+    Args:
+        machine: Machine that runs the section.
+        operations: Operations of the section in program order.
+        boundary: DRAM traffic at the ends of the model; None if the section has none.
+        lines: Lines to use; None uses as many as the array has and the buffers allow.
+    """
+    memory = plan_memory(machine, operations, boundary)
+    every = machine.chunks.mac_array.lines
+    lines = lines or LineCounts(every, every)
+    costs = tuple(
+        cost_of(machine, op, passes, at_most(lines.of(op.kind), max(1, limit)))
+        for op, passes, limit in zip(operations, memory.passes, memory.lines, strict=True)
+    )
+    builder = _Builder(tuple(operations), costs, memory)
+    if pipelined(machine):
+        builder.pipelined()
+    else:
+        builder.serial()
+    return Section(tuple(operations), costs, memory, tuple(builder.tasks), builder.phase + 1)
+
+
+def at_most(number: Number, limit: int) -> Number:
+    """Return the smaller of the two numbers, for each element."""
+    return np.minimum(number, limit) if isinstance(number, np.ndarray) else min(number, limit)
+
+
+class _Builder:
+    """Lays out the tasks of one section, one after the other."""
+
+    def __init__(
+        self, operations: tuple[Operation, ...], costs: tuple[Cost, ...], memory: MemoryPlan
+    ) -> None:
+        self.operations, self.costs, self.memory = operations, costs, memory
+        self.tasks: list[Task] = []
+        self.phase = 0
+
+    def add(
+        self, op: int, needs: Sequence[tuple[int, Dependency]], share: int = 1, reuses: tuple[int, ...] = ()
+    ) -> int:
+        """Append a task and return its index. An aligned operation takes over the weight passes of its producer."""
+        operation, cost = self.operations[op], self.costs[op]
+        passes = self.memory.passes[op]
+        if share > 1 and operation.kind == "linear":
+            passes = -(-passes // share)
+            groups = cost.groups
+        else:
+            groups = cost.groups // share
+        aligned = operation.kind in PASS_ALIGNED and bool(needs) and needs[-1][1] == "rows"
+        if aligned:
+            passes = self.tasks[needs[-1][0]].passes
+        fetched, spilled = self.memory.fetched_bytes[op] / share, self.memory.spilled_bytes[op] / share
+        task = Task(
+            len(self.tasks),
+            op,
+            self.phase,
+            share,
+            passes,
+            groups,
+            tuple(needs),
+            aligned,
+            reuses,
+            fetched,
+            spilled,
+        )
+        self.tasks.append(task)
+        return task.index
+
+    def chain(
+        self, ops: Sequence[int], needs: Sequence[tuple[int, Dependency]], how: Dependency, share: int = 1
+    ) -> int:
+        """Append tasks that each need the previous one; return the index of the last."""
+        for op in ops:
+            needs = ((self.add(op, needs, share), how),)
+        return needs[0][0]
+
+    def serial(self) -> None:
+        """Lay out one operation per phase, each waiting for the whole previous operation."""
+        previous: tuple[tuple[int, Dependency], ...] = ()
+        for op in range(len(self.operations)):
+            self.phase = op
+            previous = ((self.add(op, previous), "all"),)
+
+    def pipelined(self) -> None:
+        """Lay out overlapping phases: a phase begins at a linear layer, and attention proceeds head by head."""
+        kinds = [op.kind for op in self.operations]
+        previous: tuple[tuple[int, Dependency], ...] = ()
+        op, seen_linear = 0, False
+        while op < len(kinds):
+            projections = self._projections_at(op, kinds)
+            if projections:
+                if seen_linear:
+                    self.phase += 1
+                op, last = self._attention(op, projections, previous)
+                previous, seen_linear = ((last, "rows"),), True
+                # The output projection follows the last head's rows inside the same phase.
+                if op < len(kinds) and kinds[op] == "linear":
+                    previous = ((self.add(op, previous), "rows"),)
+                    op += 1
+                continue
+            # An operation that prepares the next linear layer (LayerNorm, a move) begins the phase of that layer.
+            if seen_linear and kinds[op] in ("layernorm", "linear", "pool") and not self._opened(op, kinds):
+                self.phase += 1
+            seen_linear = seen_linear or kinds[op] == "linear"
+            previous = ((self.add(op, previous), "rows"),)
+            op += 1
+
+    def _opened(self, op: int, kinds: Sequence[str]) -> bool:
+        """Return whether the operation before the linear layer at ``op`` has already begun its phase."""
+        return kinds[op] == "linear" and op > 0 and kinds[op - 1] in ("layernorm", "move", "affine", "pool")
+
+    def _projections_at(self, op: int, kinds: Sequence[str]) -> int:
+        """Count the projections from ``op`` on, with rotary positions, directly before scores; 0 without scores."""
+        count = 0
+        while op + count < len(kinds) and kinds[op + count] in PROJECTING:
+            count += 1
+        return count if op + count < len(kinds) and kinds[op + count] == "scores" else 0
+
+    def _attention(
+        self, op: int, count: int, previous: tuple[tuple[int, Dependency], ...]
+    ) -> tuple[int, int]:
+        """Lay out attention head by head; return the next operation and the last attention × V task."""
+        kinds = [operation.kind for operation in self.operations]
+        scores = op + count
+        values = kinds.index("attention_values", scores)
+        heads = self.operations[scores].heads
+        made: list[list[int]] = []
+        attended: list[int] = []
+        before = previous
+        for head in range(heads + 1):
+            if head:
+                self.phase += 1
+            if head < heads:
+                needs: tuple[tuple[int, Dependency], ...]
+                reuses = tuple(attended[head - HEADS_IN_FLIGHT : head - HEADS_IN_FLIGHT + 1])
+                tasks: list[int] = []
+                for i in range(count):
+                    # Rotary positions follow their own projection row by row.
+                    turned = kinds[op + i] == "rotary"
+                    needs = ((tasks[-1], "rows"),) if turned else before
+                    tasks.append(self.add(op + i, needs, heads, reuses))
+                made.append(tasks)
+            if head:
+                # Scores need all rows of k, and attention × V all rows of v, of the head projected one phase earlier.
+                core_needs: list[tuple[int, Dependency]] = [(task, "all") for task in made[head - 1]]
+                attended.append(self.chain(range(scores, values + 1), core_needs, "rows", heads))
+        return values + 1, attended[-1]

@@ -1,0 +1,1 @@
+"""Technology tables, and energy and area that follow from them."""

@@ -1,0 +1,1 @@
+"""Machine descriptions: their classes, the shipped files, and changes to them."""

@@ -1,0 +1,54 @@
+"""More hardware is never slower. `make sweep` checks every model; these tests check one model of each kind."""
+
+import pytest
+
+from p2vit.accel.machine.description import LoadStoreMachine
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.growth import GROWTH, larger
+from p2vit.accel.machine.machines import known_machines, load_machine
+from p2vit.accel.mapping import map_workload
+from p2vit.accel.workload.resolve import workload_of
+from p2vit.accel.workload.vit import Precision
+
+MACHINES = [name for name in known_machines() if not isinstance(load_machine(name), LoadStoreMachine)]
+
+
+def cycles(machine, workload):
+    timing = map_workload(machine, workload).timing
+    return timing.cycles if timing else None
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("model", ["digits", "deit_tiny_patch16_224", "vit_small_patch32_224"])
+@pytest.mark.parametrize("hardware", MACHINES)
+def test_more_of_anything_is_never_slower(hardware, model, bits):
+    machine, workload = load_machine(hardware), workload_of(model, Precision(bits))
+    before = cycles(machine, workload)
+    assert before is not None
+    grown = {what: cycles(more, workload) for what, more in larger(machine)}
+    assert len(grown) >= 2 * (len(GROWTH) - 2)
+    assert {what: n for what, n in grown.items() if n is None or n > before} == {}
+
+
+def test_lines_pay_where_two_tiles_of_scores_overflow_their_buffer():
+    workload, paper = workload_of("vit_small_patch14_dinov2"), load_machine("paper")
+    found = [
+        cycles(edit_machine(paper, {"chunks.mac_array.lines": lines}), workload) for lines in range(10, 24)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[10] <= 37_000_000
+
+
+def test_one_more_line_on_a_small_machine():
+    workload, edge = workload_of("vit_base_patch16_384"), load_machine("edge")
+    more = edit_machine(edge, {"chunks.mac_array.lines": 11})
+    assert cycles(more, workload) <= cycles(edge, workload)
+
+
+def test_long_rows_leave_lines_idle():
+    machine = edit_machine(load_machine("paper"), {"buffers.row.size_bytes": 20 * 2 * 1536})
+    for model, lines in (("deit_small_patch16_224", 20), ("deit_base_patch16_224", 10)):
+        block = map_workload(machine, workload_of(model)).plan.sections[1]
+        fc2 = next(index for index, op in enumerate(block.operations) if op.name.endswith("fc2"))
+        assert block.costs[fc2].lines == lines
+        assert block.memory.limits[fc2] == ("row_buffer" if lines == 10 else "")
