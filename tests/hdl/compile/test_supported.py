@@ -40,6 +40,7 @@ def test_a_family_compiles_or_is_refused_by_the_name_of_what_it_has(family):
     said = str(refused.value)
     assert re.match(rf"[\w.]+: no engine of the accelerator executes .*{REFUSED[family]}", said)
     assert said.endswith(
-        "; the accelerator holds ViT, DeiT, CLIP and DINOv2 with attention over all tokens; run this program on another "
-        "back-end ('p2vit verify', 'p2vit export'), or cost it on a modelled machine ('p2vit simulate --hw paper')"
+        "; the accelerator holds ViT, DeiT, CLIP and DINOv2 with attention over all tokens; run this program on "
+        "another back-end ('p2vit verify', 'p2vit export'), "
+        "or cost it on a modelled machine ('p2vit simulate --hw paper')"
     )

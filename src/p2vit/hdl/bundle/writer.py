@@ -127,6 +127,7 @@ def write_bundle(
             "words": len(compiled.image),
             "bytes_per_word": machine.lines,
             "tensor_words": tensor_words,
+            "pixels": compiled.pixels,
         },
         "descriptors": len(descriptors),
         "cycles": timing.cycles,
@@ -134,7 +135,12 @@ def write_bundle(
         "memory_latency": MEMORY_LATENCY,
         "layers": cycles_per_node(compiled.stores, timing.store_cycles),
         "tensors": {
-            name: {**layout.__dict__, "words": layout.words, "shape": list(program.tensors[name].shape)}
+            name: {
+                **layout.__dict__,
+                "words": layout.words,
+                "shape": list(program.tensors[name].shape),
+                "signed": program.tensors[name].signed,
+            }
             for name, layout in compiled.layouts.items()
         },
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},

@@ -37,8 +37,8 @@ NEEDED_BY: dict[type[Operator], str] = {
     ConstantTokens: "attention pooling, as in SigLIP",
 }
 _LEVER = (
-    "the accelerator holds ViT, DeiT, CLIP and DINOv2 with attention over all tokens; run this program on another back-end "
-    "('p2vit verify', 'p2vit export'), or cost it on a modelled machine ('p2vit simulate --hw paper')"
+    "the accelerator holds ViT, DeiT, CLIP and DINOv2 with attention over all tokens; run this program on another "
+    "back-end ('p2vit verify', 'p2vit export'), or cost it on a modelled machine ('p2vit simulate --hw paper')"
 )
 
 

@@ -54,7 +54,7 @@ class OperatorModule(wiring.Component):
 
     def port_comments(self) -> dict[str, str]:
         """Return the comment of every port, by its name in Verilog; a payload's comment lists its fields and bits."""
-        comments = {}
+        comments: dict[str, str] = {}
         for name, member in self.signature.members.items():
             ours, theirs = ("sender", "module") if member.flow == In else ("module", "receiver")
             comments |= {

@@ -6,7 +6,7 @@ _COMMON = {
     # Descriptors, buffers and slots, seen from an engine.
     "queue_valid": "A descriptor waits at the head of the engine's queue.",
     "queue_ready": "The engine takes the descriptor.",
-    "queue_word": "Descriptor at the head of the queue; its fields are in docs/reference/rtl-top.md.",
+    "queue_word": "Descriptor at the head of the queue; its fields are in docs/reference/rtl-interface.md.",
     "loaded_valid": "A loaded word arrives for a buffer.",
     "loaded_dest": "Destination: 0 rows, 1 weights, 2 column parameters, 3 vector, 4 vector parameters, 5 table, "
     "6 reciprocal roots, 7 line parameters.",
@@ -61,7 +61,7 @@ _OF_MODULE = {
         "cold_rst": "High together with rst at power-on: no read is in flight, so no answer is dropped.",
         "descriptor_valid": "A descriptor is offered.",
         "descriptor_ready": "The descriptor is taken at the next edge. Depends on registers and rst only.",
-        "descriptor_data": "Descriptor of 256 bits; its fields are in docs/reference/rtl-top.md.",
+        "descriptor_data": "Descriptor of 256 bits; its fields are in docs/reference/rtl-interface.md.",
         "memory_read_valid": "A read is requested; stays high until it is accepted.",
         "memory_read_ready": "The memory accepts the request.",
         "memory_read_address": "Address of the word, in words.",
