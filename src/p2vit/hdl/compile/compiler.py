@@ -18,13 +18,14 @@ from p2vit.hdl.compile.elementwise import (
     SoftmaxPayload,
     SumPayload,
 )
-from p2vit.hdl.compile.errors import require, unfit
+from p2vit.hdl.compile.errors import require
 from p2vit.hdl.compile.layout import TensorLayout
 from p2vit.hdl.compile.matrix import AttentionPayload, LinearPayload, ScoresPayload, ValuesPayload
 from p2vit.hdl.compile.memory import MemoryImage
 from p2vit.hdl.compile.payload import Context, DescriptorPayload, NodePayload
 from p2vit.hdl.compile.plan import LayoutPlan, plan_layouts
 from p2vit.hdl.compile.steps import steps_of_program
+from p2vit.hdl.compile.supported import require_supported
 from p2vit.hdl.description import description_of
 from p2vit.hdl.top.machine import RtlMachine
 from p2vit.numerics import (
@@ -72,6 +73,7 @@ class _Compiler:
 
     def run(self) -> CompiledProgram:
         """Allocate all tensors and constants, schedule the jobs of all nodes, and make the descriptors."""
+        require_supported(self.program)
         plan = plan_layouts(self.program)
         shape = self.program.pixels.shape
         size = shape[0] * shape[1] * shape[2]
@@ -134,7 +136,7 @@ class _Compiler:
         """Make the payload of one node and store its constants.
 
         Raises:
-            UnfitProgramError: No engine executes the operator.
+            UnfitProgramError: The machine cannot execute the node.
         """
         sources = [self.layouts[name] for name in node.inputs if name != PIXELS]
         context = Context(node, sources, self.layouts[node.name], self.machine, self.memory)
@@ -148,15 +150,7 @@ class _Compiler:
                 return LayerNormPayload(context, self.roots.address_for(node))
             case Linear() if node.name in plan.attention_of_values:
                 return ValuesPayload(context)
-            case operator:
-                make = _PAYLOADS.get(type(operator))
-                if make is None:
-                    raise unfit(
-                        node.name,
-                        f"no engine of the accelerator executes {type(operator).__name__}",
-                        "run this program on another back-end",
-                    )
-                return make(context)
+        return _PAYLOADS[type(node.operator)](context)
 
 
 _PAYLOADS: dict[type, Callable[[Context], NodePayload]] = {
