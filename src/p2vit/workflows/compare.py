@@ -20,7 +20,7 @@ from p2vit.accel.simulate import simulate
 from p2vit.accel.workload.resolve import workload_of
 from p2vit.accel.workload.vit import Precision
 from p2vit.files import check_output, one_writer, write_text
-from p2vit.report.simulation_plots import bars
+from p2vit.report.charts.bars import bars
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import CompareOptions
 
@@ -86,7 +86,11 @@ def run_compare(
         lasting = [
             (f"{row['model']}: {row['system']}, batch {row['batch']}", row["latency_ms"]) for row in shown
         ]
-        write_text(options.plot, bars(lasting, "ms", width=1000, left=600), options.overwrite)
+        write_text(
+            options.plot,
+            bars(lasting, "ms", "Latency of one batch", width=1000, labels=600),
+            options.overwrite,
+        )
     return answer
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from p2vit.accel.problems import AccelError
 from p2vit.files import check_output, one_writer, write_text
-from p2vit.report.simulation_plots import bars
+from p2vit.report.charts.bars import bars
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import SimulateOptions
 from p2vit.workflows.simulate import run_simulate
@@ -60,5 +60,9 @@ def run_simulations(
             rows.append({key: answer[key] for key in KEYS} | {"misfit": why})
     if plot:
         lasting = [(f"{row['model']}, {row['hardware']}", row["latency_ms"]) for row in rows if row["fits"]]
-        write_text(plot, bars(lasting, "ms", width=900, left=400), options.overwrite)
+        write_text(
+            plot,
+            bars(lasting, "ms", "Latency of one image, modelled", width=900, labels=400),
+            options.overwrite,
+        )
     return {"modelled": True, "rows": rows}

@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from p2vit.report.svg import bar_chart, column_names, line_chart, nice_ticks, ranked_bars, sensitivity_plot
+from p2vit.report.charts.columns import bar_chart, column_names, line_chart, nice_ticks, sensitivity_plot
 
 BLOCKS = [
     {"name": f"blocks.{index}", "local_sqnr_db": 30.0 + index, "cumulative_sqnr_db": 25.0 - index}
@@ -25,7 +25,6 @@ def test_ticks_cover_the_range(low, high):
         sensitivity_plot([{"name": "a<b", "local_sqnr_db": None, "cumulative_sqnr_db": 3}]),
         line_chart([], {}, "dB", "empty"),
         bar_chart(["a", "b"], [0, -4], [3, -4], "bits", "t & t", limit=(32, "int32")),
-        ranked_bars([("x", 3.0), ("y", 0.0)], "dB", "title"),
     ],
 )
 def test_charts_are_well_formed(text):

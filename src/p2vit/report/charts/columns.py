@@ -1,14 +1,13 @@
-"""Charts as SVG text. The same data give the same bytes."""
+"""Charts over labelled columns, with a vertical scale."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from math import ceil, floor, log10
+
+from p2vit.report.charts.svg import BLUE, SERIES, VERMILION, circle, document, line, polyline, rect, text
 
 WIDTH, HEIGHT = 760, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 30, 78
 MOST_NAMES = 26
-COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0")
-STYLE = "font:12px system-ui,sans-serif;fill:#37352f"
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -64,21 +63,16 @@ class Canvas:
     def __init__(self, labels: Sequence[str], ticks: Sequence[float], unit: str, title: str) -> None:
         self.labels, self.ticks = labels, ticks
         self.step = (WIDTH - LEFT - RIGHT) / max(len(labels), 1)
-        self.parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" style="{STYLE}">',
-            f"<title>{escape(title)}</title>",
-            f'<text x="4" y="16">{escape(unit)}</text>',
-        ]
+        self.title = title
+        self.parts = [text(4, 16, unit)]
         for tick in ticks:
             y = self.y(tick)
-            self.parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#e3e2e0"/>')
-            self.parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-        for index, text in column_names(labels):
+            self.parts.append(line((LEFT, y), (WIDTH - RIGHT, y)))
+            self.parts.append(text(LEFT - 8, y + 4, f"{tick:g}", anchor="end"))
+        for index, name in column_names(labels):
             x, y = self.x(index), HEIGHT - BOTTOM + 12
-            self.parts.append(
-                f'<text x="{x}" y="{y}" text-anchor="end" transform="rotate(-45 {x} {y})" '
-                f'style="font-size:10px">{escape(text)}</text>'
-            )
+            turned = f'transform="rotate(-45 {x} {y})"'
+            self.parts.append(text(x, y, name, anchor="end", size=10, more=turned))
 
     def x(self, index: int) -> float:
         """Return the x coordinate of the middle of a column."""
@@ -95,12 +89,12 @@ class Canvas:
         x: float = WIDTH - RIGHT
         for index in reversed(range(len(names))):
             x -= 7 * len(names[index]) + 26
-            self.parts.append(f'<rect x="{x}" y="6" width="12" height="12" fill="{COLOURS[index]}"/>')
-            self.parts.append(f'<text x="{x + 17}" y="16">{escape(names[index])}</text>')
+            self.parts.append(rect(x, 6, 12, 12, SERIES[index]))
+            self.parts.append(text(x + 17, 16, names[index]))
 
     def finish(self) -> str:
         """Return the SVG text."""
-        return "\n".join([*self.parts, "</svg>"]) + "\n"
+        return document(WIDTH, HEIGHT, self.parts, self.title)
 
 
 def line_chart(
@@ -114,13 +108,12 @@ def line_chart(
         unit: Unit of the values.
         title: Title of the chart.
     """
-    values = [value for line in series.values() for value in line if value is not None] or [0.0]
+    values = [value for row in series.values() for value in row if value is not None] or [0.0]
     canvas = Canvas(labels, nice_ticks(min(0.0, *values), max(values)), unit, title)
-    for colour, line in zip(COLOURS, series.values(), strict=False):
-        points = [(canvas.x(index), canvas.y(value)) for index, value in enumerate(line) if value is not None]
-        path = " ".join(f"{x},{y}" for x, y in points)
-        canvas.parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        canvas.parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in points]
+    for colour, row in zip(SERIES, series.values(), strict=False):
+        points = [(canvas.x(index), canvas.y(value)) for index, value in enumerate(row) if value is not None]
+        canvas.parts.append(polyline(points, colour))
+        canvas.parts += [circle(x, y, 3, colour) for x, y in points]
     canvas.legend(list(series))
     return canvas.finish()
 
@@ -152,18 +145,12 @@ def bar_chart(
         top, bottom = canvas.y(high), canvas.y(low)
         # A bar whose ends are equal must still be visible.
         height = max(round(bottom - top, 1), 3)
-        canvas.parts.append(
-            f'<rect x="{canvas.x(index) - width / 2:.1f}" y="{top}" width="{width}" height="{height}" '
-            f'fill="{COLOURS[0]}"><title>{escape(labels[index])}: {low:g} .. {high:g}</title></rect>'
-        )
+        hint = f"{labels[index]}: {low:g} .. {high:g}"
+        canvas.parts.append(rect(canvas.x(index) - width / 2, top, width, height, BLUE, hint=hint))
     if limit:
         y = canvas.y(limit[0])
-        canvas.parts.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" stroke="#e03e3e" stroke-width="2"/>'
-        )
-        canvas.parts.append(
-            f'<text x="{WIDTH - RIGHT}" y="{y - 5}" text-anchor="end" fill="#e03e3e">{escape(limit[1])}</text>'
-        )
+        canvas.parts.append(line((LEFT, y), (WIDTH - RIGHT, y), VERMILION, 2))
+        canvas.parts.append(text(WIDTH - RIGHT, y - 5, limit[1], anchor="end"))
     return canvas.finish()
 
 
@@ -183,28 +170,3 @@ def sensitivity_plot(blocks: Sequence[Mapping[str, object]]) -> str:
         "SQNR, dB",
         "Signal-to-quantization-noise ratio after each block",
     )
-
-
-def ranked_bars(rows: Sequence[tuple[str, float]], unit: str, title: str) -> str:
-    """Return a chart of horizontal bars with their names, in the given order.
-
-    Args:
-        rows: Name and value of each bar.
-        unit: Unit of the values.
-        title: Text above the bars.
-    """
-    line, name_width, most = 22, 360, max([value for _, value in rows] + [1e-9])
-    height = 34 + line * len(rows)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" style="{STYLE}">',
-        f'<text x="4" y="18" style="font-weight:600">{escape(title)}</text>',
-    ]
-    for index, (name, value) in enumerate(rows):
-        y = 34 + index * line
-        width = round(max(value, 0) / most * (WIDTH - name_width - 80), 1)
-        parts.append(f'<text x="{name_width - 8}" y="{y + 13}" text-anchor="end">{escape(name)}</text>')
-        parts.append(
-            f'<rect x="{name_width}" y="{y}" width="{width}" height="{line - 6}" fill="{COLOURS[0]}"/>'
-        )
-        parts.append(f'<text x="{name_width + width + 6}" y="{y + 13}">{value:.2f} {escape(unit)}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
