@@ -13,12 +13,25 @@ PAGE, PICTURE = ROOT / "docs" / "architecture.md", ROOT / "docs" / "images" / "l
 START, END = "<!-- packages: made by scripts/architecture.py -->\n", "<!-- /packages -->"
 WIDTH, ROW, GAP = 760, 44, 10
 #: Fill and edge of the layers, from the lowest to the highest; they suit a light and a dark page.
-COLOURS = ("#1f6f6b", "#2a7f62", "#4b8b3b", "#7a8b2b", "#a0802a", "#b06a30", "#b0563f", "#a34a5e", "#8b4a80", "#6a5099")
+COLOURS = (
+    "#1f6f6b",
+    "#2a7f62",
+    "#4b8b3b",
+    "#7a8b2b",
+    "#a0802a",
+    "#b06a30",
+    "#b0563f",
+    "#a34a5e",
+    "#8b4a80",
+    "#6a5099",
+)
 
 
 def layers() -> list[list[str]]:
     """Packages of each layer, the lowest first, as import-linter's contract has them."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     [contract] = [each for each in contracts if each["type"] == "layers"]
     return [[name.strip() for name in layer.split("|")] for layer in reversed(contract["layers"])]
 

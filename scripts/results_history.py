@@ -24,9 +24,16 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 HISTORY = RESULTS / "history.jsonl"
 #: Keys that are not figures.
-NOT_FIGURES = {"seed", "threads", "processes", "images", "calibration_images", "batch", "batch_size", "machine"} | {
-    "versions", "layers", "per_class", "confusion", "blocks", "first_seeds", "ops"
-}
+NOT_FIGURES = {
+    "seed",
+    "threads",
+    "processes",
+    "images",
+    "calibration_images",
+    "batch",
+    "batch_size",
+    "machine",
+} | {"versions", "layers", "per_class", "confusion", "blocks", "first_seeds", "ops"}
 #: A history line holds at most so many figures.
 MOST = 60
 
@@ -66,7 +73,9 @@ def command_of(name: str, found: Any) -> str:
     """Return the command that wrote a file of results/: as the file says, or as the table in results/README.md says."""
     said = found.get("command") or found.get("commands") if isinstance(found, dict) else None
     if said:
-        return "; ".join(map(str, said.values() if isinstance(said, dict) else [said] if isinstance(said, str) else said))
+        return "; ".join(
+            map(str, said.values() if isinstance(said, dict) else [said] if isinstance(said, str) else said)
+        )
     known = commands()
     for key in (name, *(f"{parent.as_posix()}/" for parent in Path(name).parents)):
         if key in known:
@@ -124,7 +133,9 @@ def not_recorded() -> list[str]:
 
 def usual_machine() -> str:
     """Return the machine that results/README.md names for files that name none."""
-    [found] = re.findall(r"the machine was (.+?)\.", (RESULTS / "README.md").read_text("utf-8").replace("\n", " "))
+    [found] = re.findall(
+        r"the machine was (.+?)\.", (RESULTS / "README.md").read_text("utf-8").replace("\n", " ")
+    )
     return found
 
 
@@ -160,7 +171,9 @@ def from_git() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("files", nargs="*", help="files of results/; all that changed if omitted")
     parser.add_argument("--machine", help="processor and number of cores, and what else was running")
     parser.add_argument("--from-git", action="store_true", help="write the history anew, from all commits")

@@ -30,7 +30,9 @@ class Page(HTMLParser):
         self.anchors |= {found[name] for name in ("id", "name") if name in found}
         target = found.get("href") or found.get("src") or found.get("data")
         if target and (tag in LOADING or tag == "a"):
-            (self.links if tag == "a" or found.get("rel") in ("canonical", "next", "prev") else self.loads).append(target)
+            (
+                self.links if tag == "a" or found.get("rel") in ("canonical", "next", "prev") else self.loads
+            ).append(target)
 
 
 def problems(site: Path) -> list[str]:
@@ -51,7 +53,9 @@ def problems(site: Path) -> list[str]:
                 continue
             there = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not there.is_file() and not (there / "index.html").is_file():
-                if path.name != "404.html":  # It is shown for any address, so its links are those of a server's root.
+                if (
+                    path.name != "404.html"
+                ):  # It is shown for any address, so its links are those of a server's root.
                     found.append(f"{here} links to {target}, which does not exist")
             elif there in pages and unquote(parts.fragment) not in pages[there].anchors:
                 found.append(f"{here} links to {target}, which has no such anchor")

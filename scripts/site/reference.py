@@ -79,7 +79,9 @@ def _module_block(module: str) -> str:
     exported = getattr(import_module(module), "__all__", None)
     if exported:
         return "\n".join(
-            _block(f"{module}.{name}") for name in exported if isinstance(getattr(import_module(module), name), type)
+            _block(f"{module}.{name}")
+            for name in exported
+            if isinstance(getattr(import_module(module), name), type)
         )
     return _block(module, ("show_root_heading: true", "filters: ['!^_']"))
 

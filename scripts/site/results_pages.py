@@ -73,5 +73,7 @@ def pages() -> dict[str, str]:
         rows.setdefault(row["file"], []).append(row)
     rows = {name: rows[name] for name in results_history.names() if name in rows}
     return {
-        "results/figures.md": OPENING + overview(rows) + "".join(section(name, each) for name, each in rows.items())
+        "results/figures.md": OPENING
+        + overview(rows)
+        + "".join(section(name, each) for name, each in rows.items())
     }
