@@ -16,8 +16,8 @@ from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import reference  # noqa: E402
-import results_pages  # noqa: E402
+import reference
+import results_pages
 
 ROOT = Path(__file__).parents[2]
 #: Page of the repository's root → page of the site.

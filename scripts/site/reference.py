@@ -1,4 +1,4 @@
-"""Generated pages of the reference: the Python interface from docstrings, the options of the verbs from the commands."""
+"""Generated pages of the reference: the Python interface from docstrings, the options from the commands."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from p2vit import _PUBLIC, __all__
 MODULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "options": (
         "Options",
-        "Every keyword that the functions of `p2vit` and the verbs accept is a field of one of these frozen dataclasses.",
+        "Each keyword of the functions of `p2vit` and each option of a verb is a field of one of these dataclasses.",
         (
             "p2vit.workflows.options.quantize",
             "p2vit.workflows.options.evaluate",
@@ -39,7 +39,7 @@ MODULES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "errors": (
         "Errors",
-        "Every error that a user can correct is a `P2vitError`. The text says what is wrong, where, and what to do next.",
+        "Every error that a user can correct is a `P2vitError`. It says what is wrong, where, and what to do next.",
         ("p2vit.errors",),
     ),
 }
@@ -58,6 +58,11 @@ def _block(identifier: str, options: Iterable[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _public(identifier: str) -> str:
+    name = f"p2vit.{identifier.rpartition('.')[2]}"
+    return _block(identifier, (f"heading: {name}", f"toc_label: {name}"))
+
+
 def pages() -> dict[str, str]:
     """Return page of the site → Markdown."""
     opening = (
@@ -65,7 +70,7 @@ def pages() -> dict[str, str]:
         "These names are the public Python interface. [The how-to](../../how-to/python.md) shows them at work, and "
         "[what is stable](../../project/stability.md) says which changes to expect.\n\n"
     )
-    found = {"reference/api/p2vit.md": opening + "\n".join(_block(name) for name in identifiers())}
+    found = {"reference/api/p2vit.md": opening + "\n".join(_public(name) for name in identifiers())}
     for name, (title, text, modules) in MODULES.items():
         blocks = "\n".join(_module_block(module) for module in modules)
         found[f"reference/api/{name}.md"] = f"# {title}\n\n{text}\n\n{blocks}"
@@ -96,5 +101,5 @@ This page is generated from the commands themselves: it shows what `p2vit VERB -
     :command: cli
     :prog_name: p2vit
     :depth: 1
-    :style: table
+    :style: plain
 """

@@ -6,15 +6,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import results_history  # noqa: E402
+import results_history
 
 #: A table of a trend shows at most so many measurements.
 COLUMNS = 5
 OPENING = """# Every measured figure
 
 After reading this page you know when, how and on which machine each file of results was measured, and how its figures
-changed since. The page is generated from [history.jsonl](history.jsonl), which gains a line whenever a file is measured anew.
-[Measured figures](README.md) has the commands for all of them.
+changed since. The page is generated from [history.jsonl](history.jsonl), which gains a line whenever a file is measured
+anew. [Measured figures](README.md) has the commands for all of them.
 
 """
 
@@ -28,6 +28,11 @@ def number(value: Any) -> str:
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
+def day(row: dict[str, Any]) -> str:
+    """Return the date of a measurement, with hyphens at which no browser breaks the line."""
+    return row["date"].replace("-", "\N{NON-BREAKING HYPHEN}")
+
+
 def cell(text: str) -> str:
     """Return a text that a table's cell can hold."""
     return text.replace("|", "\\|").replace("\n", " ")
@@ -39,9 +44,8 @@ def overview(rows: dict[str, list[dict[str, Any]]]) -> str:
     for name, measured in rows.items():
         last = measured[-1]
         anchor = name.replace("/", "").replace(".", "").lower()
-        lines.append(
-            f"| [{name}](#{anchor}) | {last['date']} | `{cell(last['command']) or 'see README.md'}` | {cell(last['machine'])} |"
-        )
+        command = cell(last["command"]) or "see README.md"
+        lines.append(f"| [{name}](#{anchor}) | {day(last)} | `{command}` | {cell(last['machine'])} |")
     return "\n".join(lines) + "\n\n"
 
 
@@ -54,7 +58,7 @@ def section(name: str, measured: list[dict[str, Any]]) -> str:
     names = list(shown[-1]["figures"])
     if names:
         lines += [
-            "| figure | " + " | ".join(row["date"] for row in shown) + " |",
+            "| figure | " + " | ".join(map(day, shown)) + " |",
             "|---|" + "---:|" * len(shown),
             *(
                 f"| {cell(key)} | " + " | ".join(number(row["figures"].get(key)) for row in shown) + " |"

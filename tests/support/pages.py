@@ -2,11 +2,11 @@
 
 * Python blocks run in one namespace.
 * Commands after ``<!-- run -->`` run: `p2vit` in this process, anything else (``make``) as a process.
-* Commands after ``<!-- slow -->`` run only if slow commands are asked for; otherwise they are parsed, and what they print
-  is not compared.
+* Commands after ``<!-- slow -->`` run only if slow commands are asked for; otherwise they are parsed, and their
+  output is not compared.
 * Commands after ``<!-- check -->`` are only parsed.
-* A text block after ``<!-- output -->`` must appear in the output of the block before it, line by line and in this order;
-  ``...`` stands for any text.
+* A text block after ``<!-- output -->`` must appear in the output of the block before it, line by line and in this
+  order; ``...`` stands for any text.
 """
 
 import re
@@ -38,7 +38,7 @@ class Block:
     def commands(self) -> list[list[str]]:
         """Words of each command; a backslash joins lines."""
         lines = self.text.replace("\\\n", " ").splitlines()
-        return [shlex.split(line, comments=True) for line in lines if line.split("#")[0].strip()]
+        return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
 
 
 def blocks(page: Path) -> list[Block]:
@@ -79,12 +79,12 @@ def parse_command(words: list[str]) -> None:
     if words[0] == "make":
         assert words[1] == "-C" or words[1] in TARGETS, words
         return
-    if words[0] in ("pip", "git"):
+    if words[0].removeprefix(".venv/bin/") in ("pip", "apt-get", "git", "pytest"):
         return
     if words[0] == "torchrun":
         assert "--nproc-per-node" in words[: words.index("-m")]
         words = words[words.index("-m") + 1 :]
-    assert words[0] == "p2vit", words
+    assert words[0].removeprefix(".venv/bin/") == "p2vit", words
     verb = cli.get_command(None, words[1])
     assert verb is not None, words
     verb.make_context(words[1], words[2:])
