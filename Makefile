@@ -80,7 +80,7 @@ $(VENV)/.docs: $(VENV)/.demo
 
 # Nothing is loaded from the network: fonts, scripts and search are part of the site.
 docs: $(VENV)/.docs ## the documentation site, strictly, and a check of its links: out/site/index.html
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	$(BIN)/python scripts/site/check.py out/site
 
 wheels: $(BIN)/python ## the source archive and the wheel: dist/

@@ -118,7 +118,8 @@ def read() -> list[dict[str, Any]]:
 
 def names() -> list[str]:
     """Return the measured files, relative to results/."""
-    return sorted(path.relative_to(RESULTS).as_posix() for path in RESULTS.rglob("*.json"))
+    found = (path for path in RESULTS.rglob("*.json") if not path.name.startswith("."))
+    return sorted(path.relative_to(RESULTS).as_posix() for path in found)
 
 
 def not_recorded() -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 #: Elements that a page loads by itself. Links (<a href>) to other hosts are allowed.
 LOADING = {"script", "img", "iframe", "source", "video", "audio", "embed", "object", "link"}
-STYLE_LOADS = re.compile(r"(?:@import|url\()\s*[\"']?([^\"' )]+)")
+STYLE_LOADS = re.compile(r"(?:@import\s+(?!url)|url\()\s*[\"']?([^\"' )]+)")
 
 
 class Page(HTMLParser):

@@ -45,7 +45,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, (text, _) in generated_pages().items():
         files.append(File.generated(config, name, content=text))
     for path in sorted((ROOT / "results").rglob("*")):
-        if path.suffix in (".json", ".svg", ".png", ".jsonl", ".yaml"):
+        if not path.name.startswith(".") and path.suffix in (".json", ".svg", ".png", ".jsonl", ".yaml"):
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
     return files

@@ -1,6 +1,8 @@
 """Generated pages of the reference: the Python interface from docstrings, the options from the commands."""
 
 from collections.abc import Iterable
+from importlib import import_module
+from inspect import isclass, isfunction
 
 from p2vit import _PUBLIC, __all__
 
@@ -72,23 +74,25 @@ def pages() -> dict[str, str]:
     )
     found = {"reference/api/p2vit.md": opening + "\n".join(_public(name) for name in identifiers())}
     for name, (title, text, modules) in MODULES.items():
-        blocks = "\n".join(_module_block(module) for module in modules)
+        blocks = "\n".join(_block(member) for module in modules for member in members(module))
         found[f"reference/api/{name}.md"] = f"# {title}\n\n{text}\n\n{blocks}"
     found["reference/commands.md"] = COMMANDS
     return found
 
 
-def _module_block(module: str) -> str:
-    from importlib import import_module
-
-    exported = getattr(import_module(module), "__all__", None)
-    if exported:
-        return "\n".join(
-            _block(f"{module}.{name}")
-            for name in exported
-            if isinstance(getattr(import_module(module), name), type)
-        )
-    return _block(module, ("show_root_heading: true", "filters: ['!^_']"))
+def members(module: str) -> list[str]:
+    """Return the public classes and functions of a module that the page of `p2vit` does not show, in their order."""
+    found = import_module(module)
+    exported = getattr(found, "__all__", None)
+    shown = identifiers()
+    return [
+        f"{module}.{name}"
+        for name in exported or vars(found)
+        if not name.startswith("_")
+        and (isclass(thing := getattr(found, name)) or isfunction(thing))
+        and (exported or thing.__module__ == module)
+        and f"{module}.{name}" not in shown
+    ]
 
 
 COMMANDS = """# Options of every verb
