@@ -8,6 +8,7 @@ from p2vit.hdl.compile.layout import TensorLayout
 from p2vit.hdl.compile.matrix import MatrixEmitter
 from p2vit.hdl.compile.plan import LayoutPlan, plan_layouts
 from p2vit.hdl.compile.schedule import RULES, descriptors, merged
+from p2vit.hdl.compile.supported import require_supported
 from p2vit.hdl.timing import rtl_timing
 from p2vit.hdl.top.descriptor import Descriptor
 from p2vit.hdl.top.machine import LINE_PARAMETER_WORDS, MEMORY_LATENCY, RtlMachine
@@ -55,6 +56,7 @@ class _Compiler:
 
     def run(self) -> CompiledProgram:
         """Allocate all tensors, then emit the jobs node by node."""
+        require_supported(self.program)
         plan = plan_layouts(self.program)
         shape = self.program.pixels.shape
         size = shape[0] * shape[1] * shape[2]

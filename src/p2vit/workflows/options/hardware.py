@@ -105,7 +105,7 @@ class CosimOptions(Options):
         changes: Sizes of the accelerator to change, as ``key=number``.
         images: Photos.
         data: A folder, or a benchmark's name.
-        latency: Cycles from a read request to its answer; 8 if not given.
+        latency: Cycles from a read request to its answer, 1 to 1000; 8 if not given.
         stall: Share of cycles in which memory and descriptors stall, at random; 0 to 0.95.
         seed: Random seed of the stalls.
         quick: Compile the simulation with less optimisation; it runs slower.
@@ -116,7 +116,7 @@ class CosimOptions(Options):
     changes: tuple[str, ...] = ()
     images: Positive = 1
     data: str = "noise"
-    latency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    latency: Annotated[int, Field(ge=1, le=1000)] | None = None
     stall: Annotated[float, Field(ge=0, le=0.95)] = 0.0
     seed: Seed = 0
     quick: bool = False
