@@ -6,7 +6,7 @@ import numpy as np
 
 from p2vit.hdl.compile.emitter import Emitter, Region
 from p2vit.hdl.compile.errors import require
-from p2vit.hdl.compile.layout import TensorLayout, column_parameters, pack_nibbles
+from p2vit.hdl.compile.layout import TensorLayout, column_parameters, pack_columns, pack_nibbles
 from p2vit.hdl.top.descriptor import Dest, Mode, Source
 from p2vit.hdl.top.machine import LINE_PARAMETER_WORDS, MAX_LEFT_SHIFT
 from p2vit.numerics import AttentionValues, Linear, Scores
@@ -52,14 +52,19 @@ class MatrixEmitter:
         )
         return {"chunks": chunks, "tail": terms - (chunks - 1) * machine.lanes}
 
-    def tile(self, chunks: int, columns: int) -> int:
-        """Return the columns per tile: whole column groups that fit the weight, output and parameter buffers."""
+    def tile(self, chunks: int, columns: int, pairs: int = 1) -> int:
+        """Return the columns per tile: whole column groups that fit the weight, output and parameter buffers.
+
+        Args:
+            chunks: Chunks of ``lanes`` terms of a row.
+            columns: Columns of the whole product.
+            pairs: 2 if a weight byte holds the 4-bit weights of two columns.
+        """
         machine = self.machine
-        most = min(
-            machine.weight_rows // chunks * machine.lines, machine.columns // machine.lines * machine.lines
-        )
+        group = pairs * machine.lines
+        most = min(machine.weight_rows // chunks * group, machine.columns // group * group)
         # Lookup tables serve groups of 64 columns. If tiles end with such a group, a table can follow tile by tile.
-        if most > TABLE_COLUMNS and TABLE_COLUMNS % machine.lines == 0:
+        if most > TABLE_COLUMNS and TABLE_COLUMNS % group == 0:
             most -= most % TABLE_COLUMNS
         return min(columns, most)
 
@@ -71,14 +76,18 @@ class MatrixEmitter:
         outputs, inputs = operator.weight.shape
         shape = self.terms(name, inputs)
         narrow = operator.weight_bits <= 4
+        pairs = 2 if narrow and self.machine.split else 1
+        narrow = narrow and pairs == 1
         words = -(-inputs // 2) if narrow else inputs
-        weights = emit.memory.constant(self.rows_of(operator.weight, narrow))
+        weights = emit.memory.constant(
+            self.rows_of(pack_columns(operator.weight) if pairs == 2 else operator.weight, narrow)
+        )
         parameters = emit.memory.constant(
             column_parameters(self.machine.lines, bias=operator.bias, shift=operator.shift)
         )
-        tile = emit.tiles[name] = self.tile(shape["chunks"], outputs)
+        tile = emit.tiles[name] = self.tile(shape["chunks"], outputs, pairs)
         groups = range(source.first_row // self.machine.lines, source.groups)
-        for first, columns, column_groups in self.tiles(outputs, tile):
+        for first, columns, column_groups in self.tiles(outputs, tile, pairs):
             emit.load(
                 dest=Dest.WEIGHTS, open=1, close=1, nibbles=int(narrow), inner=words, outer=len(column_groups),
                 stride=words, address=weights + column_groups[0] * words,
@@ -90,8 +99,9 @@ class MatrixEmitter:
                     dest=Dest.ROWS, open=1, close=1, inner=inputs, address=source.at(group),
                 )  # fmt: skip
                 emit.array(
-                    columns=columns, **shape, signed_rows=1, take_rows=1, release_rows=1, mode=Mode.COLUMN,
-                    planes=output.bytes_each, **self.once(group, groups, "weights", "parameters"),
+                    columns=-(-columns // pairs), **shape, signed_rows=1, take_rows=1, release_rows=1,
+                    mode=Mode.COLUMN, planes=output.bytes_each, pairs=pairs - 1,
+                    **self.once(group, groups, "weights", "parameters"),
                 )  # fmt: skip
                 self.store(name, output, group, first, columns)
 
@@ -214,12 +224,12 @@ class MatrixEmitter:
 
     # --- shared
 
-    def tiles(self, total: int, tile: int) -> Iterator[tuple[int, int, range]]:
+    def tiles(self, total: int, tile: int, pairs: int = 1) -> Iterator[tuple[int, int, range]]:
         """Yield the column tiles, which begin at a group: first column, number of columns, and column groups."""
-        lines = self.machine.lines
+        group = pairs * self.machine.lines
         for first in range(0, total, tile):
             columns = min(tile, total - first)
-            yield first, columns, range(first // lines, -(-(first + columns) // lines))
+            yield first, columns, range(first // group, -(-(first + columns) // group))
 
     def rows_of(self, weight: np.ndarray, narrow: bool) -> np.ndarray:
         """Convert a weight matrix [outputs, terms] to words, in groups of outputs."""
