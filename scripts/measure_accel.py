@@ -25,8 +25,8 @@ from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.paper_ablation import ablation_by_width, exposures, possible_overall
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 from p2vit.cluster import ClusterOptions, open_pool
 
 HERE = Path(__file__).parents[1] / "results" / "accel"

@@ -26,7 +26,7 @@ def read(text, widths=(4, 8), hardware=None, **options):
 @pytest.mark.parametrize(("name", "field"), [("latency-ms", "latency_ms"), ("energy-mj", "energy_mj")])
 @pytest.mark.parametrize("hardware", ["paper", "edge"])
 def test_the_whole_costs_what_the_simulator_says(name, field, hardware):
-    from p2vit.accel.workload.vit import Precision
+    from p2vit.accel.workload.precision import Precision
 
     budget = read(f"{name}=3", hardware=hardware)
     machine = load_machine(hardware)

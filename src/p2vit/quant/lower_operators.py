@@ -71,11 +71,15 @@ def table(inputs: Grid, outputs: Grid, activation: Activation, groups: int) -> L
     return Lookup(whole(torch.floor(y + (0.5 - of_groups(outputs.offset))).clamp(-128, 127), "int8"))
 
 
-def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
-    """Lower a residual add. Both inputs are aligned to the branch's exponents, the smallest of the three."""
-    left = np.atleast_1d(before.exponents() - branch.exponents())
-    shift = np.atleast_1d(after.exponents() - branch.exponents())
-    return Add(left, np.zeros(1, np.int8), shift, after.bits)
+def add(first: Grid, second: Grid, after: Grid) -> Add:
+    """Lower an add. Both inputs are aligned to the finer of their exponents, channel by channel."""
+    a, b = (grid.exponents().astype(np.int16) for grid in (first, second))
+    finest = np.minimum(a, b)
+    left_a, left_b, shift = (
+        np.atleast_1d(part - finest).astype(np.int8) for part in (a, b, after.exponents())
+    )
+    # A branch of a residual add has the finest exponents: it is not shifted, and needs no shift per channel.
+    return Add(left_a, left_b if left_b.any() else np.zeros(1, np.int8), shift, after.bits)
 
 
 def rotary(block: QuantizedBlock, name: str) -> Rotary:

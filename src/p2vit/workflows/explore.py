@@ -15,8 +15,8 @@ from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.workload.operations import Workload
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 from p2vit.cluster import open_pool
 from p2vit.files import one_writer
 from p2vit.processors import available_cpus

@@ -16,7 +16,7 @@ from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
-from p2vit.accel.workload.vit import Precision
+from p2vit.accel.workload.precision import Precision
 from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
 from p2vit.workflows.inputs import OpenProgram, open_program

@@ -2,9 +2,9 @@
 
 from p2vit.accel.problems import AccelError
 from p2vit.accel.workload.operations import Workload
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.program import program_workload
 from p2vit.accel.workload.resolve import OWN_BITS_ONLY, workload_of
-from p2vit.accel.workload.vit import Precision
 from p2vit.workflows.inputs import OpenProgram
 
 

@@ -6,8 +6,8 @@ from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 
 TABLE = load_technology("horowitz45").energy
 TINY = "deit_tiny_patch16_224"

@@ -2,7 +2,7 @@ import pytest
 
 from p2vit.accel.explore.evaluate import evaluate, evaluate_points
 from p2vit.accel.machine.edit import edit_machine
-from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.simulate import simulate
 from p2vit.accel.workload.resolve import workload_of
 
@@ -26,3 +26,13 @@ def test_points_change_the_machine():
     points = [{"clock_mhz": 500, "weight_bits": 8}, {"clock_mhz": 250, "weight_bits": 8}]
     fast, slow = evaluate_points(PAPER, {8: TINY}, points)
     assert slow.values["latency_ms"] > 1.9 * fast.values["latency_ms"]
+
+
+@pytest.mark.parametrize("machine", known_machines())
+@pytest.mark.parametrize(
+    "model", ["swin_tiny_patch4_window7_224", "vit_small_patch16_dinov3", "vit_base_patch16_siglip_224"]
+)
+def test_an_operation_that_no_engine_executes_is_a_misfit(machine, model):
+    found = evaluate(load_machine(machine), workload_of(model))
+    assert found.fits == (found.misfit == 0)
+    assert found.fits or found.misfit > 0

@@ -9,8 +9,8 @@ from p2vit.accel.explore.search import explore, pareto_front
 from p2vit.accel.explore.space import Budget, load_space
 from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.problems import AccelError
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 from p2vit.cluster import ClusterOptions, open_pool
 
 pytest.importorskip("optuna")

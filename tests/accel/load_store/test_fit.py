@@ -3,8 +3,8 @@ import pytest
 from accel.load_store.machines import RTL, SMALL
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.mapping import map_workload
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
-from p2vit.accel.workload.vit import Precision
 
 
 def misfits(machine, model, **bits):
@@ -26,7 +26,7 @@ def misfits(machine, model, **bits):
          "buffers.activation.size_bytes of at least 655360"),
         ({"load_store.shifters": False}, "deit_tiny_patch16_224",
          "blocks.0.attn.values has log2 codes; there are no shifters", "load_store.shifters: true"),
-        ({}, "swin_tiny_patch4_window7_224", "no engine executes blocks.0.attn.partition (move)",
+        ({}, "swin_tiny_patch4_window7_224", "no engine executes blocks.0.attn.windows (move)",
          "organisation: chunks"),
         ({"buffers.weight.size_bytes": 1 << 20}, "siglip_base_patch16_224", "no engine makes the constant query",
          "organisation: chunks"),

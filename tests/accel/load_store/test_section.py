@@ -92,7 +92,7 @@ def test_traffic_is_every_tensor_out_and_in():
 
 
 def test_narrow_weights_halve_their_words_and_nothing_else():
-    from p2vit.accel.workload.vit import Precision
+    from p2vit.accel.workload.precision import Precision
 
     wide = by_name(RTL, DEIT)["blocks.0.mlp.fc1"][1]
     narrow = by_name(RTL, workload_of("deit_tiny_patch16_224", Precision(4)))["blocks.0.mlp.fc1"][1]

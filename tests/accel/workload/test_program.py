@@ -2,13 +2,18 @@ from dataclasses import replace
 
 import pytest
 
+pytest.importorskip("torch")
+
 from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.build import workload_of_config
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.program import program_workload
-from p2vit.accel.workload.vit import Precision, vit_workload
 from p2vit.models.config import ViTConfig
+from support.families import FAMILIES, SWIN, family_program
 from support.programs import random_program, windowed_program
+from support.tiny import float_model, swin_model
 
 CONFIG = ViTConfig("vit", (8, 12), 4, 48, 2, 3, 80, 5)
 
@@ -18,8 +23,8 @@ CONFIG = ViTConfig("vit", (8, 12), 4, 48, 2, 3, 80, 5)
 @pytest.mark.parametrize("pool", ["token", "avg"])
 def test_a_program_and_its_architecture_cost_the_same(form, bits, pool):
     program = random_program(form=form, weight_bits=bits, pool=pool)
-    config = replace(CONFIG, pool=pool)
-    assert program_workload("vit", program) == vit_workload(config, Precision(bits, form == "log2"))
+    config = replace(CONFIG, pool=pool, pool_before_norm=pool == "avg")
+    assert program_workload("vit", program) == workload_of_config(config, Precision(bits, form == "log2"))
 
 
 def test_macs_are_the_programs():
@@ -55,14 +60,14 @@ def test_windows_merging_and_a_pooling_head_cost_what_they_do():
     assert simulate(program_workload("p", program), load_machine("edge")).result.fits
 
 
-@pytest.mark.parametrize("family", ["ViT", "DINOv3", "EVA-02", "gated by GELU"])
-def test_a_family_and_its_architecture_cost_the_same(family):
-    pytest.importorskip("torch")
-    from support.families import FAMILIES, family_program
-    from support.tiny import float_model
-
-    found = program_workload("p", family_program(family))
-    wanted = vit_workload(float_model(1, **FAMILIES[family]).config, Precision(8, log2_attention=False))
-    ours, theirs = ([op for op in each.operations if op.block >= 0] for each in (found, wanted))
-    assert ours == theirs
+@pytest.mark.parametrize("method", ["p2vit", "p2vit-log2"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_and_its_architecture_cost_the_same(family, method):
+    program = family_program(family, 4, method)
+    model = swin_model if family.startswith(SWIN) else float_model
+    config = model(1, **FAMILIES[family]).config
+    ends = ("patch_embed", "head") if config.num_classes else ("patch_embed",)
+    precision = Precision(4, method == "p2vit-log2", dict.fromkeys(ends, 8))
+    found, wanted = program_workload(config.name, program), workload_of_config(config, precision)
+    assert found == wanted
     assert simulate(found, load_machine("edge")).result.fits

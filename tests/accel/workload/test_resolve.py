@@ -1,8 +1,8 @@
 import pytest
 
 from p2vit.accel.problems import AccelError
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import known_models, workload_of
-from p2vit.accel.workload.vit import Precision
 from p2vit.program.format import save
 from support.programs import random_program
 

@@ -52,7 +52,8 @@ def evaluate(machine: Machine, workload: Workload) -> Figures:
     if mapping.timing is None:
         return Figures(
             False,
-            max(misfit.gap / misfit.bound for misfit in mapping.misfits),
+            # A machine that cannot execute an operation at all offers 0 of what is missing.
+            max(misfit.gap / max(misfit.bound, 1) for misfit in mapping.misfits),
             {"area_mm2": area, "dsps": machine.dsps},
         )
     plan, cycles = mapping.plan, mapping.timing.cycles

@@ -1,30 +1,10 @@
 """Workload of an integer program, with the bit widths that quantization chose."""
 
-from p2vit.accel.problems import AccelError, suggestion
-from p2vit.accel.workload.operations import NetworkPart, Operation, OperationKind, Workload
-from p2vit.numerics import AttentionValues, Linear, Lookup, Rotary, ScoreBias, Scores, SumTokens
+from p2vit.accel.workload.build import Widths, blueprint_workload
+from p2vit.accel.workload.operations import Workload
+from p2vit.models.blueprint.step import Blueprint, Part, Step
+from p2vit.numerics import AttentionValues, Linear, Lookup, Rotary, ScoreBias, Scores, Softmax, SumTokens
 from p2vit.program.graph import IntegerProgram, Node
-
-# Operator of the integer program → kind of operation. Patchify and SelectToken only move rows.
-KINDS: dict[str, OperationKind] = {
-    "Patchify": "move",
-    "Linear": "linear",
-    "AssembleTokens": "tokens",
-    "LayerNorm": "layernorm",
-    "Scores": "scores",
-    "Softmax": "softmax",
-    "AttentionValues": "attention_values",
-    "Lookup": "lookup",
-    "Add": "add",
-    "GatherTokens": "move",
-    "ConstantTokens": "tokens",
-    "ScoreBias": "score_bias",
-    "SelectToken": "move",
-    "SumTokens": "pool",
-    "Affine": "affine",
-    "Rotary": "rotary",
-    "Multiply": "multiply",
-}
 
 
 def program_workload(name: str, program: IntegerProgram) -> Workload:
@@ -40,74 +20,64 @@ def program_workload(name: str, program: IntegerProgram) -> Workload:
     Raises:
         AccelError: An operator has no cost model; the message lists all such nodes.
     """
-    unknown = [
-        f"{node.name}: operator {_class(node)} has no cost; {suggestion(_class(node), KINDS)}"
-        for node in program.nodes
-        if _class(node) not in KINDS
-    ]
-    if unknown:
-        raise AccelError(f"program {name}", unknown)
-    operations: list[Operation] = []
-    part: NetworkPart = "embedding"
+    operators = {node.name: node.operator for node in program.nodes}
+    widths = Widths(
+        {tensor: spec.bits for tensor, spec in program.tensors.items()},
+        {node: op.weight_bits for node, op in operators.items() if isinstance(op, Linear)},
+        {
+            node: len(op.table)
+            for node, op in operators.items()
+            if isinstance(op, Lookup) and op.table.ndim == 2
+        },
+    )
+    return blueprint_workload(program_blueprint(name, program), widths)
+
+
+def program_blueprint(name: str, program: IntegerProgram) -> Blueprint:
+    """Read the blueprint of an integer program off its graph: operators, shapes and edges.
+
+    Args:
+        name: Name of the blueprint.
+        program: Integer program.
+    """
+    steps: list[Step] = []
+    part: Part = "embedding"
     for node in program.nodes:
         block = _block(node.name)
         if ".merge." in node.name:
-            operations.append(_operation(program, node, "merge", -1))
+            steps.append(_step(program, node, "merge", block))
             continue
         if block >= 0:
-            added = any(op.block == block and op.kind == "add" for op in operations)
-            last = operations[-1].part if operations and operations[-1].block == block else "attention"
+            own = [step for step in steps if step.block == block and step.part != "merge"]
+            last = own[-1].part if own and steps[-1] is own[-1] else "attention"
             # Attention ends with the block's first add.
-            part = "mlp" if last == "mlp" or (added and operations[-1].kind == "add") else "attention"
+            after = any(step.operator == "Add" for step in own) and steps[-1].operator == "Add"
+            part = "mlp" if last == "mlp" or after else "attention"
         elif part in ("attention", "mlp"):
             part = "head"
-        operations.append(_operation(program, node, part, block))
-    pixels = program.pixels.shape
-    tokens = next((op for op in operations if op.kind == "tokens"), None)
-    constants = tokens.output_bytes if tokens else 0
-    return Workload(name, tuple(operations), pixels[0] * pixels[1] * pixels[2], constants)
+        steps.append(_step(program, node, part, block))
+    return Blueprint(name, program.pixels.shape, tuple(steps), program.output, program.feature)
 
 
-def _operation(program: IntegerProgram, node: Node, part: NetworkPart, block: int) -> Operation:
-    """Make the operation of one node. Its shape is that of the output, without the batch."""
-    operator, output = node.operator, program.tensors[node.name]
-    first = program.tensors[node.inputs[0]]
-    kind = KINDS[_class(node)]
-    rows, cols = (1, *output.shape)[-2:]
-    windows = _windows(program, node)
-    inner = heads = weight_bits = 0
-    log2_codes = False
-    if isinstance(operator, Linear):
-        inner, weight_bits = operator.weight.shape[1], operator.weight_bits
-    elif isinstance(operator, Scores):
-        inner, heads = operator.head_dim, operator.heads
-    elif isinstance(operator, AttentionValues):
-        inner, heads, cols = first.shape[-1], operator.heads, cols // operator.heads
-        log2_codes = operator.form == "log2"
+def _step(program: IntegerProgram, node: Node, part: Part, block: int) -> Step:
+    operator, shape = node.operator, program.tensors[node.name].shape
+    heads = 1
+    if isinstance(operator, Scores | AttentionValues):
+        heads = operator.heads
     elif isinstance(operator, Rotary):
-        heads, cols = output.shape[1] // (2 * operator.cosine.shape[1]), 2 * operator.cosine.shape[1]
-    elif isinstance(operator, ScoreBias):
-        heads = output.shape[0]
-    elif kind == "softmax":
-        heads, log2_codes = output.shape[0], output.bits == 4
-    elif isinstance(operator, SumTokens):
-        rows = operator.count
-    return Operation(
+        heads = shape[1] // (2 * operator.cosine.shape[1])
+    elif isinstance(operator, ScoreBias | Softmax):
+        heads = shape[0]
+    return Step(
         node.name,
-        kind,
-        part,
-        block,
-        rows // windows,
-        cols,
-        inner,
-        instances=windows * (heads or 1),
-        heads=heads or 1,
-        # Attention × V streams v, its second input.
-        input_bits=program.tensors[node.inputs[-1]].bits if heads else first.bits,
-        weight_bits=weight_bits,
-        output_bits=output.bits,
-        log2_codes=log2_codes,
-        tables=len(operator.table) if isinstance(operator, Lookup) and operator.table.ndim == 2 else 1,
+        type(operator).__name__,
+        node.inputs,
+        shape,
+        part=part,
+        block=block,
+        heads=heads,
+        windows=_windows(program, node),
+        reads=(operator.first, operator.count) if isinstance(operator, SumTokens) else (0, 0),
     )
 
 
@@ -116,17 +86,13 @@ def _windows(program: IntegerProgram, node: Node) -> int:
     operator = node.operator
     if isinstance(operator, Scores | AttentionValues):
         return operator.windows
-    source = node if isinstance(operator, ScoreBias) else None
-    if _class(node) == "Softmax" and isinstance(program.node(node.inputs[0]).operator, ScoreBias):
+    if isinstance(operator, Softmax):
         source = program.node(node.inputs[0])
-    if source is None:
-        return 1
-    _, rows, keys = program.tensors[source.name].shape
-    return rows // keys
-
-
-def _class(node: Node) -> str:
-    return type(node.operator).__name__
+        return _windows(program, source) if isinstance(source.operator, ScoreBias) else 1
+    if isinstance(operator, ScoreBias):
+        _, rows, keys = program.tensors[node.name].shape
+        return rows // keys
+    return 1
 
 
 def _block(name: str) -> int:

@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from p2vit.accel.problems import AccelError, suggestion
+from p2vit.accel.workload.build import workload_of_config
 from p2vit.accel.workload.operations import Workload
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.program import program_workload
-from p2vit.accel.workload.swin import swin_workload
-from p2vit.accel.workload.vit import Precision, vit_workload
 from p2vit.models.architectures import ARCHITECTURES
-from p2vit.models.config import ModelConfig
-from p2vit.models.swin_config import SwinConfig
 from p2vit.program.format import load
 
 #: Error text if the user asks for weight widths and the model is a program.
@@ -22,18 +20,6 @@ OWN_BITS_ONLY = (
 def known_models() -> list[str]:
     """Return the architecture names that `workload_of` accepts, besides folders of integer programs."""
     return sorted(ARCHITECTURES)
-
-
-def workload_of_config(config: ModelConfig, precision: Precision | None = None) -> Workload:
-    """Make the workload of a model configuration.
-
-    Args:
-        config: Configuration of a ViT or a Swin.
-        precision: Weight widths and softmax form; None means 8-bit weights and log2 attention.
-    """
-    if isinstance(config, SwinConfig):
-        return swin_workload(config, precision)
-    return vit_workload(config, precision)
 
 
 def workload_of(model: str, precision: Precision | None = None) -> Workload:

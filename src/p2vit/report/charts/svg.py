@@ -18,7 +18,7 @@ SERIES = (BLUE, VERMILION, GREEN, PURPLE)
 SIZE = 12
 
 
-def document(width: float, height: float, body: Sequence[str], title: str) -> str:
+def document(width: float, height: float, body: Sequence[str], title: str, *, own_size: bool = False) -> str:
     """Return an SVG document.
 
     Args:
@@ -26,9 +26,12 @@ def document(width: float, height: float, body: Sequence[str], title: str) -> st
         height: Height of the drawing in pixels.
         body: Elements.
         title: What the chart shows, for screen readers and as a hint over the chart.
+        own_size: Draw the chart at its own size or narrower. Otherwise a browser fits it into the window, in which a
+            tall chart is too small to read.
     """
+    size = f' width="{width:g}" style="max-width:100%;height:auto"' if own_size else ""
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"{size} role="img" '
         f'font-family="system-ui, sans-serif" font-size="{SIZE}" fill="{INK}">'
     )
     return "\n".join([head, f"<title>{escape(title)}</title>", *body, "</svg>"]) + "\n"
