@@ -5,6 +5,7 @@ import pytest
 from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
 from p2vit.accel.workload.program import program_workload
+from p2vit.errors import P2vitError
 from p2vit.hdl.compile.compiler import compile_program
 from p2vit.hdl.description import description_of
 from p2vit.hdl.timing import rtl_timing
@@ -61,3 +62,10 @@ def test_other_shapes_take_the_rtls_cycles(machine):
             assert events.cycles == rtl_timing(done.descriptors, machine).cycles
             compared += 1
     assert compared
+
+
+def test_split_multipliers_have_no_description():
+    with pytest.raises(
+        P2vitError, match="x: split multipliers have no description for the chunk model; set split=0"
+    ):
+        description_of(RtlMachine(split=True), "x")

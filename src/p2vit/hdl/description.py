@@ -4,6 +4,7 @@ from typing import Any
 
 from p2vit.accel.load_store.fit import buffer_bytes
 from p2vit.accel.machine.description import Machine
+from p2vit.errors import P2vitError
 from p2vit.hdl.top.machine import (
     ARRAY_DRAIN,
     DIVIDE_CYCLES,
@@ -33,7 +34,15 @@ def description_of(machine: RtlMachine, name: str, clock_mhz: float = 500.0) -> 
 
     Returns:
         Load–store machine for which `p2vit.accel` gives the same cycles as `p2vit.hdl.timing`.
+
+    Raises:
+        P2vitError: The multipliers of the machine split, which the chunk model of load–store machines does not cover.
     """
+    if machine.split:
+        raise P2vitError(
+            f"{name}: split multipliers have no description for the chunk model; set split=0, or predict the cycles of a "
+            "program with 'p2vit cosim --predict'"
+        )
     lines, lanes = machine.lines, machine.lanes
     stream = {"lanes": lines, "pipeline_depth_cycles": VECTOR_DRAIN}
     # Cycles of a LayerNorm run without input: the drain of three passes, and the scalar steps between them.

@@ -100,6 +100,9 @@ def test_a_layer_takes_half_the_steps(name):
         wide = array_steps(name, whole(machine), node.name)
         assert array_steps(name, machine, node.name) * outputs == wide * -(-outputs // 2)
     assert seen >= 5
+    ideal = compiled(name, machine).ideal_cycles
+    assert 0.5 < ideal / compiled(name, whole(machine)).ideal_cycles < 0.9
+    assert ideal <= run(name, machine).array_busy
     assert compiled(name, machine).constant_words <= compiled(name, whole(machine)).constant_words * 1.2
     assert run(name, machine).cycles < 0.95 * run(name, whole(machine)).cycles
 
