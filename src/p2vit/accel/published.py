@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from p2vit.accel.yaml_file import read_yaml
 
+#: System name of the paper's own figures in the file.
+AUTHORS = "P2-ViT (its authors)"
+
 
 class PublishedLatency(BaseModel):
     """Published latency of one batch."""
@@ -77,7 +80,3 @@ class Published(BaseModel):
 def load_published() -> Published:
     """Load the shipped file."""
     return read_yaml(Path(str(files("p2vit.accel") / "published.yaml")), Published)
-
-
-#: System name of the paper's own figures in the file.
-AUTHORS = "P2-ViT (its authors)"

@@ -1,10 +1,14 @@
 import pytest
 
-from p2vit.accel.problems import AccelError
-from p2vit.accel.workload.build import workload_of_config
+from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.build import BITS, Widths, blueprint_workload, workload_of_config
 from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
 from p2vit.models.architectures import ARCHITECTURES, macs
+from p2vit.models.blueprint.block import attention
+from p2vit.models.blueprint.step import PIXELS, Blueprint, Sketch
+from p2vit.models.windows import BlockShape
 
 
 @pytest.mark.parametrize(
@@ -30,23 +34,6 @@ def test_four_bit_weights_halve():
     eight, four = (workload_of("deit_tiny_patch16_224", Precision(bits)) for bits in (8, 4))
     assert four.weight_bytes < 0.53 * eight.weight_bytes
     assert four.macs == eight.macs
-
-
-def test_single_layers_have_their_own_bits():
-    workload = workload_of("deit_tiny_patch16_224", Precision(layers={"blocks.3.mlp.fc1": 4}))
-    assert {op.name: op.weight_bits for op in workload.operations if op.weight_bits == 4} == {
-        "blocks.3.mlp.fc1": 4
-    }
-
-
-def test_wrong_precision_is_refused_all_at_once():
-    with pytest.raises(AccelError, match=r"(?s)weight_bits is 5.*a is 3; allowed: 4, 8"):
-        Precision(5, layers={"a": 3})
-    config = ARCHITECTURES["deit_tiny_patch16_224"].config
-    with pytest.raises(
-        AccelError, match=r"no linear is called 'blocks\.0\.fc1'; did you mean 'blocks\.0\.mlp\.fc1'"
-    ):
-        workload_of_config(config, Precision(layers={"blocks.0.fc1": 4}))
 
 
 def test_pooling_by_average_reads_every_patch():
@@ -85,3 +72,24 @@ def test_windows_shifts_and_merging_cost_something():
     )
     assert "blocks.10.merge.gather" in operations
     assert operations["pool"].rows == 49
+
+
+def test_another_topology_needs_only_its_blueprint():
+    """Attention and MLP side by side on one LayerNorm, as in ViT-22B: no other file knows of it."""
+    shape = BlockShape(64, 2, 128, 17)
+    sketch = Sketch({PIXELS: (8, 8, 3), "stream": (17, 64)})
+    sketch.within("attention", "block", 0)
+    normal = sketch.norm("norm", "stream", "norm1")
+    parts = [sketch.linear(name, normal, 64, name, name, "activation") for name in "qkv"]
+    mixed = attention(sketch, "attn", shape, parts, biased=False)
+    proj = sketch.linear("proj", mixed, 64, "proj", "branch1", "stream")
+    hidden = sketch.linear("fc1", normal, 128, "fc1", "fc1", "activation")
+    hidden = sketch.add("gelu", "Lookup", [hidden], (17, 128), grid="gelu")
+    branch = sketch.linear("fc2", hidden, 64, "fc2", "branch2", "stream")
+    both = sketch.add("both", "Add", [proj, branch], (17, 64), width="stream")
+    plan = Blueprint("parallel", (8, 8, 3), tuple(sketch.steps), both, both)
+    bits = {step.name: {**BITS, "codes": 8}[step.width] for step in plan.steps}
+    linears = {step.name: 8 for step in plan.steps if step.operator == "Linear"}
+    workload = blueprint_workload(plan, Widths({PIXELS: 8, "stream": 16, **bits}, linears))
+    assert workload.macs == 17 * (4 * 64 * 64 + 2 * 64 * 128) + 2 * 17 * 17 * 64
+    assert simulate(workload, load_machine("edge")).result.fits
