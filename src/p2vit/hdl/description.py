@@ -40,8 +40,8 @@ def description_of(machine: RtlMachine, name: str, clock_mhz: float = 500.0) -> 
     """
     if machine.split:
         raise P2vitError(
-            f"{name}: split multipliers have no description for the chunk model; set split=0, or predict the cycles of a "
-            "program with 'p2vit cosim --predict'"
+            f"{name}: split multipliers have no description for the chunk model; set split=0, or predict the cycles "
+            "of a program with 'p2vit cosim --predict'"
         )
     lines, lanes = machine.lines, machine.lanes
     stream = {"lanes": lines, "pipeline_depth_cycles": VECTOR_DRAIN}
