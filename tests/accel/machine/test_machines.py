@@ -88,7 +88,7 @@ def test_unknown_memory_is_refused_when_the_file_is_read(description):
 def test_technology_beside_the_file(description, tmp_path):
     from importlib.resources import files
 
-    table = (files("p2vit.accel.energy") / "technology_tables" / "cacti28.yaml").read_text()
+    table = (files("p2vit.accel.machine") / "technology_tables" / "cacti28.yaml").read_text()
     (tmp_path / "own.yaml").write_text(table.replace("name: cacti28", "name: own"))
     assert load_machine(description(("technology: cacti28", "technology: own.yaml"))).technology.endswith(
         "own.yaml"
@@ -106,7 +106,6 @@ def test_schema_is_valid_json_and_forbids_unknown_keys():
 @pytest.mark.parametrize(
     ("hardware", "changes", "words"),
     [
-        ("rtl", {"chunks.mac_array.narrow_weight_rate": 2}, "takes one column at a time; give 1"),
         ("rtl", {"chunks.shifter_array.lines": 3}, "shifters stand beside the multipliers"),
         ("rtl", {"buffers.activation.bytes_per_port_per_cycle": 1, "buffers.activation.banks": 1},
          "less than a word of 16 bytes"),

@@ -59,7 +59,7 @@ def whole(machine: RtlMachine) -> RtlMachine:
 def test_every_layer_is_the_programs_and_every_store_is_done_when_the_model_says(name, machine):
     found = run(name, machine)
     assert differing(name, machine, found) == []
-    timing = rtl_timing(compiled(name, machine).descriptors, machine)
+    timing = rtl_timing(compiled(name, machine))
     assert (found.cycles, found.array_busy) == (timing.cycles, timing.array_busy)
     assert found.store_cycles.tolist() == timing.store_cycles.tolist()
 
@@ -109,10 +109,7 @@ def test_a_layer_takes_half_the_steps(name):
 
 def test_eight_bit_weights_take_the_same_cycles():
     for name in ("linear", "log2"):
-        found = [
-            rtl_timing(compiled(name, m).descriptors, m).store_cycles.tolist()
-            for m in (SPLIT[0], whole(SPLIT[0]))
-        ]
+        found = [rtl_timing(compiled(name, m)).store_cycles.tolist() for m in (SPLIT[0], whole(SPLIT[0]))]
         assert found[0] == found[1]
         first, second = (compile_program(rtl_programs.program(name), m) for m in (SPLIT[0], whole(SPLIT[0])))
         assert first.stream == second.stream
