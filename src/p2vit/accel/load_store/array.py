@@ -48,11 +48,13 @@ class ArrayJobs:
 
     def run(
         self, index: int, columns: int, loads: list[Load], group: int, groups: range, writes: Region,
-        once: tuple[str, ...], reciprocal: bool = False, at_once: int = 1,
+        once: tuple[str, ...], reciprocal: bool = False,
     ) -> None:  # fmt: skip
         """Add one run of the array and its store; the buffers in ``once`` serve all row groups."""
-        stored, columns = columns, folds(columns, at_once)
         op, chunks = self.steps[index].operation, self.machine.chunks
+        # Only broadcast weights come two columns at once; those of the values of attention are stationary.
+        at_once = columns_per_step(self.machine, op) if "column_parameters" in once else 1
+        stored, columns = columns, folds(columns, at_once)
         step = folds(op.inner, self.lanes)
         slowed = []
         port = self.machine.buffers.weight.bytes_per_cycle
@@ -98,7 +100,7 @@ class ArrayJobs:
                 loads.append(Load(op.inner, "rows", self.layout.region(step, 0, group)))
                 writes = Region(index, 0, group, first, first + columns)
                 once = ("weights", "column_parameters")
-                self.run(index, columns, loads, group, groups, writes, once, at_once=at_once)
+                self.run(index, columns, loads, group, groups, writes, once)
 
     def values(self, index: int, step: Step) -> None:
         """Add the jobs of the values of attention: the weights are stationary, the tokens are the columns.
