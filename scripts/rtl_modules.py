@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from p2vit.accel.energy.area import area_mm2
-from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.errors import P2vitError
 from p2vit.hdl.catalog import CATALOG, example, table
 from p2vit.hdl.diagram import timing_diagram

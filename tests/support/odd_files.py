@@ -43,7 +43,7 @@ NUMBERS = [
 _SHIPPED = {
     "machine": ("p2vit.accel.machine", "descriptions"),
     "space": ("p2vit.accel.explore", "spaces"),
-    "technology": ("p2vit.accel.energy", "technology_tables"),
+    "technology": ("p2vit.accel.machine", "technology_tables"),
 }
 
 

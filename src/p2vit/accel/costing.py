@@ -7,8 +7,8 @@ from functools import cached_property
 from p2vit.accel.chunks.costs import cost_of
 from p2vit.accel.chunks.memory import plan_memory
 from p2vit.accel.energy.energy import memory_rates, operation_energy
-from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.simulate import run_energy

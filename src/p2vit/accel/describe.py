@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from p2vit.accel.energy.area import area_mm2
-from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.accel.peers.description import Peer
 
 

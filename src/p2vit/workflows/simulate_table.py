@@ -13,7 +13,7 @@ from p2vit.workflows.simulate import run_simulate
 
 #: Keys of a row; the same as for a single pair.
 KEYS = (
-    "model", "hardware", "method", "fits", "cycles", "latency_ms", "images_per_s", "gops", "peak_gops",
+    "model", "hardware", "method", "batch", "fits", "cycles", "latency_ms", "images_per_s", "gops", "peak_gops",
     "utilization", "energy_mj", "power_mw", "area_mm2", "dsps", "gops_per_dsp", "asic_only",
 )  # fmt: skip
 
@@ -62,7 +62,11 @@ def run_simulations(
         lasting = [(f"{row['model']}, {row['hardware']}", row["latency_ms"]) for row in rows if row["fits"]]
         write_text(
             plot,
-            bars(lasting, "ms", "Latency of one image, modelled", width=900, labels=400),
+            bars(lasting, "ms", f"Latency of {_images(options.batch)}, modelled", width=900, labels=400),
             options.overwrite,
         )
     return {"modelled": True, "rows": rows}
+
+
+def _images(batch: int) -> str:
+    return "one image" if batch == 1 else f"{batch} images"

@@ -2,10 +2,9 @@ import pytest
 from hypothesis import given, settings
 
 from accel.machines_and_models import machines, workloads
-from p2vit.accel.chunks.closed_form import closed_form
 from p2vit.accel.chunks.costs import CHUNKS, RESOURCES
-from p2vit.accel.chunks.dataflow import schedule
 from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.organisation import closed_form, schedule
 from p2vit.accel.workload.resolve import workload_of
 
 relaxed = settings(deadline=None, max_examples=60)

@@ -2,23 +2,11 @@ import pytest
 from hypothesis import given, settings
 
 from accel.machines_and_models import machines, workloads
-from p2vit.accel.chunks.dataflow import schedule, split_sections
 from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.organisation import schedule
 from p2vit.accel.workload.resolve import workload_of
 
 PAPER = load_machine("paper")
-
-
-def test_sections_are_embedding_blocks_and_head():
-    sections = split_sections(workload_of("deit_tiny_patch16_224"))
-    assert [section[0].name for section in sections[:3]] == ["patches", "blocks.0.norm1", "blocks.1.norm1"]
-    assert len(sections) == 14
-    assert [op.name for op in sections[-1]] == ["pool", "norm", "feature", "head"]
-
-
-def test_equal_blocks_are_laid_out_once():
-    plan = schedule(PAPER, workload_of("deit_tiny_patch16_224"))
-    assert len({id(section) for section in plan.sections}) == 3
 
 
 @settings(deadline=None, max_examples=60)

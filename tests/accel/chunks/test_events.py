@@ -5,10 +5,10 @@ from hypothesis import given, settings
 
 from accel.machines_and_models import machines, workloads
 from p2vit.accel.chunks.costs import CHUNKS, MAC, RESOURCES
-from p2vit.accel.chunks.events import simulate_events
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.mapping import map_workload
+from p2vit.accel.organisation import simulate_events
 from p2vit.accel.workload.resolve import workload_of
 
 MODELS = [

@@ -3,12 +3,13 @@ import pytest
 from hypothesis import given, settings
 
 from accel.machines_and_models import machines, workloads
-from p2vit.accel.chunks.closed_form import closed_form, cycles_of_many
+from p2vit.accel.chunks.closed_form import cycles_of_many
 from p2vit.accel.chunks.costs import MAC
-from p2vit.accel.chunks.dataflow import LineCounts, schedule
+from p2vit.accel.chunks.dataflow import LineCounts
 from p2vit.accel.chunks.flow import Flow
 from p2vit.accel.chunks.memory import pipelined
 from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.organisation import closed_form, schedule
 from p2vit.accel.workload.resolve import workload_of
 
 PAIRS = [(20, 20), (20, 11), (11, 20), (7, 3), (1, 1)]

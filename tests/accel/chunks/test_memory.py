@@ -1,7 +1,7 @@
 import pytest
 
-from p2vit.accel.chunks.dataflow import split_sections
 from p2vit.accel.chunks.memory import BoundaryTraffic, plan_memory
+from p2vit.accel.chunks.sections import split_sections
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.workload.resolve import workload_of

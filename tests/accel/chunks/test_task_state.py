@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 
 from accel.machines_and_models import machines, workloads
-from p2vit.accel.chunks.dataflow import schedule
 from p2vit.accel.chunks.task_state import TaskState, task_states
+from p2vit.accel.organisation import schedule
 
 
 @settings(deadline=None, max_examples=40)

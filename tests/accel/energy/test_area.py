@@ -1,9 +1,9 @@
 import pytest
 
 from p2vit.accel.energy.area import area_mm2
-from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.machine.technology import load_technology
 
 PAPER, TABLE = load_machine("paper"), load_technology("cacti28")
 

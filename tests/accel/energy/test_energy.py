@@ -2,9 +2,9 @@ import pytest
 
 from p2vit.accel.chunks.costs import MAC, SHIFTER
 from p2vit.accel.energy.energy import element_pj, mac_pj, requant_pj
-from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.accel.simulate import simulate
 from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of

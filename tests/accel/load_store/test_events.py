@@ -5,10 +5,10 @@ from hypothesis import given, settings
 
 from accel.load_store.machines import RTL, WIDE, machines, workloads
 from p2vit.accel.chunks.costs import CHUNKS, RESOURCES
-from p2vit.accel.chunks.events import simulate_events
 from p2vit.accel.load_store.events import FILL, OTHER_WORK
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.mapping import map_workload
+from p2vit.accel.organisation import simulate_events
 from p2vit.accel.workload.resolve import workload_of
 
 DEIT = workload_of("deit_tiny_patch16_224")

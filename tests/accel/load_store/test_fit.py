@@ -1,6 +1,7 @@
 import pytest
 
 from accel.load_store.machines import RTL, SMALL
+from p2vit.accel.load_store.fit import misfits_of
 from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.workload.precision import Precision
@@ -64,3 +65,13 @@ def test_the_levers_make_it_fit():
 def test_the_small_machine_is_for_small_models():
     assert misfits(SMALL, "deit_tiny_patch16_224")
     assert not misfits(SMALL, "digits")
+
+
+def test_a_row_of_pixels_must_fit_the_vector_buffer():
+    machine = edit_machine(RTL, {"load_store.vector_columns": 40})
+    patches = workload_of("deit_tiny_patch16_224").operations[:1]
+    [found] = misfits_of(machine, machine.load_store, patches)
+    assert found.statement == "one row of pixels of patches is longer than the vector buffer"
+    assert found.levers == ("load_store.vector_columns of at least 48",)
+    roomy = edit_machine(RTL, {"load_store.vector_columns": 48})
+    assert not misfits_of(roomy, roomy.load_store, patches)

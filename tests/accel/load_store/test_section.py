@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 
 from accel.load_store.machines import RTL, WIDE, machines, workloads
-from p2vit.accel.chunks.dataflow import schedule
 from p2vit.accel.chunks.gemm import row_stationary_cycles
+from p2vit.accel.organisation import schedule
 from p2vit.accel.workload.resolve import workload_of
 
 DEIT = workload_of("deit_tiny_patch16_224")

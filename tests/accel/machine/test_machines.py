@@ -88,7 +88,7 @@ def test_unknown_memory_is_refused_when_the_file_is_read(description):
 def test_technology_beside_the_file(description, tmp_path):
     from importlib.resources import files
 
-    table = (files("p2vit.accel.energy") / "technology_tables" / "cacti28.yaml").read_text()
+    table = (files("p2vit.accel.machine") / "technology_tables" / "cacti28.yaml").read_text()
     (tmp_path / "own.yaml").write_text(table.replace("name: cacti28", "name: own"))
     assert load_machine(description(("technology: cacti28", "technology: own.yaml"))).technology.endswith(
         "own.yaml"

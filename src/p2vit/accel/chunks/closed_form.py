@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from p2vit.accel.chunks.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, Number, starvation_reason
-from p2vit.accel.chunks.dataflow import Schedule, Section, Task
+from p2vit.accel.chunks.dataflow import Task, TaskSection
 from p2vit.accel.chunks.flow import SAME, Flow, PhaseRecord
 from p2vit.accel.chunks.memory import pipelined
-from p2vit.accel.load_store.closed_form import closed_form_of_jobs
-from p2vit.accel.machine.description import LoadStoreMachine, Machine
+from p2vit.accel.chunks.sections import Schedule
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.timing import PhaseTime, Timing
 
 
@@ -39,7 +39,7 @@ class _SectionTime:
     stalls: dict[str, dict[str, float]]
 
 
-def closed_form(machine: Machine, plan: Schedule) -> Timing:
+def closed_form_of_tasks(machine: Machine, plan: Schedule[TaskSection]) -> Timing:
     """Compute the cycles of a schedule.
 
     Args:
@@ -49,8 +49,6 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
     Returns:
         Timing with every phase, without tiles.
     """
-    if isinstance(machine, LoadStoreMachine):
-        return closed_form_of_jobs(machine, plan)
     start = float(machine.dram_latency_cycles)
     if pipelined(machine):
         timed, whole = _flowing(machine, plan)
@@ -90,8 +88,8 @@ def closed_form(machine: Machine, plan: Schedule) -> Timing:
     )
 
 
-def cycles_of_many(machine: Machine, plan: Schedule, many: int) -> np.ndarray:
-    """Compute the cycles of many mappings at once, each equal to the result of `closed_form`.
+def cycles_of_many(machine: Machine, plan: Schedule[TaskSection], many: int) -> np.ndarray:
+    """Compute the cycles of many mappings at once, each equal to the result of `closed_form_of_tasks`.
 
     Args:
         machine: Machine whose rows flow from chunk to chunk.
@@ -107,9 +105,9 @@ def cycles_of_many(machine: Machine, plan: Schedule, many: int) -> np.ndarray:
     return np.ceil(flow.end() - SAME)
 
 
-def _runs(plan: Schedule) -> list[tuple[Section, int]]:
+def _runs(plan: Schedule[TaskSection]) -> list[tuple[TaskSection, int]]:
     """Group consecutive equal sections: (section, number of consecutive occurrences)."""
-    runs: list[tuple[Section, int]] = []
+    runs: list[tuple[TaskSection, int]] = []
     for section in plan.sections:
         if runs and runs[-1][0] is section:
             runs[-1] = section, runs[-1][1] + 1
@@ -118,7 +116,7 @@ def _runs(plan: Schedule) -> list[tuple[Section, int]]:
     return runs
 
 
-def _repeat(flow: Flow, section: Section, times: int) -> list[tuple[tuple[PhaseRecord, ...], Number]]:
+def _repeat(flow: Flow, section: TaskSection, times: int) -> list[tuple[tuple[PhaseRecord, ...], Number]]:
     """Time consecutive repetitions of a section; stop early once a repetition changes nothing but the time."""
     walked: list[tuple[tuple[PhaseRecord, ...], Number]] = []
     state = flow.state()
@@ -136,7 +134,7 @@ def _repeat(flow: Flow, section: Section, times: int) -> list[tuple[tuple[PhaseR
     return walked
 
 
-def _flowing(machine: Machine, plan: Schedule) -> tuple[list[_SectionTime], float]:
+def _flowing(machine: Machine, plan: Schedule[TaskSection]) -> tuple[list[_SectionTime], float]:
     """Time every section of a single mapping; also return the cycle at which all work is done."""
     flow = Flow(machine)
     timed = []
@@ -152,7 +150,7 @@ def _flowing(machine: Machine, plan: Schedule) -> tuple[list[_SectionTime], floa
 
 
 def _section_time(
-    section: Section, records: Sequence[PhaseRecord], cycles: float, works: Sequence[dict[str, float]]
+    section: TaskSection, records: Sequence[PhaseRecord], cycles: float, works: Sequence[dict[str, float]]
 ) -> _SectionTime:
     operation_cycles = [0.0] * len(section.operations)
     busy: dict[str, float] = defaultdict(float)
@@ -184,7 +182,7 @@ def _section_time(
     )
 
 
-def _works(machine: Machine, section: Section) -> list[dict[str, float]]:
+def _works(machine: Machine, section: TaskSection) -> list[dict[str, float]]:
     """Sum the cycles of useful work per resource, for each phase."""
     by_phase: list[dict[str, float]] = [defaultdict(float) for _ in range(section.phases)]
     for task in section.tasks:
@@ -198,7 +196,7 @@ def _works(machine: Machine, section: Section) -> list[dict[str, float]]:
     return by_phase
 
 
-def _serial(machine: Machine, plan: Schedule) -> list[_SectionTime]:
+def _serial(machine: Machine, plan: Schedule[TaskSection]) -> list[_SectionTime]:
     known: dict[int, _SectionTime] = {}
     for section in plan.sections:
         if id(section) not in known:
@@ -206,7 +204,7 @@ def _serial(machine: Machine, plan: Schedule) -> list[_SectionTime]:
     return [known[id(section)] for section in plan.sections]
 
 
-def _serial_section(machine: Machine, section: Section) -> _SectionTime:
+def _serial_section(machine: Machine, section: TaskSection) -> _SectionTime:
     """Time a section without overlap: each operation drains its pipeline before the next one begins."""
     works = _works(machine, section)
     turn = machine.switch_cycles
@@ -231,7 +229,7 @@ def _serial_section(machine: Machine, section: Section) -> _SectionTime:
     return _SectionTime(tuple(records), tuple(operation_cycles), cycles, busy, stalls)
 
 
-def _own_waits(section: Section, task: Task, stalls: dict[str, dict[str, float]]) -> None:
+def _own_waits(section: TaskSection, task: Task, stalls: dict[str, dict[str, float]]) -> None:
     """Add a task's own waits to the stalls: for its weight port and for exposed re-quantization."""
     cost = section.costs[task.operation]
     if cost.starved_cycles:
@@ -241,7 +239,9 @@ def _own_waits(section: Section, task: Task, stalls: dict[str, dict[str, float]]
         stalls[cost.chunk][f"{REQUANT}: not hidden"] += cost.exposed_requant_cycles / task.share
 
 
-def _attribute(section: Section, tasks: Sequence[Task], cycles: float, operation_cycles: list[float]) -> None:
+def _attribute(
+    section: TaskSection, tasks: Sequence[Task], cycles: float, operation_cycles: list[float]
+) -> None:
     """Distribute the cycles of a phase over its operations on the MAC array, in proportion to their work."""
     arrays = [task for task in tasks if section.costs[task.operation].chunk == MAC]
     weights = [max(1e-9, section.costs[task.operation].occupied_cycles / task.share) for task in arrays]

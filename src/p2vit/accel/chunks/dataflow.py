@@ -30,10 +30,9 @@ from p2vit.accel.chunks.memory import (
     pipelined,
     plan_memory,
 )
-from p2vit.accel.load_store.jobs import EngineJob
-from p2vit.accel.load_store.section import load_store_section
-from p2vit.accel.machine.description import LoadStoreMachine, Machine
-from p2vit.accel.workload.operations import Operation, Workload
+from p2vit.accel.chunks.sections import Section
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.workload.operations import Operation
 
 Dependency = Literal["rows", "all"]
 # Operations on rows of scores; the mapping chooses their number of lines separately.
@@ -119,24 +118,16 @@ class TaskGroup:
 
 
 @dataclass(frozen=True)
-class Section:
-    """Schedule of a block, of the embedding or of the head.
+class TaskSection(Section):
+    """Schedule of a section on a machine of chunks.
 
     Attributes:
-        operations: Operations in program order.
-        costs: Demands of each operation.
-        memory: Use of the buffers and of DRAM.
-        tasks: Tasks in the order in which their first tiles are issued; empty on a load–store machine.
+        tasks: Tasks in the order in which their first tiles are issued.
         phases: Number of phases.
-        jobs: Engine jobs of a load–store machine in program order; empty on other machines.
     """
 
-    operations: tuple[Operation, ...]
-    costs: tuple[Cost, ...]
-    memory: MemoryPlan
     tasks: tuple[Task, ...]
     phases: int
-    jobs: tuple[EngineJob, ...] = ()
 
     @cached_property
     def task_groups(self) -> list[list[TaskGroup]]:
@@ -183,87 +174,12 @@ class Section:
         return task.operation, task.share, needs, tuple(index - reused for reused in task.reuses)
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Sections in program order; equal blocks share one `Section` object.
-
-    Attributes:
-        sections: Section of every block, one entry per occurrence.
-        operations: Operations of the workload for each entry; a shared `Section` holds those of its first block only.
-    """
-
-    sections: tuple[Section, ...]
-    operations: tuple[tuple[Operation, ...], ...]
-
-
-def schedule(machine: Machine, workload: Workload, lines: LineCounts | None = None) -> Schedule:
-    """Divide a workload into sections and lay out their tasks.
-
-    Args:
-        machine: Machine that runs the workload.
-        workload: Operations to run.
-        lines: Lines to use; None uses as many as the array has and the buffers allow.
-
-    Returns:
-        Schedule that the timing models execute.
-    """
-    known: dict[tuple[object, ...], Section] = {}
-    sections = []
-    pieces = split_sections(workload)
-    for index, operations in enumerate(pieces):
-        first, last = index == 0, index == len(pieces) - 1
-        boundary = BoundaryTraffic(
-            workload.input_bytes if first else 0,
-            workload.constant_bytes if first else 0,
-            operations[-1].output_bytes if last else 0,
-        )
-        key: tuple[object, ...] = (boundary, *(_shape(op) for op in operations))
-        if isinstance(machine, LoadStoreMachine):
-            before = None if first else pieces[index - 1][-1]
-            first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
-            key = (*key, before and (before.rows, before.cols), first_norm)
-            if key not in known:
-                known[key] = _as_jobs(machine, operations, before, first_norm)
-        elif key not in known:
-            known[key] = lay_out(machine, operations, boundary, lines)
-        sections.append(known[key])
-    return Schedule(tuple(sections), tuple(pieces))
-
-
-def _as_jobs(
-    machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
-) -> Section:
-    jobs, costs, memory = load_store_section(machine, operations, before, first_norm)
-    return Section(tuple(operations), costs, memory, (), len(operations), jobs)
-
-
-def _shape(op: Operation) -> tuple[object, ...]:
-    """Return all fields that the cost depends on: everything except the name and the block."""
-    return (
-        op.kind, op.part, op.rows, op.cols, op.inner, op.instances, op.heads,
-        op.input_bits, op.weight_bits, op.output_bits, op.log2_codes, op.tables,
-    )  # fmt: skip
-
-
-def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
-    """Group consecutive operations of one block, or of one part of the network outside the blocks."""
-    sections: list[list[Operation]] = []
-    last: object = None
-    for op in workload.operations:
-        key = op.block if op.block >= 0 else op.part
-        if key != last:
-            sections.append([])
-        sections[-1].append(op)
-        last = key
-    return [tuple(section) for section in sections]
-
-
 def lay_out(
     machine: Machine,
     operations: Sequence[Operation],
     boundary: BoundaryTraffic | None = None,
     lines: LineCounts | None = None,
-) -> Section:
+) -> TaskSection:
     """Lay out the tasks and phases of one section.
 
     Args:
@@ -284,7 +200,7 @@ def lay_out(
         builder.pipelined()
     else:
         builder.serial()
-    return Section(tuple(operations), costs, memory, tuple(builder.tasks), builder.phase + 1)
+    return TaskSection(tuple(operations), costs, memory, tuple(builder.tasks), builder.phase + 1)
 
 
 def at_most(number: Number, limit: int) -> Number:

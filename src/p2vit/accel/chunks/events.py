@@ -16,17 +16,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from p2vit.accel.chunks.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, REQUANT, starvation_reason
-from p2vit.accel.chunks.dataflow import Schedule
+from p2vit.accel.chunks.dataflow import TaskSection
 from p2vit.accel.chunks.memory import pipelined
+from p2vit.accel.chunks.sections import Schedule
 from p2vit.accel.chunks.task_state import TaskState, task_states
-from p2vit.accel.load_store.events import simulate_jobs
-from p2vit.accel.machine.description import LoadStoreMachine, Machine
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.timing import Tile, Timing
 
 _DATA, _FREE, _WEIGHTS = 0, 1, 2
 
 
-def simulate_events(machine: Machine, plan: Schedule) -> Timing:
+def simulate_tasks(machine: Machine, plan: Schedule[TaskSection]) -> Timing:
     """Simulate a schedule tile by tile.
 
     Args:
@@ -39,8 +39,6 @@ def simulate_events(machine: Machine, plan: Schedule) -> Timing:
     Raises:
         RuntimeError: The schedule deadlocks. This is a defect of the dataflow, never of the input.
     """
-    if isinstance(machine, LoadStoreMachine):
-        return simulate_jobs(machine, plan)
     run = _Run(machine, plan)
     run.go()
     return run.timing()
@@ -49,7 +47,7 @@ def simulate_events(machine: Machine, plan: Schedule) -> Timing:
 class _Run:
     """State of one simulation."""
 
-    def __init__(self, machine: Machine, plan: Schedule) -> None:
+    def __init__(self, machine: Machine, plan: Schedule[TaskSection]) -> None:
         self.machine, self.plan = machine, plan
         self.tasks = task_states(machine, plan)
         self.now = 0.0

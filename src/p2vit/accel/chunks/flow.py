@@ -16,7 +16,7 @@ from functools import cached_property, reduce
 import numpy as np
 
 from p2vit.accel.chunks.costs import ACTIVATION_BUFFER, CHUNKS, DRAM, MAC, REQUANT, SOFTMAX, Number
-from p2vit.accel.chunks.dataflow import Section, Task, TaskGroup
+from p2vit.accel.chunks.dataflow import Task, TaskGroup, TaskSection
 from p2vit.accel.machine.description import Machine
 
 #: Two states that differ by fewer cycles than this count as equal.
@@ -113,7 +113,7 @@ class Flow:
         # Cycles at which the first rows and all rows of the previous section are available.
         self.first_before, self.all_before = start, start
         self.started = False
-        self.known: dict[int, tuple[Section, list[_TaskFigures]]] = {}
+        self.known: dict[int, tuple[TaskSection, list[_TaskFigures]]] = {}
         self.rate = machine.dram_bytes_per_cycle
         # Prefetch distance: half of the weight buffer is filled while the other half is read.
         self.ahead = machine.buffers.weight.size_bytes / 2 / self.rate
@@ -154,11 +154,11 @@ class Flow:
             return reduce(np.maximum, [moment for moment, _ in moments]), ""
         return max(moments, key=lambda moment: moment[0])
 
-    def section(self, section: Section) -> list[PhaseRecord]:
+    def section(self, section: TaskSection) -> list[PhaseRecord]:
         """Time one section and advance the state.
 
         Args:
-            section: Section that was laid out for this machine.
+            section: TaskSection that was laid out for this machine.
 
         Returns:
             Phases on the MAC array; empty if many mappings are timed at once.
@@ -263,13 +263,13 @@ class Flow:
         self.free[chunk] = self._latest([self.free[chunk], end])
         return start, end, why
 
-    def _figures_of(self, section: Section) -> list[_TaskFigures]:
+    def _figures_of(self, section: TaskSection) -> list[_TaskFigures]:
         """Return the figures of a section's tasks; they are computed once per section."""
         if id(section) not in self.known:
             self.known[id(section)] = section, [self._figures(section, task) for task in section.tasks]
         return self.known[id(section)][1]
 
-    def _figures(self, section: Section, task: Task) -> _TaskFigures:
+    def _figures(self, section: TaskSection, task: Task) -> _TaskFigures:
         cost, share, tiles = section.costs[task.operation], task.share, task.tiles
         moved = cost.activation_bytes / self.machine.buffers.activation.bytes_per_cycle
         # A chunk is occupied until the re-quantization lanes and the buffer port have served the task too.
@@ -290,7 +290,7 @@ class Flow:
             return self._with_softmax(section, figures)
         return figures
 
-    def _with_softmax(self, section: Section, figures: _TaskFigures) -> _TaskFigures:
+    def _with_softmax(self, section: TaskSection, figures: _TaskFigures) -> _TaskFigures:
         """Add to the figures of scores how long a slow softmax delays them."""
         task, cost = figures.task, section.costs[figures.task.operation]
         behind = []

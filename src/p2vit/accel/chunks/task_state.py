@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from p2vit.accel.chunks.costs import MAC, SOFTMAX
-from p2vit.accel.chunks.dataflow import Schedule, Section, Task
+from p2vit.accel.chunks.dataflow import Task, TaskSection
 from p2vit.accel.chunks.memory import pipelined
+from p2vit.accel.chunks.sections import Schedule
 from p2vit.accel.machine.description import Machine
 
 
@@ -16,7 +17,7 @@ class TaskState:
         index: Position among all tasks.
         section: Position of its section in the schedule.
         operation: Position of its operation in the section.
-        window: Section and phase; a chunk works on one phase at a time.
+        window: TaskSection and phase; a chunk works on one phase at a time.
         chunk: Chunk that runs the task.
         passes: Number of weight tiles.
         groups: Row groups of one pass.
@@ -82,7 +83,7 @@ class TaskState:
         return (weight_pass if aligned else producer.passes - 1) * producer.groups + rows
 
 
-def task_states(machine: Machine, plan: Schedule) -> list[TaskState]:
+def task_states(machine: Machine, plan: Schedule[TaskSection]) -> list[TaskState]:
     """Make the initial state of every task of every section, in order of issue.
 
     The first task of a section depends on the last task of the previous section.
@@ -106,7 +107,7 @@ def task_states(machine: Machine, plan: Schedule) -> list[TaskState]:
 
 
 def _task_state(
-    machine: Machine, section: Section, task: Task, number: int, base: int, index: int
+    machine: Machine, section: TaskSection, task: Task, number: int, base: int, index: int
 ) -> TaskState:
     operation, cost = section.operations[task.operation], section.costs[task.operation]
     each = task.share * task.tiles

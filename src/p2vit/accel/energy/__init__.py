@@ -1,1 +1,1 @@
-"""Technology tables, and energy and area that follow from them."""
+"""Energy and area of a machine and of a run, from a technology table."""

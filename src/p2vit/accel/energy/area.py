@@ -4,8 +4,8 @@ Not counted: controller, wires between chunks, clock tree, padding of the floor 
 """
 
 from p2vit.accel.energy.energy import CODE_SHIFT_SHARE, buffer_pj
-from p2vit.accel.energy.technology import Technology
 from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.technology import Technology
 
 
 def area_mm2(machine: Machine, technology: Technology) -> dict[str, float]:

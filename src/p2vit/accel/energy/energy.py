@@ -7,8 +7,8 @@ Counted: arithmetic, operand and accumulator registers of the arrays, every byte
 from dataclasses import dataclass, fields
 
 from p2vit.accel.chunks.costs import SHIFTER, Cost, array_of
-from p2vit.accel.energy.technology import Energies, Technology
 from p2vit.accel.machine.description import Buffer, Machine, RequantMethod, RowBuffer
+from p2vit.accel.machine.technology import Energies, Technology
 from p2vit.accel.workload.operations import Operation
 
 # Shifting an 8-bit value by 0 to 15 bits takes 9 + 11 + 15 + 23 = 58 two-way multiplexers. A 32-bit barrel shifter

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2vit.accel.energy.area import area_mm2
-from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.description import Machine
 from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.simulate import mac_utilization, run_energy
 from p2vit.accel.workload.operations import Workload

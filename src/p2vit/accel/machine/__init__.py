@@ -1,1 +1,1 @@
-"""Machine descriptions: their classes, the shipped files, and changes to them."""
+"""Machine descriptions and technology tables: their classes, the shipped files, and changes to them."""

@@ -108,7 +108,8 @@ class Chunks(EngineChunks):
 class Buffer(_Described):
     """One on-chip buffer."""
 
-    size_bytes: Annotated[int, Field(ge=1024, le=2**30, strict=True)]
+    # A generated accelerator may have buffers of a few bytes. The technology table is extrapolated to them.
+    size_bytes: Annotated[int, Field(ge=8, le=2**30, strict=True)]
     banks: Annotated[int, Field(ge=1, le=1024)]
     ports_per_bank: Annotated[int, Field(ge=1, le=2)] = 1
     bytes_per_port_per_cycle: Annotated[int, Field(ge=1, le=1024)]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from p2vit.accel.energy.technology import load_technology
 from p2vit.accel.machine.description import ChunkMachine, LoadStoreMachine, Machine, SingleEngineMachine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.yaml_file import read_yaml
 

@@ -139,12 +139,14 @@ class Workload:
         operations: Operations in program order; an operation reads the output of earlier ones.
         input_bytes: Bytes of pixels read from DRAM.
         constant_bytes: Bytes of position constants and tokens read from DRAM.
+        images: Number of images that the operations process.
     """
 
     name: str
     operations: tuple[Operation, ...]
     input_bytes: int
     constant_bytes: int = 0
+    images: int = 1
 
     def __post_init__(self) -> None:
         """Check that there are operations and that their names are unique.
@@ -162,7 +164,7 @@ class Workload:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates per image, attention × V included."""
+        """Multiply-accumulates of all images, attention × V included."""
         return sum(op.macs for op in self.operations)
 
     @property

@@ -77,7 +77,7 @@ def write_bundle(
     target.check()
     machine, program = compiled.machine, compiled.program
     verilog = accelerator_verilog(machine)
-    timing = rtl_timing(compiled.descriptors, machine)
+    timing = rtl_timing(compiled)
     tensor_words = len(compiled.image) - compiled.constant_words
     photo = compiled.memory_for(pixels)
     end = compiled.pixels + -(-pixels.size // machine.lines)

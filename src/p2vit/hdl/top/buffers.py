@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from p2vit.accel.load_store.formats import COLUMN_PARAMETER_BYTES
 from p2vit.hdl.top.bus import loaded_signature, queue_signature
 from p2vit.hdl.top.descriptor import Dest
-from p2vit.hdl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
+from p2vit.hdl.top.machine import RtlMachine
 from p2vit.hdl.top.primitives import RamPorts, ram
 from p2vit.hdl.top.slots import SlotWriter, reader_signature, writer_signature
 

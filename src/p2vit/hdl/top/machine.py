@@ -2,18 +2,13 @@
 
 from dataclasses import asdict, dataclass, fields
 
+from p2vit.accel.load_store.formats import COLUMN_PARAMETER_BYTES
 from p2vit.errors import P2vitError
 from p2vit.numerics.attention_values import RECIPROCAL_FRACTION
 from p2vit.numerics.layernorm import TABLE_FIRST, TABLE_LAST
 
-#: Words of the parameters of all lines: 4 bytes of bias or row sum, and a shift.
-LINE_PARAMETER_WORDS = 5
-#: Bytes of the parameters of one column: bias 32 bits, gain 16, shift 6, two left shifts of 4, 2 unused.
-COLUMN_PARAMETER_BYTES = 8
 #: Largest left and right shift of the re-quantizer, and largest left shift of a softmax distance.
 MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, MAX_DISTANCE_SHIFT = 7, 31, 15
-#: Bytes of the row sum that follows the codes of a softmax.
-SUM_BYTES = 4
 #: Cycles from a read request to its answer that the compiler assumes; default of the test bench.
 MEMORY_LATENCY = 8
 #: Descriptors in the queue of each engine; slots of every buffer; loads that may be outstanding.

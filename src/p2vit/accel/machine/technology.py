@@ -15,7 +15,7 @@ from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.yaml_file import read_yaml
 
 Positive = Annotated[float, Field(gt=0)]
-_TABLES = files("p2vit.accel.energy") / "technology_tables"
+_TABLES = files("p2vit.accel.machine") / "technology_tables"
 
 
 class _Described(BaseModel):

@@ -1,6 +1,6 @@
 import pytest
 
-from p2vit.accel.energy.technology import known_technologies, load_technology
+from p2vit.accel.machine.technology import known_technologies, load_technology
 from p2vit.accel.problems import AccelError
 
 
