@@ -181,7 +181,7 @@ class LoadStore(_Described):
     slots: Annotated[int, Field(ge=2, le=8)] = Field(
         2, description="Slots of every buffer: one is in use while the others are filled or stored."
     )
-    row_terms: Count = Field(
+    row_terms: Annotated[int, Field(ge=1, le=2**20, strict=True)] = Field(
         description="Longest row that a line holds: inputs of a linear, keys of attention."
     )
     columns_per_run: Count = Field(
@@ -392,10 +392,6 @@ class LoadStoreMachine(Machine):
     @model_validator(mode="after")
     def _parts_are_tied(self) -> Self:
         array, shifters = self.chunks.mac_array, self.chunks.shifter_array
-        if array.narrow_weight_rate != 1:
-            raise ValueError(
-                "chunks.mac_array.narrow_weight_rate: a load-store machine takes one column at a time; give 1"
-            )
         for name in ("lines", "lanes_per_line", "pipeline_depth_cycles"):
             if getattr(shifters, name) != getattr(array, name):
                 raise ValueError(
