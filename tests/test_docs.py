@@ -8,6 +8,7 @@ import pytest
 
 from p2vit.cli.main import cli
 from support.pages import TARGETS, blocks, parse_command, run_command
+from support.tiers import extended
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -15,6 +16,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 #: Folders and pages with a test of their own, which runs them as a whole.
 WHOLE = {"tutorials", "scales.md", "decibels.md", "softmax.md", "rows.md"}
 NOT_WHOLE = [page for page in PAGES if not WHOLE & {page.name, page.parent.name}]
+#: It has most commands.
+CLI = ROOT / "docs" / "reference" / "cli.md"
 #: Pages whose Python blocks another test runs.
 PYTHON = {"README.md", "python.md", "dense.md", "numerics.md", "onnx.md", "accelerator.md", "native.md"}
 
@@ -35,7 +38,7 @@ def test_every_block_is_run_or_says_why_not(page):
             assert page.name in PYTHON, f"line {block.line}: no test runs the Python of this page"
 
 
-@pytest.mark.parametrize("page", NOT_WHOLE, ids=name)
+@pytest.mark.parametrize("page", extended(NOT_WHOLE, quick=set(NOT_WHOLE) - {CLI}), ids=name)
 def test_marked_commands_run(page, tmp_path, monkeypatch, capsys):
     lines = [words for block in blocks(page) if block.mark == "run" for words in block.commands]
     if not lines:

@@ -45,6 +45,7 @@ def test_the_notebook_is_the_page():
     )
 
 
+@pytest.mark.extended
 def test_the_notebook_runs_and_shows_tables(timm, transformers, tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")

@@ -10,6 +10,7 @@ from support.pages import run_page
 TUTORIALS = Path(__file__).parent.parent / "docs" / "tutorials"
 
 
+@pytest.mark.extended
 def test_quantize(timm, transformers, tmp_path, monkeypatch, capsys):
     pytest.importorskip("sklearn")
     pytest.importorskip("onnxruntime")

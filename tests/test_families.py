@@ -27,6 +27,7 @@ from p2vit.quant.counterpart import unequal_tensors  # noqa: E402
 from p2vit.quant.lower import lower  # noqa: E402
 from p2vit.quant.pipeline import quantize_model  # noqa: E402
 from p2vit.quant.sensitivity import sqnr_db  # noqa: E402
+from support.tiers import extended  # noqa: E402
 from support.tiny import smooth_photos  # noqa: E402
 
 SMALL = {"depth": 2, "embed_dim": 48, "num_heads": 3}
@@ -158,7 +159,7 @@ def programs(timm):
     return make
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", extended([8, 4], quick=[8]))
 @pytest.mark.parametrize("family", TIMM)
 def test_program_is_sound_and_equal_everywhere(programs, family, bits):
     found, simulated, program = programs(family, bits)

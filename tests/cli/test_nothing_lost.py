@@ -9,6 +9,7 @@ import pytest
 
 from p2vit.files import RECORD, lock_output
 from support.interrupted import tree
+from support.tiers import extended
 
 pytest.importorskip("torch")
 
@@ -56,7 +57,7 @@ SUFFIXES = {
 }
 
 
-@pytest.fixture(params=VERBS)
+@pytest.fixture(params=extended(VERBS, quick=set(VERBS) - {"rtl", "search", "demo"}))
 def case(request, p2vit, tmp_path, digits_program):
     """(run the verb, its output, the folder of its files, one of them)."""
     arguments, file, is_folder, packages = VERBS[request.param]

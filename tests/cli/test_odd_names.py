@@ -144,7 +144,9 @@ def check_files(folder):
 
 
 @pytest.mark.parametrize("kind", NAMES)
-@pytest.mark.parametrize("how", ["file", "folder", "missing", "broken", "class"])
+@pytest.mark.parametrize(
+    "how", extended(["file", "folder", "missing", "broken", "class"], quick=["folder", "broken"])
+)
 def test_run_and_eval_on_any_name(p2vit, digits_program, tmp_path, kind, how):
     name = NAMES[kind]
     place = tmp_path / name

@@ -110,6 +110,7 @@ def test_a_missing_package_is_named(engine, monkeypatch):
         pass
 
 
+@pytest.mark.extended
 def test_an_existing_dask_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:

@@ -1,5 +1,6 @@
 """Sets of files: written together or not at all, and never over a file of the user."""
 
+import itertools
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ import pytest
 from p2vit.errors import P2vitError
 from p2vit.files import RECORD, FileSet, unfinished_sets, write_text
 from support.interrupted import DONE, REFUSED, every_kill, in_child, on_a_disk_of, tree
+from support.tiers import extended
 
 OLD = {"data/a.bin": b"old a", "data/b.bin": b"old b" * 999, "main.json": '{"old": true}\n', "gone/c": "c"}
 NEW = {"data/a.bin": b"new a" * 777, "data/b.bin": b"new b", "more/d": "d", "main.json": '{"new": true}\n'}
@@ -145,8 +147,10 @@ def test_steps_are_finished_by_the_same_settings_only(tmp_path):
 # Interrupted.
 
 
-@pytest.mark.parametrize("foreign", [False, True])
-@pytest.mark.parametrize("old", [None, {}, OLD])
+@pytest.mark.parametrize(
+    ("old", "foreign"),
+    extended(itertools.product((None, {}, OLD), (False, True)), quick=[(None, False), (OLD, True)]),
+)
 def test_a_kill_at_any_step_is_finished_by_the_same_command(tmp_path, monkeypatch, old, foreign):
     # A killed process loses nothing that it wrote; waiting for the disk is for power cuts.
     monkeypatch.setattr(os, "fsync", lambda _: None)

@@ -27,6 +27,7 @@ from p2vit.numerics import AttentionValues, LayerNorm, Linear, Softmax
 from p2vit.numerics.layernorm import rsqrt_table
 from support.programs import random_pixels, random_program
 from support.rtl_programs import TINY
+from support.tiers import extended
 
 pytestmark = pytest.mark.skipif(not shutil.which("iverilog"), reason="needs iverilog")
 
@@ -139,7 +140,7 @@ def photo_words(pixels: np.ndarray, base: int, lines: int) -> str:
     return f"@{base:x}\n" + "\n".join(words) + "\n"
 
 
-@pytest.mark.parametrize("form", ["linear", "log2"])
+@pytest.mark.parametrize("form", extended(["linear", "log2"], quick=["log2"]))
 def test_two_photos_of_ones_own_through_a_program(tmp_path, form):
     program = random_program(
         image=(6, 6), patch=3, dim=14, depth=1, heads=2, mlp=26, classes=3, form=form, weight_bits=4

@@ -11,6 +11,7 @@ from p2vit.quant.config import METHODS, OURS
 from p2vit.quant.counterpart import unequal_tensors
 from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import quantize_model
+from support.tiers import extended
 from support.tiny import config, model_of, smooth_photos, swin_config
 
 SHAPES = {
@@ -50,7 +51,7 @@ def run(program, photos):
     return TorchExecutor(program).run(photos, [node.name for node in program.nodes])
 
 
-@pytest.mark.parametrize("method", METHODS_TESTED)
+@pytest.mark.parametrize("method", extended(METHODS_TESTED, quick=["W8A8"]))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_tensor_is_equal(shape, method):
     simulated, program, photos = quantized(SHAPES[shape], METHODS_TESTED[method])

@@ -12,6 +12,7 @@ from p2vit.quant.search.fitted import proposals
 from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.space import Space
 from p2vit.workflows.budget import accelerator_budget, read_budget
+from support.tiers import extended
 
 NAME = "deit_tiny_patch16_224"
 CONFIG = ARCHITECTURES[NAME].config
@@ -24,7 +25,7 @@ def read(text, widths=(4, 8), hardware=None, **options):
 
 
 @pytest.mark.parametrize(("name", "field"), [("latency-ms", "latency_ms"), ("energy-mj", "energy_mj")])
-@pytest.mark.parametrize("hardware", ["paper", "edge"])
+@pytest.mark.parametrize("hardware", extended(["paper", "edge"], quick=["paper"]))
 def test_the_whole_costs_what_the_simulator_says(name, field, hardware):
     from p2vit.accel.workload.precision import Precision
 
@@ -36,7 +37,7 @@ def test_the_whole_costs_what_the_simulator_says(name, field, hardware):
     assert (budget.name, budget.limit) == (name, 3.0)
 
 
-@pytest.mark.parametrize("hardware", ["paper", "fpga", "multiplier_requant"])
+@pytest.mark.parametrize("hardware", extended(["paper", "fpga", "multiplier_requant"], quick=["paper"]))
 def test_prices_add_up_nearly_and_mixes_fit_exactly(hardware):
     budget = read("latency-ms=1", hardware=hardware)
     wide, narrow = budget.total(WIDE), budget.total(NARROW)

@@ -100,6 +100,7 @@ def figures(result):
     return {key: value for key, value in result.items() if key not in HOW}
 
 
+@pytest.mark.extended
 def test_three_processes_measure_what_one_does(place):
     gallery = str(place / "gallery")
     done = torchrun(3, command(place, "--feature", "--gallery", gallery, "--json"))
@@ -111,6 +112,7 @@ def test_three_processes_measure_what_one_does(place):
     assert done.stderr.count("evaluate: 0/41") == 1
 
 
+@pytest.mark.extended
 def test_a_failing_process_ends_all_with_its_message(place, tmp_path):
     shutil.copytree(place, tmp_path / "w")
     # Fourteen batches of three: the second process has the fourth batch.

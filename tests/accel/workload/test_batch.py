@@ -4,6 +4,7 @@ from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
 from p2vit.accel.workload.batch import batched
 from p2vit.accel.workload.resolve import known_models, workload_of
+from support.tiers import extended
 
 TINY, SWIN = "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224"
 
@@ -33,7 +34,7 @@ def test_a_batch_takes_no_longer_than_its_images(hardware, model, images):
     assert (one.batch, many.batch) == (1, images)
 
 
-@pytest.mark.parametrize("model", [TINY, SWIN])
+@pytest.mark.parametrize("model", extended([TINY, SWIN], quick=[TINY]))
 @pytest.mark.parametrize("hardware", ["paper", "edge", "single_engine"])
 def test_both_timing_models_agree_on_a_batch(hardware, model):
     workload, machine = batched(workload_of(model), 4), load_machine(hardware)

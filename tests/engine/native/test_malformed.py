@@ -12,6 +12,7 @@ from p2vit.engine.native import NativeExecutor, instruction_sets
 from p2vit.numerics import Add, Linear, SelectToken
 from p2vit.program.graph import Node
 from support.programs import random_pixels, random_program, windowed_program
+from support.tiers import extended
 
 compiled = pytest.importorskip("p2vit.engine.native._native")
 ISAS = [name for name, reason in instruction_sets().items() if not reason]
@@ -178,7 +179,7 @@ calls = st.one_of(
 )
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", extended(ISAS, quick=[ISAS[-1]]))
 @given(st.lists(calls, min_size=1, max_size=30))
 @settings(max_examples=300, deadline=None)
 def test_any_sequence_of_calls(isa, sequence):

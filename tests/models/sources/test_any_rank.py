@@ -7,6 +7,7 @@ from p2vit.errors import ModelError
 from p2vit.models.registry import load_model
 from support.model_files import originals
 from support.odd_models import write
+from support.tiers import extended
 
 RANKS = [(), (0,), (1,), (3,), (0, 4), (2, 2), (1, 1, 1, 1, 1)]
 
@@ -28,7 +29,10 @@ def refusal(spec, options):
 
 @pytest.mark.parametrize(
     "layout",
-    ["own", "timm", "timm, legacy", "torchvision", "torchvision swin", "timm hub", "vit", "dinov2"],
+    extended(
+        ["own", "timm", "timm, legacy", "torchvision", "torchvision swin", "timm hub", "vit", "dinov2"],
+        quick=["timm", "vit"],
+    ),
 )
 def test_a_tensor_of_another_rank_is_refused(bases, layout, tmp_path):
     """Every tensor of a model with two other shapes; those outside the blocks with all of the list."""

@@ -5,6 +5,7 @@ import torch
 
 from p2vit.models.architectures import ARCHITECTURES
 from p2vit.models.registry import load_model
+from support.tiers import extended
 
 SIGLIP = "vit_base_patch16_siglip_224"
 CLIP = {"vit_base_patch32_clip_224": "gelu", "vit_base_patch32_clip_quickgelu_224": "quick_gelu"}
@@ -46,7 +47,7 @@ def test_a_clip_file_of_transformers_is_compared_with_a_tower_of_its_shape(trans
     assert found.checked.difference < 1e-5
 
 
-@pytest.mark.parametrize("model_type", ["ViT", "DeiT"])
+@pytest.mark.parametrize("model_type", extended(["ViT", "DeiT"], quick=["DeiT"]))
 @pytest.mark.parametrize(
     ("options", "said"),
     [({}, True), ({"crop_mode": "squash"}, False)],

@@ -64,6 +64,7 @@ def test_the_result_fits_and_is_the_best_candidate(prepared, tmp_path):
 @pytest.mark.parametrize(
     "after", [pytest.param(1, marks=pytest.mark.slow), 7, pytest.param(13, marks=pytest.mark.slow)]
 )
+@pytest.mark.extended
 def test_a_killed_search_continues_and_ends_with_the_same_bytes(tmp_path, after):
     def run(name: str, kill_after: int) -> subprocess.CompletedProcess:
         paths = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
