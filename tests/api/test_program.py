@@ -94,6 +94,7 @@ def test_export_is_the_verb(q, digits_program, p2vit_command, tmp_path):
         q.export(file, format="onnx-integer")
 
 
+@pytest.mark.extended
 def test_cosim_and_rtl_are_the_verbs(q, digits_program, p2vit_command, tmp_path):
     pytest.importorskip("amaranth")
     pytest.importorskip("pyosys")

@@ -106,6 +106,7 @@ def test_every_tensor_is_the_reference_s(operator, backend, seed, monkeypatch):
     assert not wrong
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("operator", TABLE, ids=lambda kind: kind.__name__)
 def test_the_last_tensor_alone(operator, backend, monkeypatch):

@@ -17,7 +17,7 @@ from support.tiers import extended
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", extended(DENSE, quick=["registers", "Swin", "class token"]))
 def test_onnx_integer_has_an_output_per_map(name, tmp_path):
     program, pixels = dense_program(name), dense_photos(name)
     file = tmp_path / "model.onnx"

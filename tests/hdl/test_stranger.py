@@ -231,7 +231,7 @@ def in_words(matrix: np.ndarray, lines: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("pairs", [0, 1])
+@pytest.mark.parametrize("pairs", extended([0, 1], quick=[1]))
 def test_a_linear_layer_with_descriptors_written_by_hand(tmp_path, pairs):
     from p2vit.hdl.top.verilog import accelerator_verilog
 

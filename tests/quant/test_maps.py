@@ -16,6 +16,7 @@ from p2vit.quant.lower import lower
 from p2vit.quant.pipeline import quantize_model
 from p2vit.quant.sensitivity import sqnr_db
 from support.dense import DENSE
+from support.tiers import extended
 from support.tiny import config, model_of, smooth_photos, swin_config
 
 
@@ -50,7 +51,7 @@ def test_maps_are_close_to_the_float_models(name):
         assert sqnr_db(exact[each.layer].numpy(), real) > 17
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", extended(DENSE, quick=["registers", "Swin"]))
 def test_the_logits_are_still_there(name):
     model, maps, photos = request(name)
     program = quantize(model, [photos], threads=1, maps=maps).program

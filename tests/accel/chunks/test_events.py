@@ -29,7 +29,7 @@ def stalled_share(timing):
 
 
 @pytest.mark.parametrize("model", extended(MODELS, quick=QUICK))
-@pytest.mark.parametrize("hardware", ["edge", "fpga", "paper", "server"])
+@pytest.mark.parametrize("hardware", extended(["edge", "fpga", "paper", "server"], quick=["edge", "paper"]))
 def test_levels_agree_within_3_percent(hardware, model):
     machine = load_machine(hardware)
     mapping = map_workload(machine, workload_of(model))

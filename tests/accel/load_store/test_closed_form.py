@@ -7,6 +7,7 @@ from p2vit.accel.machine.edit import edit_machine, value_at
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.organisation import closed_form, simulate_events
 from p2vit.accel.workload.resolve import workload_of
+from support.tiers import extended
 
 
 def both(machine, workload):
@@ -15,7 +16,11 @@ def both(machine, workload):
 
 
 @pytest.mark.parametrize(
-    "model", ["deit_tiny_patch16_224", "deit_small_patch16_224", "vit_small_patch14_dinov2_224"]
+    "model",
+    extended(
+        ["deit_tiny_patch16_224", "deit_small_patch16_224", "vit_small_patch14_dinov2_224"],
+        quick=["deit_tiny_patch16_224"],
+    ),
 )
 @pytest.mark.parametrize("machine", [RTL, WIDE], ids=["rtl", "rtl-wide"])
 def test_levels_agree_within_2_percent(machine, model):
@@ -70,7 +75,10 @@ HALVES = [
 
 
 @pytest.mark.parametrize("path", HALVES)
-@pytest.mark.parametrize("model", ["digits", "deit_tiny_patch16_224", "vit_small_patch14_dinov2_224"])
+@pytest.mark.parametrize(
+    "model",
+    extended(["digits", "deit_tiny_patch16_224", "vit_small_patch14_dinov2_224"], quick=["digits"]),
+)
 def test_halving_never_makes_it_faster(model, path):
     before = value_at(RTL, path)
     half = edit_machine(RTL, {path: before // 2 if isinstance(before, int) else before / 2})

@@ -43,6 +43,7 @@ def test_an_engine_does_one_thing_at_a_time(machine, workload):
             free = tile.end
 
 
+@pytest.mark.extended
 def test_one_operation_at_a_time_is_slower():
     serial = RTL.with_pipelining(inter_layer=False, intra_layer=True)
     exposed = RTL.with_pipelining(inter_layer=True, intra_layer=False)

@@ -13,6 +13,7 @@ from p2vit.accel.workload.program import program_workload
 from p2vit.models.config import ViTConfig
 from support.families import FAMILIES, SWIN, family_program
 from support.programs import random_program, windowed_program
+from support.tiers import extended
 from support.tiny import float_model, swin_model
 
 CONFIG = ViTConfig("vit", (8, 12), 4, 48, 2, 3, 80, 5)
@@ -60,7 +61,7 @@ def test_windows_merging_and_a_pooling_head_cost_what_they_do():
     assert simulate(program_workload("p", program), load_machine("edge")).result.fits
 
 
-@pytest.mark.parametrize("method", ["p2vit", "p2vit-log2"])
+@pytest.mark.parametrize("method", extended(["p2vit", "p2vit-log2"], quick=["p2vit"]))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_and_its_architecture_cost_the_same(family, method):
     program = family_program(family, 4, method)

@@ -46,6 +46,7 @@ def test_it_writes_a_program_with_the_mix_and_says_what_it_did(tmp_path):
     assert len((tmp_path / "mixed.search.jsonl").read_text().splitlines()) == report["candidates"] + 1
 
 
+@pytest.mark.extended
 def test_the_same_command_gives_the_same_program(tmp_path):
     hashes = {
         run_search("digits", "digits", tmp_path / name, budget="bytes=200k", fine=False, **SMALL)[
@@ -99,6 +100,7 @@ def test_a_method_without_an_integer_program_is_refused_at_once(tmp_path):
         run_search("digits", "digits", tmp_path / "p", budget="average-bits=6", method="paper", **SMALL)
 
 
+@pytest.mark.extended
 def test_a_budget_of_an_accelerator(tmp_path):
     command = [
         "digits",

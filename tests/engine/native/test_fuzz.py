@@ -69,10 +69,10 @@ def run(graph: bytes, tensors: bytes, isa: str) -> str:
     [
         (flip_bits, 0.1),
         (overwrite_array, 0.1),
-        (flip_header_bits, 0),
+        pytest.param(flip_header_bits, 0, marks=pytest.mark.extended),
         (mutate_document, 0),
-        (swap_parts, 0),
-        (wrong_scalar, 0),
+        pytest.param(swap_parts, 0, marks=pytest.mark.extended),
+        pytest.param(wrong_scalar, 0, marks=pytest.mark.extended),
         (wrong_tensor, 0),
     ],
 )

@@ -19,6 +19,7 @@ from p2vit.hdl.bundle.writer import hex_words, write_bundle
 from p2vit.hdl.compile.compiler import compile_program
 from support.programs import random_pixels, random_program
 from support.rtl_programs import TINY
+from support.tiers import extended
 
 needs_icarus = pytest.mark.skipif(
     not shutil.which("iverilog") or not shutil.which("make"), reason="needs make and iverilog"
@@ -139,7 +140,7 @@ def is_fst(path: Path) -> bool:
 
 
 @needs_icarus
-@pytest.mark.parametrize("language", [2005, 2009, 2012])
+@pytest.mark.parametrize("language", extended([2005, 2009, 2012], quick=[2012]))
 def test_verilog_and_systemverilog_agree_with_registers_buffers_and_tensors_that_start_unknown(
     bundle, tmp_path, language
 ):

@@ -14,13 +14,17 @@ from p2vit.hdl.machines import machine_of
 from p2vit.program.format import load
 from support.programs import random_pixels
 from support.rtl_programs import ODD, compiled, model, program
+from support.tiers import extended
 
 SMALL = machine_of("rtl-small")
 
 
 @pytest.mark.parametrize(
     ("bits", "method"),
-    [("w8a8", "p2vit"), ("w4a8", "p2vit"), ("w8a8", "p2vit-log2"), ("w8a8", "p2vit-residual8")],
+    extended(
+        [("w8a8", "p2vit"), ("w4a8", "p2vit"), ("w8a8", "p2vit-log2"), ("w8a8", "p2vit-residual8")],
+        quick=[("w4a8", "p2vit")],
+    ),
 )
 def test_digits_photos_through_the_rtl(digits, bits, method):
     digits_program = load(digits(bits, method))

@@ -19,6 +19,7 @@ from p2vit.hdl.top.machine import RtlMachine
 from p2vit.hdl.top.verilog import accelerator_verilog
 from support import rtl_programs
 from support.rtl_programs import ODD, TINY, compiled, differing, run
+from support.tiers import extended
 
 #: Odd numbers of columns in buffers and groups, a word below the parameters of a column, and no shifters.
 SPLIT = [
@@ -54,7 +55,7 @@ def whole(machine: RtlMachine) -> RtlMachine:
     return replace(machine, split=False)
 
 
-@pytest.mark.parametrize("machine", SPLIT[:2], ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", extended(SPLIT[:2], quick=SPLIT[:1]), ids=lambda machine: machine.name)
 @pytest.mark.parametrize("name", [*NARROW, "linear"])
 def test_every_layer_is_the_programs_and_every_store_is_done_when_the_model_says(name, machine):
     found = run(name, machine)

@@ -89,6 +89,7 @@ def test_no_port_is_a_reserved_word_or_has_a_name_that_verilator_changes(modules
     assert sorted(members) == sorted([*names, "any_bit"])
 
 
+@pytest.mark.extended
 def test_all_names_are_plain_and_nothing_is_initialised():
     texts = accelerator_verilog(TINY)
     for make, _, _ in CATALOG.values():
@@ -106,6 +107,7 @@ def test_all_names_are_plain_and_nothing_is_initialised():
 
 
 @pytest.mark.parametrize("split", [False, True])
+@pytest.mark.extended
 def test_directions_and_widths_are_those_of_the_component(split):
     top = Accelerator(replace(TINY, split=split))
     for name, part in {**top.separate_modules(), TOP: top}.items():

@@ -8,6 +8,7 @@ import pytest
 from support.model_damage import KINDS
 from support.model_files import originals
 from support.odd_models import Found, make, run
+from support.tiers import extended
 
 ROUNDS = 7
 
@@ -17,7 +18,7 @@ def bases():
     return originals()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", extended(KINDS, quick=list(KINDS)[::3]))
 def test_damage_is_refused_or_quantized(bases, kind, tmp_path):
     for seed in range(KINDS.index(kind), ROUNDS * len(KINDS), len(KINDS)):
         assert make(seed, bases)[0].kind == kind
