@@ -65,6 +65,16 @@ def test_eval_does_not_depend_on_batches_and_threads(p2vit, digits_program):
     assert one["sqnr_db"] == pytest.approx(many["sqnr_db"], abs=0.01)
 
 
+def test_eval_for_people_says_how_far_chance_reaches(p2vit, digits_program):
+    common = ("eval", digits_program, "--data", "digits", "--limit", 60)
+    found, text = p2vit(*common, "--json").json, p2vit(*common).out
+    for key in ("top1", "top1_float", "agreement"):
+        low, high = found[f"{key}_interval"]
+        assert low < found[key] <= high
+        assert f"[{low:.2f}, {high:.2f}]" in text
+    assert f"p = {found['mcnemar']['p_value']:.3g}" in text
+
+
 def test_eval_for_people(p2vit, digits_program):
     answer = p2vit("eval", digits_program, "--data", "digits", "--limit", 20, "--no-float")
     assert "top-1" in answer.out

@@ -90,7 +90,7 @@ def test_no_torch_and_no_heavy_package_is_imported():
 
 
 def test_every_benchmark_says_what_it_is():
-    assert set(BENCHMARKS) == {"elpv", "textile", "digits", "noise"}
+    assert set(BENCHMARKS) == {"elpv", "textile", "digits", "noise", "none"}
     assert all(text for _, text in BENCHMARKS.values())
 
 

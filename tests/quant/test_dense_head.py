@@ -28,7 +28,7 @@ def test_the_head_is_the_linear_layer_to_its_rounding(name):
     run = ReferenceExecutor(made).run(pixels)
     wanted = program.tensors[on].real(run[on]) @ weight.T + bias
     found = made.tensors["mask"].real(run["mask"])
-    assert np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max()
+    assert np.abs(found - wanted).max() < 0.04 * np.abs(wanted).max()
     assert len(np.unique(made.tensors["mask"].exponent)) == 1
     assert made.feature_map("mask").spatial(run["mask"]).shape == (3, *made.maps[-1].grid, 3)
     assert audit(made).passed

@@ -19,6 +19,8 @@ from p2vit.quant.workers import Workers
 from support.tiny import float_model
 
 TENSOR = replace(OURS, criterion="tensor")
+#: Without synthetic photos, grids that clip are candidates.
+ALONE = replace(OURS, range_photos=0)
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_the_tensors_own_error_clips_an_outlier_that_the_output_needs(workers):
     x = outlying(24)
     x[0, 3, 1] = 1.04
     finer = {}
-    for config in (OURS, TENSOR):
+    for config in (ALONE, TENSOR):
         block, layers, _ = block_with(config, x, loud=100)
         before = block.grids["norm1"].log2_scale
         select_attention_grids(GridSelection(config, torch.ones(7), workers), layers, block, x)
@@ -98,10 +100,20 @@ def test_the_tensors_own_error_clips_an_outlier_that_the_output_needs(workers):
     assert finer["block"] == 0
 
 
+def test_no_grid_clips_what_synthetic_photos_opened(workers):
+    x = outlying(24)
+    block, layers, hidden = block_with(OURS, x)
+    selection, start = GridSelection(OURS, torch.ones(7), workers), dict(block.grids)
+    select_attention_grids(selection, layers, block, x)
+    select_mlp_grids(selection, layers, block, x, hidden)
+    for name in ("norm1", "q", "k", "v", "norm2"):
+        assert block.grids[name] is start[name]
+
+
 @pytest.mark.parametrize("half", ["attention", "mlp"])
 def test_the_selected_grids_are_never_worse_than_the_range(workers, half):
     x = outlying(24)
-    block, layers, hidden = block_with(OURS, x)
+    block, layers, hidden = block_with(ALONE, x)
     seen = []
 
     class Watching(GridSelection):
@@ -110,7 +122,7 @@ def test_the_selected_grids_are_never_worse_than_the_range(workers, half):
             seen.append(inner)
             return inner
 
-    selection, start = Watching(OURS, torch.ones(7), workers), dict(block.grids)
+    selection, start = Watching(ALONE, torch.ones(7), workers), dict(block.grids)
     if half == "attention":
         select_attention_grids(selection, layers, block, x)
     else:
@@ -128,7 +140,7 @@ def test_the_grid_of_merging_is_selected_by_the_output_of_its_own_layer(workers)
     x[0, 3, 1] = 1.02
     blind = torch.eye(8)
     blind[1, 1] = 0  # the reduction does not read the channel with the outlier
-    for config in (OURS, TENSOR):
+    for config in (ALONE, TENSOR):
         block, *_ = block_with(config, outlying(24))
         start = block.grids["merge"] = range_grid(Ranges.of(x).magnitude, "pot", per_channel=False)
         select_merge_grids(
@@ -140,5 +152,5 @@ def test_the_grid_of_merging_is_selected_by_the_output_of_its_own_layer(workers)
     loud = torch.eye(8)
     loud[1, 1] = 1000
     x[0, 3, 1] = 1.9
-    select_merge_grids(GridSelection(OURS, torch.ones(7), workers), Affine(loud, torch.zeros(8)), block, x)
+    select_merge_grids(GridSelection(ALONE, torch.ones(7), workers), Affine(loud, torch.zeros(8)), block, x)
     assert torch.equal(block.grids["merge"].log2_scale, everything.log2_scale)

@@ -10,6 +10,7 @@ from p2vit.data.folder import ImageFolder
 from p2vit.data.labels import read_labels
 from p2vit.data.noise import NoisePhotos
 from p2vit.data.source import PhotoSource
+from p2vit.data.synthetic import SyntheticPhotos
 from p2vit.data.textile import textile
 from p2vit.errors import DataError, did_you_mean
 from p2vit.program.preprocessing import Preprocessing
@@ -20,6 +21,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Preprocessing], PhotoSource], str]] = {
     "textile": (textile, "2,000 photos of simulated fabric: global, local or no defect"),
     "digits": (digits, "1,797 handwritten digits of 8 × 8 pixels"),
     "noise": (NoisePhotos, "seeded random photos without labels"),
+    "none": (SyntheticPhotos, "no real photo: seeded synthetic photos, to quantize without data"),
 }
 
 

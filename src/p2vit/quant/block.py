@@ -1,7 +1,7 @@
 """Quantization of one encoder block, layer by layer, on the output of the quantized part before it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from p2vit.quant.activation_grids import (
 )
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import DiskArray
+from p2vit.quant.float_ranges import widened
 from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
 from p2vit.quant.grid_selection import (
@@ -81,6 +82,8 @@ class BlockQuantizer:
         workers: Threads that share the work.
         float_reference: The float model's block and stream. None if layers only have to reproduce their own output.
         extra_widths: Further widths at which every layer is rounded.
+        float_ranges: Ranges of the float model on synthetic photos, see :func:`p2vit.quant.float_ranges.float_ranges`;
+            all grids cover them. Empty without synthetic photos.
     """
 
     name: str
@@ -94,6 +97,7 @@ class BlockQuantizer:
     workers: Workers
     float_reference: FloatReference | None = None
     extra_widths: ExtraWidths | None = None
+    float_ranges: Mapping[str, Ranges] = field(default_factory=dict)
 
     def run(self) -> QuantizedBlock:
         """Quantize the attention half and the MLP half."""
@@ -115,7 +119,7 @@ class BlockQuantizer:
         def normal(index: int) -> Tensor:
             return normalise(block.gathered(before[index]), block.epsilon)
 
-        seen = Ranges.merge(self.each(lambda i: Ranges.of(normal(i))))
+        seen = self.widened("merge.norm", self.each(lambda i: Ranges.of(normal(i))))
         block.grids["merge"] = norm_grid(seen, [source], config, ALPHA_MLP)
         if self.selection.enabled:
             select_merge_grids(self.selection, source, block, self.probe(normal))
@@ -146,8 +150,22 @@ class BlockQuantizer:
         return GridSelection(self.config, self.importance, self.workers)
 
     def probe(self, value: Callable[[int], Tensor]) -> Tensor:
-        """Return the first batches of a tensor; candidate grids are compared on them."""
-        return torch.cat([value(i) for i in list(self.stream.batches)[:PROBE_BATCHES]])
+        """Return the first batches of a tensor and its last, which is synthetic; candidate grids are compared on them.
+
+        On the calibration photos alone, a grid that clips looks better than it is on other photos.
+        """
+        batches = list(self.stream.batches)
+        last = batches[PROBE_BATCHES:][-1:] if self.config.guards else []
+        return torch.cat([value(i) for i in batches[:PROBE_BATCHES] + last])
+
+    def widened(self, site: str, parts: list[Ranges]) -> Ranges:
+        """Return the ranges over all batches and over the synthetic photos.
+
+        Args:
+            site: Name of the activation within the block, such as ``norm1``.
+            parts: Ranges of each batch.
+        """
+        return widened(Ranges.merge(parts), self.float_ranges, f"{self.name}.{site}")
 
     def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
         """Run a task for every batch, and return the results in order."""
@@ -246,7 +264,7 @@ class BlockQuantizer:
         """Quantize LayerNorm 1, q, k, v, the attention output and proj."""
         block, config, layers = self.block, self.config, self.folded.layers
         edges = [layers[name] for name in "qkv"]
-        seen = Ranges.merge(self.each(lambda i: Ranges.of(self.normal(i))))
+        seen = self.widened("norm1", self.each(lambda i: Ranges.of(self.normal(i))))
         block.grids["norm1"] = norm_grid(seen, edges, config, ALPHA_ATTENTION)
         block.grids.update(self.qkv_grids())
         if self.selection.enabled:
@@ -260,7 +278,7 @@ class BlockQuantizer:
             self.scratch[index] = block.values(self.stream[index])
             return Ranges.of(self.scratch[index])
 
-        values = Ranges.merge(self.each(attend_batch))
+        values = self.widened("values", self.each(attend_batch))
         block.grids["values"] = self.values_grid(values)
         missing = self.advance_float_reference(lambda block, x: block.attention(block.norm1(x)))
         statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], missing)
@@ -294,7 +312,8 @@ class BlockQuantizer:
         parts = self.workers.map(ranges, self.stream.batches)
         if padding:
             parts.append(tuple(Ranges.of(self.folded.fills[name]) for name in "qkqkv"))
-        q, k, plain_q, plain_k, v = (Ranges.merge(list(column)) for column in zip(*parts, strict=True))
+        columns = zip(("q", "k", "q_linear", "k_linear", "v"), zip(*parts, strict=True), strict=True)
+        q, k, plain_q, plain_k, v = (self.widened(name, list(column)) for name, column in columns)
         if not config.separate_qkv:
             magnitude = torch.cat([seen.magnitude for seen in (q, k, v)])
             shared = range_grid(magnitude, config.scales, per_channel=False)
@@ -329,7 +348,9 @@ class BlockQuantizer:
             return tuple(Ranges.of(part) for part in parts)
 
         parts = self.workers.map(ranges, self.stream.batches)
-        normal, *inner = (Ranges.merge(list(column)) for column in zip(*parts, strict=True))
+        names = ("norm2", "fc1", "up", "gated", "mlp_norm")[: len(parts[0])]
+        columns = zip(names, zip(*parts, strict=True), strict=True)
+        normal, *inner = (self.widened(name, list(column)) for name, column in columns)
         hidden, *products = self.group_hidden(*inner)
         read = [layers[name] for name in ("fc1", "up") if name in layers]
         block.grids["norm2"] = norm_grid(normal, read, config, ALPHA_MLP)

@@ -51,6 +51,9 @@ class QuantConfig:
             ``log2-probability`` (the paper's) and ``uniform-probability`` are relative to 1 and only simulated.
         guard_photos: Number of synthetic photos added to the calibration photos, see
             :mod:`p2vit.quant.synthetic_photos`.
+        narrow_guard_photos: The same where some layer has at most ``NARROW_BITS`` bits: rounding that aims at the float
+            model fits itself to the photos that it sees.
+        range_photos: Number of synthetic photos that only widen ranges, see :mod:`p2vit.quant.float_ranges`.
         head_bits: Weight width of the patch embedding and the head.
         class_share: Share of the class token in a block's statistics, 0 to 1; the other tokens share the rest.
         last_share: The same in the last block of a model whose head reads the class token.
@@ -71,7 +74,9 @@ class QuantConfig:
     gelu_offset: bool = True
     table_channels: int = TABLE_CHANNELS
     softmax: Softmax = "linear"
-    guard_photos: int = 4
+    guard_photos: int = 8
+    narrow_guard_photos: int = 32
+    range_photos: int = 64
     head_bits: int = 8
     class_share: float = 0.05
     last_share: float = 0.9
@@ -102,6 +107,11 @@ class QuantConfig:
             return min([self.weight_bits, *self.layer_bits.values()]) <= NARROW_BITS
         return self.weight_target == "float"
 
+    @property
+    def guards(self) -> int:
+        """Number of synthetic photos among the calibration photos."""
+        return self.narrow_guard_photos if self.aims_at_float else self.guard_photos
+
     def bits_of(self, layer: str) -> int:
         """Return the weight width of a layer in bits."""
         return self.layer_bits.get(layer, self.weight_bits)
@@ -120,6 +130,8 @@ PAPER = QuantConfig(
     softmax="log2-probability",
     residual_bits=8,
     guard_photos=0,
+    narrow_guard_photos=0,
+    range_photos=0,
 )
 _NAIVE = replace(
     PAPER,
@@ -155,7 +167,9 @@ WITHOUT: dict[str, QuantConfig] = {
     "without bias correction": replace(OURS, bias_correction=False),
     "without GELU offsets": replace(OURS, gelu_offset=False),
     "with one table of the activation for all channels": replace(OURS, table_channels=0),
-    "without synthetic photos beside the calibration photos": replace(OURS, guard_photos=0),
+    "without synthetic photos beside the calibration photos": replace(
+        OURS, guard_photos=0, narrow_guard_photos=0, range_photos=0
+    ),
     "with 8-bit softmax relative to 1": replace(OURS, softmax="uniform-probability"),
     "with the paper's log2 softmax relative to 1": replace(OURS, softmax="log2-probability"),
 }

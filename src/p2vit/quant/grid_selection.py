@@ -89,6 +89,8 @@ def select_merge_grids(
         block: Block whose grids come from ranges; the chosen grid replaces its own.
         probe: Normalised input, float32 [B, N, 4·C].
     """
+    if selection.config.criterion == "block" and selection.config.range_photos:
+        return
     candidates = norm_candidates(block.grids["merge"], probe)
     if selection.config.criterion == "tensor":
         block.grids["merge"] = candidates[-1]
@@ -113,6 +115,9 @@ def select_attention_grids(
         probe: Normalised residual stream, float32 [B, N, C].
     """
     grids, config = block.grids, selection.config
+    if config.criterion == "block" and config.range_photos:
+        # Synthetic photos open the ranges for all kinds of photos; a grid that clips would close them again.
+        return
     exact = {n: F.linear(probe, layers[n].weight, layers[n].bias) for n in "qkv"}
     exact |= {n: block.turned(exact[n]) for n in "qk"}
     candidates = {
@@ -190,6 +195,7 @@ def select_mlp_grids(
         return F.linear(after, layers["fc2"].weight)
 
     error = selection.error(output, probe)
-    grids.update(choose([{**grids, "norm2": grid} for grid in norms], error, CLIP_MARGIN))
+    if not config.range_photos:
+        grids.update(choose([{**grids, "norm2": grid} for grid in norms], error, CLIP_MARGIN))
     options = [{"fc1": inputs, "gelu": outputs} for inputs, outputs in pairs]
     grids.update(choose([{**grids, **option} for option in options], error))

@@ -72,10 +72,12 @@ def table(inputs: Grid, outputs: Grid, activation: Activation, groups: int) -> L
 
 
 def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
-    """Lower a residual add. Both inputs are aligned to the branch's exponents, the smallest of the three."""
-    left = np.atleast_1d(before.exponents() - branch.exponents())
-    shift = np.atleast_1d(after.exponents() - branch.exponents())
-    return Add(left, np.zeros(1, np.int8), shift, after.bits)
+    """Lower a residual add. Both inputs are aligned to the smallest of the three exponents."""
+    parts = [np.atleast_1d(grid.exponents()) for grid in (before, branch, after)]
+    base = np.minimum(np.minimum(*parts[:2]), parts[2])
+    shifts = [part - base for part in parts]
+    left_a, left_b, shift = (part if part.any() else np.zeros(1, np.int8) for part in shifts)
+    return Add(left_a, left_b, shift, after.bits)
 
 
 def rotary(block: QuantizedBlock, name: str) -> Rotary:

@@ -1,8 +1,8 @@
 """Quantization of a whole model: embedding, blocks in order, and head."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
@@ -17,18 +17,23 @@ from p2vit.quant.block import BlockQuantizer, ExtraWidths, FloatReference, weigh
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
 from p2vit.quant.embedding import quantize_image_embedding
+from p2vit.quant.float_ranges import float_ranges, widened
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
 from p2vit.quant.maps import quantize_map
 from p2vit.quant.names import check_widths
 from p2vit.quant.pooling import quantize_pool
 from p2vit.quant.simulated import QuantizedBlock, QuantizedEnds, QuantizedViT, centred_patches
-from p2vit.quant.synthetic_photos import with_synthetic_photos
+from p2vit.quant.synthetic_photos import synthetic_photos
 from p2vit.quant.weights import InputStatistics, LinearOptions, quantize_linear
 from p2vit.quant.workers import Workers
 
 #: Factors on the largest value observed, so that other photos do not saturate the residual stream or the feature.
 RESIDUAL_HEADROOM, FEATURE_HEADROOM = 1.25, 1.25
+#: One synthetic photo of so many is left out of the ranges of the attention output, as an outlier.
+PHOTOS_PER_LEFT_OUT = 32
+#: Largest difference between exponents of the 16-bit residual stream: two such operands are aligned to 23 bits.
+ALIGNED_BITS = 7
 
 Progress = Callable[[str, int, int], None]
 
@@ -45,15 +50,22 @@ class FloatStatistics:
     with an attention pooling head ``pool.add1`` and ``pool.add2``.
 
     Attributes:
-        after: Name → ranges of the residual stream there.
+        after: Name → ranges of the residual stream there; ``blocks.N.branch1`` and ``branch2`` are what is added.
         means: Name → mean over photos and tokens, weighted by :func:`token_importance`, float64 [C]. ``maps.N`` is the
             mean over photos and patches of the feature map of block N.
         features: Pooled vectors of the photos, float32 [photos, C].
+        feature: Ranges of the pooled vectors, also over synthetic photos.
     """
 
     after: dict[str, Ranges]
     means: dict[str, Tensor]
     features: Tensor
+    feature: Ranges
+
+    def widen(self, further: Mapping[str, Ranges]) -> None:
+        """Make the ranges cover those of :func:`p2vit.quant.float_ranges.float_ranges` too."""
+        self.after = {name: widened(seen, further, name) for name, seen in self.after.items()}
+        self.feature = widened(self.feature, further, "feature")
 
     def wanted(self, name: str) -> Tensor:
         """Return the means after the two adds of a block, float64 [2, C]."""
@@ -97,11 +109,18 @@ def quantize_model(
     check_widths(model, config)
     layers = {each.layer for each in maps if each.layer is not None}
     with Workers(threads) as workers, ArrayFolder() as folder, torch.inference_mode():
-        guarded = with_synthetic_photos(photos, model.config.image_size, config.guard_photos)
-        pixels = folder.pixels(guarded, (*model.config.image_size, 3))
+        guards = synthetic_photos(model.config.image_size, config.guards)
+        pixels = folder.pixels(chain(photos, guards), (*model.config.image_size, 3))
         progress("calibrate", 0, 1)
         streams = ResidualStreams.new(folder, "stage0", len(pixels), model.config.blocks[0], config)
         float_statistics = observe(model, pixels, config, workers, layers)
+        further = float_ranges(
+            model,
+            synthetic_photos(model.config.image_size, config.range_photos),
+            workers,
+            left_out=config.range_photos // PHOTOS_PER_LEFT_OUT,
+        )
+        float_statistics.widen(further)
         progress("calibrate", 1, 1)
         grids = residual_grids(float_statistics, config)
         ends = quantize_embedding(model, pixels, grids["tokens"], config, workers)
@@ -134,6 +153,7 @@ def quantize_model(
                 workers=workers,
                 float_reference=None if streams.exact is None else FloatReference(block, streams.exact),
                 extra_widths=extra_widths,
+                float_ranges=further,
             )
             if block.shape.merge is not None:
                 quantizer.merge(before.own, before.exact, float_statistics.means[last])
@@ -146,10 +166,10 @@ def quantize_model(
         progress("blocks", depth, depth)
         if model.attention_pool is not None:
             result.pooling = quantize_pool(
-                model, streams, folder, grids, float_statistics.wanted("pool"), config, workers
+                model, streams, folder, grids, float_statistics.wanted("pool"), config, workers, further
             )
-        quantize_head(model, result, streams.own, float_statistics.features, config, workers)
-        return result, len(pixels) - config.guard_photos
+        quantize_head(model, result, streams.own, float_statistics, config, workers)
+        return result, len(pixels) - config.guards
 
 
 def observe(
@@ -165,8 +185,12 @@ def observe(
     tokens: dict[str, int] = {}
 
     def run(index: int) -> tuple[dict[str, Ranges], dict[str, Tensor], Tensor]:
+        patches = model.patch_embed(model.patches(pixels[index]))
         x = model.embed(pixels[index])
-        seen, sums = {"tokens": Ranges.of(x)}, {}
+        seen, sums = {"tokens": Ranges.merge([Ranges.of(x), Ranges.of(patches)])}, {}
+        if model.pre_norm is not None and model.position is not None:
+            before = patches + model.position[model.config.prefix_tokens :]
+            seen["tokens"] = Ranges.merge([seen["tokens"], Ranges.of(before)])
 
         def note(name: str, x: Tensor, weight: Tensor) -> None:
             seen[name], sums[name], tokens[name] = Ranges.of(x), weighted_sum(x, weight), len(weight)
@@ -177,9 +201,13 @@ def observe(
             if block.merge is not None:
                 x = block.merge(x)
                 note(f"{name}.merge", x, weight)
-            x = x + block.attention(block.norm1(x))
+            attention = block.attention(block.norm1(x))
+            seen[f"{name}.branch1"] = Ranges.of(attention)
+            x = x + attention
             note(f"{name}.add1", x, weight)
-            x = x + block.mlp(block.norm2(x))
+            mlp = block.mlp(block.norm2(x))
+            seen[f"{name}.branch2"] = Ranges.of(mlp)
+            x = x + mlp
             note(f"{name}.add2", x, weight)
             if number in layers:
                 patches = model.norm(x[:, model.config.prefix_tokens :])
@@ -189,7 +217,9 @@ def observe(
             return seen, sums, model.pool(x)
         pooled = model.attention_pool.attention(model.norm(x))
         note("pool.add1", pooled, torch.ones(1))
-        pooled = model.attention_pool.mlp_half(pooled)
+        added = model.attention_pool.mlp(model.attention_pool.norm2(pooled))
+        seen["pool.branch2"] = Ranges.of(added)
+        pooled = pooled + added
         note("pool.add2", pooled, torch.ones(1))
         return seen, sums, pooled[:, 0]
 
@@ -199,7 +229,8 @@ def observe(
         name: torch.stack([part[1][name] for part in parts]).sum(0) / (len(pixels) * count)
         for name, count in tokens.items()
     }
-    return FloatStatistics(ranges, means, torch.cat([part[2] for part in parts]))
+    features = torch.cat([part[2] for part in parts])
+    return FloatStatistics(ranges, means, features, Ranges.of(features))
 
 
 def token_importance(
@@ -224,23 +255,45 @@ def token_importance(
 
 
 def residual_grids(ranges: FloatStatistics, config: QuantConfig) -> dict[str, Grid]:
-    """Choose the grids of the residual stream, by name: at 16 bits one for all; at 8 bits one per name and channel."""
+    """Choose the grids of the residual stream and of the branches, by name.
+
+    At 16 bits there is one exponent per name, at 8 bits one per name and channel. The stream of a deep block is often
+    tens of times larger than that of the first block, which one exponent for all would leave few bits.
+    """
     if config.residual_bits == 16:
-        magnitude = torch.tensor(ranges.magnitude * RESIDUAL_HEADROOM)
-        return dict.fromkeys(ranges.after, Grid(log2_scale_for(magnitude, 16, config.scales), 16))
+        wide = {
+            name: log2_scale_for(seen.magnitude.max() * RESIDUAL_HEADROOM, 16, config.scales)
+            for name, seen in ranges.after.items()
+        }
+        least = torch.stack(list(wide.values())).max() - ALIGNED_BITS
+        return {name: Grid(torch.maximum(scale, least), 16) for name, scale in wide.items()}
     grids = {}
     for name, seen in ranges.after.items():
+        if ".branch" in name:
+            continue
         scales = range_grid(seen.magnitude, config.scales).log2_scale
         # The paper's PTF: exponents up to 3 below the tensor's. This also limits the width after alignment.
         grids[name] = Grid(torch.maximum(scales, scales.max() - 3), 8)
     return grids
 
 
-def residual_add_grids(before: Grid, add1: Grid, add2: Grid) -> dict[str, Grid]:
-    """Return the grids of a block's two adds and branches. A branch has the smaller exponent of its two streams."""
-    sites = {"add1": add1, "add2": add2}
-    for half, (earlier, later) in enumerate(pairwise((before, add1, add2)), start=1):
-        sites[f"branch{half}"] = Grid(torch.minimum(earlier.log2_scale, later.log2_scale), 16)
+def residual_add_grids(grids: Mapping[str, Grid], before: str, name: str) -> dict[str, Grid]:
+    """Return the grids of a block's two adds and branches.
+
+    A branch is as fine as the finer of the streams before and after the add, if it then fits its 16 bits. At 8 bits
+    it always fits.
+
+    Args:
+        grids: Name → grid, of :func:`residual_grids`.
+        before: Name of the residual stream that the attention half reads.
+        name: Name of the block, such as ``blocks.3``.
+    """
+    sites = {"add1": grids[f"{name}.add1"], "add2": grids[f"{name}.add2"]}
+    for half, (earlier, later) in enumerate(pairwise((grids[before], sites["add1"], sites["add2"])), start=1):
+        finest = torch.minimum(earlier.log2_scale, later.log2_scale)
+        fitting = grids.get(f"{name}.branch{half}")
+        scale = finest if fitting is None else torch.maximum(finest, fitting.log2_scale)
+        sites[f"branch{half}"] = Grid(scale, 16)
     return sites
 
 
@@ -267,7 +320,7 @@ def quantized_block(
         model.config.activation,
         folded.score_exponent,
         config.softmax,
-        residual_add_grids(grids[before], grids[f"{name}.add1"], grids[f"{name}.add2"]),
+        residual_add_grids(grids, before, name),
         window_attention=window_attention,
     )
     if block.shape.merge is not None:
@@ -320,7 +373,7 @@ def quantize_head(
     model: CanonicalViT,
     result: QuantizedViT,
     stream: DiskArray,
-    features: Tensor,
+    exact: FloatStatistics,
     config: QuantConfig,
     workers: Workers,
 ) -> None:
@@ -332,16 +385,18 @@ def quantize_head(
         model: The float model.
         result: The quantized model; its feature grid, head and last bias are set.
         stream: Residual stream of the quantized model after the last block.
-        features: Pooled vectors of the float model, float32 [photos, C].
+        exact: Pooled vectors of the float model and their ranges.
         config: The method.
         workers: Threads that share the work.
     """
     pooled = torch.cat(workers.map(lambda i: result.pool(stream[i]), stream.batches))
     if config.bias_correction:
-        error = (features - pooled).double().mean(dim=0).float()
+        error = (exact.features - pooled).double().mean(dim=0).float()
         result.ends.norm = Affine(result.ends.norm.weight, result.ends.norm.bias + error)
         pooled = pooled + error
-    result.ends.feature = range_grid(Ranges.of(pooled).magnitude * FEATURE_HEADROOM, config.scales)
+    result.ends.feature = range_grid(
+        Ranges.merge([Ranges.of(pooled), exact.feature]).magnitude * FEATURE_HEADROOM, config.scales
+    )
     inputs = result.ends.feature
     if model.projection is not None:
         result.ends.embedding = quantize_image_embedding(model, pooled, inputs, config, workers)

@@ -1,5 +1,6 @@
 """Quantization of an attention pooling head: a block with a constant query and no residual add in its first half."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -45,7 +46,8 @@ class PoolQuantizer(BlockQuantizer):
             return Ranges.of(x), *(Ranges.of(out) for out in outputs)
 
         parts = self.workers.map(ranges, tokens.batches)
-        seen, k, v = (Ranges.merge(list(column)) for column in zip(*parts, strict=True))
+        columns = zip(("norm1", "k", "v"), zip(*parts, strict=True), strict=True)
+        seen, k, v = (self.widened(name, list(column)) for name, column in columns)
         block.grids["norm1"] = norm_grid(seen, [layers["k"], layers["v"]], config, ALPHA_ATTENTION)
         q = Ranges.of(self.folded.fills["q"].unsqueeze(0))
         block.grids["q"], block.grids["k"] = query_key_grids(q, k, block.heads, config)
@@ -61,7 +63,7 @@ class PoolQuantizer(BlockQuantizer):
             self.scratch[index] = pool.values(tokens[index])
             return Ranges.of(self.scratch[index])
 
-        values = Ranges.merge(self.each(attend_batch))
+        values = self.widened("values", self.each(attend_batch))
         block.grids["values"] = self.values_grid(values)
         target = None if self.float_reference is None else self.float_reference.stream.__getitem__
         statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], target)
@@ -86,6 +88,7 @@ def quantize_pool(
     wanted: Tensor,
     config: QuantConfig,
     workers: Workers,
+    float_ranges: Mapping[str, Ranges],
 ) -> QuantizedPool:
     """Quantize the pooling head of a model.
 
@@ -97,6 +100,7 @@ def quantize_pool(
         wanted: float64 [2, C], mean of the float model's pooled vector after attention and after the MLP.
         config: The method.
         workers: Threads that share the work.
+        float_ranges: Ranges of the float model on synthetic photos; empty without them.
     """
     pool = model.attention_pool
     assert pool is not None
@@ -106,8 +110,10 @@ def quantize_pool(
     block = QuantizedBlock(
         shape, model.config.norm_eps, model.config.activation, folded.score_exponent, config.softmax
     )
-    finest = torch.minimum(first.log2_scale, second.log2_scale)
-    block.grids |= {"add1": first, "add2": second, "branch2": Grid(finest, 16)}
+    scale = torch.minimum(first.log2_scale, second.log2_scale)
+    if "pool.branch2" in grids:
+        scale = torch.maximum(scale, grids["pool.branch2"].log2_scale)
+    block.grids |= {"add1": first, "add2": second, "branch2": Grid(scale, 16)}
     result = QuantizedPool(block, folded.fills["q"])
     streams = ResidualStreams.new(folder, "pool", len(tokens.own), replace(shape, tokens=1), config)
     float_reference = None
@@ -130,6 +136,7 @@ def quantize_pool(
         scratch=streams.scratch,
         workers=workers,
         float_reference=float_reference,
+        float_ranges=float_ranges,
         pool=result,
         tokens=tokens.own,
     ).run()

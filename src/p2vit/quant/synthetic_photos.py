@@ -1,30 +1,26 @@
-"""Synthetic photos that are added to the calibration photos, so that ranges also cover photos of other kinds."""
+"""Synthetic photos in addition to the calibration photos, so that a program also suits photos of other kinds."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from p2vit.data.noise import NoisePhotos
+from p2vit.data.synthetic import SyntheticPhotos
 from p2vit.program.preprocessing import Preprocessing
 
 #: Random seed of the synthetic photos.
 SEED = 0
 
 
-def with_synthetic_photos(
-    photos: Iterable[NDArray[np.uint8]], image_size: tuple[int, int], count: int
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the calibration photos, and after them synthetic photos in all colours.
+def synthetic_photos(image_size: tuple[int, int], count: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield synthetic photos in batches, uint8 [B, H, W, 3].
 
     Photos of one kind leave some channels near zero that other photos excite. A program that is calibrated on grey
     photos alone clips the first block's attention output on coloured photos.
 
     Args:
-        photos: Batches of calibration photos, uint8 [B, H, W, 3].
-        image_size: Height and width of the synthetic photos in pixels.
-        count: Number of synthetic photos.
+        image_size: Height and width in pixels.
+        count: Number of photos.
     """
-    yield from photos
     if count:
-        yield from NoisePhotos(Preprocessing(image_size=image_size)).calibration(count, SEED)
+        yield from SyntheticPhotos(Preprocessing(image_size=image_size)).calibration(count, SEED)

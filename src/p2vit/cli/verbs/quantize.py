@@ -71,7 +71,7 @@ def describe(result: dict[str, Any]) -> str:
             *model_lines(result),
             *program_lines(result),
             *output_lines(result["outputs"]),
-            f"next: p2vit eval {result['output']} --data {result['data']}",
+            f"next: p2vit eval {result['output']} --data {'DIR' if result['data'] == 'none' else result['data']}",
         ]
     )
 
@@ -79,7 +79,10 @@ def describe(result: dict[str, Any]) -> str:
 @click.command("quantize")
 @click.argument("model")
 @click.option(
-    "--data", required=True, metavar="DIR", help="Photos: a folder, or elpv, textile, digits, noise."
+    "--data",
+    required=True,
+    metavar="DIR",
+    help="Photos: a folder, or elpv, textile, digits, noise; none: without photos.",
 )
 @click.option("-o", "folder", type=click.Path(path_type=Path), help="Folder for the program; required.")
 @click.option(

@@ -1,0 +1,153 @@
+"""Ranges of the float model's activations on synthetic photos, which widen the ranges of the calibration photos."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from p2vit.models.canonical import AttentionPool, Block, CanonicalViT
+from p2vit.models.layers import merge_heads, rotate, split_heads
+from p2vit.quant.activation_grids import Ranges
+from p2vit.quant.disk_array import BATCH
+from p2vit.quant.fold import normalise, score_factor
+from p2vit.quant.workers import Workers
+
+See = Callable[[Tensor], None]
+
+
+class RangeRecorder:
+    """Records ranges by name while a float model runs. Several threads may run the model at the same time.
+
+    Attributes:
+        left_out: Number of photos with the most extreme values that do not count in the attention output, per channel.
+    """
+
+    def __init__(self, left_out: int = 0) -> None:
+        """Start without ranges."""
+        self.left_out = left_out
+        self._extremes: dict[str, tuple[Tensor, Tensor]] = {}
+        self._hooks = ExitStack()
+        self._lock = Lock()
+
+    def __enter__(self) -> "RangeRecorder":
+        """Return the recorder itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove all hooks from the model."""
+        self._hooks.close()
+
+    def see(self, name: str, x: Tensor) -> None:
+        """Add the values of some photos, [B, ..., C], under a name."""
+        photos = x.reshape(len(x), -1, x.shape[-1])
+        found = (-photos.amin(dim=1), photos.amax(dim=1))
+        with self._lock:
+            kept = self._extremes.get(name, (found[0][:0], found[1][:0]))
+            merged = [torch.cat(pair) for pair in zip(kept, found, strict=True)]
+            left_out = self.left_out if name.endswith(".values") else 0
+            # The largest of all photos, whatever their order.
+            low, high = (part.topk(min(left_out + 1, len(part)), dim=0).values for part in merged)
+            self._extremes[name] = (low, high)
+
+    @property
+    def ranges(self) -> dict[str, Ranges]:
+        """Name → ranges of all values seen under that name, without the photos that are left out."""
+        return {name: Ranges(-low[-1], high[-1]) for name, (low, high) in self._extremes.items()}
+
+    def inputs(self, module: nn.Module, see: See) -> None:
+        """Call ``see`` with the input of a module whenever it runs."""
+        self._hooks.enter_context(module.register_forward_pre_hook(lambda _, inputs: see(inputs[0])))
+
+    def outputs(self, module: nn.Module, see: See) -> None:
+        """Call ``see`` with the output of a module whenever it runs."""
+        self._hooks.enter_context(module.register_forward_hook(lambda _, __, output: see(output)))
+
+    def watch(self, module: Block | AttentionPool, name: str) -> None:
+        """Record what a block and a pooling head have in common."""
+        factor = score_factor(module.k.out_features // module.heads)[1]
+        # 1/√d is part of the folded queries where it is no power of two.
+        edges = [("k", module.k, 1.0), *([("q", module.q, factor)] if isinstance(module, Block) else [])]
+        for edge, linear, scale in edges:
+            self.outputs(linear, partial(self.turned, module, f"{name}.{edge}", scale))
+        self.outputs(module.v, lambda x: self.see(f"{name}.v", x))
+        self.inputs(module.proj, lambda x: self.see(f"{name}.values", x))
+        self.outputs(module.proj, lambda x: self.see(f"{name}.branch1", x))
+        self.outputs(module.fc2, lambda x: self.see(f"{name}.branch2", x))
+        self.inputs(module.norm2, lambda x: self.see(f"{name}.add1", x))
+        self.normal(module.norm2, f"{name}.norm2")
+        self.outputs(module.fc1, lambda x: self.see(f"{name}.fc1", x))
+        self.outputs(module, lambda x: self.see(f"{name}.add2", x))
+        if isinstance(module, Block) and module.up is not None:
+            self.outputs(module.up, lambda x: self.see(f"{name}.up", x))
+            self.inputs(module.mlp_norm or module.fc2, lambda x: self.see(f"{name}.gated", x))
+            if module.mlp_norm is not None:
+                self.normal(module.mlp_norm, f"{name}.mlp_norm")
+
+    def turned(self, module: Block | AttentionPool, name: str, scale: float, x: Tensor) -> None:
+        """Record queries or keys [B, N, C], and with rotary positions also what they were before."""
+        x = x * scale
+        if isinstance(module, Block) and module.shape.rotary is not None:
+            self.see(f"{name}_linear", x)
+            x = merge_heads(rotate(split_heads(x, module.heads), module.cosine, module.sine))
+        self.see(name, x)
+
+    def normal(self, norm: nn.LayerNorm, name: str) -> None:
+        """Record the output of a LayerNorm without its gain and bias."""
+        self.inputs(norm, lambda x: self.see(name, normalise(x, norm.eps)))
+
+
+def float_ranges(
+    model: CanonicalViT, photos: Iterable[NDArray[np.uint8]], workers: Workers, left_out: int = 0
+) -> dict[str, Ranges]:
+    """Run the float model on photos and return the ranges of the activations that get a grid.
+
+    Args:
+        model: Float model in canonical form.
+        photos: Batches of photos, uint8 [B, H, W, 3].
+        workers: Threads that share the work.
+        left_out: Number of photos that do not count in the attention output, per channel: those with the most extreme
+            values. There, and nowhere else, single photos would cost all others resolution.
+
+    Returns:
+        Name → ranges. The residual stream has the names of :class:`p2vit.quant.pipeline.FloatStatistics`. A block has
+        ``blocks.N.norm1`` and ``.norm2`` (without gain and bias), ``.q``, ``.k``, ``.v``, ``.values`` and ``.fc1``;
+        with patch merging also ``.merge.norm``. A pooling head has the same names under ``pool``, without ``q``.
+        Gated MLPs add ``.up``, ``.gated`` and ``.mlp_norm``, rotary positions ``.q_linear`` and ``.k_linear``.
+        ``feature`` is the pooled vector.
+    """
+    with RangeRecorder(left_out) as recorder:
+        for index, block in enumerate(model.blocks):
+            assert isinstance(block, Block)
+            name = f"blocks.{index}"
+            _watch_block(recorder, block, name, first=index == 0)
+        recorder.outputs(model.patch_embed, lambda x: recorder.see("tokens", x))
+        if model.pre_norm is not None:
+            recorder.inputs(model.pre_norm, lambda x: recorder.see("tokens", x))
+        if model.attention_pool is not None:
+            recorder.normal(model.norm, "pool.norm1")
+            recorder.watch(model.attention_pool, "pool")
+        batches = [part for batch in photos for part in torch.from_numpy(batch).split(BATCH)]
+        for feature in workers.map(lambda x: model.pool(model.encode(x)), batches):
+            recorder.see("feature", feature)
+    return recorder.ranges
+
+
+def widened(seen: Ranges, further: Mapping[str, Ranges], name: str) -> Ranges:
+    """Return ranges that also cover those that ``further`` has under a name, if it has any."""
+    return Ranges.merge([seen, further[name]]) if name in further else seen
+
+
+def _watch_block(recorder: RangeRecorder, block: Block, name: str, *, first: bool) -> None:
+    """Record one encoder block, and the residual stream that it reads if no other block records that."""
+    if block.merge is not None:
+        recorder.normal(block.merge.norm, f"{name}.merge.norm")
+        recorder.outputs(block.merge, lambda x: recorder.see(f"{name}.merge", x))
+    elif first:
+        recorder.inputs(block, lambda x: recorder.see("tokens", x))
+    recorder.normal(block.norm1, f"{name}.norm1")
+    recorder.watch(block, name)
