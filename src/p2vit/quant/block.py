@@ -14,11 +14,13 @@ from p2vit.quant.activation_grids import (
     flat_below,
     gated_grid,
     gelu_grids,
+    limit_to_shifter,
     norm_grid,
     query_key_grids,
     tensor_candidates,
     unturned_grid,
 )
+from p2vit.quant.balance import MOST, raised_exponents, raised_grid, rescaled
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import DiskArray
 from p2vit.quant.float_ranges import widened
@@ -31,6 +33,7 @@ from p2vit.quant.grid_selection import (
     select_mlp_grids,
 )
 from p2vit.quant.simulated import QuantizedBlock
+from p2vit.quant.softmax_form import choose_form
 from p2vit.quant.weights import InputStatistics, LinearOptions, QuantizedLinear, quantize_linear
 from p2vit.quant.workers import Workers
 
@@ -38,6 +41,8 @@ from p2vit.quant.workers import Workers
 PROBE_BATCHES = 1
 #: The paper's smoothing exponents.
 ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
+#: Factor on ranges of few tokens, one or two of each photo.
+FEW_TOKENS_HEADROOM = 1.25
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class BlockQuantizer:
     float_reference: FloatReference | None = None
     extra_widths: ExtraWidths | None = None
     float_ranges: Mapping[str, Ranges] = field(default_factory=dict)
+    read: int | None = None
 
     def run(self) -> QuantizedBlock:
         """Quantize the attention half and the MLP half."""
@@ -165,7 +171,10 @@ class BlockQuantizer:
             site: Name of the activation within the block, such as ``norm1``.
             parts: Ranges of each batch.
         """
-        return widened(Ranges.merge(parts), self.float_ranges, f"{self.name}.{site}")
+        seen = widened(Ranges.merge(parts), self.float_ranges, f"{self.name}.{site}")
+        if self.read is None or site in ("norm1", "k", "k_linear", "v"):
+            return seen
+        return Ranges(seen.low * FEW_TOKENS_HEADROOM, seen.high * FEW_TOKENS_HEADROOM)
 
     def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
         """Run a task for every batch, and return the results in order."""
@@ -190,6 +199,10 @@ class BlockQuantizer:
     def normal(self, index: int) -> Tensor:
         """Return the normalised residual stream of a batch, float32 [B, N, C]."""
         return normalise(self.stream[index], self.block.epsilon)
+
+    def reads(self, x: Tensor) -> Tensor:
+        """Return the tokens behind the keys and values that are read after this block, float32 [B, n, C]."""
+        return x[:, : self.read]
 
     def branch_mean(self, half: int) -> Tensor:
         """Return the mean that a branch must have so that the stream's mean equals the float model's: float64 [C]."""
@@ -260,6 +273,35 @@ class BlockQuantizer:
             self.extra_widths.keep(full_name, width, layer if width == own else rounded(width))  # type: ignore[union-attr]
         return layer
 
+    def balance(self, grid: str, paths: list[str], seen: InputStatistics) -> InputStatistics:
+        """Raise the exponents of an input where that lowers the error of the layers that read it.
+
+        Args:
+            grid: Name of the input's grid, which is replaced.
+            paths: Names of the layers within the block.
+            seen: Statistics of the input.
+
+        Returns:
+            The statistics of the input on the new grid.
+        """
+        inputs = self.block.grids[grid]
+        if not self.config.balance or not inputs.log2_scale.ndim:
+            return seen
+        read = [
+            (self.folded.layers[path.split(".")[1]].weight, self.config.bits_of(f"{self.name}.{path}"))
+            for path in paths
+        ]
+        most = torch.full_like(inputs.log2_scale, MOST)
+        if grid == "values":
+            most = torch.minimum(most, self.block.grids["v"].log2_scale + 8 - inputs.log2_scale)
+        elif grid != "gelu":
+            most = limit_to_shifter(Grid(inputs.log2_scale + most), len(most)).log2_scale - inputs.log2_scale
+        size = len(most) // self.block.table_groups if grid == "gelu" else 1
+        energy = seen.hessian.diagonal() / seen.count
+        raised = raised_exponents(read, inputs.log2_scale, energy, most, size)
+        self.block.grids[grid] = raised_grid(inputs, raised)
+        return rescaled(seen, raised)
+
     def attention(self) -> None:
         """Quantize LayerNorm 1, q, k, v, the attention output and proj."""
         block, config, layers = self.block, self.config, self.folded.layers
@@ -269,19 +311,25 @@ class BlockQuantizer:
         block.grids.update(self.qkv_grids())
         if self.selection.enabled:
             select_attention_grids(self.selection, layers, block, self.probe(self.normal))
+        if config.softmax == "auto":
+            block.softmax = choose_form(
+                block, layers, self.probe(self.normal), self.importance, self.workers
+            )
         inputs = block.grids["norm1"]
         statistics = self.statistics(self.normal, inputs, self.exact_normal())
+        statistics = self.balance("norm1", [f"attn.{name}" for name in "qkv"], statistics)
         for name in "qkv":
-            self.layer(f"attn.{name}", inputs, statistics)
+            self.layer(f"attn.{name}", block.grids["norm1"], statistics)
 
         def attend_batch(index: int) -> Ranges:
             self.scratch[index] = block.values(self.stream[index])
-            return Ranges.of(self.scratch[index])
+            return Ranges.of(self.reads(self.scratch[index]))
 
         values = self.widened("values", self.each(attend_batch))
         block.grids["values"] = self.values_grid(values)
         missing = self.advance_float_reference(lambda block, x: block.attention(block.norm1(x)))
         statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], missing)
+        statistics = self.balance("values", ["attn.proj"], statistics)
         self.layer("attn.proj", block.grids["values"], statistics, self.branch_mean(0))
 
         def advance(index: int) -> None:
@@ -305,6 +353,7 @@ class BlockQuantizer:
             normal = self.normal(index)
             out = [F.linear(normal, layers[n].weight, layers[n].bias) for n in "qkv"]
             turned = [self.block.turned(part) for part in out[:2]]
+            turned[0], out[0] = self.reads(turned[0]), self.reads(out[0])
             return tuple(Ranges.of(part) for part in (*turned, *out))
 
         padding = self.block.shape.windows is not None and self.block.shape.windows.padding
@@ -338,7 +387,7 @@ class BlockQuantizer:
         gated = block.shape.gated_mlp
 
         def ranges(index: int) -> tuple[Ranges, ...]:
-            normal = self.normal(index)
+            normal = self.reads(self.normal(index))
             hidden = F.linear(normal, layers["fc1"].weight, layers["fc1"].bias)
             if not gated:
                 return Ranges.of(normal), Ranges.of(hidden)
@@ -365,13 +414,16 @@ class BlockQuantizer:
         if gated:
             self.gate_grids(*products)  # the activation's grid may be another one now
         statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
+        statistics = self.balance("norm2", ["mlp.fc1", *(["mlp.up"] if gated else [])], statistics)
         self.layer("mlp.fc1", block.grids["norm2"], statistics)
         if gated:
             self.layer("mlp.up", block.grids["norm2"], statistics)
         missing = self.advance_float_reference(lambda block, x: block.mlp(block.norm2(x)))
         inputs = block.grids[block.hidden_grid]
         statistics = self.statistics(lambda i: block.hidden(self.stream[i]), inputs, missing)
-        self.layer("mlp.fc2", inputs, statistics, self.branch_mean(1))
+        if block.hidden_grid != "gated":
+            statistics = self.balance(block.hidden_grid, ["mlp.fc2"], statistics)
+        self.layer("mlp.fc2", block.grids[block.hidden_grid], statistics, self.branch_mean(1))
 
         def advance(index: int) -> None:
             x = self.stream[index]

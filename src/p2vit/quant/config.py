@@ -43,11 +43,16 @@ class QuantConfig:
             ``float``: the float model's values at the same place, which also corrects errors of earlier layers.
             ``auto``: ``float`` if any layer has at most 6 bits, otherwise ``own``, because at 8 bits overfitting to
             the calibration photos costs more than the correction gains.
-        bias_correction: Subtract the mean error of a layer's output from its bias.
+        bias_correction: Subtract the mean error of a layer's output over the calibration photos from its bias. None:
+            only where rounding aims at the float model (``weight_target``). Elsewhere photos of another kind have
+            another mean error, so that the correction adds to it.
+        balance: Raise the exponents of a layer's input channels where rounding the weights costs more than rounding
+            the input, see :mod:`p2vit.quant.balance`.
         gelu_offset: Allow asymmetric grids for the activation's input and output; biases absorb the offsets.
         table_channels: Hidden channels that share one activation table, if this divides their number. 0: one table for
             all channels.
-        softmax: Form of the softmax codes. ``linear`` (8 bits) and ``log2`` (4 bits) are relative to the row's maximum.
+        softmax: Form of the softmax codes. ``linear`` (8 bits) and ``log2`` (4 bits) are relative to the row's maximum;
+            ``auto`` chooses one of them for each block, see :mod:`p2vit.quant.softmax_form`.
             ``log2-probability`` (the paper's) and ``uniform-probability`` are relative to 1 and only simulated.
         guard_photos: Number of synthetic photos added to the calibration photos, see
             :mod:`p2vit.quant.synthetic_photos`.
@@ -70,10 +75,11 @@ class QuantConfig:
     weight_channels: bool = True
     weight_rounding: Literal["gptq", "nearest"] = "gptq"
     weight_target: Literal["auto", "own", "float"] = "auto"
-    bias_correction: bool = True
+    bias_correction: bool | None = None
+    balance: bool = True
     gelu_offset: bool = True
     table_channels: int = TABLE_CHANNELS
-    softmax: Softmax = "linear"
+    softmax: Softmax | Literal["auto"] = "auto"
     guard_photos: int = 8
     narrow_guard_photos: int = 32
     range_photos: int = 64
@@ -84,7 +90,7 @@ class QuantConfig:
     @property
     def integer(self) -> bool:
         """Whether the method can be lowered to an integer program."""
-        return self.scales != "float" and self.softmax in ("linear", "log2")
+        return self.scales != "float" and self.softmax in ("auto", "linear", "log2")
 
     def check_integer(self) -> None:
         """Check that the method can be lowered to an integer program.
@@ -101,11 +107,21 @@ class QuantConfig:
     @property
     def aims_at_float(self) -> bool:
         """Whether weights are rounded to reproduce the float model's residual stream."""
-        if self.weight_rounding != "gptq" or not self.bias_correction:
+        if self.weight_rounding != "gptq" or self.bias_correction is False:
             return False
         if self.weight_target == "auto":
             return min([self.weight_bits, *self.layer_bits.values()]) <= NARROW_BITS
         return self.weight_target == "float"
+
+    @property
+    def first_softmax(self) -> Softmax:
+        """Form of the softmax codes before one is chosen for the block."""
+        return "linear" if self.softmax == "auto" else self.softmax
+
+    @property
+    def corrects_means(self) -> bool:
+        """Whether biases absorb the mean error of their layers over the calibration photos."""
+        return self.aims_at_float if self.bias_correction is None else self.bias_correction
 
     @property
     def guards(self) -> int:
@@ -126,6 +142,7 @@ PAPER = QuantConfig(
     weight_channels=False,
     weight_rounding="nearest",
     bias_correction=False,
+    balance=False,
     gelu_offset=False,
     softmax="log2-probability",
     residual_bits=8,
@@ -145,6 +162,7 @@ _NAIVE = replace(
 #: Methods by the name that ``--method`` takes.
 METHODS: dict[str, QuantConfig] = {
     "p2vit": OURS,
+    "p2vit-linear": replace(OURS, softmax="linear"),
     "p2vit-log2": replace(OURS, softmax="log2"),
     "p2vit-residual8": replace(OURS, residual_bits=8),
     "p2vit-float-scales": replace(OURS, scales="float"),
@@ -164,7 +182,8 @@ WITHOUT: dict[str, QuantConfig] = {
     "without exponents per channel in attention": replace(OURS, channel_exponents=False),
     "without weight exponents per channel": replace(OURS, weight_channels=False),
     "without error-compensating weight rounding": replace(OURS, weight_rounding="nearest"),
-    "without bias correction": replace(OURS, bias_correction=False),
+    "with bias correction": replace(OURS, bias_correction=True),
+    "without balance between inputs and weights": replace(OURS, balance=False),
     "without GELU offsets": replace(OURS, gelu_offset=False),
     "with one table of the activation for all channels": replace(OURS, table_channels=0),
     "without synthetic photos beside the calibration photos": replace(

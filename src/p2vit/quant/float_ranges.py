@@ -24,13 +24,12 @@ class RangeRecorder:
     """Records ranges by name while a float model runs. Several threads may run the model at the same time.
 
     Attributes:
-        left_out: Number of photos with the most extreme values that do not count in the attention output, per channel.
+        ranges: Name → ranges of all values seen under that name.
     """
 
-    def __init__(self, left_out: int = 0) -> None:
+    def __init__(self) -> None:
         """Start without ranges."""
-        self.left_out = left_out
-        self._extremes: dict[str, tuple[Tensor, Tensor]] = {}
+        self.ranges: dict[str, Ranges] = {}
         self._hooks = ExitStack()
         self._lock = Lock()
 
@@ -44,20 +43,9 @@ class RangeRecorder:
 
     def see(self, name: str, x: Tensor) -> None:
         """Add the values of some photos, [B, ..., C], under a name."""
-        photos = x.reshape(len(x), -1, x.shape[-1])
-        found = (-photos.amin(dim=1), photos.amax(dim=1))
+        found = Ranges.of(x)
         with self._lock:
-            kept = self._extremes.get(name, (found[0][:0], found[1][:0]))
-            merged = [torch.cat(pair) for pair in zip(kept, found, strict=True)]
-            left_out = self.left_out if name.endswith(".values") else 0
-            # The largest of all photos, whatever their order.
-            low, high = (part.topk(min(left_out + 1, len(part)), dim=0).values for part in merged)
-            self._extremes[name] = (low, high)
-
-    @property
-    def ranges(self) -> dict[str, Ranges]:
-        """Name → ranges of all values seen under that name, without the photos that are left out."""
-        return {name: Ranges(-low[-1], high[-1]) for name, (low, high) in self._extremes.items()}
+            self.ranges[name] = widened(found, self.ranges, name)
 
     def inputs(self, module: nn.Module, see: See) -> None:
         """Call ``see`` with the input of a module whenever it runs."""
@@ -67,42 +55,56 @@ class RangeRecorder:
         """Call ``see`` with the output of a module whenever it runs."""
         self._hooks.enter_context(module.register_forward_hook(lambda _, __, output: see(output)))
 
-    def watch(self, module: Block | AttentionPool, name: str) -> None:
-        """Record what a block and a pooling head have in common."""
+    def watch(self, module: Block | AttentionPool, name: str, read: int | None = None) -> None:
+        """Record what a block and a pooling head have in common.
+
+        Args:
+            module: The block, or the head.
+            name: Its name.
+            read: Number of tokens that are read after it; None for all. All keys and values are read.
+        """
+
+        def see(site: str, x: Tensor) -> None:
+            self.see(f"{name}.{site}", x[:, :read])
+
         factor = score_factor(module.k.out_features // module.heads)[1]
         # 1/√d is part of the folded queries where it is no power of two.
         edges = [("k", module.k, 1.0), *([("q", module.q, factor)] if isinstance(module, Block) else [])]
         for edge, linear, scale in edges:
-            self.outputs(linear, partial(self.turned, module, f"{name}.{edge}", scale))
+            self.outputs(
+                linear, partial(self.turned, module, f"{name}.{edge}", scale, read if edge == "q" else None)
+            )
         self.outputs(module.v, lambda x: self.see(f"{name}.v", x))
-        self.inputs(module.proj, lambda x: self.see(f"{name}.values", x))
-        self.outputs(module.proj, lambda x: self.see(f"{name}.branch1", x))
-        self.outputs(module.fc2, lambda x: self.see(f"{name}.branch2", x))
-        self.inputs(module.norm2, lambda x: self.see(f"{name}.add1", x))
-        self.normal(module.norm2, f"{name}.norm2")
-        self.outputs(module.fc1, lambda x: self.see(f"{name}.fc1", x))
-        self.outputs(module, lambda x: self.see(f"{name}.add2", x))
+        self.inputs(module.proj, lambda x: see("values", x))
+        self.outputs(module.proj, lambda x: see("branch1", x))
+        self.outputs(module.fc2, lambda x: see("branch2", x))
+        self.inputs(module.norm2, lambda x: see("add1", x))
+        self.normal(module.norm2, f"{name}.norm2", read)
+        self.outputs(module.fc1, lambda x: see("fc1", x))
+        self.outputs(module, lambda x: see("add2", x))
         if isinstance(module, Block) and module.up is not None:
-            self.outputs(module.up, lambda x: self.see(f"{name}.up", x))
-            self.inputs(module.mlp_norm or module.fc2, lambda x: self.see(f"{name}.gated", x))
+            self.outputs(module.up, lambda x: see("up", x))
+            self.inputs(module.mlp_norm or module.fc2, lambda x: see("gated", x))
             if module.mlp_norm is not None:
-                self.normal(module.mlp_norm, f"{name}.mlp_norm")
+                self.normal(module.mlp_norm, f"{name}.mlp_norm", read)
 
-    def turned(self, module: Block | AttentionPool, name: str, scale: float, x: Tensor) -> None:
+    def turned(
+        self, module: Block | AttentionPool, name: str, scale: float, read: int | None, x: Tensor
+    ) -> None:
         """Record queries or keys [B, N, C], and with rotary positions also what they were before."""
         x = x * scale
         if isinstance(module, Block) and module.shape.rotary is not None:
-            self.see(f"{name}_linear", x)
+            self.see(f"{name}_linear", x[:, :read])
             x = merge_heads(rotate(split_heads(x, module.heads), module.cosine, module.sine))
-        self.see(name, x)
+        self.see(name, x[:, :read])
 
-    def normal(self, norm: nn.LayerNorm, name: str) -> None:
+    def normal(self, norm: nn.LayerNorm, name: str, read: int | None = None) -> None:
         """Record the output of a LayerNorm without its gain and bias."""
-        self.inputs(norm, lambda x: self.see(name, normalise(x, norm.eps)))
+        self.inputs(norm, lambda x: self.see(name, normalise(x, norm.eps)[:, :read]))
 
 
 def float_ranges(
-    model: CanonicalViT, photos: Iterable[NDArray[np.uint8]], workers: Workers, left_out: int = 0
+    model: CanonicalViT, photos: Iterable[NDArray[np.uint8]], workers: Workers, read: int | None = None
 ) -> dict[str, Ranges]:
     """Run the float model on photos and return the ranges of the activations that get a grid.
 
@@ -110,8 +112,7 @@ def float_ranges(
         model: Float model in canonical form.
         photos: Batches of photos, uint8 [B, H, W, 3].
         workers: Threads that share the work.
-        left_out: Number of photos that do not count in the attention output, per channel: those with the most extreme
-            values. There, and nowhere else, single photos would cost all others resolution.
+        read: Number of tokens, the first ones, that are read after the last block; None for all.
 
     Returns:
         Name → ranges. The residual stream has the names of :class:`p2vit.quant.pipeline.FloatStatistics`. A block has
@@ -120,11 +121,12 @@ def float_ranges(
         Gated MLPs add ``.up``, ``.gated`` and ``.mlp_norm``, rotary positions ``.q_linear`` and ``.k_linear``.
         ``feature`` is the pooled vector.
     """
-    with RangeRecorder(left_out) as recorder:
+    with RangeRecorder() as recorder:
         for index, block in enumerate(model.blocks):
             assert isinstance(block, Block)
             name = f"blocks.{index}"
-            _watch_block(recorder, block, name, first=index == 0)
+            last = index == len(model.blocks) - 1
+            _watch_block(recorder, block, name, first=index == 0, read=read if last else None)
         recorder.outputs(model.patch_embed, lambda x: recorder.see("tokens", x))
         if model.pre_norm is not None:
             recorder.inputs(model.pre_norm, lambda x: recorder.see("tokens", x))
@@ -142,7 +144,7 @@ def widened(seen: Ranges, further: Mapping[str, Ranges], name: str) -> Ranges:
     return Ranges.merge([seen, further[name]]) if name in further else seen
 
 
-def _watch_block(recorder: RangeRecorder, block: Block, name: str, *, first: bool) -> None:
+def _watch_block(recorder: RangeRecorder, block: Block, name: str, *, first: bool, read: int | None) -> None:
     """Record one encoder block, and the residual stream that it reads if no other block records that."""
     if block.merge is not None:
         recorder.normal(block.merge.norm, f"{name}.merge.norm")
@@ -150,4 +152,4 @@ def _watch_block(recorder: RangeRecorder, block: Block, name: str, *, first: boo
     elif first:
         recorder.inputs(block, lambda x: recorder.see("tokens", x))
     recorder.normal(block.norm1, f"{name}.norm1")
-    recorder.watch(block, name)
+    recorder.watch(block, name, read)

@@ -73,7 +73,7 @@ class GridSelection:
 
             parts = self.workers.map(moments, list(zip(probes, targets, strict=True)))
             first, second = (torch.stack(list(column)).sum(dim=0) for column in zip(*parts, strict=True))
-            return float((second - first**2 / total).sum() if self.config.bias_correction else second.sum())
+            return float((second - first**2 / total).sum() if self.config.corrects_means else second.sum())
 
         return error
 
@@ -138,7 +138,7 @@ def select_attention_grids(
         out |= {n: block.turned(out[n]) for n in "qk"}
         if trial is not None:
             out = {n: trial[n].fake(out[n]) for n in "qkv"}
-        form = None if trial is None else config.softmax
+        form = None if trial is None else config.first_softmax
         if block.window_attention is not None:
             out = {n: block.window_attention.gather(out[n], block.window_attention.fills[n]) for n in "qkv"}
         mixed = attend(

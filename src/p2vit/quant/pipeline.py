@@ -1,7 +1,7 @@
 """Quantization of a whole model: embedding, blocks in order, and head."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 import numpy as np
@@ -28,10 +28,9 @@ from p2vit.quant.synthetic_photos import synthetic_photos
 from p2vit.quant.weights import InputStatistics, LinearOptions, quantize_linear
 from p2vit.quant.workers import Workers
 
-#: Factors on the largest value observed, so that other photos do not saturate the residual stream or the feature.
+#: Factors on the largest value observed, so that other photos do not saturate the residual stream or the feature. The
+#: feature needs it only where no synthetic photos widen its range.
 RESIDUAL_HEADROOM, FEATURE_HEADROOM = 1.25, 1.25
-#: One synthetic photo of so many is left out of the ranges of the attention output, as an outlier.
-PHOTOS_PER_LEFT_OUT = 32
 #: Largest difference between exponents of the 16-bit residual stream: two such operands are aligned to 23 bits.
 ALIGNED_BITS = 7
 
@@ -118,7 +117,7 @@ def quantize_model(
             model,
             synthetic_photos(model.config.image_size, config.range_photos),
             workers,
-            left_out=config.range_photos // PHOTOS_PER_LEFT_OUT,
+            read=read_tokens(model, len(model.blocks) - 1, layers),
         )
         float_statistics.widen(further)
         progress("calibrate", 1, 1)
@@ -154,6 +153,7 @@ def quantize_model(
                 float_reference=None if streams.exact is None else FloatReference(block, streams.exact),
                 extra_widths=extra_widths,
                 float_ranges=further,
+                read=read_tokens(model, index, layers),
             )
             if block.shape.merge is not None:
                 quantizer.merge(before.own, before.exact, float_statistics.means[last])
@@ -233,6 +233,19 @@ def observe(
     return FloatStatistics(ranges, means, features, Ranges.of(features))
 
 
+def read_tokens(model: CanonicalViT, index: int, layers: Collection[int]) -> int | None:
+    """Return how many tokens, the first ones, are read after block ``index``; None if all of them are.
+
+    Args:
+        model: The float model.
+        index: Number of the block.
+        layers: Blocks whose patch tokens are put out as a feature map.
+    """
+    if index < len(model.blocks) - 1 or index in layers:
+        return None
+    return {"token": 1, "token_dist": 2}.get(model.config.pool)
+
+
 def token_importance(
     model: CanonicalViT, index: int, config: QuantConfig, layers: Collection[int] = ()
 ) -> Tensor:
@@ -247,7 +260,7 @@ def token_importance(
     weights = torch.ones(tokens)
     read = {"token": 1, "token_avg": 1, "token_dist": 2}.get(model.config.pool, 0)
     if read and tokens > read:
-        alone = index == len(model.blocks) - 1 and model.config.pool != "token_avg" and index not in layers
+        alone = read_tokens(model, index, layers) is not None
         share = config.last_share if alone else config.class_share
         weights[:read] = tokens * share / read
         weights[read:] = tokens * (1 - share) / (tokens - read)
@@ -319,7 +332,7 @@ def quantized_block(
         model.config.norm_eps,
         model.config.activation,
         folded.score_exponent,
-        config.softmax,
+        config.first_softmax,
         residual_add_grids(grids, before, name),
         window_attention=window_attention,
     )
@@ -390,13 +403,13 @@ def quantize_head(
         workers: Threads that share the work.
     """
     pooled = torch.cat(workers.map(lambda i: result.pool(stream[i]), stream.batches))
-    if config.bias_correction:
+    if config.corrects_means:
         error = (exact.features - pooled).double().mean(dim=0).float()
         result.ends.norm = Affine(result.ends.norm.weight, result.ends.norm.bias + error)
         pooled = pooled + error
-    result.ends.feature = range_grid(
-        Ranges.merge([Ranges.of(pooled), exact.feature]).magnitude * FEATURE_HEADROOM, config.scales
-    )
+    ranges = Ranges.merge([Ranges.of(pooled), exact.feature])
+    headroom = 1.0 if config.range_photos else FEATURE_HEADROOM
+    result.ends.feature = range_grid(ranges.magnitude * headroom, config.scales)
     inputs = result.ends.feature
     if model.projection is not None:
         result.ends.embedding = quantize_image_embedding(model, pooled, inputs, config, workers)
@@ -404,9 +417,7 @@ def quantize_head(
     if model.head is None:
         return
     head = model.head
-    plain = QuantConfig(
-        scales=config.scales, criterion="range", weight_channels=False, weight_rounding="nearest"
-    )
+    plain = replace(config, criterion="range", weight_channels=False)
     seen = InputStatistics.of(pooled.unsqueeze(1), inputs, torch.ones(1))
     result.ends.head = quantize_linear(
         head.weight, head.bias, inputs, seen, LinearOptions(config.head_bits, plain), workers

@@ -108,7 +108,7 @@ def quantize_pool(
     folded = fold_pool(pool, model.norm)
     first, second = grids["pool.add1"], grids["pool.add2"]
     block = QuantizedBlock(
-        shape, model.config.norm_eps, model.config.activation, folded.score_exponent, config.softmax
+        shape, model.config.norm_eps, model.config.activation, folded.score_exponent, config.first_softmax
     )
     scale = torch.minimum(first.log2_scale, second.log2_scale)
     if "pool.branch2" in grids:

@@ -248,7 +248,7 @@ def quantize_linear(
         stored, log2_scale = round_nearest(goal, hessian, bits, config)
     step = torch.exp2(log2_scale)
     exact_bias = bias.double() / step
-    if config.bias_correction:
+    if config.corrects_means:
         if target_mean is None:
             target_mean = bias.double() + effective @ seen.exact / seen.count
         exact_bias = target_mean / step - stored.double() @ seen.total / seen.count

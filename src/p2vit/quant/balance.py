@@ -1,0 +1,85 @@
+"""Balance between the rounding of a layer's input and that of its weights.
+
+The weights that are rounded contain the exponents of the input channels (:mod:`p2vit.quant.weights`). An input channel
+whose weights are small leaves most of the weights' codes unused. A larger exponent for this channel uses them: the
+channel is rounded more coarsely, and its weights' rounding errors are multiplied by smaller integers.
+"""
+
+import torch
+from torch import Tensor
+
+from p2vit.quant.grid import Grid
+from p2vit.quant.weights import InputStatistics
+
+#: Variance of a rounding error, in squared steps.
+VARIANCE = 1 / 12
+#: Most that an exponent is raised.
+MOST = 4
+#: Passes over all channels.
+SWEEPS = 4
+
+
+def raised_exponents(
+    weights: list[tuple[Tensor, int]], log2_scale: Tensor, energy: Tensor, most: Tensor, size: int = 1
+) -> Tensor:
+    """Choose by how much each input channel's exponent is raised, to minimise the expected rounding error.
+
+    The error is the sum, over the layers, of the variance at the output from rounding the input and from rounding the
+    weights to nearest.
+
+    Args:
+        weights: Float weights, float32 [N, K], and width in bits, of the layers that read the input.
+        log2_scale: float64 [K], log2 of the input's scales.
+        energy: float64 [K], mean square of the input, in squared steps.
+        most: float64 [K], largest raise of each channel.
+        size: Number of neighbouring channels that share an exponent.
+
+    Returns:
+        float64 [K], whole numbers from 0 to ``most``.
+    """
+    magnitudes = torch.cat([weight.abs().double() / ((1 << (bits - 1)) - 0.5) for weight, bits in weights])
+    norms = torch.cat([weight.double() for weight, _ in weights]).square().sum(dim=0)
+    scale = torch.exp2(log2_scale)
+    columns = (magnitudes * scale).T.reshape(-1, size, len(magnitudes)).amax(dim=1)
+    steps = torch.exp2(torch.ceil(torch.log2(columns.amax(dim=0).clamp(min=2.0**-60))))
+    inputs = (norms * scale.square()).view(-1, size).sum(dim=1)
+    energy = energy.view(-1, size).sum(dim=1)
+    raised, most = torch.zeros_like(energy), most.view(-1, size).amin(dim=1)
+    total = float(energy.sum())
+    square = float(steps.square().sum())
+    for _ in range(SWEEPS):
+        changed = False
+        for k in torch.argsort(energy, descending=True).tolist():
+            if raised[k] >= most[k]:
+                continue
+            wider = torch.where(2 * columns[k] > steps, 2 * steps, steps)
+            lower = total - 0.75 * float(energy[k])
+            grown = float(wider.square().sum())
+            if grown * lower + 3 * float(inputs[k]) >= square * total:
+                continue
+            steps, square, total, changed = wider, grown, lower, True
+            columns[k] *= 2
+            inputs[k] *= 4
+            energy[k] /= 4
+            raised[k] += 1
+        if not changed:
+            break
+    return raised.repeat_interleave(size)
+
+
+def raised_grid(grid: Grid, raised: Tensor) -> Grid:
+    """Return the grid with larger exponents; the lowest code of each channel represents about the same value."""
+    half = 1 << (grid.bits - 1)
+    offset = grid.offset
+    if isinstance(offset, Tensor):
+        offset = torch.floor((offset - half) * torch.exp2(-raised).float() + 0.5) + half
+    return Grid(grid.log2_scale + raised, grid.bits, offset)
+
+
+def rescaled(seen: InputStatistics, raised: Tensor) -> InputStatistics:
+    """Return the statistics of an input whose exponents are raised, without the additional rounding."""
+    factor = torch.exp2(-raised)
+    hessian = seen.hessian * factor * factor.unsqueeze(1)
+    hessian += torch.diag(seen.count * VARIANCE * (1 - factor.square()))
+    cross = None if seen.cross is None else seen.cross * factor.unsqueeze(1)
+    return InputStatistics(hessian, seen.total * factor, seen.exact * factor, seen.count, cross, seen.source)
