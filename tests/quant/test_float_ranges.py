@@ -5,6 +5,7 @@ from torch.nn import functional as F
 from p2vit.quant.activation_grids import Ranges
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.float_ranges import float_ranges, widened
+from p2vit.quant.float_statistics import read_tokens
 from p2vit.quant.fold import fold_block, normalise
 from p2vit.quant.pipeline import quantize_model
 from p2vit.quant.synthetic_photos import synthetic_photos
@@ -42,17 +43,29 @@ def test_ranges_are_those_of_the_folded_layers(tiny_model, photos):
         same(found["feature"], model.pool(x))
 
 
-def test_the_most_extreme_photos_are_left_out_of_the_attention_output_alone(tiny_model, photos):
-    model, seen = tiny_model.module, []
+def test_of_the_last_block_only_the_tokens_that_are_read_count(tiny_model, photos):
+    model, depth = tiny_model.module, len(tiny_model.module.blocks)
     with Workers(2) as workers, torch.inference_mode():
-        found = float_ranges(model, [photos[:5], photos[5:]], workers, left_out=2)
-        hook = model.blocks[0].proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        features = model.features(torch.from_numpy(photos))
-        hook.remove()
-    low, high = seen[0].amin(dim=1).sort(dim=0).values[2], seen[0].amax(dim=1).sort(dim=0).values[-3]
-    torch.testing.assert_close(found["blocks.0.values"].low, low, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(found["blocks.0.values"].high, high, atol=1e-5, rtol=1e-5)
-    same(found["feature"], features)
+        every = float_ranges(model, [photos], workers)
+        found = float_ranges(model, [photos], workers, read=1)
+        x = model.embed(torch.from_numpy(photos))
+        for block in model.blocks[:-1]:
+            x = block(x)
+        block, name = model.blocks[-1], f"blocks.{depth - 1}"
+        middle = x + block.attention(block.norm1(x))
+    same(found[f"{name}.add1"], middle[:, :1])
+    same(found[f"{name}.norm2"], normalise(middle, block.norm2.eps)[:, :1])
+    for site in ("q", "values", "fc1", "add2"):
+        assert bool((found[f"{name}.{site}"].magnitude <= every[f"{name}.{site}"].magnitude).all())
+        assert not torch.equal(found[f"{name}.{site}"].magnitude, every[f"{name}.{site}"].magnitude)
+    kept = [
+        f"{name}.norm1",
+        f"{name}.k",
+        f"{name}.v",
+        *(f"blocks.{depth - 2}.{site}" for site in ("values", "add2")),
+    ]
+    for site in kept:
+        same(found[site], torch.stack([every[site].low, every[site].high]))
 
 
 def test_the_model_keeps_no_hook(tiny_model, photos):
@@ -77,7 +90,8 @@ def test_the_grids_of_every_family_cover_the_synthetic_photos(family):
     size = model.config.image_size
     with Workers(1) as workers, torch.inference_mode():
         quantized, _ = quantize_model(model.module, [smooth_photos(size, 4)], config, 1)
-        found = float_ranges(model.module, synthetic_photos(size, 16), workers)
+        read = read_tokens(model.module, len(model.module.blocks) - 1, ())
+        found = float_ranges(model.module, synthetic_photos(size, 16), workers, read)
     places = {f"blocks.{index}": block for index, block in enumerate(quantized.blocks)}
     if quantized.pooling is not None:
         places["pool"] = quantized.pooling.block

@@ -50,7 +50,7 @@ def test_the_error_is_the_weighted_squared_distance_without_its_mean(workers):
     means = (distance * weight).sum(dim=(0, 1)) / (2 * 7.0)
     plain = GridSelection(replace(OURS, bias_correction=False), importance, workers).error(identity, x)
     assert plain({"x": grid}) == pytest.approx(squares)
-    corrected = GridSelection(OURS, importance, workers).error(identity, x)
+    corrected = GridSelection(replace(OURS, bias_correction=True), importance, workers).error(identity, x)
     assert corrected({"x": grid}) == pytest.approx(squares - 14 * float((means**2).sum()))
 
 
@@ -75,7 +75,7 @@ def block_with(config: QuantConfig, probe: torch.Tensor, loud: float = 1.0):
     block = model.module.blocks[0]
     folded = fold_block(block)
     folded.layers["v"].weight[:, 1] *= loud
-    made = QuantizedBlock(block.shape, 1e-6, "gelu", folded.score_exponent, config.softmax)
+    made = QuantizedBlock(block.shape, 1e-6, "gelu", folded.score_exponent, config.first_softmax)
     for name in ("norm1", "norm2"):
         made.grids[name] = range_grid(Ranges.of(probe).magnitude, config.scales, per_channel=False)
     for name in "qkv":

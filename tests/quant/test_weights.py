@@ -57,7 +57,9 @@ def test_the_layer_is_integers_and_absorbs_the_inputs_offset(offset):
 def test_bias_correction_leaves_no_more_mean_error_than_a_bias_rounds():
     x, grid, weight, bias, seen = case()
     with Workers(1) as pool:
-        corrected = quantize_linear(weight, bias, grid, seen, LinearOptions(3, QuantConfig()), pool)
+        corrected = quantize_linear(
+            weight, bias, grid, seen, LinearOptions(3, QuantConfig(bias_correction=True)), pool
+        )
         plain = quantize_linear(
             weight, bias, grid, seen, LinearOptions(3, QuantConfig(bias_correction=False)), pool
         )

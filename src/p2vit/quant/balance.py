@@ -8,15 +8,48 @@ channel is rounded more coarsely, and its weights' rounding errors are multiplie
 import torch
 from torch import Tensor
 
+from p2vit.quant.activation_grids import limit_to_shifter
 from p2vit.quant.grid import Grid
+from p2vit.quant.simulated import QuantizedBlock
 from p2vit.quant.weights import InputStatistics
 
 #: Variance of a rounding error, in squared steps.
 VARIANCE = 1 / 12
+#: Exponents of the attention output relative to those of v that the operator's shifts reach.
+VALUES_SHIFTS = -16, 8
 #: Most that an exponent is raised.
 MOST = 4
 #: Passes over all channels.
 SWEEPS = 4
+
+
+def balance_input(
+    block: QuantizedBlock, name: str, read: list[tuple[Tensor, int]], seen: InputStatistics
+) -> InputStatistics:
+    """Raise the exponents of a grid where that lowers the error of the layers that read it.
+
+    Args:
+        block: Block that has the grid, which is replaced. A grid with one exponent for all channels stays.
+        name: Name of the grid: ``norm1``, ``values``, ``norm2``, ``gelu`` or ``mlp_norm``.
+        read: Float weights, float32 [N, K], and width in bits, of the layers that read the input.
+        seen: Statistics of the input.
+
+    Returns:
+        The statistics of the input on the new grid.
+    """
+    grid = block.grids[name]
+    if not grid.log2_scale.ndim:
+        return seen
+    most = torch.full_like(grid.log2_scale, MOST)
+    if name == "values":
+        most = torch.minimum(most, block.grids["v"].log2_scale + VALUES_SHIFTS[1] - grid.log2_scale)
+    elif name != "gelu":
+        most = limit_to_shifter(Grid(grid.log2_scale + most), len(most)).log2_scale - grid.log2_scale
+    size = len(most) // block.table_groups if name == "gelu" else 1
+    energy = seen.hessian.diagonal() / seen.count
+    raised = raised_exponents(read, grid.log2_scale, energy, most, size)
+    block.grids[name] = raised_grid(grid, raised)
+    return rescaled(seen, raised)
 
 
 def raised_exponents(

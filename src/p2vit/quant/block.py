@@ -8,22 +8,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import AttentionPool, Block, activate
+from p2vit.models.canonical import activate
 from p2vit.quant.activation_grids import (
     Ranges,
     flat_below,
     gated_grid,
     gelu_grids,
-    limit_to_shifter,
     norm_grid,
     query_key_grids,
     tensor_candidates,
     unturned_grid,
 )
-from p2vit.quant.balance import MOST, raised_exponents, raised_grid, rescaled
+from p2vit.quant.balance import VALUES_SHIFTS, balance_input
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import DiskArray
 from p2vit.quant.float_ranges import widened
+from p2vit.quant.float_reference import ExtraWidths, FloatReference
+from p2vit.quant.float_statistics import weighted_sum
 from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
 from p2vit.quant.grid_selection import (
@@ -45,32 +46,6 @@ ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
 FEW_TOKENS_HEADROOM = 1.25
 
 
-@dataclass(frozen=True)
-class ExtraWidths:
-    """Widths at which every layer is rounded in addition to the width that the model gets.
-
-    Attributes:
-        widths: Weight widths in bits.
-        keep: Receives (layer name, width, rounded layer) for every layer and width.
-    """
-
-    widths: tuple[int, ...]
-    keep: Callable[[str, int, QuantizedLinear], None]
-
-
-@dataclass(frozen=True)
-class FloatReference:
-    """The float model's block and residual stream. Narrow weights are rounded to reproduce them.
-
-    Attributes:
-        block: The float block, or the pooling head. The head's MLP half has the form of a block's.
-        stream: The float model's residual stream, float32 [photos, N, C]; updated in place, like the quantized one.
-    """
-
-    block: Block | AttentionPool
-    stream: DiskArray
-
-
 @dataclass
 class BlockQuantizer:
     """Quantizes one block and computes the quantized model's residual stream after it.
@@ -89,6 +64,8 @@ class BlockQuantizer:
         extra_widths: Further widths at which every layer is rounded.
         float_ranges: Ranges of the float model on synthetic photos, see :func:`p2vit.quant.float_ranges.float_ranges`;
             all grids cover them. Empty without synthetic photos.
+        read: Number of tokens, the first ones, that are read after the block; None for all. Ranges behind the keys and
+            values count no others.
     """
 
     name: str
@@ -174,7 +151,8 @@ class BlockQuantizer:
         seen = widened(Ranges.merge(parts), self.float_ranges, f"{self.name}.{site}")
         if self.read is None or site in ("norm1", "k", "k_linear", "v"):
             return seen
-        return Ranges(seen.low * FEW_TOKENS_HEADROOM, seen.high * FEW_TOKENS_HEADROOM)
+        wide = Ranges(seen.low * FEW_TOKENS_HEADROOM, seen.high * FEW_TOKENS_HEADROOM)
+        return Ranges.merge([seen, wide])
 
     def each(self, work: Callable[[int], "Ranges | InputStatistics | Tensor | None"]) -> list:
         """Run a task for every batch, and return the results in order."""
@@ -284,23 +262,13 @@ class BlockQuantizer:
         Returns:
             The statistics of the input on the new grid.
         """
-        inputs = self.block.grids[grid]
-        if not self.config.balance or not inputs.log2_scale.ndim:
+        if not self.config.balance:
             return seen
         read = [
             (self.folded.layers[path.split(".")[1]].weight, self.config.bits_of(f"{self.name}.{path}"))
             for path in paths
         ]
-        most = torch.full_like(inputs.log2_scale, MOST)
-        if grid == "values":
-            most = torch.minimum(most, self.block.grids["v"].log2_scale + 8 - inputs.log2_scale)
-        elif grid != "gelu":
-            most = limit_to_shifter(Grid(inputs.log2_scale + most), len(most)).log2_scale - inputs.log2_scale
-        size = len(most) // self.block.table_groups if grid == "gelu" else 1
-        energy = seen.hessian.diagonal() / seen.count
-        raised = raised_exponents(read, inputs.log2_scale, energy, most, size)
-        self.block.grids[grid] = raised_grid(inputs, raised)
-        return rescaled(seen, raised)
+        return balance_input(self.block, grid, read, seen)
 
     def attention(self) -> None:
         """Quantize LayerNorm 1, q, k, v, the attention output and proj."""
@@ -312,9 +280,7 @@ class BlockQuantizer:
         if self.selection.enabled:
             select_attention_grids(self.selection, layers, block, self.probe(self.normal))
         if config.softmax == "auto":
-            block.softmax = choose_form(
-                block, layers, self.probe(self.normal), self.importance, self.workers
-            )
+            block.softmax = choose_form(block, layers, self.probe(self.normal), self.importance, self.workers)
         inputs = block.grids["norm1"]
         statistics = self.statistics(self.normal, inputs, self.exact_normal())
         statistics = self.balance("norm1", [f"attn.{name}" for name in "qkv"], statistics)
@@ -338,12 +304,12 @@ class BlockQuantizer:
         self.each(advance)
 
     def values_grid(self, seen: Ranges) -> Grid:
-        """Choose the grid of the attention output, within the operator's shifts of −16 to 8 relative to v."""
+        """Choose the grid of the attention output, within the operator's shifts relative to v."""
         grid = range_grid(seen.magnitude, self.config.scales, per_channel=self.config.channel_exponents)
         if self.config.scales == "pot" and self.config.criterion == "tensor":
             grid = tensor_candidates(grid, self.probe(self.scratch.__getitem__))[-1]
-        v = self.block.grids["v"].log2_scale
-        return Grid(torch.minimum(torch.maximum(grid.log2_scale, v - 16), v + 8), grid.bits)
+        low, high = (self.block.grids["v"].log2_scale + shift for shift in VALUES_SHIFTS)
+        return Grid(torch.minimum(torch.maximum(grid.log2_scale, low), high), grid.bits)
 
     def qkv_grids(self) -> dict[str, Grid]:
         """Choose the grids of q, k and v from the ranges of the float layers on the quantized model's stream."""
@@ -464,8 +430,3 @@ class BlockQuantizer:
     def select_mlp_grids(self, hidden: Ranges) -> None:
         """Choose the grids of the MLP half."""
         select_mlp_grids(self.selection, self.folded.layers, self.block, self.probe(self.normal), hidden)
-
-
-def weighted_sum(x: Tensor, importance: Tensor) -> Tensor:
-    """Add up photos and weighted tokens: float32 [B, N, C] → float64 [C]."""
-    return (x * importance.unsqueeze(-1)).double().sum(dim=(0, 1))

@@ -43,9 +43,9 @@ class QuantConfig:
             ``float``: the float model's values at the same place, which also corrects errors of earlier layers.
             ``auto``: ``float`` if any layer has at most 6 bits, otherwise ``own``, because at 8 bits overfitting to
             the calibration photos costs more than the correction gains.
-        bias_correction: Subtract the mean error of a layer's output over the calibration photos from its bias. None:
-            only where rounding aims at the float model (``weight_target``). Elsewhere photos of another kind have
-            another mean error, so that the correction adds to it.
+        bias_correction: Subtract the mean error over the calibration photos: of the feature, and of each layer's output
+            from its bias. None: of the layers' outputs only where rounding aims at the float model (``weight_target``).
+            Photos of another kind have other mean errors, and corrections add up from layer to layer.
         balance: Raise the exponents of a layer's input channels where rounding the weights costs more than rounding
             the input, see :mod:`p2vit.quant.balance`.
         gelu_offset: Allow asymmetric grids for the activation's input and output; biases absorb the offsets.
@@ -162,7 +162,6 @@ _NAIVE = replace(
 #: Methods by the name that ``--method`` takes.
 METHODS: dict[str, QuantConfig] = {
     "p2vit": OURS,
-    "p2vit-linear": replace(OURS, softmax="linear"),
     "p2vit-log2": replace(OURS, softmax="log2"),
     "p2vit-residual8": replace(OURS, residual_bits=8),
     "p2vit-float-scales": replace(OURS, scales="float"),
@@ -189,6 +188,7 @@ WITHOUT: dict[str, QuantConfig] = {
     "without synthetic photos beside the calibration photos": replace(
         OURS, guard_photos=0, narrow_guard_photos=0, range_photos=0
     ),
+    "with linear softmax codes in every block": replace(OURS, softmax="linear"),
     "with 8-bit softmax relative to 1": replace(OURS, softmax="uniform-probability"),
     "with the paper's log2 softmax relative to 1": replace(OURS, softmax="log2-probability"),
 }

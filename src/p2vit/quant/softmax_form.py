@@ -1,8 +1,8 @@
 """Choice of the form of the softmax codes of a block: ``linear`` (8 bits) or ``log2`` (4 bits).
 
-The linear codes of all probabilities below 1/512 of the row's largest are zero. Where one key of many dominates, the rest
-of the row is lost, for all tokens in the same direction. The log2 codes keep it, but each code has an error of its own
-of up to half an octave. Such errors average out over many tokens, and the systematic ones of the linear form do not.
+Linear codes of probabilities below 1/512 of the row's largest are zero. Where one key of many dominates, the rest of
+the row is lost, for all tokens in the same direction. Log2 codes keep it, but each code has an error of its own of up
+to half an octave. Such errors average out over many tokens, and the systematic ones of the linear form do not.
 """
 
 import torch
