@@ -28,7 +28,7 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all rtl-nightly lint sanitize fuzz fuzz-verbs fuzz-models keep kills arm ablation sweep results rtl-images clean
+.PHONY: help setup setup-dev demo test test-all docs wheels rtl-nightly lint sanitize fuzz fuzz-verbs fuzz-models keep kills arm ablation sweep results rtl-images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -73,6 +73,19 @@ lint: $(VENV)/.dev ## style, types, and that imports go one way
 	$(BIN)/ruff format --check src tests scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+$(VENV)/.docs: $(VENV)/.demo
+	$(call install,-e ".[docs]")
+	@touch $@
+
+# Nothing is loaded from the network: fonts, scripts and search are part of the site.
+docs: $(VENV)/.docs ## the documentation site, strictly, and a check of its links: out/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(BIN)/python scripts/site/check.py out/site
+
+wheels: $(BIN)/python ## the source archive and the wheel: dist/
+	$(call install,build)
+	$(BIN)/python -m build --outdir dist .
 
 sanitize: $(VENV)/.dev ## the native engine's tests under the address and undefined-behaviour sanitizers
 	$(BIN)/python -m pip install --disable-pip-version-check -q nanobind

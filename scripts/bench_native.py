@@ -1,4 +1,4 @@
-"""The figures of docs/native.md: the native engine beside other runtimes, and beside itself on other
+"""The figures of docs/explanation/native.md: the native engine beside other runtimes, and beside itself on other
 instruction sets.
 
 python scripts/bench_native.py peers results/native/peers.json       # openvino, onnxruntime: int8

@@ -1,4 +1,4 @@
-"""Run the example of docs/dense.md, draw its picture, and note its figures.
+"""Run the example of docs/how-to/dense.md, draw its picture, and note its figures.
 
 python scripts/dense_segmentation.py [--photos FILE]
 
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "dense.md"
+PAGE = ROOT / "docs" / "how-to" / "dense.md"
 PICTURE = ROOT / "docs" / "images" / "dense-segmentation.png"
 FIGURES = ROOT / "results" / "dense-segmentation.json"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -15,18 +15,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from p2vit.accel.chunks.gemm import output_stationary_cycles, weight_stationary_cycles
 from p2vit.accel.compare import DEITS, gops_per_dsp, pipelining_ablation
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.explore import explore
-from p2vit.accel.gemm import output_stationary_cycles, weight_stationary_cycles
-from p2vit.accel.machines import known_machines, load_machine
+from p2vit.accel.explore.point_evaluator import evaluator
+from p2vit.accel.explore.search import explore
+from p2vit.accel.explore.space import load_space
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.paper_ablation import ablation_by_width, exposures, possible_overall
-from p2vit.accel.point_evaluator import evaluator
-from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import simulate
-from p2vit.accel.space import load_space
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.precision import Precision
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.cluster import ClusterOptions, open_pool
 
 HERE = Path(__file__).parents[1] / "results" / "accel"

@@ -1,7 +1,7 @@
 """Measure every ViT family at full size, with random weights, into results/families.json and its table.
 
     python scripts/measure_families.py            # whatever is missing, row by row; can be interrupted
-    python scripts/measure_families.py --tables   # only the tables, of README.md and results/families.md
+    python scripts/measure_families.py --tables   # only the tables, of docs/reference/models.md and results/families.md
 
 A row is one architecture at one width. It is measured in a process of its own, so that its peak memory is its own:
 quantize on seeded noise photos (seconds, peak memory up to there), audit, every tensor against the fake-quantized
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS, TABLE, README = ROOT / "results/families.json", ROOT / "results/families.md", ROOT / "README.md"
+RESULTS, TABLE = ROOT / "results/families.json", ROOT / "results/families.md"
+PAGE = ROOT / "docs/reference/models.md"
 MARKERS = "<!-- families: made by scripts/measure_families.py -->", "<!-- /families -->"
 
 #: Family → architectures; the first one of each is the smallest.
@@ -286,7 +287,7 @@ def _place(name: str) -> list[int]:
 
 
 def write_tables(done: dict[str, Any]) -> None:
-    """results/families.md, and the table between the markers of README.md."""
+    """results/families.md, and the table between the markers of docs/reference/models.md."""
     lines = [
         "# Every family at full size, random weights",
         "",
@@ -310,11 +311,11 @@ def write_tables(done: dict[str, Any]) -> None:
             f"{unequal} | {others} | {row['feature_sqnr_db']:.1f} dB |"
         )
     TABLE.write_text("\n".join(lines) + "\n")
-    text = README.read_text()
+    text = PAGE.read_text()
     before, _, rest = text.partition(MARKERS[0])
     _, _, after = rest.partition(MARKERS[1])
     if after:
-        README.write_text(f"{before}{MARKERS[0]}\n{families_table(done)}\n{MARKERS[1]}{after}")
+        PAGE.write_text(f"{before}{MARKERS[0]}\n{families_table(done)}\n{MARKERS[1]}{after}")
 
 
 def families_table(done: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Write docs/python.ipynb: the page docs/python.md as a notebook, cell by cell.
+"""Write docs/how-to/python.ipynb: the page docs/how-to/python.md as a notebook, cell by cell.
 
 python scripts/python_notebook.py
 """
@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "how-to"
 PAGE, NOTEBOOK = DOCS / "python.md", DOCS / "python.ipynb"
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 

@@ -1,6 +1,6 @@
-"""Hardware modules one by one: timing diagrams, waveforms, and the tables of docs/rtl.md.
+"""Hardware modules one by one: timing diagrams, waveforms, and the tables of docs/reference/rtl.md.
 
-python scripts/rtl_modules.py diagrams        # docs/rtl/*.svg, and the table of modules in docs/rtl.md
+python scripts/rtl_modules.py diagrams        # docs/reference/rtl/*.svg, and the table of modules in rtl.md
 python scripts/rtl_modules.py requantizers    # the table of re-quantizers there, from results/rtl
 python scripts/rtl_modules.py trace layernorm layernorm.vcd
 python scripts/rtl_modules.py vectors out/rtl-nightly.jsonl results/rtl/vectors.json
@@ -11,21 +11,21 @@ import re
 import sys
 from pathlib import Path
 
-from p2vit.accel.area import area_mm2
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.machines import load_machine
-from p2vit.accel.technology import load_technology
+from p2vit.accel.energy.area import area_mm2
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.errors import P2vitError
 from p2vit.hdl.catalog import CATALOG, example, table
 from p2vit.hdl.diagram import timing_diagram
 from p2vit.hdl.simulate import ModuleSimulation
 
 ROOT = Path(__file__).parent.parent
-DOCS, RESULTS = ROOT / "docs", ROOT / "results" / "rtl"
+DOCS, RESULTS = ROOT / "docs" / "reference", ROOT / "results" / "rtl"
 
 
 def fill(mark: str, text: str) -> None:
-    """Put a text between two marks of docs/rtl.md."""
+    """Put a text between two marks of docs/reference/rtl.md."""
     page = DOCS / "rtl.md"
     marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
     whole = page.read_text(encoding="utf-8")

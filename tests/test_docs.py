@@ -1,63 +1,61 @@
-"""What README.md and docs/ show is what happens: marked commands run, others parse, tables of keys are complete."""
+"""What the pages show is what happens: marked commands run, others parse, tables of keys are complete."""
 
 import importlib.util
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from p2vit.cli.main import cli, run
+from p2vit.cli.main import cli
+from support.pages import TARGETS, blocks, parse_command, run_command
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("cli", "errors", "glossary", "decisions", "models", "python", "dense", "zero-shot")
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in NAMES)]
-BLOCK = re.compile(r"(?:^<!-- (run|check) -->\n)?^```(bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
+#: Folders and pages with a test of their own, which runs them as a whole.
+WHOLE = {"tutorials", "scales.md", "decibels.md", "softmax.md", "rows.md"}
+NOT_WHOLE = [page for page in PAGES if not WHOLE & {page.name, page.parent.name}]
+#: Pages whose Python blocks another test runs.
+PYTHON = {"README.md", "python.md", "dense.md", "numerics.md", "onnx.md", "accelerator.md", "native.md"}
 
 
-def commands(page: Path, mark: str) -> list[str]:
-    found = []
-    for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
-        assert block.group(1), (
-            f"{page.name}: a block of commands is marked neither run nor check:\n{block.group(3)}"
-        )
-        if block.group(1) == mark:
-            found += [line for line in block.group(3).splitlines() if line and not line.startswith("#")]
-    return found
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_is_run_or_says_why_not(page):
+    text = page.read_text(encoding="utf-8")
+    languages = re.findall(r"^```([^\n]*)\n.*?^```$", text, re.MULTILINE | re.DOTALL)
+    assert set(languages) <= {"python", "bash", "text"}, "other blocks are not checked"
+    for block in blocks(page):
+        if block.language == "bash":
+            assert block.mark in ("run", "slow", "check"), f"line {block.line}: commands without a mark"
+        if block.language == "python" and page in NOT_WHOLE:
+            assert page.name in PYTHON, f"line {block.line}: no test runs the Python of this page"
+
+
+@pytest.mark.parametrize("page", NOT_WHOLE, ids=name)
 def test_marked_commands_run(page, tmp_path, monkeypatch, capsys):
-    lines = commands(page, "run")
+    lines = [words for block in blocks(page) if block.mark == "run" for words in block.commands]
     if not lines:
         pytest.skip("nothing to run")
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
-    for line in lines:
-        program, *words = shlex.split(line)
-        assert program == "p2vit"
-        assert run(words) == 0, f"{line}\n{capsys.readouterr().err}"
+    for words in lines:
+        run_command(words)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_other_commands_parse(page):
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for line in commands(page, "check"):
-        program, *words = shlex.split(line)
-        if program == "make":
-            assert words[0] in targets
-            continue
-        if program == "torchrun":
-            assert "--nproc-per-node" in words[: words.index("-m")]
-            program, words = words[words.index("-m") + 1], words[words.index("-m") + 2 :]
-        assert program == "p2vit", line
-        verb = cli.get_command(None, words[0])
-        assert verb is not None, line
-        verb.make_context(words[0], words[1:])
+    for block in blocks(page):
+        if block.mark in ("check", "slow"):
+            for words in block.commands:
+                parse_command(words)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_options_in_running_text_exist(page):
     for line in re.findall(r"`p2vit ([a-z]+ [^`]*--[^`]*)`", page.read_text(encoding="utf-8")):
         verb, *words = line.split()
@@ -67,22 +65,37 @@ def test_options_in_running_text_exist(page):
         assert {word for word in words if word.startswith("-")} <= known, line
 
 
-def test_make_targets_that_the_readme_names():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z-]+)`", (ROOT / "README.md").read_text(encoding="utf-8")))
-    assert named <= targets
+def test_make_targets_that_the_pages_name():
+    for page in PAGES:
+        named = re.findall(r"`make ([a-z-]+)(?: [A-Z_]+=\S+)?`", page.read_text(encoding="utf-8"))
+        # In the folder of an export, its own Makefile has targets of these names.
+        assert set(named) - {"check", "size", "icarus"} <= TARGETS, page
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of the headings of a page, as GitHub and the site make them."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_links_lead_somewhere():
-    for page in PAGES:
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            if (page.parent / link).name not in ("onnx.md", "native.md", "accelerator.md"):
-                assert (page.parent / link).exists(), f"{page.name}: {link}"
+    others = [ROOT / f"{page}.md" for page in ("STYLE", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT")]
+    for page in (*PAGES, *others, *(ROOT / "results").rglob("*.md")):
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", text):
+            target = (page.parent / link).resolve() if link else page
+            assert target.exists(), f"{name(page)}: {link}"
+            if anchor and target.suffix == ".md":
+                assert anchor in anchors(target.read_text(encoding="utf-8")), f"{name(page)}: {link}#{anchor}"
 
 
 def documented(verb: str) -> set[str]:
     section = (
-        (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").split(f"\n## {verb}\n")[1].split("\n## ")[0]
+        (ROOT / "docs" / "reference" / "cli.md")
+        .read_text(encoding="utf-8")
+        .split(f"\n## {verb}\n")[1]
+        .split("\n## ")[0]
     )
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     return {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
@@ -138,6 +151,6 @@ def test_the_table_of_families_is_the_measured_one():
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     table = script.families_table(script.read())
-    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert table in script.PAGE.read_text(encoding="utf-8")
     assert "not measured" not in table
     assert "**" not in table  # nothing that fails

@@ -1,4 +1,4 @@
-"""docs/dense.md runs from top to bottom, and its picture is what its script draws."""
+"""docs/how-to/dense.md runs from top to bottom, and its picture is what its script draws."""
 
 import importlib.util
 import json

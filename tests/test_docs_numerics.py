@@ -1,9 +1,9 @@
-"""What docs/numerics.md shows is what happens: its code blocks run, in order, in one namespace."""
+"""What docs/reference/numerics.md shows is what happens: its code blocks run, in order, in one namespace."""
 
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "numerics.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "numerics.md"
 
 
 def test_every_code_block_runs(monkeypatch):

@@ -1,4 +1,4 @@
-"""docs/python.md runs from top to bottom, docs/python.ipynb is the same page and runs too, and so does the README's."""
+"""The pages docs/how-to/python.md and python.ipynb are the same and run, and so does the Python of the README."""
 
 import importlib.util
 import json
@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -81,15 +82,25 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert Path("digits.onnx").is_file()
 
 
-def test_the_readmes_table_of_packages_is_the_linters():
-    build = script("readme_packages")
-    text = build.README.read_text("utf-8")
-    assert build.with_table(text) == text, "python scripts/readme_packages.py"
-    named = [name for layer in build.layers() for name in layer]
-    below = {"files"}  # stands below all layers
-    there = {path.parent.name for path in (ROOT / "src" / "p2vit").glob("*/__init__.py")}
-    assert set(named) == there - below
-    assert len(named) == len(set(named))
+def test_the_python_of_the_accelerators_page_runs():
+    page = ROOT / "docs" / "explanation" / "accelerator.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), {})
+
+
+def test_the_python_of_the_native_engines_page_runs(digits_program):
+    native = pytest.importorskip("p2vit.engine.native")
+    if not native.status()["available"]:
+        pytest.skip("the native engine is not built")
+    from p2vit.program.format import load
+
+    program = load(digits_program)
+    namespace = {"program": program, "pixels": np.zeros((2, *program.pixels.shape), np.uint8)}
+    page = ROOT / "docs" / "explanation" / "native.md"
+    [block] = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    exec(compile(block, str(page), "exec"), namespace)
 
 
 def test_the_notebook_has_no_outputs():

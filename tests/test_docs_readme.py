@@ -1,38 +1,33 @@
-"""What README.md shows of outputs and figures: the quick start prints it, and results/ holds it."""
+"""What README.md and results/README.md show of outputs and figures: the commands print it, and results/ holds it."""
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
 from p2vit.cli.main import run
+from support.pages import blocks, check_output
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLE = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+FIRST_STEPS = (ROOT / "docs" / "tutorials" / "first-steps.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "results"
 
 
-def as_pattern(line: str) -> re.Pattern[str]:
-    """A shown line as an expression; ``...`` stands for any text."""
-    return re.compile(".*".join(map(re.escape, line.split("..."))))
-
-
-def test_the_quick_start_prints_what_is_shown(tmp_path, monkeypatch, capsys):
+def test_the_two_commands_of_the_readme_print_what_is_shown(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
-    [found] = re.finditer(
-        r"<!-- run -->\n```bash\n(.*?)```.*?<!-- output -->\n```text\n(.*?)```", README, re.DOTALL
-    )
-    commands, shown = (part.splitlines() for part in found.groups())
-    assert len(commands) == 5
+    commands, shown = blocks(ROOT / "README.md")[:2]
+    assert [words[0] for words in commands.commands] == ["make", ".venv/bin/p2vit"]
     monkeypatch.chdir(tmp_path)
-    for command in commands:
-        assert run(shlex.split(command)[1:]) == 0
-    printed = iter(capsys.readouterr().out.splitlines())
-    for line in shown:  # in this order; other lines may stand between
-        assert any(as_pattern(line).fullmatch(each) for each in printed), line
+    assert run(commands.commands[1][1:]) == 0
+    check_output(shown.text, capsys.readouterr().out, "README.md")
+
+
+def test_the_readme_is_one_screen():
+    assert len(README.splitlines()) <= 62
 
 
 def figures(path: str) -> dict[str, object]:
@@ -45,7 +40,7 @@ def figures(path: str) -> dict[str, object]:
 
 
 def rows() -> list[list[str]]:
-    table = README.split("| benchmark | bits |")[1].split("\n\n")[0]
+    table = TABLE.split("| benchmark | bits |")[1].split("\n\n")[0]
     return [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in table.splitlines()
@@ -75,9 +70,25 @@ def test_the_table_has_rows():
     assert len(rows()) >= 7
 
 
+def short_row(row: list[str]) -> str:
+    """A row of the README's table, from a row of results/README.md."""
+    name, bits, top1, top1_float, agreement, sqnr, seconds, _ = row
+    name = re.search(r"`\w+`", name).group(0)
+    bits = bits.split(",")[0]
+    return f"{name}, DINOv2 ViT-S/14 | {bits} | {top1} | {top1_float} | {agreement} | {sqnr} | {seconds} |"
+
+
+def test_the_readmes_table_is_part_of_the_measured_one():
+    part = README.split("| benchmark, model | bits |")[1].split("\n\n")[0]
+    shown = [line.removeprefix("| ") for line in part.splitlines() if "DINOv2" in line]
+    shown = [line.replace("[`elpv`](results/README.md)", "`elpv`") for line in shown]
+    assert len(shown) == 3
+    assert set(shown) <= {short_row(row) for row in rows()}
+
+
 def test_the_demos_output_is_what_was_measured():
     from p2vit.cli.verbs.demo import describe
 
     found = json.loads((RESULTS / "elpv-w8a8.json").read_text(encoding="utf-8"))
     places = {"program": "out/demo/program", "report": "out/demo/report.html"}
-    assert f"```text\n{describe(found | places)}\n```" in README
+    assert f"```text\n{describe(found | places)}\n```" in FIRST_STEPS

@@ -2,10 +2,10 @@
 
 from hypothesis import strategies as st
 
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.machines import load_machine
-from p2vit.accel.workload_swin import swin_workload
-from p2vit.accel.workload_vit import Precision, vit_workload
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.workload.build import workload_of_config
+from p2vit.accel.workload.precision import Precision
 from p2vit.models.config import ViTConfig
 from p2vit.models.swin_config import SwinConfig
 
@@ -31,9 +31,9 @@ def workloads(draw):
             class_token=draw(st.booleans()),
             pool="avg",
         )
-        return vit_workload(config, precision)
+        return workload_of_config(config, precision)
     size = 8 * draw(st.integers(4, 8)), 8 * draw(st.integers(4, 8))
-    return swin_workload(
+    return workload_of_config(
         SwinConfig("swin", 32 * heads, (1, 2), (heads, 2 * heads), size, 4, 4, 2, 10), precision
     )
 

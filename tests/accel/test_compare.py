@@ -1,7 +1,7 @@
 import pytest
 
 from p2vit.accel.compare import PAPER_ABLATION, against_gpu, gops_per_dsp, pipelining_ablation
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.problems import AccelError
 
 GPU = """

@@ -1,10 +1,10 @@
 import pytest
 
 from p2vit.accel.costing import CostModel
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.problems import AccelError
-from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.resolve import workload_of
 
 MODEL = CostModel(workload_of("deit_small_patch16_224"), load_machine("paper"))
 

@@ -1,10 +1,10 @@
 import pytest
 
-from p2vit.accel.edit import edit_machine
 from p2vit.accel.explain import LEVERS, limiting_resource, roofline, what_would_help
-from p2vit.accel.machines import known_machines, load_machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.resolve import workload_of
 
 SMALL = workload_of("deit_small_patch16_224")
 PAPER = load_machine("paper")

@@ -3,10 +3,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from accel.machines_and_models import machines, workloads
-from p2vit.accel.edit import edit_machine, value_at
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.edit import edit_machine, value_at
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.workload.resolve import workload_of
 
 MODELS = [
     "deit_tiny_patch16_224",

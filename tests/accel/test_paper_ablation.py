@@ -1,9 +1,9 @@
 import pytest
 
 from p2vit.accel.compare import PAPER_ABLATION
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.paper_ablation import ablation_by_width, exposures, possible_overall
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.workload.resolve import workload_of
 
 PAPER = load_machine("paper")
 

@@ -1,10 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from p2vit.accel.machines import load_machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.results import ChunkUse, Simulation
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.resolve import workload_of
 
 
 def test_survives_json():

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 
 from accel.machines_and_models import machines, workloads
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.machines import load_machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.resolve import workload_of
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,6 +1,6 @@
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.workload.resolve import workload_of
 
 
 def test_phases_make_the_run():

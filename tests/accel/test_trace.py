@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from p2vit.accel.machines import load_machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
 from p2vit.accel.trace import perfetto_trace
+from p2vit.accel.workload.resolve import workload_of
 
 RUN = simulate(workload_of("digits"), load_machine("edge"), "events")
 

@@ -75,7 +75,7 @@ def test_simulate_is_the_verb(q, digits_program, p2vit_command, hardware):
 def test_what_does_not_fit_has_no_levers(q, tmp_path):
     from importlib.resources import files
 
-    text = (files("p2vit.accel") / "descriptions" / "edge.yaml").read_text()
+    text = (files("p2vit.accel.machine") / "descriptions" / "edge.yaml").read_text()
     machine = tmp_path / "small.yaml"
     machine.write_text(text.replace("size_bytes: 262144", "size_bytes: 2048"))
     found = p2vit.simulate("deit_tiny_patch16_224", str(machine))

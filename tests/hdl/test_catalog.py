@@ -9,7 +9,7 @@ from p2vit.hdl.diagram import timing_diagram
 from p2vit.hdl.simulate import ModuleSimulation
 from p2vit.hdl.tools.missing import RtlError
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
 def test_the_table_of_the_docs_is_that_of_the_modules():

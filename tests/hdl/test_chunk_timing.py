@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from p2vit.accel.costs import CHUNKS
-from p2vit.accel.machines import load_machine
+from p2vit.accel.chunks.costs import CHUNKS
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
-from p2vit.accel.workload_program import program_workload
+from p2vit.accel.workload.program import program_workload
 from p2vit.cli.main import run
 from p2vit.hdl.chunk_timing import chunk_timing
 from p2vit.hdl.compile.compiler import compile_program
@@ -19,7 +19,7 @@ from support.rtl_programs import program
 def test_cycles_add_up_for_every_chunk_and_are_the_rtls(name):
     whole = program(name)
     compiled = compile_program(whole, MACHINES["rtl"])
-    exact = rtl_timing(compiled.descriptors, compiled.machine)
+    exact = rtl_timing(compiled)
     found = simulate(
         program_workload(name, whole),
         load_machine("rtl"),
@@ -59,10 +59,7 @@ def test_simulate_says_the_rtls_cycles(tmp_path, capsys):
     )
     found = json.loads(capsys.readouterr().out)
     assert found["method"] == "descriptors"
-    assert (
-        found["cycles"]
-        == rtl_timing(compile_program(load(folder), MACHINES["rtl"]).descriptors, MACHINES["rtl"]).cycles
-    )
+    assert found["cycles"] == rtl_timing(compile_program(load(folder), MACHINES["rtl"])).cycles
     assert json.loads(trace.read_text())["traceEvents"]
 
 

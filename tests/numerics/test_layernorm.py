@@ -155,7 +155,7 @@ def test_against_float64(channels, spread):
 
 
 def test_random_tokens_are_far_inside_the_bound():
-    """What docs/numerics.md reports as measured for C = 384."""
+    """What docs/reference/numerics.md reports as measured for C = 384."""
     rng = np.random.default_rng(0)
     batch = np.clip(rng.standard_normal((2000, 384)) * 1000, -32768, 32767).astype(np.int16)
     batch[:1000, 7] = 30000  # an outlier, as DINOv2 has them

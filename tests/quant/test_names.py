@@ -1,10 +1,12 @@
 import pytest
 
 from p2vit.errors import P2vitError
+from p2vit.models.blueprint.model import blueprint
 from p2vit.quant.api import quantize, simulated
 from p2vit.quant.config import METHODS, QuantConfig
 from p2vit.quant.names import check_widths, linear_layers
-from support.tiny import config, float_model, model_of, swin_config
+from support.families import FAMILIES, SWIN
+from support.tiny import config, float_model, model_of, swin_config, swin_model
 
 
 @pytest.fixture
@@ -90,3 +92,10 @@ def test_a_named_layer_gets_its_width(photos):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_methods_pass(tiny_model, name):
     check_widths(tiny_model.module, METHODS[name])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_are_those_of_the_blueprint(family):
+    model = (swin_model if family.startswith(SWIN) else float_model)(1, **FAMILIES[family])
+    steps = blueprint(model.config).steps
+    assert set(linear_layers(model.module)) == {step.name for step in steps if step.operator == "Linear"}

@@ -1,10 +1,8 @@
 import json
 import re
 
-import pytest
-
 from p2vit.program.audit import audit
-from p2vit.report.page import number, render, report_data
+from p2vit.report.page import render, report_data
 from p2vit.report.peers import PEERS
 from p2vit.workflows.plain import to_json
 from support.programs import random_program
@@ -82,8 +80,3 @@ def test_problems_come_first():
     assert "The audit failed" in text
     assert "head: overflows" in text
     assert "Nothing, from the pixels" not in text
-
-
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (1234.5, "1,234.50"), (0, "0.00")])
-def test_numbers(value, text):
-    assert number(value) == text

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from p2vit.accel.machines import load_machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.simulate import simulate
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.report.simulation_page import html_report
 
 

@@ -41,9 +41,9 @@ NUMBERS = [
     float("inf"),
 ]
 _SHIPPED = {
-    "machine": "descriptions",
-    "space": "spaces",
-    "technology": "technology_tables",
+    "machine": ("p2vit.accel.machine", "descriptions"),
+    "space": ("p2vit.accel.explore", "spaces"),
+    "technology": ("p2vit.accel.machine", "technology_tables"),
 }
 
 
@@ -147,12 +147,10 @@ def _yaml(kind: str) -> Make:
     """A shipped YAML file, as it is or damaged."""
 
     def make(place: Place, rng: np.random.Generator) -> str:
-        shipped = sorted(
-            entry.name
-            for entry in (files("p2vit.accel") / _SHIPPED[kind]).iterdir()
-            if entry.name.endswith(".yaml")
-        )
-        content = (files("p2vit.accel") / _SHIPPED[kind] / str(rng.choice(shipped))).read_bytes()
+        package, name = _SHIPPED[kind]
+        folder = files(package) / name
+        shipped = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+        content = (folder / str(rng.choice(shipped))).read_bytes()
         path = place.folder / f"{kind}.yaml"
         if rng.random() < 0.7:
             document = YAML(typ="safe").load(content)

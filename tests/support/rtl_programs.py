@@ -46,8 +46,8 @@ PROGRAMS = {
 
 
 def documented(verb: str) -> set[str]:
-    """Keys of a verb's JSON that docs/cli.md names."""
-    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    """Keys of a verb's JSON that docs/reference/cli.md names."""
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.*?) \|", page.split(f"\n## {verb}\n")[1].split("\n## ")[0], re.MULTILINE)
     return {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
 

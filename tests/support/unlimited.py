@@ -1,6 +1,6 @@
 """Every operator on Python's integers, which have no width, with the least and largest value of each register.
 
-Written from docs/numerics.md, register by register; NumPy serves as a container of Python integers only.
+Written from docs/reference/numerics.md, register by register; NumPy serves as a container of Python integers only.
 """
 
 from collections.abc import Callable

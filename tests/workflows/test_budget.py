@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from p2vit.accel.costing import CostModel
-from p2vit.accel.machines import load_machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.errors import P2vitError
 from p2vit.models.architectures import ARCHITECTURES
 from p2vit.quant.search.coarse import solve
@@ -26,7 +26,7 @@ def read(text, widths=(4, 8), hardware=None, **options):
 @pytest.mark.parametrize(("name", "field"), [("latency-ms", "latency_ms"), ("energy-mj", "energy_mj")])
 @pytest.mark.parametrize("hardware", ["paper", "edge"])
 def test_the_whole_costs_what_the_simulator_says(name, field, hardware):
-    from p2vit.accel.workload_vit import Precision
+    from p2vit.accel.workload.precision import Precision
 
     budget = read(f"{name}=3", hardware=hardware)
     machine = load_machine(hardware)

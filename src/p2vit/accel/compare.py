@@ -10,10 +10,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from p2vit.accel.machine import Machine
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.published import AUTHORS, load_published
 from p2vit.accel.simulate import Method, simulate
-from p2vit.accel.workload import NetworkPart, Workload
+from p2vit.accel.workload.operations import NetworkPart, Workload
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.accel.yaml_file import read_yaml
 
 DEITS = ("deit_tiny_patch16_224", "deit_small_patch16_224", "deit_base_patch16_224")
@@ -23,23 +24,6 @@ PAPER_ABLATION = {
     (True, False): (1.45, 1.00, 1.32),
     (False, True): (1.34, 1.15, 1.37),
     (True, True): (1.00, 1.00, 1.00),
-}
-# GOPS/DSP at W8A8: DeiT-T and the first DeiT-S are from the paper's table IX, the second DeiT-S and DeiT-B from
-# table VII.
-PAPER_GOPS_PER_DSP = {
-    "deit_tiny_patch16_224": (0.890,),
-    "deit_small_patch16_224": (0.923, 0.623),
-    "deit_base_patch16_224": (0.799,),
-}
-OTHERS_GOPS_PER_DSP = {
-    "deit_tiny_patch16_224": {"HeatViT": 0.160, "integer-only systolic (TCAS-I 2023)": 0.486},
-    "deit_small_patch16_224": {
-        "HeatViT": 0.174,
-        "integer-only systolic (TCAS-I 2023)": 0.601,
-        "Auto-ViT-Acc fixed": 0.367,
-        "Auto-ViT-Acc fixed + PoT": 0.585,
-    },
-    "deit_base_patch16_224": {"Auto-ViT-Acc fixed": 0.435, "Auto-ViT-Acc fixed + PoT": 0.759},
 }
 
 
@@ -154,17 +138,19 @@ def gops_per_dsp(
         raise ValueError(
             f"{machine.name} is not counted in DSPs: chunks.mac_array.macs_per_dsp is 0; try 'fpga'"
         )
-    rows = []
+    published, rows = load_published(), []
     for model in models:
         result = simulate(workload_of(model), machine, method).result
         if result.gops_per_dsp is None or result.utilization is None or result.macs_per_dsp is None:
             raise ValueError(f"{model} does not fit {machine.name}: {result.infeasible[0].statement}")
-        paper = PAPER_GOPS_PER_DSP[model]
+        figures = published.densities(model)
+        paper = tuple(row.value for row in figures if row.system == AUTHORS)
+        others = {row.system: row.value for row in figures if row.system != AUTHORS}
         match = tuple(machine.clock_mhz * figure / result.gops_per_dsp for figure in paper)
         rows.append(
             DspRow(
                 model, result.gops_per_dsp, machine.clock_mhz, result.macs_per_dsp, result.utilization,
-                paper, match, OTHERS_GOPS_PER_DSP[model],
+                paper, match, others,
             )
         )  # fmt: skip
     return rows

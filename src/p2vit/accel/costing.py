@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from p2vit.accel.costs import cost_of
-from p2vit.accel.energy import memory_rates, operation_energy
-from p2vit.accel.machine import Machine
+from p2vit.accel.chunks.costs import cost_of
+from p2vit.accel.chunks.memory import plan_memory
+from p2vit.accel.energy.energy import memory_rates, operation_energy
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.technology import load_technology
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.memory import plan_memory
 from p2vit.accel.problems import AccelError, suggestion
 from p2vit.accel.simulate import run_energy
-from p2vit.accel.technology import load_technology
-from p2vit.accel.workload import Operation, Workload
+from p2vit.accel.workload.operations import Operation, Workload
 
 
 @dataclass(frozen=True)

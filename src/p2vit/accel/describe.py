@@ -1,10 +1,11 @@
-"""Markdown pages of machine descriptions; docs/hardware is generated from the shipped files."""
+"""Markdown pages of machine descriptions; docs/reference/hardware is generated from the shipped files."""
 
 from collections.abc import Sequence
 
-from p2vit.accel.area import area_mm2
-from p2vit.accel.machine import Machine
-from p2vit.accel.technology import load_technology
+from p2vit.accel.energy.area import area_mm2
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.technology import load_technology
+from p2vit.accel.peers.description import Peer
 
 
 def machine_page(machine: Machine) -> str:
@@ -44,6 +45,34 @@ def counter_design_page(machines: Sequence[Machine]) -> str:
         lines += ["", f"## `{machine.name}`", ""]
         lines += [f"{machine.summary}. {_requantization(machine)}; intra-layer pipelining {intra}.", ""]
         lines += [f"- {fact}" for fact in machine.assumed]
+    return "\n".join(lines) + "\n"
+
+
+def peers_page(peers: Sequence[Peer]) -> str:
+    """Describe the organisations of published accelerators on one page.
+
+    Args:
+        peers: Organisations to describe.
+
+    Returns:
+        Markdown text.
+    """
+    lines = [
+        "# Peers",
+        "",
+        "Organisations of published ViT accelerators, as `p2vit compare` models them. They are not copies of the"
+        " published designs. Each has the multipliers, clock, DRAM and buffers of the machine that it stands beside,"
+        " by default [`fpga`](fpga.md). Only what is named under *differs* is different.",
+    ]
+    for peer in peers:
+        differs = {"lines": peer.lines} if peer.lines else {}
+        lines += ["", f"## `{peer.name}`", "", f"{peer.title}. Source: {peer.source}.", ""]
+        lines += [f"Organisation: {peer.organisation}; softmax codes: {peer.softmax}.", "", "Known:", ""]
+        lines += [*(f"- {fact}" for fact in peer.known), "", "Assumed:", ""]
+        lines += [f"- {fact}" for fact in peer.assumed]
+        if differs or peer.changes:
+            changes = (f"- `{path}`: {value}" for path, value in (differs | peer.changes).items())
+            lines += ["", "Differs:", "", *changes]
     return "\n".join(lines) + "\n"
 
 

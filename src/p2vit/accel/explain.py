@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from p2vit.accel.edit import edit_machine, value_at
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.edit import edit_machine, value_at
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.simulate import Run
-from p2vit.accel.workload import Workload
+from p2vit.accel.workload.operations import Workload
 
 # Resources that an architect can enlarge, with their paths in the description. Each is tried at twice the size.
 LEVERS = {

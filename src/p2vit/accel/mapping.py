@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from p2vit.accel.closed_form import closed_form, cycles_of_many
-from p2vit.accel.costs import MAC, Number, cost_of
-from p2vit.accel.dataflow import ON_SCORES, LineCounts, Schedule, at_most, schedule
-from p2vit.accel.machine import Machine
-from p2vit.accel.memory import Misfit, pipelined
+from p2vit.accel.chunks.closed_form import cycles_of_many
+from p2vit.accel.chunks.costs import MAC, Number, cost_of
+from p2vit.accel.chunks.dataflow import ON_SCORES, LineCounts, at_most
+from p2vit.accel.chunks.memory import Misfit, pipelined
+from p2vit.accel.chunks.sections import Schedule
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.organisation import closed_form, schedule
 from p2vit.accel.timing import Timing
-from p2vit.accel.workload import Workload
+from p2vit.accel.workload.operations import Workload
 
 #: Up to this many mappings are timed faster one by one than all at once.
 FEW = 2

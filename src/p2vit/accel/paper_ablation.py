@@ -7,12 +7,12 @@ contradict each other. These functions show where.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from p2vit.accel.chunks.costs import MAC, cost_of
 from p2vit.accel.compare import PAPER_ABLATION
-from p2vit.accel.costs import MAC, cost_of
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.workload import Workload
-from p2vit.accel.workload_vit import vit_workload
+from p2vit.accel.workload.build import workload_of_config
+from p2vit.accel.workload.operations import Workload
 from p2vit.models.config import ViTConfig
 
 
@@ -48,7 +48,7 @@ def ablation_by_width(machine: Machine, dims: Sequence[int]) -> list[WidthRow]:
     """
     rows = []
     for dim in dims:
-        workload = vit_workload(ViTConfig(f"vit{dim}", embed_dim=dim, heads=dim // 64, mlp_dim=4 * dim))
+        workload = workload_of_config(ViTConfig(f"vit{dim}", embed_dim=dim, heads=dim // 64, mlp_dim=4 * dim))
         times = {}
         for inter, intra in PAPER_ABLATION:
             timing = map_workload(

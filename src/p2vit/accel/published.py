@@ -1,4 +1,4 @@
-"""Published latencies of other systems, each with its source."""
+"""Published figures of the paper and of other systems, each with its source."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from p2vit.accel.yaml_file import read_yaml
+
+#: System name of the paper's own figures in the file.
+AUTHORS = "P2-ViT (its authors)"
 
 
 class PublishedLatency(BaseModel):
@@ -32,18 +35,46 @@ class PublishedLatency(BaseModel):
         return self.board_w * self.batch_ms / self.batch
 
 
+class PublishedDensity(BaseModel):
+    """Published GOPS per DSP of one system and model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    system: str
+    model: str = Field(description="Architecture, as timm calls it.")
+    value: Annotated[float, Field(gt=0)] = Field(description="GOPS per DSP.")
+    source: str = Field(description="Paper and table; only figures of one table are comparable.")
+
+
+class Claims(BaseModel):
+    """What the P²-ViT paper claims in its abstract."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    speedup: Annotated[float, Field(gt=0)] = Field(description="Speed over GPU Turing Tensor Cores.")
+    energy_saving: Annotated[float, Field(gt=0)] = Field(description="Energy of the GPU over its own.")
+    utilization: Annotated[float, Field(gt=0)] = Field(
+        description="Computation utilization over quantization-based ViT accelerators."
+    )
+    source: str
+
+
 class Published(BaseModel):
-    """Contents of the file of published latencies."""
+    """Contents of the file of published figures."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: Literal[1] = 1
     latencies: tuple[PublishedLatency, ...]
     same_shape: dict[str, str] = Field(description="Model → model with the same operations and shapes.")
+    gops_per_dsp: tuple[PublishedDensity, ...]
+    claims: Claims
 
     def of(self, model: str) -> list[PublishedLatency]:
         """Return the latencies of a model, or of the model with the same shapes."""
         shape = self.same_shape.get(model, model)
         return [latency for latency in self.latencies if latency.model == shape]
+
+    def densities(self, model: str, system: str | None = None) -> list[PublishedDensity]:
+        """Return the GOPS per DSP of a model, of one system or of all."""
+        return [row for row in self.gops_per_dsp if row.model == model and system in (None, row.system)]
 
 
 def load_published() -> Published:

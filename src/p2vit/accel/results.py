@@ -76,6 +76,9 @@ class Simulation(_Result):
     technology: str = Field(description="Name of the energy and area table.")
     modelled: Literal[True] = True
     method: Literal["closed_form", "events", "descriptors"]
+    batch: int = Field(
+        description="Images of the run. Cycles, latency, MACs, energy and DRAM bytes are those of all of them."
+    )
     fits: bool
     infeasible: tuple[Infeasible, ...]
     clock_mhz: float

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from p2vit.accel.area import area_mm2
-from p2vit.accel.costs import (
+from p2vit.accel.chunks.costs import (
     ACTIVATION_BUFFER,
     CHUNKS,
     DRAM,
@@ -16,16 +15,17 @@ from p2vit.accel.costs import (
     array_of,
     columns_per_step,
 )
-from p2vit.accel.dataflow import Schedule, Section
-from p2vit.accel.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
-from p2vit.accel.events import simulate_events
-from p2vit.accel.machine import Machine
+from p2vit.accel.chunks.memory import Misfit
+from p2vit.accel.chunks.sections import Schedule, Section
+from p2vit.accel.energy.area import area_mm2
+from p2vit.accel.energy.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.machine.technology import Technology, load_technology
 from p2vit.accel.mapping import Mapping, map_workload
-from p2vit.accel.memory import Misfit
+from p2vit.accel.organisation import simulate_events
 from p2vit.accel.results import ChunkUse, Infeasible, Layer, Simulation
-from p2vit.accel.technology import Technology, load_technology
 from p2vit.accel.timing import Timing
-from p2vit.accel.workload import Operation, Workload
+from p2vit.accel.workload.operations import Operation, Workload
 
 Method = Literal["closed_form", "events", "descriptors"]
 _PJ_PER_MJ = 1e9
@@ -58,7 +58,7 @@ def simulate(
     method: Method = "closed_form",
     timing_of: Callable[[Schedule], Timing] | None = None,
 ) -> Run:
-    """Simulate one image.
+    """Simulate one run: one image, or a batch of images.
 
     Args:
         workload: All operations of the model.
@@ -210,6 +210,7 @@ def _result(
         hardware=machine.name,
         technology=technology.name,
         method=method,
+        batch=workload.images,
         fits=True,
         infeasible=(),
         clock_mhz=machine.clock_mhz,
@@ -217,7 +218,7 @@ def _result(
         macs=workload.macs,
         cycles=timing.cycles,
         latency_ms=seconds * 1e3,
-        images_per_s=1 / seconds,
+        images_per_s=workload.images / seconds,
         gops=gops,
         peak_gops=peak_gops(machine, workload),
         dsps=dsps,
@@ -245,6 +246,7 @@ def _unfit(
         hardware=machine.name,
         technology=technology.name,
         method=method,
+        batch=workload.images,
         fits=False,
         infeasible=tuple(Infeasible(**asdict(misfit), gap=misfit.gap) for misfit in misfits),
         clock_mhz=machine.clock_mhz,

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from p2vit.accel.costs import CHUNKS
+from p2vit.accel.chunks.costs import CHUNKS
 from p2vit.accel.simulate import Run
 
 

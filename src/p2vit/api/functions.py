@@ -216,9 +216,9 @@ def simulate(model: Program, hardware: str = "paper", **options: Any) -> Simulat
     Args:
         model: Name of an architecture (no weights are needed), a program's folder, or a program.
         hardware: Name of an accelerator, such as "paper" or "edge", or the path of a YAML file.
-        **options: ``weight_bits`` (4 or 8), ``attention`` ("log2" or "uniform8"), ``changes`` (figures of the
-            accelerator to change, ``["chunks.mac_array.lines=40"]``), ``method``, ``report``, ``trace``, and the other
-            fields of `p2vit.workflows.options.hardware.SimulateOptions`.
+        **options: ``weight_bits`` (4 or 8), ``attention`` ("log2" or "uniform8"), ``batch`` (images at once),
+            ``changes`` (figures of the accelerator to change, ``["chunks.mac_array.lines=40"]``), ``method``,
+            ``report``, ``trace``, and the other fields of `p2vit.workflows.options.hardware.SimulateOptions`.
 
     Returns:
         The figures, each with its unit in its name, such as ``latency_ms``. Every figure is modelled, not measured.

@@ -194,7 +194,7 @@ class Simulation(Simulated):
 
 
 class Result(BaseModel):
-    """A frozen object whose attributes are the JSON keys of a verb; docs/cli.md lists them."""
+    """A frozen object whose attributes are the JSON keys of a verb; docs/reference/cli.md lists them."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     _keys: tuple[str, ...] = ()
@@ -251,6 +251,9 @@ class SystemComparison(Result):
 
     Attributes:
         rows: One system and model each: figures, ``kind`` (published, modelled or measured), ``source`` and ``ratio``.
+        peers: Organisations of published accelerators at equal size, modelled, with what is known and what is assumed.
+        gpu_claims: What the paper's speed and energy saving over a GPU would need, and what modelled machines give.
+        utilization_claims: GOPS per DSP of the paper over those of others, published and modelled.
         ablation: The paper's pipelining ablation on the accelerator ``ablation_on``; empty if none supports it.
         ablation_on: Name of that accelerator, or None.
         gops_per_dsp: GOPS per DSP of the paper's models, with published values; empty without an accelerator with DSPs.
@@ -258,6 +261,9 @@ class SystemComparison(Result):
     """
 
     rows: list[dict[str, Any]]
+    peers: list[dict[str, Any]]
+    gpu_claims: list[dict[str, Any]]
+    utilization_claims: list[dict[str, Any]]
     ablation: list[dict[str, Any]]
     ablation_on: str | None
     gops_per_dsp: list[dict[str, Any]]

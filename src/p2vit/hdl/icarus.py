@@ -83,7 +83,7 @@ def test_bench(top: str, ports: list[StreamPort], beats: Mapping[str, int], seed
         top=top,
         declarations="".join(part[0] for part in parts),
         connections="".join(
-            f", .{n}__{part}({n}_{part})" for n in names for part in ("payload", "valid", "ready")
+            f", .{n}_{part}({n}_{part})" for n in names for part in ("payload", "valid", "ready")
         ),
         always="".join(part[1] for part in parts),
         moves=" | ".join(f"({n}_valid & {n}_ready)" for n in names),

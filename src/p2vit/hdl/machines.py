@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from p2vit.errors import P2vitError, did_you_mean
-from p2vit.hdl.top.machine import MACHINES, RtlMachine
+from p2vit.hdl.top.machine import MACHINES, RANGES, RtlMachine
 from p2vit.text import is_number
 
 
@@ -32,14 +32,11 @@ def machine_of(name: str, changes: Sequence[str] = ()) -> RtlMachine:
                 f"--set {change}: an RTL machine has no parameter '{key}'.{did_you_mean(key, RtlMachine.parameters())} "
                 f"There are: {', '.join(RtlMachine.parameters())}"
             )
-        if key == "shifters":
-            if text not in ("0", "1"):
-                raise P2vitError(f"--set {change}: shifters is 0 or 1")
-            values[key] = text == "1"
-        elif not is_number(text):
+        low, high = RANGES.get(key, (0, 1))
+        if not is_number(text) or not low <= int(text) <= high:
             raise P2vitError(
-                f"--set {change}: '{text}' is no whole number; e.g. --set {key}={getattr(machine, key)}"
+                f"--set {change}: {key} must be a whole number from {low} to {high}; e.g. --set {key}="
+                f"{int(getattr(machine, key))}"
             )
-        else:
-            values[key] = int(text)
+        values[key] = int(text) if key in RANGES else text == "1"
     return replace(machine, **values)

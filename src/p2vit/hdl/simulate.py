@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from p2vit.hdl.packing import Words, from_storage, pack, size_of, storage_bytes, to_storage, unpack
 from p2vit.hdl.tools.missing import RtlError
-from p2vit.hdl.tools.verilator import build_shared, compile_object, mangled
+from p2vit.hdl.tools.verilator import build_shared, compile_object
 from p2vit.hdl.tools.verilog import to_verilog
 
 #: A run is stopped when no beat is transferred for this many cycles.
@@ -204,7 +204,7 @@ class ModuleSimulation:
             optimization=optimization,
             trace=trace,
             # A module with many instances is compiled only once; that more than halves the compile time.
-            options=["-fno-inline"] if hasattr(module, "repeated_modules") else [],
+            options=["-fno-inline"] if hasattr(module, "separate_modules") else [],
         )
         self._library = ctypes.CDLL(str(path))
         for function, result, arguments in (
@@ -330,9 +330,7 @@ def _shim(top: str, ports: list[StreamPort]) -> str:
     counts = {True: 0, False: 0}
     for port in ports:
         array = "inputs" if port.is_input else "outputs"
-        valid, ready, payload = (
-            f"&top.{mangled(f'{port.name}__{part}')}" for part in ("valid", "ready", "payload")
-        )
+        valid, ready, payload = (f"&top.{port.name}_{part}" for part in ("valid", "ready", "payload"))
         lines.append(
             f"  it->{array}[{counts[port.is_input]}] = {{{valid}, {ready}, (void*){payload}, "
             f"{storage_bytes(port.bits)}}};"

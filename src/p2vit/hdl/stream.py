@@ -3,7 +3,7 @@
 **Streams.** Data moves on ready/valid streams (``amaranth.lib.stream``). A beat is transferred in a cycle in which
 both are high. A producer keeps ``valid`` and the payload until the transfer and never waits for ``ready`` before it
 raises ``valid``. ``ready`` may depend on the consumer's ``ready`` in the same cycle. Ports are called ``i`` and ``o``,
-or after their contents. In Verilog, a stream ``i`` is ``i__payload``, ``i__valid`` and ``i__ready``.
+or after their contents. In Verilog, a stream ``i`` is ``i_payload``, ``i_valid`` and ``i_ready``.
 
 **Payloads** are structs. Numbers of several lanes are an array field, with lane 0 in the lowest bits. Parameters per
 channel (shifts, biases) are fields of the same beat. ``last`` marks the last beat of a row. ``narrow`` selects 8-bit

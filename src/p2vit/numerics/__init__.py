@@ -1,7 +1,7 @@
 """The reference: the definition of every integer operator, in pure integers, with proven bit widths.
 
-The code is slow and simple. Every back-end must return the same integers (docs/numerics.md). This package has no float
-literal and no true division, and a test checks that.
+The code is slow and simple. Every back-end must return the same integers (docs/reference/numerics.md).
+This package has no float literal and no true division, and a test checks that.
 """
 
 from p2vit.numerics.add import Add

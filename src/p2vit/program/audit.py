@@ -27,7 +27,7 @@ class RegisterAudit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str = Field(description="name of the register; docs/numerics.md says what each holds")
+    name: str = Field(description="name of the register; docs/reference/numerics.md says what each holds")
     low: int = Field(description="lowest value that any photo can reach")
     high: int = Field(description="highest, with the half that rounding adds")
     bits: int = Field(description="two's complement width of that range")

@@ -71,13 +71,13 @@ def table(inputs: Grid, outputs: Grid, activation: Activation, groups: int) -> L
     return Lookup(whole(torch.floor(y + (0.5 - of_groups(outputs.offset))).clamp(-128, 127), "int8"))
 
 
-def residual_add(before: Grid, branch: Grid, after: Grid) -> Add:
-    """Lower a residual add. Both inputs are aligned to the smallest of the three exponents."""
-    parts = [np.atleast_1d(grid.exponents()) for grid in (before, branch, after)]
-    base = np.minimum(np.minimum(*parts[:2]), parts[2])
-    shifts = [part - base for part in parts]
-    left_a, left_b, shift = (part if part.any() else np.zeros(1, np.int8) for part in shifts)
-    return Add(left_a, left_b, shift, after.bits)
+def add(first: Grid, second: Grid, after: Grid) -> Add:
+    """Lower an add. Both inputs are aligned to the finest of the three exponents, channel by channel."""
+    parts = np.broadcast_arrays(*(grid.exponents().astype(np.int16) for grid in (first, second, after)))
+    finest = np.minimum.reduce(parts)
+    left_a, left_b, shift = (np.atleast_1d(part - finest).astype(np.int8) for part in parts)
+    # A branch of a residual add has the finest exponents: it is not shifted, and needs no shift per channel.
+    return Add(left_a, left_b if left_b.any() else np.zeros(1, np.int8), shift, after.bits)
 
 
 def rotary(block: QuantizedBlock, name: str) -> Rotary:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from p2vit.report.svg import ranked_bars
+from p2vit.report.charts.bars import bars
 from p2vit.text import in_code, in_markdown, shown
 
 
@@ -42,8 +42,10 @@ def plot(result: dict[str, Any]) -> str:
         result: Result of ``p2vit ablate``.
     """
     rows = [(row["name"], row["sqnr_db"] or 0.0) for row in result["rows"]]
-    return ranked_bars(
+    return bars(
         rows,
         "dB",
         f"SQNR of the features: {shown(result['model'])} on {shown(result['data'])}, {result['bits']}",
+        width=760,
+        labels=360,
     )

@@ -1,14 +1,15 @@
 """The report about a program: its data as one JSON object, and a self-contained HTML page of the same data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from p2vit.numerics import Linear
 from p2vit.program.audit import AuditReport, audit
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import ProgramSummary, summarize
+from p2vit.report.charts.columns import bar_chart, sensitivity_plot
 from p2vit.report.peers import peers_of
-from p2vit.report.svg import bar_chart, sensitivity_plot
+from p2vit.report.template import environment
 from p2vit.version import __version__
 
 #: Width of the registers that every program must fit, in bits.
@@ -141,28 +142,4 @@ def render(data: Mapping[str, Any]) -> str:
     Returns:
         Self-contained HTML: it loads no scripts, fonts or pictures.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("p2vit.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    environment.filters["interval"] = interval
-    return environment.get_template("report.html.j2").render(data=data, charts=charts(data))
-
-
-def interval(ends: Sequence[float]) -> str:
-    """Format an interval in percent for people."""
-    return f"{ends[0]:.2f} to {ends[1]:.2f} %"
-
-
-def number(value: float | None, digits: int = 2, unit: str = "") -> str:
-    """Format a measured number with its unit; a dash for None."""
-    if value is None:
-        return "–"
-    text = f"{value:,.{digits}f}"
-    return f"{text} {unit}" if unit else text
+    return environment().get_template("report.html.j2").render(data=data, charts=charts(data))

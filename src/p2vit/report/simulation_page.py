@@ -3,20 +3,22 @@
 from collections import defaultdict
 from typing import Any
 
-import jinja2
-
-from p2vit.accel.costs import CHUNKS, MAC
+from p2vit.accel.chunks.costs import CHUNKS, MAC
 from p2vit.accel.explain import limiting_resource, roofline, what_would_help
 from p2vit.accel.simulate import Run
-from p2vit.report.simulation_plots import COLOURS, bars, gantt, roofline_plot, shares
+from p2vit.report.charts.bars import bars, shares
+from p2vit.report.charts.gantt import PARTS, gantt
+from p2vit.report.charts.roofline import roofline_plot
+from p2vit.report.charts.svg import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from p2vit.report.template import environment
 
-_BUSY = "#0072B2"
+_BUSY = BLUE
 # Colour of a stall by its cause. Other causes are grey.
 _BLAME = {
-    "dram": "#D55E00",
-    "requantization": "#E69F00",
-    "shifter_array": "#CC79A7",
-    "activation_buffer": "#56B4E9",
+    "dram": VERMILION,
+    "requantization": ORANGE,
+    "shifter_array": PURPLE,
+    "activation_buffer": SKY,
 }
 
 
@@ -36,15 +38,7 @@ def html_report(run: Run) -> str:
         raise ValueError(
             "a report needs tiles: simulate with method 'events' (and a machine that the model fits)"
         )
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("p2vit.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("simulation.html.j2")
-    return template.render(**_context(run))
+    return environment().get_template("simulation.html.j2").render(**_context(run))
 
 
 def _context(run: Run) -> dict[str, Any]:
@@ -57,7 +51,7 @@ def _context(run: Run) -> dict[str, Any]:
         "result": result,
         "machine": run.machine,
         "sources": run.technology.sources,
-        "colours": COLOURS,
+        "colours": PARTS,
         "limiting": busiest,
         "limiting_share": share,
         "stalls": sorted(mac.stalls.items(), key=lambda item: -item[1]),
@@ -72,6 +66,7 @@ def _context(run: Run) -> dict[str, Any]:
                 key=lambda r: -r[1],
             ),
             "mJ",
+            "Energy of one image",
         ),
         "area": bars(
             sorted(
@@ -79,7 +74,8 @@ def _context(run: Run) -> dict[str, Any]:
                 key=lambda r: -r[1],
             ),
             "mm²",
-            colour="#009E73",
+            "Area",
+            colour=GREEN,
         ),
         "blame": {"busy": _BUSY, **_BLAME, "anything else": "#d4d4d4"},
         "chunks": shares(
@@ -90,6 +86,7 @@ def _context(run: Run) -> dict[str, Any]:
             ],
             float(run.timing.cycles),
             {"busy": _BUSY, **_BLAME},
+            "Busy and stalled cycles of each chunk",
         ),
     }
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from p2vit.accel.costing import CostModel
-from p2vit.accel.machines import load_machine
-from p2vit.accel.resolve import workload_of_config
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.workload.build import workload_of_config
+from p2vit.accel.workload.precision import Precision
 from p2vit.errors import P2vitError
 from p2vit.models.config import ModelConfig
 from p2vit.quant.search.cost import COSTS, Bits, Budget, TableCost, parse_budget, parse_limit

@@ -5,32 +5,31 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from p2vit.accel.compare import (
-    DEITS,
-    OTHERS_GOPS_PER_DSP,
-    PAPER_GOPS_PER_DSP,
-    against_gpu,
-    gops_per_dsp,
-    pipelining_ablation,
-)
-from p2vit.accel.machine import Machine
-from p2vit.accel.machines import known_machines, load_machine
+from p2vit.accel.claims import gpu_claims, utilization_claims
+from p2vit.accel.compare import DEITS, against_gpu, gops_per_dsp, pipelining_ablation
+from p2vit.accel.machine.description import ChunkMachine, Machine
+from p2vit.accel.machine.machines import known_machines, load_machine
+from p2vit.accel.peers.description import load_peers
+from p2vit.accel.peers.table import PeerRow, peer_rows
 from p2vit.accel.published import load_published
-from p2vit.accel.resolve import workload_of
 from p2vit.accel.simulate import simulate
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.precision import Precision
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.files import check_output, one_writer, write_text
-from p2vit.report.simulation_plots import bars
+from p2vit.report.charts.comparison import comparison_chart
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import CompareOptions
 
 __all__ = ["known_machines", "run_compare"]
 
 MODELS = ("deit_base_patch16_224", "vit_large_patch16_224", "swin_tiny_patch4_window7_224")
-PAPER = "arXiv 2405.19915, tables VII and IX"
 NOTES = (
-    "The paper's 10.1x speed and 36.8x energy name neither GPU model, nor network, nor batch. 10.1 times a T4 at "
-    "batch 1 on DeiT-B would need about 164 TOPS.",
+    "The paper's 10.1x speed and 36.8x energy name neither GPU model, nor network, nor batch. `gpu_claims` shows what "
+    "they would need against each published latency.",
+    "The paper's 1.84x is the largest ratio of its table VII: its GOPS per DSP on DeiT-B over those of Auto-ViT-Acc's "
+    "fixed-point version. Over the version with power-of-two weights in LUTs the table gives 1.05x to 1.07x.",
+    "Peers are organisations, not copies: each has the multipliers, clock, DRAM and buffers of the machine that it "
+    "stands beside. The JSON lists for each what is known and what is assumed.",
     "The energy of a published GPU is the power limit of its board times its latency. It is an upper bound.",
     "All figures of modelled accelerators are modelled. None was measured on silicon.",
 )
@@ -57,6 +56,10 @@ def run_compare(
         The ratio is images per second over those of the model's first published row. In a row with GOPS per DSP only,
         it is GOPS per DSP over that of the first modelled row.
         ``ablation``: the paper's pipelining ablation, on the first accelerator whose chunks pass rows on.
+        ``peers``: organisations of published accelerators (`PeerRow`), at the size of the first machine of chunks that
+        is counted in DSPs, or else the first machine of chunks.
+        ``gpu_claims``: what the paper's speed and energy saving over a GPU would need (`GpuClaim`).
+        ``utilization_claims``: what the paper's 1.84x computation utilization is against (`UtilizationClaim`).
         ``notes``: limits of the figures.
 
     Raises:
@@ -74,19 +77,20 @@ def run_compare(
     flowing = next((machine for machine in machines if machine.flows and not machine.dsps), None)
     ablation = [asdict(row) for row in pipelining_ablation(flowing, DEITS)] if flowing else []
     dsps = next((machine for machine in machines if machine.dsps), None)
-    answer = {
+    peers = _peers(models, machines, options.weight_bits)
+    modelled = {peer.published_as: peer.name for peer in load_peers() if peer.published_as}
+    answer: dict[str, Any] = {
         "rows": rows,
+        "peers": [asdict(row) for row in peers],
+        "gpu_claims": [asdict(row) for row in gpu_claims(models or MODELS, machines, options.weight_bits)],
+        "utilization_claims": [asdict(row) for row in utilization_claims(peers, modelled)],
         "ablation": ablation,
         "ablation_on": flowing.name if flowing else None,
         "gops_per_dsp": [asdict(row) for row in gops_per_dsp(dsps, method="closed_form")] if dsps else [],
         "notes": list(NOTES),
     }
     if options.plot:
-        shown = [row for row in rows if row["latency_ms"]]
-        lasting = [
-            (f"{row['model']}: {row['system']}, batch {row['batch']}", row["latency_ms"]) for row in shown
-        ]
-        write_text(options.plot, bars(lasting, "ms", width=1000, left=600), options.overwrite)
+        write_text(options.plot, comparison_chart(rows, answer["peers"]), options.overwrite)
     return answer
 
 
@@ -141,9 +145,17 @@ def _measured(model: str, machine: Machine, gpu: Path) -> list[dict[str, Any]]:
 
 def _published_dsps(model: str) -> list[dict[str, Any]]:
     """Return rows with the GOPS per DSP that the paper reports for itself and for others."""
-    figures = [("P2-ViT (its authors)", figure) for figure in PAPER_GOPS_PER_DSP.get(model, ())]
-    figures += list(OTHERS_GOPS_PER_DSP.get(model, {}).items())
-    return [_row(name, model, "published", PAPER, gops_per_dsp=figure) for name, figure in figures]
+    return [
+        _row(row.system, model, "published", row.source, gops_per_dsp=row.value)
+        for row in load_published().densities(model)
+    ]
+
+
+def _peers(models: Sequence[str], machines: Sequence[Machine], weight_bits: int) -> list[PeerRow]:
+    """Model the peers beside the first machine of chunks, preferably one that is counted in DSPs."""
+    flowing = [machine for machine in machines if isinstance(machine, ChunkMachine)]
+    beside = next((machine for machine in flowing if machine.dsps), flowing[0] if flowing else None)
+    return peer_rows(beside, models or DEITS, weight_bits) if beside else []
 
 
 def _with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def prediction(compiled: Any, title: str, latency: int) -> dict[str, Any]:
     from p2vit.program.format import program_sha256
 
     machine = compiled.machine
-    timing = rtl_timing(compiled.descriptors, machine, latency)
+    timing = rtl_timing(compiled, latency)
     cycles = cycles_per_node(compiled.stores, timing.store_cycles)
     return {
         "predicted": timing.cycles,

@@ -6,17 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.evaluate import OWN_BITS
-from p2vit.accel.explore import explore as search
-from p2vit.accel.machine import LoadStoreMachine, Machine
-from p2vit.accel.machines import load_machine
-from p2vit.accel.point_evaluator import evaluator
+from p2vit.accel.explore.evaluate import OWN_BITS
+from p2vit.accel.explore.point_evaluator import evaluator
+from p2vit.accel.explore.search import explore as search
+from p2vit.accel.explore.space import Budget, Space, load_space
+from p2vit.accel.machine.description import LoadStoreMachine, Machine
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.problems import AccelError, suggestion
-from p2vit.accel.resolve import workload_of
-from p2vit.accel.space import Budget, Space, load_space
-from p2vit.accel.workload import Workload
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.operations import Workload
+from p2vit.accel.workload.precision import Precision
+from p2vit.accel.workload.resolve import workload_of
 from p2vit.cluster import open_pool
 from p2vit.files import one_writer
 from p2vit.processors import available_cpus

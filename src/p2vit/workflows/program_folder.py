@@ -9,7 +9,7 @@ from p2vit.program.format import GRAPH_FILE, TENSOR_FILE, program_sha256, save_w
 from p2vit.program.graph import IntegerProgram
 from p2vit.program.inspect import summarize
 from p2vit.report.card import CARD_FILE, model_card
-from p2vit.report.svg import sensitivity_plot
+from p2vit.report.charts.columns import sensitivity_plot
 from p2vit.workflows.plain import to_json
 
 SENSITIVITY_FILE, PLOT_FILE = "sensitivity.json", "sensitivity.svg"

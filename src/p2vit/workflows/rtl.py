@@ -76,7 +76,7 @@ def _checked(compiled: Any) -> dict[str, Any]:
         "machine": machine.as_dict(),
         "memory": {"words": len(compiled.image), "bytes_per_word": machine.lines},
         "descriptors": len(compiled.descriptors),
-        "cycles": rtl_timing(compiled.descriptors, machine).cycles,
+        "cycles": rtl_timing(compiled).cycles,
         "program_sha256": program_sha256(compiled.program),
         "files": 0,
     }

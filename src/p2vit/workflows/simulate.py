@@ -6,17 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from p2vit.accel.dataflow import Schedule
-from p2vit.accel.edit import edit_machine
+from p2vit.accel.chunks.sections import Schedule
 from p2vit.accel.explain import limiting_resource, what_would_help
-from p2vit.accel.machine import Machine
-from p2vit.accel.machines import known_machines, load_machine
+from p2vit.accel.machine.description import LoadStoreMachine, Machine
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.problems import AccelError
 from p2vit.accel.simulate import Run
 from p2vit.accel.simulate import simulate as run_model
 from p2vit.accel.timing import Timing
 from p2vit.accel.trace import perfetto_trace
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.batch import batched
+from p2vit.accel.workload.precision import Precision
 from p2vit.files import check_output, one_writer, write_text
 from p2vit.report.simulation_page import html_report
 from p2vit.workflows.inputs import OpenProgram, open_program
@@ -68,6 +69,15 @@ def run_simulate(
     if chosen != machine.pipelining.model_dump():
         machine = machine.with_pipelining(**chosen)
     workload = open_workload(model, Precision(options.weight_bits, options.attention == "log2"))
+    if options.batch > 1 and isinstance(machine, LoadStoreMachine):
+        raise AccelError(
+            f"--batch {options.batch}",
+            [
+                f"{machine.name} runs one image after the other, so a batch takes {options.batch} times as long; "
+                "omit --batch"
+            ],
+        )
+    workload = batched(workload, options.batch)
     if options.method == "descriptors":
         timing = _descriptor_timing(model, hardware, options.inter_layer, options.intra_layer)
         run = run_model(workload, machine, "descriptors", timing)

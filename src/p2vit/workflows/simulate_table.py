@@ -6,14 +6,14 @@ from typing import Any
 
 from p2vit.accel.problems import AccelError
 from p2vit.files import check_output, one_writer, write_text
-from p2vit.report.simulation_plots import bars
+from p2vit.report.charts.bars import bars
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.hardware import SimulateOptions
 from p2vit.workflows.simulate import run_simulate
 
 #: Keys of a row; the same as for a single pair.
 KEYS = (
-    "model", "hardware", "method", "fits", "cycles", "latency_ms", "images_per_s", "gops", "peak_gops",
+    "model", "hardware", "method", "batch", "fits", "cycles", "latency_ms", "images_per_s", "gops", "peak_gops",
     "utilization", "energy_mj", "power_mw", "area_mm2", "dsps", "gops_per_dsp", "asic_only",
 )  # fmt: skip
 
@@ -60,5 +60,13 @@ def run_simulations(
             rows.append({key: answer[key] for key in KEYS} | {"misfit": why})
     if plot:
         lasting = [(f"{row['model']}, {row['hardware']}", row["latency_ms"]) for row in rows if row["fits"]]
-        write_text(plot, bars(lasting, "ms", width=900, left=400), options.overwrite)
+        write_text(
+            plot,
+            bars(lasting, "ms", f"Latency of {_images(options.batch)}, modelled", width=900, labels=400),
+            options.overwrite,
+        )
     return {"modelled": True, "rows": rows}
+
+
+def _images(batch: int) -> str:
+    return "one image" if batch == 1 else f"{batch} images"

@@ -35,7 +35,7 @@ def run_synth(
     from p2vit.hdl.tools.missing import require
 
     require("amaranth", "amaranth", "generating hardware")
-    from p2vit.accel.technology import load_technology
+    from p2vit.accel.machine.technology import load_technology
     from p2vit.hdl.synthesis.ecp5 import require_nextpnr
     from p2vit.hdl.synthesis.liberty import PACKAGE, load_liberty
     from p2vit.hdl.synthesis.run import chosen_designs, compare, describe, synthesize_all

@@ -1,10 +1,10 @@
 """The workload of an accelerator: an architecture by name, or a program."""
 
 from p2vit.accel.problems import AccelError
-from p2vit.accel.resolve import OWN_BITS_ONLY, workload_of
-from p2vit.accel.workload import Workload
-from p2vit.accel.workload_program import program_workload
-from p2vit.accel.workload_vit import Precision
+from p2vit.accel.workload.operations import Workload
+from p2vit.accel.workload.precision import Precision
+from p2vit.accel.workload.program import program_workload
+from p2vit.accel.workload.resolve import OWN_BITS_ONLY, workload_of
 from p2vit.workflows.inputs import OpenProgram
 
 

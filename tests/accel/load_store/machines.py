@@ -2,9 +2,10 @@
 
 from hypothesis import strategies as st
 
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.machines import load_machine
-from p2vit.accel.workload_vit import Precision, vit_workload
+from p2vit.accel.machine.edit import edit_machine
+from p2vit.accel.machine.machines import load_machine
+from p2vit.accel.workload.build import workload_of_config
+from p2vit.accel.workload.precision import Precision
 from p2vit.models.config import ViTConfig
 
 RTL, WIDE, SMALL = (load_machine(name) for name in ("rtl", "rtl-wide", "rtl-small"))
@@ -51,4 +52,4 @@ def workloads(draw):
         pool=draw(st.sampled_from(["token", "avg"])),
         pre_norm=draw(st.booleans()),
     )
-    return vit_workload(config, Precision(draw(st.sampled_from([4, 8])), draw(st.booleans())))
+    return workload_of_config(config, Precision(draw(st.sampled_from([4, 8])), draw(st.booleans())))

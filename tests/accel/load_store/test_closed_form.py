@@ -2,12 +2,11 @@ import pytest
 from hypothesis import given, settings
 
 from accel.load_store.machines import RTL, SMALL, WIDE, machines, workloads
-from p2vit.accel.closed_form import closed_form
-from p2vit.accel.costs import CHUNKS, RESOURCES
-from p2vit.accel.edit import edit_machine, value_at
-from p2vit.accel.events import simulate_events
+from p2vit.accel.chunks.costs import CHUNKS, RESOURCES
+from p2vit.accel.machine.edit import edit_machine, value_at
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.organisation import closed_form, simulate_events
+from p2vit.accel.workload.resolve import workload_of
 
 
 def both(machine, workload):

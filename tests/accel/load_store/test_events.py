@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 
 from accel.load_store.machines import RTL, WIDE, machines, workloads
-from p2vit.accel.costs import CHUNKS, RESOURCES
-from p2vit.accel.edit import edit_machine
-from p2vit.accel.events import simulate_events
+from p2vit.accel.chunks.costs import CHUNKS, RESOURCES
 from p2vit.accel.load_store.events import FILL, OTHER_WORK
+from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.mapping import map_workload
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.organisation import simulate_events
+from p2vit.accel.workload.resolve import workload_of
 
 DEIT = workload_of("deit_tiny_patch16_224")
 ARRAY, VECTOR = ("mac_array", "shifter_array"), ("layernorm", "softmax", "gelu", "elementwise")

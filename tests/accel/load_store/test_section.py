@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 
 from accel.load_store.machines import RTL, WIDE, machines, workloads
-from p2vit.accel.dataflow import schedule
-from p2vit.accel.gemm import row_stationary_cycles
-from p2vit.accel.resolve import workload_of
+from p2vit.accel.chunks.gemm import row_stationary_cycles
+from p2vit.accel.organisation import schedule
+from p2vit.accel.workload.resolve import workload_of
 
 DEIT = workload_of("deit_tiny_patch16_224")
 
@@ -92,7 +92,7 @@ def test_traffic_is_every_tensor_out_and_in():
 
 
 def test_narrow_weights_halve_their_words_and_nothing_else():
-    from p2vit.accel.workload_vit import Precision
+    from p2vit.accel.workload.precision import Precision
 
     wide = by_name(RTL, DEIT)["blocks.0.mlp.fc1"][1]
     narrow = by_name(RTL, workload_of("deit_tiny_patch16_224", Precision(4)))["blocks.0.mlp.fc1"][1]
@@ -122,7 +122,7 @@ def test_equal_blocks_are_laid_out_once():
 
 @pytest.mark.parametrize(("lanes", "times"), [(16, 1), (8, 2), (5, 4)])
 def test_fewer_vector_lanes_than_lines_take_several_cycles_a_column(lanes, times):
-    from p2vit.accel.edit import edit_machine
+    from p2vit.accel.machine.edit import edit_machine
 
     few = edit_machine(RTL, {"chunks.layernorm.lanes": lanes})
     (_, slow), (_, fast) = (by_name(m, DEIT)["blocks.0.norm1"] for m in (few, RTL))

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from p2vit.accel.compare import pipelining_ablation
-from p2vit.accel.machines import load_machine
+from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.published import load_published
 from p2vit.workflows.compare import run_compare
 from p2vit.workflows.simulate import run_simulate
@@ -70,7 +70,7 @@ def test_a_plot_and_what_is_refused(run, tmp_path):
     result = run(SWIN, "--hw", "server", "--plot", str(plot))
     assert result.code == 0
     assert "source: FasterTransformer" in result.out
-    assert plot.read_text().count("<rect") == 3
+    assert plot.read_text().count("<rect") == 3 + 8  # latencies; `server` and seven peers beside it
     with pytest.raises(Exception, match="allow overwriting"):
         run_compare([SWIN], ["server"], plot=plot)
     with pytest.raises(Exception, match="did you mean 'paper'"):
@@ -82,3 +82,31 @@ def test_what_does_not_fit_says_why():
     row = next(row for row in rows if row["kind"] == "modelled")
     assert row["latency_ms"] is None
     assert "does not fit: " in row["source"]
+
+
+def test_peers_stand_beside_the_machine_with_dsps(run):
+    answer = json.loads(run("deit_base_patch16_224", "--json").out)
+    assert [row["system"] for row in answer["peers"]][:2] == ["fpga", "auto-vit-acc-fixed"]
+    for row in answer["peers"]:
+        assert row["source"]
+        assert row["known"]
+        assert row["assumed"]
+    assert all(row["source"] and row["claim_source"] for row in answer["gpu_claims"])
+    assert all(row["source"] for row in answer["utilization_claims"])
+
+
+def test_without_a_machine_of_chunks_there_are_no_peers():
+    answer = run_compare([DEIT], ["rtl"])
+    assert answer["peers"] == answer["utilization_claims"] == []
+
+
+def test_the_text_has_every_table(run):
+    out = run(DEIT).out
+    for words in (
+        "organisations on deit_base_patch16_224, each with 2,560 multipliers at 200 MHz and 16 GB/s",
+        "0.214 ms (164 TOPS)",
+        "1.84 (",
+        "pipelining ablation on paper",
+        "source: Guo et al., arXiv 2407.17879 (abstract)",
+    ):
+        assert words in out

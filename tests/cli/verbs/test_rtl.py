@@ -31,7 +31,7 @@ def test_no_place_and_no_machine(p2vit, digits_program, tmp_path):
     assert "Missing option '-o'" in p2vit("rtl", digits_program).err
     answer = p2vit("rtl", digits_program, "--set", "lines=1", "-o", tmp_path / "x")
     assert answer.code == 2
-    assert "lines is 1; allowed are 2 to 64" in answer.err
+    assert "--set lines=1: lines must be a whole number from 2 to 64" in answer.err
     assert not (tmp_path / "x").exists()
 
 

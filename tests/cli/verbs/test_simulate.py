@@ -70,7 +70,7 @@ def test_bad_input_is_one_message_and_2(run, arguments, message):
 def test_what_does_not_fit_is_1_with_levers(run, tmp_path):
     from importlib.resources import files
 
-    text = (files("p2vit.accel") / "descriptions" / "edge.yaml").read_text()
+    text = (files("p2vit.accel.machine") / "descriptions" / "edge.yaml").read_text()
     path = tmp_path / "small.yaml"
     path.write_text(text.replace("size_bytes: 262144", "size_bytes: 2048"))
     result = run(TINY, "--hw", str(path))
@@ -131,3 +131,19 @@ def test_a_change_that_means_nothing_is_refused(run, change, words):
 def test_gops_stay_below_the_peak_beside_them(run, hardware, bits):
     answer = json.loads(run(TINY, "--hw", hardware, "--weight-bits", bits, "--json").out)
     assert answer["gops"] < answer["peak_gops"]
+
+
+def test_a_batch_counts_all_its_images(run):
+    one, four = (json.loads(run(TINY, "--batch", images, "--json").out) for images in ("1", "4"))
+    assert (one["batch"], four["batch"], four["macs"]) == (1, 4, 4 * one["macs"])
+    assert four["images_per_s"] >= one["images_per_s"]
+    text = run(TINY, "--batch", "4").out
+    assert f"{TINY}, 4 images on paper" in text
+    assert "per image)" in text
+
+
+def test_a_machine_that_runs_one_image_after_the_other_takes_no_batch(run):
+    result = run(TINY, "--hw", "rtl", "--batch", "2")
+    assert result.code == 2
+    assert "rtl runs one image after the other" in result.err
+    assert run(TINY, "--batch", "0").code == 2

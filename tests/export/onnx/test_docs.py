@@ -1,11 +1,11 @@
-"""Every Python block of docs/onnx.md runs, one after the other, in one namespace."""
+"""Every Python block of docs/how-to/onnx.md runs, one after the other, in one namespace."""
 
 import re
 from pathlib import Path
 
 from support.meaningful import meaningful_program
 
-PAGE = Path(__file__).parents[3] / "docs" / "onnx.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "onnx.md"
 
 
 def test_the_code_blocks_run(tmp_path, monkeypatch):

@@ -94,7 +94,8 @@ def test_a_graph_without_a_form_is_refused():
 
 def test_windows_are_refused():
     with pytest.raises(
-        UnfitProgramError, match=r"attn\.scores: attention within 7 windows; the accelerator holds"
+        UnfitProgramError,
+        match=r"attn\.scores: no engine of the accelerator executes attention within 7 windows, as in Swin",
     ):
         compile_program(changed("blocks.0.attn.scores", windows=7), ODD)
 

@@ -18,7 +18,7 @@ from support.rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, compiled, differ
 def test_every_layer_of_every_form_is_the_programs(name):
     found = run(name, ODD)
     assert differing(name, ODD, found) == []
-    timing = rtl_timing(compiled(name, ODD).descriptors, ODD)
+    timing = rtl_timing(compiled(name, ODD))
     assert found.cycles == timing.cycles
     assert found.store_cycles.tolist() == timing.store_cycles.tolist()
 
@@ -68,7 +68,7 @@ def test_every_configuration_runs_every_form_it_holds(machine):
             found = run(name, machine, behaviour)
             assert differing(name, machine, found) == [], name
             if not behaviour.stalls:
-                timing = rtl_timing(compiled(name, machine).descriptors, machine)
+                timing = rtl_timing(compiled(name, machine))
                 assert found.store_cycles.tolist() == timing.store_cycles.tolist()
 
 

@@ -9,7 +9,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from p2vit.accel.technology import Technology, load_technology
+from p2vit.accel.machine.technology import Technology, load_technology
 from p2vit.cli.main import run
 from p2vit.hdl.modules.mac_array import MacArray
 from p2vit.hdl.synthesis.designs import DESIGNS, LINE_LANES, TOPS

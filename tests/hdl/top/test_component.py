@@ -37,8 +37,10 @@ def test_a_history_is_the_value_cycle_by_cycle():
 def test_an_instance_has_every_port_and_no_other():
     connections = {name: Signal(name=name) for name in WeightBank.ports(MACHINE)}
     WeightBank.instance(MACHINE, **connections)
-    with pytest.raises(AssertionError, match="byte"):
-        WeightBank.instance(MACHINE, **{name: value for name, value in connections.items() if name != "byte"})
+    with pytest.raises(AssertionError, match="weight"):
+        WeightBank.instance(
+            MACHINE, **{name: value for name, value in connections.items() if name != "weight"}
+        )
     with pytest.raises(AssertionError, match="fetched"):
         WeightBank.instance(MACHINE, **connections, fetched=Signal())
 

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
+from p2vit.quant.config import OURS
 from p2vit.quant.search.hessian import hessian_sensitivity, hessian_traces
+from p2vit.quant.search.layers import searchable
+from p2vit.quant.search.library import build_library
+from support.families import FAMILIES
+from support.tiny import float_model, smooth_photos, swin_model
 
 
 def test_the_estimate_is_the_exact_trace(tiny_model, photos):
@@ -29,3 +34,14 @@ def test_narrow_widths_perturb_more(prepared, tiny_model, photos):
     traces = hessian_traces(tiny_model.module, photos[:2], 2, seed=0)
     table = hessian_sensitivity(tiny_model.module, prepared.scorer.library, traces)
     assert all(row[4] > row[8] > 0 for row in table.values())
+
+
+@pytest.mark.parametrize("family", ["EVA-02", "gated by GELU", "Swin"])
+def test_every_searchable_layer_of_a_family_has_a_sensitivity(family):
+    shape = (swin_model if family == "Swin" else float_model)(1, **FAMILIES[family])
+    photos = smooth_photos(shape.config.image_size, 4)
+    library = build_library(shape, [photos], OURS, (4, 8), threads=1)
+    traces = hessian_traces(shape.module, photos[:1], 1, seed=0)
+    table = hessian_sensitivity(shape.module, library, traces)
+    assert list(table) == [layer.name for layer in searchable(shape.config)]
+    assert any(name.endswith("mlp.up") for name in table) == (family != "Swin")

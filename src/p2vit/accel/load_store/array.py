@@ -1,11 +1,13 @@
 """Matrix products of a load–store machine as jobs of the array: linear layers, scores, attention × V."""
 
-from p2vit.accel.costs import REQUANT
-from p2vit.accel.gemm import folds
+from p2vit.accel.chunks.costs import REQUANT
+from p2vit.accel.chunks.gemm import folds
+from p2vit.accel.load_store.formats import LINE_PARAMETER_WORDS
 from p2vit.accel.load_store.jobs import EngineJob, Load, Region
-from p2vit.accel.load_store.section_layout import LINE_PARAMETER_WORDS, SectionLayout, words_each
-from p2vit.accel.machine import LoadStore, Machine
-from p2vit.accel.workload import Operation
+from p2vit.accel.load_store.section_layout import SectionLayout, words_each
+from p2vit.accel.load_store.steps import Step
+from p2vit.accel.machine.description import LoadStore, Machine
+from p2vit.accel.workload.operations import Operation
 
 WEIGHT_PORT = "weight buffer: too few bytes per cycle"
 SLOW_REQUANT = f"{REQUANT}: slower than the array"
@@ -21,7 +23,7 @@ class ArrayJobs:
 
     def __init__(self, layout: SectionLayout) -> None:
         self.layout = layout
-        self.machine, self.options, self.operations = layout.machine, layout.options, layout.operations
+        self.machine, self.options, self.steps = layout.machine, layout.options, layout.steps
         self.lines, self.lanes = layout.lines, layout.lanes
         self.weight_rows = weight_rows(layout.machine, layout.options)
 
@@ -43,7 +45,7 @@ class ArrayJobs:
         once: tuple[str, ...], reciprocal: bool = False,
     ) -> None:  # fmt: skip
         """Add one run of the array and its store; the buffers in ``once`` serve all row groups."""
-        op, chunks = self.operations[index], self.machine.chunks
+        op, chunks = self.steps[index].operation, self.machine.chunks
         step = folds(op.inner, self.lanes)
         slowed = []
         port = self.machine.buffers.weight.bytes_per_cycle
@@ -70,12 +72,12 @@ class ArrayJobs:
             )
         )  # fmt: skip
 
-    def linear(self, index: int) -> None:
+    def linear(self, index: int, step: Step) -> None:
         """Add the jobs of a linear layer: the input rows are stationary, the outputs are the columns."""
-        op = self.operations[index]
+        op = step.operation
         words = self.weight_words(op)
         tile = self.layout.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
-        groups = self.layout.groups(index)
+        groups = self.layout.groups(step)
         for first, columns in self.layout.tiles_of(index, op.cols, tile):
             for group in groups:
                 loads = []
@@ -84,32 +86,34 @@ class ArrayJobs:
                         Load(words * folds(columns, self.lines), "weights"),
                         self.layout.column_parameters(columns),
                     ]
-                loads.append(Load(op.inner, "rows", self.layout.rows(index, group)))
+                loads.append(Load(op.inner, "rows", self.layout.region(step, 0, group)))
                 writes = Region(index, 0, group, first, first + columns)
                 self.run(index, columns, loads, group, groups, writes, ("weights", "column_parameters"))
 
-    def values(self, index: int) -> None:
-        """Add the jobs of the values of attention: the weights are stationary, the tokens are the columns."""
-        op = self.operations[index]
-        heads = next(later.heads for later in self.operations[index:] if later.kind == "scores")
-        words, per_head = self.weight_words(op), folds(op.cols // heads, self.lines)
-        every = range(heads * per_head)
+    def values(self, index: int, step: Step) -> None:
+        """Add the jobs of the values of attention: the weights are stationary, the tokens are the columns.
+
+        So the values come out channel by channel, as attention × V reads them.
+        """
+        op = step.operation
+        words, per_head = self.weight_words(op), folds(op.cols // step.heads, self.lines)
+        every = range(step.heads * per_head)
         tile = self.tile(folds(op.inner, self.lanes), op.rows)
         for first, columns in self.layout.tiles_of(index, op.rows, tile):
             tokens = range(first // self.lines, folds(first + columns, self.lines))
             for group in every:
                 loads = []
                 if group == every[0]:
-                    reads = tuple(region for token in tokens for region in self.layout.rows(index, token))
+                    reads = tuple(region for token in tokens for region in self.layout.region(step, 0, token))
                     loads = [Load(op.inner * len(tokens), "weights", reads)]
-                loads += self.rows_with_parameters(words, ())
+                loads += self.rows_with_parameters(words, (), ())
                 head, inside = divmod(group, per_head)
                 writes = Region(index, head, inside, first, first + columns)
                 self.run(index, columns, loads, group, every, writes, ("weights",))
 
-    def scores(self, index: int) -> None:
+    def scores(self, index: int, step: Step) -> None:
         """Add the jobs of the scores: the queries are stationary, the keys are the columns; one product per head."""
-        op = self.operations[index]
+        op = step.operation
         depth, groups = op.inner, range(folds(op.rows, self.lines))
         tile = self.tile(folds(depth, self.lanes), op.cols)
         for head in range(op.heads):
@@ -119,17 +123,17 @@ class ArrayJobs:
                 for group in groups:
                     loads = []
                     if group == groups[0]:
-                        reads = tuple(Region(index - 2, 0, key, *part) for key in keys)
+                        reads = tuple(Region(step.reads[1], 0, key, *part) for key in keys)
                         loads = [Load(depth * len(keys), "weights", reads)]
-                    loads.append(Load(depth, "rows", (Region(index - 3, 0, group, *part),)))
+                    loads.append(Load(depth, "rows", (Region(step.reads[0], 0, group, *part),)))
                     writes = Region(index, head, group, first, first + columns)
                     self.run(index, columns, loads, group, groups, writes, ("weights",))
 
-    def attention(self, index: int) -> None:
+    def attention(self, index: int, step: Step) -> None:
         """Add the jobs of attention × V: codes and row sums are stationary, the channels of V are the columns."""
-        op = self.operations[index]
+        op = step.operation
         keys, groups = op.inner, range(folds(op.rows, self.lines))
-        values = next(i for i in range(index, -1, -1) if self.operations[i].kind == "scores") - 1
+        codes, values = step.reads
         tile = self.tile(folds(keys, self.lanes), op.cols)
         for head in range(op.heads):
             for first, columns in self.layout.tiles_of(index, op.cols, tile):
@@ -142,17 +146,21 @@ class ArrayJobs:
                             Load(keys * len(channels), "weights", reads),
                             self.layout.column_parameters(columns),
                         ]
-                    loads += self.rows_with_parameters(keys, (Region(index - 1, head, group),))
+                    # The row sums are stored behind the codes.
+                    rows = (Region(codes, head, group),)
+                    loads += self.rows_with_parameters(keys, rows, rows)
                     at = head * op.cols + first
                     writes = Region(index, 0, group, at, at + columns)
                     once = ("weights", "column_parameters")
                     self.run(index, columns, loads, group, groups, writes, once, reciprocal=True)
 
-    def rows_with_parameters(self, words: int, reads: tuple[Region, ...]) -> list[Load]:
+    def rows_with_parameters(
+        self, words: int, rows: tuple[Region, ...], parameters: tuple[Region, ...]
+    ) -> list[Load]:
         """Return the loads of rows and of the parameters of each line: bias and shift, or the row sum."""
         return [
-            Load(words, "rows", reads, closes=False),
-            Load(LINE_PARAMETER_WORDS, "rows", reads, opens=False),
+            Load(words, "rows", rows, closes=False),
+            Load(LINE_PARAMETER_WORDS, "rows", parameters, opens=False),
         ]
 
 

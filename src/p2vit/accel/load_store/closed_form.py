@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from p2vit.accel.costs import CHUNKS, DRAM, MAC
-from p2vit.accel.dataflow import Schedule, Section
+from p2vit.accel.chunks.costs import CHUNKS, DRAM, MAC
+from p2vit.accel.chunks.sections import Schedule
 from p2vit.accel.load_store.events import FILL
 from p2vit.accel.load_store.jobs import EngineJob
+from p2vit.accel.load_store.section import JobSection
 from p2vit.accel.load_store.timeline import STORE_LATENCY
-from p2vit.accel.machine import Machine
+from p2vit.accel.machine.description import Machine
 from p2vit.accel.timing import PhaseTime, Timing
 
 LOAD_PORT, STORE_PORT = "load engine", "store engine"
@@ -113,7 +114,7 @@ class _Phase:
         return sums
 
 
-def closed_form_of_jobs(machine: Machine, plan: Schedule) -> Timing:
+def closed_form_of_jobs(machine: Machine, plan: Schedule[JobSection]) -> Timing:
     """Compute the cycles of a schedule.
 
     Args:
@@ -171,7 +172,7 @@ def closed_form_of_jobs(machine: Machine, plan: Schedule) -> Timing:
     )
 
 
-def _phases(machine: Machine, section: Section) -> list[_Phase]:
+def _phases(machine: Machine, section: JobSection) -> list[_Phase]:
     """Divide a section into phases: vector operations join the array operation that they follow or prepare."""
     operations = _operations(machine, section)
     if not machine.pipelining.inter_layer:
@@ -194,7 +195,7 @@ def _phases(machine: Machine, section: Section) -> list[_Phase]:
     return [*phases, *(_Phase((), op, ()) for op in leads)]
 
 
-def _operations(machine: Machine, section: Section) -> list[_Operation]:
+def _operations(machine: Machine, section: JobSection) -> list[_Operation]:
     options = machine.load_store
     assert options is not None
     by_operation: list[list[EngineJob]] = [[] for _ in section.operations]
@@ -245,7 +246,7 @@ def _step(job: EngineJob, word: float, run_cycles: int) -> _Step:
     )
 
 
-def _later_runs(section: Section, index: int, jobs: Sequence[EngineJob]) -> int:
+def _later_runs(section: JobSection, index: int, jobs: Sequence[EngineJob]) -> int:
     """Count the runs of an operation after the run that completes its first rows."""
     heads = section.operations[index].heads
     if section.operations[index].kind in ("scores", "softmax"):

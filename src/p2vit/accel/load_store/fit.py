@@ -2,24 +2,25 @@
 
 from collections.abc import Sequence
 
-from p2vit.accel.gemm import folds
-from p2vit.accel.load_store.section_layout import SUM_BYTES
-from p2vit.accel.machine import LoadStore, Machine
-from p2vit.accel.memory import Misfit
-from p2vit.accel.workload import Operation
+from p2vit.accel.chunks.gemm import folds
+from p2vit.accel.chunks.memory import Misfit
+from p2vit.accel.load_store.formats import SUM_BYTES
+from p2vit.accel.load_store.steps import pixel_run
+from p2vit.accel.machine.description import LoadStore, Machine
+from p2vit.accel.workload.operations import Operation
 
 #: Bytes per number in the array's output buffer, and in the vector engine's input and output buffers.
 ARRAY_OUT_BYTES, VECTOR_IN_BYTES, VECTOR_OUT_BYTES = 4, 4, 2
 
 
-def buffer_bytes(machine: Machine, options: LoadStore) -> int:
+def buffer_bytes(lines: int, options: LoadStore) -> int:
     """Compute the bytes of the row, vector input and output buffers, which share the activation buffer."""
     of_a_line = (
         options.row_terms
         + options.columns_per_run * ARRAY_OUT_BYTES
         + options.vector_columns * (VECTOR_IN_BYTES + VECTOR_OUT_BYTES)
     )
-    return options.slots * machine.chunks.mac_array.lines * of_a_line
+    return options.slots * lines * of_a_line
 
 
 def misfits_of(machine: Machine, options: LoadStore, operations: Sequence[Operation]) -> tuple[Misfit, ...]:
@@ -31,7 +32,7 @@ def misfits_of(machine: Machine, options: LoadStore, operations: Sequence[Operat
         operations: Operations of the section.
     """
     found = []
-    need, size = buffer_bytes(machine, options), machine.buffers.activation.size_bytes
+    need, size = buffer_bytes(machine.chunks.mac_array.lines, options), machine.buffers.activation.size_bytes
     if need > size:
         found.append(
             Misfit(
@@ -54,11 +55,14 @@ def _too_long(machine: Machine, options: LoadStore, op: Operation) -> list[Misfi
     whole = {"layernorm": op.cols, "softmax": op.cols + SUM_BYTES}.get(op.kind, 0)
     if op.kind == "lookup" and op.tables > 1:
         whole = op.cols // op.tables
+    pixels = pixel_run(op.cols) if op.kind == "move" and op.part == "embedding" else 0
     checks = (
         ("rows of {} are longer than a line holds", op.inner, options.row_terms, "terms", "load_store.row_terms"),
         (f"{array.lines} weight columns of {{}} do not fit a slot", columns, weights, "bytes",
          "buffers.weight.size_bytes"),
         ("rows of {} are longer than the vector buffer", whole, options.vector_columns, "columns",
+         "load_store.vector_columns"),
+        ("one row of pixels of {} is longer than the vector buffer", pixels, options.vector_columns, "columns",
          "load_store.vector_columns"),
     )  # fmt: skip
     return [

@@ -2,15 +2,16 @@
 
 Between operations, tensors are in external memory, in groups of as many rows as the array has lines. A word holds one
 byte of every row of a group. Stores write and loads read *regions*: some columns of one group.
+
+The records are named tuples, because a design-space search makes hundreds of thousands of them.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from p2vit.accel.load_store.timeline import Engine
 
 
-@dataclass(frozen=True)
-class Region:
+class Region(NamedTuple):
     """Columns of one group of an operation's output.
 
     Attributes:
@@ -27,9 +28,13 @@ class Region:
     first: int = 0
     end: int = 1 << 30
 
+    @property
+    def columns(self) -> int:
+        """Number of columns."""
+        return self.end - self.first
 
-@dataclass(frozen=True)
-class Load:
+
+class Load(NamedTuple):
     """One load.
 
     Attributes:
@@ -49,8 +54,7 @@ class Load:
     gather: bool = False
 
 
-@dataclass(frozen=True)
-class EngineJob:
+class EngineJob(NamedTuple):
     """One run of an engine, with its loads and its store.
 
     Attributes:
@@ -81,3 +85,12 @@ class EngineJob:
     def cycles(self) -> int:
         """Engine cycles from issue to completion."""
         return self.work + self.overhead + sum(cycles for _, cycles in self.slowed)
+
+    @property
+    def region(self) -> Region:
+        """Columns and group that the run works on: those that it writes, or else those that its last load reads."""
+        return self.writes or self.loads[-1].reads[0]
+
+
+#: Number of the first operation of the job's section, and the job.
+PlacedJob = tuple[int, EngineJob]

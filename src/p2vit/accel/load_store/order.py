@@ -3,67 +3,104 @@
 The load engine serves loads in the order of the jobs, so it matters which engine's next job comes first. A job may
 come as soon as earlier jobs write all that it reads. So rows flow between operations: the linear layer works on the
 first group of a LayerNorm while the second group is normalised, softmax follows the scores, and tables and adds follow
-tile by tile. The order is fixed before the run, from estimates, with the same rules as in the compiler of the
-generated accelerator (`p2vit.hdl.compile.schedule`). The compiler tries every rule and keeps the fastest order.
+tile by tile. The order is fixed before the run, from estimates. `times.fastest` tries every rule and keeps the order
+that takes the fewest cycles; the simulation and the compiler of the generated accelerator both use it.
+
+The actions of the jobs in an order are its loads, runs and stores. What an action carries is up to its user
+(`Payload`): the simulation times it, and the compiler makes a descriptor of it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
-from p2vit.accel.load_store.jobs import EngineJob, Region
+from p2vit.accel.load_store.jobs import EngineJob, Load, PlacedJob, Region
 from p2vit.accel.load_store.timeline import Engine
 
 #: Rules that select between the next jobs of the two engines: program order, earliest loads, or earliest run.
 RULES = ("program", "loads", "runs")
 
-#: Number of the first operation of the job's section, and the job.
-PlacedJob = tuple[int, EngineJob]
 Key = tuple[int, int, int]
+Action = TypeVar("Action", covariant=True)
 
 
 class WrittenRegions:
-    """Records which regions are written, and when. Operations are numbered over the whole model.
+    """Records which store wrote which region. Stores count from 1; operations count over the whole model.
 
     Args:
         jobs: All jobs that will write.
+
+    Attributes:
+        stores: Number of stores so far.
     """
 
-    def __init__(self, jobs: Sequence[PlacedJob]) -> None:
+    def __init__(self, jobs: Iterable[PlacedJob]) -> None:
+        self.stores = 0
         self._stores: dict[Key, list[tuple[int, int, int]]] = defaultdict(list)
-        self._expected: dict[Key, int] = defaultdict(int)
+        self._missing: dict[Key, int] = defaultdict(int)
         for base, job in jobs:
             if job.writes:
-                self._expected[self._key(base, job.writes)] += job.writes.end - job.writes.first
+                self._missing[self._key(base, job.writes)] += job.writes.columns
 
     @staticmethod
     def _key(base: int, region: Region) -> Key:
         return base + region.operation, region.head, region.group
 
-    def write(self, base: int, region: Region, time: int) -> None:
-        """Record that a store has written a region at cycle ``time``."""
-        self._stores[self._key(base, region)].append((region.first, region.end, time))
-
-    def when(self, base: int, region: Region) -> int | None:
-        """Return the cycle at which a region is written; None if a job that writes to it is still to come."""
+    def write(self, base: int, region: Region) -> None:
+        """Record that the next store writes a region."""
+        self.stores += 1
         key = self._key(base, region)
-        there = time = whole = 0
-        for first, end, done in self._stores[key]:
-            whole += end - first
-            if (both := min(end, region.end) - max(first, region.first)) > 0:
-                there += both
-                time = max(time, done)
-        return time if whole == self._expected[key] or there == region.end - region.first else None
+        self._missing[key] -= region.columns
+        self._stores[key].append((region.first, region.end, self.stores))
 
-    def all_of(self, base: int, job: EngineJob) -> int | None:
-        """Return the cycle at which all regions that a job reads are written; None if a writer is still to come."""
+    def after(self, base: int, regions: Iterable[Region]) -> int | None:
+        """Return the last store that writes to some regions, 0 without any; None if such a store is still to come."""
         latest = 0
-        for load in job.loads:
-            for region in load.reads:
-                time = self.when(base, region)
-                if time is None:
-                    return None
-                latest = max(latest, time)
+        for region in regions:
+            key = self._key(base, region)
+            there = 0
+            for first, end, store in self._stores[key]:
+                if (both := min(end, region.end) - max(first, region.first)) > 0:
+                    there += both
+                    latest = max(latest, store)
+            if self._missing[key] and there != region.columns:
+                return None
         return latest
+
+
+class Payload(Protocol[Action]):
+    """What the actions of a job carry. ``operation`` counts over the whole model."""
+
+    def load(self, operation: int, job: EngineJob, load: Load, after: int) -> Action:
+        """Make the action of a load, which begins when the first ``after`` stores are done."""
+
+    def run(self, operation: int, job: EngineJob) -> Action:
+        """Make the action of a run."""
+
+    def store(self, operation: int, job: EngineJob) -> Action:
+        """Make the action of a store."""
+
+
+def actions(order: Sequence[PlacedJob], payload: Payload[Action]) -> Iterator[Action]:
+    """Yield the actions of jobs: for each job its loads, its run, and its store if it has one.
+
+    Args:
+        order: Jobs in an order in which each job comes after those that it reads.
+        payload: Makes the actions.
+    """
+    written = WrittenRegions(order)
+    for base, job in order:
+        operation = base + job.operation
+        for load in job.loads:
+            after = written.after(base, load.reads)
+            assert after is not None, (
+                "a job reads what no job before it writes; this is a defect of the schedule"
+            )
+            yield payload.load(operation, job, load, after)
+        yield payload.run(operation, job)
+        if job.writes:
+            written.write(base, job.writes)
+            yield payload.store(operation, job)
 
 
 def ordered(jobs: Sequence[PlacedJob], rule: str, slots: int, words: Callable[[int], int]) -> list[PlacedJob]:
@@ -87,24 +124,27 @@ def ordered(jobs: Sequence[PlacedJob], rule: str, slots: int, words: Callable[[i
     heads: dict[Engine, int] = dict.fromkeys(queues, 0)
     ends: dict[Engine, list[int]] = {engine: [0] * slots for engine in queues}
     written = WrittenRegions(jobs)
-    loading = storing = 0
+    # Cycle at which each store is done, by its number; what no store writes is there from the start.
+    stored = [0]
+    loading = 0
     order: list[PlacedJob] = []
     while len(order) < len(jobs):
         begins: dict[Engine, int] = {}
         for engine, queue in queues.items():
             if heads[engine] < len(queue):
-                data = written.all_of(*queue[heads[engine]])
-                if data is not None:
+                base, job = queue[heads[engine]]
+                after = written.after(base, (region for load in job.loads for region in load.reads))
+                if after is not None:
                     room = max(loading, ends[engine][-slots]) if rule == "loads" else ends[engine][-1]
-                    begins[engine] = max(data, room)
-        assert begins, "jobs depend on each other in a circle; this is a defect of the dataflow"
+                    begins[engine] = max(stored[after], room)
+        assert begins, "jobs depend on each other in a circle; this is a defect of the schedule"
         engine = min(begins, key=lambda key: begins[key])
         base, job = queues[engine][heads[engine]]
         heads[engine] += 1
         loading = max(loading, begins[engine]) + sum(words(load.words) for load in job.loads)
         ends[engine].append(max(ends[engine][-1], loading) + job.cycles)
         if job.writes:
-            storing = max(storing, ends[engine][-1]) + words(job.store_words)
-            written.write(base, job.writes, storing)
+            written.write(base, job.writes)
+            stored.append(max(stored[-1], ends[engine][-1]) + words(job.store_words))
         order.append((base, job))
     return order

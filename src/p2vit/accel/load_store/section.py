@@ -4,27 +4,40 @@ The input rows of a linear layer are stationary, for one tile of output columns 
 attention are computed with exchanged operands: the weights are stationary and the tokens are the columns. So the
 values come out channel by channel, as attention × V needs them. LayerNorm, softmax, tables and adds process one row
 group at a time. `order` determines the order in which the engines take the jobs. The generated accelerator works in
-the same way (docs/rtl-top.md).
+the same way (docs/reference/rtl-top.md).
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from p2vit.accel.costs import Cost, cost_of
+from p2vit.accel.chunks.costs import cost_of
+from p2vit.accel.chunks.memory import MemoryPlan
+from p2vit.accel.chunks.sections import Section
 from p2vit.accel.load_store.array import ArrayJobs
 from p2vit.accel.load_store.fit import buffer_bytes, misfits_of
 from p2vit.accel.load_store.jobs import EngineJob
 from p2vit.accel.load_store.section_layout import SectionLayout
+from p2vit.accel.load_store.steps import Form, Step, steps_of
 from p2vit.accel.load_store.vector import VectorJobs
-from p2vit.accel.machine import Machine
-from p2vit.accel.memory import MemoryPlan
-from p2vit.accel.workload import Operation
+from p2vit.accel.machine.description import Machine
+from p2vit.accel.workload.operations import Operation
+
+
+@dataclass(frozen=True)
+class JobSection(Section):
+    """Schedule of a section on a load–store machine.
+
+    Attributes:
+        jobs: Jobs of the engines in program order.
+    """
+
+    jobs: tuple[EngineJob, ...]
 
 
 def load_store_section(
     machine: Machine, operations: Sequence[Operation], before: Operation | None, first_norm: bool
-) -> tuple[tuple[EngineJob, ...], tuple[Cost, ...], MemoryPlan]:
-    """Make the jobs, costs and memory plan of one section.
+) -> JobSection:
+    """Schedule one section.
 
     Args:
         machine: Load–store machine.
@@ -33,8 +46,7 @@ def load_store_section(
         first_norm: Whether no LayerNorm comes before the section. The first LayerNorm loads the root table.
 
     Returns:
-        Jobs in program order, costs, and memory plan. If the section does not fit, there are no jobs, and the plan
-        gives the reasons.
+        Section. If it does not fit, there are no jobs, and the memory plan gives the reasons.
     """
     options = machine.load_store
     assert options is not None
@@ -42,12 +54,11 @@ def load_store_section(
     costs = [cost_of(machine, op) for op in operations]
     if misfits:
         none = (0,) * len(operations)
-        return (), tuple(costs), MemoryPlan((1,) * len(operations), none, none, none, 0, misfits)
-    layout = SectionLayout(machine, options, operations, before)
-    array = ArrayJobs(layout)
-    vector = VectorJobs(layout, options.norm_table_words if first_norm else 0)
-    for index in range(len(operations)):
-        _emit(layout, array, vector, index)
+        memory = MemoryPlan((1,) * len(operations), none, none, none, 0, misfits)
+        return JobSection(tuple(operations), tuple(costs), memory, ())
+    layout = lay_out_jobs(
+        machine, steps_of(operations, before), options.norm_table_words if first_norm else 0
+    )
     word = machine.chunks.mac_array.lines
     fetched, spilled = [0] * len(operations), [0] * len(operations)
     work, slowed = [0] * len(operations), [0] * len(operations)
@@ -66,30 +77,36 @@ def load_store_section(
         tuple(fetched),
         tuple(spilled),
         (machine.chunks.mac_array.lines,) * len(operations),
-        buffer_bytes(machine, options),
+        buffer_bytes(machine.chunks.mac_array.lines, options),
     )
-    return tuple(layout.jobs), own, memory
+    return JobSection(tuple(operations), own, memory, tuple(layout.jobs))
 
 
-def _emit(layout: SectionLayout, array: ArrayJobs, vector: VectorJobs, index: int) -> None:
-    """Make the jobs of one operation."""
-    op = layout.operations[index]
-    match op.kind:
-        case "linear" if layout.projection(index) == "v":
-            array.values(index)
-        case "linear":
-            array.linear(index)
-        case "scores":
-            array.scores(index)
-        case "attention_values":
-            array.attention(index)
-        case "softmax":
-            vector.softmax(index)
-        case "pool":
-            vector.sum_tokens(index)
-        case "move" if op.rows == 1:
-            vector.sum_tokens(index)
-        case "move":
-            vector.gather(index)
-        case _:
-            vector.streamed(index)
+def lay_out_jobs(machine: Machine, steps: Sequence[Step], norm_table: int) -> SectionLayout:
+    """Make the jobs of some steps, in program order. The compiler of the generated accelerator calls this as well.
+
+    Args:
+        machine: Load–store machine.
+        steps: Steps that fit the machine.
+        norm_table: Words of the root table that the first LayerNorm loads; 0 if it is already loaded.
+
+    Returns:
+        Layout with the jobs.
+    """
+    options = machine.load_store
+    assert options is not None
+    layout = SectionLayout(machine, options, steps)
+    array, vector = ArrayJobs(layout), VectorJobs(layout, norm_table)
+    make: dict[Form, Callable[[int, Step], None]] = {
+        "gather": vector.gather,
+        "linear": array.linear,
+        "values": array.values,
+        "scores": array.scores,
+        "attention": array.attention,
+        "softmax": vector.softmax,
+        "rows": vector.streamed,
+        "sum": vector.sum_tokens,
+    }
+    for index, step in enumerate(steps):
+        make[step.form](index, step)
+    return layout

@@ -56,7 +56,7 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option(
     "--latency",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, 1000),
     help="Read latency of the external memory, in cycles. Default: 8.",
 )
 @click.option(

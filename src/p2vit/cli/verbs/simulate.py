@@ -38,6 +38,13 @@ from p2vit.workflows.simulate_table import run_simulations
     help="Weight width of every linear layer, in bits.",
 )
 @click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Images at once. Weights are fetched once for all of them; their activations need room on the chip.",
+)
+@click.option(
     "--attention",
     type=click.Choice(choices(SimulateOptions, "attention")),
     default="log2",
@@ -96,7 +103,8 @@ def simulate(
 def summary(answer: dict[str, Any]) -> str:
     """Format the result of one simulation for the terminal."""
     how = f"{answer['method']}, table {answer['technology']}; modelled"
-    head = f"{answer['model']} on {answer['hardware']} ({how})"
+    batch = f", {answer['batch']} images" if answer["batch"] > 1 else ""
+    head = f"{answer['model']}{batch} on {answer['hardware']} ({how})"
     if not answer["fits"]:
         reasons = [
             f"  does not fit: {item['statement']}:"
@@ -106,12 +114,13 @@ def summary(answer: dict[str, Any]) -> str:
         ]
         return "\n".join([head, *reasons])
     of_what = " (an ASIC with these chunks, not the FPGA)" if answer["asic_only"] else ""
+    each = f" ({answer['energy_mj'] / answer['batch']:.3f} per image)" if batch else ""
     lines = [
         head,
         f"  {answer['cycles']:,} cycles at {answer['clock_mhz']:g} MHz = {answer['latency_ms']:.3f} ms,"
         f" {answer['images_per_s']:.1f} images/s, {answer['gops']:,.0f} of {answer['peak_gops']:,.0f} GOPS",
         f"  MAC array utilization {answer['utilization']:.1%}",
-        f"  {answer['energy_mj']:.3f} mJ, {answer['power_mw']:.0f} mW, {answer['area_mm2']:.2f} mm²{of_what}",
+        f"  {answer['energy_mj']:.3f} mJ{each}, {answer['power_mw']:.0f} mW, {answer['area_mm2']:.2f} mm²{of_what}",
     ]
     if answer["dsps"]:
         lines.append(

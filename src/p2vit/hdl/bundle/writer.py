@@ -13,13 +13,13 @@ from p2vit.files import FileSet, kind_of
 from p2vit.hdl.compile.compiled import CompiledProgram
 from p2vit.hdl.timing import cycles_per_node, rtl_timing
 from p2vit.hdl.top.descriptor import DESCRIPTOR_BYTES
-from p2vit.hdl.top.machine import MEMORY_LATENCY
+from p2vit.hdl.top.machine import MAX_READS, MEMORY_LATENCY
 from p2vit.hdl.top.verilog import TOP, VERILATOR_CONFIG, accelerator_verilog
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.format import program_sha256
 
 MANIFEST = "manifest.json"
-_BENCH = ("bench.v", "clock.v", "main.cpp")
+_BENCH = ("bench.v", "clock.v", "main.cpp", "lint.vlt")
 
 
 def hex_words(words: IntArray) -> str:
@@ -77,7 +77,7 @@ def write_bundle(
     target.check()
     machine, program = compiled.machine, compiled.program
     verilog = accelerator_verilog(machine)
-    timing = rtl_timing(compiled.descriptors, machine)
+    timing = rtl_timing(compiled)
     tensor_words = len(compiled.image) - compiled.constant_words
     photo = compiled.memory_for(pixels)
     end = compiled.pixels + -(-pixels.size // machine.lines)
@@ -96,6 +96,8 @@ def write_bundle(
         "PIXELS": compiled.pixels,
         "PIXELS_END": end - 1,
         "CYCLES": timing.cycles,
+        "MAX_READS": MAX_READS,
+        "LONGEST_RUN": max(span.end - span.start for span in timing.spans),
         "BUSY": timing.array_busy,
         "PROGRAM": program_sha256(program),
         "MACHINE": ", ".join(f"{key} {value}" for key, value in machine.as_dict().items()),
@@ -125,6 +127,7 @@ def write_bundle(
             "words": len(compiled.image),
             "bytes_per_word": machine.lines,
             "tensor_words": tensor_words,
+            "pixels": compiled.pixels,
         },
         "descriptors": len(descriptors),
         "cycles": timing.cycles,
@@ -132,7 +135,12 @@ def write_bundle(
         "memory_latency": MEMORY_LATENCY,
         "layers": cycles_per_node(compiled.stores, timing.store_cycles),
         "tensors": {
-            name: {**layout.__dict__, "words": layout.words, "shape": list(program.tensors[name].shape)}
+            name: {
+                **layout.__dict__,
+                "words": layout.words,
+                "shape": list(program.tensors[name].shape),
+                "signed": program.tensors[name].signed,
+            }
             for name, layout in compiled.layouts.items()
         },
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(files.items())},

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from p2vit.accel.load_store.jobs import PlacedJob
 from p2vit.hdl.compile.layout import TensorLayout
 from p2vit.hdl.top.descriptor import Descriptor, Kind
 from p2vit.hdl.top.machine import RtlMachine
@@ -19,6 +20,7 @@ class CompiledProgram:
         program: Integer program.
         machine: RTL machine.
         descriptors: Descriptors in order; the last one is END.
+        jobs: Jobs whose loads, runs and stores the descriptors are, in the same order.
         image: Memory image, uint8 [words, lines]: the constants, and zeros elsewhere.
         constant_words: Number of words that hold constants.
         pixels: Word address of the pixels. They are stored as bytes, image row by image row.
@@ -28,6 +30,7 @@ class CompiledProgram:
     program: IntegerProgram
     machine: RtlMachine
     descriptors: tuple[Descriptor, ...]
+    jobs: tuple[PlacedJob, ...]
     image: IntArray
     constant_words: int
     pixels: int

@@ -1,16 +1,33 @@
 """Compiles an integer program for an RTL machine."""
 
+from collections.abc import Callable
+
+from p2vit.accel.load_store.formats import LINE_PARAMETER_WORDS
+from p2vit.accel.load_store.order import actions
+from p2vit.accel.load_store.section import lay_out_jobs
+from p2vit.accel.load_store.times import fastest
 from p2vit.hdl.compile.compiled import CompiledProgram
-from p2vit.hdl.compile.elementwise import VectorEmitter
-from p2vit.hdl.compile.emitter import Emitter
-from p2vit.hdl.compile.errors import require, unfit
+from p2vit.hdl.compile.elementwise import (
+    AddPayload,
+    AffinePayload,
+    AssemblePayload,
+    GatherPayload,
+    LayerNormPayload,
+    LookupPayload,
+    RootTable,
+    SoftmaxPayload,
+    SumPayload,
+)
+from p2vit.hdl.compile.errors import require
 from p2vit.hdl.compile.layout import TensorLayout
-from p2vit.hdl.compile.matrix import MatrixEmitter
+from p2vit.hdl.compile.matrix import AttentionPayload, LinearPayload, ScoresPayload, ValuesPayload
+from p2vit.hdl.compile.memory import MemoryImage
+from p2vit.hdl.compile.payload import Context, DescriptorPayload, NodePayload
 from p2vit.hdl.compile.plan import LayoutPlan, plan_layouts
-from p2vit.hdl.compile.schedule import RULES, descriptors, merged
-from p2vit.hdl.timing import rtl_timing
-from p2vit.hdl.top.descriptor import Descriptor
-from p2vit.hdl.top.machine import LINE_PARAMETER_WORDS, MEMORY_LATENCY, RtlMachine
+from p2vit.hdl.compile.steps import steps_of_program
+from p2vit.hdl.compile.supported import require_supported
+from p2vit.hdl.description import description_of
+from p2vit.hdl.top.machine import RtlMachine
 from p2vit.numerics import (
     Add,
     Affine,
@@ -50,48 +67,46 @@ def compile_program(program: IntegerProgram, machine: RtlMachine) -> CompiledPro
 class _Compiler:
     def __init__(self, program: IntegerProgram, machine: RtlMachine) -> None:
         self.program, self.machine = program, machine
-        self.emit = Emitter(machine)
-        self.matrix, self.vector = MatrixEmitter(self.emit), VectorEmitter(self.emit)
+        self.memory = MemoryImage(machine.lines)
+        self.layouts: dict[str, TensorLayout] = {}
+        self.roots = RootTable(machine, self.memory)
 
     def run(self) -> CompiledProgram:
-        """Allocate all tensors, then emit the jobs node by node."""
+        """Allocate all tensors and constants, schedule the jobs of all nodes, and make the descriptors."""
+        require_supported(self.program)
         plan = plan_layouts(self.program)
         shape = self.program.pixels.shape
         size = shape[0] * shape[1] * shape[2]
-        pixels = self.emit.memory.reserve(-(-size // self.machine.lines))
+        pixels = self.memory.reserve(-(-size // self.machine.lines))
         for node in self.program.nodes:
-            self.emit.layouts[node.name] = self.layout_of(plan, node)
-        for node in self.program.nodes:
-            self.emit.node = node.name
-            self.node(plan, node, pixels)
-        memory = self.emit.memory
+            self.layouts[node.name] = self.layout_of(plan, node)
+        nodes = [self.payload(plan, node, pixels) for node in self.program.nodes]
+        memory = self.memory
         require(
             memory.words <= MAX_WORDS,
             "memory",
             f"the tensors and constants take {memory.words} words; at most {MAX_WORDS} are addressed",
             "use a smaller image",
         )
-        stores = sum(job.store is not None for job in self.emit.jobs)
+        described = description_of(self.machine, self.machine.name)
+        steps = steps_of_program(plan, self.layouts)
+        jobs = [(0, job) for job in lay_out_jobs(described, steps, self.roots.words).jobs]
+        stores = sum(job.writes is not None for _, job in jobs)
         require(
             stores < 1 << 24, "stream", f"it has {stores} stores", "at most 2^24 are counted: use more lines"
         )
+        order = fastest(described, jobs).jobs
+        payload = DescriptorPayload(self.machine, nodes)
         return CompiledProgram(
             self.program,
             self.machine,
-            self.fastest(),
+            (*actions(order, payload), payload.end()),
+            tuple(order),
             memory.image(),
             memory.constant_words,
             pixels,
-            dict(self.emit.layouts),
+            dict(self.layouts),
         )
-
-    def fastest(self) -> tuple[Descriptor, ...]:
-        """Return the descriptors in the job order that takes the fewest cycles."""
-        jobs, lines = self.emit.jobs, self.machine.lines
-        orders: list[list[Descriptor]] = [descriptors(jobs)]
-        orders += [descriptors(merged(jobs, lines, rule)) for rule in RULES]
-        cycles = [rtl_timing(order, self.machine, MEMORY_LATENCY).cycles for order in orders]
-        return tuple(orders[cycles.index(min(cycles))])
 
     def layout_of(self, plan: LayoutPlan, node: Node) -> TensorLayout:
         """Reserve memory for the output of a node and return its layout."""
@@ -114,48 +129,38 @@ class _Compiler:
             )
             rows, columns = spec.shape
             layout = TensorLayout(0, rows, columns, size, lines, first_row=plan.first_rows[node.name])
-        base = self.emit.memory.reserve(layout.words)
+        base = self.memory.reserve(layout.words)
         return TensorLayout(**{**layout.__dict__, "base": base})
 
-    def node(self, plan: LayoutPlan, node: Node, pixels: int) -> None:
-        """Emit the jobs of one node.
+    def payload(self, plan: LayoutPlan, node: Node, pixels: int) -> NodePayload:
+        """Make the payload of one node and store its constants.
 
         Raises:
-            UnfitProgramError: No engine executes the operator.
+            UnfitProgramError: The machine cannot execute the node.
         """
-        output = self.emit.layouts[node.name]
-        sources = [self.emit.layouts[name] for name in node.inputs if name != PIXELS]
-        matrix, vector = self.matrix, self.vector
+        sources = [self.layouts[name] for name in node.inputs if name != PIXELS]
+        context = Context(node, sources, self.layouts[node.name], self.machine, self.memory)
         match node.operator:
             case Patchify():
-                vector.patchify(node, pixels, self.program.pixels.shape, output)
-            case Linear() if node.name in plan.attention_of_values:
-                heads = plan.attention_of_values[node.name].operator.heads  # type: ignore[attr-defined]
-                matrix.values(node, heads, sources[0], output)
-            case Linear():
-                matrix.linear(node, sources[0], output)
-            case Scores():
-                matrix.scores(node, sources, output)
+                return GatherPayload(context, pixels, self.program.pixels.shape)
             case Softmax():
                 guard = plan.attention_of_codes[node.name].operator.guard  # type: ignore[attr-defined]
-                vector.softmax(node, guard, sources[0], output)
-            case AttentionValues():
-                matrix.attention(node, sources, output)
+                return SoftmaxPayload(context, guard)
             case LayerNorm():
-                vector.layer_norm(node, sources[0], output)
-            case Lookup():
-                vector.lookup(node, sources[0], output)
-            case Add():
-                vector.add(node, sources, output)
-            case Affine():
-                vector.affine(node, sources[0], output)
-            case AssembleTokens():
-                vector.assemble(node, sources[0], output)
-            case SelectToken() | SumTokens():
-                vector.sum_tokens(node, sources[0], output)
-            case operator:
-                raise unfit(
-                    node.name,
-                    f"no engine of the accelerator executes {type(operator).__name__}",
-                    "run this program on another back-end",
-                )
+                return LayerNormPayload(context, self.roots.address_for(node))
+            case Linear() if node.name in plan.attention_of_values:
+                return ValuesPayload(context)
+        return _PAYLOADS[type(node.operator)](context)
+
+
+_PAYLOADS: dict[type, Callable[[Context], NodePayload]] = {
+    Linear: LinearPayload,
+    Scores: ScoresPayload,
+    AttentionValues: AttentionPayload,
+    Lookup: LookupPayload,
+    Add: AddPayload,
+    Affine: AffinePayload,
+    AssembleTokens: AssemblePayload,
+    SelectToken: SumPayload,
+    SumTokens: SumPayload,
+}

@@ -1,14 +1,15 @@
-"""Compiles nodes for the vector engine: patches, tables, adds, affine, sums, LayerNorm, softmax."""
-
-from collections.abc import Iterator
+"""Payload of the nodes that run on the vector engine: patches, tables, adds, affine, sums, LayerNorm, softmax."""
 
 import numpy as np
 
-from p2vit.hdl.compile.emitter import Emitter, Region
+from p2vit.accel.load_store.formats import SUM_BYTES, TABLE_WORDS
+from p2vit.accel.load_store.jobs import EngineJob, Load
 from p2vit.hdl.compile.errors import require
 from p2vit.hdl.compile.layout import TensorLayout, column_parameters
-from p2vit.hdl.top.descriptor import Dest, Source, VectorOp
-from p2vit.hdl.top.machine import MAX_DISTANCE_SHIFT, MAX_LEFT_SHIFT, SUM_BYTES
+from p2vit.hdl.compile.memory import MemoryImage
+from p2vit.hdl.compile.payload import Context, Fields, NodePayload
+from p2vit.hdl.top.descriptor import VectorOp
+from p2vit.hdl.top.machine import MAX_DISTANCE_SHIFT, MAX_LEFT_SHIFT, RtlMachine
 from p2vit.numerics import (
     Add,
     Affine,
@@ -25,194 +26,299 @@ from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import Node
 
 
-class VectorEmitter:
-    """Emits the jobs of nodes that the vector engine executes.
+class VectorPayload(NodePayload):
+    """Payload of an operation on the numbers of one or two tensors."""
+
+    #: Operation of the vector engine.
+    op: VectorOp
+    #: Address of the parameters of the columns, or of the tables.
+    constants = 0
+
+    def parameters(self, **fields: IntArray | int) -> None:
+        """Store the parameters of all columns as constants."""
+        self.constants = self.memory.constant(column_parameters(self.machine.lines, **fields))
+
+    def load(self, job: EngineJob, load: Load) -> Fields:
+        """Return the address and the shape of a load."""
+        region = job.region
+        if load.buffer == "vector_parameters":
+            return {"address": self.constants + region.first * self.machine.parameter_words}
+        # The second operand goes to the upper bytes of the same slot.
+        source = self.sources[0 if load.opens else 1]
+        read = load.reads[0] if load.reads else region
+        return {
+            "plane": 0 if load.opens else 2,
+            "planes": source.bytes_each,
+            "address": source.at(read.group, read.first, read.head),
+        }
+
+    def run(self, job: EngineJob) -> Fields:
+        """Return the operation of a run."""
+        return {"op": self.op, "narrow_a": int(self.sources[0].bytes_each == 1)}
+
+
+class GatherPayload(NodePayload):
+    """Payload of patch extraction: the bytes of one patch per line, minus 128 by inverting the top bit.
 
     Args:
-        emit: Emitter that collects the jobs.
+        context: Node, layouts, machine and memory.
+        pixels: Word address of the pixels.
+        shape: Shape of the pixels: height, width, channels.
     """
 
-    def __init__(self, emit: Emitter) -> None:
-        self.emit = emit
-        self.machine = emit.machine
-        self.norm_channels = 0
-
-    # --- pixels
-
-    def patchify(self, node: Node, pixels: int, shape: tuple[int, ...], output: TensorLayout) -> None:
-        """Emit patch extraction: gather the bytes of one patch per line, and subtract 128 by inverting the top bit."""
-        emit, machine, operator = self.emit, self.machine, node.operator
+    def __init__(self, context: Context, pixels: int, shape: tuple[int, ...]) -> None:
+        super().__init__(context)
+        operator, machine, lines = context.node.operator, self.machine, self.machine.lines
         assert isinstance(operator, Patchify)
-        size, lines = operator.patch_size, machine.lines
+        self.pixels, self.lines, self.size = pixels, lines, operator.patch_size
         _, width, channels = shape
-        grid, run, pixel_row = width // size, size * channels, width * channels
+        self.grid = width // self.size
+        self.row, self.pixel_row = self.size * channels, width * channels
         require(
-            run <= machine.vector_columns,
-            node.name,
-            f"one row of a patch has {run} bytes; vector_columns is {machine.vector_columns}",
-            f"raise vector_columns to {run} or more",
+            self.row <= machine.vector_columns,
+            self.name,
+            f"one row of a patch has {self.row} bytes; vector_columns is {machine.vector_columns}",
+            f"raise vector_columns to {self.row} or more",
         )
-        rows_at_once = min(size, machine.vector_columns // run)
-        pitch, wrap = run, size * pixel_row - (grid - 1) * run
-        fits = pitch // lines < 256 and wrap // lines < 1 << 16 and grid < 1 << 12
+        self.wrap = self.size * self.pixel_row - (self.grid - 1) * self.row
+        fits = self.row // lines < 256 and self.wrap // lines < 1 << 16 and self.grid < 1 << 12
         require(
-            fits, node.name, f"images are {width} pixels wide", "the gather's steps are at most 2^16 words"
+            fits, self.name, f"images are {width} pixels wide", "the gather's steps are at most 2^16 words"
         )
-        for group in range(output.first_row // lines, output.groups):
-            first = max(0, output.first_row - group * lines)
-            end = min(lines, output.first_row + output.rows - group * lines)
-            patch = group * lines + first - output.first_row
-            for top in range(0, size, rows_at_once):
-                count = min(rows_at_once, size - top)
-                at = (patch // grid * size + top) * pixel_row + patch % grid * run
-                emit.load(
-                    dest=Dest.VECTOR, open=1, close=1, gather=1, planes=1, address=pixels + at // lines,
-                    byte=at % lines,
-                    inner=run, outer=count, line_first=first, line_end=end, grid_column=patch % grid, grid_width=grid,
-                    pitch_word=pitch // lines, pitch_byte=pitch % lines, wrap_word=wrap // lines,
-                    wrap_byte=wrap % lines, stride=pixel_row // lines, row_byte=pixel_row % lines,
-                )  # fmt: skip
-                self.run(op=VectorOp.COPY, count=count * run, flip=1, planes=1)
-                self.store(node.name, output, group, top * run, count * run)
 
-    # --- one number at a time
+    def load(self, job: EngineJob, load: Load) -> Fields:
+        """Return the address and the steps of a gather of some rows of pixels of each patch of a group."""
+        lines, row, grid, region = self.lines, self.row, self.grid, job.region
+        first = max(0, self.output.first_row - region.group * lines)
+        end = min(lines, self.output.first_row + self.output.rows - region.group * lines)
+        patch = region.group * lines + first - self.output.first_row
+        top = region.first // row
+        at = (patch // grid * self.size + top) * self.pixel_row + patch % grid * row
+        return {
+            "planes": 1, "address": self.pixels + at // lines, "byte": at % lines,
+            "inner": row, "outer": region.columns // row, "line_first": first, "line_end": end,
+            "grid_column": patch % grid, "grid_width": grid,
+            "pitch_word": row // lines, "pitch_byte": row % lines,
+            "wrap_word": self.wrap // lines, "wrap_byte": self.wrap % lines,
+            "stride": self.pixel_row // lines, "row_byte": self.pixel_row % lines,
+        }  # fmt: skip
 
-    def lookup(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Emit a table lookup, with one table for all columns or one table per group of columns."""
-        emit, machine, operator = self.emit, self.machine, node.operator
+    def run(self, job: EngineJob) -> Fields:
+        """Return the operation of a run."""
+        return {"op": VectorOp.COPY, "flip": 1}
+
+
+class LookupPayload(VectorPayload):
+    """Payload of a table lookup, with one table for all columns or one table per group of columns."""
+
+    op = VectorOp.LOOKUP
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        operator, machine = context.node.operator, self.machine
         assert isinstance(operator, Lookup)
         tables = np.atleast_2d(operator.table)
-        width = output.columns // len(tables)
+        #: Columns that one of several tables serves; 0 if one table serves all.
+        self.width = self.output.columns // len(tables) if len(tables) > 1 else 0
         words = np.zeros((tables.size, machine.lines), np.uint8)
         words[:, 0] = tables.reshape(-1).view(np.uint8)
-        base = emit.memory.constant(words)
-        tile = emit.tiles.get(node.inputs[0], output.columns)
-        if len(tables) == 1:
-            most = tile
-        else:
-            require(
-                width <= machine.vector_columns,
-                node.name,
-                f"a table serves {width} columns; vector_columns is {machine.vector_columns}",
-                f"raise vector_columns to {width} or more",
-            )
-            most = max(1, min(tile // width, machine.vector_columns // width, machine.table_groups)) * width
-        for first, columns, groups in self.tiles(output, most):
-            used = range(1) if len(tables) == 1 else range(first // width, (first + columns) // width)
-            emit.load(dest=Dest.TABLE, open=1, close=1, inner=256 * len(used), address=base + 256 * used[0])
-            for group in groups:
-                self.fetch(source, Region(node.inputs[0], 0, group, first, first + columns))
-                self.run(
-                    op=VectorOp.LOOKUP, count=columns, planes=1, release_table=int(group == groups[-1]),
-                    group_columns=width if len(tables) > 1 else 0,
-                )  # fmt: skip
-                self.store(node.name, output, group, first, columns)
+        self.constants = self.memory.constant(words)
+        require(
+            self.width <= machine.vector_columns,
+            self.name,
+            f"a table serves {self.width} columns; vector_columns is {machine.vector_columns}",
+            f"raise vector_columns to {self.width} or more",
+        )
 
-    def add(self, node: Node, sources: list[TensorLayout], output: TensorLayout) -> None:
-        """Emit a residual add; both operands share one buffer slot."""
-        operator = node.operator
+    def load(self, job: EngineJob, load: Load) -> Fields:
+        """Return the address and the shape of a load."""
+        if load.buffer != "table":
+            return super().load(job, load)
+        table = job.region.first // self.width if self.width else 0
+        return {"address": self.constants + TABLE_WORDS * table}
+
+    def run(self, job: EngineJob) -> Fields:
+        """Return the operation of a run."""
+        return {"op": self.op, "group_columns": self.width}
+
+
+class _SumOfTwoPayload(VectorPayload):
+    """Payload of the sum of two tensors. The first operand counts as 0 in its first ``prefix`` rows."""
+
+    op = VectorOp.ADD
+    prefix = 0
+
+    def run(self, job: EngineJob) -> Fields:
+        """Return the operation of a run."""
+        lines, (a, b) = self.machine.lines, self.sources
+        return {
+            "op": self.op,
+            "line_first": min(lines, max(0, self.prefix - job.region.group * lines)),
+            "narrow_a": int(a.bytes_each == 1),
+            "narrow_b": int(b.bytes_each == 1),
+        }
+
+
+class AddPayload(_SumOfTwoPayload):
+    """Payload of a residual add; both operands share one buffer slot."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        operator = context.node.operator
         assert isinstance(operator, Add)
         fields = {"left_a": operator.left_a, "left_b": operator.left_b, "shift": operator.shift}
-        fields = {key: np.broadcast_to(value, (output.columns,)) for key, value in fields.items()}
-        keys = (node.inputs[0], node.inputs[1])
-        self.sum_of_two(node.name, keys, sources, output, fields, 0)
+        self.parameters(
+            **{key: np.broadcast_to(value, (self.output.columns,)) for key, value in fields.items()}
+        )
 
-    def assemble(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Emit token assembly: add patch tokens (0 in the rows of prefix tokens) to prefix and position constants."""
-        operator = node.operator
+
+class AssemblePayload(_SumOfTwoPayload):
+    """Payload of token assembly: patch tokens (0 in the rows of prefix tokens) plus prefix and position constants."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        operator, output = context.node.operator, self.output
         assert isinstance(operator, AssembleTokens)
         constants = np.concatenate([operator.prefix, operator.position])
         form = TensorLayout(0, len(constants), output.columns, output.bytes_each, self.machine.lines)
-        base = self.emit.memory.constant(form.encode(constants[None]))
+        base = self.memory.constant(form.encode(constants[None]))
         second = TensorLayout(base, form.rows, form.columns, form.bytes_each, form.lines)
-        fields = {"shift": np.zeros(output.columns, np.int64)}
-        self.sum_of_two(
-            node.name, (node.inputs[0], ""), [source, second], output, fields, len(operator.prefix)
-        )
+        self.sources, self.prefix = [self.sources[0], second], len(operator.prefix)
+        self.parameters(shift=np.zeros(output.columns, np.int64))
 
-    def sum_of_two(
-        self,
-        name: str,
-        keys: tuple[str, str],
-        sources: list[TensorLayout],
-        output: TensorLayout,
-        fields: dict,
-        prefix: int,
-    ) -> None:
-        """Emit the sum of two tensors. The first operand counts as 0 in its first ``prefix`` rows."""
-        a, b = sources
-        lines = self.machine.lines
-        parameters = self.emit.memory.constant(column_parameters(lines, **fields))
-        for first, columns, groups in self.tiles(output, self.emit.tiles.get(keys[1] or keys[0])):
-            self.parameters(parameters, first, columns)
-            for group in groups:
-                self.fetch(a, Region(keys[0], 0, group, first, first + columns), close=0)
-                self.fetch(b, Region(keys[1], 0, group, first, first + columns), plane=2, open=0)
-                self.run(
-                    op=VectorOp.ADD, count=columns, planes=output.bytes_each, **self.once(group, groups),
-                    line_first=min(lines, max(0, prefix - group * lines)),
-                    narrow_a=int(a.bytes_each == 1), narrow_b=int(b.bytes_each == 1),
-                )  # fmt: skip
-                self.store(name, output, group, first, columns)
 
-    def affine(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Emit an affine operation: gain, bias and shift per column."""
-        operator = node.operator
+class AffinePayload(VectorPayload):
+    """Payload of an affine operation: gain, bias and shift per column."""
+
+    op = VectorOp.AFFINE
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        operator = context.node.operator
         assert isinstance(operator, Affine)
         least = int(operator.shift.min())
         require(
             least >= -MAX_LEFT_SHIFT,
-            node.name,
+            self.name,
             f"it shifts left by {-least} bits; the re-quantizer does at most {MAX_LEFT_SHIFT}",
             "give its gain a finer exponent",
         )
-        parameters = self.emit.memory.constant(
-            column_parameters(
-                self.machine.lines, gain=operator.gain, bias=operator.bias, shift=operator.shift
-            )
-        )
-        for first, columns, groups in self.tiles(output):
-            self.parameters(parameters, first, columns)
-            for group in groups:
-                self.fetch(source, Region(node.inputs[0], 0, group, first, first + columns))
-                self.run(
-                    op=VectorOp.AFFINE, count=columns, planes=output.bytes_each, **self.once(group, groups),
-                    narrow_a=int(source.bytes_each == 1),
-                )  # fmt: skip
-                self.store(node.name, output, group, first, columns)
+        self.parameters(gain=operator.gain, bias=operator.bias, shift=operator.shift)
 
-    def sum_tokens(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Emit a sum over tokens. To select one token, the sum has that token only."""
-        operator, lines = node.operator, self.machine.lines
+
+class SumPayload(VectorPayload):
+    """Payload of a sum over tokens. To select one token, the sum has that token only."""
+
+    op = VectorOp.SUM
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        operator = context.node.operator
         if isinstance(operator, SelectToken):
             start, count = operator.index, 1
             shift: IntArray = np.zeros(1, np.int8)
         else:
             assert isinstance(operator, SumTokens)
             start, count, shift = operator.first, operator.count, operator.shift
-        start += source.first_row
-        end = start + count
-        parameters = self.emit.memory.constant(
-            column_parameters(lines, shift=np.broadcast_to(shift, (output.columns,)))
+        self.start = self.sources[0].first_row + start
+        self.end = self.start + count
+        self.parameters(shift=np.broadcast_to(shift, (self.output.columns,)))
+
+    def run(self, job: EngineJob) -> Fields:
+        """Return the operation of a run."""
+        lines, before = self.machine.lines, job.loads[-1].reads[0].group * self.machine.lines
+        return {
+            **super().run(job),
+            "line_first": max(0, self.start - before),
+            "line_end": min(lines, self.end - before),
+            "first": int(before <= self.start),
+        }
+
+
+class LayerNormPayload(VectorPayload):
+    """Payload of a LayerNorm: three passes over the channels of a row group."""
+
+    op = VectorOp.LAYERNORM
+
+    def __init__(self, context: Context, table: int) -> None:
+        super().__init__(context)
+        operator = context.node.operator
+        assert isinstance(operator, LayerNorm)
+        self.operator, self.table = operator, table
+        self.parameters(left_a=operator.input_shift, shift=operator.shift)
+
+    def load(self, job: EngineJob, load: Load) -> Fields:
+        """Return the address and the shape of a load."""
+        return {"address": self.table} if load.buffer == "norm_table" else super().load(job, load)
+
+    def run(self, job: EngineJob) -> Fields:
+        """Return the operation of a run."""
+        operator = self.operator
+        return {
+            **super().run(job),
+            "limit": (1 << (operator.input_bits - 1)) - 1,
+            "epsilon": operator.epsilon,
+            "epsilon_shift": operator.epsilon_shift,
+            "squares_shift": squares_shift(operator.channels),
+        }
+
+
+class SoftmaxPayload(VectorPayload):
+    """Payload of a softmax: two passes over the keys of a row group; the row sum follows the codes."""
+
+    op = VectorOp.SOFTMAX
+
+    def __init__(self, context: Context, guard: int) -> None:
+        super().__init__(context)
+        operator, machine = context.node.operator, self.machine
+        assert isinstance(operator, Softmax)
+        self.operator, self.guard, self.keys = operator, guard, self.output.columns
+        need = self.keys + SUM_BYTES
+        require(
+            need <= machine.vector_columns,
+            self.name,
+            f"rows have {self.keys} keys and a sum of {SUM_BYTES} bytes; vector_columns is {machine.vector_columns}",
+            f"raise vector_columns to {need} or more",
         )
-        groups = range(start // lines, -(-end // lines))
-        for first, columns, _ in self.tiles(output):
-            self.parameters(parameters, first, columns)
-            for group in groups:
-                last = group == groups[-1]
-                self.fetch(source, Region(node.inputs[0], 0, group, first, first + columns))
-                self.run(
-                    op=VectorOp.SUM, count=columns, planes=output.bytes_each, **self.once(group, groups),
-                    line_first=max(0, start - group * lines), line_end=min(lines, end - group * lines),
-                    first=int(group == groups[0]), emit=int(last), narrow_a=int(source.bytes_each == 1),
-                )  # fmt: skip
-            self.store(node.name, output, 0, first, columns)
+        least = int(operator.shift.min())
+        require(
+            least >= -MAX_DISTANCE_SHIFT,
+            self.name,
+            f"a head shifts distances left by {-least} bits; the softmax does at most {MAX_DISTANCE_SHIFT}",
+            "its scores are too coarse: use wider weights for q and k",
+        )
 
-    # --- whole rows
+    def run(self, job: EngineJob) -> Fields:
+        """Return the operation of a run."""
+        operator = self.operator
+        return {
+            "op": self.op,
+            "count": self.keys,
+            "softmax_shift": int(operator.shift[job.region.head]),
+            "log2": int(operator.form == "log2"),
+            "guard": self.guard,
+        }
 
-    def layer_norm(self, node: Node, source: TensorLayout, output: TensorLayout) -> None:
-        """Emit a LayerNorm: three passes over the channels of a row group."""
-        emit, machine, operator = self.emit, self.machine, node.operator
+
+class RootTable:
+    """Table of reciprocal square roots, which all LayerNorms of a program share.
+
+    Args:
+        machine: Sizes of the accelerator.
+        memory: Memory image that the table goes to.
+    """
+
+    def __init__(self, machine: RtlMachine, memory: MemoryImage) -> None:
+        self.machine, self.memory = machine, memory
+        self.channels = self.address = self.words = 0
+
+    def address_for(self, node: Node) -> int:
+        """Return the address of the table; the first LayerNorm stores it.
+
+        Raises:
+            UnfitProgramError: The LayerNorm is wider than the vector buffer, or another width than an earlier one.
+        """
+        operator, machine = node.operator, self.machine
         assert isinstance(operator, LayerNorm)
         channels = operator.channels
         require(
@@ -222,109 +328,14 @@ class VectorEmitter:
             f"raise vector_columns to {channels} or more",
         )
         require(
-            self.norm_channels in (0, channels),
+            self.channels in (0, channels),
             node.name,
-            f"it normalises {channels} channels, an earlier one {self.norm_channels}",
+            f"it normalises {channels} channels, an earlier one {self.channels}",
             "the machine holds one table of reciprocal roots: all LayerNorms must be equally wide",
         )
-        if not self.norm_channels:
+        if not self.channels:
             words = np.zeros((operator.table.size, machine.lines), np.uint8)
             words[:, :2] = operator.table.astype("<u2").view(np.uint8).reshape(-1, 2)
-            emit.load(dest=Dest.NORM_TABLE, inner=len(words), address=emit.memory.constant(words))
-            self.norm_channels = channels
-        parameters = emit.memory.constant(
-            column_parameters(machine.lines, left_a=operator.input_shift, shift=operator.shift)
-        )
-        groups = range(output.first_row // machine.lines, output.groups)
-        self.parameters(parameters, 0, channels)
-        for group in groups:
-            self.fetch(source, Region(node.inputs[0], 0, group, 0, channels))
-            self.run(
-                op=VectorOp.LAYERNORM, count=channels, planes=output.bytes_each, **self.once(group, groups),
-                limit=(1 << (operator.input_bits - 1)) - 1, epsilon=operator.epsilon,
-                epsilon_shift=operator.epsilon_shift, squares_shift=squares_shift(channels),
-                narrow_a=int(source.bytes_each == 1),
-            )  # fmt: skip
-            self.store(node.name, output, group, 0, channels)
-
-    def softmax(self, node: Node, guard: int, source: TensorLayout, output: TensorLayout) -> None:
-        """Emit a softmax: two passes over the keys of a row group; the row sum follows the codes."""
-        machine, operator = self.machine, node.operator
-        assert isinstance(operator, Softmax)
-        keys = output.columns
-        require(
-            keys + SUM_BYTES <= machine.vector_columns,
-            node.name,
-            f"rows have {keys} keys and a sum of {SUM_BYTES} bytes; vector_columns is {machine.vector_columns}",
-            f"raise vector_columns to {keys + SUM_BYTES} or more",
-        )
-        least = int(operator.shift.min())
-        require(
-            least >= -MAX_DISTANCE_SHIFT,
-            node.name,
-            f"a head shifts distances left by {-least} bits; the softmax does at most {MAX_DISTANCE_SHIFT}",
-            "its scores are too coarse: use wider weights for q and k",
-        )
-        for head in range(output.stack):
-            for group in range(output.groups):
-                self.fetch(source, Region(node.inputs[0], head, group, 0, keys))
-                self.run(
-                    op=VectorOp.SOFTMAX, count=keys, planes=1, softmax_shift=int(operator.shift[head]),
-                    log2=int(operator.form == "log2"), guard=guard,
-                )  # fmt: skip
-                self.store(node.name, output, group, 0, keys + SUM_BYTES, head)
-
-    # --- shared
-
-    def tiles(self, output: TensorLayout, most: int | None = None) -> Iterator[tuple[int, int, range]]:
-        """Yield the column tiles: first column, number of columns, and row groups."""
-        most = min(most or output.columns, self.machine.vector_columns)
-        groups = range(output.first_row // self.machine.lines, output.groups)
-        for first in range(0, output.columns, most):
-            yield first, min(most, output.columns - first), groups
-
-    def parameters(self, base: int, first: int, columns: int) -> None:
-        """Emit the load of the parameters of some columns."""
-        each = self.machine.parameter_words
-        self.emit.load(
-            dest=Dest.VECTOR_PARAMETERS, open=1, close=1, inner=columns * each, address=base + first * each
-        )
-
-    def once(self, group: int, groups: range) -> dict[str, int]:
-        """Return the flags that take the parameters with the first row group and release them with the last."""
-        return {
-            "take_parameters": int(group == groups[0]),
-            "release_parameters": int(group == groups[-1]),
-        }
-
-    def fetch(
-        self, source: TensorLayout, region: Region, *, plane: int = 0, open: int = 1, close: int = 1
-    ) -> None:
-        """Emit the load of columns of one row group into the vector buffer.
-
-        Args:
-            source: Layout of the tensor that is read.
-            region: Columns, group and head of that tensor.
-            plane: First byte of the buffer word that the numbers go to.
-            open: 1 if the load takes a free slot.
-            close: 1 if the slot is full after the load.
-        """
-        self.emit.load(
-            [region],
-            dest=Dest.VECTOR, open=open, close=close, plane=plane, planes=source.bytes_each,
-            inner=region.columns * source.bytes_each, address=source.at(region.group, region.first, region.head),
-        )  # fmt: skip
-
-    def run(self, **values: int) -> None:
-        """Emit one run of the vector engine on one buffer slot."""
-        defaults = {"take": 1, "release": 1, "emit": 1, "line_end": self.machine.lines}
-        self.emit.vector(**{**defaults, **values})
-
-    def store(
-        self, name: str, output: TensorLayout, group: int, first: int, columns: int, head: int = 0
-    ) -> None:
-        """Emit the store of the columns of a run."""
-        self.emit.store(
-            Region(name, head, group, first, first + columns),
-            source=Source.VECTOR, address=output.at(group, first, head), columns=columns, planes=output.bytes_each,
-        )  # fmt: skip
+            self.channels, self.words = channels, len(words)
+            self.address = self.memory.constant(words)
+        return self.address

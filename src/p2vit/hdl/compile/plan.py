@@ -48,13 +48,6 @@ def plan_layouts(program: IntegerProgram) -> LayoutPlan:
     attention_of_codes: dict[str, Node] = {}
     for node in reversed(program.nodes):
         operator = node.operator
-        if isinstance(operator, Scores | AttentionValues):
-            require(
-                operator.windows == 1,
-                node.name,
-                f"attention within {operator.windows} windows",
-                "the accelerator holds attention over all tokens; run this program on another back-end",
-            )
         if isinstance(operator, AssembleTokens):
             source = node.inputs[0]
             while source != PIXELS:

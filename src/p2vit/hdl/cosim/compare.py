@@ -93,7 +93,7 @@ def cosimulate(
     """
     behaviour = behaviour or MemoryBehaviour()
     stalls = behaviour.stalls
-    timing = rtl_timing(compiled.descriptors, compiled.machine, behaviour.latency)
+    timing = rtl_timing(compiled, behaviour.latency)
     predicted = cycles_per_node(compiled.stores, timing.store_cycles)
     nodes = compiled.program.nodes
     found = Comparison(

@@ -56,22 +56,24 @@ extern "C" int p2vit_run(uint8_t* memory, uint64_t words, const uint8_t* stream,
   };
   top->clk = 0;
   top->rst = 1;
+  top->cold_rst = 1;
   top->eval();
   posedge();
   top->eval();
   posedge();
   top->rst = 0;
+  top->cold_rst = 0;
   for (uint64_t cycle = 0; cycle < options->max_cycles; ++cycle) {
     const bool offered = next_descriptor < descriptors && !random.happens(options->descriptor_stall);
     top->descriptor_valid = offered;
     if (offered) std::memcpy(&top->descriptor_data, stream + 32 * next_descriptor, 32);
-    top->memory___05Fread_ready = !random.happens(options->read_stall);
-    top->memory___05Fwrite_ready = !random.happens(options->write_stall);
+    top->memory_read_ready = !random.happens(options->read_stall);
+    top->memory_write_ready = !random.happens(options->write_stall);
     const bool answered =
         !answers.empty() && answers.front().due <= cycle && !random.happens(options->answer_stall);
-    top->memory___05Fanswer_valid = answered;
+    top->memory_answer_valid = answered;
     if (answered) {
-      std::memcpy(&top->memory___05Fanswer_data, answers.front().bytes, LINES);
+      std::memcpy(&top->memory_answer_data, answers.front().bytes, LINES);
       answers.pop_front();
     }
     top->eval();
@@ -91,8 +93,8 @@ extern "C" int p2vit_run(uint8_t* memory, uint64_t words, const uint8_t* stream,
       ++counts->descriptors;
     }
     // A read sees every write that was done in an earlier cycle.
-    if (top->memory___05Fread_valid && top->memory___05Fread_ready) {
-      const uint64_t at = top->memory___05Fread_address;
+    if (top->memory_read_valid && top->memory_read_ready) {
+      const uint64_t at = top->memory_read_address;
       if (at >= words) {
         counts->bad_address = at;
         return BAD_ADDRESS;
@@ -103,13 +105,13 @@ extern "C" int p2vit_run(uint8_t* memory, uint64_t words, const uint8_t* stream,
       answers.push_back(answer);
       ++counts->reads;
     }
-    if (top->memory___05Fwrite_valid && top->memory___05Fwrite_ready) {
-      const uint64_t at = top->memory___05Fwrite_address;
+    if (top->memory_write_valid && top->memory_write_ready) {
+      const uint64_t at = top->memory_write_address;
       if (at >= words) {
         counts->bad_address = at;
         return BAD_ADDRESS;
       }
-      std::memcpy(memory + at * LINES, &top->memory___05Fwrite_data, LINES);
+      std::memcpy(memory + at * LINES, &top->memory_write_data, LINES);
       ++counts->writes;
     }
     posedge();

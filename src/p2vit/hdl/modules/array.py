@@ -5,6 +5,7 @@ bank, the other is filled. A column of the streamed operand takes one beat per `
 lines. So there is no skew, and a column takes ⌈K / lanes⌉ cycles for any number of lines.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,19 @@ def row_memory_ports(word_bits: int, depth: int) -> dict[str, Any]:
         "write_data": In(word_bits),
         "read_address": In(address_shape(2 * depth)),
     }
+
+
+#: Comments of the ports of a line, of either array.
+LINE_COMMENTS = {
+    "advance": "The pipeline advances.",
+    "write": "A word of the row is written.",
+    "write_address": "Address of the word that is written; the upper half is the second bank.",
+    "write_data": "Word that is written, one term per lane.",
+    "read_address": "Address of the word that is read.",
+    "accumulate": "The sum of a beat reaches the accumulator.",
+    "first": "The sum begins a column.",
+    "acc": "Accumulator of the column.",
+}
 
 
 def row_memory(m: Module, line: Any, word_bits: int, depth: int) -> Value:
@@ -105,7 +119,7 @@ class StationaryArray(OperatorModule):
 
         Args:
             m: Module of the array.
-            name: Name of the Verilog module of a line (see ``repeated_modules``).
+            name: Name of the Verilog module of a line (see ``separate_modules``).
             banks: Row banks of the array.
             data: Word that is written into the memory of the addressed line.
             shared: Further input ports, with the same value for all lines.
@@ -154,6 +168,14 @@ class StationaryArray(OperatorModule):
             steps = index - np.maximum.accumulate(np.where(np.isin(index, begins), index, 0))
             yield held[:, steps], beats, begins
             row_start, beat_start = int(row_end), int(beat_end)
+
+    def repeated_modules(self) -> dict[str, Any]:
+        """Return those of the separate modules that are instantiated many times: the line."""
+        return self.separate_modules()
+
+    @abstractmethod
+    def separate_modules(self) -> dict[str, Any]:
+        """Return the line, which is written once and instantiated for every row."""
 
     #: Name of the stream with the broadcast operand.
     streamed = "weights"

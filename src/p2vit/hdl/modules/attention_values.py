@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.hdl.arithmetic import add_tree
 from p2vit.hdl.modules.array import (
+    LINE_COMMENTS,
     Banks,
     StationaryArray,
     address_shape,
@@ -46,6 +47,13 @@ class ShifterLine(wiring.Component):
                 "acc": Out(32),
             }
         )
+
+    def port_comments(self) -> dict[str, str]:
+        """Return the comment of every port, by its name in Verilog."""
+        return {
+            **LINE_COMMENTS,
+            "v": "Values of the beat, int8 per lane.",
+        }
 
     def elaborate(self, platform: Any) -> Module:
         """Build the stages: read | shift | add | accumulate."""
@@ -115,7 +123,7 @@ class ShifterArray(StationaryArray):
         """Name of the Verilog module of a line."""
         return f"shifterline_l{self.lanes}_d{self.depth}"
 
-    def repeated_modules(self) -> dict[str, Any]:
+    def separate_modules(self) -> dict[str, Any]:
         """Return the line, which is written once and instantiated for every row."""
         return {self.line_name: ShifterLine(self.lanes, self.depth)}
 

@@ -1,13 +1,16 @@
 """Base class of the hardware modules: timing, golden model and test vectors."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 from numpy.typing import NDArray
+
+from p2vit.hdl.packing import fields_of
 
 #: Field → integers [beats] or [beats, lanes].
 Fields = Mapping[str, Any]
@@ -49,6 +52,18 @@ class OperatorModule(wiring.Component):
         parts = [type(self).__name__, *(f"{name}{value}" for name, value in self.configuration().items())]
         return "_".join(part.replace("-", "m").replace(".", "p") for part in parts).lower()
 
+    def port_comments(self) -> dict[str, str]:
+        """Return the comment of every port, by its name in Verilog; a payload's comment lists its fields and bits."""
+        comments: dict[str, str] = {}
+        for name, member in self.signature.members.items():
+            ours, theirs = ("sender", "module") if member.flow == In else ("module", "receiver")
+            comments |= {
+                f"{name}_valid": f"The {ours} offers a beat, and keeps it until it moves.",
+                f"{name}_ready": f"The {theirs} takes the beat that is offered.",
+                f"{name}_payload": "; ".join(describe_fields(getattr(self, name).payload.shape())),
+            }
+        return comments
+
     @abstractmethod
     def configuration(self) -> dict[str, Any]:
         """Return the structural parameters by name."""
@@ -71,6 +86,16 @@ class OperatorModule(wiring.Component):
     def specified(self, stream: str, field: str, outputs: Streams) -> NDArray[np.bool_] | None:
         """Return a mask of the values of an output field that are specified; None if all are."""
         return None
+
+
+def describe_fields(layout: Any) -> Iterator[str]:
+    """Describe the fields of a payload, lowest bits first, e.g. ``x [63:0] 4 x int16``; lane 0 is lowest."""
+    for name, scalars in fields_of(layout).items():
+        low, width, is_signed = scalars[0]
+        high = scalars[-1][0] + width - 1
+        bits = f"[{high}:{low}]" if high > low else f"[{low}]"
+        count = f"{len(scalars)} x " if len(scalars) > 1 else ""
+        yield f"{name} {bits}" + (f" {count}{'int' if is_signed else 'uint'}{width}" if high > low else "")
 
 
 def corners(

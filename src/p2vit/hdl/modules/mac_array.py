@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.hdl.arithmetic import add_tree, wire
 from p2vit.hdl.modules.array import (
+    LINE_COMMENTS,
     Banks,
     StationaryArray,
     address_shape,
@@ -53,6 +54,18 @@ class MacLine(wiring.Component):
                 "acc": Out(64),
             }
         )
+
+    def port_comments(self) -> dict[str, str]:
+        """Return the comment of every port, by its name in Verilog."""
+        return {
+            **LINE_COMMENTS,
+            "w": "Weights of the beat, one byte per lane.",
+            "narrow": "Each weight byte holds the 4-bit weights of two columns.",
+            "unsigned_rows": "The terms of the row are unsigned codes.",
+            "narrow_sum": "As narrow, two stages later.",
+            "bias": "Bias of the column, or of two columns.",
+            "acc": "Accumulators of the column, or of two columns, of 32 bits each.",
+        }
 
     def elaborate(self, platform: Any) -> Module:
         """Build the stages: read | multiply | add | accumulate."""
@@ -134,7 +147,7 @@ class MacArray(StationaryArray):
         """Name of the Verilog module of a line."""
         return f"macline_l{self.lanes}_d{self.depth}_c{int(self.codes)}"
 
-    def repeated_modules(self) -> dict[str, Any]:
+    def separate_modules(self) -> dict[str, Any]:
         """Return the line, which is written once and instantiated for every row."""
         return {self.line_name: MacLine(self.lanes, self.depth, self.codes)}
 

@@ -162,7 +162,7 @@ def place_and_route(module: Any, name: str, seed: int = 1, extra_verilog: str = 
             registers.
         name: Name of its top module.
         seed: Random seed of the placement.
-        extra_verilog: Verilog of modules that it instantiates besides its ``repeated_modules``.
+        extra_verilog: Verilog of modules that it instantiates besides its ``separate_modules``.
 
     Raises:
         MissingPackageError: A package is not installed.
@@ -172,7 +172,7 @@ def place_and_route(module: Any, name: str, seed: int = 1, extra_verilog: str = 
     with scratch_folder() as place:
         folder = Path(place)
         wrapped = RegisteredInputs(module) if pins(module) <= PINS else ShiftRegisterWrapper(module)
-        parts = module.repeated_modules() if hasattr(module, "repeated_modules") else {}
+        parts = module.separate_modules() if hasattr(module, "separate_modules") else {}
         texts = [
             to_verilog(wrapped, name),
             *(to_verilog(part, key) for key, part in parts.items()),

@@ -72,7 +72,7 @@ def synthesize(
         name: Name of its top module.
         liberty: Cell library; None maps to generic gates.
         netlist: File for the mapped netlist (Verilog); None writes none.
-        extra_verilog: Verilog of modules that it instantiates besides its ``repeated_modules``.
+        extra_verilog: Verilog of modules that it instantiates besides its ``separate_modules``.
 
     Raises:
         MissingPackageError: Amaranth or pyosys is not installed.

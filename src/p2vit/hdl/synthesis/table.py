@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from p2vit.accel.technology import load_technology
+from p2vit.accel.machine.technology import load_technology
 from p2vit.hdl.synthesis.designs import LINE_LANES
 
 #: Area in the table → design that it comes from.

@@ -56,11 +56,6 @@ def _compiler(path: str) -> tuple[str, str]:
     return path, run_tool([path, "--version"], "asking the compiler's version").splitlines()[0]
 
 
-def mangled(port: str) -> str:
-    """Return Verilator's C++ name of a port: two underscores become ``___05F``."""
-    return port.replace("__", "___05F")
-
-
 def _includes(trace: bool) -> list[str]:
     include = verilator_root() / "include"
     flags = ["-std=c++20", "-fPIC", f"-I{include}", f"-I{include / 'vltstd'}", "-DVL_IGNORE_UNKNOWN_ARCH"]

@@ -1,5 +1,7 @@
 """Array engine: row and weight buffers, lines, re-quantizers and output buffer."""
 
+from typing import ClassVar
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
@@ -26,6 +28,8 @@ class ArrayEngine(MachineComponent):
         drain; ``QUOTIENT`` adds ``DIVIDE_CYCLES`` + 1 cycles before the work. Handshake: a run waits until its buffers
         are full and an output buffer is free.
     """
+
+    verilog_name: ClassVar[str] = "p2vit_array_engine"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
@@ -63,7 +67,7 @@ class ArrayEngine(MachineComponent):
         with m.FSM():
             with m.State("IDLE"):
                 ready = rows.ready & weights.ready & parameters.ready & writer.ready
-                m.d.comb += [start.eq(self.queue.valid & ready), self.idle.eq(1)]
+                m.d.comb += start.eq(self.queue.valid & ready)
                 with m.If(start):
                     m.d.sync += [run[name].eq(take(name)) for name in RUN_FIELDS]
                     m.d.sync += [
@@ -137,10 +141,12 @@ class ArrayEngine(MachineComponent):
                 row=weight_row,
                 column=columns[1],
                 enabled=~lasts[1] | (lane < run["tail"]),
-                byte=byte,
+                weight=byte,
             )
             m.d.comb += operand.word_select(lane, 8).eq(byte)
-        load_enable = Cat(self.loads(Dest.ROWS, lane) for lane in range(lanes))
+        # The first term of a chunk goes to all lanes, so no lane keeps what it had at power-on. The tail has weight 0.
+        first_part = loaded.part == 0
+        load_enable = Cat(self.loads(Dest.ROWS, lane, first_part) for lane in range(lanes))
         parameter_write = loaded.valid & (loaded.dest == Dest.LINE_PARAMETERS)
         for line in range(lines):
             m.submodules[f"line_{line}"] = Line.instance(
@@ -167,10 +173,10 @@ class ArrayEngine(MachineComponent):
             )
         return m
 
-    def loads(self, dest: Dest, lane: int) -> Value:
-        """Return whether the loaded word goes to the bank of a lane."""
+    def loads(self, dest: Dest, lane: int, every: Value | int = 0) -> Value:
+        """Return whether the loaded word goes to the bank of a lane; ``every``: it goes to the banks of all lanes."""
         loaded = self.loaded
-        here = loaded.part == lane
+        here = (loaded.part == lane) | every
         if lane % 2:
             here |= loaded.nibbles & (loaded.part == lane - 1)
         return loaded.valid & (loaded.dest == dest) & here

@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from p2vit.accel.load_store.formats import COLUMN_PARAMETER_BYTES
 from p2vit.hdl.top.bus import loaded_signature, queue_signature
 from p2vit.hdl.top.descriptor import Dest
-from p2vit.hdl.top.machine import COLUMN_PARAMETER_BYTES, RtlMachine
+from p2vit.hdl.top.machine import RtlMachine
 from p2vit.hdl.top.primitives import RamPorts, ram
 from p2vit.hdl.top.slots import SlotWriter, reader_signature, writer_signature
 
@@ -96,7 +97,6 @@ def engine_ports(
         **{name: Out(reader_signature()) for name in readers},
         "results": Out(writer_signature()),
         **more,
-        "idle": Out(1),
         "busy": Out(1),
     }
 
@@ -111,7 +111,7 @@ def output_ports() -> dict[str, wiring.Member]:
         "output_slot": In(1),
         "output_column": In(16),
         "output_plane": In(2),
-        "byte": Out(8),
+        "output_byte": Out(8),
     }
 
 
@@ -141,7 +141,7 @@ def output_buffer(m: Module, owner: Any, width: int, depth: int, data: Value) ->
     plane = Signal(range(width // 8))
     with m.If(owner.output_read):
         m.d.sync += plane.eq(owner.output_plane)
-    m.d.comb += owner.byte.eq(stored.word_select(plane, 8))
+    m.d.comb += owner.output_byte.eq(stored.word_select(plane, 8))
 
 
 def output_connections(
@@ -166,5 +166,5 @@ def output_connections(
         "output_slot": output.slot,
         "output_column": output.column,
         "output_plane": output.plane,
-        "byte": byte,
+        "output_byte": byte,
     }

@@ -7,7 +7,10 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal, Val
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from p2vit.hdl.tools.identifiers import port_name
+from p2vit.hdl.tools.verilog import ports_of
 from p2vit.hdl.top.machine import RtlMachine
+from p2vit.hdl.top.port_comments import comment_of
 
 
 class MachineComponent(wiring.Component):
@@ -17,7 +20,7 @@ class MachineComponent(wiring.Component):
         machine: Sizes of the accelerator.
     """
 
-    #: Name of the Verilog module, for components that are instantiated many times and written once.
+    #: Name of the Verilog module. Every component is a module of its own, written once, in a file of its own.
     verilog_name: ClassVar[str] = ""
     # Components are also made only to read their names; Amaranth must not warn that they are never elaborated.
     _MustUse__silence = True
@@ -30,6 +33,22 @@ class MachineComponent(wiring.Component):
     @abstractmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
         """Return the ports of the component."""
+
+    def port_comments(self) -> dict[str, str]:
+        """Return the comment of every port, by its name in Verilog."""
+        return {name: comment_of(self.verilog_name, name) for name in ports_of(self)}
+
+    def add_to(self, m: Module) -> None:
+        """Instantiate this component as a separate Verilog module, whose ports are the signals of this object.
+
+        The instance is called like the module without the prefix ``p2vit_``.
+        """
+        ports = {
+            f"{'i' if member.flow == In else 'o'}_{port_name(path)}": value
+            for path, member, value in self.signature.flatten(self)
+        }
+        name = self.verilog_name.removeprefix("p2vit_")
+        m.submodules[name] = Instance(self.verilog_name, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
 
     @classmethod
     def instance(cls, machine: RtlMachine, *, clock: Signal | None = None, **connections: Any) -> Instance:

@@ -1,5 +1,7 @@
 """Load engine: reads the external memory in order and writes every word to its buffer."""
 
+from typing import ClassVar
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -21,6 +23,8 @@ class LoadEngine(MachineComponent):
     turns pixels into patches.
     """
 
+    verilog_name: ClassVar[str] = "p2vit_load_engine"
+
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
         """Return the ports: descriptors, read side of the external memory, loaded words, and slot handshakes."""
@@ -33,11 +37,10 @@ class LoadEngine(MachineComponent):
             "answer_valid": In(1),
             "answer_data": In(8 * machine.lines),
             "stores_done": In(24),
-            "free": In(8),
-            "open": Out(8),
-            "close": Out(8),
+            "slots_free": In(8),
+            "slots_open": Out(8),
+            "slots_close": Out(8),
             "done": Out(1),
-            "idle": Out(1),
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -54,7 +57,7 @@ class LoadEngine(MachineComponent):
         address, base, stride = Signal(32), Signal(32), Signal(32)
         inner, inner_left, outer_left = Signal(16), Signal(16), Signal(16)
         is_end = take("kind") == Kind.END
-        free = Array(self.free[i] for i in range(8))[take("dest")]
+        free = Array(self.slots_free[i] for i in range(8))[take("dest")]
         ready = (self.stores_done >= take("after")) & ~active
         start = Signal()
         m.d.comb += [
@@ -70,10 +73,9 @@ class LoadEngine(MachineComponent):
             self.queue.ready.eq(start | (self.queue.valid & is_end & ready)),
             flight.w_data.eq(word),
             flight.w_en.eq(start),
-            self.idle.eq(~active),
         ]
         for dest in SLOTTED:
-            m.d.comb += self.open[dest].eq(start & take("open") & (take("dest") == dest))
+            m.d.comb += self.slots_open[dest].eq(start & take("open") & (take("dest") == dest))
         with m.If(self.queue.valid & is_end & ready):
             m.d.sync += self.done.eq(1)
         m.submodules.walk = walk = GatherAddresses(machine.lines)
@@ -173,7 +175,7 @@ class LoadEngine(MachineComponent):
                 m.d.sync += [part.eq(0), row.eq(row + 1)]
         closing = Mux(dest == Dest.LINE_PARAMETERS, Dest.ROWS, dest)
         for kind in Dest:
-            m.d.comb += self.close[kind].eq(finished & of("close") & (closing == kind))
+            m.d.comb += self.slots_close[kind].eq(finished & of("close") & (closing == kind))
         with m.If(finished):
             m.d.sync += [row.eq(0), part.eq(0), inner_at.eq(0), outer_at.eq(0), fresh.eq(1)]
             for kind in SLOTTED:

@@ -2,22 +2,19 @@
 
 from dataclasses import asdict, dataclass, fields
 
+from p2vit.accel.load_store.formats import COLUMN_PARAMETER_BYTES
 from p2vit.errors import P2vitError
 from p2vit.numerics.attention_values import RECIPROCAL_FRACTION
 from p2vit.numerics.layernorm import TABLE_FIRST, TABLE_LAST
 
-#: Words of the parameters of all lines: 4 bytes of bias or row sum, and a shift.
-LINE_PARAMETER_WORDS = 5
-#: Bytes of the parameters of one column: bias 32 bits, gain 16, shift 6, two left shifts of 4, 2 unused.
-COLUMN_PARAMETER_BYTES = 8
 #: Largest left and right shift of the re-quantizer, and largest left shift of a softmax distance.
 MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, MAX_DISTANCE_SHIFT = 7, 31, 15
-#: Bytes of the row sum that follows the codes of a softmax.
-SUM_BYTES = 4
 #: Cycles from a read request to its answer that the compiler assumes; default of the test bench.
 MEMORY_LATENCY = 8
 #: Descriptors in the queue of each engine; slots of every buffer; loads that may be outstanding.
 QUEUE_DEPTH, SLOTS, IN_FLIGHT = 8, 2, 8
+#: Reads of the external memory that may be in flight. Up to this latency, less one, a word arrives in every cycle.
+MAX_READS = 1024
 #: Cycles of the reciprocal of a row sum: normalisation, then one quotient bit per cycle.
 DIVIDE_CYCLES = RECIPROCAL_FRACTION + 3
 #: Cycles from the array's counters to the operands, and from the operands to the result.
@@ -30,6 +27,16 @@ VECTOR_DRAIN = LANE_LATENCY + 2
 #: Cycles of the scalar steps of a LayerNorm after its first pass, and after its second pass before the factors are
 #: read.
 SHIFT_STEPS, TOTAL_STEPS = 6, 3
+#: Size → smallest and largest allowed value.
+RANGES = {
+    "lines": (2, 64),
+    "lanes": (2, 64),
+    "row_rows": (1, 4096),
+    "weight_rows": (1, 32768),
+    "columns": (2, 8192),
+    "vector_columns": (8, 16384),
+    "table_groups": (1, 256),
+}
 #: Entries of the table of reciprocal square roots.
 NORM_TABLE_ENTRIES = TABLE_LAST - TABLE_FIRST + 1
 
@@ -67,19 +74,12 @@ class RtlMachine:
         Raises:
             P2vitError: A size is not allowed; the message names the parameter, its value and the allowed range.
         """
-        limits = {
-            "lines": (2, 64),
-            "lanes": (2, 64),
-            "row_rows": (1, 4096),
-            "weight_rows": (1, 32768),
-            "columns": (2, 8192),
-            "vector_columns": (8, 16384),
-            "table_groups": (1, 256),
-        }
-        for name, (low, high) in limits.items():
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise P2vitError(f"RTL machine: {name} is {value!r}; allowed are {low} to {high}")
+                raise P2vitError(
+                    f"RTL machine: {name} is {value!r}, but must be a whole number from {low} to {high}"
+                )
         if self.lanes % 2:
             raise P2vitError(
                 f"RTL machine: lanes is {self.lanes}; it must be even, as 4-bit weights arrive two terms at a time"

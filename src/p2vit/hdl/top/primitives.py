@@ -8,22 +8,17 @@ from amaranth.hdl import ClockSignal, Instance, Module, Signal, Value
 #: the
 #: same cycle returns the old word.
 PRIMITIVES = {
-    "p2vit_ram": """// One write port, one read port with a register; the output stands while read_enable is low.
+    "p2vit_ram": """// Memory with a write port and a read port. As in a macro, a word is unknown until it is written.
 module p2vit_ram #(parameter WIDTH = 8, parameter DEPTH = 2, parameter ADDRESS = 1) (
-  input clk,
-  input write_enable,
-  input [ADDRESS-1:0] write_address,
-  input [WIDTH-1:0] write_data,
-  input read_enable,
-  input [ADDRESS-1:0] read_address,
-  output reg [WIDTH-1:0] read_data
+  input clk,  // Clock of both ports.
+  input write_enable,  // The word is written at the rising edge.
+  input [ADDRESS-1:0] write_address,  // Address of the word that is written.
+  input [WIDTH-1:0] write_data,  // Word that is written.
+  input read_enable,  // While it is low, the output keeps its value.
+  input [ADDRESS-1:0] read_address,  // Address of the word that is read.
+  output reg [WIDTH-1:0] read_data  // Word, a cycle after its address; the old one if it is written in that cycle.
 );
   reg [WIDTH-1:0] words [0:DEPTH-1];
-  integer i;
-  initial begin
-    read_data = 0;
-    for (i = 0; i < DEPTH; i = i + 1) words[i] = 0;
-  end
   always @(posedge clk) begin
     if (write_enable) words[write_address] <= write_data;
     if (read_enable) read_data <= words[read_address];
@@ -32,20 +27,16 @@ endmodule
 """,
     "p2vit_byte_ram": """// As p2vit_ram, with a write enable and data of its own for every byte.
 module p2vit_byte_ram #(parameter BYTES = 2, parameter DEPTH = 2, parameter ADDRESS = 1) (
-  input clk,
-  input [BYTES-1:0] write_enable,
-  input [ADDRESS-1:0] write_address,
-  input [8*BYTES-1:0] write_data,
-  input read_enable,
-  input [ADDRESS-1:0] read_address,
-  output reg [8*BYTES-1:0] read_data
+  input clk,  // Clock of both ports.
+  input [BYTES-1:0] write_enable,  // For each byte: it is written at the rising edge.
+  input [ADDRESS-1:0] write_address,  // Address of the word that is written.
+  input [8*BYTES-1:0] write_data,  // Word that is written.
+  input read_enable,  // While it is low, the output keeps its value.
+  input [ADDRESS-1:0] read_address,  // Address of the word that is read.
+  output reg [8*BYTES-1:0] read_data  // Word, a cycle after its address; the old one if it is written in that cycle.
 );
   reg [8*BYTES-1:0] words [0:DEPTH-1];
   integer i;
-  initial begin
-    read_data = 0;
-    for (i = 0; i < DEPTH; i = i + 1) words[i] = 0;
-  end
   always @(posedge clk) begin
     if (|write_enable)
       for (i = 0; i < BYTES; i = i + 1)
@@ -55,11 +46,15 @@ module p2vit_byte_ram #(parameter BYTES = 2, parameter DEPTH = 2, parameter ADDR
 endmodule
 """,
     "p2vit_clock_gate": """// Stops the clock of what is idle. P2VIT_NO_CLOCK_GATING: for clocks that cannot be gated.
-module p2vit_clock_gate(input clk, input enable, output gated);
+module p2vit_clock_gate(
+  input clk,  // Clock.
+  input enable,  // The next rising edge passes. It is sampled while clk is low.
+  output gated  // Gated clock.
+);
 `ifdef P2VIT_NO_CLOCK_GATING
   assign gated = clk;
 `else
-  reg latched = 1'b0;
+  reg latched;
   always @(clk or enable) if (!clk) latched = enable;
   assign gated = clk & latched;
 `endif

@@ -1,5 +1,7 @@
 """Store engine: writes full output buffers to the external memory, in order."""
 
+from typing import ClassVar
+
 from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -23,6 +25,8 @@ class StoreEngine(MachineComponent):
     Throughput: one word per cycle. Handshake: a store waits until the output buffer of its source is full. It counts
     as done when the memory has accepted its last word.
     """
+
+    verilog_name: ClassVar[str] = "p2vit_store_engine"
 
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:

@@ -1,6 +1,8 @@
 """Top module of the accelerator: dispatch of descriptors, four engines, and slot counters between them."""
 
-from amaranth.hdl import Const, Module, Signal
+from typing import ClassVar
+
+from amaranth.hdl import Const, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -13,11 +15,12 @@ from p2vit.hdl.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Source
 from p2vit.hdl.top.line import Line
 from p2vit.hdl.top.load import LoadEngine
 from p2vit.hdl.top.machine import QUEUE_DEPTH, SLOTS, RtlMachine
+from p2vit.hdl.top.reads import ReadsInFlight
 from p2vit.hdl.top.slots import counter
 from p2vit.hdl.top.store import StoreEngine
 from p2vit.hdl.top.vector import VectorEngine
 from p2vit.hdl.top.vector_lane import VectorLane
-from p2vit.hdl.top.verilog import REPEATED
+from p2vit.hdl.top.verilog import REPEATED, TOP
 from p2vit.hdl.top.weight_bank import WeightBank
 
 
@@ -31,10 +34,13 @@ class Accelerator(MachineComponent):
     results.
     """
 
+    verilog_name: ClassVar[str] = TOP
+
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
         """Return the ports: descriptors, external memory, and status signals."""
         return {
+            "cold_rst": In(1),
             "descriptor_valid": In(1),
             "descriptor_ready": Out(1),
             "descriptor_data": In(DESCRIPTOR_BITS),
@@ -45,23 +51,22 @@ class Accelerator(MachineComponent):
             "done": Out(1),
         }
 
+    def separate_modules(self) -> dict[str, MachineComponent]:
+        """Return the other modules of the design, by Verilog name. Each is written once."""
+        kinds = (WeightBank, Line, VectorLane, LoadEngine, ArrayEngine, VectorEngine, StoreEngine)
+        return {kind.verilog_name: kind(self.machine) for kind in kinds}
+
     def repeated_modules(self) -> dict[str, MachineComponent]:
-        """Return the modules that are instantiated many times, by Verilog name. Each is written once."""
-        modules: list[MachineComponent] = [
-            WeightBank(self.machine),
-            Line(self.machine),
-            VectorLane(self.machine),
-        ]
-        assert {module.verilog_name for module in modules} == set(REPEATED)
-        return {module.verilog_name: module for module in modules}
+        """Return those of the separate modules that are instantiated many times."""
+        return {name: part for name, part in self.separate_modules().items() if name in REPEATED}
 
     def elaborate(self, platform: object) -> Module:
         """Build dispatch, engines and slot counters."""
         m = Module()
-        m.submodules.load = load = LoadEngine(self.machine)
-        m.submodules.array = array = ArrayEngine(self.machine)
-        m.submodules.vector = vector = VectorEngine(self.machine)
-        m.submodules.store = store = StoreEngine(self.machine)
+        load, array = LoadEngine(self.machine), ArrayEngine(self.machine)
+        vector, store = VectorEngine(self.machine), StoreEngine(self.machine)
+        for engine in (load, array, vector, store):
+            engine.add_to(m)
 
         # --- dispatch by kind, in order; all inputs are registered first
         waiting, word = Signal(), Signal(DESCRIPTOR_BITS)
@@ -85,20 +90,19 @@ class Accelerator(MachineComponent):
                 queue.r_en.eq(engine.queue.ready),
             ]
             accepted = accepted | (here & queue.w_rdy)
-        m.d.comb += self.descriptor_ready.eq(~waiting | accepted)
-        with m.If(self.descriptor_ready):
+        taken = Signal()
+        m.d.comb += [taken.eq(~waiting | accepted), self.descriptor_ready.eq(taken & ~ResetSignal())]
+        with m.If(taken):
             m.d.sync += [waiting.eq(self.descriptor_valid), word.eq(self.descriptor_data)]
 
         # --- memory
-        m.d.sync += [
-            load.answer_valid.eq(self.memory.answer_valid),
-            load.answer_data.eq(self.memory.answer_data),
-        ]
+        reads = ReadsInFlight(m, self.memory, self.cold_rst)
+        m.d.sync += [load.answer_valid.eq(reads.answered), load.answer_data.eq(self.memory.answer_data)]
         m.d.comb += [
-            self.memory.read_valid.eq(load.read_valid),
-            load.read_ready.eq(self.memory.read_ready),
+            self.memory.read_valid.eq(load.read_valid & reads.allowed),
+            load.read_ready.eq(self.memory.read_ready & reads.allowed),
             self.memory.read_address.eq(load.read_address),
-            self.memory.write_valid.eq(store.write_valid),
+            self.memory.write_valid.eq(store.write_valid & ~ResetSignal()),
             store.write_ready.eq(self.memory.write_ready),
             self.memory.write_address.eq(store.write_address),
             self.memory.write_data.eq(store.write_data),
@@ -118,11 +122,11 @@ class Accelerator(MachineComponent):
         assert {*readers, Dest.TABLE} == set(SLOTTED)
         for dest, reader in readers.items():
             name = dest.name.lower()
-            free = counter(m, SLOTS, reader.release, load.open[dest], f"{name}_free")
-            full = counter(m, 0, load.close[dest], reader.take, f"{name}_full")
-            m.d.comb += [load.free[dest].eq(free != 0), reader.full.eq(full != 0)]
-        table_free = counter(m, 1, vector.release_table, load.open[Dest.TABLE], "table_free")
-        m.d.comb += load.free[Dest.TABLE].eq(table_free != 0)
+            free = counter(m, SLOTS, reader.release, load.slots_open[dest], f"{name}_free")
+            full = counter(m, 0, load.slots_close[dest], reader.take, f"{name}_full")
+            m.d.comb += [load.slots_free[dest].eq(free != 0), reader.full.eq(full != 0)]
+        table_free = counter(m, 1, vector.release_table, load.slots_open[Dest.TABLE], "table_free")
+        m.d.comb += load.slots_free[Dest.TABLE].eq(table_free != 0)
         for source, engine in ((Source.ARRAY, array), (Source.VECTOR, vector)):
             wiring.connect(m, store.buffers[source], engine.output)
             name, results, stored = source.name.lower(), engine.results, store.slots[source]

@@ -1,5 +1,7 @@
 """Vector engine: LayerNorm, softmax, table, add, affine, sums and moves, one column of all lines per cycle."""
 
+from typing import ClassVar
+
 from amaranth.hdl import Array, Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
@@ -39,6 +41,8 @@ class VectorEngine(MachineComponent):
     until its buffers are full and an output buffer is free.
     """
 
+    verilog_name: ClassVar[str] = "p2vit_vector_engine"
+
     @staticmethod
     def ports(machine: RtlMachine) -> dict[str, wiring.Member]:
         """Return the ports: descriptors, loaded words, output buffer, and handshakes of the buffer slots."""
@@ -69,7 +73,6 @@ class VectorEngine(MachineComponent):
             m.d.sync += releases_table.eq(take("release_table"))
         m.d.comb += [
             self.release_table.eq(final & releases_table),
-            self.idle.eq(control.idle),
             self.busy.eq(~control.idle),
         ]
 
@@ -113,9 +116,9 @@ class VectorEngine(MachineComponent):
                 read=issue,
                 slot=numbers.slot,
                 column=control.at,
-                parameter=parameter,
+                parameters=parameter,
                 valid=issued[1],
-                inside=inside,
+                in_range=inside,
                 group=control.group,
                 clear=start,
                 phase=control.phase,

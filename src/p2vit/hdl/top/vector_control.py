@@ -4,9 +4,10 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 
+from p2vit.accel.load_store.formats import SUM_BYTES
 from p2vit.hdl.top.decode import decoder
 from p2vit.hdl.top.descriptor import Kind, VectorOp
-from p2vit.hdl.top.machine import SHIFT_STEPS, SUM_BYTES, TOTAL_STEPS, VECTOR_DRAIN, RtlMachine
+from p2vit.hdl.top.machine import SHIFT_STEPS, TOTAL_STEPS, VECTOR_DRAIN, RtlMachine
 
 #: Fields of the descriptor that are registered for the duration of a run.
 RUN_FIELDS = (

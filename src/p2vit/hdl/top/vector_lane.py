@@ -70,9 +70,9 @@ class VectorLane(MachineComponent):
             "read": In(1),
             "slot": In(1),
             "column": In(16),
-            "parameter": In(64),
+            "parameters": In(64),
             "valid": In(1),
-            "inside": In(1),
+            "in_range": In(1),
             "group": In(range(max(machine.table_groups, 2))),
             "clear": In(1),
             "phase": In(2),
@@ -131,15 +131,15 @@ class VectorLane(MachineComponent):
         is_affine = self.op == VectorOp.AFFINE
 
         # The parameters of the column are delayed together with its number.
-        parameters = delay_line(m, self.parameter, 4, "parameter", reset_less=True)
+        parameters = delay_line(m, self.parameters, 4, "parameter", reset_less=True)
         valid = delay_line(m, self.valid, 4, "valid")
 
         # 1: align.
         byte, other = value[:8].as_signed(), value[16:24].as_signed()
         low = Mux(self.narrow_a, byte, value[:16].as_signed())
         high = Mux(self.narrow_b, other, value[16:].as_signed())
-        narrow = Mux(self.inside, low, 0)
-        left = self.parameter[54:58]
+        narrow = Mux(self.in_range, low, 0)
+        left = self.parameters[54:58]
         limit = Signal(signed(17))
         shifted = Signal(signed(32))
         bounded = Signal(signed(17))
@@ -150,7 +150,7 @@ class VectorLane(MachineComponent):
         ]
         one = Signal(signed(33), reset_less=True)
         total_of_two = Signal(signed(33))
-        m.d.comb += total_of_two.eq(shifted + (high << self.parameter[58:62]))
+        m.d.comb += total_of_two.eq(shifted + (high << self.parameters[58:62]))
         most, least = Signal(signed(32)), Signal(signed(32))
         with m.If(self.step_most):
             m.d.sync += one.eq(most)

@@ -1,6 +1,6 @@
 """Generates the Verilog of an accelerator, one file per module; the cache keeps it per machine."""
 
-from p2vit.hdl.tools.verilog import to_rtlil, to_verilog
+from p2vit.hdl.tools.verilog import to_verilog
 from p2vit.hdl.top.machine import RtlMachine
 
 #: Name of the top module; its file comes last.
@@ -28,7 +28,6 @@ def accelerator_verilog(machine: RtlMachine) -> dict[str, str]:
     from p2vit.hdl.top.top import Accelerator
 
     top = Accelerator(machine)
-    texts = {name: to_verilog(part, name) for name, part in top.repeated_modules().items()}
-    # From RTLIL, without the repeated modules, which have their own files.
-    texts[TOP] = to_verilog(to_rtlil(top, TOP), TOP)
+    parts = {**top.separate_modules(), TOP: top}
+    texts = {name: to_verilog(part, name, separate=False) for name, part in parts.items()}
     return {f"{name}.v": text for name, text in {**PRIMITIVES, **texts}.items()}

@@ -34,7 +34,7 @@ class WeightBank(MachineComponent):
             "row": In(16),
             "column": In(range(machine.lines)),
             "enabled": In(1),
-            "byte": Out(8),
+            "weight": Out(8),
         }
 
     def elaborate(self, platform: object) -> Module:
@@ -58,5 +58,5 @@ class WeightBank(MachineComponent):
         m.d.comb += chosen.eq(word.word_select(self.column, 8))
         byte = Signal(8, reset_less=True)
         m.d.sync += byte.eq(Mux(self.enabled, chosen, 0))
-        m.d.comb += self.byte.eq(byte)
+        m.d.comb += self.weight.eq(byte)
         return m

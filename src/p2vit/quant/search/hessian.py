@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from p2vit.models.canonical import CanonicalViT
 from p2vit.quant.fold import fold_block
 from p2vit.quant.pipeline import Progress, silent
-from p2vit.quant.search.layers import SITES
+from p2vit.quant.search.layers import searchable
 from p2vit.quant.search.library import Library
 
 
@@ -32,9 +32,8 @@ def hessian_traces(
     """
     generator = torch.Generator().manual_seed(seed)
     weights = {
-        f"blocks.{i}.{path}": getattr(block, path.split(".")[1]).weight
-        for i, block in enumerate(model.blocks)
-        for path in SITES
+        layer.name: getattr(model.blocks[layer.block], layer.site).weight
+        for layer in searchable(model.config)
     }
     traces = dict.fromkeys(weights, 0.0)
     threads = torch.get_num_threads()

@@ -1,12 +1,10 @@
 """The layers whose width a search may choose, and their sizes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from p2vit.models.blueprint.model import blueprint
 from p2vit.models.config import ModelConfig
 
-#: Names of the layers within a block.
-SITES = ("attn.q", "attn.k", "attn.v", "attn.proj", "mlp.fc1", "mlp.fc2")
 #: Width of activations in bits.
 ACTIVATION_BITS = 8
 
@@ -49,14 +47,10 @@ def searchable(config: ModelConfig) -> tuple[Layer, ...]:
     The patch embedding and the head stay at 8 bits: they have few weights, and their inputs are the least redundant.
     Patch merging and the attention pooling head have the widest width of the search.
     """
-    return tuple(_layers(config))
-
-
-def _layers(config: ModelConfig) -> Iterator[Layer]:
-    for block, shape in enumerate(config.blocks):
-        wide, narrow = shape.mlp_dim, shape.dim
-        for path in (*SITES[:-1], *(("mlp.up",) if shape.gated_mlp else ()), SITES[-1]):
-            site = path.split(".")[1]
-            outputs = wide if site in ("fc1", "up") else narrow
-            inputs = wide if site == "fc2" else narrow
-            yield Layer(f"blocks.{block}.{path}", block, site, outputs, inputs, shape.tokens)
+    plan = blueprint(config)
+    inputs = {step.name: step.shape[-1] for step in plan.steps}
+    return tuple(
+        Layer(step.name, step.block, step.layer, step.shape[-1], inputs[step.inputs[0]], step.shape[0])
+        for step in plan.steps
+        if step.operator == "Linear" and step.home == "block" and step.part != "merge"
+    )

@@ -15,7 +15,8 @@ from p2vit.program.graph import IntegerProgram
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.extreme_values import refuse_extreme_values
 from p2vit.quant.float_reference import ExtraWidths
-from p2vit.quant.lower import linear, lower
+from p2vit.quant.lower import lower
+from p2vit.quant.lower_operators import linear
 from p2vit.quant.pipeline import Progress, quantize_model, silent
 from p2vit.quant.search.cost import Bits
 from p2vit.quant.search.layers import Layer, searchable

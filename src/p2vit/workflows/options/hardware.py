@@ -18,6 +18,7 @@ class SimulateOptions(Options):
         method: ``closed_form``; ``events`` walks the tiles (a trace or a report always does); ``descriptors`` gives
             the exact cycles of the RTL, for a program and a machine that exists as RTL.
         weight_bits: Width of every linear layer's weights.
+        batch: Images that a machine of chunks or a single engine processes at once.
         attention: ``log2`` codes on the shifters, or ``uniform8`` codes on the MACs.
         inter_layer: Overlap operations; as the machine's description says if not given.
         intra_layer: Hide re-quantization; as the machine's description says if not given.
@@ -29,6 +30,7 @@ class SimulateOptions(Options):
 
     method: Literal["closed_form", "events", "descriptors"] = "closed_form"
     weight_bits: Literal[4, 8] = 8
+    batch: Annotated[int, Field(ge=1, le=4096)] = 1
     attention: Literal["log2", "uniform8"] = "log2"
     inter_layer: bool | None = None
     intra_layer: bool | None = None
@@ -105,7 +107,7 @@ class CosimOptions(Options):
         changes: Sizes of the accelerator to change, as ``key=number``.
         images: Photos.
         data: A folder, or a benchmark's name.
-        latency: Cycles from a read request to its answer; 8 if not given.
+        latency: Cycles from a read request to its answer, 1 to 1000; 8 if not given.
         stall: Share of cycles in which memory and descriptors stall, at random; 0 to 0.95.
         seed: Random seed of the stalls.
         quick: Compile the simulation with less optimisation; it runs slower.
@@ -116,7 +118,7 @@ class CosimOptions(Options):
     changes: tuple[str, ...] = ()
     images: Positive = 1
     data: str = "noise"
-    latency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    latency: Annotated[int, Field(ge=1, le=1000)] | None = None
     stall: Annotated[float, Field(ge=0, le=0.95)] = 0.0
     seed: Seed = 0
     quick: bool = False

@@ -1,0 +1,1 @@
+"""Energy and area of a machine and of a run, from a technology table."""

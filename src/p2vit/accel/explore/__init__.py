@@ -1,0 +1,1 @@
+"""Design-space exploration: search spaces, evaluation of points, and the search for a Pareto front."""

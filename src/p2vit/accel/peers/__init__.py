@@ -1,0 +1,1 @@
+"""Organisations of published ViT accelerators, as machines of equal size."""
