@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from p2vit.errors import P2vitError
-from p2vit.quant.config import METHODS, OURS, QuantConfig, method, parse_bits
+from p2vit.quant.config import METHODS, OURS, WIDE_CORRECTION, QuantConfig, method, parse_bits
 
 
 def test_methods_by_name():
@@ -29,3 +31,23 @@ def test_layers_may_have_widths_of_their_own():
     config = QuantConfig(weight_bits=8, layer_bits={"blocks.0.mlp.fc1": 4})
     assert config.bits_of("blocks.0.mlp.fc1") == 4
     assert config.bits_of("blocks.1.mlp.fc1") == 8
+
+
+@pytest.mark.parametrize(
+    ("config", "share"),
+    [
+        (OURS, WIDE_CORRECTION),
+        (replace(OURS, weight_bits=4), 1),
+        (replace(OURS, layer_bits={"blocks.0.mlp.fc1": 4}), 1),
+        (replace(OURS, bias_correction=True), 1),
+        (replace(OURS, bias_correction=False), 0),
+        (replace(OURS, weight_bits=4, bias_correction=False), 0),
+    ],
+)
+def test_wide_layers_absorb_a_share_of_their_mean_errors(config, share):
+    assert config.correction_share == share
+
+
+def test_the_form_of_the_softmax_codes_before_one_is_chosen():
+    assert (OURS.softmax, OURS.first_softmax, OURS.integer) == ("auto", "linear", True)
+    assert METHODS["p2vit-log2"].first_softmax == "log2"

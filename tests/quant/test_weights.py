@@ -71,6 +71,19 @@ def test_bias_correction_leaves_no_more_mean_error_than_a_bias_rounds():
     assert before.max() > error.max()
 
 
+def test_half_of_the_correction_moves_the_bias_half_the_way():
+    x, grid, weight, bias, seen = case()
+    with Workers(1) as pool:
+        none, half, whole = (
+            quantize_linear(
+                weight, bias, grid, seen, LinearOptions(8, QuantConfig(bias_correction=correction)), pool
+            ).bias
+            for correction in (False, None, True)
+        )
+    assert not torch.equal(none, whole)
+    assert bool(((none + whole) / 2 - half).abs().max() <= 1)
+
+
 def test_statistics_weigh_tokens():
     x = torch.arange(6.0).reshape(1, 3, 2)
     seen = InputStatistics.of(x, Grid(ONE), torch.tensor([2.0, 0.0, 1.0]))

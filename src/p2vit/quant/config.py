@@ -14,6 +14,8 @@ Smoothing = Literal["channel", "alpha", "none"]
 Softmax = Literal["linear", "log2", "log2-probability", "uniform-probability"]
 #: Widths up to this one are narrow: weight rounding then causes most of the model's error.
 NARROW_BITS = 6
+#: Share of the mean errors that biases absorb where no layer is narrow. Other photos have other mean errors.
+WIDE_CORRECTION = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class QuantConfig:
             ``auto``: ``float`` if any layer has at most 6 bits, otherwise ``own``, because at 8 bits overfitting to
             the calibration photos costs more than the correction gains.
         bias_correction: Subtract the mean error over the calibration photos: of the feature, and of each layer's output
-            from its bias. None: of the layers' outputs only where rounding aims at the float model (``weight_target``).
-            Photos of another kind have other mean errors, and corrections add up from layer to layer.
+            from its bias. None: of the layers' outputs only half where no layer is narrow, because photos of another
+            kind have other mean errors.
         balance: Raise the exponents of a layer's input channels where rounding the weights costs more than rounding
             the input, see :mod:`p2vit.quant.balance`.
         gelu_offset: Allow asymmetric grids for the activation's input and output; biases absorb the offsets.
@@ -119,9 +121,11 @@ class QuantConfig:
         return "linear" if self.softmax == "auto" else self.softmax
 
     @property
-    def corrects_means(self) -> bool:
-        """Whether biases absorb the mean error of their layers over the calibration photos."""
-        return self.aims_at_float if self.bias_correction is None else self.bias_correction
+    def correction_share(self) -> float:
+        """Share of a layer's mean error over the calibration photos that its bias absorbs, 0 to 1."""
+        if self.bias_correction is None:
+            return 1.0 if self.aims_at_float else WIDE_CORRECTION
+        return float(self.bias_correction)
 
     @property
     def guards(self) -> int:
@@ -181,7 +185,8 @@ WITHOUT: dict[str, QuantConfig] = {
     "without exponents per channel in attention": replace(OURS, channel_exponents=False),
     "without weight exponents per channel": replace(OURS, weight_channels=False),
     "without error-compensating weight rounding": replace(OURS, weight_rounding="nearest"),
-    "with bias correction": replace(OURS, bias_correction=True),
+    "with the whole mean correction in every layer": replace(OURS, bias_correction=True),
+    "without mean correction": replace(OURS, bias_correction=False),
     "without balance between inputs and weights": replace(OURS, balance=False),
     "without GELU offsets": replace(OURS, gelu_offset=False),
     "with one table of the activation for all channels": replace(OURS, table_channels=0),

@@ -73,7 +73,7 @@ class GridSelection:
 
             parts = self.workers.map(moments, list(zip(probes, targets, strict=True)))
             first, second = (torch.stack(list(column)).sum(dim=0) for column in zip(*parts, strict=True))
-            return float((second - first**2 / total).sum() if self.config.corrects_means else second.sum())
+            return float((second - first**2 / total).sum() if self.config.correction_share else second.sum())
 
         return error
 

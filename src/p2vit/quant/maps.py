@@ -62,7 +62,7 @@ def quantize_map(
         return Ranges.of(normal), normal.double().sum(dim=(0, 1))
 
     parts = workers.map(seen, stream.batches)
-    if config.corrects_means:
+    if config.correction_share:
         count = len(stream) * wanted.grid[0] * wanted.grid[1]
         ours = torch.stack([total for _, total in parts]).sum(dim=0) / count
         bias = (mean - ours * weight.double()).float()

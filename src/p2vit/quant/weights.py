@@ -248,10 +248,11 @@ def quantize_linear(
         stored, log2_scale = round_nearest(goal, hessian, bits, config)
     step = torch.exp2(log2_scale)
     exact_bias = bias.double() / step
-    if config.corrects_means:
+    if config.correction_share:
         if target_mean is None:
             target_mean = bias.double() + effective @ seen.exact / seen.count
-        exact_bias = target_mean / step - stored.double() @ seen.total / seen.count
+        corrected = target_mean / step - stored.double() @ seen.total / seen.count
+        exact_bias += config.correction_share * (corrected - exact_bias)
     exact_bias = exact_bias + (stored.double() * inputs.offset).sum(dim=1)
     limit = float(np.iinfo(np.int32).max)
     return QuantizedLinear(stored, torch.floor(exact_bias + 0.5).clamp_(-limit, limit), log2_scale, bits)
