@@ -27,8 +27,11 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
   else echo '  not here: iverilog, sta; RTL tests that need them will be skipped'; fi; }
 endef
 
+# Tests and measurements start the command hundreds of times: compiled modules are kept, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all docs wheels rtl-nightly lint sanitize fuzz fuzz-verbs fuzz-models keep kills arm ablation sweep results rtl-images clean
+.PHONY: help setup setup-dev demo test test-extended test-all docs wheels rtl-nightly lint sanitize fuzz fuzz-verbs fuzz-models keep kills arm ablation sweep results rtl-images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -58,8 +61,11 @@ setup-dev: $(VENV)/.dev ## the same with what tests and linters need
 demo: $(VENV)/.demo ## the main job on real weights and photos: out/demo/summary.json and report.html
 	$(BIN)/p2vit demo -o out/demo --overwrite
 
-test: $(VENV)/.dev ## all tests but the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+test: $(VENV)/.dev ## the tests of every part, in about five minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not extended"
+
+test-extended: $(VENV)/.dev ## what CI runs beside them: more cases of the same, real clusters, other simulators
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "extended and not slow"
 
 test-all: $(VENV)/.dev ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)

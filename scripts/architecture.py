@@ -32,7 +32,7 @@ def layers() -> list[list[str]]:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
-    [contract] = [each for each in contracts if each["type"] == "layers"]
+    [contract] = [each for each in contracts if each.get("containers") == ["p2vit"]]
     return [[name.strip() for name in layer.split("|")] for layer in reversed(contract["layers"])]
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from p2vit.text import original
+from support.tiers import extended
 
 NAMES = {
     "new line": "a\nerror: forged",
@@ -176,6 +177,7 @@ def test_run_and_eval_on_any_name(p2vit, digits_program, tmp_path, kind, how):
     assert len(checked(p2vit("run", digits_program, given)).out.splitlines()) == 1
 
 
+@pytest.mark.extended
 def test_every_verb_that_takes_photos(p2vit, digits_program, tree, tmp_path):
     out = tmp_path / "out"
     few = ("--images", 2)
@@ -306,7 +308,7 @@ ENVIRONMENTS = {
 }
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", extended(ENVIRONMENTS, quick=["ascii, strict", "C locale"]))
 def test_any_encoding_of_standard_output(digits_program, tree, environment):
     variables = {**os.environ, **ENVIRONMENTS[environment]}
     words = [sys.executable, "-m", "p2vit", "run", digits_program, os.fsencode(tree)]

@@ -30,10 +30,10 @@ VERBS = {
     "eval": ("eval", "PROGRAM", "--data", "digits", "--feature", "--limit", "200"),
 }  # fmt: skip
 ENGINES = {"dask": "distributed", "ray": "ray"}
-#: The others take longer.
-QUICK = {("eval", "dask")}
+#: The other verbs take longer.
+EXTENDED = {("eval", "dask")}
 CASES = [
-    pytest.param(verb, engine, marks=() if (verb, engine) in QUICK else pytest.mark.slow)
+    pytest.param(verb, engine, marks=pytest.mark.extended if (verb, engine) in EXTENDED else pytest.mark.slow)
     for verb in VERBS
     for engine in ENGINES
 ]

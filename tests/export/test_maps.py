@@ -12,6 +12,7 @@ from p2vit.export.c.write import build_c, write_c
 from p2vit.export.run import run_export
 from p2vit.export.vectors import read_vectors
 from support.dense import DENSE, dense_photos, dense_program
+from support.tiers import extended
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -35,7 +36,7 @@ def test_onnx_integer_has_an_output_per_map(name, tmp_path):
     assert told[program.maps[0].name]["exponent"] == program.tensors[program.maps[0].name].exponent.tolist()
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", extended(DENSE, quick=["registers"]))
 def test_onnx_qdq_has_the_real_values(name, tmp_path):
     program, pixels = dense_program(name), dense_photos(name)
     run_export(program, "onnx-qdq", tmp_path / "model.onnx", pixels=pixels)
@@ -48,7 +49,7 @@ def test_onnx_qdq_has_the_real_values(name, tmp_path):
         assert np.abs(found - real).mean() < 0.1 * np.abs(real).mean()
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", extended(DENSE, quick=["registers", "Swin"]))
 def test_c_leaves_the_maps_in_its_arena(name, tmp_path):
     program, pixels = dense_program(name), dense_photos(name)
     export = build_c(program, pixels, ReferenceExecutor(program))

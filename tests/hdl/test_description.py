@@ -1,6 +1,7 @@
 """The chunk model gives the cycles of the RTL for the description of an RTL machine."""
 
 from importlib.resources import files
+from itertools import product
 
 import pytest
 
@@ -11,7 +12,7 @@ from p2vit.accel.workload.program import program_workload
 from p2vit.hdl.compile.compiler import compile_program
 from p2vit.hdl.description import description_of, description_text
 from p2vit.hdl.timing import rtl_timing
-from p2vit.hdl.top.machine import MACHINES, RtlMachine
+from p2vit.hdl.top.machine import MACHINES, RANGES, RtlMachine
 from p2vit.program.format import load
 from support.programs import random_program
 from support.rtl_programs import CONFIGURATIONS, ODD, PROGRAMS, TINY, program
@@ -46,6 +47,21 @@ def test_a_described_buffer_is_the_rtls_to_the_byte(machine):
     described = description_of(machine, "x")
     assert weight_rows(described, described.load_store) == machine.weight_rows
     assert described.load_store.row_terms == machine.longest_row
+
+
+@pytest.mark.parametrize("shifters", [False, True])
+@pytest.mark.parametrize("lines", RANGES["lines"])
+def test_every_allowed_machine_has_a_description(lines, shifters):
+    """At all corners of the allowed sizes: the compiler schedules on the description."""
+    names = [name for name in RANGES if name != "lines"]
+    for corner in product(*(RANGES[name] for name in names)):
+        sizes = dict(zip(names, corner, strict=True))
+        sizes["columns"] = max(sizes["columns"], lines)
+        machine = RtlMachine(lines=lines, shifters=shifters, **sizes)
+        described = description_of(machine, "x")
+        assert weight_rows(described, described.load_store) == machine.weight_rows
+        assert described.load_store.shifters == shifters
+        assert max(1.0, lines / described.dram_bytes_per_cycle) == 1.0
 
 
 @pytest.mark.parametrize("hardware", MACHINES)

@@ -10,6 +10,7 @@ from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.organisation import simulate_events
 from p2vit.accel.workload.resolve import workload_of
+from support.tiers import extended
 
 MODELS = [
     "deit_tiny_patch16_224",
@@ -18,6 +19,7 @@ MODELS = [
     "vit_small_patch14_dinov2_224",
     "swin_tiny_patch4_window7_224",
 ]
+QUICK = ["deit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
 
 
 def stalled_share(timing):
@@ -26,7 +28,7 @@ def stalled_share(timing):
     return sum(n for why, n in timing.stalls[MAC].items() if not why.startswith(free)) / timing.cycles
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", extended(MODELS, quick=QUICK))
 @pytest.mark.parametrize("hardware", ["edge", "fpga", "paper", "server"])
 def test_levels_agree_within_3_percent(hardware, model):
     machine = load_machine(hardware)
@@ -42,7 +44,7 @@ def test_levels_agree_with_each_pipelining(inter, intra):
     assert simulate_events(machine, mapping.plan).cycles == pytest.approx(mapping.timing.cycles, rel=0.01)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(machines(), workloads())
 def test_cycles_add_up_and_every_stall_has_a_reason(machine, workload):
     mapping = map_workload(machine, workload)
@@ -57,7 +59,7 @@ def test_cycles_add_up_and_every_stall_has_a_reason(machine, workload):
     assert all(timing.busy.get(resource, 0) <= timing.cycles + 1 for resource in RESOURCES)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(machines(), workloads())
 def test_both_levels_do_the_same_work(machine, workload):
     mapping = map_workload(machine, workload)
@@ -68,7 +70,7 @@ def test_both_levels_do_the_same_work(machine, workload):
         assert timing.busy.get(resource, 0) == pytest.approx(mapping.timing.busy.get(resource, 0))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(machines(), workloads())
 def test_a_chunk_does_one_tile_at_a_time(machine, workload):
     mapping = map_workload(machine, workload)
@@ -115,7 +117,7 @@ def test_deit_base_within_5_seconds():
     assert time.perf_counter() - started < 5
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", extended(MODELS, quick=QUICK))
 @pytest.mark.parametrize("hardware", known_machines())
 def test_every_description_runs_every_model(hardware, model):
     machine = load_machine(hardware)

@@ -79,6 +79,7 @@ def test_scores_go_out_and_come_back():
     assert timed(RTL).stalls["mac_array"]["store: output buffers full"] > 0
 
 
+@pytest.mark.extended
 def test_more_lines_pay():
     dinov2 = workload_of("vit_small_patch14_dinov2_224")
     assert 1.8 < timed(RTL, dinov2).cycles / timed(WIDE, dinov2).cycles < 2

@@ -17,6 +17,7 @@ from p2vit.numerics import (  # noqa: E402
 )
 from p2vit.numerics.layernorm import rsqrt_table  # noqa: E402
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program, zeros  # noqa: E402
+from support.tiers import extended  # noqa: E402
 
 FORMS = ["linear", "log2"]
 #: The check itself, without its cache and without a test's replacement.
@@ -56,9 +57,10 @@ def full(shape, rng, kind, dtype=np.int8):
 
 
 KINDS = ["random", "low", "high", "mixed"]
+DEPTHS = [1, 2, 3, 4, 5, 8, 31, 32, 33, 63, 64, 65, 1023, 1024, 1025, 3000]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", extended(range(4), quick=[0]))
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "options",
@@ -215,7 +217,7 @@ def test_pixels_of_another_kind_are_refused():
             TorchExecutor(program).run(pixels)
 
 
-@pytest.mark.parametrize("inputs", [1, 2, 3, 4, 5, 8, 31, 32, 33, 63, 64, 65, 1023, 1024, 1025, 3000])
+@pytest.mark.parametrize("inputs", extended(DEPTHS, quick=[1, 2, 33, 1024, 1025]))
 def test_products_of_every_depth(inputs):
     """``torch._int_mm`` is wrong for K = 1; the layer is right nevertheless."""
     rng = np.random.default_rng(inputs)

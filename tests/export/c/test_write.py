@@ -15,6 +15,7 @@ from p2vit.export.c.write import build_c, write_c
 from p2vit.numerics import Add, Affine, Lookup, Multiply, Rotary
 from support.families import family_program
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program
+from support.tiers import extended
 
 compiler = shutil.which("gcc") or shutil.which("cc")
 needs_compiler = pytest.mark.skipif(compiler is None, reason="no C compiler")
@@ -54,6 +55,8 @@ PROGRAMS |= {
     f"operator {kind.__name__}": (TABLE[kind].program, {}) for kind in (Add, Affine, Lookup, Multiply, Rotary)
 }
 PROGRAMS |= {family: (family_program, {"family": family}) for family in ("DINOv3", "EVA-02")}
+#: The others are further shapes of the same operators.
+QUICK = ["W3 log2 registers", "mean of odd sizes", "operator Multiply", "EVA-02"]
 #: Warnings are errors; the address and undefined-behaviour sanitizers stop the program.
 STRICT = "-O1 -Werror -pedantic -fsanitize=address,undefined -fno-sanitize-recover=all"
 
@@ -79,7 +82,7 @@ def _extremes(program):
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", extended(PROGRAMS, quick=QUICK))
 def test_the_same_integers_without_a_warning(exports, name, tmp_path):
     write_c(exports(name), tmp_path / "c")
     command = ["make", "-s", "check", f"CC={compiler}", f"CFLAGS={STRICT}"]

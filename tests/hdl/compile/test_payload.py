@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from p2vit.accel.load_store.jobs import Load
@@ -74,3 +75,42 @@ def test_contexts_name_their_node():
     node = program("linear").nodes[3]
     context = Context(node, [], compiled("linear", ODD).layouts[node.name], ODD, None)
     assert Silent(replace(context)).name == node.name
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_load_reads_the_regions_that_it_waits_for_and_constants_are_never_written(name):
+    done, nodes = compiled(name, ODD), program(name).nodes
+    loads = iter(d for d in done.descriptors if d.kind == Kind.LOAD)
+    tensors = len(done.image) - done.constant_words
+    for _, job in done.jobs:
+        for load in job.loads:
+            made = next(loads)
+            if load.reads:
+                region = load.reads[0]
+                layout = done.layouts[nodes[region.operation].name]
+                row_sum = layout.columns if made["dest"] == Dest.LINE_PARAMETERS else 0
+                assert made["address"] == layout.at(region.group, region.first, region.head) + row_sum
+                if made["outer"] > 1:  # one region per group
+                    assert made["outer"] == len(load.reads)
+                    assert made["stride"] == layout.stride
+            elif not load.gather:
+                assert made["address"] >= tensors, nodes[job.operation].name
+    assert next(loads, None) is None
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_all_words_of_a_tensor_are_written_once(name):
+    done = compiled(name, ODD)
+    written = np.zeros(len(done.image), np.int64)
+    for d in done.descriptors:
+        if d.kind == Kind.STORE:
+            written[d["address"] : d["address"] + d["columns"] * d["planes"]] += 1
+    assert written.max() == 1
+    for node in program(name).nodes:
+        layout = done.layouts[node.name]
+        words = written[layout.base : layout.base + layout.words].reshape(-1, layout.stride)
+        first = (
+            layout.first_row // ODD.lines
+        )  # groups of nothing but room for prefix tokens are never written
+        groups = words.reshape(layout.stack, layout.groups, layout.stride)[:, first:]
+        assert (groups[:, :, : layout.columns * layout.bytes_each] == 1).all(), node.name

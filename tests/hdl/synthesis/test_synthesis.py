@@ -69,6 +69,7 @@ def test_thirty_two_registers_are_thirty_two_flip_flops(library):
     assert (found.cells, found.flip_flops, found.area_um2, found.gate_equivalents) == (32, 32, 384, 128)
 
 
+@pytest.mark.extended
 def test_a_multiplier_makes_a_requantizer_several_times_larger():
     rows = {
         name: synthesize(DESIGNS[name](), name, None).to_json()
@@ -92,6 +93,7 @@ def test_what_only_a_memory_takes_is_not_swept_away():
     assert found.cells > 8
 
 
+@pytest.mark.extended
 def test_modules_that_stand_many_times_are_mapped_once_and_put_together():
     array = MacArray(3, 4, depth=2)
     found = synthesize(array, "array", None)

@@ -15,6 +15,7 @@ needs_packages = pytest.mark.skipif(
 pytestmark = [pytest.mark.benchmark, needs_packages]
 
 
+@pytest.mark.extended
 def test_same_output_as_the_onnx_graph():
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -181,7 +181,7 @@ class LoadStore(_Described):
     slots: Annotated[int, Field(ge=2, le=8)] = Field(
         2, description="Slots of every buffer: one is in use while the others are filled or stored."
     )
-    row_terms: Count = Field(
+    row_terms: Annotated[int, Field(ge=1, le=2**20, strict=True)] = Field(
         description="Longest row that a line holds: inputs of a linear, keys of attention."
     )
     columns_per_run: Count = Field(
