@@ -72,7 +72,7 @@ def test_bias_correction_leaves_no_more_mean_error_than_a_bias_rounds():
 
 
 def test_half_of_the_correction_moves_the_bias_half_the_way():
-    x, grid, weight, bias, seen = case()
+    _, grid, weight, bias, seen = case()
     with Workers(1) as pool:
         none, half, whole = (
             quantize_linear(
