@@ -1,5 +1,6 @@
 """The chunk model gives the cycles of the RTL for the description of an RTL machine."""
 
+from dataclasses import replace
 from importlib.resources import files
 from itertools import product
 
@@ -105,3 +106,10 @@ def test_patches_that_exceed_the_vector_buffer_are_cut_at_rows_of_pixels(columns
     )
     exact, events, _ = figures(whole, machine, description_of(machine, "x"))
     assert events == exact
+
+
+@pytest.mark.parametrize("name", ["int4", "mean", "linear"])
+def test_split_multipliers_take_the_rtls_cycles(name):
+    for machine in (replace(ODD, split=True, columns=33), replace(TINY, split=True)):
+        exact, events, _ = figures(program(name), machine, description_of(machine, "x"))
+        assert events == exact

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 
@@ -229,13 +230,17 @@ def in_words(matrix: np.ndarray, lines: int) -> list[str]:
     ]
 
 
-def test_a_linear_layer_with_descriptors_written_by_hand(tmp_path):
+@pytest.mark.parametrize("pairs", [0, 1])
+def test_a_linear_layer_with_descriptors_written_by_hand(tmp_path, pairs):
     from p2vit.hdl.top.verilog import accelerator_verilog
 
     rng = np.random.default_rng(3)
-    tokens, inputs, outputs, lines, lanes = 6, 10, 7, TINY.lines, TINY.lanes
+    machine = replace(TINY, split=bool(pairs))
+    tokens, inputs, outputs, lines, lanes = 6, 10, 11, machine.lines, machine.lanes
+    steps = -(-outputs // 2) if pairs else outputs
+    bound = 8 if pairs else 128
     layer = Linear(
-        rng.integers(-128, 128, (outputs, inputs)).astype(np.int8),
+        rng.integers(-bound, bound, (outputs, inputs)).astype(np.int8),
         rng.integers(-5000, 5000, outputs).astype(np.int32),
         rng.integers(4, 9, outputs).astype(np.int8),
         8,
@@ -246,13 +251,17 @@ def test_a_linear_layer_with_descriptors_written_by_hand(tmp_path):
     groups = -(-tokens // lines)
     y_at = groups * inputs
     constants_at = y_at + groups * outputs
-    weights = in_words(layer.weight.astype(np.int64), lines)
+    columns = layer.weight.astype(np.int64)
+    if pairs:  # a row per pair of outputs, the even one in the low half
+        columns = np.concatenate([columns, np.zeros((outputs % 2, inputs), np.int64)])
+        columns = (columns[0::2] & 15) | (columns[1::2] & 15) << 4
+    weights = in_words(columns, lines)
     parameters = []
     for bias, shift in zip(layer.bias, layer.shift, strict=True):
         whole = (int(bias) & 0xFFFFFFFF) | (int(shift) & 63) << 48
         raw = [f"{whole >> (8 * byte) & 255:02x}" for byte in range(8)]
         parameters += ["".join(raw[at : at + lines][::-1]) for at in range(0, 8, lines)]
-    column_groups = -(-outputs // lines)
+    column_groups = -(-steps // lines)
     stream = [
         descriptor(
             "LOAD",
@@ -281,7 +290,8 @@ def test_a_linear_layer_with_descriptors_written_by_hand(tmp_path):
             descriptor("LOAD", dest=0, open=1, close=1, inner=inputs, outer=1, address=group * inputs),
             descriptor(
                 "ARRAY",
-                columns=outputs,
+                columns=steps,
+                pairs=pairs,
                 chunks=chunks,
                 tail=inputs - (chunks - 1) * lanes,
                 signed_rows=1,
@@ -301,7 +311,7 @@ def test_a_linear_layer_with_descriptors_written_by_hand(tmp_path):
     (tmp_path / "constants.hex").write_text("\n".join([*weights, *parameters]) + "\n")
     (tmp_path / "photo0.hex").write_text("\n".join(in_words(x.astype(np.int64), lines)) + "\n")
     sources = []
-    for name, text in accelerator_verilog(TINY).items():
+    for name, text in accelerator_verilog(machine).items():
         (tmp_path / name).write_text(text)
         sources.append(tmp_path / name)
     values = {

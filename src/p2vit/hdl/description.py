@@ -84,6 +84,8 @@ def _plain(value: Any) -> str:
 def _described(machine: RtlMachine, name: str, clock_mhz: float) -> dict[str, Any]:
     """Make the keys and values of a description."""
     lines, lanes = machine.lines, machine.lanes
+    # Columns of 4-bit weights per step, each with re-quantizers of its own.
+    at_once = 2 if machine.split else 1
     stream = {"lanes": lines, "pipeline_depth_cycles": VECTOR_DRAIN}
     # Cycles of a LayerNorm run without input: the drain of three passes, and the scalar steps between them.
     norm_depth = 3 * VECTOR_DRAIN + SHIFT_STEPS + TOTAL_STEPS + lines + 1
@@ -127,13 +129,13 @@ def _described(machine: RtlMachine, name: str, clock_mhz: float) -> dict[str, An
         "clock_mhz": clock_mhz,
         "technology": "cacti28",
         "chunks": {
-            "mac_array": {**array, "narrow_weight_rate": 1},
+            "mac_array": {**array, "narrow_weight_rate": at_once},
             "shifter_array": array,
             "layernorm": {"lanes": lines, "passes": 3, "pipeline_depth_cycles": norm_depth},
             "softmax": {"lanes": lines, "passes": 2, "pipeline_depth_cycles": 2 * VECTOR_DRAIN + SUM_BYTES},
             "requantization": {
                 "method": "shift",
-                "lanes": lines,
+                "lanes": lines * at_once,
                 "initiation_interval_cycles": 1,
                 "pipeline_depth_cycles": 3,
             },

@@ -68,14 +68,13 @@ def run_cosim(
     seconds = time.perf_counter() - built
     rows = asdict(found)
     rows["rtl_seconds"] = round(found.rtl_seconds, 1)
-    ideal = compiled.program.macs / (compiled.machine.lines * compiled.machine.lanes)
     return {
         **rows,
         "against": executor.name,
         "machine": compiled.machine.as_dict(),
         "memory_latency": behaviour.latency,
         "stall": options.stall,
-        "utilization": ideal / found.cycles,
+        "utilization": compiled.ideal_cycles / found.cycles,
         "macs": compiled.program.macs,
         "build_seconds": round(built - began, 1),
         "seconds_per_image": round(seconds / max(1, found.images), 1),
@@ -99,7 +98,7 @@ def prediction(compiled: Any, title: str, latency: int) -> dict[str, Any]:
         "layers": [{"name": name, "predicted": number} for name, number in cycles.items()],
         "machine": machine.as_dict(),
         "memory_latency": latency,
-        "utilization": compiled.program.macs / (machine.lines * machine.lanes) / timing.cycles,
+        "utilization": compiled.ideal_cycles / timing.cycles,
         "macs": compiled.program.macs,
         "program": title,
         "program_sha256": program_sha256(compiled.program),

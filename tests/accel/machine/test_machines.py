@@ -106,7 +106,6 @@ def test_schema_is_valid_json_and_forbids_unknown_keys():
 @pytest.mark.parametrize(
     ("hardware", "changes", "words"),
     [
-        ("rtl", {"chunks.mac_array.narrow_weight_rate": 2}, "takes one column at a time; give 1"),
         ("rtl", {"chunks.shifter_array.lines": 3}, "shifters stand beside the multipliers"),
         ("rtl", {"buffers.activation.bytes_per_port_per_cycle": 1, "buffers.activation.banks": 1},
          "less than a word of 16 bytes"),

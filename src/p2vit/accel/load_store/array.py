@@ -1,6 +1,6 @@
 """Matrix products of a load–store machine as jobs of the array: linear layers, scores, attention × V."""
 
-from p2vit.accel.chunks.costs import REQUANT
+from p2vit.accel.chunks.costs import REQUANT, columns_per_step
 from p2vit.accel.chunks.gemm import folds
 from p2vit.accel.load_store.formats import LINE_PARAMETER_WORDS
 from p2vit.accel.load_store.jobs import EngineJob, Load, Region
@@ -27,17 +27,23 @@ class ArrayJobs:
         self.lines, self.lanes = layout.lines, layout.lanes
         self.weight_rows = weight_rows(layout.machine, layout.options)
 
-    def tile(self, chunks: int, columns: int) -> int:
-        """Return the columns per run: whole column groups that fit the weight, output and parameter buffers."""
-        lines, most = self.lines, self.options.columns_per_run
-        whole = min(self.weight_rows // chunks * lines, most // lines * lines) or most
+    def tile(self, chunks: int, columns: int, at_once: int = 1) -> int:
+        """Return the columns per run: whole column groups that fit the weight, output and parameter buffers.
+
+        Args:
+            chunks: Chunks of ``lanes`` terms of a row.
+            columns: Columns of the whole product.
+            at_once: Columns per step.
+        """
+        group, most = self.lines * at_once, self.options.columns_per_run
+        whole = min(self.weight_rows // chunks * group, most // group * group) or most
         together = self.options.table_columns
-        if whole > together and together % lines == 0:
+        if whole > together and together % group == 0:
             whole -= whole % together
         return min(columns, whole)
 
     def weight_words(self, op: Operation) -> int:
-        """Return the weight words of one column group; two 4-bit weights share a byte."""
+        """Return the weight words of ``lines`` columns; two 4-bit weights share a byte."""
         return folds(op.inner, 2) if op.weight_bits <= 4 else op.inner
 
     def run(
@@ -46,15 +52,18 @@ class ArrayJobs:
     ) -> None:  # fmt: skip
         """Add one run of the array and its store; the buffers in ``once`` serve all row groups."""
         op, chunks = self.steps[index].operation, self.machine.chunks
+        # Only broadcast weights come two columns at once; those of the values of attention are stationary.
+        at_once = columns_per_step(self.machine, op) if "column_parameters" in once else 1
+        stored, columns = columns, folds(columns, at_once)
         step = folds(op.inner, self.lanes)
         slowed = []
         port = self.machine.buffers.weight.bytes_per_cycle
-        read = folds(op.inner * (op.weight_bits or 8), 8)
+        read = folds(op.inner * (op.weight_bits or 8) * at_once, 8)
         if (starved := folds(read, port) - step) > 0:
             slowed.append((WEIGHT_PORT, columns * starved))
         if op.requantized:
             lane = chunks.requantization
-            each = folds(self.lines * lane.initiation_interval_cycles, lane.lanes)
+            each = folds(self.lines * at_once * lane.initiation_interval_cycles, lane.lanes)
             if not self.machine.pipelining.intra_layer:
                 after = max(0, lane.pipeline_depth_cycles - lane.initiation_interval_cycles)
                 slowed.append((EXPOSED_REQUANT, columns * (each + after)))
@@ -68,27 +77,30 @@ class ArrayJobs:
                 index, "array", tuple(loads), columns * step, tuple(slowed), overhead,
                 ("rows", *(once if group == groups[0] else ())),
                 ("rows", *(once if group == groups[-1] else ())),
-                columns * words_each(op), writes,
+                stored * words_each(op), writes,
             )
         )  # fmt: skip
 
     def linear(self, index: int, step: Step) -> None:
         """Add the jobs of a linear layer: the input rows are stationary, the outputs are the columns."""
         op = step.operation
-        words = self.weight_words(op)
-        tile = self.layout.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols)
+        at_once = columns_per_step(self.machine, op)
+        # Two columns that share a byte take as many words as the terms of one column.
+        words = op.inner if at_once > 1 else self.weight_words(op)
+        tile = self.layout.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols, at_once)
         groups = self.layout.groups(step)
         for first, columns in self.layout.tiles_of(index, op.cols, tile):
             for group in groups:
                 loads = []
                 if group == groups[0]:
                     loads = [
-                        Load(words * folds(columns, self.lines), "weights"),
+                        Load(words * folds(columns, self.lines * at_once), "weights"),
                         self.layout.column_parameters(columns),
                     ]
                 loads.append(Load(op.inner, "rows", self.layout.region(step, 0, group)))
                 writes = Region(index, 0, group, first, first + columns)
-                self.run(index, columns, loads, group, groups, writes, ("weights", "column_parameters"))
+                once = ("weights", "column_parameters")
+                self.run(index, columns, loads, group, groups, writes, once)
 
     def values(self, index: int, step: Step) -> None:
         """Add the jobs of the values of attention: the weights are stationary, the tokens are the columns.

@@ -392,10 +392,6 @@ class LoadStoreMachine(Machine):
     @model_validator(mode="after")
     def _parts_are_tied(self) -> Self:
         array, shifters = self.chunks.mac_array, self.chunks.shifter_array
-        if array.narrow_weight_rate != 1:
-            raise ValueError(
-                "chunks.mac_array.narrow_weight_rate: a load-store machine takes one column at a time; give 1"
-            )
         for name in ("lines", "lanes_per_line", "pipeline_depth_cycles"):
             if getattr(shifters, name) != getattr(array, name):
                 raise ValueError(

@@ -9,7 +9,7 @@ from p2vit.hdl.compile.layout import TensorLayout
 from p2vit.hdl.top.descriptor import Descriptor, Kind
 from p2vit.hdl.top.machine import RtlMachine
 from p2vit.numerics.rounding import IntArray
-from p2vit.program.graph import IntegerProgram, TensorSpec
+from p2vit.program.graph import IntegerProgram, TensorSpec, node_macs
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,16 @@ class CompiledProgram:
     def stores(self) -> tuple[str, ...]:
         """Name of the node whose output each store writes, in order of the stores."""
         return tuple(d.node for d in self.descriptors if d.kind == Kind.STORE)
+
+    @property
+    def ideal_cycles(self) -> float:
+        """Cycles of a photo if every multiplier worked in every cycle; one that splits does two products per cycle."""
+        paired = {d.node for d in self.descriptors if d.kind == Kind.ARRAY and d["pairs"]}
+        macs = sum(
+            node_macs(node, self.program.tensors) / (2 if node.name in paired else 1)
+            for node in self.program.nodes
+        )
+        return macs / (self.machine.lines * self.machine.lanes)
 
     def memory_for(self, pixels: IntArray) -> IntArray:
         """Return a copy of the memory image with the pixels of one photo.

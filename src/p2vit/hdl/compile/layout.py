@@ -106,6 +106,11 @@ def pack_nibbles(matrix: IntArray) -> IntArray:
     return packed.astype(np.uint8).view(np.int8)
 
 
+def pack_columns(weight: IntArray) -> IntArray:
+    """Pack the 4-bit weights of two columns per byte, the even column in the low half: [N, K] → int8 [⌈N/2⌉, K]."""
+    return np.ascontiguousarray(pack_nibbles(weight.T).T)
+
+
 def column_parameters(lines: int, **fields: IntArray | int) -> IntArray:
     """Pack the parameters of columns into words: bias 32 bits, gain 16, shift 6, left_a 4, left_b 4.
 

@@ -5,7 +5,7 @@ import numpy as np
 from p2vit.accel.load_store.formats import LINE_PARAMETER_WORDS
 from p2vit.accel.load_store.jobs import EngineJob, Load
 from p2vit.hdl.compile.errors import require
-from p2vit.hdl.compile.layout import TensorLayout, column_parameters, pack_nibbles
+from p2vit.hdl.compile.layout import TensorLayout, column_parameters, pack_columns, pack_nibbles
 from p2vit.hdl.compile.payload import Context, Fields, NodePayload
 from p2vit.hdl.top.descriptor import Mode
 from p2vit.hdl.top.machine import MAX_LEFT_SHIFT
@@ -74,7 +74,12 @@ class LinearPayload(_Weighted):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         operator, machine, memory = self.operator, self.machine, self.memory
-        self.weights = memory.constant(self.packed(operator.weight))
+        #: Columns whose 4-bit weights share a byte; the weights of other layers are packed term by term.
+        self.pairs = 2 if self.narrow and machine.split else 1
+        weight = operator.weight
+        if self.pairs == 2:
+            weight, self.narrow, self.words = pack_columns(weight), False, self.terms
+        self.weights = memory.constant(self.packed(weight))
         self.constants = memory.constant(
             column_parameters(machine.lines, bias=operator.bias, shift=operator.shift)
         )
@@ -83,19 +88,20 @@ class LinearPayload(_Weighted):
         """Return the address and the shape of a load."""
         region = job.region
         if load.buffer == "weights":
-            first = region.first // self.machine.lines
+            group = self.pairs * self.machine.lines
             return {
-                **self.column_groups(job),
+                "outer": -(-region.columns // group),
                 "nibbles": int(self.narrow), "inner": self.words, "stride": self.words,
-                "address": self.weights + first * self.words,
+                "address": self.weights + region.first // group * self.words,
             }  # fmt: skip
         if load.buffer == "column_parameters":
             return {"address": self.constants + region.first * self.machine.parameter_words}
         return {"address": self.sources[0].at(region.group)}
 
     def run(self, job: EngineJob) -> Fields:
-        """Return the operation of a run."""
-        return {**self.shape, "signed_rows": 1, "mode": Mode.COLUMN}
+        """Return the operation of a run; it counts pairs of columns where a step takes two."""
+        fields = {**self.shape, "signed_rows": 1, "mode": Mode.COLUMN, "pairs": self.pairs - 1}
+        return {**fields, "columns": -(-job.region.columns // self.pairs)}
 
 
 class ValuesPayload(_Weighted):

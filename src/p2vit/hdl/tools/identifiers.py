@@ -34,7 +34,7 @@ _TOKEN = re.compile(
 
 def plain_name(name: str) -> str:
     """Return the plain identifier for a name: letters, digits and single underscores, and no reserved word."""
-    plain = re.sub(r"_+", "_", re.sub(r"\W", "_", name))
+    plain = re.sub(r"_+", "_", re.sub(r"\W", "_", name)).rstrip("_")
     if not plain or plain[0].isdigit():
         plain = f"n{plain}"
     return f"{plain}_" if plain in KEYWORDS else plain

@@ -5,7 +5,7 @@ from typing import ClassVar
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
-from p2vit.hdl.top.buffers import column_parameters, engine_ports, output_connections
+from p2vit.hdl.top.buffers import column_parameters, engine_ports, output_connections, pair_parameters
 from p2vit.hdl.top.component import MachineComponent, delay_line
 from p2vit.hdl.top.decode import decoder
 from p2vit.hdl.top.descriptor import Dest, Kind, Mode
@@ -53,7 +53,8 @@ class ArrayEngine(MachineComponent):
         writer = SlotWriter(m, self.results, start=start, final=final, emit=Const(1), written=done)
 
         # --- the run
-        run = {name: Signal(len(take(name)), name=f"run_{name}") for name in RUN_FIELDS}
+        fields = (*RUN_FIELDS, "pairs") if machine.split else RUN_FIELDS
+        run = {name: Signal(len(take(name)), name=f"run_{name}") for name in fields}
         left, chunk, column = Signal(16), Signal(16), Signal(range(lines))
         weight_row, parameter = Signal(16), Signal(16)
         wait = Signal(range(max(DIVIDE_CYCLES, ARRAY_DRAIN) + 1))
@@ -69,7 +70,7 @@ class ArrayEngine(MachineComponent):
                 ready = rows.ready & weights.ready & parameters.ready & writer.ready
                 m.d.comb += start.eq(self.queue.valid & ready)
                 with m.If(start):
-                    m.d.sync += [run[name].eq(take(name)) for name in RUN_FIELDS]
+                    m.d.sync += [signal.eq(take(name)) for name, signal in run.items()]
                     m.d.sync += [
                         left.eq(take("columns")),
                         weight_row.eq(take("weight_row")),
@@ -115,10 +116,27 @@ class ArrayEngine(MachineComponent):
         m.d.comb += done.eq(ends[-1])
         with m.If(summed):
             m.d.sync += parameter.eq(parameter + 1)
-        bias_shift = column_parameters(
-            m, machine, self.loaded, Dest.COLUMN_PARAMETERS, machine.columns,
-            slot=parameters.slot, column=parameter, enable=summed,
-        )  # fmt: skip
+        pair_ports: dict[str, Value] = {}
+        if machine.split:
+            bias_shift, second = pair_parameters(
+                m,
+                machine,
+                self.loaded,
+                slot=parameters.slot,
+                index=parameter,
+                pairs=run["pairs"],
+                enable=summed,
+            )
+            pair_ports = {
+                "pairs": run["pairs"],
+                "second_bias": second[:32],
+                "second_shift": second[48:54],
+            }
+        else:
+            bias_shift = column_parameters(
+                m, machine, self.loaded, Dest.COLUMN_PARAMETERS, machine.columns,
+                slot=parameters.slot, column=parameter, enable=summed,
+            )  # fmt: skip
 
         # --- operands
         loaded = self.loaded
@@ -169,6 +187,7 @@ class ArrayEngine(MachineComponent):
                 column_shift=bias_shift[48:54],
                 divide=divide,
                 **{name: run[name] for name in ("signed_rows", "log2", "guard", "mode", "planes")},
+                **pair_ports,
                 **output_connections(m, self.output, writer, done, line),
             )
         return m

@@ -64,6 +64,64 @@ def column_parameters(
     return found
 
 
+def pair_parameters(
+    m: Module,
+    machine: RtlMachine,
+    loaded: wiring.PureInterface,
+    *,
+    slot: Value,
+    index: Value,
+    pairs: Value,
+    enable: Value,
+) -> tuple[Signal, Signal]:
+    """Add a buffer of column parameters in two banks, of even and of odd columns. Latency: one cycle.
+
+    Args:
+        m: Module of the array engine.
+        machine: Sizes of the accelerator.
+        loaded: Bus of loaded words.
+        slot: Slot to read.
+        index: Column to read, or with ``pairs`` the pair of columns.
+        pairs: Whether both columns of a pair are read.
+        enable: While it is low, the output keeps its value.
+
+    Returns:
+        Parameters of the column, or of the even one; parameters of the odd one.
+    """
+    width = min(8 * machine.lines, 8 * COLUMN_PARAMETER_BYTES)
+    depth = -(-machine.columns // 2)
+    found = []
+    for bank, name in enumerate(("even", "odd")):
+        parts = [
+            ram(
+                m,
+                f"{name}_parameters_{part}",
+                width,
+                2 * depth,
+                RamPorts(
+                    write_enable=loaded.valid
+                    & (loaded.dest == Dest.COLUMN_PARAMETERS)
+                    & (loaded.part == part)
+                    & (loaded.row[0] == bank),
+                    write_address=slot_address(loaded.slot, loaded.row[1:], depth),
+                    write_data=loaded.data[:width],
+                    read_enable=enable,
+                    read_address=slot_address(slot, Mux(pairs, index, index[1:]), depth),
+                ),
+            )
+            for part in range(machine.parameter_words)
+        ]
+        found.append(Cat(*parts)[: 8 * COLUMN_PARAMETER_BYTES])
+    first, second, odd = (
+        Signal(8 * COLUMN_PARAMETER_BYTES, name=f"{name}_parameter") for name in ("first", "second", "odd")
+    )
+    is_odd = Signal(name="odd_column")
+    with m.If(enable):
+        m.d.sync += is_odd.eq(index[0] & ~pairs)
+    m.d.comb += [odd.eq(found[1]), first.eq(Mux(is_odd, odd, found[0])), second.eq(odd)]
+    return first, second
+
+
 def output_signature(machine: RtlMachine) -> wiring.Signature:
     """Return the signature of an output buffer, seen from the store engine.
 
@@ -142,6 +200,44 @@ def output_buffer(m: Module, owner: Any, width: int, depth: int, data: Value) ->
     with m.If(owner.output_read):
         m.d.sync += plane.eq(owner.output_plane)
     m.d.comb += owner.output_byte.eq(stored.word_select(plane, 8))
+
+
+def paired_output_buffer(
+    m: Module, owner: Any, width: int, depth: int, data: Value, second: Value, pairs: Value
+) -> None:
+    """Add the output buffer of a line that can write two columns per cycle, in two banks.
+
+    Args:
+        m: Module of the line.
+        owner: Line that has the ports of :func:`output_ports`.
+        width: Width of a result in bits.
+        depth: Columns per slot.
+        data: Result of the column, or with ``pairs`` of the even one.
+        second: With ``pairs``, result of the odd column.
+        pairs: Whether ``write_column`` counts pairs, of which both columns are written.
+    """
+    half = -(-depth // 2)
+    row, column = Mux(pairs, owner.write_column, owner.write_column[1:]), owner.output_column
+    stored = [
+        ram(
+            m,
+            f"{name}_output_buffer",
+            width,
+            2 * half,
+            RamPorts(
+                write_enable=owner.write & (pairs | (owner.write_column[0] == bank)),
+                write_address=slot_address(owner.write_slot, row, half),
+                write_data=Mux(pairs, second, data) if bank else data,
+                read_enable=owner.output_read,
+                read_address=slot_address(owner.output_slot, column[1:], half),
+            ),
+        )
+        for bank, name in enumerate(("even", "odd"))
+    ]
+    plane, odd = Signal(range(width // 8)), Signal()
+    with m.If(owner.output_read):
+        m.d.sync += [plane.eq(owner.output_plane), odd.eq(column[0])]
+    m.d.comb += owner.output_byte.eq(Mux(odd, stored[1], stored[0]).word_select(plane, 8))
 
 
 def output_connections(

@@ -96,6 +96,7 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
         ("guard", 4),
         ("weight_row", 16),
         ("first_parameter", 16),
+        ("pairs", 1),
     ),
     Kind.VECTOR: (
         *_KIND,

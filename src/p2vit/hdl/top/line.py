@@ -11,12 +11,19 @@ from p2vit.hdl.arithmetic import add_tree, shift_round
 from p2vit.hdl.datapath.attention_values import TOTAL_BITS, RestoringDivider
 from p2vit.hdl.datapath.requantize import ShiftStage
 from p2vit.hdl.datapath.softmax import times_weight
-from p2vit.hdl.top.buffers import output_buffer, output_ports, slot_address
+from p2vit.hdl.top.buffers import output_buffer, output_ports, paired_output_buffer, slot_address
 from p2vit.hdl.top.component import MachineComponent, delayed
 from p2vit.hdl.top.descriptor import Mode
 from p2vit.hdl.top.machine import DIVIDE_CYCLES, MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, RtlMachine
 from p2vit.hdl.top.primitives import RamPorts, ram
 from p2vit.numerics.attention_values import QUOTIENT_BITS
+
+#: Further ports of a line whose multipliers split.
+PAIR_PORTS = {
+    "pairs": In(1),
+    "second_bias": In(signed(32)),
+    "second_shift": In(signed(6)),
+}
 
 
 class Line(MachineComponent):
@@ -60,6 +67,7 @@ class Line(MachineComponent):
             "column_bias": In(signed(32)),
             "column_shift": In(signed(6)),
             "divide": In(1),
+            **(PAIR_PORTS if machine.split else {}),
             **output_ports(),
         }
 
@@ -81,29 +89,27 @@ class Line(MachineComponent):
                 read_address=slot_address(self.slot, self.chunk, machine.row_rows),
             ),
         )
-        products = []
-        for lane in range(lanes):
-            product = Signal(signed(24 if machine.shifters else 17), name=f"product_{lane}", reset_less=True)
-            x, w = rows[8 * lane : 8 * lane + 8], self.weights[8 * lane : 8 * lane + 8].as_signed()
-            m.d.sync += product.eq(self.product(x, w))
-            products.append(product)
-        total = Signal(signed(32), reset_less=True)
-        m.d.sync += total.eq(add_tree(products))
+        totals = self.pair_totals(m, rows) if machine.split else [self.total(m, rows)]
 
         # The accumulator of a column is updated two cycles after its operands.
         first, valid = delayed(m, self.first, 2, "first"), delayed(m, self.valid, 2, "valid")
         column = delayed(m, self.column, 2, "column")
-        m.submodules.accumulators = memory = Memory(shape=32, depth=machine.lines, init=[])
-        read, write = memory.read_port(domain="comb"), memory.write_port()
-        result, accumulated = Signal(signed(32), reset_less=True), Signal(signed(32))
-        m.d.comb += [
-            read.addr.eq(column),
-            accumulated.eq(Mux(first, 0, read.data.as_signed()) + total),
-            write.addr.eq(column),
-            write.data.eq(accumulated),
-            write.en.eq(valid),
-        ]
-        m.d.sync += result.eq(accumulated)
+        results = []
+        for total, prefix in zip(totals, ("", "second_"), strict=False):
+            memory = m.submodules[f"{prefix}accumulators"] = Memory(shape=32, depth=machine.lines, init=[])
+            read, write = memory.read_port(domain="comb"), memory.write_port()
+            result = Signal(signed(32), name=f"{prefix}result", reset_less=True)
+            accumulated = Signal(signed(32), name=f"{prefix}accumulated")
+            m.d.comb += [
+                read.addr.eq(column),
+                accumulated.eq(Mux(first, 0, read.data.as_signed()) + total),
+                write.addr.eq(column),
+                write.data.eq(accumulated),
+                write.en.eq(valid),
+            ]
+            m.d.sync += result.eq(accumulated)
+            results.append(result)
+        result = results[0]
 
         # Bias and shift of a line (or its row sum), with two slots like the rows.
         bias = [Signal(signed(32), name=f"bias_{slot}") for slot in range(2)]
@@ -135,8 +141,68 @@ class Line(MachineComponent):
         rounded = step.both(m, scaled, amount, narrow=self.planes[0])
         output = Signal(32, reset_less=True)
         m.d.sync += output.eq(Mux(self.planes[2], scaled[:32], rounded))
-        output_buffer(m, self, 32, machine.columns, output)
+        if machine.split:
+            second = self.second_output(m, results[1])
+            paired_output_buffer(m, self, 32, machine.columns, output, second, self.pairs)
+        else:
+            output_buffer(m, self, 32, machine.columns, output)
         return m
+
+    def total(self, m: Module, rows: Value) -> Signal:
+        """Add two stages: the product of every lane, and the sum of the products."""
+        products = []
+        for lane in range(self.machine.lanes):
+            width = 24 if self.machine.shifters else 17
+            product = Signal(signed(width), name=f"product_{lane}", reset_less=True)
+            m.d.sync += product.eq(
+                self.product(rows.word_select(lane, 8), self.weights.word_select(lane, 8).as_signed())
+            )
+            products.append(product)
+        total = Signal(signed(32), name="total", reset_less=True)
+        m.d.sync += total.eq(add_tree(products))
+        return total
+
+    def pair_totals(self, m: Module, rows: Value) -> list[Signal]:
+        """Add the two stages with multipliers that split; return the sums of the column, or of a pair of columns.
+
+        A weight byte is 16·high + low. For an 8-bit weight, low is unsigned; the sum is 16·Σx·high + Σx·low. For a pair
+        of 4-bit weights, both halves are signed weights of two columns.
+        """
+        low: list[Value] = []
+        high: list[Value] = []
+        pairs = delayed(m, self.pairs, 1, "pairs")
+        for lane in range(self.machine.lanes):
+            x, w = rows.word_select(lane, 8), self.weights.word_select(lane, 8)
+            value = Cat(x, x[7] & self.signed_rows).as_signed()
+            halves = [value * Cat(w[:4], w[3] & self.pairs).as_signed(), value * w[4:].as_signed()]
+            if self.machine.shifters:
+                # Codes shift the whole weight, in the place of the low half.
+                shifted = times_weight(w.as_signed(), x[:4], self.guard)
+                halves = [Mux(self.log2, shifted, halves[0]), Mux(self.log2, 0, halves[1])]
+            for products, half, name in zip((low, high), halves, ("low", "high"), strict=True):
+                product = Signal(half.shape(), name=f"{name}_product_{lane}", reset_less=True)
+                m.d.sync += product.eq(half)
+                products.append(product)
+        sums = [Signal(signed(32), name=f"{name}_sum") for name in ("low", "high")]
+        totals = [Signal(signed(32), name=name, reset_less=True) for name in ("total", "second_total")]
+        m.d.comb += [sums[0].eq(add_tree(low)), sums[1].eq(add_tree(high))]
+        m.d.sync += [totals[0].eq(Mux(pairs, sums[0], sums[0] + (sums[1] << 4))), totals[1].eq(sums[1])]
+        return totals
+
+    def second_output(self, m: Module, result: Value) -> Signal:
+        """Add the three output stages of the odd column of a pair, which has bias and shift per column."""
+        biased = Signal(signed(33), name="second_biased", reset_less=True)
+        scaled = Signal(signed(33), name="second_scaled", reset_less=True)
+        output = Signal(32, name="second_output", reset_less=True)
+        step = ShiftStage(16, -MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT)
+        shift = delayed(m, self.second_shift, 2, "second_shift").as_signed()
+        rounded = step.both(m, scaled, shift, narrow=self.planes[0])
+        m.d.sync += [
+            biased.eq(result + self.second_bias),
+            scaled.eq(biased),
+            output.eq(Mux(self.planes[2], scaled[:32], rounded)),
+        ]
+        return output
 
     def product(self, x: Value, w: Value) -> Value:
         """Return an int8 or uint8 term times an int8 weight; for log2 codes, the shifted weight."""

@@ -57,6 +57,8 @@ class RtlMachine:
             softmax.
         table_groups: Lookup tables of 256 entries that the vector engine can hold.
         shifters: Whether each lane of a line has a shifter besides its multiplier, for log2 codes.
+        split: Whether each multiplier can split into two of 4-bit weights, so that a step takes two columns of a linear
+            layer with 4-bit weights and puts out two results.
     """
 
     lines: int = 16
@@ -67,6 +69,7 @@ class RtlMachine:
     vector_columns: int = 1024
     table_groups: int = 32
     shifters: bool = True
+    split: bool = False
 
     def __post_init__(self) -> None:
         """Check every size.
@@ -88,6 +91,11 @@ class RtlMachine:
             raise P2vitError(
                 f"RTL machine: columns is {self.columns}; with {self.lines} lines it must be {self.lines} or more, as "
                 "weight columns come in groups of as many as there are lines"
+            )
+        if self.split and self.columns < 2 * self.lines:
+            raise P2vitError(
+                f"RTL machine: columns is {self.columns}; with {self.lines} lines and split multipliers it must be "
+                f"{2 * self.lines} or more, as 4-bit weights come in groups of twice as many columns as there are lines"
             )
 
     @property

@@ -131,6 +131,9 @@ _OF_MODULE = {
         "column_bias": "Bias of the column.",
         "column_shift": "Right shift of the column; negative shifts left.",
         "divide": "The reciprocal of the row sum begins.",
+        "pairs": "Weights are pairs of 4-bit weights: a step takes two columns and puts out two results.",
+        "second_bias": "Bias of the odd column of a pair.",
+        "second_shift": "Right shift of the odd column of a pair; negative shifts left.",
     },
     "p2vit_vector_lane": {
         "load_enable": "For each byte of a number: it is written to the input buffer.",
