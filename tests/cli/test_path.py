@@ -188,13 +188,40 @@ def test_report(p2vit, digits_program, tmp_path):
     assert json.loads((tmp_path / "r.json").read_text())["program_sha256"] in text
 
 
-def test_report_from_an_evaluation(p2vit, digits_program, tmp_path):
+def test_report_from_an_evaluation(p2vit, digits_program, tmp_path, monkeypatch):
     evaluation = tmp_path / "eval.json"
     evaluation.write_text(p2vit("eval", digits_program, "--data", "digits", "--limit", 20, "--json").out)
-    pages = [tmp_path / name for name in ("a.html", "b.html")]
-    for page in pages:
-        assert p2vit("report", digits_program, "-o", page, "--eval", evaluation).code == 0
-    assert pages[0].read_bytes() == pages[1].read_bytes()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    page, found = tmp_path / "a.html", []
+    for _ in range(2):
+        assert p2vit("report", digits_program, "-o", page, "--eval", evaluation, "--overwrite").code == 0
+        found.append(page.read_bytes())
+    assert found[0] == found[1]
+    assert b"2023-11-14" in found[0]
+    assert b"made by" in found[0]
+
+
+def test_report_names_the_photos_that_differ_most(p2vit, digits_program, tmp_path):
+    words = ("report", digits_program, "--data", "digits", "--limit", 40)
+    named = p2vit(*words, "-o", tmp_path / "named.html", "--json").json
+    rows = named["evaluation"]["most_different"]
+    assert len(rows) == 12
+    assert named["thumbnails"] == []
+    assert named["speed"]["ms"] > 0
+    assert named["speed"]["ms_float"] > 0
+    assert named["sizes"]["float_weight_bytes"] == 4 * named["sizes"]["weight_bytes"]  # w8a8
+    text = (tmp_path / "named.html").read_text()
+    assert rows[0]["photo"] in text
+    assert "<img" not in text
+    shown = p2vit(*words, "-o", tmp_path / "shown.html", "--thumbnails", "--json").json
+    assert len(shown["thumbnails"]) == 12
+    assert (tmp_path / "shown.html").read_text().count('<img src="data:image/png;base64,') == 12
+
+
+def test_thumbnails_need_photos(p2vit, digits_program, tmp_path):
+    answer = p2vit("report", digits_program, "-o", tmp_path / "r.html", "--thumbnails")
+    assert answer.code == 2
+    assert "add --data DIR" in answer.err
 
 
 def test_demo(p2vit, tmp_path):

@@ -49,4 +49,4 @@ def test_markdown_says_how_and_with_what():
 
 
 def test_plot():
-    assert "25.00 dB" in plot(RESULT)
+    assert "25 dB" in plot(RESULT)

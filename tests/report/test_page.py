@@ -51,6 +51,18 @@ def test_the_page_says_how_far_chance_moves_the_figures():
         assert expected in text
 
 
+def test_the_page_says_how_photos_are_prepared_and_names_those_that_differ():
+    row = {"photo": "cat/1<b>.png", "number": 3, "true": "cat", "sqnr_db": 11.5}
+    plain = {"photo": "plain.png", "number": 4, "sqnr_db": None}
+    nothing = dict.fromkeys(("true", "predicted", "predicted_float"))
+    differences = [row | {"predicted": "dog", "predicted_float": "cat"}, plain | nothing]
+    text = page(evaluation=EVALUATION | {"most_different": differences})
+    prepared = PROGRAM.preprocessing.in_words
+    for expected in ("cat/1&lt;b&gt;.png", "11.50 dB", 'class="bad">dog', "differ most", prepared):
+        assert expected in text
+    assert "differ most" not in page(evaluation=EVALUATION)  # an older file has none
+
+
 def test_names_are_escaped():
     assert "<b>" not in page(evaluation=EVALUATION).replace("<b>85", "").replace('<div class="tile"><b>', "")
 

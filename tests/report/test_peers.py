@@ -1,4 +1,4 @@
-"""Quoted figures say whose they are, and what README.md states is what results/ holds."""
+"""Quoted figures say whose they are, and what results/README.md states is what results/ holds."""
 
 import json
 import re
@@ -13,9 +13,8 @@ ROW = re.compile(r"^\| (`[a-z]+`.*?)\(`([\w/.-]+\.json)`\) \|(.*)\|$", re.MULTIL
 
 
 def rows():
-    table = (
-        (ROOT / "README.md").read_text(encoding="utf-8").split("## Results")[1].split("\n\nSeconds were")[0]
-    )
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    table = page.split("## Accuracy")[1].split("\n\nSeconds were")[0]
     return [(file, [cell.strip() for cell in rest.split("|")]) for _, file, rest in ROW.findall(table)]
 
 
@@ -35,7 +34,7 @@ def test_the_table_names_its_files():
 
 
 @pytest.mark.parametrize(("file", "cells"), rows())
-def test_the_readme_states_what_was_measured(file, cells):
+def test_the_table_states_what_was_measured(file, cells):
     _, top1, top1_float, agreement, sqnr = (re.sub(r" (%|dB)$", "", cell) for cell in cells[:5])
     found = list(candidates(json.loads((ROOT / "results" / file).read_text(encoding="utf-8"))))
     told = {
@@ -56,3 +55,11 @@ def test_nobody_elses_float_model_stands_for_ours(data):
 
 def test_of_other_photos_nothing_is_known():
     assert peers_of("photos")["rows"] == []
+
+
+def test_no_page_has_figures_of_other_tools_of_its_own():
+    """They are in `PEERS` and nowhere else, so that a report and a page cannot state different ones."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for row in (row for rows in PEERS.values() for row in rows if row["sqnr_db"] is not None):
+        figures = f"{row['top1']:.2f} % | {row['agreement']:.1f} %"
+        assert not any(figures in page.read_text(encoding="utf-8") for page in pages)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from p2vit.data.loader import Batch, side_by_side
+from p2vit.evaluate.differences import Difference
 from p2vit.evaluate.labels import label_map
 from p2vit.evaluate.records import TOP, Pixels, Predict, Records, join, record
 from p2vit.evaluate.uncertainty import Interval, McNemar, mcnemar, wilson
@@ -77,6 +78,9 @@ class Accuracy(BaseModel):
     per_class: list[ClassAccuracy] = Field(description="one row per class of the photos")
     confusion: list[list[int]] | None = Field(description="photos [true class][predicted class]")
     most_confused: list[Confusion] = Field(description="the most common confusions")
+    most_different: list[Difference] = Field(
+        default_factory=list, description="photos on which program and float model differ most"
+    )
     classes: list[str] = Field(description="names of the confusion matrix's rows and columns")
     notes: list[str] = Field(description="what could not be measured and why")
 

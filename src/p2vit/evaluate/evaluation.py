@@ -13,6 +13,7 @@ from p2vit.data.loader import Batch, load_batches
 from p2vit.data.source import PhotoSource
 from p2vit.errors import DataError, P2vitError, some
 from p2vit.evaluate.accuracy import Accuracy, Progress, collect, summarise
+from p2vit.evaluate.differences import most_different
 from p2vit.evaluate.features import FeatureAccuracy, judge, judge_maps
 from p2vit.evaluate.labels import label_map
 from p2vit.evaluate.neighbours import TEMPERATURE, Gallery, K
@@ -115,6 +116,8 @@ def evaluate_photos(
         reasons = some([reason for _, _, reason in skipped], most=2)
         raise DataError(f"{photos.name}: none of the {len(order)} photos could be read: {reasons}")
     accuracy = summarise(records, label_of, photos.classes, job.program.classes, job.outputs, notes)
+    differences = most_different(records, order, photos, accuracy.classes)
+    accuracy = accuracy.model_copy(update={"most_different": differences})
     if not feature:
         return accuracy, None, skipped
     figures, more = judge(records, galleries, None if gallery is None else gallery[0], photos.classes)

@@ -1,6 +1,7 @@
 """The report about a program: its data as one JSON object, and a self-contained HTML page of the same data."""
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from p2vit.numerics import Linear
@@ -45,6 +46,7 @@ def report_data(
         "method": quantize.get("method"),
         "seconds": quantize.get("seconds"),
         "calibration_images": quantize.get("calibration_images"),
+        "preprocessing": program.preprocessing.in_words,
         "evaluation": evaluation or None,
         "audit": {**proof.model_dump(exclude={"layers"}), "passed": proof.passed},
         "accumulators": accumulators(proof),
@@ -99,6 +101,7 @@ def sizes(summary: ProgramSummary) -> dict[str, int]:
     """Return sizes in bytes, multiply-accumulates per photo, and the number of nodes."""
     return {
         "weight_bytes": summary.weight_bytes,
+        "float_weight_bytes": 4 * sum(prod(row.weight_shape) for row in summary.layers if row.weight_shape),
         "parameter_bytes": summary.parameter_bytes,
         "peak_activation_bytes": summary.peak_activation_bytes,
         "macs": summary.macs,

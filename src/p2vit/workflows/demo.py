@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from p2vit.files import FileSet, kind_of, one_writer
+from p2vit.text import shown
 from p2vit.workflows.audit import run_audit
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
@@ -14,6 +15,7 @@ from p2vit.workflows.options.quantize import DemoOptions
 from p2vit.workflows.plain import to_json
 from p2vit.workflows.program_folder import check_place
 from p2vit.workflows.quantize import run_quantize
+from p2vit.workflows.report_extras import today
 
 #: Benchmark → the model that belongs to it.
 MODELS = {"elpv": "dinov2-elpv", "textile": "dinov2-textile", "digits": "digits"}
@@ -24,6 +26,7 @@ def run_demo(
     output: Path,
     options: DemoOptions | None = None,
     *,
+    command: str = "",
     overwrite: bool = False,
     out: Feedback | None = None,
     **changes: Any,
@@ -33,6 +36,7 @@ def run_demo(
     Args:
         output: Folder for ``program``, ``summary.json`` and ``report.html``.
         options: Options; the defaults of `DemoOptions` if None.
+        command: Command line to show on the page.
         overwrite: Replace an earlier demo.
         out: Receives notes and progress.
         **changes: Fields of `DemoOptions` that replace those of ``options``.
@@ -88,6 +92,7 @@ def run_demo(
         "demo_seconds": round(time.perf_counter() - start, 2),
     }
     data = report_data(load(program), quantize=quantized, evaluation=measured)
+    data |= {"made": today(), "command": shown(command)}
     page = render(json.loads(to_json(data)))
     target.write({page_file.name: page, summary_file.name: to_json(summary) + "\n"}, token)
     target.finish()

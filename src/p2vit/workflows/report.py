@@ -14,11 +14,13 @@ from p2vit.files import FileSet, kind_of, one_writer, write_files
 from p2vit.text import in_strings, original, shown
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.feedback import Feedback
-from p2vit.workflows.inputs import OpenProgram, open_program
+from p2vit.workflows.float_model import has_torch, reload_float
+from p2vit.workflows.inputs import OpenProgram, open_data, open_program
 from p2vit.workflows.options.base import changed
 from p2vit.workflows.options.evaluate import ReportOptions
 from p2vit.workflows.plain import to_json
 from p2vit.workflows.program_folder import SENSITIVITY_FILE
+from p2vit.workflows.report_extras import measure_speed, thumbnails, today
 from p2vit.workflows.threads import thread_count
 
 
@@ -99,6 +101,7 @@ def run_report(
     options: ReportOptions | None = None,
     *,
     measured: dict[str, Any] | None = None,
+    command: str = "",
     overwrite: bool = False,
     out: Feedback | None = None,
     **changes: Any,
@@ -110,6 +113,7 @@ def run_report(
         output: HTML file to write. The same data are written beside it as JSON.
         options: Options; the defaults of `ReportOptions` if None.
         measured: Result of :func:`p2vit.workflows.evaluate.run_eval`, to use instead of measuring.
+        command: Command line to show on the page.
         overwrite: Replace existing files.
         out: Receives progress.
         **changes: Fields of `ReportOptions` that replace those of ``options``.
@@ -124,6 +128,8 @@ def run_report(
 
     options = changed(ReportOptions, options, changes)
     data, evaluation = options.data, options.evaluation
+    if options.thumbnails and data is None:
+        raise P2vitError("--thumbnails shows photos of --data; add --data DIR, the photos that were measured")
     target = FileSet.of_file(output, overwrite)
     beside = output.with_suffix(".json")
     if beside == output:
@@ -142,11 +148,24 @@ def run_report(
     if evaluation is not None:
         keys = {"images", "top1", "sqnr_db", "data"}
         measured = read_json(evaluation, SavedEvaluation, keys, "p2vit eval --json")
-    elif measured is None and data is not None:
+    speed = None
+    if measured is None and data is not None:
+        reference = reload_float(opened.program) if has_torch() else None
         measured = run_eval(
-            program, data, limit=options.limit, threads=thread_count(options.threads), out=out
+            program,
+            data,
+            limit=options.limit,
+            threads=thread_count(options.threads),
+            out=out,
+            reference=reference,
         )
+        if reference is not None:
+            speed = measure_speed(opened.program, open_data(data, opened.program.preprocessing), reference)
     found = report_data(opened.program, quantize=quantize, evaluation=measured)
+    found |= {"made": today(), "command": command, "speed": speed, "thumbnails": []}
+    if options.thumbnails and data is not None:
+        photos = open_data(data, opened.program.preprocessing)
+        found["thumbnails"] = thumbnails(photos, (measured or {}).get("most_different", []))
     page = render(in_strings(json.loads(to_json(found)), shown))
     write_files({output: page, beside: to_json(found) + "\n"}, overwrite)
     return {"file": str(output), "data_file": str(beside), "bytes": output.stat().st_size, **found}

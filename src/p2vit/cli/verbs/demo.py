@@ -1,5 +1,6 @@
 """``p2vit demo``: quantize, evaluate, audit and report a benchmark's model."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ def demo(out: Output, output: Path, **options: Any) -> int:
 
     Writes program/, summary.json and report.html to the output folder. Exit status 1 if the audit fails.
     """
-    result = run_demo(output, out=out, **options)
+    words = click.get_current_context().obj or []
+    result = run_demo(output, out=out, command=shlex.join(["p2vit", *words]), **options)
     out.result(result, describe(result))
     return 0 if result["passed"] else CHECK_FAILED

@@ -100,12 +100,14 @@ class ReportOptions(Options):
     Attributes:
         data: Measure accuracy on these photos: a folder, or a benchmark's name.
         evaluation: What ``p2vit eval --json`` printed, instead of measuring again.
+        thumbnails: Show the photos on which program and float model differ most; otherwise only their names.
         limit: Use only the first photos, this many; None for all.
         threads: Number of CPU threads; if None, the number of CPUs, at most 8.
     """
 
     data: str | None = None
     evaluation: Path | None = None
+    thumbnails: bool = False
     limit: Positive | None = None
     threads: Threads = None
 
