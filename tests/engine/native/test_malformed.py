@@ -228,7 +228,7 @@ def damaged(operator, rng):
     return twin
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", extended(ISAS, quick=[ISAS[-1]]))
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=120, deadline=None)
 def test_damaged_programs(isa, seed):

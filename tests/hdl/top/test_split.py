@@ -117,6 +117,7 @@ def test_eight_bit_weights_take_the_same_cycles():
         assert np.array_equal(first.image, second.image)
 
 
+@pytest.mark.extended
 def test_without_the_switch_nothing_of_it_is_in_the_verilog():
     for name, text in accelerator_verilog(TINY).items():
         assert not re.search(r"\bpairs\b|second_", text), name

@@ -24,6 +24,7 @@ from support.rtl_programs import ODD, TINY
 
 
 @pytest.mark.parametrize("machine", [ODD, TINY], ids=lambda machine: machine.name)
+@pytest.mark.extended
 def test_yosys_finds_no_loop_no_undriven_wire_and_no_latch_but_the_clock_gates(machine, tmp_path):
     files = accelerator_verilog(machine)
     for name, text in files.items():
