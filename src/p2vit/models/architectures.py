@@ -242,7 +242,7 @@ def _table() -> list[Architecture]:
     so400m = {**siglip, "mlp_dim": 4304}
     for side in (224, 378):
         table.append(_entry(f"vit_so400m_patch14_siglip_{side}", "so400m", side, 14, crop_pct=0.9, **so400m))
-    table += [*_evas(), *_dinov3s(), *_swins()]
+    table += [*_evas(), *_beits(), *_dinov3s(), *_swins()]
     return table
 
 
@@ -266,6 +266,20 @@ def _evas() -> list[Architecture]:
             }
             crop_pct = 0.9 if side == 224 else 1.0
             table.append(_entry(f"eva02_{width}_patch14_{side}", width, side, 14, crop_pct=crop_pct, **eva))
+    return table
+
+
+def _beits() -> list[Architecture]:
+    """BEiT and BEiT v2 (Bao et al., Peng et al.): relative position bias instead of position embeddings."""
+    beit: dict[str, Any] = {"pool": "avg", "pool_before_norm": True, "relative_positions": True}
+    half = {"mean": HALF, "std": HALF}
+    table = []
+    for width, sides in (("base", (224, 384)), ("large", (224, 384, 512))):
+        for side in sides:
+            name, crop_pct = f"beit_{width}_patch16_{side}", 0.9 if side == 224 else 1.0
+            table.append(_entry(name, width, side, 16, crop_pct=crop_pct, **beit, **half))
+        crop_pct = 0.9 if width == "base" else 0.95
+        table.append(_entry(f"beitv2_{width}_patch16_224", width, 224, 16, crop_pct=crop_pct, **beit))
     return table
 
 

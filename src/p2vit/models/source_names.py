@@ -11,6 +11,7 @@ FAMILIES = (
     (r"vit_.*_dinov2", "dinov2"),
     (r"vit_.*_dinov3", "dinov3"),
     (r"eva02_", "eva02"),
+    (r"beit", "beit"),
     (r"vit_.*_siglip", "siglip"),
     (r"vit_.*_clip", "clip"),
     (r"vit_", "vit"),
@@ -29,6 +30,7 @@ REPOSITORIES = (
     (r"vit_large_patch16_siglip_(256|384)", r"google/siglip-large-patch16-\1"),
     (r"vit_so400m_patch14_siglip_224", r"google/siglip-so400m-patch14-224"),
     (r"vit_so400m_patch14_siglip_378", r"google/siglip-so400m-patch14-384"),
+    (r"beit_(base|large)_patch16_(224|384|512)", r"microsoft/beit-\1-patch16-\2"),
     (r"swin_(tiny|small|base|large)_patch4_window7_224", r"microsoft/swin-\1-patch4-window7-224"),
     (r"swin_(base|large)_patch4_window12_384", r"microsoft/swin-\1-patch4-window12-384"),
 )

@@ -22,6 +22,8 @@ LOGITS = {
     "clip_vision_model": ("CLIPVisionModelWithProjection",),
     "siglip": ("SiglipForImageClassification",),
     "siglip_vision_model": ("SiglipForImageClassification",),
+    "beit": ("BeitForImageClassification",),
+    "data2vec-vision": ("Data2VecVisionForImageClassification",),
 }
 #: model_type -> classes without a head, whose pooled feature is the output.
 FEATURES = {
@@ -35,9 +37,15 @@ FEATURES = {
     "clip_vision_model": ("CLIPVisionModel",),
     "siglip": ("SiglipModel", "SiglipVisionModel"),
     "siglip_vision_model": ("SiglipVisionModel",),
+    "beit": ("BeitModel",),
+    "data2vec-vision": ("Data2VecVisionModel",),
 }
 #: Families whose models without a head return all tokens, so that the source does not define one feature.
 ALL_TOKENS = ("vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit")
+
+
+#: Families that apply the last LayerNorm to the mean of the patches, unless ``use_mean_pooling`` is false.
+MEAN_NORM = ("beit", "data2vec-vision")
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,14 @@ def output_of(
             "--pool avg the mean of its patches"
         )
     pool, classes = _of_heads(weights, width, head, kind, source)
+    if kind in MEAN_NORM:
+        pool = "avg" if meta.get("use_mean_pooling", True) else "token"
+        if pool == "avg" and not any(key.endswith("pooler.layernorm.weight") for key in weights):
+            raise ModelError(
+                f"{source}: use_mean_pooling is true in config.json, but the weights have no LayerNorm for the mean "
+                f"(pooler.layernorm), so the model has no pooled output. Use the weights of {LOGITS[kind][0]}, or save "
+                f"{FEATURES[kind][0]} with add_pooling_layer=True"
+            )
     if name and name in FEATURES[kind] and classes:
         raise ModelError(
             f"{source}: config.json names the class {name}, but the weights have a head ('{head}')"
@@ -99,7 +115,7 @@ def output_of(
         raise ModelError(
             f"{source}: config.json names the class {name}, but the weights have no head ('{head}')"
         )
-    fixed = classes or kind.startswith("siglip")
+    fixed = classes or kind.startswith("siglip") or kind in MEAN_NORM
     if fixed:
         if options.pool not in (None, pool):
             raise ModelError(

@@ -12,8 +12,10 @@ from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
 from p2vit.models.sources.hf_backbone import backbone_forward
+from p2vit.models.sources.hf_classes import MEAN_NORM
 from p2vit.models.sources.hf_processor import FAST_ONLY, FILE, kind_name
 from p2vit.models.sources.hf_zero_shot import original_forward
+from p2vit.models.sources.relative_position import TABLE, grid_side
 from p2vit.models.swin_config import SwinConfig
 
 #: model_type -> common prefix of its class names.
@@ -28,6 +30,8 @@ STEMS = {
     "clip_vision_model": "CLIP",
     "siglip": "Siglip",
     "siglip_vision_model": "Siglip",
+    "beit": "Beit",
+    "data2vec-vision": "Data2VecVision",
 }
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu", "silu": "silu"}
 
@@ -184,6 +188,8 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
             "query_bias": "layer.0.attention.q_proj.bias" in state,
             "value_bias": "layer.0.attention.v_proj.bias" in state,
         }
+    if model_type in MEAN_NORM:
+        return meta | _meta_of_beit(config, state)
     table = next(value for key, value in state.items() if "position_embedding" in key)
     patches = table.numel() // config.embed_dim
     # The table has one or two rows for prefix tokens; rounding the square root down ignores them.
@@ -199,6 +205,27 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
         "use_swiglu_ffn": config.gated_mlp,
         "num_register_tokens": config.register_tokens,
         "projection_dim": config.num_classes or 512,
+    }
+
+
+def _meta_of_beit(config: ViTConfig, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Write what config.json of a BEiT states beside the fields of all families."""
+    tables = {name: value for name, value in state.items() if name.endswith(TABLE)}
+    shared = {name for name in tables if ".layer." not in name}
+    side = next((grid_side(len(value)) for value in tables.values()), None)
+    return {
+        "image_size": (side or config.grid[0]) * config.patch_size,
+        "hidden_size": config.embed_dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_dim,
+        "use_mean_pooling": config.pool_before_norm,
+        "use_absolute_position_embeddings": any("position_embeddings" in name for name in state),
+        "use_relative_position_bias": len(tables) > len(shared),
+        "use_shared_relative_position_bias": bool(shared),
+        "use_mask_token": any(name.endswith("mask_token") for name in state),
+        # Any value above 0 makes the factors, whose values come from the weights.
+        "layer_scale_init_value": 0.1 if any(name.endswith("lambda_1") for name in state) else 0,
     }
 
 
@@ -264,7 +291,7 @@ def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Calla
             if field in found:
                 return found[field]
         tokens = found["last_hidden_state"]
-        if isinstance(config, ViTConfig) and config.pool == "avg":
+        if isinstance(config, ViTConfig) and config.pool == "avg" and not config.pool_before_norm:
             return tokens[:, config.prefix_tokens :].mean(dim=1)
         # ViT and DeiT of transformers have a pooler layer, trained for another task. p2vit ignores it.
         plain = kind in ("ViTModel", "DeiTModel")
