@@ -7,6 +7,7 @@ SHAPE = {
     "image_size": 32, "patch_size": 8, "num_labels": 5,
 }  # fmt: skip
 DINO = {**SHAPE, "mlp_ratio": 2}
+MAE = {**SHAPE, "decoder_hidden_size": 24, "decoder_num_hidden_layers": 1, "decoder_num_attention_heads": 2}
 BEIT = {**SHAPE, "use_relative_position_bias": True}
 SWIN_HF = {
     "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4, "patch_size": 4, "image_size": 32,
@@ -27,6 +28,12 @@ HF_CLASSES = {
     "SiglipVisionModel": ("SiglipVisionConfig", SHAPE, "pooler_output"),
     "SwinForImageClassification": ("SwinConfig", SWIN_HF, "logits"),
     "SwinModel": ("SwinConfig", SWIN_HF, "pooler_output"),
+    "ViTMAEModel": ("ViTMAEConfig", SHAPE, "class token"),
+    "ViTMAEForPreTraining": ("ViTMAEConfig", MAE, "class token"),
+    "ViTMSNForImageClassification": ("ViTMSNConfig", SHAPE, "logits"),
+    "ViTMSNModel": ("ViTMSNConfig", SHAPE, "class token"),
+    "IJepaForImageClassification": ("IJepaConfig", SHAPE, "logits"),
+    "IJepaModel": ("IJepaConfig", SHAPE, "mean"),
     "BeitForImageClassification": ("BeitConfig", BEIT, "logits"),
     "BeitModel": ("BeitConfig", {**BEIT, "use_mean_pooling": False}, "pooler_output"),
     "Data2VecVisionForImageClassification": ("Data2VecVisionConfig", BEIT, "logits"),

@@ -236,12 +236,16 @@ def _table() -> list[Architecture]:
         "activation": "gelu_tanh",
         "num_classes": 0,
     }
-    for side in (224, 256, 384):
+    table.append(_entry("vit_base_patch32_siglip_256", "base", 256, 32, crop_pct=0.9, **siglip))
+    for side in (224, 256, 384, 512):
         table.append(_entry(f"vit_base_patch16_siglip_{side}", "base", side, 16, crop_pct=0.9, **siglip))
-    table.append(_entry("vit_large_patch16_siglip_256", "large", 256, 16, crop_pct=0.9, **siglip))
+    for side in (256, 384, 512):
+        table.append(_entry(f"vit_large_patch16_siglip_{side}", "large", side, 16, crop_pct=0.9, **siglip))
     so400m = {**siglip, "mlp_dim": 4304}
-    for side in (224, 378):
-        table.append(_entry(f"vit_so400m_patch14_siglip_{side}", "so400m", side, 14, crop_pct=0.9, **so400m))
+    for patch, sides in ((14, (224, 378)), (16, (256, 384, 512))):
+        for side in sides:
+            name = f"vit_so400m_patch{patch}_siglip_{side}"
+            table.append(_entry(name, "so400m", side, patch, crop_pct=0.9, **so400m))
     table += [*_evas(), *_beits(), *_dinov3s(), *_swins()]
     return table
 

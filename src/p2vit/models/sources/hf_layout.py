@@ -145,6 +145,8 @@ FAMILIES["beit"] = Family(
     mean_norm="pooler.layernorm",
     unused=("*embeddings.mask_token", "*relative_position_index"),
 )
+FAMILIES["vit_mae"] = FAMILIES["vit_msn"] = FAMILIES["vit"]
+FAMILIES["ijepa"] = Family("ijepa.", class_token="")
 FAMILIES["data2vec-vision"] = replace(FAMILIES["beit"], prefix="data2vec_vision.")
 
 
@@ -172,6 +174,8 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
         return "data2vec-vision"
     if any(key.endswith((TABLE, "layer.0.lambda_1")) for key in state):
         return "beit"
+    if not any(key.endswith("embeddings.cls_token") for key in state):
+        return "ijepa"
     return "deit" if any("distillation_token" in key for key in state) else "vit"
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from p2vit.models.config import ModelConfig, ViTConfig
@@ -30,6 +31,9 @@ STEMS = {
     "clip_vision_model": "CLIP",
     "siglip": "Siglip",
     "siglip_vision_model": "Siglip",
+    "vit_mae": "ViTMAE",
+    "vit_msn": "ViTMSN",
+    "ijepa": "IJepa",
     "beit": "Beit",
     "data2vec-vision": "Data2VecVision",
 }
@@ -257,6 +261,9 @@ def build_model(
     head = (
         ("visual_projection",) if name.endswith("WithProjection") else ("classifier", "cls_", "distillation_")
     )
+    if meta["model_type"] == "vit_mae":
+        # The decoder of a model for pre-training is not part of the encoder's class.
+        weights = {k.removeprefix("vit."): v for k, v in weights.items() if not k.startswith("decoder.")}
     if name.startswith("CLIP") or name == "SiglipVisionModel":
         weights = {k: v for k, v in weights.items() if k.startswith(("vision_model", *head))}
     if "num_labels" in meta and config.num_classes:
@@ -284,9 +291,10 @@ def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Calla
     if resized and "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
         options["interpolate_pos_encoding"] = True
     kind = type(model).__name__
+    run = unmasked(model) if kind.startswith("ViTMAE") else model
 
     def forward(x: Tensor) -> Tensor:
-        found = model(x, **options)
+        found = run(x, **options)
         for field in ("logits", "image_embeds"):
             if field in found:
                 return found[field]
@@ -294,7 +302,27 @@ def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Calla
         if isinstance(config, ViTConfig) and config.pool == "avg" and not config.pool_before_norm:
             return tokens[:, config.prefix_tokens :].mean(dim=1)
         # ViT and DeiT of transformers have a pooler layer, trained for another task. p2vit ignores it.
-        plain = kind in ("ViTModel", "DeiTModel")
+        plain = kind in ("ViTModel", "DeiTModel", "ViTMSNModel") or kind.startswith("ViTMAE")
         return tokens[:, 0] if plain else found["pooler_output"]
 
     return forward
+
+
+def unmasked(model: Any) -> Callable[..., Any]:
+    """Return a function that runs the encoder of a masked autoencoder on all patches, in their order.
+
+    Args:
+        model: ``ViTMAEModel`` or ``ViTMAEForPreTraining``. Its masking ratio is changed during a call only.
+    """
+    encoder = getattr(model, "vit", model)
+
+    def run(x: Tensor, **options: Any) -> Any:
+        shape, patch = encoder.config, encoder.config.patch_size
+        before, shape.mask_ratio = shape.mask_ratio, 0.0
+        try:
+            order = torch.arange((x.shape[-2] // patch) * (x.shape[-1] // patch), device=x.device)
+            return encoder(x, noise=order.expand(len(x), -1).float(), **options)
+        finally:
+            shape.mask_ratio = before
+
+    return run

@@ -72,6 +72,9 @@ USUAL = {
     "clip_vision_model": "CLIPImageProcessor",
     "siglip": "SiglipImageProcessor",
     "siglip_vision_model": "SiglipImageProcessor",
+    "vit_mae": "ViTImageProcessor",
+    "vit_msn": "ViTImageProcessor",
+    "ijepa": "ViTImageProcessor",
     "beit": "BeitImageProcessor",
     "data2vec-vision": "BeitImageProcessor",
 }

@@ -49,7 +49,7 @@ class Layout:
 
 
 _HF_HEADS = ("classifier", "cls_classifier", "distillation_classifier", "pooler")
-_HF_INNER = ("vit.", "deit.", "dinov2.", "dinov2_with_registers.", "beit.", "data2vec_vision.")
+_HF_INNER = ("vit.", "deit.", "dinov2.", "dinov2_with_registers.", "beit.", "data2vec_vision.", "ijepa.")
 _HF_PATCH = "embeddings.patch_embeddings.projection.weight"
 _HF_BLOCK, _TV_BLOCK = "encoder.layer.0.", "encoder.layers.encoder_layer_0."
 _HF_SWIN = "encoder.layers.0.blocks.0."

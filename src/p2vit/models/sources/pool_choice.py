@@ -8,7 +8,7 @@ from torch import Tensor
 from p2vit.errors import ModelError
 from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.options import LoadOptions
-from p2vit.models.sources.hf_classes import MEAN_NORM
+from p2vit.models.sources.hf_classes import MEAN_NORM, NO_CLASS_TOKEN
 from p2vit.models.sources.hf_layout import FAMILIES, family_of
 from p2vit.models.sources.timm_layout import is_timm
 
@@ -109,7 +109,7 @@ def _hf_pool(
             replace(config, pool="token_avg"),
             "its classifier reads class token and mean of the patches",
         )
-    elif head is not None and family == "siglip":
+    elif head is not None and family in ("siglip", *NO_CLASS_TOKEN):
         config, reason = replace(config, pool="avg"), "its classifier reads the mean of the patches"
     elif head is not None and family != "clip":
         config, reason = replace(config, pool="token"), "its classifier reads the class token"
