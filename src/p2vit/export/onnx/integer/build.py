@@ -18,6 +18,7 @@ from p2vit.export.onnx.integer import Lowering, lower
 from p2vit.export.onnx.integer.matmul import ProductForm, expect_product_form
 from p2vit.export.onnx.integer.values import Value
 from p2vit.program.graph import PIXELS, IntegerProgram
+from p2vit.program.ranges import proven_ranges
 
 #: The first opset with BitwiseXor and with the axes of reductions as an input. Later ONNX Runtimes run it too.
 INTEGER_OPSET, INTEGER_IR_VERSION = 18, 8
@@ -55,10 +56,11 @@ def build_onnx_integer(
     maps = {each.name: each for each in program.maps}
     graph.reserve([LOGITS, *dict.fromkeys([*names, *maps])])
     pixels = graph.input(PIXELS, np.dtype(np.uint8), program.pixels.shape)
+    ranges = {name: found.output for name, found in proven_ranges(program).items()}
     values = {PIXELS: Value(graph, program.pixels, stored=pixels)}
     for node in program.nodes:
         inputs = tuple(values[source] for source in node.inputs)
-        values[node.name] = lower(Lowering(graph, program, node, inputs, products))
+        values[node.name] = lower(Lowering(graph, program, node, inputs, products, ranges))
     output = values[program.output]
     if LOGITS not in names:
         graph.op("Reshape", output.stored, np.array([0, -1]), output=LOGITS)
