@@ -24,7 +24,7 @@ import numpy as np
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.graph import OnnxGraph
 from p2vit.export.onnx.common.optional import onnxruntime
-from p2vit.export.onnx.integer.shifts import FLOAT_LIMIT
+from p2vit.export.onnx.integer.shifts import FLOAT_LIMIT, fence
 from p2vit.export.onnx.integer.values import ZERO_POINT, Value
 
 ProductForm = Literal["portable", "vnni"]
@@ -58,12 +58,17 @@ def cannot_saturate(weight: np.ndarray) -> bool:
 
 def constant_product(graph: OnnxGraph, x: Value, weight: np.ndarray, form: ProductForm) -> str:
     """Write ``x · Wᵀ``, int32 [..., N], for an 8-bit value x [..., K] and weights int8 [N, K]."""
-    across, zero = np.ascontiguousarray(weight.T), np.int8(0)
+    across, zero = np.ascontiguousarray(weight.T), np.zeros((), np.int8)
     if form == "portable" and not cannot_saturate(weight):
-        across, zero = (across.astype(np.int16) + ZERO_POINT).astype(np.uint8), np.uint8(ZERO_POINT)
+        across, zero = (
+            (across.astype(np.int16) + ZERO_POINT).astype(np.uint8),
+            np.full((), ZERO_POINT, np.uint8),
+        )
     reach = np.abs(weight.astype(np.int64)) * max(map(abs, x.spec.limits))
     parts = [
-        graph.op("MatMulInteger", _part(graph, x.biased, -1, part), across[part], np.uint8(x.zero_point), zero)
+        graph.op(
+            "MatMulInteger", _part(graph, x.biased, -1, part), across[part], np.uint8(x.zero_point), zero
+        )
         for part in depths(reach)
     ]
     return _sum(graph, parts)
@@ -120,7 +125,7 @@ def _part(graph: OnnxGraph, x: str, axis: int, part: slice) -> str:
 def _sum(graph: OnnxGraph, parts: list[str]) -> str:
     result = parts[0]
     for part in parts[1:]:
-        result = graph.op("Add", result, part)
+        result = graph.op("Add", fence(graph, result), fence(graph, part))
     return result
 
 

@@ -67,5 +67,6 @@ def saturate_first(
     # A sum between the two keeps runtimes from fusing them into a float32 clamp.
     x = constant_op(graph, "Add", x, b) if b.any() else fence(graph, x)
     x = constant_op(graph, "Min", x, highest, neutral=INT32[1])
-    least, most = np.maximum(least + b, np.where(wide, floor, INT32[0])), np.minimum(most + b, highest)
-    return x, least, np.maximum(least, most), np.clip(s, -16, 30), np.where(halved, 1 << 29, 0)
+    floor = np.where(wide, floor, INT32[0])
+    least, most = (np.clip(end + b, floor, highest) for end in (least, most))
+    return x, least, most, np.clip(s, -16, 30), np.where(halved, 1 << 29, 0)

@@ -5,13 +5,10 @@ ONNX Runtime computes int32 in int32. OpenVINO's CPU plugin does so for ``Add``,
 integer up to 2^24, and of the larger ones those with few significant bits. So the operands of these operators are
 within float32, by the proven ranges.
 
-A right shift is a division. ONNX has no arithmetic right shift: ``BitShift`` needs unsigned numbers, and ``Div`` on
-integers truncates towards zero. There are two forms of ``floor((x + half) / 2^s)``:
-
-* If the sums are small: ``Div(x + half + m·2^s, 2^s) − m``, with an m that makes the left operand non-negative, for
-  which truncation and floor are equal. ``half``, ``m·2^s`` and a bias are one constant.
-* Otherwise ``Div(BitwiseAnd(x + half, −2^s), 2^s)``. The left operand is a multiple of 2^s, so the division has no
-  remainder for either sign, and float32 holds the operand if it holds the result.
+A right shift by s of a number of either sign is ``Div(BitwiseAnd(x, −2^s), 2^s)``: ONNX has no arithmetic right shift,
+and ``Div`` on integers truncates towards zero, or not at all where a runtime computes it in float32 as part of another
+operator. The number that is divided here is a multiple of 2^s, so there is no remainder to truncate, and float32 holds
+it if it holds the result.
 """
 
 import numpy as np
@@ -64,16 +61,8 @@ def shift_round(
     if not right.any():
         _expect_inside(least, most, b + offset)
         return constant_op(graph, "Add", x, b + offset)
-    # Multiples of 2^shift that make the smallest sum non-negative; Div by 1 needs none.
-    steps = np.where(right > 0, np.maximum(-((least + b) >> right), 0), offset)
-    uniform = np.full(shape, steps.max())
-    import os
-    for lift in (uniform, steps) if os.environ.get('LIFT') else ():
-        if _inside(least, most, b + (lift << right), FLOAT_LIMIT):
-            x = constant_op(graph, "Add", x, b + (lift << right))
-            x = constant_op(graph, "Div", x, np.int64(1) << right, neutral=1)
-            return constant_op(graph, "Sub", x, lift - offset)
-    early = offset if _inside(least, most, b + (np.int64(offset) << right)) else 0
+    # The offset is part of the first constant if that keeps the sum within float32, see fence.
+    early = offset if _inside(least, most, b + (np.int64(offset) << right), FLOAT_LIMIT) else 0
     _expect_inside(least, most, b + (np.int64(early) << right))
     x = constant_op(graph, "Add", x, b + (np.int64(early) << right))
     x = constant_op(graph, "BitwiseAnd", x, -(np.int64(1) << right), neutral=-1)
@@ -112,8 +101,8 @@ def reduce(graph: OnnxGraph, kind: str, x: str, axis: int) -> str:
 def fence(graph: OnnxGraph, x: str) -> str:
     """Write an operator that changes nothing, but that no runtime fuses with a product or a reduction before it.
 
-    OpenVINO adds the constants of operators that it fuses with a product in float32, and those that it fuses with a
-    reduction along the tokens to the first image only.
+    OpenVINO adds constants that it fuses with a product in float32, and some of those that it fuses with a reduction
+    to the first image only.
     """
     return graph.op("BitwiseAnd", x, np.int32(-1))
 
@@ -153,9 +142,7 @@ def total(graph: OnnxGraph, x: str, axis: int, count: int, limits: Range, larges
     low = graph.op("BitwiseAnd", x, np.int32((1 << bits) - 1))
     high = graph.op("Div", graph.op("BitwiseAnd", x, np.int32(-1 << bits)), np.int32(1 << bits))
     # Floored limbs of negative numbers are one larger.
-    above = total(
-        graph, high, axis, count, (limits[0] >> bits, limits[1] >> bits), (largest >> bits) + count
-    )
+    above = total(graph, high, axis, count, (limits[0] >> bits, limits[1] >> bits), (largest >> bits) + count)
     below = reduce(graph, "ReduceSum", low, axis)
     return graph.op("Add", graph.op("Mul", above, np.int32(1 << bits)), below)
 

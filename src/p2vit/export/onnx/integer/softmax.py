@@ -44,9 +44,7 @@ def softmax(operator: Softmax, at: Lowering) -> Value:
         # Clamped before the shift, so that a product cannot overflow.
         reach = np.where(left > 0, -(-np.int64(last) >> left), np.minimum((last + 1) << right, INT32[1]))
         distance = graph.op("Min", distance, compact(reach))
-        high, low = int(reach.max()), 0
-    if high - low + half.max() > FLOAT_LIMIT:
-        distance = constant_op(graph, "BitwiseAnd", distance, -(np.int64(1) << right), neutral=-1)
+    distance = constant_op(graph, "BitwiseAnd", distance, -(np.int64(1) << right), neutral=-1)
     distance = constant_op(graph, "Div", distance, np.int64(1) << right, neutral=1)
     distance = constant_op(graph, "Mul", distance, np.int64(1) << left, neutral=1)
     distance = graph.op("Min", distance, np.int32(last))
