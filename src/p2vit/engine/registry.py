@@ -80,7 +80,7 @@ BACKENDS: dict[str, Backend] = {
     "openvino": Backend(
         "p2vit.export.onnx.executor",
         "OpenVinoExecutor",
-        "pip install 'p2vit[onnx]' openvino",
+        "pip install 'p2vit[openvino]'",
         "the integer ONNX export in OpenVINO's CPU plugin",
         takes_threads=True,
     ),

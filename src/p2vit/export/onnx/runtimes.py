@@ -140,7 +140,7 @@ def expect_target(target: str) -> None:
     if target != "any" and package_version(target) is None:
         raise P2vitError(
             f"target is {target!r}, but {RUNTIMES[target].title} is not installed, so nothing can be proved for it. "
-            f"Install it: pip install {RUNTIMES[target].package}; or omit target"
+            f"Install it: pip install 'p2vit[{'onnx' if target == 'onnxruntime' else target}]'; or omit target"
         )
 
 

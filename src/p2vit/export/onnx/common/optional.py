@@ -36,4 +36,4 @@ def onnxruntime() -> Any:
 
 def openvino() -> Any:
     """Import the ``openvino`` package."""
-    return require("openvino", extra="openvino")
+    return require("openvino", extra="p2vit[openvino]")
