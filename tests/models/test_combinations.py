@@ -217,7 +217,9 @@ def own_output(model, processor, output, resized):
         # Nothing is masked, and the patches keep their order.
         model = getattr(model, "vit", model)
         model.config.mask_ratio = 0.0
-        options["noise"] = torch.arange(x[0, 0].numel() // model.config.patch_size**2)[None].expand(len(x), -1)
+        options["noise"] = torch.arange(x[0, 0].numel() // model.config.patch_size**2)[None].expand(
+            len(x), -1
+        )
     with torch.inference_mode():
         found = model(x, **options)
     if output in ("class token", "mean"):
