@@ -2,7 +2,8 @@
 
 A segment begins and ends where a single tensor is alive: at the residual stream. Segments of equal structure share one
 compiled function, which takes the parameters as arguments, so a ViT of any depth compiles few functions. All arithmetic
-is that of the kernels; TorchInductor fuses it around the matrix products.
+is that of the kernels; TorchInductor fuses it around the matrix products. Linear layers of the same input, such as
+queries, keys and values, are computed with one product.
 """
 
 from collections.abc import Callable, Hashable
@@ -10,11 +11,18 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from p2vit.engine.torch.kernels import Parameters, compute
+from p2vit.engine.torch.kernels.linear import requantized
+from p2vit.engine.torch.kernels.products import ALIGNMENT, linear_product
+from p2vit.numerics import Linear
+from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, Node
 
+#: Suffix of the name of linear layers that are computed together: the name of the first, and this.
+TOGETHER = " and its siblings"
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
 
@@ -88,6 +96,9 @@ class CompiledSegments:
         if size not in self._plans:
             # This fills the parameters: a compiled function must not copy arrays or test products.
             self.step_by_step(pixels)
+            for segment in self.segments:
+                for group in sibling_layers(segment):
+                    self._put_together(group, size)
             self._plans[size] = self._compile(pixels)
         live = {PIXELS: pixels}
         results = {}
@@ -124,17 +135,23 @@ class CompiledSegments:
         from torch._inductor import compile as compile_graph
         from torch.fx.experimental.proxy_tensor import make_fx
 
+        siblings = {group[0].name: group for group in sibling_layers(segment)}
+
         def forward(*tensors: Tensor) -> list[Tensor]:
             live = dict(zip(segment.inputs, tensors, strict=False))
-            parameters = {node.name: Parameters(node.operator, tensors[0].device) for node in segment.nodes}
+            parameters = {}
+            for name in self._parameter_names(segment):
+                parameters[name] = Parameters(self.parameters[name].operator, tensors[0].device)
+                parameters[name].values.update(self.parameters[name].values)
+            for (name, key), tensor in zip(names, tensors[len(inputs) :], strict=True):
+                parameters[name].values[key] = tensor
             for node in segment.nodes:
-                parameters[node.name].values.update(self.parameters[node.name].values)
-            for (node_name, key), tensor in zip(names, tensors[len(inputs) :], strict=True):
-                parameters[node_name].values[key] = tensor
-            for node in segment.nodes:
-                live[node.name] = compute(
-                    node.operator, [live[source] for source in node.inputs], parameters[node.name]
-                )
+                if node.name in siblings:
+                    live.update(together(siblings[node.name], live[node.inputs[0]], parameters))
+                elif node.name not in live:
+                    live[node.name] = compute(
+                        node.operator, [live[source] for source in node.inputs], parameters[node.name]
+                    )
             return [live[name] for name in segment.outputs]
 
         arguments: list[Any] = [*inputs, *constants]
@@ -143,13 +160,32 @@ class CompiledSegments:
     def _tensor_names(self, segment: Segment) -> list[tuple[str, Hashable]]:
         """Return (node, key) of each parameter tensor of a segment, in an order that depends only on the structure."""
         return [
-            (node.name, key)
-            for node in segment.nodes
-            for key, value in sorted(
-                self.parameters[node.name].values.items(), key=lambda item: repr(item[0])
-            )
+            (name, key)
+            for name in self._parameter_names(segment)
+            for key, value in self._sorted_values(name)
             if isinstance(value, Tensor)
         ]
+
+    def _parameter_names(self, segment: Segment) -> list[str]:
+        """Return the names of a segment's parameters: of its nodes, and of layers that are computed together."""
+        groups = [group[0].name + TOGETHER for group in sibling_layers(segment)]
+        return [*(node.name for node in segment.nodes), *groups]
+
+    def _sorted_values(self, name: str) -> list[tuple[Hashable, Any]]:
+        """Return the items of a node's parameter values in an order that depends only on their keys."""
+        return sorted(self.parameters[name].values.items(), key=lambda item: repr(item[0]))
+
+    def _put_together(self, group: list[Node], size: int) -> None:
+        """Store the weights of linear layers side by side, and test their product for a batch size."""
+        device = self.parameters[group[0].name].device
+        parameters = self.parameters.setdefault(
+            group[0].name + TOGETHER, Parameters(group[0].operator, device)
+        )
+        weights = [self.parameters[node.name].values["transposed"] for node in group]
+        parameters.made("transposed", lambda: torch.cat([each.t() for each in weights]).t())
+        shape = self.program.tensors[group[0].inputs[0]].shape
+        rows = size * int(np.prod(shape[:-1]))
+        linear_product(torch.zeros(rows, shape[-1], dtype=torch.int8, device=device), wide(group), parameters)
 
     def _structure(self, segment: Segment) -> Hashable:
         """Return everything that the code of a segment depends on, apart from the layout of its tensors."""
@@ -160,17 +196,43 @@ class CompiledSegments:
             (
                 type(node.operator),
                 tuple(_static(getattr(node.operator, each.name)) for each in fields(node.operator)),
-                tuple(
-                    (key, "tensor" if isinstance(value, Tensor) else value)
-                    for key, value in sorted(
-                        self.parameters[node.name].values.items(), key=lambda item: repr(item[0])
-                    )
-                ),
                 tuple(place[source] for source in node.inputs),
             )
             for node in segment.nodes
         )
-        return nodes, tuple(place[name] for name in segment.outputs)
+        values = tuple(
+            (key, "tensor" if isinstance(value, Tensor) else value)
+            for name in self._parameter_names(segment)
+            for key, value in self._sorted_values(name)
+        )
+        return nodes, values, tuple(place[name] for name in segment.outputs)
+
+
+def sibling_layers(segment: Segment) -> list[list[Node]]:
+    """Return the groups of linear layers that read the same tensor, such as queries, keys and values."""
+    readers: dict[str, list[Node]] = {}
+    for node in segment.nodes:
+        if isinstance(node.operator, Linear) and len(node.operator.weight) % ALIGNMENT == 0:
+            readers.setdefault(node.inputs[0], []).append(node)
+    return [group for group in readers.values() if len(group) > 1]
+
+
+def wide(group: list[Node]) -> IntArray:
+    """Return an array of the shape of the layers' weights side by side. It takes no memory."""
+    weights = [node.operator.weight for node in group if isinstance(node.operator, Linear)]
+    return np.broadcast_to(np.int8(0), (sum(map(len, weights)), weights[0].shape[1]))
+
+
+def together(group: list[Node], x: Tensor, parameters: dict[str, Parameters]) -> dict[str, Tensor]:
+    """Compute several linear layers of the same input with one product: name → output."""
+    operators = [node.operator for node in group if isinstance(node.operator, Linear)]
+    product = linear_product(x.reshape(-1, x.shape[-1]), wide(group), parameters[group[0].name + TOGETHER])
+    return {
+        node.name: requantized(operator, part.clone(), parameters[node.name]).view(*x.shape[:-1], -1)
+        for node, operator, part in zip(
+            group, operators, product.split([len(each.weight) for each in operators], dim=1), strict=True
+        )
+    }
 
 
 def _static(value: Any) -> Hashable:
