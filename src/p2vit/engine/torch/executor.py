@@ -1,12 +1,15 @@
 """The torch executor: the same integers as the reference, on a CPU or on a CUDA GPU."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from p2vit.engine.executor import NodeExecutor
-from p2vit.engine.torch.device import open_device
+from p2vit.engine.torch.device import DeviceError, open_device
 from p2vit.engine.torch.kernels import Parameters, compute
 from p2vit.engine.torch.replay import Replays
 from p2vit.engine.torch.segments import CompiledSegments
@@ -49,6 +52,7 @@ class TorchExecutor(NodeExecutor):
         self._forward: Callable[[Tensor], dict[str, Tensor]] = self._step_by_step
         if compiled:
             self._forward = CompiledSegments(program, self._parameters, self._step_by_step)
+        self._turn: AbstractContextManager[Any] = Lock() if self.device.type == "cuda" else nullcontext()
         if self.device.type == "cuda" and replay is not False:
             self._forward = Replays(self._forward)
 
@@ -73,8 +77,11 @@ class TorchExecutor(NodeExecutor):
         """Run the program on a batch; see :meth:`p2vit.engine.executor.Executor.run`."""
         self.program.expect_pixels(pixels)
         if set(self.program.among(keep, "keep")) - {*self.program.results} or not len(pixels):
-            return super().run(pixels, keep)
-        return {name: self.store(value) for name, value in self.on_device(self.load(pixels)).items()}
+            with _memory_errors(self.device, len(pixels)):
+                return super().run(pixels, keep)
+        # Threads take turns on a GPU, because a replayed graph has one set of results.
+        with _memory_errors(self.device, len(pixels)), self._turn:
+            return {name: self.store(value) for name, value in self.on_device(self.load(pixels)).items()}
 
     def on_device(self, pixels: Tensor) -> dict[str, Tensor]:
         """Run the program on a batch that is on the device, and leave the results there.
@@ -91,3 +98,19 @@ class TorchExecutor(NodeExecutor):
     def _step_by_step(self, pixels: Tensor) -> dict[str, Tensor]:
         """Run one operator after the other."""
         return dict(self.walk(pixels, {*self.program.results}))
+
+
+@contextmanager
+def _memory_errors(device: torch.device, photos: int) -> Iterator[None]:
+    """Say what to do if the memory of the GPU is too small.
+
+    Raises:
+        DeviceError: It is.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise DeviceError(
+            f"--device {device}: the memory of the GPU is too small for a batch of {photos} photos. Use fewer photos "
+            "per batch (--batch), or omit --device to run on the CPU"
+        ) from None

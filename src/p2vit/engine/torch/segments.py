@@ -34,11 +34,13 @@ class Segment:
         nodes: The nodes.
         inputs: Names of the tensors that the segment reads from earlier segments.
         outputs: Names of the tensors that later segments read, and of results.
+        alive: Names of all tensors that later segments read.
     """
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    alive: frozenset[str]
 
 
 def split(program: IntegerProgram) -> list[Segment]:
@@ -74,8 +76,10 @@ def _segment(group: list[Node], later: list[list[Node]], program: IntegerProgram
     """Return a group of nodes with the tensors that enter and leave it."""
     made = {node.name for node in group}
     read = dict.fromkeys(source for node in group for source in node.inputs if source not in made)
-    wanted = {source for each in later for node in each for source in node.inputs} | {*program.results}
-    return Segment(tuple(group), tuple(read), tuple(node.name for node in group if node.name in wanted))
+    alive = frozenset(source for each in later for node in each for source in node.inputs)
+    wanted = alive | {*program.results}
+    outputs = tuple(node.name for node in group if node.name in wanted)
+    return Segment(tuple(group), tuple(read), outputs, alive)
 
 
 class CompiledSegments:
@@ -105,8 +109,7 @@ class CompiledSegments:
         for segment, (function, constants) in zip(self.segments, self._plans[size], strict=True):
             outputs = function(*(live[name] for name in segment.inputs), *constants)
             made = dict(zip(segment.outputs, outputs, strict=True))
-            # What a segment reads is not needed after it: a single tensor is alive at its end, or a result.
-            live = {name: live[name] for name in live if name not in segment.inputs} | made
+            live = {name: value for name, value in live.items() if name in segment.alive} | made
             results.update({name: made[name] for name in made if name in self.program.results})
         return {name: results[name] for name in self.program.results}
 
