@@ -84,7 +84,7 @@ def run_eval(
         exact = float_predict(reference, loaded.maps if feature else ())
         source = reference.source
     used = options.threads or max(1, thread_count(None) // world.local_size)
-    backend, executor = open_backend(options.backend, loaded, used, out.warn)
+    backend, executor = open_backend(options.backend, loaded, used, out.warn, options.device)
     readers = options.readers
     if options.engine == "local" and options.workers is not None:
         out.note(
@@ -125,6 +125,7 @@ def run_eval(
         "data": name,
         "model": source,
         "backend": backend,
+        "device": options.device,
         "threads": used,
         "processes": world.size,
         "program": opened.title,

@@ -10,6 +10,7 @@ from p2vit.cli.shared.common import (
     backend_option,
     cluster_options,
     common,
+    device_option,
     limit_option,
     overwrite_option,
     program_argument,
@@ -141,6 +142,7 @@ def describe(result: dict[str, Any]) -> str:
     help="Write the figures of each class to a CSV file.",
 )
 @backend_option
+@device_option
 @limit_option
 @strict_option
 @overwrite_option

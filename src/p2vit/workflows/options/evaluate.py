@@ -26,6 +26,7 @@ class EvaluateOptions(SharedOut):
         gallery: Labelled photos that vote; a benchmark's own training half if not given.
         neighbours: How many of them vote.
         backend: Back-end that runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
+        device: Device of the back-end: ``cpu``, ``cuda`` or ``cuda:N``.
         limit: Use only the first photos, this many; None for all.
         batch_size: Number of photos per batch.
         readers: Number of threads that read photos in advance; as ``threads`` if None.
@@ -45,6 +46,7 @@ class EvaluateOptions(SharedOut):
     gallery: str | None = None
     neighbours: Positive = 20
     backend: str = "auto"
+    device: str = "cpu"
     limit: Positive | None = None
     batch_size: Positive = 8
     readers: Readers = None
@@ -65,6 +67,7 @@ class VerifyOptions(Options):
         data: Folder of photos, or a benchmark's name.
         batch: Photos per batch.
         threads: Number of CPU threads; if None, the number of CPUs, at most 8.
+        device: Device of the back-ends that can run on a GPU: ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     backends: str = "reference,torch"
@@ -72,6 +75,7 @@ class VerifyOptions(Options):
     data: str = "noise"
     batch: Positive = 2
     threads: Threads = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, config=CHECKED)
