@@ -48,7 +48,7 @@ class AttentionStep final : public Step {
     }
 
     size_t scratch() const override {
-        return packed_offset() + (config_.windowed ? shape_.head_keys() + shape_.head_values() + 64 : 0);
+        return packed_offset() + (config_.windowed ? shape_.head_keys() + shape_.head_values() + kPackedSlack : 0);
     }
 
   private:

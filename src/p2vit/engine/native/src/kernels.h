@@ -57,8 +57,12 @@ struct Gemm {
     Epilogue end;
 };
 
+// Bytes that may be read behind packed weights, keys or values: kernels that take many quads at a time multiply what lies
+// there by zeros.
+constexpr size_t kPackedSlack = 16 * kPanel * kQuad;
+
 // Unpacked nibbles of four panels, and eight rows widened to 16 bits.
-constexpr size_t gemm_scratch(int quads) { return size_t(quads) * (4 * kPanel * kQuad + 8 * kQuad * 2) + 256; }
+constexpr size_t gemm_scratch(int quads) { return size_t(quads) * (4 * kPanel * kQuad + 8 * kQuad * 2) + kPackedSlack; }
 
 struct LayerNormRows {
     const void* x = nullptr;
@@ -142,6 +146,7 @@ const Kernels* kernels_avx2();
 const Kernels* kernels_avxvnni();
 const Kernels* kernels_vnni256();
 const Kernels* kernels_avx512vnni();
+const Kernels* kernels_amx();
 const Kernels* kernels_dotprod();
 const Kernels* kernels_i8mm();
 
