@@ -11,13 +11,13 @@
 namespace p2vit {
 namespace {
 
-constexpr int kBandRows = 256;   // rows that go through all columns together
 constexpr int kBlockRows = 2 * amx::kTileRows;
-constexpr int kBlockPanels = 2;
+constexpr int kBlockInts = kBlockRows * 2 * kPanel;
+constexpr int kBandRows = 256;   // largest number of rows that go through all columns together
 constexpr int kStepBytes = amx::kTileQuads * kPanel * kQuad;   // of the weights of one panel
 
 // How the rows are divided: blocks of the same height, the last of which may overlap the one before it, each in an upper
-// and a lower tile. So one configuration of the tiles serves the whole product.
+// and a lower tile. So one configuration of the tiles serves the whole product. Up to 16 rows are a block of one tile.
 struct Division {
     int blocks, height, upper, lower;
 
@@ -27,24 +27,37 @@ struct Division {
     }
 };
 
+// Rows of the upper and the lower tiles as this thread has configured them, or 0. Configuring takes as long as a dozen
+// products of tiles.
+thread_local int configured_upper = 0, configured_lower = 0;
+
 void configure(const Division& d) {
+    if (d.upper == configured_upper && d.lower == configured_lower) return;
     amx::TileConfig config;
-    for (int t = 0; t < amx::kTiles; ++t) config.row_bytes[t] = amx::kTileBytes;
-    for (int t : {0, 1, 4}) config.rows[t] = uint8_t(d.upper);
-    for (int t : {2, 3, 5}) {
-        config.rows[t] = uint8_t(d.lower);
-        if (!d.lower) config.row_bytes[t] = 0;
+    for (int t = 0; t < amx::kTiles; ++t) {
+        config.row_bytes[t] = amx::kTileBytes;
+        config.rows[t] = amx::kTileQuads;
     }
-    for (int t : {6, 7}) config.rows[t] = amx::kTileQuads;
+    for (int t : {0, 1, 4}) config.rows[t] = uint8_t(d.upper);
+    for (int t : {2, 3, 5})
+        if (d.lower) config.rows[t] = uint8_t(d.lower);
     amx::load_config(config);
+    configured_upper = d.upper;
+    configured_lower = d.lower;
+}
+
+void release() {
+    if (!configured_upper) return;
+    amx::release();
+    configured_upper = configured_lower = 0;
 }
 
 // Two rows of 32 columns, re-quantized to bytes and perhaps looked up.
-inline void finish_pair(const Epilogue& e, int row, int column, const int32_t* acc) {
+inline void finish_pair(const Epilogue& e, int row, int column, const int32_t* upper, const int32_t* lower) {
     const __m512i first = load(e.shift + column), second = load(e.shift + column + kPanel);
-    const __m512i value[4] = {_mm512_srav_epi32(load(acc), first), _mm512_srav_epi32(load(acc + kPanel), second),
-                              _mm512_srav_epi32(load(acc + 2 * kPanel), first),
-                              _mm512_srav_epi32(load(acc + 3 * kPanel), second)};
+    const __m512i value[4] = {
+        _mm512_srav_epi32(load(upper), first), _mm512_srav_epi32(load(upper + kPanel), second),
+        _mm512_srav_epi32(load(lower), first), _mm512_srav_epi32(load(lower + kPanel), second)};
     __m512i bytes = narrow8<4>(value);
     if (e.table) bytes = lookup(e.table_of(column), bytes);
     std::byte* out = static_cast<std::byte*>(e.out) + row * e.out_pitch + column;
@@ -52,72 +65,87 @@ inline void finish_pair(const Epilogue& e, int row, int column, const int32_t* a
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + e.out_pitch), _mm512_extracti64x4_epi64(bytes, 1));
 }
 
-// Accumulators of a block that wait for their epilogue: [rows][width · kPanel].
+// Accumulators of a block that wait for their epilogue: [rows][panels · kPanel].
 struct Waiting {
     const int32_t* acc = nullptr;
-    int first = 0;   // row of the product of the first one
-    int next = 0, end = 0;
-    int column = 0, width = 0;
+    int row = 0;               // of the product, of the first one
+    int first = 0, last = 0;   // those that do not belong to the block before as well
+    int panel = 0, panels = 0;
 
-    template <int W>
-    void finish_rows(const Epilogue& e, int last) {
-        if (W == 2 && e.out_bits == 8 && !e.residual)
-            for (; next + 1 < last; next += 2)
-                finish_pair(e, first + next, column, acc + next * W * kPanel);
-        for (; next < last; ++next) {
-            __m512i row[W];
-            for (int j = 0; j < W; ++j) row[j] = load(acc + (next * W + j) * kPanel);
-            finish_row<W>(e, first + next, column, row);
-        }
+    void finish(const Epilogue& e) const {
+        int j = 0;
+        for (; j + 1 < panels; j += 2) finish_panels<2>(e, j);
+        if (j < panels) finish_panels<1>(e, j);
     }
 
-    void advance(const Epilogue& e, int rows) {
-        const int last = std::min(next + rows, end);
-        if (width == 2)
-            finish_rows<2>(e, last);
-        else
-            finish_rows<1>(e, last);
+    template <int W>
+    void finish_panels(const Epilogue& e, int j) const {
+        const int column = (panel + j) * kPanel, pitch = panels * kPanel;
+        const int32_t* from = acc + first * pitch + j * kPanel;
+        int r = first;
+        if (W == 2 && e.bits == 8 && !e.residual)
+            for (; r + 1 < last; r += 2, from += 2 * pitch) finish_pair(e, row + r, column, from, from + pitch);
+        for (; r < last; ++r, from += pitch) {
+            __m512i values[W];
+            for (int i = 0; i < W; ++i) values[i] = load(from + i * kPanel);
+            finish_row<W>(e, row + r, column, values);
+        }
     }
 };
 
+// Operands of one block.
 struct Operands {
     const uint8_t* a;      // first row of the block
     const uint8_t* rest;   // the columns after the last whole step, and zeros: [rows][kTileBytes]
-    const int8_t* b;       // first panel
-    const int32_t* bias;
-    size_t stride;         // of the panels
     ptrdiff_t pitch;
-    int steps, whole, upper;
-    const int8_t* ahead;   // weights to prefetch: so many lines a step
-    int ahead_lines;
+    const int8_t* b;      // first panel
+    size_t stride;        // of the panels
+    int steps, whole;     // those before `whole` read a, the others rest
+    int upper;            // rows of the upper tiles
+    const int8_t* ahead;  // weights of the next columns, or null
+    size_t ahead_stride;  // of its panels
+    int ahead_lines;      // of each panel, per step
 };
 
-// Accumulates M tiles of rows × N panels in tiles 0 to 3.
-template <int M, int N, typename Between>
-inline void accumulate(const Operands& o, Between between) {
-    amx::load_tile<0>(o.bias, 0);
-    if (N == 2) amx::load_tile<1>(o.bias + kPanel, 0);
-    if (M == 2) amx::load_tile<2>(o.bias, 0);
-    if (M == 2 && N == 2) amx::load_tile<3>(o.bias + kPanel, 0);
-    const int8_t *b = o.b, *ahead = o.ahead;
+// A step of K: where its columns of the rows are.
+struct Step {
+    const uint8_t* a;
+    ptrdiff_t pitch;
+
+    Step(const Operands& o, int k)
+        : a(k < o.whole ? o.a + k * amx::kTileBytes : o.rest), pitch(k < o.whole ? o.pitch : amx::kTileBytes) {}
+};
+
+template <int N>
+inline void prefetch(const Operands& o, int k) {
+    const int8_t* ahead = o.ahead + k * o.ahead_lines * 64;
+    for (int i = 0; i < o.ahead_lines; ++i, ahead += 64)
+        for (int j = 0; j < N; ++j) _mm_prefetch(reinterpret_cast<const char*>(ahead + j * o.ahead_stride), _MM_HINT_T1);
+}
+
+// Every row begins with the bias. It is aligned: a row of a tile that is not takes two loads.
+template <int M, int N>
+inline void compute(const Operands& o, const int32_t* bias) {
+    amx::load_tile<0>(bias, 0);
+    if (N == 2) amx::load_tile<1>(bias + kPanel, 0);
+    if (M == 2) amx::load_tile<2>(bias, 0);
+    if (M == 2 && N == 2) amx::load_tile<3>(bias + kPanel, 0);
+    const int8_t* b = o.b;
     for (int k = 0; k < o.steps; ++k, b += kStepBytes) {
-        const bool whole = k < o.whole;
-        const uint8_t* a = whole ? o.a + k * amx::kTileBytes : o.rest;
-        const ptrdiff_t pitch = whole ? o.pitch : amx::kTileBytes;
+        const Step step(o, k);
         amx::load_tile<6>(b, kPanel * kQuad);
-        amx::load_tile<4>(a, pitch);
+        amx::load_tile<4>(step.a, step.pitch);
         amx::dot<0, 4, 6>();
         if (N == 2) {
             amx::load_tile<7>(b + o.stride, kPanel * kQuad);
             amx::dot<1, 4, 7>();
         }
         if (M == 2) {
-            amx::load_tile<5>(a + o.upper * pitch, pitch);
+            amx::load_tile<5>(step.a + o.upper * step.pitch, step.pitch);
             amx::dot<2, 5, 6>();
             if (N == 2) amx::dot<3, 5, 7>();
         }
-        for (int i = 0; i < o.ahead_lines; ++i, ahead += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
-        between();
+        prefetch<N>(o, k);
     }
 }
 
@@ -139,66 +167,79 @@ void copy_rest(const Gemm& g, int row, int rows, int whole, uint8_t* rest) {
         _mm512_storeu_si512(rest, _mm512_maskz_loadu_epi8(mask, a));
 }
 
-template <int M, int N>
-void block(const Gemm& g, const Operands& o, const Division& d, int row, int done, int panel, int32_t* acc, Waiting& waiting) {
-    const int share = (ceil_div(waiting.end - waiting.next, o.steps) + 1) & ~1;
-    accumulate<M, N>(o, [&] { waiting.advance(g.end, share); });
-    if (g.end.bits == 32) {
-        auto* out = reinterpret_cast<int32_t*>(static_cast<std::byte*>(g.end.out) + row * g.end.out_pitch) + panel * kPanel;
-        store<M, N>(out, g.end.out_pitch, d.upper);
-        return;
-    }
-    store<M, N>(acc, N * kPanel * sizeof(int32_t), d.upper);
-    waiting = {acc, row, done, d.height, panel * kPanel, N};
-}
+class Product {
+  public:
+    explicit Product(const Gemm& g) : g_(g), d_(g.rows), stride_(size_t(g.quads) * kPanel * kQuad) {}
 
-void gemm(const Gemm& g) {
-    const Division d(g.rows);
-    configure(d);
-    alignas(64) int32_t acc[2][kBlockRows * kBlockPanels * kPanel];
-    alignas(64) uint8_t rest[kBandRows * amx::kTileBytes];
-    Waiting waiting;
-    const size_t stride = size_t(g.quads) * kPanel * kQuad;
-    const int steps = ceil_div(g.quads, amx::kTileQuads), whole = g.quads / amx::kTileQuads;
-    const int band = std::min(d.blocks, std::max(1, kBandRows / d.height));
-    auto* unpacked = reinterpret_cast<int8_t*>(g.scratch);
-    int turn = 0;
-    for (int first = 0; first < d.blocks; first += band) {
-        const int last = std::min(first + band, d.blocks);
-        const int top = std::min(first * d.height, g.rows - d.height);
-        if (whole < steps) copy_rest(g, top, std::min(last * d.height, g.rows) - top, whole, rest);
-        for (int panel = 0; panel < g.panels; panel += kBlockPanels) {
-            const int width = std::min(kBlockPanels, g.panels - panel);
-            const int8_t* b = g.b + panel * stride;
-            if (g.nibbles) {
-                unpack_nibbles(reinterpret_cast<const uint8_t*>(g.b) + panel * stride / 2, g.quads * width, unpacked);
-                b = unpacked;
-            }
-            for (int i = first; i < last; ++i) {
-                const int row = std::min(i * d.height, g.rows - d.height);
-                Operands o{g.a + row * g.a_pitch, rest + (row - top) * amx::kTileBytes, b, g.bias + panel * kPanel, stride, g.a_pitch,
-                           steps, whole, d.upper, nullptr, 0};
-                if (!g.nibbles && panel + width < g.panels) {
-                    const int lines = ceil_div(2 * g.quads, last - first);
-                    o.ahead = b + width * stride + (i - first) * lines * 64;
-                    o.ahead_lines = ceil_div(lines, steps);
-                }
-                int32_t* to = acc[turn ^= 1];
-                const int done = i * d.height - row;
-                if (width == 2 && d.lower)
-                    block<2, 2>(g, o, d, row, done, panel, to, waiting);
-                else if (width == 2)
-                    block<1, 2>(g, o, d, row, done, panel, to, waiting);
-                else if (d.lower)
-                    block<2, 1>(g, o, d, row, done, panel, to, waiting);
-                else
-                    block<1, 1>(g, o, d, row, done, panel, to, waiting);
-            }
+    void run() {
+        configure(d_);
+        const int band = std::max(1, kBandRows / d_.height);
+        for (first_ = 0; first_ < d_.blocks; first_ += band) {
+            last_ = std::min(first_ + band, d_.blocks);
+            if (whole_ < steps_) copy_rest(g_, row_of(first_), row_of(last_ - 1) + d_.height - row_of(first_), whole_, rest_);
+            int panel = 0;
+            for (; panel + 1 < g_.panels; panel += 2) d_.lower ? columns<2, 2>(panel) : columns<1, 2>(panel);
+            if (panel < g_.panels) d_.lower ? columns<2, 1>(panel) : columns<1, 1>(panel);
+        }
+        waiting_.finish(g_.end);
+    }
+
+  private:
+    int row_of(int block) const { return std::min(block * d_.height, g_.rows - d_.height); }
+
+    // N panels of all rows of the band.
+    template <int M, int N>
+    void columns(int panel) {
+        const int8_t* b = g_.b + panel * stride_;
+        if (g_.nibbles) {
+            auto* unpacked = reinterpret_cast<int8_t*>(g_.scratch);
+            unpack_nibbles(reinterpret_cast<const uint8_t*>(g_.b) + panel * stride_ / 2, g_.quads * N, unpacked);
+            b = unpacked;
+        }
+        const int32_t* bias = g_.bias + panel * kPanel;
+        alignas(64) int32_t aligned[N * kPanel];
+        if (reinterpret_cast<uintptr_t>(bias) % 64) bias = std::copy_n(bias, N * kPanel, aligned) - N * kPanel;
+        Operands o{nullptr, nullptr, g_.a_pitch, b, stride_, steps_, whole_, d_.upper, nullptr, 0, 0};
+        if (!g_.nibbles && g_.end.bits != 32 && panel + 2 * N <= g_.panels) {
+            o.ahead = b + N * stride_;
+            o.ahead_stride = stride_;
+            o.ahead_lines = ceil_div(amx::kTileQuads, last_ - first_);
+        }
+        for (int block = first_; block < last_; ++block) {
+            const int row = row_of(block);
+            o.a = g_.a + row * g_.a_pitch;
+            o.rest = rest_ + (row - row_of(first_)) * amx::kTileBytes;
+            compute<M, N>(o, bias);
+            o.ahead += steps_ * o.ahead_lines * 64;
+            complete<M, N>(block, row, panel);
         }
     }
-    amx::release();
-    waiting.advance(g.end, kBlockRows);
-}
+
+    // Stores a block's accumulators. The epilogue of the block before comes first: the tiles are still being computed.
+    template <int M, int N>
+    void complete(int block, int row, int panel) {
+        if (g_.end.bits == 32) {
+            auto* out = reinterpret_cast<int32_t*>(static_cast<std::byte*>(g_.end.out) + row * g_.end.out_pitch);
+            return store<M, N>(out + panel * kPanel, g_.end.out_pitch, d_.upper);
+        }
+        waiting_.finish(g_.end);
+        int32_t* acc = acc_[turn_ ^= 1];
+        store<M, N>(acc, N * kPanel * sizeof(int32_t), d_.upper);
+        waiting_ = {acc, row, block * d_.height - row, d_.height, panel, N};
+    }
+
+    const Gemm& g_;
+    const Division d_;
+    const size_t stride_;   // of the panels
+    const int steps_ = ceil_div(g_.quads, amx::kTileQuads), whole_ = g_.quads / amx::kTileQuads;
+    int first_ = 0, last_ = 0;   // blocks of the band
+    int turn_ = 0;
+    Waiting waiting_;
+    alignas(64) int32_t acc_[2][kBlockInts];
+    alignas(64) uint8_t rest_[kBandRows * amx::kTileBytes];
+};
+
+void gemm(const Gemm& g) { Product(g).run(); }
 
 int64_t probe() {
     constexpr int kTurns = 20000;
@@ -209,11 +250,11 @@ int64_t probe() {
         amx::dot<2, 5, 6>();
         amx::dot<3, 5, 7>();
     }
-    amx::release();
+    release();
     return int64_t{kTurns} * 4 * amx::kTileRows * kPanel * amx::kTileBytes;
 }
 
-constexpr Kernels table{"amx", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, rotary_row, multiply_row, probe};
+constexpr Kernels table{"amx", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, rotary_row, multiply_row, probe, release};
 }   // namespace
 
 const Kernels* kernels_amx() { return &table; }

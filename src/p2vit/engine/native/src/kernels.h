@@ -138,6 +138,7 @@ struct Kernels {
     void (*multiply)(const MultiplyRow&);
     int64_t (
         *probe)();   // runs dot products for some microseconds, and returns their number of products; may be null
+    void (*release)() = nullptr;   // ends a thread's use of the set: leaves no state of its own in the CPU
 };
 
 // Null if the set is not in the build.
