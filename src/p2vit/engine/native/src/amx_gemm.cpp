@@ -27,12 +27,18 @@ struct Division {
     }
 };
 
-// Rows of the upper and the lower tiles as this thread has configured them, or 0. Configuring takes as long as a dozen
-// products of tiles.
-thread_local int configured_upper = 0, configured_lower = 0;
+// The tile configuration of this thread. It is kept until release(), because to configure takes as long as a dozen
+// products of tiles. Other libraries of the process use tiles too: what they had configured is then restored.
+struct Configuration {
+    int upper = 0, lower = 0;   // rows of the tiles; 0: not configured
+    amx::TileConfig theirs;
+};
+thread_local Configuration configuration;
 
 void configure(const Division& d) {
-    if (d.upper == configured_upper && d.lower == configured_lower) return;
+    Configuration& now = configuration;
+    if (d.upper == now.upper && d.lower == now.lower) return;
+    if (!now.upper) amx::store_config(now.theirs);
     amx::TileConfig config;
     for (int t = 0; t < amx::kTiles; ++t) {
         config.row_bytes[t] = amx::kTileBytes;
@@ -42,14 +48,18 @@ void configure(const Division& d) {
     for (int t : {2, 3, 5})
         if (d.lower) config.rows[t] = uint8_t(d.lower);
     amx::load_config(config);
-    configured_upper = d.upper;
-    configured_lower = d.lower;
+    now.upper = d.upper;
+    now.lower = d.lower;
 }
 
 void release() {
-    if (!configured_upper) return;
-    amx::release();
-    configured_upper = configured_lower = 0;
+    Configuration& now = configuration;
+    if (!now.upper) return;
+    if (now.theirs.palette)
+        amx::load_config(now.theirs);
+    else
+        amx::release();
+    now.upper = now.lower = 0;
 }
 
 // Two rows of 32 columns, re-quantized to bytes and perhaps looked up.
@@ -123,7 +133,7 @@ inline void prefetch(const Operands& o, int k) {
         for (int j = 0; j < N; ++j) _mm_prefetch(reinterpret_cast<const char*>(ahead + j * o.ahead_stride), _MM_HINT_T1);
 }
 
-// Every row begins with the bias. It is aligned: a row of a tile that is not takes two loads.
+// Every row begins with the bias. It begins at a cache line, otherwise each row of these tiles takes two loads.
 template <int M, int N>
 inline void compute(const Operands& o, const int32_t* bias) {
     amx::load_tile<0>(bias, 0);
@@ -196,9 +206,6 @@ class Product {
             unpack_nibbles(reinterpret_cast<const uint8_t*>(g_.b) + panel * stride_ / 2, g_.quads * N, unpacked);
             b = unpacked;
         }
-        const int32_t* bias = g_.bias + panel * kPanel;
-        alignas(64) int32_t aligned[N * kPanel];
-        if (reinterpret_cast<uintptr_t>(bias) % 64) bias = std::copy_n(bias, N * kPanel, aligned) - N * kPanel;
         Operands o{nullptr, nullptr, g_.a_pitch, b, stride_, steps_, whole_, d_.upper, nullptr, 0, 0};
         if (!g_.nibbles && g_.end.bits != 32 && panel + 2 * N <= g_.panels) {
             o.ahead = b + N * stride_;
@@ -209,7 +216,7 @@ class Product {
             const int row = row_of(block);
             o.a = g_.a + row * g_.a_pitch;
             o.rest = rest_ + (row - row_of(first_)) * amx::kTileBytes;
-            compute<M, N>(o, bias);
+            compute<M, N>(o, g_.bias + panel * kPanel);
             o.ahead += steps_ * o.ahead_lines * 64;
             complete<M, N>(block, row, panel);
         }

@@ -21,6 +21,7 @@ struct alignas(64) TileConfig {
 static_assert(sizeof(TileConfig) == 64);
 
 inline void load_config(const TileConfig& config) { asm volatile("ldtilecfg %0" : : "m"(config)); }
+inline void store_config(TileConfig& config) { asm volatile("sttilecfg %0" : "=m"(config)); }
 inline void release() { asm volatile("tilerelease"); }
 
 template <int T>
