@@ -81,8 +81,12 @@ struct LayerNormRows {
     int out_bits = 8;
     void* out = nullptr;
     ptrdiff_t out_pitch = 0;
-    int16_t* scratch = nullptr;   // [2 · channels, each padded to 64]
+    int16_t* scratch = nullptr;   // norm_scratch(channels) bytes
 };
+
+// LayerNorm works on a few rows at a time: each has two rows of channels, padded to 64.
+constexpr int kNormRows = 4;
+constexpr size_t norm_scratch(int channels) { return kNormRows * 2 * sizeof(int16_t) * round_up(channels, 64) + 256; }
 
 struct SoftmaxRow {
     const int32_t* scores = nullptr;
