@@ -1,6 +1,7 @@
 // Fused attention: each tile of query rows goes through scores, softmax and values.
 #include <chrono>
 
+#include "aligned.h"
 #include "packed_heads.h"
 #include "score_bias.h"
 
@@ -48,7 +49,7 @@ class AttentionStep final : public Step {
     }
 
     size_t scratch() const override {
-        return packed_offset() + (config_.windowed ? shape_.head_keys() + shape_.head_values() + 64 : 0);
+        return packed_offset() + (config_.windowed ? shape_.head_keys() + shape_.head_values() + kPackedSlack : 0);
     }
 
   private:
@@ -163,7 +164,7 @@ class AttentionStep final : public Step {
     Shape shape_;
     int queries_, column_, keys_, values_, out_;
     size_t score_pitch_, code_pitch_, channel_pitch_;
-    std::vector<int32_t> zeros_;
+    AlignedVector<int32_t> zeros_;
 };
 
 }   // namespace
