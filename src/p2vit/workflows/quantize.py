@@ -9,6 +9,7 @@ from p2vit.files import one_writer
 from p2vit.models.dense import feature_maps
 from p2vit.models.options import LoadOptions
 from p2vit.program.inspect import summarize_outputs
+from p2vit.workflows.accuracy_control import control_record, controlled
 from p2vit.workflows.class_names import named
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch, told
@@ -21,6 +22,11 @@ from p2vit.workflows.program_folder import FILES, check_place, write_program
 from p2vit.workflows.threads import thread_count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from p2vit.data.source import PhotoSource
     from p2vit.models.loaded import FloatModel
     from p2vit.quant.api import QuantizeResult
@@ -158,6 +164,7 @@ def run_quantize(
     return {
         "seconds": round(result.seconds, 2),
         "calibration_images": result.photos,
+        "accuracy_control": control_record(result.control),
         **written,
         "outputs": [each.model_dump() for each in summarize_outputs(result.program)],
         "model": loaded.source,
@@ -189,17 +196,25 @@ def quantize_loaded(
     """
     from p2vit.quant.api import quantize as quantize_model
 
+    config = choose_config(options.bits, options.method)
     with out.progress() as progress:
-        result = quantize_model(
-            model,
-            photos.calibration(options.calib_images, options.seed),
-            choose_config(options.bits, options.method),
-            threads=thread_count(options.threads),
-            progress=progress,
-            seed=options.seed,
-            calibration=photos.name,
-            maps=feature_maps(maps_of(options) or model.outputs, model.config),
-        )
+
+        def make(chosen: "QuantConfig", batches: "Iterable[NDArray[np.uint8]]") -> "QuantizeResult":
+            return quantize_model(
+                model,
+                batches,
+                chosen,
+                threads=thread_count(options.threads),
+                progress=progress,
+                seed=options.seed,
+                calibration=photos.name,
+                maps=feature_maps(maps_of(options) or model.outputs, model.config),
+            )
+
+        if options.max_drop is None:
+            result = make(config, photos.calibration(options.calib_images, options.seed))
+        else:
+            result = controlled(model, photos, config, options, make, out, progress)
     if result.photos < options.calib_images:
         out.warn(
             f"{photos.name}: there are only {result.photos} photos to calibrate on, not {options.calib_images}"

@@ -26,6 +26,9 @@ class QuantizeOptions(Options, LoadOptions):
         class_index: Class-index file: the class of each output.
         outputs: Outputs beside the logits or features: ``tokens`` (patch tokens of the last block), ``layers=2,5,8,11``
             (patch tokens of these blocks), ``embedding`` (see ``LoadOptions.embedding``).
+        max_drop: Largest allowed share of held-out photos on which program and float model predict different classes,
+            in percent. Layers are raised to 8 bits until it holds. None: nothing is compared.
+        held_out: Number of further calibration photos to compare on; used with ``max_drop`` only.
     """
 
     bits: str = "w8a8"
@@ -37,6 +40,8 @@ class QuantizeOptions(Options, LoadOptions):
     class_names: str | None = None
     class_index: Path | None = None
     outputs: str | tuple[str, ...] = ()
+    max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
+    held_out: Positive = 128
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)
