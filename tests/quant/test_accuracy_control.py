@@ -96,7 +96,7 @@ def test_agreement_counts_equal_classes(digits):
 
 
 def test_eight_bits_everywhere_leave_nothing_to_raise(digits):
-    result, control, made = run(digits, max_drop=0, config=replace(OURS, weight_bits=8))
+    _, control, made = run(digits, max_drop=0, config=replace(OURS, weight_bits=8))
     assert len(made) == 1
     assert control.holds == (control.attempts[0].agreement == 100)
 
