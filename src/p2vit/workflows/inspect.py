@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 PARTED_DB = 20.0
 
 
-def run_inspect(program: Path | OpenProgram) -> dict[str, Any]:
-    """Summarize a program.
+def run_inspect(program: Path | OpenProgram, photo: Path | None = None, **options: Any) -> dict[str, Any]:
+    """Summarize a program, and compare it with its float model on a photo if one is given.
 
     Args:
         program: Folder of the program, or a loaded program.
+        photo: File of the photo, or None.
+        **options: Arguments of `run_errors`.
 
     Returns:
         The keys of ``p2vit inspect --json``.
 
     Raises:
         ProgramError: The program cannot be loaded.
+        P2vitError: As in `run_errors`, if there is a photo.
     """
     from p2vit.program.format import program_sha256
     from p2vit.program.inspect import summarize
@@ -40,6 +43,7 @@ def run_inspect(program: Path | OpenProgram) -> dict[str, Any]:
         "program_sha256": program_sha256(loaded),
         "class_names": list(loaded.classes),
         "preprocessing": loaded.preprocessing.model_dump(mode="json"),
+        "errors": None if photo is None else run_errors(opened, photo, **options),
     }
 
 

@@ -8,7 +8,7 @@ import click
 from p2vit.cli.shared.common import Output, common, program_argument, threads_option
 from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.cli.verbs.quantize import output_lines
-from p2vit.workflows.inspect import PARTED_DB, run_errors, run_inspect
+from p2vit.workflows.inspect import PARTED_DB, run_inspect
 
 
 def describe(result: dict[str, Any], full: bool = False) -> str:
@@ -108,9 +108,5 @@ def inspect(
 
     With --errors, show how far each tensor is from the float model on a photo, and the first tensor that is far off.
     """
-    result = run_inspect(program)
-    if photo is None:
-        out.result(result, describe(result, full))
-        return
-    result["errors"] = run_errors(program, photo, threads=threads, **options)
-    out.result(result, describe_errors)
+    result = run_inspect(program, photo, threads=threads, **options)
+    out.result(result, describe(result, full) if photo is None else describe_errors)
