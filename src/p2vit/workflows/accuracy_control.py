@@ -38,7 +38,7 @@ def controlled(
         model: The float model.
         photos: Photos to calibrate on and, others of them, to compare on.
         config: The method and the widths to start from.
-        options: Options, with ``max_drop``.
+        options: Options, with ``max_drop`` and ``calib_images``.
         make: Quantizes the model with a configuration on batches of calibration photos.
         out: Receives warnings.
         progress: Called with (stage, done, total).
@@ -50,6 +50,7 @@ def controlled(
     from p2vit.quant.accuracy_control import check_head, control_accuracy
 
     assert options.max_drop is not None
+    assert options.calib_images is not None
     check_head(model)
     wanted = options.calib_images + options.held_out
     batches = list(photos.calibration(wanted, options.seed))

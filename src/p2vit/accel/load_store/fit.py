@@ -80,7 +80,7 @@ def _formless(options: LoadStore, op: Operation) -> list[Misfit]:
         return [Misfit(f"attention of {op.name} is within windows; the engines hold attention over all tokens",
                        op.name, windows, 1, "windows", lever)]  # fmt: skip
     if op.kind == "attention_values" and op.log2_codes and not options.shifters:
-        levers = ("load_store.shifters: true", "8-bit softmax codes")
+        levers = ("load_store.shifters: true", "8-bit softmax codes (--method p2vit-linear)")
         return [Misfit(f"{op.name} has log2 codes; there are no shifters", op.name, 1, 0, "shifters", levers)]
     if op.kind in ("score_bias", "rotary", "multiply") or (
         op.kind == "move" and op.rows > 1 and op.part != "embedding"

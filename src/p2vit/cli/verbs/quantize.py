@@ -109,10 +109,8 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option(
     "--calib-images",
-    default=32,
-    show_default=True,
     type=click.IntRange(1),
-    help="Number of calibration photos.",
+    help="Number of calibration photos. Default: 32, or 128 for weights of at most 6 bits.",
 )
 @click.option(
     "--max-drop",

@@ -186,7 +186,7 @@ class AttentionPayload(MatrixPayload):
             self.machine.shifters or operator.form != "log2",
             self.name,
             "its codes are log2, and the machine has no shifters",
-            "set shifters, or quantize with a linear softmax",
+            "set shifters, or quantize with --method p2vit-linear",
         )
         self.channels = operator.shift.size // operator.heads
         shift = operator.shift.astype(np.int64) + QUOTIENT_FRACTION

@@ -18,7 +18,8 @@ class QuantizeOptions(Options, LoadOptions):
     Attributes:
         bits: ``w2a8`` to ``w8a8``: width of the weights; activations have 8 bits.
         method: A method that has an integer program; ``p2vit list`` names them.
-        calib_images: Number of calibration photos.
+        calib_images: Number of calibration photos. None: 32, or 128 for weights of at most 6 bits, whose rounding fits
+            itself to the photos.
         seed: Random seed for drawing photos and for ``random:ARCH`` weights.
         threads: Number of CPU threads; if None, the number of CPUs, at most 8. The program does not depend on it.
         strict: Raise an error for a photo that cannot be read, instead of skipping it.
@@ -33,7 +34,7 @@ class QuantizeOptions(Options, LoadOptions):
 
     bits: str = "w8a8"
     method: str = "p2vit"
-    calib_images: Positive = 32
+    calib_images: Positive | None = None
     seed: Seed = 0
     threads: Threads = None
     strict: bool = False
