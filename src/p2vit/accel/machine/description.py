@@ -209,6 +209,10 @@ class LoadStore(_Described):
     norm_table_words: Annotated[int, Field(ge=0, le=65536)] = Field(
         0, description="Words of the LayerNorm table (reciprocal square roots), loaded once."
     )
+    norm_row_cycles: Annotated[int, Field(ge=0, le=256)] = Field(
+        0,
+        description="Cycles of a LayerNorm run for each row of its group, for the reciprocal root of the row.",
+    )
     queue_depth: Annotated[int, Field(ge=1, le=256)] = Field(
         8, description="Entries of the queue in front of each engine."
     )

@@ -90,7 +90,7 @@ class _Compiler:
         )
         described = description_of(self.machine, self.machine.name)
         steps = steps_of_program(plan, self.layouts)
-        jobs = [(0, job) for job in lay_out_jobs(described, steps, self.roots.words).jobs]
+        jobs = [(0, job) for job in lay_out_jobs(described, steps, self.roots.words)]
         stores = sum(job.writes is not None for _, job in jobs)
         require(
             stores < 1 << 24, "stream", f"it has {stores} stores", "at most 2^24 are counted: use more lines"

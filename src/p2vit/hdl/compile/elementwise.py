@@ -253,9 +253,12 @@ class LayerNormPayload(VectorPayload):
 
     def run(self, job: EngineJob) -> Fields:
         """Return the operation of a run."""
-        operator = self.operator
+        operator, output = self.operator, self.output
+        before = job.region.group * self.machine.lines
         return {
             **super().run(job),
+            # Only rows in use get a factor, one per cycle.
+            "line_end": min(self.machine.lines, output.first_row + output.rows - before),
             "limit": (1 << (operator.input_bits - 1)) - 1,
             "epsilon": operator.epsilon,
             "epsilon_shift": operator.epsilon_shift,
