@@ -36,6 +36,7 @@ FAMILIES: dict[str, dict] = {
         "activation": "silu",
     },
     "gated by GELU": {"gated_mlp": True},
+    "BEiT": {"relative_positions": True, "pool": "avg", "pool_before_norm": True},
     "CLIP": {"pre_norm": True, "activation": "quick_gelu", "num_classes": 7},
     "SigLIP": {"class_token": False, "pool": "attention", "num_classes": 0, "activation": "gelu_tanh"},
     "averaged": {"class_token": False, "pool": "avg"},

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from p2vit.models.rotary import Rope, RotaryPositions
 from p2vit.models.swin_config import SwinConfig
-from p2vit.models.windows import BlockShape
+from p2vit.models.windows import BlockShape, GlobalWindow
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu"]
 Pool = Literal["token", "avg", "attention", "token_avg", "token_dist"]
@@ -44,6 +44,8 @@ class ViTConfig:
         rope_reference: ``axial`` only: side of the grid, in patches, to which positions are scaled; 0 for none.
         gated_mlp: Whether the MLP multiplies the activation with a second linear layer (SwiGLU, GEGLU).
         mlp_norm: Whether a LayerNorm stands before the MLP's last linear layer (EVA-02 base).
+        relative_positions: Whether every block adds a bias to the scores that depends on the distance between two
+            patches (BEiT).
         embedding_dim: Channels of the image embedding that the pooled vector is projected to (CLIP, SigLIP), normalised
             to a root mean square of 1; 0 if the feature is the pooled vector itself.
     """
@@ -69,6 +71,7 @@ class ViTConfig:
     gated_mlp: bool = False
     mlp_norm: bool = False
     embedding_dim: int = 0
+    relative_positions: bool = False
 
     positions: ClassVar[bool] = True
 
@@ -104,6 +107,12 @@ class ViTConfig:
             raise ValueError(f"{self.name}: pool 'token_dist' needs a distillation token")
         if self.pool == "attention" and self.prefix_tokens:
             raise ValueError(f"{self.name}: pool 'attention' with class or register tokens is not supported")
+        if self.relative_positions and (self.register_tokens or self.rope != "none"):
+            raise ValueError(
+                f"{self.name}: relative_positions with register tokens or rotary positions is not supported"
+            )
+        if self.relative_positions and self.pool == "attention":
+            raise ValueError(f"{self.name}: pool 'attention' with relative_positions is not supported")
 
     @property
     def head_dim(self) -> int:
@@ -138,6 +147,7 @@ class ViTConfig:
             self.heads,
             self.mlp_dim,
             self.tokens,
+            GlobalWindow(self.grid, self.prefix_tokens) if self.relative_positions else None,
             rotary=self.rotary,
             gated_mlp=self.gated_mlp,
             mlp_norm=self.mlp_norm,

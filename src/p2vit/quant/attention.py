@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.layers import gather_tokens, merge_heads, split_heads
-from p2vit.models.windows import Windows
+from p2vit.models.windows import GlobalWindow, Windows
 from p2vit.program.masks import LARGEST_GUARD
 from p2vit.quant.config import Softmax
 
@@ -28,7 +28,7 @@ class WindowAttention:
         fills: float32 [C] for each of ``q``, ``k`` and ``v``: the token that pads a window.
     """
 
-    windows: Windows
+    windows: Windows | GlobalWindow
     bias: Tensor
     fills: dict[str, Tensor]
 

@@ -33,7 +33,7 @@ NEEDED_BY: dict[type[Operator], str] = {
     Rotary: "rotary position embeddings, as in DINOv3 and EVA-02",
     Multiply: "gated MLPs, as in EVA-02",
     GatherTokens: "window partition and patch merging, as in Swin",
-    ScoreBias: "relative position bias and window masks, as in Swin",
+    ScoreBias: "relative position bias and window masks, as in Swin and BEiT",
     ConstantTokens: "attention pooling, as in SigLIP",
 }
 _LEVER = (

@@ -64,8 +64,9 @@ def check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
     """
     first = vit.blocks[0]
     norms = {"the last norm": last.eps}
-    if isinstance(vit.norm_pre, nn.LayerNorm):
-        norms["norm_pre"] = vit.norm_pre.eps
+    before = getattr(vit, "norm_pre", None)
+    if isinstance(before, nn.LayerNorm):
+        norms["norm_pre"] = before.eps
     for number, block in enumerate(vit.blocks):
         norms |= {f"blocks.{number}.{each}": getattr(block, each).eps for each in ("norm1", "norm2")}
         if isinstance(block.mlp.norm, nn.LayerNorm):
@@ -77,7 +78,8 @@ def check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
         attention = block.attn
         if attention.num_heads != first.attn.num_heads:
             raise ModelError(f"timm's {name}: block {number} has another number of heads than block 0")
-        if not math.isclose(attention.scale, attention.head_dim**-0.5, rel_tol=1e-6):
+        width = vit.embed_dim // attention.num_heads
+        if not math.isclose(attention.scale, width**-0.5, rel_tol=1e-6):
             raise ModelError(
                 f"timm's {name}: block {number} scales attention by {attention.scale:g}, only 1/sqrt(head_dim) is "
                 "supported"

@@ -13,11 +13,13 @@ from p2vit.models.loaded import Built, FloatModel, Original, assemble
 from p2vit.models.options import LoadOptions
 from p2vit.models.overrides import override_preprocessing
 from p2vit.models.sources.swin_layout import TIMM, canonical_from_swin
+from p2vit.models.sources.timm_beit import beit_config
 from p2vit.models.sources.timm_blocks import activation_of, check_blocks, gated
 from p2vit.models.sources.timm_eva import eva_config
 from p2vit.models.sources.timm_layout import canonical_from_timm
 from p2vit.models.sources.timm_original import pipeline
 from p2vit.models.swin_config import SwinConfig
+from p2vit.models.windows import Windows
 from p2vit.program.preprocessing import Interpolation, Preprocessing
 
 FILTERS = get_args(Interpolation)
@@ -125,7 +127,7 @@ def from_timm_model(model: nn.Module, name: str) -> FloatModel:
     if isinstance(config, SwinConfig):
         state = canonical_from_swin(model.state_dict(), config, TIMM, f"timm's {name}")
     else:
-        state = canonical_from_timm(model.state_dict(), config, f"timm's {name}")
+        state = canonical_from_timm(model.state_dict(), config, f"timm's {name}", from_file=False)
 
     def build(options: LoadOptions) -> Built:
         return model, pipeline(timm, model, config.image_size, options.preparation)
@@ -164,11 +166,13 @@ def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
             return _vit_config(model, name)
         if kind == "Eva":
             return eva_config(model, name)
+        if kind == "Beit":
+            return beit_config(model, name)
     except ValueError as error:
         raise ModelError(f"timm's {error}") from None
     raise ModelError(
-        f"timm's {name} is a {kind}, which is not supported, only plain Vision Transformers (VisionTransformer, Eva) "
-        "and Swins (SwinTransformer)"
+        f"timm's {name} is a {kind}, which is not supported, only plain Vision Transformers (VisionTransformer, Eva, "
+        "Beit) and Swins (SwinTransformer)"
     )
 
 
@@ -206,7 +210,7 @@ def _swin_config(model: nn.Module, name: str) -> SwinConfig:
     )
     for number, (block, shape) in enumerate(zip(blocks, config.blocks, strict=True)):
         windows = shape.windows
-        if windows is None or (tuple(block.window_size), tuple(block.shift_size)) != (
+        if not isinstance(windows, Windows) or (tuple(block.window_size), tuple(block.shift_size)) != (
             windows.size,
             windows.shift,
         ):
