@@ -122,7 +122,7 @@ def _worded(machine: Machine, op: Operation, short: Shortfall) -> Misfit:
     }[short.limit]  # fmt: skip
     levers: tuple[str, ...] = (f"{lever} of at least {short.need}",)
     if short.limit == "shifters":
-        levers = ("load_store.shifters: true", "8-bit softmax codes")
+        levers = ("load_store.shifters: true", "8-bit softmax codes (--method p2vit-linear)")
     return Misfit(statement, op.name, short.need, short.bound, unit, levers)
 
 

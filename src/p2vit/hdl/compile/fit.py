@@ -54,7 +54,7 @@ def _worded(machine: RtlMachine, op: Operation, short: Shortfall) -> tuple[str, 
         case "shifters":
             return (
                 "its codes are log2, and the machine has no shifters",
-                "set shifters, or quantize with a linear softmax",
+                "set shifters, or quantize with --method p2vit-linear",
             )
         case "pixels":
             return f"one row of a patch has {short.need} bytes; {columns}", wider
