@@ -104,6 +104,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("--arch", help="Architecture of the weight file that --model names.")
 @click.option("--no-float", is_flag=True, help="Do not run the float model.")
 @click.option(
+    "--no-cache", is_flag=True, help="Do not use the float model's outputs of earlier runs, and keep none."
+)
+@click.option(
     "--feature",
     is_flag=True,
     help="Also measure the features (the head's input) and feature maps: cosine similarity, k-NN accuracy.",

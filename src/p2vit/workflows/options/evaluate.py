@@ -20,6 +20,7 @@ class EvaluateOptions(SharedOut):
         model: Float model to compare with, instead of the one that was quantized.
         arch: Architecture of a weight file.
         no_float: Do not run the float model.
+        no_cache: Run the float model also on photos whose outputs are in the cache, and store nothing there.
         labels: File with the photos' labels, instead of one subfolder per class.
         class_index: Class-index file: the class of each output.
         feature: Also judge features: cosine similarity, and k-NN accuracy where there is a gallery.
@@ -40,6 +41,7 @@ class EvaluateOptions(SharedOut):
     model: str | None = None
     arch: str | None = None
     no_float: bool = False
+    no_cache: bool = False
     labels: Path | None = None
     class_index: Path | None = None
     feature: bool = False
