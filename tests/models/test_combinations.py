@@ -90,6 +90,11 @@ CLASSES = {
     "DINOv2": Timm("vit_small_patch14_dinov2", side=28),
     "DINOv2 with registers": Timm("vit_small_patch14_reg4_dinov2", side=28),
     "CLIP": Timm("vit_base_patch16_clip_quickgelu_224"),
+    "Perception Encoder": Timm(
+        "vit_pe_core_tiny_patch16_384",
+        changes={**SMALL, "attn_pool_num_heads": 4, "ref_feat_shape": (2, 2)},
+        config={**OURS, "pool_heads": 4, "rope_reference": 2},
+    ),
     "BEiT": Timm("beit_base_patch16_224"),
     "BEiT v2 of 48 pixels": Timm("beitv2_base_patch16_224", side=48),
     "SigLIP": Timm("vit_base_patch16_siglip_224"),
@@ -217,7 +222,9 @@ def own_output(model, processor, output, resized):
         # Nothing is masked, and the patches keep their order.
         model = getattr(model, "vit", model)
         model.config.mask_ratio = 0.0
-        options["noise"] = torch.arange(x[0, 0].numel() // model.config.patch_size**2)[None].expand(len(x), -1)
+        options["noise"] = torch.arange(x[0, 0].numel() // model.config.patch_size**2)[None].expand(
+            len(x), -1
+        )
     with torch.inference_mode():
         found = model(x, **options)
     if output in ("class token", "mean"):
