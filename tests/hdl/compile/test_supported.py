@@ -24,6 +24,8 @@ REFUSED = {
     "Swin, as many heads as tokens in a window": "Swin",
     "DINOv3": r"Rotary \(rotary position embeddings",
     "EVA-02": r"Rotary \(rotary position embeddings",
+    "BEiT": r"ScoreBias \(relative position bias",
+    "Perception Encoder": r"Rotary \(rotary position embeddings",
     "gated by GELU": r"Multiply \(gated MLPs",
     "SigLIP": r"ConstantTokens \(attention pooling",
 }
