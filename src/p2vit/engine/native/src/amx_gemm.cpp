@@ -261,7 +261,7 @@ int64_t probe() {
     return int64_t{kTurns} * 4 * amx::kTileRows * kPanel * amx::kTileBytes;
 }
 
-constexpr Kernels table{"amx", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, rotary_row, multiply_row, probe, release};
+constexpr Kernels table{"amx", gemm, avx512::layernorm, avx512::softmax, avx512::quotient, rotary_row, multiply_row, probe, release, kLargestQueryRows};
 }   // namespace
 
 const Kernels* kernels_amx() { return &table; }

@@ -143,7 +143,9 @@ struct Kernels {
     int64_t (
         *probe)();   // runs dot products for some microseconds, and returns their number of products; may be null
     void (*release)() = nullptr;   // ends a thread's use of the set: leaves no state of its own in the CPU
+    int query_rows = 16;   // of attention, that go through scores, softmax and values together; their scores stay in cache
 };
+constexpr int kLargestQueryRows = 32;
 
 // Null if the set is not in the build.
 const Kernels* kernels_scalar();
