@@ -1,6 +1,7 @@
 """The ASGI application: ``POST /classify``, ``GET /health``, ``GET /metrics`` and ``GET /``."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from p2vit.errors import DataError
+from p2vit.errors import DataError, first_line
 from p2vit.serve.answers import Answers
 from p2vit.serve.service import BusyError, Service
 
@@ -24,6 +25,9 @@ MULTIPART = "multipart/form-data"
 RAW = ("application/octet-stream", "")
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 GONE = 499
+#: A body is read to this multiple of what is allowed, and what is too much is thrown away.
+DISCARDED = 4
+LOG = logging.getLogger(__name__)
 
 
 def make_app(service: Service, answers: Answers) -> Starlette:
@@ -42,7 +46,13 @@ def make_app(service: Service, answers: Answers) -> Starlette:
 
     async def classify(request: Request) -> Response:
         start = time.perf_counter()
-        response = await _answered(service, answers, request)
+        try:
+            response = await _answered(service, answers, request)
+        except (
+            Exception
+        ) as error:  # A defect: the client learns nothing of it, and the next request is answered.
+            LOG.error("a request failed: %s: %s", type(error).__name__, first_line(error))
+            response = JSONResponse({"error": "internal error"}, 500)
         service.metrics.requests.labels(str(response.status_code)).inc()
         service.metrics.seconds.observe(time.perf_counter() - start)
         return response
@@ -58,10 +68,10 @@ def make_app(service: Service, answers: Answers) -> Starlette:
     async def about(request: Request) -> Response:
         return JSONResponse(answers.about)
 
-    async def failed(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
-        return JSONResponse({"error": _MESSAGES.get(status, "internal error")}, status, headers)
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        message = _MESSAGES.get(error.status_code, error.detail)
+        return JSONResponse({"error": message}, error.status_code, dict(error.headers or {}))
 
     return Starlette(
         routes=[
@@ -71,7 +81,7 @@ def make_app(service: Service, answers: Answers) -> Starlette:
             Route("/", about),
         ],
         lifespan=lifespan,
-        exception_handlers={HTTPException: failed, 500: failed},
+        exception_handlers={HTTPException: refused},
     )
 
 
@@ -137,19 +147,24 @@ async def _body(service: Service, request: Request) -> bytes:
     """Read the body, never more than allowed, and not for ever."""
     most = service.limits.body
     length = request.headers.get("content-length", "")
-    too_large = _Refusal(413, f"the body is larger than {most:,} bytes")
-    if length.isdigit() and int(length) > most:
-        raise too_large
-    body = bytearray()
+    announced = int(length) if length.isdigit() else 0
+    # A client that asked first sends nothing; others are read on a while, so that they can read the answer.
+    if announced > most and "expect" in request.headers:
+        raise _Refusal(413, f"the body is larger than {most:,} bytes")
+    body, read = bytearray(), 0
     try:
         async with asyncio.timeout(service.limits.read_seconds):
             async for chunk in request.stream():
-                if len(body) + len(chunk) > most:
-                    raise too_large
-                body += chunk
+                read += len(chunk)
+                if read <= most:
+                    body += chunk
+                elif read > DISCARDED * most:
+                    break
     except TimeoutError:
         seconds = service.limits.read_seconds
         raise _Refusal(408, f"the body did not arrive within {seconds:g} seconds") from None
+    if read > most:
+        raise _Refusal(413, f"the body is larger than {most:,} bytes")
     return bytes(body)
 
 

@@ -90,8 +90,12 @@ def run_server(
 
     options = changed(ServeOptions, options, changes)
     app, about = make_application(program, options, out=out)
+    import logging
+
     import uvicorn
 
+    # A damaged form is the client's matter: it gets status 400, and the log does not grow.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
         log_level="error",
