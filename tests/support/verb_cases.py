@@ -112,7 +112,6 @@ HEAVY = (
     "optuna",
     "onnx",
     "onnxruntime",
-    "openvino",
     "starlette",
     "uvicorn",
     "prometheus_client",
