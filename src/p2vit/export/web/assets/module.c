@@ -1,0 +1,40 @@
+/* The functions of the WebAssembly module. All memory is its own and of fixed size. */
+#include "p2vit_model.h"
+
+#define EXPORT(name) __attribute__((export_name(#name)))
+
+static uint32_t arena[(P2VIT_ARENA_BYTES + 3) / 4];
+static uint8_t weight_bytes[P2VIT_WEIGHT_BYTES]; /* the host fills it once, from weights.bin */
+static uint8_t photo[P2VIT_HEIGHT * P2VIT_WIDTH * P2VIT_CHANNELS];
+static int32_t output_numbers[P2VIT_OUTPUTS], feature_numbers[P2VIT_FEATURES];
+
+EXPORT(weights) uint8_t *weights(void);
+EXPORT(pixels) uint8_t *pixels(void);
+EXPORT(outputs) int32_t *outputs(void);
+EXPORT(features) int32_t *features(void);
+EXPORT(run) void run(void);
+
+uint8_t *weights(void)
+{
+    return weight_bytes;
+}
+
+uint8_t *pixels(void)
+{
+    return photo;
+}
+
+int32_t *outputs(void)
+{
+    return output_numbers;
+}
+
+int32_t *features(void)
+{
+    return feature_numbers;
+}
+
+void run(void)
+{
+    p2vit_run(weight_bytes, photo, output_numbers, feature_numbers, arena);
+}
