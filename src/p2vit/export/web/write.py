@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from p2vit.engine.executor import Executor
 from p2vit.errors import P2vitError
@@ -139,8 +140,18 @@ def _described(program: IntegerProgram, key: str, rows: Mapping[str, IntArray]) 
         "features": rows["features"].shape[1],
         "classes": [portable(name) for name in program.classes],
         "exponents": np.broadcast_to(output.exponent, output.shape).reshape(-1).tolist(),
-        "preprocessing": pre.model_dump(mode="json") | {"scaled_size": list(pre.scaled_size)},
+        "preprocessing": pre.model_dump(mode="json")
+        | {"scaled_size": list(pre.scaled_size), "tall_first": joins_rows_first()},
     }
+
+
+def joins_rows_first() -> bool:
+    """Return whether the installed Pillow scales the height of a tall photo before its width; older ones never do."""
+    rows, columns = np.mgrid[:60, :8]
+    photo = Image.fromarray(((rows * 37 + columns * 101) % 256).astype(np.uint8))
+    own = photo.resize((3, 7), Image.Resampling.BILINEAR)
+    columns_first = photo.resize((3, 60), Image.Resampling.BILINEAR).resize((3, 7), Image.Resampling.BILINEAR)
+    return own.tobytes() != columns_first.tobytes()
 
 
 def _base64(content: bytes) -> str:

@@ -56,12 +56,12 @@ function weightsOf(from, to, filter) {
 }
 
 /** Resample lines of numbers: `count` lines, `along` apart, whose numbers are `step` apart. */
-function pass(source, target, { count, from, to, along, step, alongTo, stepTo, channels }, filter, rounded) {
+function pass(source, target, { count, from, to, along, step, alongTo, stepTo }, filter, rounded) {
   const one = 2 ** PRECISION_BITS;
   for (const [x, { first, weights }] of weightsOf(from, to, filter).entries()) {
     const scaled = rounded ? weights.map((w) => Math.trunc(w * one + (w < 0 ? -0.5 : 0.5))) : weights;
     for (let line = 0; line < count; line++)
-      for (let c = 0; c < channels; c++) {
+      for (let c = 0; c < 3; c++) {
         let sum = rounded ? one / 2 : 0;
         let at = line * along + first * step + c;
         for (let i = 0; i < scaled.length; i++, at += step) sum += source[at] * scaled[i];
@@ -71,22 +71,29 @@ function pass(source, target, { count, from, to, along, step, alongTo, stepTo, c
   }
 }
 
-function resampled(rgb, width, height, toWidth, toHeight, filter, rounded) {
+/** Both passes, in Pillow's order: rows of a tall photo are joined first, where the exporting Pillow does so. */
+function resampled(rgb, width, height, toWidth, toHeight, pre) {
+  const rounded = pre.rounding === "per_pass";
   const Kind = rounded ? Uint8Array : Float32Array;
   let image = rounded ? rgb : Float32Array.from(rgb);
-  if (width !== toWidth) {
+  const horizontal = () => {
+    if (width === toWidth) return;
     const next = new Kind(3 * toWidth * height);
-    const shape = { count: height, from: width, to: toWidth, along: 3 * width, step: 3, alongTo: 3 * toWidth, stepTo: 3 };
-    pass(image, next, { ...shape, channels: 3 }, filter, rounded);
-    image = next;
-  }
-  if (height !== toHeight) {
-    const next = new Kind(3 * toWidth * toHeight);
-    const line = 3 * toWidth;
-    const shape = { count: toWidth, from: height, to: toHeight, along: 3, step: line, alongTo: 3, stepTo: line };
-    pass(image, next, { ...shape, channels: 3 }, filter, rounded);
-    image = next;
-  }
+    const [lineFrom, lineTo] = [3 * width, 3 * toWidth];
+    const shape = { count: height, from: width, to: toWidth, along: lineFrom, step: 3, alongTo: lineTo, stepTo: 3 };
+    pass(image, next, shape, pre.interpolation, rounded);
+    [image, width] = [next, toWidth];
+  };
+  const vertical = () => {
+    if (height === toHeight) return;
+    const next = new Kind(3 * width * toHeight);
+    const line = 3 * width;
+    const shape = { count: width, from: height, to: toHeight, along: 3, step: line, alongTo: 3, stepTo: line };
+    pass(image, next, shape, pre.interpolation, rounded);
+    [image, height] = [next, toHeight];
+  };
+  const tall = toHeight < height && height - toHeight > 2 * (width - toWidth);
+  for (const step of pre.tall_first && tall ? [vertical, horizontal] : [horizontal, vertical]) step();
   return rounded ? image : Uint8Array.from(image, (x) => Math.max(0, Math.min(255, toEven(x))));
 }
 
@@ -162,7 +169,7 @@ export function prepare(image, pre) {
   const scaled =
     pre.interpolation === "nearest"
       ? nearestPixels(rgb, width, height, scaledWidth, scaledHeight)
-      : resampled(rgb, width, height, scaledWidth, scaledHeight, pre.interpolation, pre.rounding === "per_pass");
+      : resampled(rgb, width, height, scaledWidth, scaledHeight, pre);
   return centre(scaled, scaledWidth, scaledHeight, pre);
 }
 
