@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from browser import BROWSERS, run_in_browser, missing_browser
+from browser import BROWSERS, missing_browser, run_in_browser
 from programs import MODELS, Subject
 from targets import PROCESSORS, Target
 

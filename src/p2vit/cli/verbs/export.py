@@ -101,8 +101,8 @@ def describe(report: dict) -> str:
         )
     if report["format"] == "web":
         return (
-            f"wrote {report['file']}: WebAssembly with and without SIMD, same integers on {report['images']} images\n"
-            f"  weights {report['weight_bytes']:,} bytes, code {report['simd_bytes']:,} bytes, "
+            f"wrote {report['file']}: WebAssembly, same integers on {report['images']} images\n"
+            f"  weights {report['weight_bytes']:,} bytes, module {report['relaxed_bytes']:,} bytes, "
             f"working memory {report['arena_bytes']:,} bytes\n"
             f"next: open {report['file']}/index.html in a browser"
         )

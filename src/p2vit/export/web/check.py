@@ -35,6 +35,7 @@ class Module:
         self._pixels = tuple(pixels)
         self._sizes = {"outputs": outputs, "features": features}
         self._memory.write(self._store, weights, self._exports["weights"](self._store))
+        self._exports["prepare"](self._store)
 
     def run(self, pixels: IntArray) -> dict[str, IntArray]:
         """Run one photo.

@@ -1,4 +1,4 @@
-"""Compiles the C of a program to WebAssembly, with and without SIMD."""
+"""Compiles the C of a program to WebAssembly: with relaxed SIMD, with SIMD and without."""
 
 import importlib.util
 import subprocess
@@ -11,10 +11,11 @@ from typing import Literal, get_args
 from p2vit.errors import MissingPackageError, P2vitError
 from p2vit.export.c.write import CExport
 
-Variant = Literal["simd", "scalar"]
+Variant = Literal["relaxed", "simd", "scalar"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 #: Instructions of each variant. Without SIMD, nothing is used that the first version of WebAssembly did not have.
 INSTRUCTIONS: dict[Variant, tuple[str, ...]] = {
+    "relaxed": ("-mcpu=mvp+simd128+bulk_memory+relaxed_simd",),
     "simd": ("-mcpu=mvp+simd128+bulk_memory",),
     # Without bulk memory, a loop that copies must not become a call of memcpy, which does not exist here.
     "scalar": ("-mcpu=mvp", "-fno-builtin"),

@@ -212,8 +212,8 @@ const logits = model.run(pixels); // Int32Array
 console.log(model.check()); // {{ photos, compared, differing: 0 }}
 ```
 
-`index.d.ts` has the types. The module with SIMD runs where it is supported, otherwise the one without; both return the same
-integers. A page with a content security policy needs `script-src 'wasm-unsafe-eval'`.
+`index.d.ts` has the types. There are three modules: with relaxed SIMD, with SIMD and without. The fastest one that runs is
+taken; all return the same integers. A page with a content security policy needs `script-src 'wasm-unsafe-eval'`.
 """
 
 

@@ -54,6 +54,7 @@ void p2vit_attention_values_row(const p2vit_attention_t *op, int32_t head, const
     const int32_t n = p2vit_bit_length(total), factor = reciprocal(total, n);
     for (int32_t d = 0; d < op->head_dim; d++) {
         const int32_t reduced = p2vit_shift_round(sums[d], n - 8);
-        p2vit_store(y, op->type, first + (size_t)d, p2vit_shift_round(reduced * factor, 22 + shift[d]));
+        sums[d] = p2vit_shift_round(reduced * factor, 22 + shift[d]);
     }
+    p2vit_store_row(y, op->type, first, op->head_dim, sums);
 }

@@ -4,6 +4,9 @@
 
 #include "p2vit_ops.h"
 #include "vector.h"
+#if defined(__wasm_relaxed_simd__) && !defined(P2VIT_PORTABLE)
+#include "relaxed.h"
+#endif
 
 #if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_NEON) && !defined(P2VIT_PORTABLE)
 #include <arm_neon.h>
@@ -69,11 +72,31 @@ static inline int32_t p2vit_dot(const int8_t *a, const int8_t *b, int32_t n)
 
 #endif
 
+/* Call once for every b that p2vit_dot4 and p2vit_dot4x2 take, and hand them the result. */
+static inline int32_t p2vit_excess(const int8_t *b, int32_t n)
+{
+#ifdef P2VIT_RELAXED
+    return p2vit_bytes_excess(b, n);
+#else
+    (void)b;
+    (void)n;
+    return 0;
+#endif
+}
+
 #ifdef P2VIT_VECTOR
 
-/* Four rows of a, `stride` apart, with the same b. */
-static inline void p2vit_dot4(const int8_t *a, size_t stride, const int8_t *b, int32_t n, int32_t sums[4])
+/* Four rows of a, `stride` apart, with the same b; excess is p2vit_excess(b, n). */
+static inline void p2vit_dot4(const int8_t *a, size_t stride, const int8_t *b, int32_t n, int32_t excess,
+                              int32_t sums[4])
 {
+#ifdef P2VIT_RELAXED
+    if (p2vit_by_bytes(n)) {
+        p2vit_bytes_dot4(a, stride, b, n, excess, sums);
+        return;
+    }
+#endif
+    (void)excess;
     p2vit_vector s0 = p2vit_zero(), s1 = s0, s2 = s0, s3 = s0;
     int32_t i = 0;
     for (; i + 8 <= n; i += 8, a += 8) {
@@ -90,8 +113,16 @@ static inline void p2vit_dot4(const int8_t *a, size_t stride, const int8_t *b, i
 }
 
 /* The same with two rows of b: sums of b[0], then of b[1]. */
-static inline void p2vit_dot4x2(const int8_t *a, size_t stride, const int8_t *const b[2], int32_t n, int32_t sums[8])
+static inline void p2vit_dot4x2(const int8_t *a, size_t stride, const int8_t *const b[2], int32_t n,
+                                const int32_t excess[2], int32_t sums[8])
 {
+#ifdef P2VIT_RELAXED
+    if (p2vit_by_bytes(n)) {
+        p2vit_bytes_dot4x2(a, stride, b, n, excess, sums);
+        return;
+    }
+#endif
+    (void)excess;
     p2vit_vector s0 = p2vit_zero(), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
     const int8_t *const first = b[0], *const second = b[1];
     int32_t i = 0;
@@ -124,6 +155,11 @@ static inline void p2vit_weigh(const uint8_t *codes, int32_t keys, const int8_t 
                                int32_t *sums)
 {
     int32_t d = 0;
+#ifdef P2VIT_RELAXED
+    if (p2vit_bytes == P2VIT_AS_UNSIGNED)
+        for (; d + 16 <= dims; d += 16)
+            p2vit_bytes_weigh(codes, keys, v + d, stride, sums + d);
+#endif
     for (; d + 8 <= dims; d += 8) {
         p2vit_vector low = p2vit_zero(), high = low;
         const int8_t *at = v + d;
@@ -148,16 +184,19 @@ static inline void p2vit_weigh(const uint8_t *codes, int32_t keys, const int8_t 
 
 #else
 
-static inline void p2vit_dot4(const int8_t *a, size_t stride, const int8_t *b, int32_t n, int32_t sums[4])
+static inline void p2vit_dot4(const int8_t *a, size_t stride, const int8_t *b, int32_t n, int32_t excess,
+                              int32_t sums[4])
 {
+    (void)excess;
     for (size_t i = 0; i < 4; i++)
         sums[i] = p2vit_dot(a + i * stride, b, n);
 }
 
-static inline void p2vit_dot4x2(const int8_t *a, size_t stride, const int8_t *const b[2], int32_t n, int32_t sums[8])
+static inline void p2vit_dot4x2(const int8_t *a, size_t stride, const int8_t *const b[2], int32_t n,
+                                const int32_t excess[2], int32_t sums[8])
 {
-    p2vit_dot4(a, stride, b[0], n, sums);
-    p2vit_dot4(a, stride, b[1], n, sums + 4);
+    p2vit_dot4(a, stride, b[0], n, excess[0], sums);
+    p2vit_dot4(a, stride, b[1], n, excess[1], sums + 4);
 }
 
 static inline void p2vit_weigh(const uint8_t *codes, int32_t keys, const int8_t *v, size_t stride, int32_t dims,

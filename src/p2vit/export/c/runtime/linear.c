@@ -19,19 +19,18 @@ static const int8_t *weight_row(const p2vit_linear_t *op, const uint8_t *weights
 }
 
 /* Bias, shift and store: `count` tokens of output n, the first of which is token t. */
-static void finish(const p2vit_linear_t *op, void *y, size_t t, size_t n, const int32_t *sums, size_t count)
+static inline void finish(const p2vit_linear_t *op, void *y, size_t t, size_t n, int32_t *sums, const size_t count)
 {
     const size_t outputs = (size_t)op->outputs, at = t * outputs + n;
     const int32_t bias = op->bias[n], shift = op->shift[n];
-    int32_t values[4];
     for (size_t i = 0; i < count; i++)
-        values[i] = p2vit_shift_round(sums[i] + bias, shift);
+        sums[i] = p2vit_shift_round(sums[i] + bias, shift);
     if (op->type == P2VIT_INT8)
         for (size_t i = 0; i < count; i++)
-            ((int8_t *)y)[at + i * outputs] = (int8_t)p2vit_clamp(values[i], -128, 127);
+            ((int8_t *)y)[at + i * outputs] = (int8_t)p2vit_clamp(sums[i], -128, 127);
     else
         for (size_t i = 0; i < count; i++)
-            p2vit_store(y, op->type, at + i * outputs, values[i]);
+            p2vit_store(y, op->type, at + i * outputs, sums[i]);
 }
 
 void p2vit_linear(const p2vit_linear_t *op, const uint8_t *weights, const int8_t *x, void *y, int8_t *row)
@@ -41,9 +40,10 @@ void p2vit_linear(const p2vit_linear_t *op, const uint8_t *weights, const int8_t
     int32_t n = 0;
     for (; n + 2 <= op->outputs; n += 2) {
         const int8_t *const w[2] = {weight_row(op, weights, n, row), weight_row(op, weights, n + 1, row + inputs)};
+        const int32_t excess[2] = {p2vit_excess(w[0], op->inputs), p2vit_excess(w[1], op->inputs)};
         size_t t = 0;
         for (; t + 4 <= rows; t += 4) {
-            p2vit_dot4x2(x + t * inputs, inputs, w, op->inputs, sums);
+            p2vit_dot4x2(x + t * inputs, inputs, w, op->inputs, excess, sums);
             finish(op, y, t, (size_t)n, sums, 4);
             finish(op, y, t, (size_t)n + 1, sums + 4, 4);
         }

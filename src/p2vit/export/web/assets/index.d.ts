@@ -1,3 +1,6 @@
+/** Modules from the fastest to the one that runs everywhere: with relaxed SIMD, with SIMD, without. */
+export type Variant = "relaxed" | "simd" | "scalar";
+
 /** A program that is ready to run. */
 export interface Model {
   readonly height: number;
@@ -11,8 +14,8 @@ export interface Model {
   readonly preprocessing: Readonly<Record<string, unknown>>;
   /** Hash of the integer program. */
   readonly sha256: string;
-  /** Whether the module with SIMD runs. Both modules return the same integers. */
-  readonly simd: boolean;
+  /** The module that runs. All modules return the same integers. */
+  readonly variant: Variant;
   /**
    * Run one photo.
    * @param pixels uint8 RGB [height, width, 3].
@@ -29,9 +32,10 @@ export interface Model {
 
 /**
  * Open the program.
- * @param options.simd false: take the module without SIMD. By default the runtime decides.
+ * @param options.variant The module to take. By default the fastest one that runs here.
+ * @throws {RangeError} There is no such variant.
  */
-export function load(options?: { simd?: boolean }): Promise<Model>;
+export function load(options?: { variant?: Variant }): Promise<Model>;
 
 /**
  * Scale and crop a photo to the pixels that `run` takes, with the integers of Pillow's resampling.

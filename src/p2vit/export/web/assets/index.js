@@ -5,7 +5,7 @@ import { openProgram } from "./run.js";
 
 const program = globalThis.p2vitPrograms["@KEY@"];
 
-/** Open the program. `simd: false` takes the module without SIMD; by default the runtime decides. */
+/** Open the program. By default the fastest module that runs here is taken. */
 export const load = (options) => openProgram(program, options);
 
 /** Scale and crop a photo (RGB or RGBA bytes) to the pixels that `run` takes. */

@@ -1,5 +1,8 @@
 /* The functions of the WebAssembly module. All memory is its own and of fixed size. */
 #include "p2vit_model.h"
+#ifdef __wasm_relaxed_simd__
+#include "relaxed.h"
+#endif
 
 #define EXPORT(name) __attribute__((export_name(#name)))
 
@@ -13,6 +16,7 @@ EXPORT(pixels) uint8_t *pixels(void);
 EXPORT(outputs) int32_t *outputs(void);
 EXPORT(features) int32_t *features(void);
 EXPORT(run) void run(void);
+EXPORT(prepare) int32_t prepare(void);
 
 uint8_t *weights(void)
 {
@@ -32,6 +36,17 @@ int32_t *outputs(void)
 int32_t *features(void)
 {
     return feature_numbers;
+}
+
+/* Call once before the first photo. Returns whether the fastest products are exact here; without them, others run. */
+int32_t prepare(void)
+{
+#ifdef __wasm_relaxed_simd__
+    p2vit_bytes_probe();
+    return p2vit_bytes != P2VIT_NOT_USABLE;
+#else
+    return 0;
+#endif
 }
 
 void run(void)

@@ -5,6 +5,11 @@ import { openProgram } from "./run.js";
 const program = Object.values(globalThis.p2vitPrograms)[0];
 const LARGEST_PHOTO = 64e6; // pixels
 const SHOWN = 5;
+const KINDS = {
+  relaxed: "WebAssembly with relaxed SIMD",
+  simd: "WebAssembly with SIMD",
+  scalar: "WebAssembly without SIMD",
+};
 
 const at = (id) => document.getElementById(id);
 
@@ -114,7 +119,7 @@ function rows(model, outputs) {
     bar.style.setProperty("--share", top > bottom ? (real[c] - bottom) / (top - bottom) : 1);
     const value = element("span", "value", outputs[c].toLocaleString("en").replace("-", "−"));
     value.title = `${outputs[c]} × 2^${model.exponents[c]} = ${real[c]}`;
-    row.append(element("span", "label", model.classes[c] ?? `output ${c}`), bar, value);
+    row.append(element("span", "label", model.classes[c] ?? `output ${c}`), value, bar);
     return row;
   });
 }
@@ -194,9 +199,9 @@ function acceptCamera(model) {
 async function main() {
   setBadge("", "checking …");
   try {
-    const simd = new URLSearchParams(location.search).get("simd") !== "0";
-    const model = await openProgram(program, simd ? {} : { simd: false });
-    at("kind").textContent = model.simd ? "WebAssembly with SIMD" : "WebAssembly without SIMD";
+    const variant = new URLSearchParams(location.search).get("variant") ?? undefined;
+    const model = await openProgram(program, { variant });
+    at("kind").textContent = KINDS[model.variant];
     if (!showCheck(model)) return;
     acceptPhotos(model);
     acceptCamera(model);

@@ -13,12 +13,12 @@ export class Model {
   #program;
   #exports;
 
-  constructor(program, exports, simd) {
+  constructor(program, exports, variant) {
     this.#program = program;
     this.#exports = exports;
     for (const name of ["height", "width", "channels", "classes", "exponents", "preprocessing", "sha256"])
       this[name] = program[name];
-    this.simd = simd;
+    this.variant = variant;
     Object.freeze(this);
   }
 
@@ -65,11 +65,18 @@ export class Model {
   }
 }
 
-/** Open a program. `simd` false takes the module without SIMD; by default the browser decides. */
-export async function openProgram(program, { simd } = {}) {
-  const withSimd = simd ?? WebAssembly.validate(bytesOf(program.simd));
-  const { instance } = await WebAssembly.instantiate(bytesOf(withSimd ? program.simd : program.scalar), {});
+/** Modules from the fastest to the one that runs everywhere. All return the same integers. */
+const VARIANTS = ["relaxed", "simd", "scalar"];
+
+/** Open a program. By default the fastest module that runs here is taken; `variant` names another one. */
+export async function openProgram(program, { variant } = {}) {
+  if (variant !== undefined && !VARIANTS.includes(variant))
+    throw new RangeError(`variant is ${JSON.stringify(variant)}; allowed are ${VARIANTS.join(", ")}`);
+  const chosen = variant ?? VARIANTS.find((name) => WebAssembly.validate(bytesOf(program[name])));
+  if (chosen === undefined) throw new Error("WebAssembly is not available here");
+  const { instance } = await WebAssembly.instantiate(bytesOf(program[chosen]), {});
   const weights = bytesOf(program.weights);
   new Uint8Array(instance.exports.memory.buffer, instance.exports.weights(), weights.length).set(weights);
-  return new Model(program, instance.exports, withSimd);
+  instance.exports.prepare(); // finds out which products are exact on this machine
+  return new Model(program, instance.exports, chosen);
 }
