@@ -33,6 +33,14 @@ static inline void finish(const p2vit_linear_t *op, void *y, size_t t, size_t n,
             p2vit_store(y, op->type, at + i * outputs, sums[i]);
 }
 
+#ifdef P2VIT_VECTOR
+/* Bias, and half of what the shift divides by. */
+static int32_t rounded_bias(const p2vit_linear_t *op, int32_t n)
+{
+    return (int32_t)((uint32_t)op->bias[n] + ((uint32_t)1 << (op->shift[n] - 1)));
+}
+#endif
+
 void p2vit_linear(const p2vit_linear_t *op, const uint8_t *weights, const int8_t *x, void *y, int8_t *row)
 {
     const size_t inputs = (size_t)op->inputs, rows = (size_t)op->rows;
@@ -42,6 +50,16 @@ void p2vit_linear(const p2vit_linear_t *op, const uint8_t *weights, const int8_t
         const int8_t *const w[2] = {weight_row(op, weights, n, row), weight_row(op, weights, n + 1, row + inputs)};
         const int32_t excess[2] = {p2vit_excess(w[0], op->inputs), p2vit_excess(w[1], op->inputs)};
         size_t t = 0;
+#ifdef P2VIT_VECTOR
+        const int32_t shift[2] = {op->shift[n], op->shift[n + 1]};
+        if (op->type == P2VIT_INT8 && shift[0] > 0 && shift[1] > 0) {
+            const int32_t added[2] = {rounded_bias(op, n), rounded_bias(op, n + 1)};
+            for (; t + 4 <= rows; t += 4) {
+                p2vit_dot4x2(x + t * inputs, inputs, w, op->inputs, excess, sums);
+                p2vit_store_rounded(sums, added, shift, (int8_t *)y + t * (size_t)op->outputs + n, (size_t)op->outputs);
+            }
+        }
+#endif
         for (; t + 4 <= rows; t += 4) {
             p2vit_dot4x2(x + t * inputs, inputs, w, op->inputs, excess, sums);
             finish(op, y, t, (size_t)n, sums, 4);

@@ -2,6 +2,7 @@
 #ifndef P2VIT_VECTOR_H
 #define P2VIT_VECTOR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #if defined(__wasm_simd128__) && !defined(P2VIT_PORTABLE)
@@ -57,6 +58,22 @@ static inline p2vit_vector p2vit_sums(p2vit_vector a, p2vit_vector b, p2vit_vect
     return wasm_i32x4_add(wasm_i64x2_shuffle(ab, cd, 0, 2), wasm_i64x2_shuffle(ab, cd, 1, 3));
 }
 
+/* Four numbers of two channels: (number + added) >> shift, saturated to bytes; the two of a row are neighbours. */
+static inline void p2vit_store_rounded(const int32_t numbers[8], const int32_t added[2], const int32_t shift[2],
+                                       int8_t *y, size_t stride)
+{
+    const v128_t first = wasm_i32x4_add(wasm_v128_load(numbers), wasm_i32x4_splat(added[0]));
+    const v128_t second = wasm_i32x4_add(wasm_v128_load(numbers + 4), wasm_i32x4_splat(added[1]));
+    const v128_t words = wasm_i16x8_narrow_i32x4(wasm_i32x4_shr(first, (uint32_t)shift[0]),
+                                                 wasm_i32x4_shr(second, (uint32_t)shift[1]));
+    const v128_t bytes = wasm_i8x16_narrow_i16x8(words, words);
+    const v128_t pairs = wasm_i8x16_shuffle(bytes, bytes, 0, 4, 1, 5, 2, 6, 3, 7, 0, 4, 1, 5, 2, 6, 3, 7);
+    wasm_v128_store16_lane(y, pairs, 0);
+    wasm_v128_store16_lane(y + stride, pairs, 1);
+    wasm_v128_store16_lane(y + 2 * stride, pairs, 2);
+    wasm_v128_store16_lane(y + 3 * stride, pairs, 3);
+}
+
 #elif defined(__SSE2__) && !defined(P2VIT_PORTABLE)
 #define P2VIT_VECTOR 1
 #include <emmintrin.h>
@@ -104,6 +121,22 @@ static inline p2vit_vector p2vit_sums(p2vit_vector a, p2vit_vector b, p2vit_vect
     const __m128i ab = _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
     const __m128i cd = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
     return _mm_add_epi32(_mm_unpacklo_epi64(ab, cd), _mm_unpackhi_epi64(ab, cd));
+}
+
+static inline void p2vit_store_rounded(const int32_t numbers[8], const int32_t added[2], const int32_t shift[2],
+                                       int8_t *y, size_t stride)
+{
+    const __m128i *const from = (const __m128i *)(const void *)numbers;
+    const __m128i first = _mm_add_epi32(_mm_loadu_si128(from), _mm_set1_epi32(added[0]));
+    const __m128i second = _mm_add_epi32(_mm_loadu_si128(from + 1), _mm_set1_epi32(added[1]));
+    const __m128i words = _mm_packs_epi32(_mm_sra_epi32(first, _mm_cvtsi32_si128(shift[0])),
+                                          _mm_sra_epi32(second, _mm_cvtsi32_si128(shift[1])));
+    const __m128i bytes = _mm_packs_epi16(words, words);
+    const __m128i pairs = _mm_unpacklo_epi8(bytes, _mm_srli_epi64(bytes, 32));
+    int32_t two[4];
+    p2vit_store4(two, pairs);
+    for (size_t i = 0; i < 4; i++)
+        __builtin_memcpy(y + i * stride, (const uint8_t *)two + 2 * i, 2);
 }
 
 #endif
