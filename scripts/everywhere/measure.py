@@ -31,19 +31,20 @@ ENGINES: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 HEAD = """# The same integers everywhere
 
-`make everywhere` wrote this page. Each row ran the same program on the same photos as the reference executor and compared
-the results byte by byte: outputs and features of every photo, and every tensor in between for the first {traced} photos. A tensor
-counts in the width in which the program stores it.
+`make everywhere` wrote this page. Each row ran the same program on the same photos as the reference executor and
+compared the results byte by byte: outputs and features of every photo. In all rows but those of the browser, every
+tensor in between was compared too, for the first {traced} photos. A tensor counts in the width in which the program
+stores it.
 
 """
 TAIL = """
-- *digits* is the program of the benchmark, on its held-out photos. *DeiT-T* has random weights and photos of noise. The first two photos
-  are black and white.
-- x86-64 ran on this machine. The other processors ran in QEMU {qemu}, which is slow, so DeiT-T has fewer photos there.
-- Code for Linux was compiled by zig {zig} (clang), for Cortex-M by arm-none-eabi-gcc without a C library, all with
-  `-std=c99 -Wall -Wextra -Werror -Wconversion`.
-- Cortex-M: digits takes {flash:,} bytes of flash with the start-up code, and {ram:,} bytes of RAM with photo, outputs and the stack
-  that was used ({most}).
+- *digits* is the program of the benchmark, on its held-out photos. *DeiT-T* has random weights and photos of noise. The
+  first two photos are black and white.
+- x86-64 ran on this machine. The other processors ran in QEMU {qemu}. QEMU is slow, so DeiT-T has fewer photos there.
+- Code for Linux was compiled by zig {zig} (clang) or the machine's own compiler, for Cortex-M by arm-none-eabi-gcc
+  without a C library, all with `-std=c99 -Wall -Wextra -Werror -Wconversion`.
+- Cortex-M: digits takes {flash:,} bytes of flash with the start-up code, and {ram:,} bytes of RAM with the photo, the
+  outputs and the stack that was used ({most}).
 - WebAssembly ran in Chromium {chromium}: the files of `p2vit export --format web`.
 """
 
@@ -144,13 +145,19 @@ def page(rows: list[dict[str, Any]], facts: dict[str, Any]) -> str:
             )
         lines.append(line)
     bare = [row for row in rows if "flash_bytes" in row]
-    most = max(bare, key=lambda row: row["flash_bytes"], default={"flash_bytes": 0, "ram_bytes": 0, "title": "not run"})
+    most = max(
+        bare,
+        key=lambda row: row["flash_bytes"],
+        default={"flash_bytes": 0, "ram_bytes": 0, "title": "not run"},
+    )
     tail = TAIL.format(**facts, flash=most["flash_bytes"], ram=most["ram_bytes"], most=most["title"])
     return "\n".join(lines) + "\n" + tail
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     targets = [*ENGINES, *PROCESSORS, *BROWSERS]
     parser.add_argument("--programs", default=",".join(MODELS))
     parser.add_argument("--targets", default=",".join(targets))

@@ -74,7 +74,9 @@ class Subject:
         """The reference's tensors of the traced photos, and its answers of all. They are kept on disk."""
         return self.of_executor(ReferenceExecutor(self.program), len(self.pixels), self.folder / "reference")
 
-    def of_executor(self, executor: Executor, photos: int, kept: Path | None = None) -> tuple[list[Integers], list[Integers]]:
+    def of_executor(
+        self, executor: Executor, photos: int, kept: Path | None = None
+    ) -> tuple[list[Integers], list[Integers]]:
         """Run photos one by one.
 
         Args:
@@ -102,7 +104,9 @@ class Subject:
     def write_c(self) -> Path:
         """Write the C export; return its folder."""
         folder = self.folder / "c"
-        export = build_c(self.program, self.pixels[:1], ReferenceExecutor(self.program), program_sha256=self.sha256)
+        export = build_c(
+            self.program, self.pixels[:1], ReferenceExecutor(self.program), program_sha256=self.sha256
+        )
         write_c(export, folder, overwrite=True)
         return folder
 
@@ -117,7 +121,9 @@ class Subject:
                     np.ascontiguousarray(each.reshape(-1).astype(np.int32)) for each in (values, right[name])
                 )
                 # An integer outside the tensor's width must not become equal by being cut.
-                wide = np.any(here != there.astype(dtype)) and np.array_equal(here.astype(dtype), there.astype(dtype))
+                wide = np.any(here != there.astype(dtype)) and np.array_equal(
+                    here.astype(dtype), there.astype(dtype)
+                )
                 compared += here.size * dtype.itemsize
                 differing += here.size if wide else bytes_apart(here.astype(dtype), there.astype(dtype))
         return Comparison(len(answers), compared, differing)
@@ -125,7 +131,9 @@ class Subject:
     def parse(self, written: bytes, photos: int) -> tuple[list[Integers], list[Integers]]:
         """Read what the runner wrote: 32-bit integers, lowest byte first."""
         values = np.frombuffer(written, "<i4").astype(np.int64)
-        sizes = {name: int(np.prod(self.program.tensors[name].shape)) for name in {*self.steps, *self.answers}}
+        sizes = {
+            name: int(np.prod(self.program.tensors[name].shape)) for name in {*self.steps, *self.answers}
+        }
         tensors: list[Integers] = []
         answers: list[Integers] = []
         at = 0
@@ -155,6 +163,8 @@ def extreme_and_usual(program: IntegerProgram, data: str, photos: int) -> NDArra
     else:
         from p2vit.data.benchmarks import open_photos
 
-        usual = np.concatenate([batch for batch, _ in open_photos(data, program.preprocessing).evaluation(limit=photos)])
+        usual = np.concatenate(
+            [batch for batch, _ in open_photos(data, program.preprocessing).evaluation(limit=photos)]
+        )
     usual[0], usual[1] = 0, 255
     return usual

@@ -12,7 +12,14 @@ ZIG = (sys.executable, "-m", "ziglang", "cc", "-static", "-target")
 #: What every compiler is told; the code has no warning that any of them knows.
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-fno-strict-aliasing", "-DP2VIT_TRACE")
 #: A Cortex-M without an operating system or a C library.
-BARE = ("-mthumb", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-nostdlib", "-Wl,--gc-sections")
+BARE = (
+    "-mthumb",
+    "-ffreestanding",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-nostdlib",
+    "-Wl,--gc-sections",
+)
 TIMEOUT_SECONDS = 7200
 
 
@@ -71,7 +78,9 @@ class Target:
 
     def sizes(self, program: Path) -> tuple[int, int]:
         """Return the bytes of flash and of RAM of a bare program, with the stack that the last run used."""
-        words = subprocess.check_output(["arm-none-eabi-size", str(program)], text=True).splitlines()[1].split()
+        words = (
+            subprocess.check_output(["arm-none-eabi-size", str(program)], text=True).splitlines()[1].split()
+        )
         text, data, bss = (int(word) for word in words[:3])
         used = int.from_bytes((program.parent / "stack.bin").read_bytes(), "little")
         return text + data, data + bss - STACK_BYTES + used
@@ -84,7 +93,13 @@ STACK_BYTES = 4096
 def run(command: list[str], folder: Path) -> None:
     """Run a command; what it printed is shown if it fails."""
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\nexit status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -112,7 +127,12 @@ PROCESSORS = {
         hosted("i386", "i386 (32 bit)", "x86-linux-musl", "qemu-i386"),
         hosted("arm64", "Arm64", "aarch64-linux-musl", "qemu-aarch64"),
         hosted(
-            "arm64-dot", "Arm64 with dot products", "aarch64-linux-musl", "qemu-aarch64", "-mcpu=generic+dotprod", cpu="max"
+            "arm64-dot",
+            "Arm64 with dot products",
+            "aarch64-linux-musl",
+            "qemu-aarch64",
+            "-mcpu=generic+dotprod",
+            cpu="max",
         ),
         hosted("riscv64", "RISC-V, 64 bit", "riscv64-linux-musl", "qemu-riscv64"),
         hosted("s390x", "s390x, big-endian", "s390x-linux-musl", "qemu-s390x"),

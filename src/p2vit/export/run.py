@@ -92,9 +92,9 @@ def run_export(
         ``file``; ``format``; ``files``: all files written; ``opset``: None except for ONNX; ``images``;
         ``max_abs_diff``: the largest difference of the logits, of integers for ``onnx-integer`` and of real values for
         ``onnx-qdq``. For ``c`` it is the number of outputs that differ, which is 0, or None without a C compiler; for
-        ``web`` it is 0; for ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``, and
-        ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``c`` and ``web`` also
-        have their sizes in bytes.
+        ``web`` it is 0; for ``vectors`` it is None. ONNX also has ``operators`` (type → count) and
+        ``float_tensors``, and ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``c``
+        and ``web`` also have their sizes in bytes.
 
     Raises:
         P2vitError: The format is unknown, a file is in the way, or the format cannot express the program.
@@ -131,7 +131,12 @@ def run_export(
     if export_format == "web":
         export = build_web(program, pixels, executor, program_sha256=program_sha256)
         paths = write_web(export, file, overwrite)
-        return report | {"files": [str(path) for path in paths], "opset": None, "max_abs_diff": 0, **export.sizes}
+        return report | {
+            "files": [str(path) for path in paths],
+            "opset": None,
+            "max_abs_diff": 0,
+            **export.sizes,
+        }
     if export_format == "onnx-integer":
         model = build_onnx_integer(
             program, expose=form.expose, products=form.products, program_sha256=program_sha256

@@ -75,7 +75,7 @@ from p2vit.workflows.options.export import ExportOptions
 @max_pixels_option
 @common
 def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
-    """Export PROGRAM, a folder that quantize wrote, as ONNX, C, WebAssembly or test vectors, and compare the two on photos.
+    """Export PROGRAM, a folder that quantize wrote, as ONNX, C, WebAssembly or vectors, and compare both on photos.
 
     Exit status 1 if an integer ONNX model returns other integers than the program.
     """

@@ -97,7 +97,8 @@ def build_web(
                 "written. Try another compiler with: pip install -U ziglang, and please report this"
             )
     key = program_sha256 or "unknown"
-    described = _described(program, key, rows) | {
+    described: dict[str, Any] = {
+        **_described(program, key, rows),
         **{variant: _base64(modules[variant]) for variant in VARIANTS},
         "weights": _base64(weights),
         "vectors": {
@@ -199,7 +200,8 @@ def _readme(program: IntegerProgram, key: str) -> str:
     height, width, channels = program.pixels.shape
     return f"""# {source_name(program)} in WebAssembly
 
-An integer program of p2vit, {key}. Open `index.html` for a page that classifies photos; it needs no server and no network.
+An integer program of p2vit, {key}. Open `index.html` for a page that classifies photos. It needs no server and no
+network.
 
 The folder is also a package for browsers, Node.js and bundlers:
 
@@ -212,8 +214,8 @@ const logits = model.run(pixels); // Int32Array
 console.log(model.check()); // {{ photos, compared, differing: 0 }}
 ```
 
-`index.d.ts` has the types. There are three modules: with relaxed SIMD, with SIMD and without. The fastest one that runs is
-taken; all return the same integers. A page with a content security policy needs `script-src 'wasm-unsafe-eval'`.
+`index.d.ts` has the types. There are three modules: with relaxed SIMD, with SIMD and without. The fastest one that
+runs is taken; all return the same integers. A page with a content security policy needs `script-src 'wasm-unsafe-eval'`.
 """
 
 

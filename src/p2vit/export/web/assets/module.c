@@ -38,12 +38,12 @@ int32_t *features(void)
     return feature_numbers;
 }
 
-/* Call once before the first photo. Returns whether the fastest products are exact here; without them, others run. */
+/* Call once before the first photo. Returns how this machine reads relaxed byte products, see relaxed.h; 0: others run. */
 int32_t prepare(void)
 {
 #ifdef __wasm_relaxed_simd__
     p2vit_bytes_probe();
-    return p2vit_bytes != P2VIT_NOT_USABLE;
+    return p2vit_bytes;
 #else
     return 0;
 #endif
