@@ -215,7 +215,7 @@ console.log(model.check()); // {{ photos, compared, differing: 0 }}
 ```
 
 `index.d.ts` has the types. There are three modules: with relaxed SIMD, with SIMD and without. The fastest one that
-runs is taken; all return the same integers. A page with a content security policy needs `script-src 'wasm-unsafe-eval'`.
+runs is taken; all return the same integers. A content security policy needs `script-src 'wasm-unsafe-eval'`.
 """
 
 
