@@ -21,13 +21,14 @@ from targets import PROCESSORS, Target
 
 from p2vit.engine.native import NativeExecutor
 from p2vit.errors import P2vitError
-from p2vit.export.onnx.executor import OnnxExecutor
+from p2vit.export.onnx.executor import OnnxExecutor, OpenVinoExecutor
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Executors of p2vit itself.
 ENGINES: dict[str, tuple[str, Callable[..., Any]]] = {
     "native": ("native engine", NativeExecutor),
     "onnx": ("ONNX Runtime, onnx-integer", OnnxExecutor),
+    "openvino": ("OpenVINO, onnx-integer", OpenVinoExecutor),
 }
 HEAD = """# The same integers everywhere
 
@@ -173,7 +174,7 @@ def main() -> int:
     facts = {"traced": options.traced, **versions()}
     order = [(program, target) for program in MODELS for target in targets]
     for name in options.programs.split(","):
-        subject = Subject(name, options.folder, options.photos, options.traced)
+        subject = Subject.of_model(name, options.folder, options.photos, options.traced)
         kept = [row for row in kept if row["program"] != name or row["sha256"] == subject.sha256]
         for made in rows(subject, names, options):
             kept = [row for row in kept if (row["program"], row["target"]) != (name, made["target"])] + [made]

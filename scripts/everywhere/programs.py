@@ -43,21 +43,29 @@ class Subject:
     """A program with its photos.
 
     Args:
-        name: Key of `MODELS`.
+        name: Name for messages.
+        program: The program.
+        pixels: Photos, uint8 [P, H, W, 3].
         folder: Folder for what is made.
-        photos: Number of photos. The first two are black and white.
         traced: Number of photos of which every tensor is compared.
     """
 
-    def __init__(self, name: str, folder: Path, photos: int, traced: int) -> None:
-        self.name, self.folder, self.traced = name, folder / name, traced
+    def __init__(
+        self, name: str, program: IntegerProgram, pixels: NDArray[np.uint8], folder: Path, traced: int
+    ) -> None:
+        self.name, self.program, self.pixels, self.folder, self.traced = name, program, pixels, folder, traced
+        self.sha256 = program_sha256(program)
+        self.plan: Plan = make_plan(program)
+
+    @classmethod
+    def of_model(cls, name: str, folder: Path, photos: int, traced: int) -> "Subject":
+        """Quantize a model of `MODELS`, once, and take photos of its data, the first two black and white."""
         model, data = MODELS[name]
-        if not (self.folder / "program").exists():
-            run_quantize(model, data, self.folder / "program")
-        self.program: IntegerProgram = load(self.folder / "program")
-        self.sha256 = program_sha256(self.program)
-        self.pixels = extreme_and_usual(self.program, data, photos)
-        self.plan: Plan = make_plan(self.program)
+        made = folder / name / "program"
+        if not made.exists():
+            run_quantize(model, data, made)
+        program = load(made)
+        return cls(name, program, extreme_and_usual(program, data, photos), folder / name, traced)
 
     @property
     def steps(self) -> list[str]:

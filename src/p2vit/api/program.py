@@ -194,7 +194,7 @@ class QuantizedProgram(DenseProgram):
         return Verification.model_validate(found)
 
     def export(self, file: StrPath, *, format: str, photos: Any = "noise", **options: Any) -> Export:
-        """Export the program as ONNX, C, WebAssembly or test vectors, and compare the export with the program on photos.
+        """Export the program as ONNX, C, WebAssembly or test vectors, and compare both on photos.
 
         Args:
             file: The ``.onnx`` file to write; for "c", "web" and "vectors" the folder.
