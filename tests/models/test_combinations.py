@@ -217,7 +217,7 @@ HF_CASES = [
     pytest.param(
         name,
         processor,
-        marks=() if (i + j) % 4 == 0 else pytest.mark.slow,
+        marks=(pytest.mark.slow if (i + j) % 4 else pytest.mark.extended if (i + j) % 8 else ()),
         id=f"{name}, {processor}",
     )
     for i, name in enumerate(HF_CLASSES)
