@@ -58,7 +58,9 @@ class LoadTimes:
             word = len(self.arrived)
             self.request += 1
             if word >= self.depth:
-                assert word - self.depth < len(self.taken), "a load waits for words that the array never takes"
+                assert word - self.depth < len(self.taken), (
+                    "a load waits for words that the array never takes"
+                )
                 self.request = max(self.request, self.taken[word - self.depth] + 1)
             self.arrived.append(self.request + self.latency)
             self.left -= 1

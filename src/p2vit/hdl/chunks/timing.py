@@ -106,7 +106,9 @@ class _Timing:
                 case Kind.LOAD:
                     self.loads.add(number, self.visible(self.loads.room()))
                 case Kind.ARRAY:
-                    self.array(descriptor, self.visible(max(self.feed_queue.room, self.queues[Kind.ARRAY].room)))
+                    self.array(
+                        descriptor, self.visible(max(self.feed_queue.room, self.queues[Kind.ARRAY].room))
+                    )
                 case Kind.NORM:
                     self.norm(descriptor, self.visible(self.queues[Kind.NORM].room))
                 case Kind.SOFTMAX:
@@ -148,7 +150,7 @@ class _Timing:
         issue = start
         tokens, chunks = op["tokens"], op["chunks"]
         steps = np.arange(tokens)
-        for group in range(op["groups"]):
+        for _ in range(op["groups"]):
             parameters = self.parameters(op) if op["parameters"] else 0
             for chunk in range(chunks):
                 full = self.block(op)
@@ -212,7 +214,9 @@ class _Timing:
 
     def norm(self, op: Descriptor, visible: int) -> None:
         """Time a LayerNorm."""
-        start = max(visible, self.norm_end + 1, self.written_at(op["wait_base"]), self.loads.norm_parameters())
+        start = max(
+            visible, self.norm_end + 1, self.written_at(op["wait_base"]), self.loads.norm_parameters()
+        )
         self.queues[Kind.NORM].taken.append(start)
         words, rows = op["words"], op["rows"]
         a = b = start + 1 - words

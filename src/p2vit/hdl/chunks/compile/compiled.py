@@ -98,7 +98,7 @@ class CompiledChunks:
         memory.reshape(-1)[start : start + pixels.size] = np.ascontiguousarray(pixels).reshape(-1)
         return memory
 
-    def tensors(self, traces: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    def tensors(self, traces: Mapping[Stream, IntArray]) -> dict[str, IntArray]:
         """Assemble every tensor from the traces.
 
         Args:

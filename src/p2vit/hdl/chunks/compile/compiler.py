@@ -30,7 +30,7 @@ from p2vit.numerics import (
 from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.layernorm import squares_shift
 from p2vit.numerics.rounding import IntArray
-from p2vit.program.graph import PIXELS, IntegerProgram, Node
+from p2vit.program.graph import IntegerProgram, Node
 
 #: Parameters of a channel of the array, and of the LayerNorm: name → width, first bit. The hardware decodes the same.
 ARRAY_PLACES = {"bias": (32, 0), "shift": (6, 32), "left_a": (4, 38), "left_b": (4, 42), "sum_shift": (4, 46)}
@@ -123,7 +123,9 @@ class _Compiler:
         """
         found = self.places.get(name)
         if found is None or found.room.name != room:
-            raise unfit(reader.name, f"no chunk writes {name} where {type(reader.operator).__name__} reads it", _LEVER)
+            raise unfit(
+                reader.name, f"no chunk writes {name} where {type(reader.operator).__name__} reads it", _LEVER
+            )
         return found
 
     def release(self, *names: str) -> None:
@@ -136,7 +138,9 @@ class _Compiler:
 
     def load(self, node: str, to: LoadTo, words: IntArray, base: int = 0) -> None:
         """Add a load of constant words."""
-        self.load_from(node, {"to": to, "address": self.memory.constant(words), "words": len(words), "base": base})
+        self.load_from(
+            node, {"to": to, "address": self.memory.constant(words), "words": len(words), "base": base}
+        )
 
     def load_from(self, node: str, fields: Mapping[str, int]) -> None:
         """Add a load."""
@@ -272,7 +276,11 @@ class _Compiler:
             )
             room = "key_words" if keys else "operand_words"
             place = self.place(name, room, rows, groups, Operand.OPERANDS)
-            fields |= {"dest": Dest.KEYS if keys else Dest.OPERANDS, "dest_base": place.base, "dest_stride": rows}
+            fields |= {
+                "dest": Dest.KEYS if keys else Dest.OPERANDS,
+                "dest_base": place.base,
+                "dest_stride": rows,
+            }
         elif lookup:
             tables = self.tables(lookup, groups)
             place = self.place(lookup.name, "operand_words", rows, groups, Operand.OPERANDS)
@@ -296,7 +304,9 @@ class _Compiler:
             Part(written, "written", groups * rows, rows, False, first_row=first_row, channels=outputs)
         )
         packed = packed_parameters(lines, outputs, ARRAY_PLACES, parameters)
-        self.load(name, LoadTo.WEIGHTS, weight_stream(lines, packed, tables, packed_weights(lines, operator.weight)))
+        self.load(
+            name, LoadTo.WEIGHTS, weight_stream(lines, packed, tables, packed_weights(lines, operator.weight))
+        )
         self.array(name, fields)
         self.release(source_name)
 
@@ -327,7 +337,9 @@ class _Compiler:
             f"a table serves {width} channels, which are no whole groups of {self.lines}",
             "use fewer lines",
         )
-        return np.stack([tables[group * self.lines // width if len(tables) > 1 else 0] for group in range(groups)])
+        return np.stack(
+            [tables[group * self.lines // width if len(tables) > 1 else 0] for group in range(groups)]
+        )
 
     def sum_with(self, add: Node, name: str, rows: int, groups: int) -> dict[str, int]:
         """Return the fields of a residual sum; the sum takes the place of the other operand if nobody else reads it."""
@@ -406,7 +418,9 @@ class _Compiler:
         place = self.place(out, "norm_words", rows, groups, Operand.NORM, count=self.norm_rows, by_row=True)
         source = self.by_name[self.aliases.get(name, (name, 0))[0]]
         source_rows = self.program.tensors[source.name].shape[0]
-        total = self.places[source.name].count + groups * (source_rows - len(self.constant_rows.get(source.name, ())))
+        total = self.places[source.name].count + groups * (
+            source_rows - len(self.constant_rows.get(source.name, ()))
+        )
         self.descriptors.append(
             Descriptor(
                 Kind.NORM,
@@ -435,7 +449,8 @@ class _Compiler:
         if softmax_node is None or values_node is None:
             raise unfit(node.name, "its scores do not go through a softmax to attention × V alone", _LEVER)
         values, softmax, lines = values_node.operator, softmax_node.operator, self.lines
-        assert isinstance(values, AttentionValues) and isinstance(softmax, Softmax)
+        assert isinstance(values, AttentionValues)
+        assert isinstance(softmax, Softmax)
         heads, width = operator.heads, operator.head_dim
         require(
             width % lines == 0, node.name, f"a head has {width} channels, which are no whole groups of {lines}",
@@ -446,14 +461,18 @@ class _Compiler:
             f"scores have {SCORE_BITS} bits, which hold heads of at most {1 << (SCORE_BITS - 15)} channels",
         )  # fmt: skip
         require(values.output_bits == 8, values_node.name, "it puts out 16 bits", _LEVER)
-        q, k = (self.source(node, name, room) for name, room in zip(node.inputs, ("operand_words", "key_words"), strict=True))  # fmt: skip
+        q = self.source(node, node.inputs[0], "operand_words")
+        k = self.source(node, node.inputs[1], "key_words")
         v = self.source(values_node, values_node.inputs[1], "key_words")
         _, queries, keys = self.program.tensors[node.name].shape
         key_groups, per_head = self.groups_of(keys), width // lines
         self.tokens_fit(node, queries)
         tail = keys - (key_groups - 1) * lines
         slots = [
-            tuple(self.rooms[room].allocate(node.name, queries * key_groups) for room in ("score_words", "code_words"))
+            tuple(
+                self.rooms[room].allocate(node.name, queries * key_groups)
+                for room in ("score_words", "code_words")
+            )
             for _ in range(min(heads, 2))
         ]
         out = self.place(values_node.name, "operand_words", queries, heads * per_head, Operand.OPERANDS)
@@ -494,7 +513,15 @@ class _Compiler:
                 )
             )  # fmt: skip
             self.parts.append(
-                Part(softmax_node.name, "softmax", key_groups * queries, queries, True, channels=keys, head=head)
+                Part(
+                    softmax_node.name,
+                    "softmax",
+                    key_groups * queries,
+                    queries,
+                    True,
+                    channels=keys,
+                    head=head,
+                )
             )
 
         def attend(head: int) -> None:

@@ -1,4 +1,4 @@
-"""Words of the weight stream: parameters of the channels, tables, and weights, in the order in which the array takes them."""
+"""Words of the weight stream: parameters, tables and weights, in the order in which the array takes them."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Runs photos through the chunk organisation and compares every tensor with the program, and every cycle with the timing."""
+"""Runs photos through the chunk organisation; compares tensors with the program, and cycles with the timing."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping

@@ -121,7 +121,10 @@ class ChunkModel:
         words = {name: np.zeros((compiled.beats(name), lines), kind) for name, kind in TRACES.items()}
         cycles = {name: np.zeros(len(held), np.uint64) for name, held in words.items()}
         records = (_Trace * len(TRACES))(
-            *(_Trace(words[name].ctypes.data, cycles[name].ctypes.data, len(words[name]), 0) for name in TRACES)
+            *(
+                _Trace(words[name].ctypes.data, cycles[name].ctypes.data, len(words[name]), 0)
+                for name in TRACES
+            )
         )
         stalls = (
             min(1023, int(1024 * share))

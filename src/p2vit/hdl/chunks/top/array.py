@@ -14,7 +14,18 @@ from p2vit.numerics.attention_values import QUOTIENT_BITS
 #: Fields of the descriptor that are registered for the duration of an operation.
 FIELDS = (
     *("groups", "chunks", "tokens", "operand", "base", "stride", "wait_base", "wait_chunk", "wait_token"),
-    *("signed_operand", "log2", "guard", "parameters", "table", "result", "narrow", "add", "narrow_sum", "dest"),
+    *(
+        "signed_operand",
+        "log2",
+        "guard",
+        "parameters",
+        "table",
+        "result",
+        "narrow",
+        "add",
+        "narrow_sum",
+        "dest",
+    ),
     *("dest_base", "dest_stride", "add_base", "slot"),
 )
 

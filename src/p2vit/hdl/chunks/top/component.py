@@ -1,5 +1,7 @@
 """Base class of the components of the chunk organisation."""
 
+from typing import ClassVar
+
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -18,7 +20,7 @@ class ChunkComponent(wiring.Component):
     """
 
     #: Name of the Verilog module.
-    verilog_name: str = ""
+    verilog_name: ClassVar[str] = ""
     # Components are also made only to read their names; Amaranth must not warn that they are never elaborated.
     _MustUse__silence = True
 

@@ -97,18 +97,17 @@ class Feed(wiring.Component):
         pending = Signal()  # the last word of a block is on its way to the lines
         m.d.comb += pending.eq(block_done)
         with m.FSM():
-            with m.State("IDLE"):
-                with m.If(self.queue_valid & (self.written >= take("key_wait"))):
-                    m.d.comb += self.queue_ready.eq(1)
-                    m.d.sync += [signal.eq(take(name)) for name, signal in op.items()]
-                    m.d.sync += [group.eq(0), chunk.eq(0), step.eq(0)]
-                    m.d.sync += [
-                        register.eq(take("key_base")) for register in (group_address, chunk_address, address)
-                    ]
-                    with m.If(take("parameters")):
-                        m.next = "PARAMETERS"
-                    with m.Else():
-                        m.next = "BLOCK"
+            with m.State("IDLE"), m.If(self.queue_valid & (self.written >= take("key_wait"))):
+                m.d.comb += self.queue_ready.eq(1)
+                m.d.sync += [signal.eq(take(name)) for name, signal in op.items()]
+                m.d.sync += [group.eq(0), chunk.eq(0), step.eq(0)]
+                m.d.sync += [
+                    register.eq(take("key_base")) for register in (group_address, chunk_address, address)
+                ]
+                with m.If(take("parameters")):
+                    m.next = "PARAMETERS"
+                with m.Else():
+                    m.next = "BLOCK"
             with m.State("PARAMETERS"):
                 m.d.comb += [
                     fires.eq(self.fifo_valid & self.slot_free & ~slot_done),

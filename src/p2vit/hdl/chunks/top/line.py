@@ -9,7 +9,6 @@ from amaranth.lib.wiring import In, Out
 from p2vit.hdl.arithmetic import add_tree, offset_binary, shift_round
 from p2vit.hdl.chunks.machine import MAX_LEFT_SHIFT, MAX_RIGHT_SHIFT, TABLE_ENTRIES, ChunkMachine
 from p2vit.hdl.chunks.top.component import ChunkComponent
-from p2vit.hdl.chunks.top.descriptor import Result
 from p2vit.hdl.datapath.requantize import ShiftStage
 from p2vit.hdl.datapath.softmax import times_weight
 from p2vit.hdl.top.primitives import RamPorts, ram

@@ -186,7 +186,13 @@ class LoadChunk(wiring.Component):
         return m
 
     def assemble(
-        self, m: Module, op: dict[str, Signal], walk: "PatchWalk", arrives: Signal, starting: Signal, level: Signal
+        self,
+        m: Module,
+        op: dict[str, Signal],
+        walk: "PatchWalk",
+        arrives: Signal,
+        starting: Signal,
+        level: Signal,
     ) -> None:
         """Join the runs of each patch to words; the last word of a patch is filled with zeros.
 
@@ -198,7 +204,12 @@ class LoadChunk(wiring.Component):
         take = decoder(self.queue_word, Kind.LOAD)
         room = 3 * lines
         held = Signal(8 * room)
-        there, kept, filled, rounded = Signal(), Signal(range(room + 1)), Signal(range(room + 1)), Signal(range(room + 1))
+        there, kept, filled, rounded = (
+            Signal(),
+            Signal(range(room + 1)),
+            Signal(range(room + 1)),
+            Signal(range(room + 1)),
+        )
         piece, after = Signal(8 * lines), Signal(8 * room)
         mask = Cat((walk.count > byte).replicate(8) for byte in range(lines))
         m.d.comb += [

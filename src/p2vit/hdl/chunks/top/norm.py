@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.hdl.arithmetic import (
     add_tree,
-    clamp_signed,
     larger,
     largest,
     round_last_bit,
@@ -58,7 +57,9 @@ class Pass:
     """
 
     def __init__(self, m: Module, name: str, words: Value, ready: Value) -> None:
-        self.issue, self.first, self.last = (Signal(name=f"{name}_{what}") for what in ("issue", "first", "last"))
+        self.issue, self.first, self.last = (
+            Signal(name=f"{name}_{what}") for what in ("issue", "first", "last")
+        )
         self.word, self.slot = Signal(12, name=f"{name}_word"), Signal(range(NORM_ROWS), name=f"{name}_slot")
         m.d.comb += [
             self.first.eq(self.word == 0),
@@ -139,9 +140,7 @@ class NormChunk(wiring.Component):
         starting, finished = Signal(), Signal()
         load_slot, slot = Signal(), Signal()
         m.d.comb += [
-            starting.eq(
-                self.queue_valid & ~active & (self.written >= take("wait_base")) & (slots_full != 0)
-            ),
+            starting.eq(self.queue_valid & ~active & (self.written >= take("wait_base")) & (slots_full != 0)),
             self.queue_ready.eq(starting),
             finished.eq(active & (counted == op["rows"])),
             self.slot_free.eq(slots_free != 0),
@@ -195,16 +194,23 @@ class NormChunk(wiring.Component):
         aligned = [Signal(signed(16), name=f"aligned_{line}", reset_less=True) for line in range(lines)]
         for line, value in enumerate(aligned):
             shifted = wire(
-                m, self.numbers.word_select(line, 16).as_signed() << of_line(early, line, "left", 6), "shifted"
+                m,
+                self.numbers.word_select(line, 16).as_signed() << of_line(early, line, "left", 6),
+                "shifted",
             )
             m.d.sync += value.eq(Mux(shifted > limit, limit, Mux(shifted < ~limit, ~limit, shifted)))
         live = [wire(m, ~a_last[2] | (op["tail"] > line), f"live_{line}") for line in range(lines)]
-        word_sum, word_least, word_most = (Signal(signed(32), name=f"word_{key}") for key in ("sum", "least", "most"))
+        word_sum, word_least, word_most = (
+            Signal(signed(32), name=f"word_{key}") for key in ("sum", "least", "most")
+        )
+        # Lanes beyond the last channel count as 0 in the sum, and as lane 0 in the extremes.
+        counted_lanes = [Mux(on, value, 0).as_signed() for on, value in zip(live, aligned, strict=True)]
+        compared = [Mux(on, value, aligned[0]).as_signed() for on, value in zip(live, aligned, strict=True)]
         m.d.sync += [
-            word_sum.eq(add_tree([Mux(on, value, 0).as_signed() for on, value in zip(live, aligned, strict=True)])),
-            word_least.eq(smallest(m, [Mux(on, v, aligned[0]).as_signed() for on, v in zip(live, aligned, strict=True)])),
-            word_most.eq(largest(m, [Mux(on, v, aligned[0]).as_signed() for on, v in zip(live, aligned, strict=True)])),
-        ]  # fmt: skip
+            word_sum.eq(add_tree(counted_lanes)),
+            word_least.eq(smallest(m, compared)),
+            word_most.eq(largest(m, compared)),
+        ]
         total, least, most = (Signal(signed(32), name=f"row_{key}") for key in ("sum", "least", "most"))
         with m.If(a_valid[3]):
             m.d.sync += [
@@ -217,7 +223,11 @@ class NormChunk(wiring.Component):
         far = Signal(signed(_WIDE))
         channels = op["channels"]
         m.d.sync += far.eq(
-            larger(m, (most * channels - total)[:_WIDE].as_signed(), (total - least * channels)[:_WIDE].as_signed())
+            larger(
+                m,
+                (most * channels - total)[:_WIDE].as_signed(),
+                (total - least * channels)[:_WIDE].as_signed(),
+            )
         )
         with m.If(a_last[4]):
             m.d.sync += totals[a_slot[4]].eq(total)
@@ -236,7 +246,11 @@ class NormChunk(wiring.Component):
         for line in range(lines):
             centred, twice, d = (
                 Signal(signed(width), name=f"{name}_{line}", reset_less=True)
-                for name, width in (("centred", _WIDE + 1), ("twice", CENTRED_BITS + 3), ("d", CENTRED_BITS + 2))
+                for name, width in (
+                    ("centred", _WIDE + 1),
+                    ("twice", CENTRED_BITS + 3),
+                    ("d", CENTRED_BITS + 2),
+                )
             )
             small = wire(m, shift_round(d, op["squares_shift"])[: CENTRED_BITS + 2].as_signed(), "small")
             square = Signal(2 * CENTRED_BITS + 1, name=f"square_{line}", reset_less=True)
@@ -256,7 +270,9 @@ class NormChunk(wiring.Component):
         m.d.sync += [
             word_squares.eq(add_tree(squares)),
             epsilon.eq(
-                round_last_bit(epsilon_twice(op["epsilon"], shifts[b_slot[6]], op["epsilon_shift"].as_signed()))
+                round_last_bit(
+                    epsilon_twice(op["epsilon"], shifts[b_slot[6]], op["epsilon_shift"].as_signed())
+                )
             ),
             spread.eq(positive_total(m, row_squares, epsilon)),
             exponent.eq(root_exponent(m, spread)),
@@ -297,14 +313,20 @@ class NormChunk(wiring.Component):
             down, affine = Signal(5, name=f"down_{line}"), Signal(signed(34), name=f"affine_{line}")
             first = Signal(signed(17), name=f"first_{line}")
             gains, biases, gain_shifts = (
-                delay_line(m, wire(m, value, f"{name}_{line}"), cycles, f"late_{name}_{line}", reset_less=True)
-                for name, value, cycles in (("gain", gain, 3), ("bias", bias, 3), ("gain_shift", gain_shift, 4))
+                delay_line(
+                    m, wire(m, value, f"{name}_{line}"), cycles, f"late_{name}_{line}", reset_less=True
+                )
+                for name, value, cycles in (
+                    ("gain", gain, 3),
+                    ("bias", bias, 3),
+                    ("gain_shift", gain_shift, 4),
+                )
             )
             y_late = Signal(signed(16), name=f"y_late_{line}")
             output = Signal(8, name=f"output_{line}")
             y_last = Signal(16, name=f"y_last_{line}")
             m.d.sync += [
-                product.eq((d_buffer.word_select(line, 16).as_signed() * factor)),
+                product.eq(d_buffer.word_select(line, 16).as_signed() * factor),
                 down.eq((of_line(late, line, "shift") + shift_more)[:5]),
                 first.eq(step.first(m, product, down)),
                 y.eq(step.second(m, first, ~op["wide"])),

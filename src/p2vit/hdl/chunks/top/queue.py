@@ -21,7 +21,10 @@ def word_queue(m: Module, name: str, width: int, depth: int, write: Value, word:
         High if there is a word at the output; the word; number of words that were written and not taken.
     """
     first, last = Signal(range(depth), name=f"{name}_first"), Signal(range(depth), name=f"{name}_last")
-    following, level = Signal(range(depth), name=f"{name}_following"), Signal(range(depth + 1), name=f"{name}_level")
+    following, level = (
+        Signal(range(depth), name=f"{name}_following"),
+        Signal(range(depth + 1), name=f"{name}_level"),
+    )
     there, seen = Signal(name=f"{name}_there"), Signal(range(depth + 1), name=f"{name}_seen")
 
     def advance(at: Signal) -> Value:

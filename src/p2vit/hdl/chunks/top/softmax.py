@@ -116,7 +116,10 @@ class SoftmaxChunk(wiring.Component):
         begins, ends = late(first, SUM_CYCLES, "begins"), late(last, SUM_CYCLES, "ends")
         live = late(Mux(last, op["tail"], lines), CODE_CYCLES, "live")
         shift, log2 = late(op["shift"], 3, "late_shift"), late(op["log2"], CODE_CYCLES, "late_log2")
-        guard, places = late(op["guard"], CODE_CYCLES, "late_guard"), late(code_address, CODE_CYCLES, "places")
+        guard, places = (
+            late(op["guard"], CODE_CYCLES, "late_guard"),
+            late(code_address, CODE_CYCLES, "places"),
+        )
         rows = late(Mux(op["slot"], row + machine.tokens, row), RECIPROCAL_CYCLES, "late_row")
 
         # --- maximum, distance, octaves
@@ -128,7 +131,9 @@ class SoftmaxChunk(wiring.Component):
         )
         with m.If(maximises[2]):
             m.d.sync += most.eq(Mux(begins[2], word_most, larger(m, most, word_most)))
-        amount = wire(m, Mux(shift[3].as_signed() < -MOST_LEFT, C(0), shift[3].as_signed() + MOST_LEFT)[:6], "amount")
+        amount = wire(
+            m, Mux(shift[3].as_signed() < -MOST_LEFT, C(0), shift[3].as_signed() + MOST_LEFT)[:6], "amount"
+        )
         table = m.submodules.table = exp2_table()
         codes, weights = [], []
         for line, score in enumerate(scores):

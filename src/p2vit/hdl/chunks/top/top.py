@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from amaranth.hdl import Cat, Module, Mux, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -17,7 +17,6 @@ from p2vit.hdl.chunks.top.norm import NormChunk
 from p2vit.hdl.chunks.top.queue import word_queue
 from p2vit.hdl.chunks.top.softmax import SoftmaxChunk
 from p2vit.hdl.top.primitives import RamPorts, ram
-
 
 
 class ChunkAccelerator(ChunkComponent):
@@ -85,7 +84,13 @@ class ChunkAccelerator(ChunkComponent):
             load.answer_data.eq(self.memory_answer_data),
         ]
         there, word, _ = word_queue(
-            m, "weight_queue", 8 * lines, machine.fifo_words, load.fifo_write, load.answer_data, array.fifo_ready
+            m,
+            "weight_queue",
+            8 * lines,
+            machine.fifo_words,
+            load.fifo_write,
+            load.answer_data,
+            array.fifo_ready,
         )
         m.d.comb += [
             array.fifo_valid.eq(there),
@@ -106,8 +111,11 @@ class ChunkAccelerator(ChunkComponent):
         def writes(dest: Dest) -> Value:
             return array.write & (array.write_dest == dest)
 
-        def memory(name: str, width: int, depth: int, writer: tuple, address: Value) -> Signal:
-            return ram(m, name, width, depth, RamPorts(*writer, 1, address))
+        def memory(
+            name: str, width: int, depth: int, writer: tuple[Value, Value, Value], address: Value
+        ) -> Signal:
+            enable, at, data = writer
+            return ram(m, name, width, depth, RamPorts(enable, at, data, Const(1), address))
 
         # The residual sum reads while the array works, the LayerNorm when the array's results are complete.
         stream = memory(

@@ -1,0 +1,29 @@
+import pytest
+
+pytest.importorskip("amaranth")
+
+from amaranth.hdl import Const
+
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, FIELDS, Descriptor, Kind, decoder
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_decoder_reads_what_is_encoded(kind):
+    values = {
+        name: (37 * at + 5) % (1 << width) for at, (name, width) in enumerate(FIELDS[kind]) if name != "kind"
+    }
+    word = Descriptor(kind, values).encode()
+    take = decoder(Const(word, DESCRIPTOR_BITS), kind)
+    at = 0
+    for name, width in FIELDS[kind]:
+        assert len(take(name)) == width
+        assert word >> at & ((1 << width) - 1) == (int(kind) if name == "kind" else values[name])
+        at += width
+    assert at <= DESCRIPTOR_BITS
+
+
+def test_what_does_not_fit_is_a_defect():
+    with pytest.raises(ValueError, match=r"ARRAY\.guard is 16; 4 bits do not hold it"):
+        Descriptor(Kind.ARRAY, {"guard": 16}).encode()
+    with pytest.raises(ValueError, match="END has no fields"):
+        Descriptor(Kind.END, {"guard": 1}).encode()
