@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from p2vit.hdl.chunks.compile.compiled import CompiledChunks, Stream
+from p2vit.hdl.chunks.compile.placing import results_of
 from p2vit.hdl.chunks.load_timing import LoadTimes
 from p2vit.hdl.chunks.machine import (
     MEMORY_LATENCY,
@@ -73,6 +74,21 @@ class _Queue:
         return self.taken[0] + 1 if len(self.taken) == QUEUE_DEPTH else 0
 
 
+@dataclass(frozen=True)
+class _Seconds:
+    """Second results that wait for the next block.
+
+    Attributes:
+        results: Number of steps that put out a second result.
+        slot: First cycle in which the array sees their parameters.
+        parameters: Whether they use a slot of parameters.
+    """
+
+    results: int
+    slot: int
+    parameters: bool
+
+
 class _Timing:
     def __init__(self, compiled: CompiledChunks, latency: int) -> None:
         self.compiled, self.lines = compiled, compiled.machine.lines
@@ -81,7 +97,9 @@ class _Timing:
         self.feed_queue = _Queue()
         self.dispatched = 0
         # Cycle of every result that the array wrote, and of the count of every row.
-        self.written = np.zeros(sum(d["groups"] * d["tokens"] for d in compiled.descriptors), np.int64)
+        self.written = np.zeros(
+            sum(results_of(d) for d in compiled.descriptors if d.kind == Kind.ARRAY), np.int64
+        )
         self.count = 0
         self.norm_rows: list[int] = []
         self.softmax_rows: list[int] = []
@@ -89,7 +107,10 @@ class _Timing:
         self.code_words: list[IntArray] = []
         # Feed: end of its last word, and end of the groups whose slots are in use. Array: last issue.
         self.feed = -1
-        self.slots: deque[int] = deque([-2 * RESULT_LATENCY] * 2, maxlen=2)
+        self.slot_ends: list[int] = []
+        self.slots_loaded = 0
+        self.pending: _Seconds | None = None
+        self.issue = -1
         self.taken_block = -1
         self.last_issue = -1
         self.last_emit = -10 * RESULT_LATENCY
@@ -145,36 +166,66 @@ class _Timing:
         at = max(visible, self.feed + 1, self.written_at(op["key_wait"]))
         self.feed_queue.taken.append(at)
         self.feed = at
-        start = max(visible, self.last_issue)
-        self.queues[Kind.ARRAY].taken.append(start)
-        issue = start
-        tokens, chunks = op["tokens"], op["chunks"]
-        steps = np.arange(tokens)
-        for _ in range(op["groups"]):
-            parameters = self.parameters(op) if op["parameters"] else 0
+        self.issue = max(visible, self.last_issue)
+        self.queues[Kind.ARRAY].taken.append(self.issue)
+        chunks = op["chunks"]
+        for group in range(op["groups"]):
+            has_second = bool(op["pairs"]) and not (op["second_short"] and group == op["groups"] - 1)
+            slot = 0
             for chunk in range(chunks):
                 full = self.block(op)
-                available = self.available(op, chunk)
-                ready = max(full, parameters) if chunk == chunks - 1 else full
-                first = max(issue + 1, ready)
-                if op["dest"] == Dest.EXTERNAL and chunk == chunks - 1:
-                    first = max(first, self.last_emit + RESULT_LATENCY + 1, self.external_end)
-                self.wait("weights", first - issue - 1)
-                # An operand is issued one cycle after the one before, or when it is there.
-                late = np.maximum.accumulate(available - steps)
-                times = steps + np.maximum(first, late)
-                self.wait(Operand(op["operand"]).name.lower(), int(times[-1]) - first - tokens + 1)
-                self.taken_block = int(times[0])
-                issue = int(times[-1])
-                self.busy += tokens
-            self.written[self.count : self.count + tokens] = times + RESULT_LATENCY
-            self.count += tokens
-            self.last_emit = issue
-            if op["parameters"]:
-                self.slots.append(issue)
+                if chunk == 0 and op["parameters"]:
+                    slot = self.parameters(op)
+                if chunk == 0 and self.pending:
+                    full = max(full, self.pending.slot)
+                times = self.steps(op, chunk, max(full, slot) if chunk == chunks - 1 else full)
+                if chunk == 0 and self.pending:
+                    self.put_out_seconds(times)
+            self.emit(times)
+            if op["parameters"] and not op["log2"]:
+                self.slot_ends.append(self.issue)
+            if op["pairs"] and has_second:
+                self.pending = _Seconds(op["tokens"], self.parameters(op) if op["parameters"] else 0, True)
+            elif op["log2"]:
+                self.pending = _Seconds(op["tokens"] - op["second_short"], 0, bool(op["parameters"]))
             if op["dest"] == Dest.EXTERNAL:
-                self.external_end = issue + EXTERNAL_LATENCY
-        self.last_issue = issue
+                self.external_end = self.issue + EXTERNAL_LATENCY
+        if op["flush"]:
+            first = max(self.issue + 1, self.pending.slot if self.pending else 0)
+            times = first + np.arange(op["tokens"])
+            self.issue = int(times[-1])
+            self.wait("flush", op["tokens"])
+            self.put_out_seconds(times)
+        self.last_issue = self.issue
+
+    def steps(self, op: Descriptor, chunk: int, ready: int) -> IntArray:
+        """Issue the steps of a block that is loaded; return their cycles, int64 [tokens]."""
+        steps = np.arange(op["tokens"])
+        first = max(self.issue + 1, ready)
+        if op["dest"] == Dest.EXTERNAL and chunk == op["chunks"] - 1:
+            first = max(first, self.last_emit + RESULT_LATENCY + 1, self.external_end)
+        self.wait("weights", first - self.issue - 1)
+        # An operand is issued one cycle after the one before, or when it is there.
+        late = np.maximum.accumulate(self.available(op, chunk) - steps)
+        times = steps + np.maximum(first, late)
+        self.wait(Operand(op["operand"]).name.lower(), int(times[-1]) - first - len(steps) + 1)
+        self.taken_block, self.issue = int(times[0]), int(times[-1])
+        self.busy += len(steps)
+        return times
+
+    def emit(self, times: IntArray) -> None:
+        """Record the results of steps."""
+        self.written[self.count : self.count + len(times)] = times + RESULT_LATENCY
+        self.count += len(times)
+        self.last_emit = int(times[-1])
+
+    def put_out_seconds(self, times: IntArray) -> None:
+        """Record the second results of a group in the steps of the next block."""
+        assert self.pending
+        self.emit(times[: self.pending.results])
+        if self.pending.parameters:
+            self.slot_ends.append(int(times[-1]))
+        self.pending = None
 
     def wait(self, reason: str, cycles: int) -> None:
         """Count cycles in which the array waits."""
@@ -200,8 +251,10 @@ class _Timing:
 
     def parameters(self, op: Descriptor) -> int:
         """Time the parameters of a group; return the first cycle in which the array sees them."""
-        # The slot of the group before the last one is free after its last result.
-        begin = max(self.feed + 1, self.slots[0] + RESULT_LATENCY + 1)
+        # There are two slots; the one that was loaded before the last one is free after its last result.
+        before = self.slot_ends[self.slots_loaded - 2] if self.slots_loaded >= 2 else -2 * RESULT_LATENCY
+        self.slots_loaded += 1
+        begin = max(self.feed + 1, before + RESULT_LATENCY + 1)
         count = PARAMETER_WORDS + (TABLE_ENTRIES // self.lines if op["table"] else 0)
         self.feed = self.words(count, begin)
         return self.feed + 2
@@ -239,10 +292,13 @@ class _Timing:
         start = max(visible, self.softmax_end)
         self.queues[Kind.SOFTMAX].taken.append(start)
         words, rows = op["words"], op["rows"]
+        single = rows % 2 if op["log2"] else 0
         ready = self.written[op["wait_base"] - 1 : op["wait_base"] - 1 + rows] + 1
         steps = 2 * words * np.arange(rows)
         begins = steps + np.maximum(start + 1, np.maximum.accumulate(ready - steps))
         self.code_words.append((begins[:, None] + words + np.arange(words) + CODE_WRITE).reshape(-1))
         ends = begins + 2 * words - 1
         self.softmax_rows += (ends + SOFTMAX_LATENCY).tolist()
+        # A single last row of log2 codes counts as two.
+        self.softmax_rows += self.softmax_rows[-single:] if single else []
         self.softmax_end = int(ends[-1])

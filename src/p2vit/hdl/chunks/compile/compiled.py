@@ -27,6 +27,7 @@ class Part:
         rows: Number of rows.
         by_row: Whether the words of a row follow each other; otherwise the rows of a group of channels do.
         first_row: First row in the tensor.
+        row_step: Distance of the rows in the tensor.
         first_channel: First channel in the tensor.
         channels: Number of channels.
         head: Number of the head, for scores and codes; None for tensors of two dimensions.
@@ -38,6 +39,7 @@ class Part:
     rows: int
     by_row: bool
     first_row: int = 0
+    row_step: int = 1
     first_channel: int = 0
     channels: int = 0
     head: int | None = None
@@ -126,7 +128,7 @@ class CompiledChunks:
                 numbers = numbers.swapaxes(0, 1)
             numbers = numbers.reshape(part.rows, -1)[:, : part.channels]
             target = found[part.node] if part.head is None else found[part.node][part.head]
-            rows_of = slice(part.first_row, part.first_row + part.rows)
+            rows_of = slice(part.first_row, part.first_row + part.rows * part.row_step, part.row_step)
             target[rows_of, part.first_channel : part.first_channel + part.channels] = numbers
         for name, (source, row) in self.aliases.items():
             found[name] = found[source][row : row + 1]

@@ -1,18 +1,17 @@
 """Compiles an integer program for the chunk organisation."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from p2vit.hdl.chunks.compile.attention import AttentionHeads
 from p2vit.hdl.chunks.compile.compiled import CompiledChunks, Part
-from p2vit.hdl.chunks.compile.memories import Room
 from p2vit.hdl.chunks.compile.packing import packed_parameters, packed_weights, weight_stream
-from p2vit.hdl.chunks.machine import MAX_LEFT_SHIFT, SCORE_BITS, ChunkMachine
+from p2vit.hdl.chunks.compile.placing import ARRAY_PLACES, LEVER, NORM_PLACES, Place, Placing, results_of
+from p2vit.hdl.chunks.machine import MAX_LEFT_SHIFT, ChunkMachine
 from p2vit.hdl.chunks.top.descriptor import Descriptor, Dest, Kind, LoadTo, Operand, Result
 from p2vit.hdl.compile.errors import require, unfit
-from p2vit.hdl.compile.memory import MemoryImage
-from p2vit.hdl.compile.plan import readers
 from p2vit.hdl.compile.supported import require_supported
 from p2vit.numerics import (
     Add,
@@ -25,44 +24,10 @@ from p2vit.numerics import (
     Patchify,
     Scores,
     SelectToken,
-    Softmax,
 )
-from p2vit.numerics.attention_values import QUOTIENT_FRACTION
 from p2vit.numerics.layernorm import squares_shift
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram, Node
-
-#: Parameters of a channel of the array, and of the LayerNorm: name → width, first bit. The hardware decodes the same.
-ARRAY_PLACES = {"bias": (32, 0), "shift": (6, 32), "left_a": (4, 38), "left_b": (4, 42), "sum_shift": (4, 46)}
-NORM_PLACES = {"bias": (32, 0), "gain": (16, 32), "gain_shift": (6, 48), "left": (4, 54), "shift": (5, 58)}
-_LEVER = (
-    "the chunk organisation executes ViT, DeiT and DINOv2 that select the class token; use the load-store machines "
-    "('--hw rtl'), or cost the program on a modelled machine ('p2vit simulate --hw paper')"
-)
-
-
-@dataclass
-class Place:
-    """Where a tensor is on the chip, and what a reader waits for.
-
-    Attributes:
-        room: Memory.
-        base: Address of channel group 0 of row 0.
-        rows: Rows, which is also the distance of two channel groups.
-        groups: Channel groups.
-        source: Counter and memory for the array, if it can read the tensor.
-        count: Count when the first word (or row) is written, less one.
-        by_row: Whether the counter counts rows.
-    """
-
-    room: Room
-    base: int
-    rows: int
-    groups: int
-    source: Operand
-    count: int
-    by_row: bool = False
-    readers: int = field(default=0)
 
 
 def compile_chunks(program: IntegerProgram, machine: ChunkMachine) -> CompiledChunks:
@@ -74,104 +39,45 @@ def compile_chunks(program: IntegerProgram, machine: ChunkMachine) -> CompiledCh
     return _Compiler(program, machine).run()
 
 
-class _Compiler:
-    def __init__(self, program: IntegerProgram, machine: ChunkMachine) -> None:
-        self.program, self.machine, self.lines = program, machine, machine.lines
-        self.by_name = {node.name: node for node in program.nodes}
-        self.reads = readers(program)
-        self.memory = MemoryImage(machine.lines)
-        rooms = ("stream_words", "norm_words", "operand_words", "key_words", "score_words", "code_words")
-        self.rooms = {name: Room(name, getattr(machine, name)) for name in rooms}
-        self.places: dict[str, Place] = {}
-        self.left: dict[str, int] = {}
-        self.loads: list[Descriptor] = []
-        self.descriptors: list[Descriptor] = []
-        self.parts: list[Part] = []
-        self.aliases: dict[str, tuple[str, int]] = {}
-        self.constant_rows: dict[str, IntArray] = {}
-        self.written = self.norm_rows = self.softmax_rows = 0
-        self.roots: IntArray | None = None
-        self.done: set[str] = set()
-        self.logits = 0
-        self.pixels = 0
+def flushed(descriptors: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+    """Decide for every operation with two results per step how its last second results are put out.
 
-    # --- helpers
-
-    def groups_of(self, channels: int) -> int:
-        return -(-channels // self.lines)
-
-    def only_reader(self, name: str, kind: type) -> Node | None:
-        """Return the only reader of a tensor if it has that operator."""
-        found = self.reads[name]
-        return found[0] if len(found) == 1 and isinstance(found[0].operator, kind) else None
-
-    def place(self, node: str, room: str, rows: int, groups: int, source: Operand, *, count: int | None = None,
-              by_row: bool = False) -> Place:  # fmt: skip
-        """Allocate a tensor."""
-        base = self.rooms[room].allocate(node, rows * groups)
-        self.places[node] = Place(
-            self.rooms[room], base, rows, groups, source, self.written if count is None else count, by_row
+    The first block of the next operation does it if that has the same number of steps and another block, and needs
+    none of these results. Otherwise the operation flushes them, which takes one cycle per step.
+    """
+    done, written = list(descriptors), 0
+    for at, op in enumerate(descriptors):
+        if op.kind != Kind.ARRAY:
+            continue
+        written += results_of(op)
+        seconds = (
+            op["tokens"] - op["second_short"]
+            if op["log2"]
+            else op["tokens"] * (op["pairs"] - op["second_short"])
         )
-        self.left[node] = len(self.reads[node])
-        return self.places[node]
-
-    def source(self, reader: Node, name: str, room: str) -> Place:
-        """Return the place of an operand.
-
-        Raises:
-            UnfitProgramError: The tensor is not in the memory that the reader's chunk reads.
-        """
-        found = self.places.get(name)
-        if found is None or found.room.name != room:
-            raise unfit(
-                reader.name, f"no chunk writes {name} where {type(reader.operator).__name__} reads it", _LEVER
-            )
-        return found
-
-    def release(self, *names: str) -> None:
-        """Count one reader of some tensors as placed, and free those without further readers."""
-        for name in names:
-            self.left[name] -= 1
-            if self.left[name] == 0:
-                place = self.places[name]
-                place.room.free(place.base)
-
-    def load(self, node: str, to: LoadTo, words: IntArray, base: int = 0) -> None:
-        """Add a load of constant words."""
-        self.load_from(
-            node, {"to": to, "address": self.memory.constant(words), "words": len(words), "base": base}
+        if not (op["pairs"] or op["log2"]) or seconds <= 0:
+            continue
+        between = []
+        for following in descriptors[at + 1 :]:
+            if following.kind in (Kind.ARRAY, Kind.END):
+                break
+            between.append(following.kind)
+        there = written - seconds
+        needs = following["wait_base"] + following["wait_token"] * (following["tokens"] - 1)
+        kept = (
+            following.kind == Kind.ARRAY
+            and Kind.NORM not in between
+            and following["tokens"] == op["tokens"]
+            and following["chunks"] > 1
+            and (following["operand"] != Operand.OPERANDS or needs <= there)
+            and following["key_wait"] <= there
         )
+        if not kept:
+            done[at] = replace(op, values={**op.values, "flush": 1})
+    return tuple(done)
 
-    def load_from(self, node: str, fields: Mapping[str, int]) -> None:
-        """Add a load."""
-        self.descriptors.append(Descriptor(Kind.LOAD, fields, node))
 
-    def array(self, node: str, fields: Mapping[str, int]) -> None:
-        """Add an operation of the array."""
-        self.descriptors.append(Descriptor(Kind.ARRAY, fields, node))
-        self.written += fields["groups"] * fields["tokens"]
-
-    def operand(self, place: Place, first_group: int = 0) -> dict[str, int]:
-        """Return the fields of the broadcast operand, from one of its channel groups on."""
-        fields = {
-            "operand": place.source,
-            "base": place.base + first_group * place.rows,
-            "stride": place.rows,
-            "signed_operand": 1,
-        }
-        if place.source == Operand.PATCHES:
-            return {**fields, "wait_base": place.count}
-        if place.by_row:
-            return {**fields, "wait_base": place.count + 1, "wait_token": 1}
-        return {
-            **fields,
-            "wait_base": place.count + first_group * place.rows + 1,
-            "wait_chunk": place.rows,
-            "wait_token": 1,
-        }
-
-    # --- nodes
-
+class _Compiler(Placing):
     def run(self) -> CompiledChunks:
         """Place every node in program order."""
         require_supported(self.program)
@@ -189,19 +95,19 @@ class _Compiler:
                 case LayerNorm():
                     self.layer_norm(node, node.operator)
                 case Scores():
-                    self.attention(node, node.operator)
+                    AttentionHeads(self, node).place()
                 case SelectToken():
                     self.select(node, node.operator)
                 case _:
                     raise unfit(
                         node.name, f"no chunk executes {type(node.operator).__name__} after {', '.join(node.inputs)}",
-                        _LEVER,
+                        LEVER,
                     )  # fmt: skip
         self.descriptors.append(Descriptor(Kind.END, {}))
         return CompiledChunks(
             self.program,
             self.machine,
-            tuple(self.descriptors),
+            flushed(self.descriptors),
             self.memory.image(),
             self.pixels,
             self.logits,
@@ -210,13 +116,6 @@ class _Compiler:
             dict(self.constant_rows),
             {name: room.used for name, room in self.rooms.items()},
         )
-
-    def tokens_fit(self, node: Node, rows: int) -> None:
-        """Check the number of tokens."""
-        require(
-            rows <= self.machine.tokens, node.name, f"it has {rows} tokens; tokens is {self.machine.tokens}",
-            f"raise tokens to {rows} or more",
-        )  # fmt: skip
 
     def patches(self, node: Node, operator: Patchify) -> None:
         """Add the load that cuts the image into patches."""
@@ -303,10 +202,16 @@ class _Compiler:
         self.parts.append(
             Part(written, "written", groups * rows, rows, False, first_row=first_row, channels=outputs)
         )
+        pairs = operator.weight_bits <= 4 and chunks > 1 and groups > 1
+        if pairs:
+            # A step has the results of two groups of channels.
+            fields |= {
+                "pairs": 1, "groups": -(-groups // 2), "second_step": fields["dest_stride"],
+                "second_short": groups % 2, "dest_stride": 2 * fields["dest_stride"],
+            }  # fmt: skip
         packed = packed_parameters(lines, outputs, ARRAY_PLACES, parameters)
-        self.load(
-            name, LoadTo.WEIGHTS, weight_stream(lines, packed, tables, packed_weights(lines, operator.weight))
-        )
+        blocks = packed_weights(lines, operator.weight, pairs)
+        self.load(name, LoadTo.WEIGHTS, weight_stream(lines, packed, tables, blocks, pairs))
         self.array(name, fields)
         self.release(source_name)
 
@@ -399,7 +304,7 @@ class _Compiler:
         affine_node = self.only_reader(node.name, Affine)
         affine = affine_node.operator if affine_node else None
         if operator.output_bits != 8 and not (isinstance(affine, Affine) and affine.output_bits == 8):
-            raise unfit(node.name, "it puts out 16 bits, and no Affine layer makes 8 of them", _LEVER)
+            raise unfit(node.name, "it puts out 16 bits, and no Affine layer makes 8 of them", LEVER)
         if self.roots is None:
             self.roots = operator.table
             words = np.zeros((len(operator.table), self.lines), np.uint8)
@@ -441,123 +346,3 @@ class _Compiler:
         if affine_node:
             self.done.add(affine_node.name)
         self.release(name)
-
-    def attention(self, node: Node, operator: Scores) -> None:
-        """Add the heads: scores, softmax and attention × V, with the scores of the next head before the values."""
-        softmax_node = self.only_reader(node.name, Softmax)
-        values_node = self.only_reader(softmax_node.name, AttentionValues) if softmax_node else None
-        if softmax_node is None or values_node is None:
-            raise unfit(node.name, "its scores do not go through a softmax to attention × V alone", _LEVER)
-        values, softmax, lines = values_node.operator, softmax_node.operator, self.lines
-        assert isinstance(values, AttentionValues)
-        assert isinstance(softmax, Softmax)
-        heads, width = operator.heads, operator.head_dim
-        require(
-            width % lines == 0, node.name, f"a head has {width} channels, which are no whole groups of {lines}",
-            "use fewer lines",
-        )  # fmt: skip
-        require(
-            width <= 1 << (SCORE_BITS - 15), node.name, f"a head has {width} channels",
-            f"scores have {SCORE_BITS} bits, which hold heads of at most {1 << (SCORE_BITS - 15)} channels",
-        )  # fmt: skip
-        require(values.output_bits == 8, values_node.name, "it puts out 16 bits", _LEVER)
-        q = self.source(node, node.inputs[0], "operand_words")
-        k = self.source(node, node.inputs[1], "key_words")
-        v = self.source(values_node, values_node.inputs[1], "key_words")
-        _, queries, keys = self.program.tensors[node.name].shape
-        key_groups, per_head = self.groups_of(keys), width // lines
-        self.tokens_fit(node, queries)
-        tail = keys - (key_groups - 1) * lines
-        slots = [
-            tuple(
-                self.rooms[room].allocate(node.name, queries * key_groups)
-                for room in ("score_words", "code_words")
-            )
-            for _ in range(min(heads, 2))
-        ]
-        out = self.place(values_node.name, "operand_words", queries, heads * per_head, Operand.OPERANDS)
-        packed = packed_parameters(
-            lines, heads * width, ARRAY_PLACES, {"shift": values.shift.astype(np.int64) + QUOTIENT_FRACTION}
-        )
-        form = {"log2": int(softmax.form == "log2"), "guard": values.guard}
-
-        def scores(head: int) -> None:
-            place = slots[head % 2][0]
-            begins = self.written
-            self.parts.append(
-                Part(node.name, "result", key_groups * queries, queries, False, channels=keys, head=head)
-            )
-            self.parts.append(
-                Part(node.name, "written", key_groups * queries, queries, False, channels=keys, head=head)
-            )
-            self.array(
-                node.name,
-                {
-                    "groups": key_groups, "chunks": per_head, "tokens": queries,
-                    **self.operand(q, head * per_head), "stored": 1,
-                    "key_base": k.base + head * per_head * keys, "key_group": lines, "key_chunk": keys,
-                    "key_tail": tail, "tail_of_groups": 1, "key_wait": k.count + (head + 1) * per_head * keys,
-                    "result": Result.RAW, "dest": Dest.SCORES, "dest_base": place, "dest_stride": queries,
-                },
-            )  # fmt: skip
-            self.descriptors.append(
-                Descriptor(
-                    Kind.SOFTMAX,
-                    {
-                        "rows": queries, "words": key_groups, "tail": tail, "base": place, "stride": queries,
-                        "dest_base": slots[head % 2][1], "dest_stride": queries,
-                        "wait_base": begins + (key_groups - 1) * queries + 1,
-                        "shift": int(softmax.shift[head]), **form, "slot": head % 2,
-                    },
-                    softmax_node.name,
-                )
-            )  # fmt: skip
-            self.parts.append(
-                Part(
-                    softmax_node.name,
-                    "softmax",
-                    key_groups * queries,
-                    queries,
-                    True,
-                    channels=keys,
-                    head=head,
-                )
-            )
-
-        def attend(head: int) -> None:
-            first = head * width
-            beats = per_head * queries
-            for stream in ("result", "written"):
-                self.parts.append(
-                    Part(values_node.name, stream, beats, queries, False, first_channel=first, channels=width)
-                )
-            self.load(
-                values_node.name, LoadTo.WEIGHTS,
-                weight_stream(lines, packed[head * per_head : (head + 1) * per_head]),
-            )  # fmt: skip
-            # A reader of the attention output waits for the last head; earlier heads were written before.
-            out.count = self.written - head * per_head * queries
-            self.array(
-                values_node.name,
-                {
-                    "groups": per_head, "chunks": key_groups, "tokens": queries, "operand": Operand.CODES,
-                    "base": slots[head % 2][1], "stride": queries, "wait_base": self.softmax_rows + 1,
-                    "wait_token": 1, **form, "stored": 1, "by_lane": 1,
-                    "key_base": v.base + head * per_head * keys, "key_group": keys, "key_chunk": lines,
-                    "key_tail": tail, "key_wait": v.count + (head + 1) * per_head * keys, "parameters": 1,
-                    "result": Result.QUOTIENT, "narrow": 1, "slot": head % 2, "dest": Dest.OPERANDS,
-                    "dest_base": out.base + head * per_head * queries, "dest_stride": queries,
-                },
-            )  # fmt: skip
-            self.softmax_rows += queries
-
-        scores(0)
-        for head in range(heads):
-            if head + 1 < heads:
-                scores(head + 1)
-            attend(head)
-        for place in slots:
-            for room, at in zip(("score_words", "code_words"), place, strict=True):
-                self.rooms[room].free(at)
-        self.done |= {softmax_node.name, values_node.name}
-        self.release(*node.inputs, values_node.inputs[1])

@@ -33,42 +33,57 @@ def packed_parameters(
     return np.ascontiguousarray(raw.swapaxes(1, 2))
 
 
-def packed_weights(lines: int, weight: IntArray) -> IntArray:
+def packed_weights(lines: int, weight: IntArray, pairs: bool = False) -> IntArray:
     """Pack a weight matrix into blocks, one word per output channel.
 
     Args:
         lines: Side of a block.
         weight: int8 [outputs, inputs].
+        pairs: Whether a byte holds the 4-bit weights of two groups of channels, the first in the low half.
 
     Returns:
-        uint8 [groups, chunks, lines, lines]: output channel, input.
+        uint8 [groups or pairs of groups, chunks, lines, lines]: output channel, input.
     """
     outputs, inputs = weight.shape
-    groups, chunks = -(-outputs // lines), -(-inputs // lines)
-    padded = np.zeros((groups * lines, chunks * lines), np.int8)
+    side = 2 * lines if pairs else lines
+    groups, chunks = -(-outputs // side), -(-inputs // lines)
+    padded = np.zeros((groups * side, chunks * lines), np.int8)
     padded[:outputs, :inputs] = weight
-    blocks = padded.reshape(groups, lines, chunks, lines).swapaxes(1, 2)
-    return np.ascontiguousarray(blocks).view(np.uint8)
+    blocks = padded.reshape(groups, -1, lines, chunks, lines).swapaxes(2, 3).view(np.uint8)
+    if pairs:
+        return np.ascontiguousarray(blocks[:, 0] & 15 | blocks[:, 1] << 4)
+    return np.ascontiguousarray(blocks[:, 0])
 
 
 def weight_stream(
-    lines: int, parameters: IntArray, tables: IntArray | None = None, blocks: IntArray | None = None
+    lines: int,
+    parameters: IntArray,
+    tables: IntArray | None = None,
+    blocks: IntArray | None = None,
+    pairs: bool = False,
 ) -> IntArray:
-    """Join parameters, tables and blocks group by group.
+    """Join parameters, tables and blocks in the order in which the feed takes them.
+
+    The parameters and the table of a group follow its first block. With pairs of groups, those of the second group
+    follow the last block.
 
     Args:
         lines: Bytes of a word.
         parameters: uint8 [groups, 8, lines].
         tables: int8 [groups, 256]; None if there is no table.
         blocks: uint8 [groups, chunks, lines, lines]; None if the blocks come from the memory of keys and values.
+        pairs: Whether blocks hold the weights of two groups.
 
     Returns:
         uint8 [words, lines].
     """
-    groups = len(parameters)
-    parts = [parameters]
+    of_group = [parameters[group] for group in range(len(parameters))]
     if tables is not None:
-        parts.append(np.ascontiguousarray(tables).view(np.uint8).reshape(groups, -1, lines))
-    if blocks is not None:
-        parts.append(blocks.reshape(groups, -1, lines))
-    return np.concatenate(parts, axis=1).reshape(-1, lines)
+        rows = np.ascontiguousarray(tables).view(np.uint8).reshape(len(tables), -1, lines)
+        of_group = [np.concatenate(both) for both in zip(of_group, rows, strict=True)]
+    parts, each = [], 2 if pairs else 1
+    for number, first in enumerate(range(0, len(of_group), each)):
+        own = blocks[number] if blocks is not None else np.zeros((0, lines, lines), np.uint8)
+        parts += [own[:1].reshape(-1, lines), of_group[first], own[1:].reshape(-1, lines)]
+        parts += of_group[first + 1 : first + each]
+    return np.concatenate(parts)

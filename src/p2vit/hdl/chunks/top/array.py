@@ -5,29 +5,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from p2vit.hdl.chunks.machine import RESULT_LATENCY, ChunkMachine
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Operand, Result, decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Operand, Result
 from p2vit.hdl.chunks.top.feed import Feed
 from p2vit.hdl.chunks.top.line import Line
+from p2vit.hdl.chunks.top.walk import ArrayWalk
 from p2vit.hdl.top.component import delay_line
 from p2vit.numerics.attention_values import QUOTIENT_BITS
-
-#: Fields of the descriptor that are registered for the duration of an operation.
-FIELDS = (
-    *("groups", "chunks", "tokens", "operand", "base", "stride", "wait_base", "wait_chunk", "wait_token"),
-    *(
-        "signed_operand",
-        "log2",
-        "guard",
-        "parameters",
-        "table",
-        "result",
-        "narrow",
-        "add",
-        "narrow_sum",
-        "dest",
-    ),
-    *("dest_base", "dest_stride", "add_base", "slot"),
-)
 
 
 class ArrayChunk(wiring.Component):
@@ -96,77 +79,22 @@ class ArrayChunk(wiring.Component):
             feed.key_word.eq(self.key_word),
         ]
 
-        # --- walk over groups, chunks and tokens
-        take = decoder(self.queue_word, Kind.ARRAY)
-        op = {name: Signal(len(take(name)), name=f"op_{name}") for name in FIELDS}
-        active, ended = Signal(), Signal()
-        group, chunk, token = Signal(12), Signal(12), Signal(13)
-        address, chunk_address, need, chunk_need = Signal(16), Signal(16), Signal(24), Signal(24)
-        dest, add_from = Signal(32), Signal(16)
-        issue, first_token, last_token, last_chunk, last_group = (
-            Signal(name=name) for name in ("issue", "first_token", "last_token", "last_chunk", "last_group")
-        )
-        slot, slots_full, slots_free = Signal(), Signal(2), Signal(2, init=2)
-        finishing, starting = Signal(), Signal()
-        count = Signal(24)
-        with m.Switch(op["operand"]):
-            for source in Operand:
-                with m.Case(source):
-                    m.d.comb += count.eq(self.counts[source])
-        external = op["dest"] == Dest.EXTERNAL
+        slots_full, slots_free = Signal(2), Signal(2, init=2)
+        walk = ArrayWalk(m)
         m.d.comb += [
-            first_token.eq(token == 0),
-            last_token.eq(token == op["tokens"] - 1),
-            last_chunk.eq(chunk == op["chunks"] - 1),
-            last_group.eq(group == op["groups"] - 1),
-            issue.eq(
-                active
-                & (count >= need)
-                & (~first_token | (feed.full & (~last_chunk | ~op["parameters"] | (slots_full != 0))))
-                & (~external | ~last_chunk | self.external_ready)
-            ),
-            self.busy.eq(issue),
-            feed.taken.eq(issue & first_token),
-            finishing.eq(issue & last_token & last_chunk & last_group),
-            starting.eq(self.queue_valid & (~active | finishing) & ~ended),
-            self.queue_ready.eq(starting),
-            self.operand_address.eq(address),
+            walk.word.eq(self.queue_word),
+            walk.valid.eq(self.queue_valid),
+            self.queue_ready.eq(walk.ready),
         ]
-        is_end = take("kind") == Kind.END
-        with m.If(issue):
-            m.d.sync += [
-                token.eq(token + 1),
-                address.eq(address + 1),
-                need.eq(need + op["wait_token"]),
-            ]
-            with m.If(last_chunk):
-                m.d.sync += [dest.eq(dest + 1), add_from.eq(add_from + 1)]
-            with m.If(last_token):
-                m.d.sync += [
-                    token.eq(0),
-                    chunk.eq(chunk + 1),
-                    chunk_address.eq(chunk_address + op["stride"]),
-                    address.eq(chunk_address + op["stride"]),
-                    chunk_need.eq(chunk_need + op["wait_chunk"]),
-                    need.eq(chunk_need + op["wait_chunk"]),
-                ]
-                with m.If(last_chunk):
-                    m.d.sync += [chunk.eq(0), group.eq(group + 1), slot.eq(slot ^ op["parameters"])]
-                    m.d.sync += [register.eq(op["base"]) for register in (chunk_address, address)]
-                    m.d.sync += [register.eq(op["wait_base"]) for register in (chunk_need, need)]
-                    # Tokens of a group follow each other; the next group begins `dest_stride` after this one.
-                    m.d.sync += [
-                        dest.eq(dest + 1 - op["tokens"] + op["dest_stride"]),
-                        add_from.eq(add_from + 1 - op["tokens"] + op["dest_stride"]),
-                    ]
-                    with m.If(last_group):
-                        m.d.sync += active.eq(0)
-        with m.If(starting):
-            m.d.sync += [signal.eq(take(name)) for name, signal in op.items()]
-            m.d.sync += [register.eq(take("base")) for register in (chunk_address, address)]
-            m.d.sync += [register.eq(take("wait_base")) for register in (chunk_need, need)]
-            m.d.sync += [group.eq(0), chunk.eq(0), token.eq(0), active.eq(~is_end), ended.eq(is_end)]
-            m.d.sync += [dest.eq(take("dest_base")), add_from.eq(take("add_base"))]
+        walk.build(m, list(self.counts), feed.full, slots_full, self.external_ready)
+        works, swap = Signal(), Signal()
+        m.d.comb += [
+            works.eq(walk.issue & walk.works),
+            self.busy.eq(works),
+            feed.taken.eq(works & walk.first_token),
+            self.operand_address.eq(walk.address),
+        ]
+        m.d.sync += swap.eq(feed.taken)
 
         # --- controls of the stages; element n is the value n cycles after the issue
         def late(value: Value, cycles: int, name: str) -> list[Value]:
@@ -174,36 +102,31 @@ class ArrayChunk(wiring.Component):
             m.d.comb += held.eq(value)
             return delay_line(m, held, cycles, name, reset_less=True)
 
-        valid = delay_line(m, issue, RESULT_LATENCY, "valid")
-        emits_now = Signal()
-        m.d.comb += emits_now.eq(issue & last_chunk)
-        emits = delay_line(m, emits_now, RESULT_LATENCY, "emits")
-        held = {name: late(op[name], RESULT_LATENCY, f"late_{name}") for name in (
-            "operand", "signed_operand", "log2", "guard", "parameters", "table", "result", "narrow", "add",
-            "narrow_sum", "dest", "slot")}  # fmt: skip
-        tokens = late(token[: (machine.tokens - 1).bit_length()], 4, "late_token")
-        first_chunk = late(chunk == 0, 4, "first_chunk")
-        swap = Signal()
-        m.d.sync += swap.eq(issue & first_token)
-        slots, dests = late(slot, RESULT_LATENCY, "late_slot"), late(dest, RESULT_LATENCY, "late_dest")
-        adds = late(add_from, 8, "late_add")
-        ends_now = Signal()
-        m.d.comb += ends_now.eq(emits_now & last_token & op["parameters"])
-        ends_group = delay_line(m, ends_now, RESULT_LATENCY, "ends_group")
+        valid = delay_line(m, works, 4, "valid")
+        emits = delay_line(m, walk.emits, RESULT_LATENCY, "emits")
+        operands = {
+            name: late(walk.op[name], 2, f"late_{name}")
+            for name in ("operand", "signed_operand", "log2", "guard", "pairs")
+        }
+        outputs = {name: late(value, RESULT_LATENCY, f"late_{name}") for name, value in walk.output.items()}
+        tokens = late(walk.token[: (machine.tokens - 1).bit_length()], 4, "late_token")
+        first_chunk, second = late(walk.begins, 4, "first_chunk"), late(walk.second, 4, "late_second")
+        slots, dests = late(walk.slot, 10, "late_slot"), late(walk.dest, RESULT_LATENCY, "late_dest")
+        adds, row = late(walk.add_from, 8, "late_add"), late(walk.row, 4, "late_row")
+        releases = delay_line(m, walk.releases, RESULT_LATENCY, "releases")
         m.d.sync += [
-            slots_full.eq(slots_full + feed.slot_full - (ends_now)),
-            slots_free.eq(slots_free + ends_group[-1] - feed.slot_full),
+            slots_full.eq(slots_full + feed.slot_full - walk.releases),
+            slots_free.eq(slots_free + releases[-1] - feed.slot_full),
         ]
         m.d.comb += feed.slot_free.eq(slots_free != 0)
         operand = Signal(8 * lines, reset_less=True)
-        with m.Switch(held["operand"][1]):
+        with m.Switch(operands["operand"][1]):
             for source in Operand:
                 with m.Case(source):
                     m.d.sync += operand.eq(self.operands[source])
-        quotient = [kind == Result.QUOTIENT for kind in held["result"]]
-        row = late(token, 4, "late_row")
+        quotient = [kind == Result.QUOTIENT for kind in outputs["result"]]
         m.d.comb += [
-            self.reciprocal_address.eq(Mux(held["slot"][4], row[4] + machine.tokens, row[4])),
+            self.reciprocal_address.eq(Mux(outputs["slot"][4], row[4] + machine.tokens, row[4])),
             self.stream_address.eq(adds[8]),
         ]
         reciprocal = Signal(16, reset_less=True)
@@ -227,29 +150,31 @@ class ArrayChunk(wiring.Component):
                 line.load_slot.eq(feed.load_slot),
                 line.table_row.eq(feed.table_row),
                 line.operand_2.eq(operand),
-                line.signed_2.eq(held["signed_operand"][2]),
-                line.log2_2.eq(held["log2"][2]),
-                line.guard_2.eq(held["guard"][2]),
+                line.signed_2.eq(operands["signed_operand"][2]),
+                line.log2_2.eq(operands["log2"][2]),
+                line.pairs_2.eq(operands["pairs"][2]),
+                line.guard_2.eq(operands["guard"][2]),
                 line.token_3.eq(tokens[3]),
                 line.valid_4.eq(valid[4]),
                 line.first_4.eq(first_chunk[4]),
+                line.second_4.eq(second[4]),
                 line.token_4.eq(tokens[4]),
                 line.slot_5.eq(slots[5]),
-                line.biased_5.eq(held["parameters"][5] & ~quotient[5]),
+                line.biased_5.eq(outputs["parameters"][5] & ~quotient[5]),
                 line.down_5.eq(down),
                 line.reciprocal_6.eq(reciprocal),
                 line.quotient_6.eq(quotient[6]),
                 line.slot_7.eq(slots[7]),
-                line.narrow_7.eq(held["narrow"][7]),
-                line.raw_7.eq(held["result"][7] == Result.RAW),
+                line.narrow_7.eq(outputs["narrow"][7]),
+                line.raw_7.eq(outputs["result"][7] == Result.RAW),
                 line.slot_8.eq(slots[8]),
                 line.slot_9.eq(slots[9]),
-                line.table_9.eq(held["table"][9]),
-                line.add_9.eq(held["add"][9]),
+                line.table_9.eq(outputs["table"][9]),
+                line.add_9.eq(outputs["add"][9]),
                 line.stream_9.eq(self.stream.word_select(index, 16)),
                 line.slot_10.eq(slots[10]),
-                line.add_10.eq(held["add"][10]),
-                line.narrow_10.eq(held["narrow_sum"][10]),
+                line.add_10.eq(outputs["add"][10]),
+                line.narrow_10.eq(outputs["narrow_sum"][10]),
             ]
             line.add_to(m, f"line_{index}")
             results.append(line.result)
@@ -258,12 +183,12 @@ class ArrayChunk(wiring.Component):
         m.d.sync += self.written.eq(self.written + emits[-1])
         m.d.comb += [
             self.write.eq(emits[-1]),
-            self.write_dest.eq(held["dest"][-1]),
+            self.write_dest.eq(outputs["dest"][-1]),
             self.write_address.eq(dests[-1]),
             self.write_data.eq(Cat(*written)),
             self.result_valid.eq(emits[8]),
             self.result_data.eq(Cat(*results)),
             self.external_pending.eq(in_flight.any()),
-            self.done.eq(ended & ~in_flight.any()),
+            self.done.eq(walk.ended & ~in_flight.any()),
         ]
         return m

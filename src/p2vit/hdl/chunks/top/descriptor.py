@@ -77,7 +77,7 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
         ("stride", 16),
         ("wait_base", 24),
         ("wait_chunk", 16),
-        ("wait_token", 1),
+        ("wait_token", 2),
         ("signed_operand", 1),
         ("log2", 1),
         ("guard", 4),
@@ -102,6 +102,11 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
         ("dest_stride", 16),
         ("add_base", 16),
         ("slot", 1),
+        # Two results per step: of two groups of channels, or of two tokens.
+        ("pairs", 1),
+        ("second_step", 16),
+        ("second_short", 1),
+        ("flush", 1),
     ),
     Kind.NORM: (
         *_KIND,

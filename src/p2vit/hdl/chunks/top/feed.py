@@ -10,7 +10,7 @@ from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind, decoder
 #: Fields of the descriptor that are registered for the duration of an operation.
 FIELDS = (
     *("groups", "chunks", "stored", "by_lane", "key_base", "key_group", "key_chunk", "key_tail"),
-    *("tail_of_groups", "parameters", "table"),
+    *("tail_of_groups", "parameters", "table", "pairs", "second_short"),
 )
 
 
@@ -19,8 +19,8 @@ class Feed(wiring.Component):
 
     A block comes from the weight queue, or from the memory of keys and values. A word is one line's weights, or with
     ``by_lane`` one lane's. Lines or lanes beyond the last key get zeros. The parameters and the table of a group of
-    channels precede its first block. Throughput: one word per cycle. Latency: two cycles from a word to ``full``.
-    Handshake: a block waits until the array has taken the previous one; parameters wait for a free slot.
+    channels follow its first block, and those of the second group of a pair its last block. Throughput: one word per
+    cycle. Latency: two cycles from a word to ``full``. Handshake: a block waits until the array has taken the previous one; parameters wait for a free slot.
     """
 
     def __init__(self, machine: ChunkMachine) -> None:
@@ -65,6 +65,9 @@ class Feed(wiring.Component):
         kind, at, zero, stored, word = Signal(2), Signal(len(step)), Signal(), Signal(), Signal(8 * lines)
         none, is_block, is_parameter, is_table = range(4)
         last_group, last_chunk = group == op["groups"] - 1, chunk == op["chunks"] - 1
+        # A group of pairs has second parameters, after its last block; a single last group has none.
+        has_second = op["pairs"] & ~(op["second_short"] & last_group)
+        over = Signal()
         ends = Mux(op["tail_of_groups"], last_group, last_chunk)
         m.d.sync += [kind.eq(none), at.eq(step), word.eq(self.fifo_word)]
         m.d.sync += [stored.eq(0), zero.eq(0)]
@@ -104,10 +107,7 @@ class Feed(wiring.Component):
                 m.d.sync += [
                     register.eq(take("key_base")) for register in (group_address, chunk_address, address)
                 ]
-                with m.If(take("parameters")):
-                    m.next = "PARAMETERS"
-                with m.Else():
-                    m.next = "BLOCK"
+                m.next = "BLOCK"
             with m.State("PARAMETERS"):
                 m.d.comb += [
                     fires.eq(self.fifo_valid & self.slot_free & ~slot_done),
@@ -120,6 +120,8 @@ class Feed(wiring.Component):
                         m.d.sync += [step.eq(0), slot_ends.eq(~op["table"])]
                         with m.If(op["table"]):
                             m.next = "TABLE"
+                        with m.Elif(over):
+                            m.next = "IDLE"
                         with m.Else():
                             m.next = "BLOCK"
             with m.State("TABLE"):
@@ -132,7 +134,10 @@ class Feed(wiring.Component):
                     m.d.sync += [kind.eq(is_table), step.eq(step + 1)]
                     with m.If(last):
                         m.d.sync += [step.eq(0), slot_ends.eq(1)]
-                        m.next = "BLOCK"
+                        with m.If(over):
+                            m.next = "IDLE"
+                        with m.Else():
+                            m.next = "BLOCK"
             with m.State("BLOCK"):
                 m.d.sync += [
                     stored.eq(op["stored"]),
@@ -157,8 +162,9 @@ class Feed(wiring.Component):
                                 register.eq(group_address + op["key_group"])
                                 for register in (group_address, chunk_address, address)
                             ]
-                            with m.If(last_group):
-                                m.next = "IDLE"
-                            with m.Elif(op["parameters"]):
-                                m.next = "PARAMETERS"
+                        m.d.sync += over.eq(last_chunk & last_group)
+                        with m.If(op["parameters"] & ((chunk == 0) | (last_chunk & has_second))):
+                            m.next = "PARAMETERS"
+                        with m.Elif(last_chunk & last_group):
+                            m.next = "IDLE"
         return m

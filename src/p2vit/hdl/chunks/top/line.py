@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -47,10 +47,12 @@ class Line(ChunkComponent):
             "operand_2": In(width),
             "signed_2": In(1),
             "log2_2": In(1),
+            "pairs_2": In(1),
             "guard_2": In(4),
             "token_3": In(token),
             "valid_4": In(1),
             "first_4": In(1),
+            "second_4": In(1),
             "token_4": In(token),
             "slot_5": In(1),
             "biased_5": In(1),
@@ -94,27 +96,50 @@ class Line(ChunkComponent):
             width, at = next((width, at) for key, width, at in PARAMETERS if key == name)
             return Array(slots)[slot][at : at + width]
 
-        # --- products, their sum, accumulators
-        products = []
+        # --- products, their sums, accumulators
+        low: list[Value] = []
+        high: list[Value] = []
         for lane, weight in enumerate(weights):
             x = self.operand_2.word_select(lane, 8)
-            value = Cat(x, x[7] & self.signed_2).as_signed() * weight.as_signed()
-            shifted = times_weight(weight.as_signed(), x[:4], self.guard_2)
-            product = Signal(signed(24), name=f"product_{lane}", reset_less=True)
-            m.d.sync += product.eq(Mux(self.log2_2, shifted, value))
-            products.append(product)
-        total, result = Signal(signed(32), reset_less=True), Signal(signed(32), reset_less=True)
-        accumulated = Signal(signed(32))
-        m.d.sync += total.eq(add_tree(products))
-        before = ram(
-            m,
-            "accumulators",
-            32,
-            machine.tokens,
-            RamPorts(self.valid_4, self.token_4, accumulated, 1, self.token_3),
-        )
-        m.d.comb += accumulated.eq(Mux(self.first_4, 0, before.as_signed()) + total)
-        m.d.sync += result.eq(accumulated)
+            value = Cat(x, x[7] & self.signed_2).as_signed()
+            # A weight is 16·high + low, with an unsigned low half, or has two signed halves of two channels. A byte of
+            # log2 codes has the codes of two tokens, which both shift the weight.
+            halves = [
+                value * Cat(weight[:4], weight[3] & self.pairs_2).as_signed(),
+                value * weight[4:].as_signed(),
+            ]
+            shifted = [times_weight(weight.as_signed(), code, self.guard_2) for code in (x[:4], x[4:])]
+            for products, half, other, name in zip(
+                (low, high), halves, shifted, ("low", "high"), strict=True
+            ):
+                product = Signal(signed(24), name=f"{name}_product_{lane}", reset_less=True)
+                m.d.sync += product.eq(Mux(self.log2_2, other, half))
+                products.append(product)
+        apart = Signal()
+        sums = [Signal(signed(32), name=f"{name}_sum") for name in ("low", "high")]
+        totals = [Signal(signed(32), name=f"{name}_total", reset_less=True) for name in ("first", "second")]
+        m.d.comb += [sums[0].eq(add_tree(low)), sums[1].eq(add_tree(high))]
+        m.d.sync += [
+            apart.eq(self.pairs_2 | self.log2_2),
+            totals[0].eq(Mux(apart, sums[0], sums[0] + (sums[1] << 4))),
+            totals[1].eq(sums[1]),
+        ]
+        accumulated, before = [], []
+        for total, name in zip(totals, ("first", "second"), strict=True):
+            now = Signal(signed(32), name=f"{name}_accumulated")
+            held = ram(
+                m,
+                f"{name}_accumulators",
+                32,
+                machine.tokens,
+                RamPorts(self.valid_4, self.token_4, now, Const(1), self.token_3),
+            )
+            m.d.comb += now.eq(Mux(self.first_4, 0, held.as_signed()) + total)
+            accumulated.append(now)
+            before.append(held)
+        result = Signal(signed(32), reset_less=True)
+        # The second sums are put out while the next group of channels begins and overwrites them.
+        m.d.sync += result.eq(Mux(self.second_4, before[1].as_signed(), accumulated[0]))
 
         # --- bias, or 16 bits of the accumulator; product with the reciprocal; shift and rounding
         biased, reduced = Signal(signed(33), reset_less=True), Signal(signed(18), reset_less=True)

@@ -39,6 +39,8 @@ MOST_LEFT = DISTANCE_BITS
 class SoftmaxChunk(wiring.Component):
     """Turns rows of scores into codes, and the sum of a row's weights into its reciprocal.
 
+    A word of log2 codes has those of two rows, which two products of the array take together.
+
     Latency: ``CODE_CYCLES`` cycles from a word of the second pass to its codes; ``SOFTMAX_LATENCY`` cycles from the
     last word of a row to the count of the row, when codes and reciprocal can be read. Throughput: one word per cycle
     and pass. Handshake: a row waits until all its scores are written.
@@ -56,8 +58,10 @@ class SoftmaxChunk(wiring.Component):
                 "address": Out(16),
                 "scores": In(SCORE_BITS * lines),
                 "write": Out(1),
+                "write_halves": Out(2),
                 "write_address": Out(16),
                 "write_data": Out(8 * lines),
+                "high_codes": Out(4 * lines),
                 "reciprocal_write": Out(1),
                 "reciprocal_address": Out(16),
                 "reciprocal": Out(STEPS),
@@ -96,7 +100,9 @@ class SoftmaxChunk(wiring.Component):
                 with m.If(second):
                     m.d.sync += [row.eq(row + 1), need.eq(need + 1)]
                     m.d.sync += [signal.eq(row_address + 1) for signal in (row_address, address)]
-                    m.d.sync += [signal.eq(code_row + 1) for signal in (code_row, code_address)]
+                    # Two rows of log2 codes share their words.
+                    following = code_row + (~op["log2"] | row[0])
+                    m.d.sync += [signal.eq(following) for signal in (code_row, code_address)]
                     with m.If(finishing):
                         m.d.sync += active.eq(0)
         with m.If(starting):
@@ -120,6 +126,9 @@ class SoftmaxChunk(wiring.Component):
             late(op["guard"], CODE_CYCLES, "late_guard"),
             late(code_address, CODE_CYCLES, "places"),
         )
+        odd = late(row[0], CODE_CYCLES, "odd_row")
+        # A single last row of log2 codes counts as two, because the array takes rows in twos.
+        single = late(op["log2"] & ~row[0] & (row == op["rows"] - 1), RECIPROCAL_CYCLES, "single_row")
         rows = late(Mux(op["slot"], row + machine.tokens, row), RECIPROCAL_CYCLES, "late_row")
 
         # --- maximum, distance, octaves
@@ -170,6 +179,10 @@ class SoftmaxChunk(wiring.Component):
             m.d.sync += total.eq(Mux(begins[10], 0, total) + word_sum)
         m.d.comb += [
             self.write.eq(codes_now[CODE_CYCLES]),
+            self.write_halves.eq(
+                Mux(log2[CODE_CYCLES], Mux(odd[CODE_CYCLES], 2, 1), 3) & self.write.replicate(2)
+            ),
+            self.high_codes.eq(Cat(Mux(log2[CODE_CYCLES], code[:4], code[4:]) for code in codes)),
             self.write_address.eq(places[CODE_CYCLES]),
             self.write_data.eq(Cat(*codes)),
         ]
@@ -201,5 +214,6 @@ class SoftmaxChunk(wiring.Component):
             self.reciprocal.eq(quotient),
             self.length.eq(lengths[-1]),
         ]
-        m.d.sync += self.rows_done.eq(self.rows_done + finished[-1])
+        with m.If(finished[-1]):
+            m.d.sync += self.rows_done.eq(self.rows_done + 1 + single[RECIPROCAL_CYCLES])
         return m

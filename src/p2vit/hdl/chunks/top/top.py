@@ -140,10 +140,16 @@ class ChunkAccelerator(ChunkComponent):
             "norm_memory", 8 * lines, machine.norm_words, (norm.write, norm.write_address, norm.write_data),
             array.operand_address,
         )  # fmt: skip
-        codes = memory(
-            "code_memory", 8 * lines, machine.code_words,
-            (softmax.write, softmax.write_address, softmax.write_data), array.operand_address,
-        )  # fmt: skip
+        low_codes = Cat(softmax.write_data.word_select(line, 8)[:4] for line in range(lines))
+        halves = [
+            memory(
+                f"code_memory_{half}", 4 * lines, machine.code_words,
+                (softmax.write_halves[half], softmax.write_address, data), array.operand_address,
+            )
+            for half, data in enumerate((low_codes, softmax.high_codes))
+        ]  # fmt: skip
+        codes = Signal(8 * lines)
+        m.d.comb += codes.eq(Cat(Cat(half.word_select(line, 4) for half in halves) for line in range(lines)))
         keys = memory(
             "key_memory", 8 * lines, machine.key_words, (writes(Dest.KEYS), array.write_address, bytes_of),
             array.key_address,
