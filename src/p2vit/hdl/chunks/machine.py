@@ -40,6 +40,7 @@ RANGES = {
     "score_words": (8, 1 << 16),
     "code_words": (8, 1 << 16),
     "fifo_words": (64, 1 << 14),
+    "token_tiles": (1, 2),
 }
 
 
@@ -59,6 +60,9 @@ class ChunkMachine:
         score_words: Words of the memory of scores, of 24-bit numbers.
         code_words: Words of the memory of softmax codes, of 8-bit numbers.
         fifo_words: Depth of the weight queue, in words of external memory.
+        token_tiles: 2: the layer before a LayerNorm, and the first groups of the layer after it, work on one half of
+            the tokens after the other, so that rows flow through the LayerNorm while the array works. Their weights
+            are loaded twice. 1: the array waits for the LayerNorm.
     """
 
     lines: int = 16
@@ -71,6 +75,7 @@ class ChunkMachine:
     score_words: int = 5376
     code_words: int = 5376
     fifo_words: int = 1024
+    token_tiles: int = 1
 
     def __post_init__(self) -> None:
         """Check every size.

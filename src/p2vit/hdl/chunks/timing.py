@@ -267,9 +267,7 @@ class _Timing:
 
     def norm(self, op: Descriptor, visible: int) -> None:
         """Time a LayerNorm."""
-        start = max(
-            visible, self.norm_end + 1, self.written_at(op["wait_base"]), self.loads.norm_parameters()
-        )
+        start = max(visible, self.norm_end + 1, self.loads.norm_parameters())
         self.queues[Kind.NORM].taken.append(start)
         words, rows = op["words"], op["rows"]
         a = b = start + 1 - words
@@ -277,7 +275,8 @@ class _Timing:
         ends: list[int] = []
         firsts = []
         for row in range(rows):
-            a = max(a + words, ends[row - NORM_ROWS] + 1 if row >= NORM_ROWS else 0)
+            there = self.written_at(op["wait_base"] + row)
+            a = max(a + words, there, ends[row - NORM_ROWS] + 1 if row >= NORM_ROWS else 0)
             b = max(b + words, a + words - 1 + STATISTICS_LATENCY)
             c = max(c + words, b + words - 1 + SQUARES_LATENCY)
             firsts.append(c)

@@ -6,10 +6,18 @@ from dataclasses import replace
 import numpy as np
 
 from p2vit.hdl.chunks.compile.attention import AttentionHeads
-from p2vit.hdl.chunks.compile.compiled import CompiledChunks, Part
+from p2vit.hdl.chunks.compile.compiled import CompiledChunks, Part, Stream
 from p2vit.hdl.chunks.compile.packing import packed_parameters, packed_weights, weight_stream
 from p2vit.hdl.chunks.compile.placing import ARRAY_PLACES, LEVER, NORM_PLACES, Place, Placing, results_of
-from p2vit.hdl.chunks.machine import MAX_LEFT_SHIFT, ChunkMachine
+from p2vit.hdl.chunks.machine import (
+    MAX_LEFT_SHIFT,
+    NORM_LATENCY,
+    PARAMETER_WORDS,
+    RESULT_LATENCY,
+    SQUARES_LATENCY,
+    STATISTICS_LATENCY,
+    ChunkMachine,
+)
 from p2vit.hdl.chunks.top.descriptor import Descriptor, Dest, Kind, LoadTo, Operand, Result
 from p2vit.hdl.compile.errors import require, unfit
 from p2vit.hdl.compile.supported import require_supported
@@ -28,6 +36,9 @@ from p2vit.numerics import (
 from p2vit.numerics.layernorm import squares_shift
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import IntegerProgram, Node
+
+#: Cycles that the LayerNorm of a tile takes beside those of its words: two starts, three passes, and the result's own.
+NORM_DRAIN = 2 * (STATISTICS_LATENCY + SQUARES_LATENCY + NORM_LATENCY) + RESULT_LATENCY
 
 
 def compile_chunks(program: IntegerProgram, machine: ChunkMachine) -> CompiledChunks:
@@ -158,8 +169,7 @@ class _Compiler(Placing):
         room = found.room.name if found and found.room.name == "norm_words" else "operand_words"
         source = self.source(node, source_name, room)
         fields: dict[str, int] = {
-            "groups": groups, "chunks": chunks, "tokens": rows, **self.operand(source),
-            "parameters": 1, "narrow": int(operator.output_bits == 8),
+            "chunks": chunks, "parameters": 1, "narrow": int(operator.output_bits == 8),
         }  # fmt: skip
         parameters: dict[str, IntArray | int] = {"bias": operator.bias, "shift": operator.shift}
         tables = None
@@ -197,23 +207,86 @@ class _Compiler(Placing):
             first_row = self.assemble(node, assemble, fields, groups)
         if following:
             self.done.add(following.name)
-        self.parts.append(Part(name, "result", groups * rows, rows, False, channels=outputs))
-        written = following.name if following else name
-        self.parts.append(
-            Part(written, "written", groups * rows, rows, False, first_row=first_row, channels=outputs)
-        )
         pairs = operator.weight_bits <= 4 and chunks > 1 and groups > 1
+        each = 2 if pairs else 1
         if pairs:
             # A step has the results of two groups of channels.
             fields |= {
-                "pairs": 1, "groups": -(-groups // 2), "second_step": fields["dest_stride"],
-                "second_short": groups % 2, "dest_stride": 2 * fields["dest_stride"],
-            }  # fmt: skip
+                "pairs": 1,
+                "second_step": fields["dest_stride"],
+                "dest_stride": 2 * fields["dest_stride"],
+            }
         packed = packed_parameters(lines, outputs, ARRAY_PLACES, parameters)
         blocks = packed_weights(lines, operator.weight, pairs)
-        self.load(name, LoadTo.WEIGHTS, weight_stream(lines, packed, tables, blocks, pairs))
-        self.array(name, fields)
+        written = following.name if following else name
+        tiles = []
+        for first_group, count, start, tokens in self.runs(
+            source, source_name, add, len(blocks), chunks, rows
+        ):
+            tiles.append((start, tokens, self.written))
+            own = slice(each * first_group, each * (first_group + count))
+            stream = weight_stream(
+                lines, packed[own], None if tables is None else tables[own],
+                blocks[first_group : first_group + count], pairs,
+            )  # fmt: skip
+            if self.positions:
+                # Before the last block of the first group: the array needs them with that block, and not earlier.
+                early = PARAMETER_WORDS + (chunks - 1) * lines if chunks > 1 else 0
+                if early:
+                    self.load(name, LoadTo.WEIGHTS, stream[:early])
+                self.descriptors.append(self.positions)
+                stream, self.positions = stream[early:], None
+            self.load(name, LoadTo.WEIGHTS, stream)
+            single = pairs and groups % 2 and first_group + count == len(blocks)
+            at = first_group * fields["dest_stride"] + start
+            self.array(
+                name,
+                {
+                    **fields,
+                    **self.operand(source, first_row=start),
+                    "groups": count,
+                    "tokens": tokens,
+                    "second_short": int(single),
+                    "dest_base": fields["dest_base"] + at,
+                    "add_base": fields["add_base"] + at if "add_base" in fields else 0,
+                },
+            )
+            channel, channels = each * first_group * lines, (each * count - single) * lines
+            beats, channels = channels // lines * tokens, min(channels, outputs - channel)
+            shown: tuple[tuple[Stream, str, int], ...] = (
+                ("result", name, start),
+                ("written", written, start + first_row),
+            )
+            for stream_name, node_name, row in shown:
+                self.parts.append(
+                    Part(
+                        node_name, stream_name, beats, tokens, False, first_row=row, first_channel=channel,
+                        channels=channels,
+                    )
+                )  # fmt: skip
+        if add or assemble:
+            self.places[written].tiles = tuple((start + first_row, tokens, at) for start, tokens, at in tiles)
         self.release(source_name)
+
+    def runs(
+        self, source: Place, source_name: str, add: Node | None, groups: int, chunks: int, rows: int
+    ) -> list[tuple[int, int, int, int]]:
+        """Divide a layer into operations: first group, groups, first row, rows.
+
+        With tiles of tokens, the layer before a LayerNorm is divided by rows, and the first groups of the first layer
+        after it are. They last as long as the LayerNorm of the second tile.
+        """
+        whole = [(0, groups, 0, rows)]
+        if self.machine.token_tiles == 1 or rows < 4 * self.lines:
+            return whole
+        first = -(-rows // 2)
+        if add and any(isinstance(node.operator, LayerNorm) for node in self.reads[add.name]):
+            return [(0, groups, 0, first), (0, groups, first, rows - first)]
+        if len(source.tiles) > 1 and self.left[source_name] == len(self.reads[source_name]):
+            lead = -(-((rows - first) * source.groups + NORM_DRAIN) // (chunks * first))
+            if lead < groups:
+                return [(0, lead, 0, first), (0, lead, first, rows - first), (lead, groups - lead, 0, rows)]
+        return whole
 
     def external(self, node: Node, groups: int, rows: int) -> dict[str, int]:
         """Return the fields of a layer whose accumulators are the logits."""
@@ -270,7 +343,16 @@ class _Compiler(Placing):
         padded[:, :channels] = constants
         words = padded.reshape(rows, groups, lines).swapaxes(0, 1).astype("<i2").view(np.uint8)
         planes = words.reshape(groups * rows, lines, 2).swapaxes(1, 2).reshape(-1, lines)
-        self.load(assemble.name, LoadTo.STREAM, planes, place.base)
+        self.positions = Descriptor(
+            Kind.LOAD,
+            {
+                "to": LoadTo.STREAM,
+                "address": self.memory.constant(planes),
+                "words": len(planes),
+                "base": place.base,
+            },
+            assemble.name,
+        )
         prefix = len(operator.prefix)
         self.constant_rows[assemble.name] = operator.prefix
         at = place.base + prefix
@@ -318,31 +400,52 @@ class _Compiler(Placing):
         if isinstance(affine, Affine):
             fields |= {"gain": affine.gain, "bias": affine.bias, "gain_shift": affine.shift}
         packed = packed_parameters(self.lines, channels, NORM_PLACES, fields)
-        self.load(node.name, LoadTo.NORM_PARAMETERS, packed.reshape(-1, self.lines))
         out = affine_node.name if affine_node else node.name
         place = self.place(out, "norm_words", rows, groups, Operand.NORM, count=self.norm_rows, by_row=True)
-        source = self.by_name[self.aliases.get(name, (name, 0))[0]]
-        source_rows = self.program.tensors[source.name].shape[0]
-        total = self.places[source.name].count + groups * (
-            source_rows - len(self.constant_rows.get(source.name, ()))
-        )
-        self.descriptors.append(
-            Descriptor(
-                Kind.NORM,
-                {
-                    "rows": rows, "words": groups, "tail": channels - (groups - 1) * self.lines,
-                    "channels": channels, "base": held.base, "stride": held.rows, "dest_base": place.base,
-                    "dest_stride": rows, "wait_base": total, "limit": (1 << (operator.input_bits - 1)) - 1,
-                    "epsilon": operator.epsilon, "epsilon_shift": operator.epsilon_shift,
-                    "squares_shift": squares_shift(channels), "wide": int(operator.output_bits == 16),
-                    "affine": int(affine is not None),
-                },
-                node.name,
-            )
-        )  # fmt: skip
+        stream, selected = self.aliases.get(name, (name, 0))
+        tiles = self.places[stream].tiles
+        if rows == 1:
+            tiles = ((0, 1, self.row_count(stream, selected)),)
+        else:
+            prefix = len(self.constant_rows.get(stream, ()))
+            # Prefix tokens are constants; the first row waits as if they had been written before the others.
+            tiles = tuple(
+                (first - prefix * (first == prefix), count + prefix * (first == prefix),
+                 at + (groups - 1) * count + 1 - prefix * (first == prefix))
+                for first, count, at in tiles
+            )  # fmt: skip
+        if len(tiles) > 1:
+            place.tiles = tiles
+        for first, count, need in tiles:
+            self.load(node.name, LoadTo.NORM_PARAMETERS, packed.reshape(-1, self.lines))
+            self.descriptors.append(
+                Descriptor(
+                    Kind.NORM,
+                    {
+                        "rows": count, "words": groups, "tail": channels - (groups - 1) * self.lines,
+                        "channels": channels, "base": held.base + first, "stride": held.rows,
+                        "dest_base": place.base + first, "dest_stride": rows, "wait_base": need,
+                        "limit": (1 << (operator.input_bits - 1)) - 1, "epsilon": operator.epsilon,
+                        "epsilon_shift": operator.epsilon_shift, "squares_shift": squares_shift(channels),
+                        "wide": int(operator.output_bits == 16), "affine": int(affine is not None),
+                    },
+                    node.name,
+                )
+            )  # fmt: skip
+            owners: tuple[tuple[Stream, str], ...] = (("norm", node.name), ("affine", out))
+            for trace, owner in owners:
+                self.parts.append(
+                    Part(owner, trace, count * groups, count, True, first_row=first, channels=channels)
+                )
         self.norm_rows += rows
-        self.parts.append(Part(node.name, "norm", rows * groups, rows, True, channels=channels))
-        self.parts.append(Part(out, "affine", rows * groups, rows, True, channels=channels))
         if affine_node:
             self.done.add(affine_node.name)
         self.release(name)
+
+    def row_count(self, stream: str, row: int) -> int:
+        """Return the count of results when a row of the residual stream is written."""
+        groups = self.places[stream].groups
+        for first, count, at in self.places[stream].tiles:
+            if first <= row < first + count:
+                return at + (groups - 1) * count + row - first + 1
+        return 0  # a prefix token, which is a constant

@@ -34,6 +34,7 @@ class Place:
         source: Counter and memory for the array, if it can read the tensor.
         count: Count when the first word (or row) is written, less one.
         by_row: Whether the counter counts rows.
+        tiles: Row tiles that one operation writes each: first row, rows, and the count before its first word.
         whole: Whether the words of a group are not written in the order of its rows, so that a reader waits for all.
     """
 
@@ -44,6 +45,7 @@ class Place:
     source: Operand
     count: int
     by_row: bool = False
+    tiles: tuple[tuple[int, int, int], ...] = ()
     whole: bool = False
 
 
@@ -82,6 +84,8 @@ class Placing:
         self.constant_rows: dict[str, IntArray] = {}
         self.written = self.norm_rows = self.softmax_rows = 0
         self.roots: IntArray | None = None
+        #: Load of prefix tokens and positions that waits for its place between the weights.
+        self.positions: Descriptor | None = None
         self.done: set[str] = set()
         self.logits = 0
         self.pixels = 0
@@ -141,18 +145,18 @@ class Placing:
         self.descriptors.append(Descriptor(Kind.ARRAY, fields, node))
         self.written += results_of(fields)
 
-    def operand(self, place: Place, first_group: int = 0) -> dict[str, int]:
-        """Return the fields of the broadcast operand, from one of its channel groups on."""
+    def operand(self, place: Place, first_group: int = 0, first_row: int = 0) -> dict[str, int]:
+        """Return the fields of the broadcast operand, from one of its channel groups and rows on."""
         fields = {
             "operand": place.source,
-            "base": place.base + first_group * place.rows,
+            "base": place.base + first_group * place.rows + first_row,
             "stride": place.rows,
             "signed_operand": 1,
         }
         if place.source == Operand.PATCHES:
             return {**fields, "wait_base": place.count}
         if place.by_row:
-            return {**fields, "wait_base": place.count + 1, "wait_token": 1}
+            return {**fields, "wait_base": place.count + first_row + 1, "wait_token": 1}
         if place.whole:
             return {
                 **fields,
@@ -161,7 +165,7 @@ class Placing:
             }
         return {
             **fields,
-            "wait_base": place.count + first_group * place.rows + 1,
+            "wait_base": place.count + first_group * place.rows + first_row + 1,
             "wait_chunk": place.rows,
             "wait_token": 1,
         }

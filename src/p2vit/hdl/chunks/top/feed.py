@@ -20,7 +20,8 @@ class Feed(wiring.Component):
     A block comes from the weight queue, or from the memory of keys and values. A word is one line's weights, or with
     ``by_lane`` one lane's. Lines or lanes beyond the last key get zeros. The parameters and the table of a group of
     channels follow its first block, and those of the second group of a pair its last block. Throughput: one word per
-    cycle. Latency: two cycles from a word to ``full``. Handshake: a block waits until the array has taken the previous one; parameters wait for a free slot.
+    cycle. Latency: two cycles from a word to ``full``. Handshake: a block waits until the array has taken the previous
+    one; parameters wait for a free slot.
     """
 
     def __init__(self, machine: ChunkMachine) -> None:

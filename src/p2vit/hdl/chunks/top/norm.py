@@ -100,7 +100,7 @@ class NormChunk(wiring.Component):
     Pass 1 adds up the row and finds its extremes; pass 2 centres, scales, and adds up the squares; pass 3 multiplies
     by the reciprocal root, re-quantizes, and applies gain and bias if a layer asks for them. Latency of a row of G
     words: 3·G + ``STATISTICS_LATENCY`` + ``SQUARES_LATENCY`` + ``NORM_LATENCY`` − 2 cycles. Throughput: one word per
-    cycle. Handshake: an operation waits for its parameters, and for the count of results that it reads.
+    cycle. Handshake: an operation waits for its parameters, and a row until all its words are written.
     """
 
     def __init__(self, machine: ChunkMachine) -> None:
@@ -118,7 +118,6 @@ class NormChunk(wiring.Component):
                 "load_word": In(8 * lines),
                 "load_ends": In(1),
                 "slot_free": Out(1),
-                "reads": Out(1),
                 "address": Out(16),
                 "numbers": In(16 * lines),
                 "write": Out(1),
@@ -140,12 +139,12 @@ class NormChunk(wiring.Component):
         starting, finished = Signal(), Signal()
         load_slot, slot = Signal(), Signal()
         m.d.comb += [
-            starting.eq(self.queue_valid & ~active & (self.written >= take("wait_base")) & (slots_full != 0)),
+            starting.eq(self.queue_valid & ~active & (slots_full != 0)),
             self.queue_ready.eq(starting),
             finished.eq(active & (counted == op["rows"])),
             self.slot_free.eq(slots_free != 0),
         ]
-        row_address, at_row = Signal(16), Signal(16)
+        row_address, at_row, need = Signal(16), Signal(16), Signal(24)
         m.d.sync += [
             slots_full.eq(slots_full + self.load_ends - starting),
             slots_free.eq(slots_free + finished - self.load_ends),
@@ -155,7 +154,7 @@ class NormChunk(wiring.Component):
         with m.If(starting):
             m.d.sync += [signal.eq(take(name)) for name, signal in op.items()]
             m.d.sync += [active.eq(1), begun.eq(0), counted.eq(0)]
-            m.d.sync += [row_address.eq(take("base")), at_row.eq(take("base"))]
+            m.d.sync += [row_address.eq(take("base")), at_row.eq(take("base")), need.eq(take("wait_base"))]
         with m.If(finished):
             m.d.sync += active.eq(0)
 
@@ -181,13 +180,15 @@ class NormChunk(wiring.Component):
             return whole[at - 8 * first : at - 8 * first + width]
 
         # --- pass 1: align, sum, least and most
-        flying = Signal(range(NORM_ROWS + 1))
-        a = Pass(m, "a", op["words"], active & (begun != op["rows"]) & (flying != NORM_ROWS))
+        flying, there = Signal(range(NORM_ROWS + 1)), Signal()
+        m.d.comb += there.eq(self.written >= need)
+        a = Pass(m, "a", op["words"], active & (begun != op["rows"]) & (flying != NORM_ROWS) & there)
         with m.If(a.issue):
             m.d.sync += at_row.eq(at_row + op["stride"])
         with m.If(a.last):
             m.d.sync += [at_row.eq(row_address + 1), row_address.eq(row_address + 1), begun.eq(begun + 1)]
-        m.d.comb += [self.address.eq(at_row), self.reads.eq(a.issue)]
+            m.d.sync += need.eq(need + 1)
+        m.d.comb += self.address.eq(at_row)
         early = planes("early", range(6, PARAMETER_WORDS), a.word)
         a_valid, a_first, a_last, a_word, a_slot = a.delayed(m, "a", 5)
         limit = wire(m, Cat(op["limit"], 0).as_signed(), "high")

@@ -117,16 +117,21 @@ class ChunkAccelerator(ChunkComponent):
             enable, at, data = writer
             return ram(m, name, width, depth, RamPorts(enable, at, data, Const(1), address))
 
-        # The residual sum reads while the array works, the LayerNorm when the array's results are complete.
-        stream = memory(
-            "stream_memory", 16 * lines, machine.stream_words,
-            (
-                writes(Dest.STREAM) | load.stream_write,
-                Mux(load.stream_write, load.stream_address, array.write_address),
-                Mux(load.stream_write, load.stream_data, pairs_of),
-            ),
-            Mux(norm.reads, norm.address, array.stream_address),
-        )  # fmt: skip
+        # Two chunks read the residual stream at the same time, so it has two copies.
+        for name, address, numbers in (
+            ("stream_memory", array.stream_address, array.stream),
+            ("stream_copy", norm.address, norm.numbers),
+        ):
+            copy = memory(
+                name, 16 * lines, machine.stream_words,
+                (
+                    writes(Dest.STREAM) | load.stream_write,
+                    Mux(load.stream_write, load.stream_address, array.write_address),
+                    Mux(load.stream_write, load.stream_data, pairs_of),
+                ),
+                address,
+            )  # fmt: skip
+            m.d.comb += numbers.eq(copy)
         operands = memory(
             "operand_memory", 8 * lines, machine.operand_words,
             (
@@ -165,8 +170,6 @@ class ChunkAccelerator(ChunkComponent):
             array.reciprocal_address,
         )  # fmt: skip
         m.d.comb += [
-            norm.numbers.eq(stream),
-            array.stream.eq(stream),
             array.key_word.eq(keys),
             softmax.scores.eq(scores),
             Cat(array.reciprocal, array.length).eq(row_sums),
