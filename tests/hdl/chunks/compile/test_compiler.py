@@ -5,24 +5,29 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.hdl.chunks.compile.compiler import ARRAY_PLACES, NORM_PLACES, compile_chunks
+from p2vit.hdl.chunks.compile.compiler import compile_chunks
+from p2vit.hdl.chunks.compile.placing import ARRAY_PLACES, NORM_PLACES
 from p2vit.hdl.chunks.top import line, norm
 from p2vit.hdl.chunks.top.descriptor import Kind
 from p2vit.hdl.compile.errors import UnfitProgramError
-from support.chunk_programs import PROGRAMS, SMALL, compiled
-from support.rtl_programs import program
+from support.chunk_programs import PROGRAMS, SMALL, TILED, compiled, program
+from support.rtl_programs import program as other_program
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("mean", r"pool: no chunk executes SumTokens after .*use the load-store machines \('--hw rtl'\)"),
+        (
+            "log2",
+            "it has 7 keys, and log2 codes need more than 8, the number of lines; use fewer lines, or quantize",
+        ),
         ("odd sizes", "a head has 11 channels, which are no whole groups of 8; use fewer lines"),
     ],
 )
 def test_a_program_that_does_not_fit_is_refused_by_name_with_the_lever(name, text):
     with pytest.raises(UnfitProgramError, match=text):
-        compile_chunks(program(name), SMALL)
+        compile_chunks(other_program(name), SMALL)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +84,10 @@ def test_the_same_program_gives_the_same_bytes(name):
     assert np.array_equal(again.image, compiled(name).image)
 
 
+@pytest.mark.parametrize("machine", [SMALL, TILED], ids=["whole", "tiled"])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_tensor_is_traced_completely(name):
-    done = compiled(name)
+def test_every_tensor_is_traced_completely(name, machine):
+    done = compiled(name, machine)
     assert done.descriptors[-1].kind == Kind.END
     sizes = dict.fromkeys(done.program.tensors, 0)
     seen = set()

@@ -25,10 +25,24 @@ def test_a_block_has_a_word_per_output():
             assert blocks[output // 8, term // 8, output % 8, term % 8] == want
 
 
-def test_groups_have_parameters_then_table_then_blocks():
-    parameters = np.full((2, 8, 8), 1, np.uint8)
-    tables = np.full((2, 256), 2, np.int8)
-    blocks = np.full((2, 3, 8, 8), 3, np.uint8)
-    words = weight_stream(8, parameters, tables, blocks)[:, 0]
-    assert words.tolist() == ([1] * 8 + [2] * 32 + [3] * 24) * 2
-    assert weight_stream(8, parameters).tolist() == np.full((16, 8), 1).tolist()
+def test_a_byte_has_the_weights_of_a_pair_of_groups():
+    weight = np.arange(-8, 8, dtype=np.int8).repeat(20).reshape(20, 16)
+    blocks = packed_weights(8, weight, pairs=True)
+    assert blocks.shape == (2, 2, 8, 8)
+    for output in range(32):
+        for term in range(16):
+            byte = int(blocks[output // 16, term // 8, output % 8, term % 8])
+            half = byte >> 4 if output % 16 >= 8 else byte & 15
+            assert (half ^ 8) - 8 == (weight[output, term] if output < 20 else 0)
+
+
+def test_parameters_and_table_follow_the_first_block_of_a_group():
+    parameters = np.full((3, 8, 8), 1, np.uint8)
+    tables = np.full((3, 256), 2, np.int8)
+    blocks = np.full((3, 3, 8, 8), 3, np.uint8)
+    group = [3] * 8 + [1] * 8 + [2] * 32 + [3] * 16
+    assert weight_stream(8, parameters, tables, blocks)[:, 0].tolist() == group * 3
+    assert weight_stream(8, parameters).tolist() == np.full((24, 8), 1).tolist()
+    # Of three groups, the last one is single.
+    second = [1] * 8 + [2] * 32
+    assert weight_stream(8, parameters, tables, blocks[:2], True)[:, 0].tolist() == group + second + group

@@ -12,29 +12,30 @@ from p2vit.hdl.chunks.compile.compiler import compile_chunks
 from p2vit.hdl.chunks.timing import chunk_timing
 from p2vit.hdl.cosim.model import MemoryBehaviour
 from p2vit.hdl.tools.missing import RtlError
-from support.chunk_programs import PROGRAMS, SMALL, compiled, differing, model, run
+from support.chunk_programs import PROGRAMS, SMALL, TILED, compiled, differing, model, program, run
 from support.programs import random_pixels, random_program
-from support.rtl_programs import program
 
 
+@pytest.mark.parametrize("machine", [SMALL, TILED], ids=["whole", "tiled"])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_layer_of_every_form_is_the_programs(name):
-    assert differing(name, run(name)) == []
+def test_every_layer_of_every_form_is_the_programs(name, machine):
+    assert differing(name, run(name, machine=machine), machine) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", ["linear", "registers"])
+@pytest.mark.parametrize("name", ["linear", "log2, odd tokens"])
 def test_random_stalls_change_cycles_and_nothing_else(name, seed):
-    quiet = run(name)
-    stalled = run(name, MemoryBehaviour.random([0.1, 0.3, 0.6, 0.9][seed], 1 + 20 * seed, seed))
-    assert differing(name, stalled) == []
+    machine = [SMALL, TILED][seed % 2]
+    quiet = run(name, machine=machine)
+    stalled = run(name, MemoryBehaviour.random([0.1, 0.3, 0.6, 0.9][seed], 1 + 20 * seed, seed), machine)
+    assert differing(name, stalled, machine) == []
     assert stalled.cycles > quiet.cycles
     assert (stalled.reads, stalled.writes) == (quiet.reads, quiet.writes)
 
 
 @pytest.mark.parametrize("side", ["read_stall", "answer_stall", "write_stall", "descriptor_stall"])
 def test_each_side_alone_may_stall(side):
-    assert differing("log2", run("log2", MemoryBehaviour(**{side: 0.8}))) == []
+    assert differing("log2, odd tokens", run("log2, odd tokens", MemoryBehaviour(**{side: 0.8}))) == []
 
 
 def test_a_wrong_weight_is_seen():
@@ -64,11 +65,13 @@ def test_a_photo_is_read_once_and_only_logits_are_written():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lines", [16, 32])
-def test_more_lines_run_a_program_of_wider_heads(lines):
-    """Tables then take fewer words, and the last groups and blocks have other lengths."""
+def test_more_lines_run_a_program_of_wider_heads():
+    """With 16 lines, tables take fewer words, and the last groups and blocks have other lengths."""
+    lines = 16
     machine = dataclasses.replace(SMALL, lines=lines)
-    wide = random_program(dim=2 * lines, heads=2, mlp=4 * lines, form="log2", weight_bits=4, depth=1)
+    wide = random_program(
+        dim=2 * lines, heads=2, mlp=4 * lines, form="log2", weight_bits=4, depth=1, image=(24, 24)
+    )
     done, pixels = compile_chunks(wide, machine), random_pixels(wide, 1)
     found = model(machine).run(done, pixels[0], max_cycles=10**7)
     want = ReferenceExecutor(wide).run(pixels, keep=[node.name for node in wide.nodes])

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("amaranth")
@@ -27,3 +30,16 @@ def test_what_does_not_fit_is_a_defect():
         Descriptor(Kind.ARRAY, {"guard": 16}).encode()
     with pytest.raises(ValueError, match="END has no fields"):
         Descriptor(Kind.END, {"guard": 1}).encode()
+
+
+def test_the_page_has_every_field_at_its_bits():
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "rtl-chunks.md").read_text(encoding="utf-8")
+    for kind in (Kind.LOAD, Kind.ARRAY, Kind.NORM, Kind.SOFTMAX):
+        part = page.split(f"### {kind.name}\n")[1].split("\n###")[0]
+        rows = re.findall(r"^\| `(\w+)` \| (\d+)(?::(\d+))? \| \S.*\|$", part, re.MULTILINE)
+        found = [(name, int(high) - int(low or high) + 1, int(low or high)) for name, high, low in rows]
+        at, wanted = 0, []
+        for name, width in FIELDS[kind]:
+            wanted.append((name, width, at))
+            at += width
+        assert found == wanted[1:]
