@@ -100,17 +100,19 @@ def simulation(machine: Any, optimization: str, chunks: bool) -> tuple[Callable[
 
 def prediction(compiled: Any, title: str, latency: int, chunks: bool) -> dict[str, Any]:
     """Return the cycles that the timing model predicts; simulate nothing."""
-    from p2vit.hdl.chunks.cosim.compare import cycles_per_node as cycles_of_chunks
-    from p2vit.hdl.chunks.timing import chunk_timing
-    from p2vit.hdl.timing import cycles_per_node, rtl_timing
     from p2vit.program.format import program_sha256
 
     machine = compiled.machine
     timing: Any
     if chunks:
+        from p2vit.hdl.chunks.cosim.compare import cycles_per_node as cycles_of_chunks
+        from p2vit.hdl.chunks.timing import chunk_timing
+
         timing = chunk_timing(compiled, latency)
         cycles = cycles_of_chunks(compiled, timing.traces)
     else:
+        from p2vit.hdl.timing import cycles_per_node, rtl_timing
+
         timing = rtl_timing(compiled, latency)
         cycles = cycles_per_node(compiled.stores, timing.store_cycles)
     return {

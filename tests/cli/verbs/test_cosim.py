@@ -86,12 +86,13 @@ def test_no_program(p2vit, tmp_path):
     assert "none" in answer.json["error"]
 
 
-def test_without_amaranth_a_prediction_works_and_a_run_names_the_extra(digits_program):
+@pytest.mark.parametrize("machine", ["rtl-small", "chunk-small"])
+def test_without_amaranth_a_prediction_works_and_a_run_names_the_extra(digits_program, machine):
     # In a process of its own: modules that were imported already do not miss the package.
     start = "import sys; sys.modules['amaranth'] = None; from p2vit.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
     def cosim(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-c", start, "cosim", str(digits_program), "--hw", "rtl-small", *words]
+        command = [sys.executable, "-c", start, "cosim", str(digits_program), "--hw", machine, *words]
         return subprocess.run(command, capture_output=True, text=True)
 
     assert cosim("--predict", "--json").returncode == 0

@@ -7,7 +7,8 @@ pytest.importorskip("amaranth")
 
 from amaranth.hdl import Const
 
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, FIELDS, Descriptor, Kind, decoder
+from p2vit.hdl.chunks.top.decode import decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, FIELDS, Descriptor, Kind
 
 
 @pytest.mark.parametrize("kind", Kind)

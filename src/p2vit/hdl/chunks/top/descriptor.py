@@ -5,11 +5,9 @@ array, rows of the LayerNorm and of the softmax, and words that were loaded. A d
 for and how the awaited count grows from operand to operand. So a chunk follows another one row by row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-
-from amaranth.hdl import Value
 
 from p2vit.numerics.layernorm import EPSILON_BITS
 
@@ -188,12 +186,3 @@ class Descriptor:
     def to_bytes(self) -> bytes:
         """Encode the descriptor as little-endian bytes."""
         return self.encode().to_bytes(DESCRIPTOR_BYTES, "little")
-
-
-def decoder(word: Value, kind: Kind) -> Callable[[str], Value]:
-    """Return a function from a field name to the field of a descriptor word."""
-    places, at = {}, 0
-    for name, width in FIELDS[kind]:
-        places[name] = (at, at + width)
-        at += width
-    return lambda name: word[slice(*places[name])]

@@ -5,7 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from p2vit.hdl.chunks.machine import PARAMETER_WORDS, TABLE_ENTRIES, ChunkMachine
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind, decoder
+from p2vit.hdl.chunks.top.decode import decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind
 
 #: Fields of the descriptor that are registered for the duration of an operation.
 FIELDS = (

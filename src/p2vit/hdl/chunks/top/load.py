@@ -7,7 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from p2vit.hdl.chunks.machine import ChunkMachine
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind, LoadTo, decoder
+from p2vit.hdl.chunks.top.decode import decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind, LoadTo
 
 
 class PatchWalk:

@@ -17,7 +17,8 @@ from p2vit.hdl.arithmetic import (
     wire,
 )
 from p2vit.hdl.chunks.machine import NORM_ROWS, PARAMETER_WORDS, ROOT_ENTRIES, ChunkMachine
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind, decoder
+from p2vit.hdl.chunks.top.decode import decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind
 from p2vit.hdl.datapath.layernorm import (
     TOTAL_BITS,
     centred_twice,

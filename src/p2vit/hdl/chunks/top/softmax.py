@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from p2vit.hdl.arithmetic import add_tree, bit_length, larger, largest, shift_with_half, wire
 from p2vit.hdl.chunks.machine import SCORE_BITS, ChunkMachine
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind, decoder
+from p2vit.hdl.chunks.top.decode import decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Kind
 from p2vit.hdl.datapath.attention_values import STEPS, TOTAL_BITS
 from p2vit.hdl.datapath.softmax import (
     cut_distance,

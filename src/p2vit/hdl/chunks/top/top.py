@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 from p2vit.hdl.chunks.machine import QUEUE_DEPTH, SCORE_BITS, ChunkMachine
 from p2vit.hdl.chunks.top.array import ArrayChunk
 from p2vit.hdl.chunks.top.component import ChunkComponent
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Operand, decoder
+from p2vit.hdl.chunks.top.decode import decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Operand
 from p2vit.hdl.chunks.top.line import Line
 from p2vit.hdl.chunks.top.load import LoadChunk
 from p2vit.hdl.chunks.top.norm import NormChunk

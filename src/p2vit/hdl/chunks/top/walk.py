@@ -2,7 +2,8 @@
 
 from amaranth.hdl import Module, Mux, Signal, Value
 
-from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Operand, decoder
+from p2vit.hdl.chunks.top.decode import decoder
+from p2vit.hdl.chunks.top.descriptor import DESCRIPTOR_BITS, Dest, Kind, Operand
 
 #: Fields of the descriptor that are registered for the duration of an operation.
 FIELDS = (
