@@ -45,6 +45,11 @@ TIMM = {
     "DINOv3 with SwiGLU": ("vit_small_plus_patch16_dinov3", SMALL, (32, (32, 64))),
     "EVA-02": ("eva02_tiny_patch14_224", {**SMALL, "num_classes": 5}, (28, (42, 28))),
     "EVA-02 with sub-LayerNorm": ("eva02_base_patch14_224", {**SMALL, "num_classes": 5}, (28, (28, 56))),
+    "Perception Encoder": (
+        "vit_pe_core_base_patch16_224",
+        {"depth": 2, "embed_dim": 48, "num_heads": 3, "attn_pool_num_heads": 2, "num_classes": 7},
+        (32, (48, 32)),
+    ),
     "BEiT": ("beit_base_patch16_224", {**SMALL, "num_classes": 5}, (32, (48, 32))),
     "BEiT v2": ("beitv2_base_patch16_224", {**SMALL, "num_classes": 5}, (48, (32, 64))),
     "CLIP": ("vit_base_patch16_clip_quickgelu_224", {**SMALL, "num_classes": 7}, (32, (48, 32))),

@@ -90,6 +90,11 @@ CLASSES = {
     "DINOv2": Timm("vit_small_patch14_dinov2", side=28),
     "DINOv2 with registers": Timm("vit_small_patch14_reg4_dinov2", side=28),
     "CLIP": Timm("vit_base_patch16_clip_quickgelu_224"),
+    "Perception Encoder": Timm(
+        "vit_pe_core_tiny_patch16_384",
+        changes={**SMALL, "attn_pool_num_heads": 4, "ref_feat_shape": (2, 2)},
+        config={**OURS, "pool_heads": 4, "rope_reference": 2},
+    ),
     "BEiT": Timm("beit_base_patch16_224"),
     "BEiT v2 of 48 pixels": Timm("beitv2_base_patch16_224", side=48),
     "SigLIP": Timm("vit_base_patch16_siglip_224"),

@@ -246,7 +246,7 @@ def _table() -> list[Architecture]:
         for side in sides:
             name = f"vit_so400m_patch{patch}_siglip_{side}"
             table.append(_entry(name, "so400m", side, patch, crop_pct=0.9, **so400m))
-    table += [*_evas(), *_beits(), *_dinov3s(), *_swins()]
+    table += [*_evas(), *_perception_encoders(), *_beits(), *_dinov3s(), *_swins()]
     return table
 
 
@@ -270,6 +270,34 @@ def _evas() -> list[Architecture]:
             }
             crop_pct = 0.9 if side == 224 else 1.0
             table.append(_entry(f"eva02_{width}_patch14_{side}", width, side, 14, crop_pct=crop_pct, **eva))
+    return table
+
+
+def _perception_encoders() -> list[Architecture]:
+    """Perception Encoder, core (Bolya et al.): rotary and learned positions, SigLIP's pooling head with 8 heads."""
+    core: dict[str, Any] = {
+        "mean": HALF,
+        "std": HALF,
+        "norm_eps": 1e-5,
+        "pre_norm": True,
+        "pool": "attention",
+        "pool_heads": 8,
+        "rope": "axial",
+        "rope_offset": 1.0,
+        "rope_columns_first": True,
+    }
+    table = []
+    sizes = (
+        ("tiny", 384, 16, 512),
+        ("small", 384, 16, 512),
+        ("base", 224, 16, 1024),
+        ("large", 336, 14, 1024),
+    )
+    for width, side, patch, classes in sizes:
+        shape = {**core, "rope_reference": side // patch, "num_classes": classes}
+        table.append(
+            _entry(f"vit_pe_core_{width}_patch{patch}_{side}", width, side, patch, crop_pct=1.0, **shape)
+        )
     return table
 
 

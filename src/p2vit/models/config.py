@@ -42,8 +42,11 @@ class ViTConfig:
         rope: Rotary position embedding of queries and keys: ``none``, ``axial`` (EVA-02) or ``dinov3``.
         rope_temperature: Ratio of its longest wavelength to its shortest.
         rope_reference: ``axial`` only: side of the grid, in patches, to which positions are scaled; 0 for none.
+        rope_offset: ``axial`` only: position of the first row and column.
+        rope_columns_first: Whether the first half of the pairs turns with the column instead of the row.
         gated_mlp: Whether the MLP multiplies the activation with a second linear layer (SwiGLU, GEGLU).
         mlp_norm: Whether a LayerNorm stands before the MLP's last linear layer (EVA-02 base).
+        pool_heads: Heads of pool ``attention``; 0 for as many as the blocks have.
         relative_positions: Whether every block adds a bias to the scores that depends on the distance between two
             patches (BEiT).
         embedding_dim: Channels of the image embedding that the pooled vector is projected to (CLIP, SigLIP), normalised
@@ -68,10 +71,13 @@ class ViTConfig:
     rope: Rope = "none"
     rope_temperature: float = 10000.0
     rope_reference: int = 0
+    rope_offset: float = 0.0
+    rope_columns_first: bool = False
     gated_mlp: bool = False
     mlp_norm: bool = False
     embedding_dim: int = 0
     relative_positions: bool = False
+    pool_heads: int = 0
 
     positions: ClassVar[bool] = True
 
@@ -105,8 +111,10 @@ class ViTConfig:
             raise ValueError(f"{self.name}: pool '{self.pool}' needs a class token and a head")
         if self.pool == "token_dist" and not self.register_tokens:
             raise ValueError(f"{self.name}: pool 'token_dist' needs a distillation token")
-        if self.pool == "attention" and self.prefix_tokens:
-            raise ValueError(f"{self.name}: pool 'attention' with class or register tokens is not supported")
+        if self.pool == "attention" and self.embed_dim % self.pool_shape.heads:
+            raise ValueError(
+                f"{self.name}: embed_dim {self.embed_dim} does not divide into {self.pool_heads} heads of the pool"
+            )
         if self.relative_positions and (self.register_tokens or self.rope != "none"):
             raise ValueError(
                 f"{self.name}: relative_positions with register tokens or rotary positions is not supported"
@@ -166,7 +174,14 @@ class ViTConfig:
             self.head_dim,
             self.rope_temperature,
             self.rope_reference,
+            self.rope_offset,
+            self.rope_columns_first,
         )
+
+    @property
+    def pool_shape(self) -> BlockShape:
+        """Shape of the pooling head of pool ``attention``. It attends to all tokens, without positions."""
+        return BlockShape(self.embed_dim, self.pool_heads or self.heads, self.mlp_dim, self.tokens)
 
     @property
     def feature_dim(self) -> int:

@@ -12,6 +12,7 @@ FAMILIES = (
     (r"vit_.*_dinov3", "dinov3"),
     (r"eva02_", "eva02"),
     (r"beit", "beit"),
+    (r"vit_pe_", "perception-encoder"),
     (r"vit_.*_siglip", "siglip"),
     (r"vit_.*_clip", "clip"),
     (r"vit_", "vit"),

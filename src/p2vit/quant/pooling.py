@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import CanonicalViT
+from p2vit.models.config import ViTConfig
 from p2vit.quant.activation_grids import Ranges, norm_grid, query_key_grids
 from p2vit.quant.block import ALPHA_ATTENTION, BlockQuantizer
 from p2vit.quant.config import QuantConfig
@@ -101,7 +102,8 @@ def quantize_pool(
     """
     pool = model.attention_pool
     assert pool is not None
-    shape = model.config.blocks[-1]
+    assert isinstance(model.config, ViTConfig)
+    shape = model.config.pool_shape
     folded = fold_pool(pool, model.norm)
     first, second = grids["pool.add1"], grids["pool.add2"]
     block = QuantizedBlock(

@@ -273,7 +273,9 @@ def build_model(
     logging.set_verbosity_error()
     try:
         tensors = {key: value.float() for key, value in weights.items()}
-        model = cls.from_pretrained(None, config=whole, state_dict=tensors)
+        # By default, this class leaves out the LayerNorm of the mean.
+        extra = {"add_pooling_layer": True} if name == "Data2VecVisionModel" else {}
+        model = cls.from_pretrained(None, config=whole, state_dict=tensors, **extra)
     finally:
         logging.set_verbosity(before)
     return model.eval()
@@ -303,6 +305,7 @@ def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Calla
             return tokens[:, config.prefix_tokens :].mean(dim=1)
         # ViT and DeiT of transformers have a pooler layer, trained for another task. p2vit ignores it.
         plain = kind in ("ViTModel", "DeiTModel", "ViTMSNModel") or kind.startswith("ViTMAE")
+        plain = plain or found.get("pooler_output") is None
         return tokens[:, 0] if plain else found["pooler_output"]
 
     return forward

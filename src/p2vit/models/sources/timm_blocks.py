@@ -89,3 +89,37 @@ def check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
             raise ModelError(
                 f"timm's {name}: {where} has the epsilon {epsilon:g}, but blocks.0.norm1 has {first.norm1.eps:g}"
             )
+
+
+def pool_heads(vit: Any, name: str) -> int:
+    """Return the number of heads of an attention pooling head, and refuse heads that are not SigLIP's.
+
+    Args:
+        vit: timm's model.
+        name: timm's name of the model.
+
+    Returns:
+        Number of heads; 0 if the blocks have as many.
+
+    Raises:
+        ModelError: The pooling head has an unsupported part. The message names it.
+    """
+    pool, block = vit.attn_pool, vit.blocks[0]
+    kind = type(pool).__name__
+    if kind != "AttentionPoolLatent" or pool.mlp is None:
+        raise ModelError(f"timm's {name}: a pooling head of type {kind} is not supported, only SigLIP's")
+    if pool.latent_len != 1 or pool.pos_embed is not None:
+        raise ModelError(
+            f"timm's {name}: a pooling head with several queries or with positions is not supported"
+        )
+    if not isinstance(pool.q_norm, nn.Identity):
+        raise ModelError(f"timm's {name}: a pooling head with normalised queries and keys is not supported")
+    if activation_of(pool.mlp.act, name) != activation_of(block.mlp.act, name):
+        raise ModelError(
+            f"timm's {name}: a pooling head with an activation different from the blocks is not supported"
+        )
+    if pool.norm.eps != block.norm1.eps:
+        raise ModelError(
+            f"timm's {name}: a pooling head with an epsilon different from the blocks is not supported"
+        )
+    return 0 if pool.num_heads == block.attn.num_heads else pool.num_heads
