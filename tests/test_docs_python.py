@@ -23,6 +23,7 @@ BUILD = script("python_notebook")
 PAGE = BUILD.PAGE.read_text(encoding="utf-8")
 
 
+@pytest.mark.extended
 def test_the_page_runs(timm, transformers, tmp_path, monkeypatch, recwarn):
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)

@@ -120,8 +120,14 @@ def doctests():
     return [test for module in modules for test in finder.find(module, globs={}) if test.examples]
 
 
+def example(test):
+    """Those that take seconds are extended; quicker tests run the same verbs."""
+    long = any(word in test.name for word in (".rtl", ".search", ".explore", ".cosim"))
+    return pytest.param(test, marks=pytest.mark.extended if long else (), id=test.name)
+
+
 @pytest.mark.filterwarnings("ignore::p2vit.errors.P2vitWarning")
-@pytest.mark.parametrize("test", doctests(), ids=lambda test: test.name)
+@pytest.mark.parametrize("test", [example(test) for test in doctests()])
 def test_examples_run(test, digits, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     if any(word in test.name for word in ("rtl", "cosim")):

@@ -15,7 +15,7 @@ NEEDS = {"local": "joblib", "ray": "ray", "dask": "distributed"}
 ENGINES = [
     pytest.param("local", id="local"),
     pytest.param("ray", marks=pytest.mark.slow, id="ray"),
-    pytest.param("dask", id="dask"),
+    pytest.param("dask", marks=pytest.mark.extended, id="dask"),
 ]
 
 

@@ -193,7 +193,7 @@ def test_a_kill_at_any_step_is_finished_by_the_same_command(tmp_path, monkeypatc
     assert kills > 15
 
 
-@pytest.mark.parametrize("old", [None, OLD])
+@pytest.mark.parametrize("old", [pytest.param(None, marks=pytest.mark.extended), OLD])
 def test_a_disk_that_fills_up_changes_nothing(tmp_path, old):
     folder, rng = tmp_path / "out", random.Random(1)
     if old:

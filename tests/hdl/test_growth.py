@@ -1,4 +1,4 @@
-"""A larger generated accelerator loses next to nothing. `make sweep` counts every case."""
+"""A larger generated accelerator is never slower. `make sweep` counts every case."""
 
 from dataclasses import replace
 
@@ -11,15 +11,11 @@ from p2vit.hdl.description import description_of
 from p2vit.hdl.growth import STEPS, larger
 from p2vit.hdl.top.machine import MACHINES
 
-#: The compiler fills its buffers, so a larger one can delay the first tile. With more lines, a tile can end inside a
-#: group.
-MOST = 1.02
-
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("model", ["digits", "deit_tiny_patch16_224"])
 @pytest.mark.parametrize("name", MACHINES)
-def test_a_larger_machine_is_at_most_2_percent_slower(name, model, bits):
+def test_a_larger_machine_is_never_slower(name, model, bits):
     workload = workload_of(model, Precision(bits))
     before = map_workload(description_of(MACHINES[name], name), workload).timing
     if before is None:
@@ -28,7 +24,7 @@ def test_a_larger_machine_is_at_most_2_percent_slower(name, model, bits):
     slower = {}
     for change, machine in larger(MACHINES[name]):
         after = map_workload(description_of(machine, name), workload).timing
-        if after is None or after.cycles > MOST * before.cycles:
+        if after is None or after.cycles > before.cycles:
             slower[change] = after and after.cycles / before.cycles
     assert slower == {}
 

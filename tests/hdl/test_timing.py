@@ -50,7 +50,7 @@ def test_a_run_takes_the_cycles_of_its_descriptor(name):
         if d.kind == Kind.ARRAY:
             assert job.cycles == d["columns"] * d["chunks"] + 9 + (18 if d["mode"] == Mode.QUOTIENT else 0)
         elif d["op"] == VectorOp.LAYERNORM:
-            assert job.cycles == 3 * (d["count"] + 7) + 6 + 3 + ODD.lines + 1
+            assert job.cycles == 3 * (d["count"] + 7) + 6 + 3 + d["line_end"] + 1
         elif d["op"] == VectorOp.SOFTMAX:
             assert job.cycles == 2 * (d["count"] + 7) + 4
         else:

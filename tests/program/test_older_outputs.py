@@ -8,6 +8,7 @@ import pytest
 from p2vit.files.record import RECORD
 from p2vit.program.format import save
 from support.programs import random_program
+from support.tiers import extended
 
 PROVENANCE = {
     "source": "random integers",
@@ -44,7 +45,7 @@ def test_a_program_without_a_provenance_key(p2vit, tmp_path, gone):
     assert "--model" in answer.err
 
 
-@pytest.mark.parametrize("version", [0, 2, None, "1"])
+@pytest.mark.parametrize("version", extended([0, 2, None, "1"], quick=[2, None]))
 def test_a_record_of_another_version(p2vit, tmp_path, version):
     out = tmp_path / "p"
     quantize = ("quantize", "digits", "--data", "digits", "--calib-images", 4, "-o", out)

@@ -21,7 +21,7 @@ def changed(change):
     return assemble(model.config, state, model.preprocessing, source="odd.pth")
 
 
-@pytest.mark.parametrize("power", range(-40, 41, 4))
+@pytest.mark.parametrize("power", extended(range(-40, 41, 4), quick=[-40, -20, -8, -4, 0, 4, 8, 20, 40]))
 def test_a_scaled_model_is_quantized_or_refused(power):
     model = changed(lambda name, value: value * 2.0**power)
     try:
@@ -31,7 +31,7 @@ def test_a_scaled_model_is_quantized_or_refused(power):
         assert abs(power) > 4
 
 
-@pytest.mark.parametrize("factor", extended([0.0, 1e-30, 1e-8, 1e8, 1e30], quick=[0.0, 1e8]))
+@pytest.mark.parametrize("factor", extended([0.0, 1e-30, 1e-8, 1e8, 1e30], quick=[1e8]))
 @pytest.mark.parametrize(
     "part", ["patch_embed", "norm1", "q", "v", "proj", "fc1", "fc2.weight", "norm.", "head", "position"]
 )

@@ -71,6 +71,7 @@ LIKELY: dict[str, list[str]] = {
     "batches": ["1,8", "1", "0", "-1", "x", "", ",", "²", "99999999999999999999", "1" * 5000],
     "against": ["onnxruntime", "openvino", "torch", "no", ",", "onnxruntime,", "ONNX"],
     "backends": ["reference,native", "reference", "native,onnx", ",", "reference,reference", "torch,reference", "no,yes"],  # noqa: E501
+    "device": ["cpu", "cuda", "cuda:0", "cuda:7", "CUDA", "gpu"],
     "backend": ["auto", "native", "torch", "reference", "onnx", "Native"],
     "arch": ["digits", "deit_tiny_patch16_224", "digits.tag", ".", "no"],
     "image_size": ["8", "16", "8x8", "1", "0", "9", "8x", "x8", "99999999", "٨", "²", "8X8", "-8"],

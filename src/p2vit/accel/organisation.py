@@ -4,13 +4,13 @@ from p2vit.accel.chunks.closed_form import closed_form_of_tasks
 from p2vit.accel.chunks.dataflow import LineCounts, lay_out
 from p2vit.accel.chunks.events import simulate_tasks
 from p2vit.accel.chunks.memory import BoundaryTraffic
-from p2vit.accel.chunks.sections import Schedule, Section, split_sections
+from p2vit.accel.chunks.sections import Schedule, Section, shape_of, split_sections
 from p2vit.accel.load_store.closed_form import closed_form_of_jobs
 from p2vit.accel.load_store.events import simulate_jobs
-from p2vit.accel.load_store.section import load_store_section
+from p2vit.accel.load_store.section import schedule_jobs
 from p2vit.accel.machine.description import LoadStoreMachine, Machine
 from p2vit.accel.timing import Timing
-from p2vit.accel.workload.operations import Operation, Workload
+from p2vit.accel.workload.operations import Workload
 
 
 def schedule(machine: Machine, workload: Workload, lines: LineCounts | None = None) -> Schedule:
@@ -24,9 +24,11 @@ def schedule(machine: Machine, workload: Workload, lines: LineCounts | None = No
     Returns:
         Schedule that the timing models execute.
     """
+    pieces = split_sections(workload.operations)
+    if isinstance(machine, LoadStoreMachine):
+        return schedule_jobs(machine, pieces)
     known: dict[tuple[object, ...], Section] = {}
     sections = []
-    pieces = split_sections(workload)
     for index, operations in enumerate(pieces):
         first, last = index == 0, index == len(pieces) - 1
         boundary = BoundaryTraffic(
@@ -34,25 +36,11 @@ def schedule(machine: Machine, workload: Workload, lines: LineCounts | None = No
             workload.constant_bytes if first else 0,
             operations[-1].output_bytes if last else 0,
         )
-        key: tuple[object, ...] = (boundary, *(_shape(op) for op in operations))
-        if isinstance(machine, LoadStoreMachine):
-            before = None if first else pieces[index - 1][-1]
-            first_norm = all(op.kind != "layernorm" for piece in pieces[:index] for op in piece)
-            key = (*key, before and (before.rows, before.cols), first_norm)
-            if key not in known:
-                known[key] = load_store_section(machine, operations, before, first_norm)
-        elif key not in known:
+        key = (boundary, *map(shape_of, operations))
+        if key not in known:
             known[key] = lay_out(machine, operations, boundary, lines)
         sections.append(known[key])
     return Schedule(tuple(sections), tuple(pieces))
-
-
-def _shape(op: Operation) -> tuple[object, ...]:
-    """Return all fields that the cost depends on: everything except the name and the block."""
-    return (
-        op.kind, op.part, op.rows, op.cols, op.inner, op.instances, op.heads,
-        op.input_bits, op.weight_bits, op.output_bits, op.log2_codes, op.tables,
-    )  # fmt: skip
 
 
 def closed_form(machine: Machine, plan: Schedule) -> Timing:

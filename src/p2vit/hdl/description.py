@@ -88,7 +88,8 @@ def _described(machine: RtlMachine, name: str, clock_mhz: float) -> dict[str, An
     at_once = 2 if machine.split else 1
     stream = {"lanes": lines, "pipeline_depth_cycles": VECTOR_DRAIN}
     # Cycles of a LayerNorm run without input: the drain of three passes, and the scalar steps between them.
-    norm_depth = 3 * VECTOR_DRAIN + SHIFT_STEPS + TOTAL_STEPS + lines + 1
+    # The factors come row by row and are counted apart.
+    norm_depth = 3 * VECTOR_DRAIN + SHIFT_STEPS + TOTAL_STEPS + 1
     array = {"lines": lines, "lanes_per_line": lanes, "pipeline_depth_cycles": ARRAY_DRAIN}
     options = {
         "slots": SLOTS,
@@ -99,6 +100,7 @@ def _described(machine: RtlMachine, name: str, clock_mhz: float) -> dict[str, An
         "shifters": machine.shifters,
         "reciprocal_cycles": DIVIDE_CYCLES + 1,
         "norm_table_words": NORM_TABLE_ENTRIES,
+        "norm_row_cycles": 1,
         "queue_depth": QUEUE_DEPTH,
         "loads_in_flight": IN_FLIGHT,
     }

@@ -1,4 +1,4 @@
-"""RTL machines with one size enlarged, for the check of how much a larger machine can lose."""
+"""RTL machines with one size enlarged, for the check that a larger machine is never slower."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -7,7 +7,7 @@ from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.workload.resolve import workload_of
 
 PAPER = load_machine("paper")
-BLOCK = split_sections(workload_of("deit_base_patch16_224"))[1]
+BLOCK = split_sections(workload_of("deit_base_patch16_224").operations)[1]
 
 
 def test_a_block_of_deit_base_stays_on_the_chip():
@@ -38,9 +38,11 @@ def test_what_does_not_fit_goes_to_dram():
 
 def test_pixels_constants_and_results_always_move():
     plan = plan_memory(
-        PAPER, split_sections(workload_of("deit_tiny_patch16_224"))[0], BoundaryTraffic(1000, 200, 30)
+        PAPER,
+        split_sections(workload_of("deit_tiny_patch16_224").operations)[0],
+        BoundaryTraffic(1000, 200, 30),
     )
-    bare = plan_memory(PAPER, split_sections(workload_of("deit_tiny_patch16_224"))[0])
+    bare = plan_memory(PAPER, split_sections(workload_of("deit_tiny_patch16_224").operations)[0])
     assert plan.fetched_bytes[0] - bare.fetched_bytes[0] == 1000
     assert plan.fetched_bytes[2] - bare.fetched_bytes[2] == 200
     assert plan.spilled_bytes[-1] == 30
@@ -73,5 +75,5 @@ def test_the_first_lever_makes_it_fit(path):
 
 
 def test_windows_are_worked_on_one_after_the_other():
-    block = split_sections(workload_of("swin_tiny_patch4_window7_224"))[1]
+    block = split_sections(workload_of("swin_tiny_patch4_window7_224").operations)[1]
     assert not plan_memory(edit_machine(PAPER, {"buffers.activation.size_bytes": 131072}), block).misfits

@@ -5,7 +5,7 @@ from p2vit.accel.load_store.steps import steps_of
 from p2vit.accel.workload.operations import Operation
 from p2vit.accel.workload.resolve import workload_of
 
-SECTIONS = split_sections(workload_of("deit_tiny_patch16_224"))
+SECTIONS = split_sections(workload_of("deit_tiny_patch16_224").operations)
 
 
 def steps(section):

@@ -1,4 +1,4 @@
-"""Tiles are a state of the CPU that other libraries of the process use too; neither may disturb the other."""
+"""The tiles of AMX are a state of the CPU that other libraries of the process use too: neither disturbs the other."""
 
 import ctypes
 import mmap

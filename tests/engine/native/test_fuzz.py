@@ -68,7 +68,7 @@ def run(graph: bytes, tensors: bytes, isa: str) -> str:
     ("damage", "survivors"),
     [
         (flip_bits, 0.1),
-        (overwrite_array, 0.1),
+        pytest.param(overwrite_array, 0.1, marks=pytest.mark.extended),
         pytest.param(flip_header_bits, 0, marks=pytest.mark.extended),
         (mutate_document, 0),
         pytest.param(swap_parts, 0, marks=pytest.mark.extended),

@@ -12,13 +12,14 @@ from p2vit.engine.native import NativeExecutor, executor, graph, instruction_set
 from p2vit.engine.reference import ReferenceExecutor
 from support.families import FAMILIES, family_program, wrong_subsets
 from support.programs import random_pixels, random_program, windowed_program
+from support.tiers import extended
 
 ISAS = [name for name, reason in instruction_sets().items() if not reason]
 EXPORT = plan.PlanBuilder._export
 pytestmark = pytest.mark.skipif(not ISAS, reason="the native engine was not built")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", extended(FAMILIES, quick=list(FAMILIES)[::2]))
 def test_any_set_of_tensors(family):
     program = family_program(family)
     for isa in ISAS[

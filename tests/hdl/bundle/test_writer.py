@@ -53,6 +53,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.extended
 def test_twice_gives_the_same_bytes(bundle, tmp_path):
     write(tmp_path / "again")
     assert files(tmp_path / "again") == {
@@ -106,6 +107,7 @@ def test_one_make_passes_in_two_simulators_that_agree(bundle):
 
 
 @needs_icarus
+@pytest.mark.extended
 def test_without_clock_gating_and_with_waveforms_nothing_changes(bundle, tmp_path):
     copy = fresh(bundle, tmp_path)
     done = make(copy, "icarus", "IVERILOG=iverilog -DP2VIT_NO_CLOCK_GATING", "ARGS=+fst")

@@ -17,7 +17,7 @@ def of_program(name):
 def inferred(name):
     """Infer the steps of a program from its workload, section by section, with positions in the whole model."""
     steps, before = [], None
-    for operations in split_sections(program_workload("program", program(name))):
+    for operations in split_sections(program_workload("program", program(name)).operations):
         base = len(steps)
         steps += [
             replace(step, reads=tuple(base + at for at in step.reads))

@@ -25,6 +25,7 @@ def test_damage_is_refused_or_quantized(bases, kind, tmp_path):
         assert run(seed, bases, tmp_path / "case").failures == []
 
 
+@pytest.mark.extended
 def test_what_is_not_damaged_is_quantized(bases, tmp_path, monkeypatch):
     for name, case in bases.items():
         monkeypatch.setattr("support.odd_models.make", lambda seed, bases, case=case: (case, None))

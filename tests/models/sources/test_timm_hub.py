@@ -8,6 +8,7 @@ from PIL import Image
 from p2vit.data.preprocess import to_pixels
 from p2vit.errors import ModelError
 from p2vit.models.registry import load_model
+from support.tiers import extended
 
 SMALL = {"depth": 1, "embed_dim": 64, "num_heads": 4, "img_size": 64, "num_classes": 5}
 READ = [
@@ -74,13 +75,16 @@ def test_what_timm_saves_is_what_timm_computes(timm, tmp_path, arguments):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "deit_tiny_distilled_patch16_224",
-        "deit3_small_patch16_224",
-        "vit_base_patch16_siglip_224",
-        "vit_base_patch32_clip_quickgelu_224",
-        "vit_small_patch14_reg4_dinov2",
-    ],
+    extended(
+        [
+            "deit_tiny_distilled_patch16_224",
+            "deit3_small_patch16_224",
+            "vit_base_patch16_siglip_224",
+            "vit_base_patch32_clip_quickgelu_224",
+            "vit_small_patch14_reg4_dinov2",
+        ],
+        quick=["deit_tiny_distilled_patch16_224", "vit_small_patch14_reg4_dinov2"],
+    ),
 )
 def test_each_family_as_timm_saves_it(timm, tmp_path, name):
     size = {"img_size": 56} if "dinov2" in name else {}

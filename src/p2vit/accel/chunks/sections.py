@@ -1,11 +1,12 @@
 """Sections of a model: the parts that are scheduled as a whole, whatever the organisation of the machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from p2vit.accel.chunks.costs import Cost
 from p2vit.accel.chunks.memory import MemoryPlan
-from p2vit.accel.workload.operations import Operation, Workload
+from p2vit.accel.workload.operations import Operation
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,22 @@ class Schedule(Generic[Kind]):
     operations: tuple[tuple[Operation, ...], ...]
 
 
-def split_sections(workload: Workload) -> list[tuple[Operation, ...]]:
+def split_sections(operations: Sequence[Operation]) -> list[tuple[Operation, ...]]:
     """Group consecutive operations of one block, or of one part of the network outside the blocks."""
     sections: list[list[Operation]] = []
     last: object = None
-    for op in workload.operations:
+    for op in operations:
         key = op.block if op.block >= 0 else op.part
         if key != last:
             sections.append([])
         sections[-1].append(op)
         last = key
     return [tuple(section) for section in sections]
+
+
+def shape_of(op: Operation) -> tuple[object, ...]:
+    """Return all fields that the cost depends on: everything except the name and the block."""
+    return (
+        op.kind, op.part, op.rows, op.cols, op.inner, op.instances, op.heads,
+        op.input_bits, op.weight_bits, op.output_bits, op.log2_codes, op.tables,
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from p2vit.accel.chunks.costs import REQUANT, columns_per_step
 from p2vit.accel.chunks.gemm import folds
 from p2vit.accel.load_store.formats import LINE_PARAMETER_WORDS
 from p2vit.accel.load_store.jobs import EngineJob, Load, Region
+from p2vit.accel.load_store.loops import JobLoop
 from p2vit.accel.load_store.section_layout import SectionLayout, words_each
 from p2vit.accel.load_store.steps import Step
 from p2vit.accel.machine.description import LoadStore, Machine
@@ -18,29 +19,54 @@ class ArrayJobs:
     """Makes the jobs of operations that run on the array.
 
     Args:
-        layout: Layout of the section; the jobs are added to it.
+        layout: Layout of the section.
     """
 
     def __init__(self, layout: SectionLayout) -> None:
         self.layout = layout
         self.machine, self.options, self.steps = layout.machine, layout.options, layout.steps
         self.lines, self.lanes = layout.lines, layout.lanes
-        self.weight_rows = weight_rows(layout.machine, layout.options)
 
-    def tile(self, chunks: int, columns: int, at_once: int = 1) -> int:
-        """Return the columns per run: whole column groups that fit the weight, output and parameter buffers.
+    def tiles(self, step: Step) -> tuple[int, ...]:
+        """Return the column tiles that an operation can be divided into, the largest first.
+
+        A tile has whole column groups that fit the weight, output and parameter buffers, and at least
+        ``table_columns`` columns if they fit. Tiles are multiples of ``table_columns``, so that tables can follow tile
+        by tile; if column groups do not divide it, all tiles of an operation have about the same width. Larger
+        buffers only add tiles, once they hold ``table_columns`` columns.
+        """
+        op, options = step.operation, self.options
+        broadcast = step.form == "linear"
+        group = self.lines * (columns_per_step(self.machine, op) if broadcast else 1)
+        columns = op.rows if step.form == "values" else op.cols
+        held = weight_rows(self.machine, options) // folds(op.inner, self.lanes)
+        most = min(held, options.columns_per_run // group)
+        if not most:  # the output buffer is shorter than a group
+            return (min(columns, options.columns_per_run),)
+        whole, together = folds(columns, group), options.table_columns
+        if together % group:
+            counts = {folds(whole, tiles) for tiles in range(1, whole + 1)}
+            counts = {count for count in counts if count == whole or count * group >= together}
+        else:
+            counts = {whole, *range(together // group, whole, together // group)}
+        fitting = [count for count in counts if count <= most] or [most]
+        return tuple(min(columns, count * group) for count in sorted(fitting, reverse=True))
+
+    def loop(self, index: int, step: Step, tile: int) -> JobLoop:
+        """Return the jobs of an operation.
 
         Args:
-            chunks: Chunks of ``lanes`` terms of a row.
-            columns: Columns of the whole product.
-            at_once: Columns per step.
+            index: Position of the operation in the section.
+            step: Operation.
+            tile: Columns per tile.
         """
-        group, most = self.lines * at_once, self.options.columns_per_run
-        whole = min(self.weight_rows // chunks * group, most // group * group) or most
-        together = self.options.table_columns
-        if whole > together and together % group == 0:
-            whole -= whole % together
-        return min(columns, whole)
+        make = {
+            "linear": self.linear,
+            "values": self.values,
+            "scores": self.scores,
+            "attention": self.attention,
+        }
+        return make[step.form](index, step, tile)
 
     def weight_words(self, op: Operation) -> int:
         """Return the weight words of ``lines`` columns; two 4-bit weights share a byte."""
@@ -49,8 +75,8 @@ class ArrayJobs:
     def run(
         self, index: int, columns: int, loads: list[Load], group: int, groups: range, writes: Region,
         once: tuple[str, ...], reciprocal: bool = False,
-    ) -> None:  # fmt: skip
-        """Add one run of the array and its store; the buffers in ``once`` serve all row groups."""
+    ) -> EngineJob:  # fmt: skip
+        """Make one run of the array and its store; the buffers in ``once`` serve all row groups."""
         op, chunks = self.steps[index].operation, self.machine.chunks
         # Only broadcast weights come two columns at once; those of the values of attention are stationary.
         at_once = columns_per_step(self.machine, op) if "column_parameters" in once else 1
@@ -72,99 +98,104 @@ class ArrayJobs:
         overhead = chunks.mac_array.pipeline_depth_cycles + (
             self.options.reciprocal_cycles if reciprocal else 0
         )
-        self.layout.jobs.append(
-            EngineJob(
-                index, "array", tuple(loads), columns * step, tuple(slowed), overhead,
-                ("rows", *(once if group == groups[0] else ())),
-                ("rows", *(once if group == groups[-1] else ())),
-                stored * words_each(op), writes,
-            )
+        return EngineJob(
+            index, "array", tuple(loads), columns * step, tuple(slowed), overhead,
+            ("rows", *(once if group == groups[0] else ())),
+            ("rows", *(once if group == groups[-1] else ())),
+            stored * words_each(op), writes,
         )  # fmt: skip
 
-    def linear(self, index: int, step: Step) -> None:
-        """Add the jobs of a linear layer: the input rows are stationary, the outputs are the columns."""
+    def linear(self, index: int, step: Step, tile: int) -> JobLoop:
+        """Return the jobs of a linear layer: the input rows are stationary, the outputs are the columns."""
         op = step.operation
         at_once = columns_per_step(self.machine, op)
         # Two columns that share a byte take as many words as the terms of one column.
         words = op.inner if at_once > 1 else self.weight_words(op)
-        tile = self.layout.tiles[index] = self.tile(folds(op.inner, self.lanes), op.cols, at_once)
         groups = self.layout.groups(step)
-        for first, columns in self.layout.tiles_of(index, op.cols, tile):
-            for group in groups:
-                loads = []
-                if group == groups[0]:
-                    loads = [
-                        Load(words * folds(columns, self.lines * at_once), "weights"),
-                        self.layout.column_parameters(columns),
-                    ]
-                loads.append(Load(op.inner, "rows", self.layout.region(step, 0, group)))
-                writes = Region(index, 0, group, first, first + columns)
-                once = ("weights", "column_parameters")
-                self.run(index, columns, loads, group, groups, writes, once)
 
-    def values(self, index: int, step: Step) -> None:
-        """Add the jobs of the values of attention: the weights are stationary, the tokens are the columns.
+        def make(head: int, first: int, columns: int, group: int) -> EngineJob:
+            loads = []
+            if group == groups[0]:
+                loads = [
+                    Load(words * folds(columns, self.lines * at_once), "weights"),
+                    self.layout.column_parameters(columns),
+                ]
+            loads.append(Load(op.inner, "rows", self.layout.region(step, 0, group)))
+            writes = Region(index, 0, group, first, first + columns)
+            return self.run(index, columns, loads, group, groups, writes, ("weights", "column_parameters"))
+
+        return JobLoop(make, op.cols, tile, groups)
+
+    def values(self, index: int, step: Step, tile: int) -> JobLoop:
+        """Return the jobs of the values of attention: the weights are stationary, the tokens are the columns.
 
         So the values come out channel by channel, as attention × V reads them.
         """
         op = step.operation
         words, per_head = self.weight_words(op), folds(op.cols // step.heads, self.lines)
         every = range(step.heads * per_head)
-        tile = self.tile(folds(op.inner, self.lanes), op.rows)
-        for first, columns in self.layout.tiles_of(index, op.rows, tile):
-            tokens = range(first // self.lines, folds(first + columns, self.lines))
-            for group in every:
-                loads = []
-                if group == every[0]:
-                    reads = tuple(region for token in tokens for region in self.layout.region(step, 0, token))
-                    loads = [Load(op.inner * len(tokens), "weights", reads)]
-                loads += self.rows_with_parameters(words, (), ())
-                head, inside = divmod(group, per_head)
-                writes = Region(index, head, inside, first, first + columns)
-                self.run(index, columns, loads, group, every, writes, ("weights",))
 
-    def scores(self, index: int, step: Step) -> None:
-        """Add the jobs of the scores: the queries are stationary, the keys are the columns; one product per head."""
+        def make(head: int, first: int, columns: int, group: int) -> EngineJob:
+            loads = []
+            if group == every[0]:
+                tokens = self._groups_of(first, columns)
+                reads = tuple(region for token in tokens for region in self.layout.region(step, 0, token))
+                loads = [Load(op.inner * len(tokens), "weights", reads)]
+            loads += self.rows_with_parameters(words, (), ())
+            own, inside = divmod(group, per_head)
+            writes = Region(index, own, inside, first, first + columns)
+            return self.run(index, columns, loads, group, every, writes, ("weights",))
+
+        first_rows = (step.heads - 1) * per_head
+        return JobLoop(make, op.rows, tile, every, completes=first_rows, alike=not tile % self.lines)
+
+    def scores(self, index: int, step: Step, tile: int) -> JobLoop:
+        """Return the jobs of the scores: the queries are stationary, the keys are the columns; one product per head."""
         op = step.operation
         depth, groups = op.inner, range(folds(op.rows, self.lines))
-        tile = self.tile(folds(depth, self.lanes), op.cols)
-        for head in range(op.heads):
-            part = (head * depth, head * depth + depth)
-            for first, columns in self.layout.tiles_of(index, op.cols, tile):
-                keys = range(first // self.lines, folds(first + columns, self.lines))
-                for group in groups:
-                    loads = []
-                    if group == groups[0]:
-                        reads = tuple(Region(step.reads[1], 0, key, *part) for key in keys)
-                        loads = [Load(depth * len(keys), "weights", reads)]
-                    loads.append(Load(depth, "rows", (Region(step.reads[0], 0, group, *part),)))
-                    writes = Region(index, head, group, first, first + columns)
-                    self.run(index, columns, loads, group, groups, writes, ("weights",))
 
-    def attention(self, index: int, step: Step) -> None:
-        """Add the jobs of attention × V: codes and row sums are stationary, the channels of V are the columns."""
+        def make(head: int, first: int, columns: int, group: int) -> EngineJob:
+            part = (head * depth, head * depth + depth)
+            loads = []
+            if group == groups[0]:
+                keys = self._groups_of(first, columns)
+                reads = tuple(Region(step.reads[1], 0, key, *part) for key in keys)
+                loads = [Load(depth * len(keys), "weights", reads)]
+            loads.append(Load(depth, "rows", (Region(step.reads[0], 0, group, *part),)))
+            writes = Region(index, head, group, first, first + columns)
+            return self.run(index, columns, loads, group, groups, writes, ("weights",))
+
+        aligned = not tile % self.lines
+        return JobLoop(make, op.cols, tile, groups, op.heads, own_heads=True, alike=aligned)
+
+    def attention(self, index: int, step: Step, tile: int) -> JobLoop:
+        """Return the jobs of attention × V: codes and row sums are stationary, the channels of V are the columns."""
         op = step.operation
         keys, groups = op.inner, range(folds(op.rows, self.lines))
         codes, values = step.reads
-        tile = self.tile(folds(keys, self.lanes), op.cols)
-        for head in range(op.heads):
-            for first, columns in self.layout.tiles_of(index, op.cols, tile):
-                channels = range(first // self.lines, folds(first + columns, self.lines))
-                for group in groups:
-                    loads = []
-                    if group == groups[0]:
-                        reads = tuple(Region(values, head, channel) for channel in channels)
-                        loads = [
-                            Load(keys * len(channels), "weights", reads),
-                            self.layout.column_parameters(columns),
-                        ]
-                    # The row sums are stored behind the codes.
-                    rows = (Region(codes, head, group),)
-                    loads += self.rows_with_parameters(keys, rows, rows)
-                    at = head * op.cols + first
-                    writes = Region(index, 0, group, at, at + columns)
-                    once = ("weights", "column_parameters")
-                    self.run(index, columns, loads, group, groups, writes, once, reciprocal=True)
+
+        def make(head: int, first: int, columns: int, group: int) -> EngineJob:
+            loads = []
+            if group == groups[0]:
+                channels = self._groups_of(first, columns)
+                reads = tuple(Region(values, head, channel) for channel in channels)
+                loads = [
+                    Load(keys * len(channels), "weights", reads),
+                    self.layout.column_parameters(columns),
+                ]
+            # The row sums are stored behind the codes.
+            rows = (Region(codes, head, group),)
+            loads += self.rows_with_parameters(keys, rows, rows)
+            at = head * op.cols + first
+            writes = Region(index, 0, group, at, at + columns)
+            once = ("weights", "column_parameters")
+            return self.run(index, columns, loads, group, groups, writes, once, reciprocal=True)
+
+        return JobLoop(make, op.cols, tile, groups, op.heads, alike=not tile % self.lines)
+
+    def _groups_of(self, first: int, columns: int) -> range:
+        """Return the row groups of another tensor that columns of this one are."""
+        return range(first // self.lines, folds(first + columns, self.lines))
 
     def rows_with_parameters(
         self, words: int, rows: tuple[Region, ...], parameters: tuple[Region, ...]

@@ -17,8 +17,9 @@ from typing import Protocol, TypeVar
 from p2vit.accel.load_store.jobs import EngineJob, Load, PlacedJob, Region
 from p2vit.accel.load_store.timeline import Engine
 
-#: Rules that select between the next jobs of the two engines: program order, earliest loads, or earliest run.
-RULES = ("program", "loads", "runs")
+#: Rules that select between the next jobs of the two engines: program order, earliest loads, earliest run, or the loads
+#: of the array one slot ahead of its runs. The last one lets rows wait in a slot while a softmax waits for its scores.
+RULES = ("program", "loads", "runs", "ahead")
 
 Key = tuple[int, int, int]
 Action = TypeVar("Action", covariant=True)
@@ -135,8 +136,9 @@ def ordered(jobs: Sequence[PlacedJob], rule: str, slots: int, words: Callable[[i
                 base, job = queue[heads[engine]]
                 after = written.after(base, (region for load in job.loads for region in load.reads))
                 if after is not None:
-                    room = max(loading, ends[engine][-slots]) if rule == "loads" else ends[engine][-1]
-                    begins[engine] = max(stored[after], room)
+                    ahead = rule == "loads" or (rule == "ahead" and engine == "array")
+                    room = ends[engine][-slots if ahead else -1]
+                    begins[engine] = max(stored[after], room, loading if rule == "loads" else 0)
         assert begins, "jobs depend on each other in a circle; this is a defect of the schedule"
         engine = min(begins, key=lambda key: begins[key])
         base, job = queues[engine][heads[engine]]

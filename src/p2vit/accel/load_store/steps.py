@@ -16,6 +16,9 @@ from p2vit.accel.workload.operations import Operation
 #: table, add, affine and token assembly, row group by row group; ``sum``: a sum over tokens, or one token.
 Form = Literal["gather", "linear", "values", "scores", "attention", "softmax", "rows", "sum"]
 
+#: Forms that run on the array; the vector engine executes the others.
+ARRAY_FORMS: tuple[Form, ...] = ("linear", "values", "scores", "attention")
+
 
 @dataclass(frozen=True)
 class Step:

@@ -108,6 +108,13 @@ def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+device_option = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="NAME",
+    help="Device of the back-end: cpu, cuda, or cuda:N for one of several GPUs. Only torch runs on a GPU.",
+)
 backend_option = click.option(
     "--backend",
     default="auto",

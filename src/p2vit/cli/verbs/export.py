@@ -43,7 +43,22 @@ from p2vit.workflows.options.export import ExportOptions
     "--expose",
     multiple=True,
     metavar="TENSOR",
-    help="onnx-integer: make this tensor an output too. Repeatable.",
+    help="ONNX: make this tensor an output too; also features (what the head reads) and tokens. Repeatable.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(choices(ExportOptions, "target")),
+    default="any",
+    show_default=True,
+    help="onnx-integer: require that this runtime is installed and returns the program's integers. The file is the "
+    "same for all; any checks those that are installed.",
+)
+@click.option(
+    "--opset",
+    type=int,
+    default=17,
+    show_default=True,
+    help="onnx-qdq: opset of the file, 13 to 20. Some tools read only older ones.",
 )
 @click.option(
     "--quantize-probabilities",
@@ -82,6 +97,9 @@ def export(out: Output, program: Path, export_format: str, file: Path, **options
     report = run_export(program, export_format, file, out=out, **options)
     out.result(report, describe)
     apart = report["max_abs_diff"] or any(report.get("max_abs_diff_maps", {}).values())
+    apart = apart or any(
+        row["differ"] or row["reason"].startswith("failed") for row in report.get("runtimes", ())
+    )
     return CHECK_FAILED if report["format"] == "onnx-integer" and apart else 0
 
 
@@ -107,7 +125,16 @@ def describe(report: dict) -> str:
         f"\nlargest difference of {name}: {apart:g} {unit}"
         for name, apart in report.get("max_abs_diff_maps", {}).items()
     )
+    checked = "".join("\n" + describe_runtime(row) for row in report.get("runtimes", ()))
     return (
         f"wrote {files} (opset {report['opset']}, {report['float_tensors']} float tensors)\n"
-        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images{maps}"
+        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images{maps}{checked}"
     )
+
+
+def describe_runtime(row: dict) -> str:
+    """Format what was proved in one runtime."""
+    title = f"{row['runtime']} {row['version'] or ''}".strip()
+    if row["differ"] is None:
+        return f"  {title}: not checked ({row['reason']})"
+    return f"  {title}: {row['differ']:,} of {row['compared']:,} integers differ, {row['images']} images"

@@ -121,7 +121,7 @@ class VectorControl:
             with m.State("FACTORS"):
                 m.d.comb += self.reading_factors.eq(1)
                 m.d.sync += self.factor_at.eq(self.factor_at + 1)
-                with m.If(self.factor_at == self.machine.lines - 1):
+                with m.If(self.factor_at == run["line_end"] - 1):
                     m.d.sync += [phase.eq(2), self.factor_at.eq(0)]
                     m.next = "SETTLE"
             with m.State("SETTLE"):
