@@ -61,7 +61,7 @@ $(VENV)/.demo: $(SETUP) | $(BIN)/python
 
 # What tests and linters need besides.
 $(VENV)/.dev: $(VENV)/.demo
-	$(call install,-e ".[dev$(COMMA)openvino$(COMMA)explore$(COMMA)rtl$(COMMA)cluster$(COMMA)heif$(COMMA)web]")
+	$(call install,-e ".[dev$(COMMA)openvino$(COMMA)serve$(COMMA)explore$(COMMA)rtl$(COMMA)cluster$(COMMA)heif$(COMMA)web]")
 	$(call install,--no-deps "timm>=1.0.9" "torchvision==0.28.0")
 	$(call install,"transformers>=4.56$(COMMA)<5")
 	@$(DEBIAN)
