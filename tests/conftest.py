@@ -31,3 +31,11 @@ def timm(torchvision_operators):
 def transformers(torchvision_operators):
     """Hugging Face's transformers itself."""
     return pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_float_cache():
+    """No test reads what another test or an earlier run computed, except tests that ask for the cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("P2VIT_FLOAT_CACHE_MB", "0")
+        yield

@@ -15,8 +15,9 @@ from p2vit.engine import native  # noqa: E402
 from p2vit.engine.native import NativeExecutor  # noqa: E402
 from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
 from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
-from p2vit.export.onnx.executor import OnnxExecutor, open_session  # noqa: E402
+from p2vit.export.onnx.executor import OnnxExecutor  # noqa: E402
 from p2vit.export.onnx.qdq.build import build_onnx_qdq  # noqa: E402
+from p2vit.export.onnx.runtimes import open_session  # noqa: E402
 from p2vit.models.options import LoadOptions  # noqa: E402
 from p2vit.models.sources.huggingface import load_huggingface  # noqa: E402
 from p2vit.models.sources.timm_source import from_timm_model  # noqa: E402

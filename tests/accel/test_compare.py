@@ -1,9 +1,13 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from p2vit.accel.compare import PAPER_ABLATION, against_gpu, gops_per_dsp, pipelining_ablation
 from p2vit.accel.machine.machines import load_machine
 from p2vit.accel.problems import AccelError
 
+RESULTS = Path(__file__).parents[2] / "results"
 GPU = """
 format: 1
 name: a GPU
@@ -58,8 +62,36 @@ def test_against_a_gpu(tmp_path):
     assert row.speedup == pytest.approx(0.142, rel=0.02)
 
 
+def test_a_model_may_have_several_measurements(tmp_path):
+    path = tmp_path / "gpu.yaml"
+    several = "[{batch: 1, images_per_s: 500, power_w: 70}, "
+    several += "{precision: int8, batch: 8, images_per_s: 100, power_w: 50}]"
+    path.write_text(GPU.replace("{batch: 8, images_per_s: 1000, power_w: 70}", several))
+    _, rows = against_gpu(load_machine("paper"), path)
+    assert [(row.precision, row.batch, row.gpu_mj_per_image) for row in rows] == [
+        ("float16", 1, pytest.approx(140)),
+        ("int8", 8, pytest.approx(500)),
+    ]
+
+
+def test_the_shipped_measurements_are_those_of_the_results():
+    """results/gpu.yaml is made from results/gpu.json."""
+    found = json.loads((RESULTS / "gpu.json").read_text())
+    gpu, rows = against_gpu(load_machine("paper"), RESULTS / "gpu.yaml")
+    assert gpu.name == found["machine"]["gpu"]
+    assert len(rows) == len(found["energy"])
+    joules = {
+        (each["model"], each["kind"], each["batch"]): each["joules_per_image"] for each in found["energy"]
+    }
+    for row in rows:
+        kind = row.precision.split(",")[0].replace("p2vit integers", "integer")
+        assert row.gpu_mj_per_image == pytest.approx(1e3 * joules[row.model, kind, row.batch], rel=1e-3)
+    assert sum(each["mismatches"] for each in found["verified"]) == 0
+    assert sum(each.get("wrong_logits", 0) for each in found["rows"]) == 0
+
+
 def test_wrong_gpu_file(tmp_path):
     path = tmp_path / "gpu.yaml"
     path.write_text(GPU.replace("power_w: 70", "power_w: 0"))
-    with pytest.raises(AccelError, match=r"line 8: models\.deit_small_patch16_224\.power_w"):
+    with pytest.raises(AccelError, match=r"line 8: models\.deit_small_patch16_224\.0\.power_w"):
         against_gpu(load_machine("paper"), path)

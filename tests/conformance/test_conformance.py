@@ -9,11 +9,16 @@ from p2vit.engine.reference import ReferenceExecutor
 from p2vit.numerics import OPERATORS, Operator
 from p2vit.numerics.rounding import INT32
 from p2vit.program.graph import PIXELS
+from support.torch_on_gpu import as_on_a_gpu
 
 BATCH = 3
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
 NATIVE = [f"native, {isa}" for isa, reason in instruction_sets().items() if not reason]
-BACKENDS = ["torch, int_mm", "torch, float32", *NATIVE, "onnx, portable", "onnx, vnni"]
+BACKENDS = [
+    *("torch, int_mm", "torch, float32", "torch, cuda", *NATIVE, "onnx, portable", "onnx, vnni"),
+    # OpenVINO's default is bfloat16 on some CPUs, and float32 on others. It compiles a row for up to a minute.
+    *(pytest.param(f"openvino, {hint}", marks=pytest.mark.extended) for hint in ("default", "f32", "bf16")),
+]
 _made: dict = {}
 
 
@@ -35,15 +40,20 @@ def executor_of(backend, program, monkeypatch):
     if kind == "torch":
         pytest.importorskip("torch")
         from p2vit.engine.torch.executor import TorchExecutor
-        from p2vit.engine.torch.kernels import base
+        from p2vit.engine.torch.kernels import products
 
         if form == "float32":
-            monkeypatch.setattr(base, "int_mm_is_exact", lambda *shape: False)
+            monkeypatch.setattr(products, "int_mm_is_exact", lambda *shape: False)
+        if form == "cuda":
+            as_on_a_gpu(monkeypatch)
         return TorchExecutor(program)
     pytest.importorskip("onnxruntime")
-    from p2vit.export.onnx.executor import OnnxExecutor
+    from p2vit.export.onnx.executor import OnnxExecutor, OpenVinoExecutor
     from p2vit.export.onnx.integer.matmul import products_are_exact
 
+    if kind == "openvino":
+        pytest.importorskip("openvino")
+        return OpenVinoExecutor(program, threads=1, precision=None if form == "default" else form)
     if not products_are_exact(form):
         pytest.skip(f"ONNX Runtime does not compute products of form {form} exactly on this machine")
     return OnnxExecutor(program, products=form, threads=1)

@@ -1,4 +1,4 @@
-"""The table of families in docs/reference/models.md has every family, class and architecture of the code, and no other."""
+"""The table in docs/reference/models.md has every family, class and architecture of the code, and no other."""
 
 import re
 from fnmatch import fnmatchcase

@@ -6,9 +6,9 @@ what is missing; nothing is filled in.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from p2vit.accel.machine.description import Machine
 from p2vit.accel.published import AUTHORS, load_published
@@ -157,9 +157,10 @@ def gops_per_dsp(
 
 
 class GpuModel(BaseModel):
-    """Measured throughput and power of one model on the GPU."""
+    """Measured throughput and power of one model on the GPU, at one batch size."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    precision: str = Field("", description="What ran; empty if it is the precision of the file.")
     batch: Annotated[int, Field(ge=1)]
     images_per_s: Annotated[float, Field(gt=0)]
     power_w: Annotated[float, Field(gt=0)] = Field(
@@ -176,7 +177,16 @@ class GpuFile(BaseModel):
     precision: str = Field(description="What ran, e.g. float16 or int8.")
     software: str = Field(description="Framework and version.")
     measured_with: str = Field(description="Command that made the file.")
-    models: dict[str, GpuModel]
+    models: dict[str, tuple[GpuModel, ...]] = Field(
+        description="One measurement of each model, or a list of them."
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, models: Any) -> Any:
+        if not isinstance(models, dict):
+            return models
+        return {name: [each] if isinstance(each, dict) else each for name, each in models.items()}
 
 
 @dataclass(frozen=True)
@@ -185,6 +195,7 @@ class GpuRow:
 
     Attributes:
         model: Name of the architecture.
+        precision: What ran on the GPU.
         batch: Batch size on the GPU; the accelerator takes one image at a time.
         gpu_images_per_s: Measured throughput of the GPU.
         gpu_mj_per_image: Measured power divided by measured throughput.
@@ -193,6 +204,7 @@ class GpuRow:
     """
 
     model: str
+    precision: str
     batch: int
     gpu_images_per_s: float
     gpu_mj_per_image: float
@@ -208,19 +220,21 @@ def against_gpu(machine: Machine, gpu_file: Path) -> tuple[GpuFile, list[GpuRow]
         gpu_file: YAML file with the measured figures.
 
     Returns:
-        Contents of the file, and one row for each of its models that fits the machine.
+        Contents of the file, and one row for each measurement of a model that fits the machine.
 
     Raises:
         AccelError: The file is not valid, or it names an unknown model.
     """
     gpu = read_yaml(gpu_file, GpuFile)
     rows = []
-    for model, measured in gpu.models.items():
+    for model, measurements in gpu.models.items():
         result = simulate(workload_of(model), machine).result
         if result.images_per_s is None or result.energy_mj is None:
             continue
-        energy = measured.power_w / measured.images_per_s * 1e3
-        speedup = result.images_per_s / measured.images_per_s
-        saving = energy / result.energy_mj
-        rows.append(GpuRow(model, measured.batch, measured.images_per_s, energy, speedup, saving))
+        for measured in measurements:
+            energy = measured.power_w / measured.images_per_s * 1e3
+            speedup = result.images_per_s / measured.images_per_s
+            saving = energy / result.energy_mj
+            what = measured.precision or gpu.precision
+            rows.append(GpuRow(model, what, measured.batch, measured.images_per_s, energy, speedup, saving))
     return gpu, rows

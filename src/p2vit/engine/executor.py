@@ -1,7 +1,7 @@
 """The protocol of executors, and a base class for executors that compute a program node by node."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from p2vit.errors import P2vitError
@@ -73,14 +73,21 @@ class NodeExecutor(Executor):
         """Run the program on a batch; see :meth:`Executor.run`."""
         self.program.expect_pixels(pixels)
         wanted = {*self.program.among(keep, "keep"), *self.program.results}
-        live: dict[str, Any] = {PIXELS: self.load(pixels)}
-        kept: dict[str, IntArray] = {}
+        return {name: self.store(value) for name, value in self.walk(self.load(pixels), wanted)}
+
+    def walk(self, pixels: Any, wanted: set[str]) -> Iterator[tuple[str, Any]]:
+        """Compute all nodes, and yield the name and the tensor of each wanted one as soon as it is computed.
+
+        Args:
+            pixels: Pixels in the executor's own tensor type.
+            wanted: Names of tensors.
+        """
+        live: dict[str, Any] = {PIXELS: pixels}
         for position, node in enumerate(self.program.nodes):
             value = self.step(node, [live[source] for source in node.inputs])
             if node.name in wanted:
-                kept[node.name] = self.store(value)
+                yield node.name, value
             live[node.name] = value
             for source in {*node.inputs, node.name}:
                 if self._last_use.get(source, -1) <= position:
                     live.pop(source, None)
-        return kept

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from p2vit.engine.executor import Executor, RefusedProgramError
 from p2vit.errors import P2vitError, did_you_mean, first_line
@@ -41,6 +42,7 @@ class Backend:
         needs: What to install if the import fails.
         about: Description in a few words.
         takes_threads: Whether the class has an argument ``threads``.
+        takes_device: Whether the class has an argument ``device``, so that it also runs on a GPU.
     """
 
     module: str
@@ -48,6 +50,7 @@ class Backend:
     needs: str
     about: str
     takes_threads: bool = False
+    takes_device: bool = False
 
 
 BACKENDS: dict[str, Backend] = {
@@ -62,7 +65,8 @@ BACKENDS: dict[str, Backend] = {
         "p2vit.engine.torch.executor",
         "TorchExecutor",
         "pip install 'p2vit[quant]'",
-        "torch on integer tensors",
+        "torch on integer tensors, also on a GPU",
+        takes_device=True,
     ),
     "reference": Backend(
         "p2vit.engine.reference",
@@ -77,9 +81,18 @@ BACKENDS: dict[str, Backend] = {
         "the integer ONNX export in ONNX Runtime",
         takes_threads=True,
     ),
+    "openvino": Backend(
+        "p2vit.export.onnx.executor",
+        "OpenVinoExecutor",
+        "pip install 'p2vit[openvino]'",
+        "the integer ONNX export in OpenVINO's CPU plugin",
+        takes_threads=True,
+    ),
 }
 #: Back-ends that ``auto`` tries, the fastest first.
 PREFERENCE = ("native", "torch", "reference")
+#: The device without which nothing else is asked for.
+CPU = "cpu"
 
 
 def open_backend(
@@ -87,6 +100,7 @@ def open_backend(
     program: IntegerProgram,
     threads: int | None = None,
     warn: Callable[[str], None] = _say_nothing,
+    device: str = CPU,
 ) -> tuple[str, Executor]:
     """Make the executor of a back-end.
 
@@ -95,16 +109,19 @@ def open_backend(
         program: The program to run.
         threads: Largest number of threads, for executors that take one.
         warn: Receives one line if ``auto`` skips a back-end that works here but cannot run this program.
+        device: ``cpu``, or a GPU: ``cuda`` or ``cuda:N``. With a GPU, ``auto`` takes the back-end that runs there.
 
     Returns:
         Name of the back-end, and the executor.
 
     Raises:
-        BackendError: There is no such back-end, it cannot run here, or it cannot run this program. The message gives
-            the reason and what to install or use instead.
+        BackendError: There is no such back-end or device, it cannot run here, or it cannot run this program. The
+            message gives the reason and what to install or use instead.
     """
+    if name == "auto" and device != CPU:
+        name = next(key for key, backend in BACKENDS.items() if backend.takes_device)
     if name != "auto":
-        return name, _open(name, program, threads)
+        return name, _open(name, program, threads, device)
     reasons, refusals = [], []
     for candidate in PREFERENCE:
         try:
@@ -142,7 +159,7 @@ def unavailable(name: str) -> str:
     return ""
 
 
-def _open(name: str, program: IntegerProgram, threads: int | None) -> Executor:
+def _open(name: str, program: IntegerProgram, threads: int | None, device: str = CPU) -> Executor:
     """Import a back-end and make its executor."""
     if name not in BACKENDS:
         raise BackendError(
@@ -150,9 +167,16 @@ def _open(name: str, program: IntegerProgram, threads: int | None) -> Executor:
             f"Allowed: auto, {', '.join(BACKENDS)}"
         )
     backend = BACKENDS[name]
+    if device != CPU and not backend.takes_device:
+        able = ", ".join(key for key, each in BACKENDS.items() if each.takes_device)
+        raise BackendError(
+            f"--device {device}: the back-end '{name}' runs on the CPU only. Back-ends that run on a GPU: {able}. "
+            "Choose one, or omit --device"
+        )
     try:
         kind = getattr(importlib.import_module(backend.module), backend.attribute)
-        return kind(program, threads=threads) if backend.takes_threads and threads else kind(program)
+        options: dict[str, Any] = {"threads": threads} if backend.takes_threads and threads else {}
+        return kind(program, **options, **({"device": device} if backend.takes_device else {}))
     except RefusedProgramError as error:
         raise BackendRefusal(name, error) from error
     except P2vitError as error:

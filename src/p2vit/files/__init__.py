@@ -9,7 +9,7 @@
 A test checks that no other module opens files for writing, except in temporary folders.
 """
 
-from p2vit.files.cache import made_once
+from p2vit.files.cache import BoundedCache, cache_folder, made_once
 from p2vit.files.file_set import FileSet
 from p2vit.files.lines import LineFile
 from p2vit.files.locks import lock_output, one_writer
@@ -20,10 +20,12 @@ from p2vit.files.stage import Content, Stage
 
 __all__ = [
     "RECORD",
+    "BoundedCache",
     "Content",
     "FileSet",
     "LineFile",
     "Stage",
+    "cache_folder",
     "check_output",
     "kind_of",
     "lock_output",

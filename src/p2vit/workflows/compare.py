@@ -134,7 +134,7 @@ def _measured(model: str, machine: Machine, gpu: Path) -> list[dict[str, Any]]:
     board, rows = against_gpu(machine, gpu)
     return [
         _row(
-            f"{board.name}, {board.software}, {board.precision}", model, "measured", board.measured_with,
+            f"{board.name}, {board.software}, {row.precision}", model, "measured", board.measured_with,
             batch=row.batch, latency_ms=row.batch / row.gpu_images_per_s * 1e3,
             energy_mj=row.gpu_mj_per_image, images_per_second=row.gpu_images_per_s,
         )

@@ -17,7 +17,10 @@ from p2vit.workflows.threads import thread_count, torch_threads
 
 if TYPE_CHECKING:
     from p2vit.data.source import PhotoSource
+    from p2vit.evaluate.records import Predict
+    from p2vit.evaluate.world import World
     from p2vit.models.loaded import FloatModel
+    from p2vit.program.graph import IntegerProgram
 
 
 @one_writer("per_class")
@@ -53,6 +56,7 @@ def run_eval(
     from p2vit.evaluate.eval_table import append_row, check_table, class_table, eval_row
     from p2vit.evaluate.evaluation import Job, evaluate_photos
     from p2vit.evaluate.features import open_gallery
+    from p2vit.evaluate.float_cache import CachedFloat
     from p2vit.evaluate.world import World
     from p2vit.program.format import program_sha256
 
@@ -79,12 +83,9 @@ def run_eval(
     if not options.no_float and not has_torch():
         notes.append("torch is not installed, so the float model cannot run: pip install 'p2vit[quant]'")
     elif not options.no_float:
-        if reference is None or options.model is not None:
-            reference = reload_float(loaded, options.model, options.arch)
-        exact = float_predict(reference, loaded.maps if feature else ())
-        source = reference.source
+        exact, reference, source = _float_side(loaded, options, reference, world)
     used = options.threads or max(1, thread_count(None) // world.local_size)
-    backend, executor = open_backend(options.backend, loaded, used, out.warn)
+    backend, executor = open_backend(options.backend, loaded, used, out.warn, options.device)
     readers = options.readers
     if options.engine == "local" and options.workers is not None:
         out.note(
@@ -94,7 +95,7 @@ def run_eval(
     start = time.perf_counter()
     with (
         out.progress() as progress,
-        shared_out(options, loaded, backend, None if exact is None else reference) as elsewhere,
+        shared_out(options, loaded, backend, reference if exact is not None else None) as elsewhere,
     ):
         job = Job(
             program=loaded,
@@ -118,13 +119,23 @@ def run_eval(
             k=options.neighbours,
         )
     seconds = time.perf_counter() - start
+    from_cache = exact.hits if isinstance(exact, CachedFloat) else 0
+    if isinstance(exact, CachedFloat):
+        exact.cache.trim()
+    if from_cache:
+        out.note(
+            f"the float model's outputs for {from_cache} photos are those of an earlier run; "
+            "--no-cache computes them again"
+        )
     result = found.model_dump()
     result["notes"] = notes + result["notes"]
     result |= {
         "feature": None if figures is None else figures.model_dump(),
         "data": name,
         "model": source,
+        "float_from_cache": sum(world.gather(from_cache)),
         "backend": backend,
+        "device": options.device,
         "threads": used,
         "processes": world.size,
         "program": opened.title,
@@ -137,3 +148,30 @@ def run_eval(
     if per_class is not None and first:
         write_text(per_class, class_table(result["per_class"]), options.overwrite)
     return result
+
+
+def _float_side(
+    program: "IntegerProgram", options: EvaluateOptions, reference: "FloatModel | None", world: "World"
+) -> "tuple[Predict, FloatModel | None, str]":
+    """Return the float model's function from pixels to outputs, the model if it is loaded, and its source.
+
+    With the cache a model that the program names is loaded only if a batch is not in the cache.
+    """
+    from p2vit.evaluate.float_cache import CachedFloat, float_cache
+
+    cache = None if options.no_cache or (options.feature and program.maps) else float_cache()
+    provenance = program.provenance
+    named = reference is None and options.model is None and options.arch is None
+    if cache is not None and named and world.size == 1 and options.engine == "local":
+        recorded = {key: provenance.get(key) for key in ("source", "weights_sha256", "architecture", "load")}
+        if all(isinstance(recorded[key], str) for key in ("source", "weights_sha256")):
+            size = {"image_size": program.preprocessing.image_size}
+            late = CachedFloat(cache, recorded | size, lambda: float_predict(reload_float(program)))
+            return late, None, str(recorded["source"])
+    if reference is None or options.model is not None:
+        reference = reload_float(program, options.model, options.arch)
+    plain: Predict = float_predict(reference, program.maps if options.feature else ())
+    if cache is None or options.engine != "local":
+        return plain, reference, reference.source
+    identity = {"weights_sha256": reference.sha256, "config": repr(reference.config)}
+    return CachedFloat(cache, identity, lambda: plain), reference, reference.source

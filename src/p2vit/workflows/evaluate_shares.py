@@ -40,6 +40,7 @@ class EvaluateShare:
         model: The float model, or None.
         batch_size: Number of photos per batch.
         maps: Whether feature maps are measured.
+        device: Device of the back-end.
     """
 
     program: IntegerProgram
@@ -47,13 +48,14 @@ class EvaluateShare:
     model: "FloatModel | None"
     batch_size: int
     maps: bool = False
+    device: str = "cpu"
     _job: Any = field(default=None, repr=False)
 
     def __call__(self, share: Share) -> Found:
         """Return the records of a share and the photos that could not be read."""
         if self._job is None:
             torch_threads(1)
-            _, executor = open_backend(self.backend, self.program, 1)
+            _, executor = open_backend(self.backend, self.program, 1, device=self.device)
             self._job = executor_predict(self.program, executor, maps=self.maps)
         job = Job(
             program=self.program,
@@ -96,7 +98,7 @@ def shared_out(
     if options.engine == "local":
         yield None
         return
-    work = EvaluateShare(program, backend, model, options.batch_size, options.feature)
+    work = EvaluateShare(program, backend, model, options.batch_size, options.feature, options.device)
     with open_pool(options.cluster) as pool:
 
         def run(shares: Sequence[Share]) -> Iterator[Found]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2vit.engine.registry import open_backend
+from p2vit.engine.registry import BACKENDS, CPU, open_backend
 from p2vit.errors import P2vitError
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, data_name, open_data, open_program
@@ -55,9 +55,17 @@ def run_verify(
     loaded = opened.program
     photos = open_data(data, loaded.preprocessing)
     say_notes(photos, out)
+    on_gpu = [name for name in names if name in BACKENDS and BACKENDS[name].takes_device]
+    if options.device != CPU and not on_gpu:
+        able = ", ".join(name for name, each in BACKENDS.items() if each.takes_device)
+        raise P2vitError(
+            f"--device {options.device}: none of --backends {backends} runs on a GPU. Back-ends that do: {able}. "
+            "Name one, or omit --device"
+        )
     executors = {}
     for name in names:
-        resolved, executor = open_backend(name, loaded, threads)
+        where = options.device if name in on_gpu else CPU
+        resolved, executor = open_backend(name, loaded, threads, device=where)
         executors[resolved] = executor
     if len(executors) < 2:
         raise P2vitError(

@@ -5,7 +5,7 @@ torch = pytest.importorskip("torch")
 
 from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
 from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
-from p2vit.engine.torch.kernels import Parameters, base, compute  # noqa: E402
+from p2vit.engine.torch.kernels import Parameters, base, compute, products  # noqa: E402
 from p2vit.numerics import (  # noqa: E402
     AttentionValues,
     LayerNorm,
@@ -18,18 +18,21 @@ from p2vit.numerics import (  # noqa: E402
 from p2vit.numerics.layernorm import rsqrt_table  # noqa: E402
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program, zeros  # noqa: E402
 from support.tiers import extended  # noqa: E402
+from support.torch_on_gpu import as_on_a_gpu  # noqa: E402
 
 FORMS = ["linear", "log2"]
 #: The check itself, without its cache and without a test's replacement.
-TRY_SHAPE = base.int_mm_is_exact.__wrapped__
+TRY_SHAPE = products.int_mm_is_exact.__wrapped__
 
 
-@pytest.fixture(params=["int_mm", "float32"], autouse=True)
+@pytest.fixture(params=["int_mm", "float32", "cuda"], autouse=True)
 def product(request, monkeypatch):
-    """Run every test with ``_int_mm``, and with the exact float32 slices that replace it."""
+    """Run every test with ``_int_mm``, with the exact float32 slices that replace it, and in the forms of a GPU."""
     if request.param == "float32":
-        monkeypatch.setattr(base, "int_mm_is_exact", lambda *shape: False)
-    elif not base.int_mm_is_exact(64, 768, 64):
+        monkeypatch.setattr(products, "int_mm_is_exact", lambda *shape: False)
+    elif request.param == "cuda":
+        as_on_a_gpu(monkeypatch)
+    elif not products.int_mm_is_exact(64, 768, 64):
         pytest.skip("torch._int_mm is not exact on this machine")
     return request.param
 
@@ -233,10 +236,10 @@ def test_a_shape_that_is_computed_wrongly_is_not_used(monkeypatch):
     """The check detects a kernel whose intermediate sums saturate, and one that is wrong in a single row."""
     right = torch._int_mm
     monkeypatch.setattr(torch, "_int_mm", lambda a, b: right(a, b).clamp(max=2**15))
-    assert not TRY_SHAPE(9, 70, 9)
+    assert not TRY_SHAPE(24, 72, 16)
     wrong_row = lambda a, b: right(a, b) + (torch.arange(len(a)) == len(a) - 1).int()[:, None]  # noqa: E731
     monkeypatch.setattr(torch, "_int_mm", wrong_row)
-    assert not TRY_SHAPE(9, 70, 9)
+    assert not TRY_SHAPE(24, 72, 16)
 
 
 def test_a_callers_autocast_and_precision_change_nothing():

@@ -10,14 +10,15 @@ from p2vit.cli.shared.common import (
     backend_option,
     cluster_options,
     common,
+    device_option,
     limit_option,
     overwrite_option,
     program_argument,
     strict_option,
     threads_option,
+    warn_skipped,
 )
 from p2vit.cli.shared.photo_options import max_pixels_option
-from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.processes import together
 
@@ -103,6 +104,9 @@ def describe(result: dict[str, Any]) -> str:
 @click.option("--arch", help="Architecture of the weight file that --model names.")
 @click.option("--no-float", is_flag=True, help="Do not run the float model.")
 @click.option(
+    "--no-cache", is_flag=True, help="Do not use the float model's outputs of earlier runs, and keep none."
+)
+@click.option(
     "--feature",
     is_flag=True,
     help="Also measure the features (the head's input) and feature maps: cosine similarity, k-NN accuracy.",
@@ -141,6 +145,7 @@ def describe(result: dict[str, Any]) -> str:
     help="Write the figures of each class to a CSV file.",
 )
 @backend_option
+@device_option
 @limit_option
 @strict_option
 @overwrite_option

@@ -5,7 +5,14 @@ from typing import Any
 
 import click
 
-from p2vit.cli.shared.common import CHECK_FAILED, Output, common, program_argument, threads_option
+from p2vit.cli.shared.common import (
+    CHECK_FAILED,
+    Output,
+    common,
+    device_option,
+    program_argument,
+    threads_option,
+)
 from p2vit.cli.shared.photo_options import max_pixels_option
 from p2vit.workflows.verify import run_verify
 
@@ -41,6 +48,7 @@ def describe(result: dict[str, Any]) -> str:
     "--data", default="noise", show_default=True, metavar="DIR", help="Photos: a folder or a benchmark."
 )
 @click.option("--batch", default=2, show_default=True, type=click.IntRange(1), help="Photos per batch.")
+@device_option
 @threads_option
 @max_pixels_option
 @common

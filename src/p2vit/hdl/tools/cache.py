@@ -1,20 +1,13 @@
 """Cache of compiled simulations, by the hash of all their inputs, in the user's cache folder."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from p2vit.files import cache_folder
 from p2vit.hdl.tools.missing import RtlError
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: ``$P2VIT_CACHE``, else ``p2vit`` in the user's cache folder. It may be deleted."""
-    if given := os.environ.get("P2VIT_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2vit"
 
 
 def digest(parts: Iterable[str]) -> str:

@@ -20,12 +20,14 @@ class EvaluateOptions(SharedOut):
         model: Float model to compare with, instead of the one that was quantized.
         arch: Architecture of a weight file.
         no_float: Do not run the float model.
+        no_cache: Run the float model also on photos whose outputs are in the cache, and store nothing there.
         labels: File with the photos' labels, instead of one subfolder per class.
         class_index: Class-index file: the class of each output.
         feature: Also judge features: cosine similarity, and k-NN accuracy where there is a gallery.
         gallery: Labelled photos that vote; a benchmark's own training half if not given.
         neighbours: How many of them vote.
         backend: Back-end that runs the program: ``auto``, ``native``, ``torch``, ``reference`` or ``onnx``.
+        device: Device of the back-end: ``cpu``, ``cuda`` or ``cuda:N``.
         limit: Use only the first photos, this many; None for all.
         batch_size: Number of photos per batch.
         readers: Number of threads that read photos in advance; as ``threads`` if None.
@@ -39,12 +41,14 @@ class EvaluateOptions(SharedOut):
     model: str | None = None
     arch: str | None = None
     no_float: bool = False
+    no_cache: bool = False
     labels: Path | None = None
     class_index: Path | None = None
     feature: bool = False
     gallery: str | None = None
     neighbours: Positive = 20
     backend: str = "auto"
+    device: str = "cpu"
     limit: Positive | None = None
     batch_size: Positive = 8
     readers: Readers = None
@@ -65,6 +69,7 @@ class VerifyOptions(Options):
         data: Folder of photos, or a benchmark's name.
         batch: Photos per batch.
         threads: Number of CPU threads; if None, the number of CPUs, at most 8.
+        device: Device of the back-ends that can run on a GPU: ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     backends: str = "reference,torch"
@@ -72,6 +77,7 @@ class VerifyOptions(Options):
     data: str = "noise"
     batch: Positive = 2
     threads: Threads = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, config=CHECKED)

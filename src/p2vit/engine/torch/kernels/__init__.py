@@ -1,8 +1,6 @@
 """Integer operators on torch tensors; they return the same integers as ``numerics``.
 
-Matrix products use ``torch._int_mm`` for every shape for which a test at run time showed that it is exact. Other shapes
-are computed in float32, in slices so short that every partial sum is an integer of at most 2^24, which float32
-represents exactly.
+`products` says how integer matrix products stay exact.
 """
 
 # Each module registers its operators with `compute`.

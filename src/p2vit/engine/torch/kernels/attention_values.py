@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from p2vit.engine.torch.kernels.base import EXACT_FLOAT32, Parameters, bit_length, compute
+from p2vit.engine.torch.kernels.base import Parameters, bit_length, compute
 from p2vit.engine.torch.kernels.heads import heads_first
+from p2vit.engine.torch.kernels.products import batched_product
 from p2vit.engine.torch.kernels.requantize import narrow, shift_round
 from p2vit.numerics import AttentionValues
 from p2vit.numerics.attention_values import QUOTIENT_BITS, QUOTIENT_FRACTION, RECIPROCAL_FRACTION
@@ -23,13 +24,7 @@ def _(operator: AttentionValues, inputs: list[Tensor], parameters: Parameters) -
         accumulator = (weights @ split.double()).to(torch.int32)
         total = weights.sum(dim=-1, keepdim=True).to(torch.int32)
     else:
-        values, weights = split.float(), codes.float()
-        size = EXACT_FLOAT32 // (255 * 128)
-        parts = [
-            (weights[..., i : i + size] @ values[..., i : i + size, :]).to(torch.int32)
-            for i in range(0, values.shape[-2], size)
-        ]
-        accumulator = parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0, dtype=torch.int32)
+        accumulator = batched_product(codes, split, 255 * 128, parameters)
         total = codes.sum(dim=-1, keepdim=True, dtype=torch.int32)
     n = bit_length(total)
     reciprocal = torch.div(

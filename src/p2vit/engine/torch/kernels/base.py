@@ -1,6 +1,7 @@
-"""Shared parts of the torch kernels: parameters as tensors, exact matrix products, and the dispatcher."""
+"""Shared parts of the torch kernels: parameters as tensors, bit lengths, and the dispatcher."""
 
-from functools import lru_cache, singledispatch
+from collections.abc import Hashable
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -10,26 +11,35 @@ from torch import Tensor
 from p2vit.numerics import Operator
 from p2vit.numerics.rounding import IntArray
 
-#: Integers up to this magnitude are exact in float32.
-EXACT_FLOAT32 = 1 << 24
-
 
 class Parameters:
-    """Torch copies of one operator's integer arrays. Each is made at its first use and then kept."""
+    """Torch copies of one operator's integer arrays. Each is made at its first use and then kept.
 
-    def __init__(self, operator: Operator) -> None:
+    Attributes:
+        operator: The operator.
+        device: Device of the tensors.
+        values: Name → tensor on the device, or number that a kernel derived from the parameters.
+    """
+
+    def __init__(self, operator: Operator, device: torch.device | str = "cpu") -> None:
         self.operator = operator
-        self._tensors: dict[str, Any] = {}
+        self.device = torch.device(device)
+        self.values: dict[Hashable, Any] = {}
 
     def int32(self, name: str) -> Tensor:
         """Return an array of the operator as an int32 tensor."""
         return self.made(name, lambda: as_tensor(getattr(self.operator, name)).to(torch.int32))
 
-    def made(self, name: str, make: Any) -> Any:
-        """Return a value that is derived from the parameters; ``make`` computes it at the first call."""
-        if name not in self._tensors:
-            self._tensors[name] = make()
-        return self._tensors[name]
+    def made(self, name: Hashable, make: Any) -> Any:
+        """Return a value that is derived from the parameters; ``make`` computes it at the first call.
+
+        A kernel takes every value that depends on the numbers in the parameters from here, so that a kernel that is
+        compiled once serves every operator with the same shapes and the same derived numbers.
+        """
+        if name not in self.values:
+            value = make()
+            self.values[name] = value.to(self.device) if isinstance(value, Tensor) else value
+        return self.values[name]
 
 
 def as_tensor(array: IntArray) -> Tensor:
@@ -38,47 +48,9 @@ def as_tensor(array: IntArray) -> Tensor:
 
 
 def bit_length(x: Tensor) -> Tensor:
-    """Return the bit length of non-negative int32 numbers, from the exponent of float64."""
-    return torch.frexp(x.to(torch.float64)).exponent
-
-
-@lru_cache(maxsize=4096)
-def int_mm_is_exact(rows: int, inputs: int, outputs: int) -> bool:
-    """Test whether ``torch._int_mm`` computes int8 products [M, K] × [K, N] of this shape exactly on this machine.
-
-    The kernel depends on the shape, and some kernels are wrong: for K = 1 on every CPU that we have seen, and on CPUs
-    without VNNI if intermediate sums saturate. Each shape is therefore tested once, at its first use, with rows and
-    columns of all −128, of all 127 and of random numbers.
-    """
-    generator = torch.Generator().manual_seed(0)
-
-    def operand(count: int) -> Tensor:
-        numbers = torch.randint(-128, 128, (count, inputs), dtype=torch.int8, generator=generator)
-        numbers[1::4], numbers[2::4] = -128, 127
-        return numbers
-
-    a, b = operand(rows), operand(outputs).t()
-    try:
-        found = torch._int_mm(a, b)
-    except RuntimeError:
-        return False
-    return torch.equal(found, sliced_matmul(a, b.float()))
-
-
-def sliced_matmul(x: Tensor, dense: Tensor) -> Tensor:
-    """Multiply int8 [M, K] by float32 [K, N] that holds int8 numbers, in exact slices of K: int32 [M, N]."""
-    size = EXACT_FLOAT32 // (128 * 128)
-    total = (x[:, :size].float() @ dense[:size]).to(torch.int32)
-    for start in range(size, x.shape[1], size):
-        total += (x[:, start : start + size].float() @ dense[start : start + size]).to(torch.int32)
-    return total
-
-
-def matmul(x: Tensor, weight: Tensor, weight_float: Any) -> Tensor:
-    """Multiply int8 [M, K] by int8 [K, N] exactly: int32 [M, N]."""
-    if not len(x) or int_mm_is_exact(*x.shape, weight.shape[1]):
-        return torch._int_mm(x, weight)
-    return sliced_matmul(x, weight_float())
+    """Return the bit length of non-negative int32 numbers, from the exponent field of float64."""
+    # 0 has the exponent field 0.
+    return ((x.to(torch.float64).view(torch.int64) >> 52) - 1022).clamp_(min=0).to(torch.int32)
 
 
 @singledispatch

@@ -13,7 +13,7 @@ from p2vit.numerics.rounding import int_range
 @compute.register
 def _(operator: LayerNorm, inputs: list[Tensor], parameters: Parameters) -> Tensor:
     aligned = inputs[0].to(torch.int32)
-    if operator.input_bits < 16 or bool(operator.input_shift.any()):
+    if operator.input_bits < 16 or parameters.made("shifts", lambda: bool(operator.input_shift.any())):
         low, high = int_range(operator.input_bits, signed=True)
         aligned = (aligned << parameters.int32("input_shift")).clamp_(low, high)
     centred = (aligned * operator.channels).sub_(aligned.sum(dim=-1, keepdim=True, dtype=torch.int32))

@@ -11,7 +11,7 @@ from p2vit.numerics import Lookup
 @compute.register
 def _(operator: Lookup, inputs: list[Tensor], parameters: Parameters) -> Tensor:
     table = parameters.made("table", lambda: as_tensor(operator.table.ravel()))
-    index = (inputs[0].view(torch.uint8) ^ 128).to(torch.int32)
+    index = inputs[0].to(torch.int32) + 128
     if operator.groups > 1:
         channels = index.shape[-1]
         index += parameters.made(

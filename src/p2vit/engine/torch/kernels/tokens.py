@@ -15,7 +15,7 @@ def _(operator: Patchify, inputs: list[Tensor], parameters: Parameters) -> Tenso
     p = operator.patch_size
     grid = pixels.view(batch, height // p, p, width // p, p, channels).permute(0, 1, 3, 2, 4, 5)
     flat = grid.reshape(batch, (height // p) * (width // p), p * p * channels)
-    return (flat ^ 128).view(torch.int8)
+    return (flat.to(torch.int16) - 128).to(torch.int8)
 
 
 @compute.register
