@@ -39,6 +39,7 @@ FAMILIES: dict[str, list[str]] = {
     "DINOv2 with registers": ["vit_small_patch14_reg4_dinov2_224"],
     "DINOv3": ["vit_small_patch16_dinov3"],
     "EVA-02": ["eva02_tiny_patch14_224"],
+    "BEiT": ["beit_base_patch16_224"],
     "CLIP": ["vit_base_patch16_clip_quickgelu_224"],
     "SigLIP": ["vit_base_patch16_siglip_224"],
 }
@@ -57,6 +58,11 @@ TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "DINOv2": ("Dinov2Model", "Dinov2Config", SMALL),
     "DINOv2 with registers": ("Dinov2WithRegistersModel", "Dinov2WithRegistersConfig", SMALL),
     "DINOv3": ("DINOv3ViTModel", "DINOv3ViTConfig", {"num_register_tokens": 4}),
+    "BEiT": (
+        "BeitForImageClassification",
+        "BeitConfig",
+        {"use_relative_position_bias": True, "num_labels": 1000},
+    ),
     "CLIP": ("CLIPVisionModelWithProjection", "CLIPVisionConfig", {**BASE, "patch_size": 16}),
     "SigLIP": ("SiglipVisionModel", "SiglipVisionConfig", {}),
 }

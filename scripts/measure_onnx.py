@@ -30,9 +30,10 @@ from p2vit.engine.native import NativeExecutor, NativeUnavailableError
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.optional import onnxruntime
-from p2vit.export.onnx.executor import OnnxExecutor, exact_products, open_session
+from p2vit.export.onnx.executor import OnnxExecutor, exact_products
 from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
+from p2vit.export.onnx.runtimes import open_session
 from p2vit.export.run import noise_pixels
 from p2vit.program.format import program_sha256
 from p2vit.program.graph import PIXELS, IntegerProgram

@@ -13,14 +13,14 @@ from p2vit.models.architectures import ARCHITECTURES
 
 FILE = Path(__file__).parent.parent / "src/p2vit/models/tags.py"
 FIELDS = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
-HEAD = '''"""How photos are prepared for each of timm's tags, where the architecture's table says otherwise.
+HEAD = '''"""Preprocessing of each of timm's weight tags, where it differs from the architecture's default.
 
-Taken from the configurations of timm {version} by scripts/timm_tags.py. Imports nothing.
+Written by scripts/timm_tags.py from the configurations of timm {version}.
 """
 
 from typing import Any
 
-#: timm's ``NAME.TAG`` -> fields that differ; an entry without any is as usual.
+#: timm's ``NAME.TAG`` -> fields that differ from the architecture's default preprocessing.
 TAGS: dict[str, dict[str, Any]] = {{
 '''
 

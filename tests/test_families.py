@@ -15,8 +15,9 @@ from p2vit.engine import native  # noqa: E402
 from p2vit.engine.native import NativeExecutor  # noqa: E402
 from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
 from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
-from p2vit.export.onnx.executor import OnnxExecutor, open_session  # noqa: E402
+from p2vit.export.onnx.executor import OnnxExecutor  # noqa: E402
 from p2vit.export.onnx.qdq.build import build_onnx_qdq  # noqa: E402
+from p2vit.export.onnx.runtimes import open_session  # noqa: E402
 from p2vit.models.options import LoadOptions  # noqa: E402
 from p2vit.models.sources.huggingface import load_huggingface  # noqa: E402
 from p2vit.models.sources.timm_source import from_timm_model  # noqa: E402
@@ -44,6 +45,13 @@ TIMM = {
     "DINOv3 with SwiGLU": ("vit_small_plus_patch16_dinov3", SMALL, (32, (32, 64))),
     "EVA-02": ("eva02_tiny_patch14_224", {**SMALL, "num_classes": 5}, (28, (42, 28))),
     "EVA-02 with sub-LayerNorm": ("eva02_base_patch14_224", {**SMALL, "num_classes": 5}, (28, (28, 56))),
+    "Perception Encoder": (
+        "vit_pe_core_base_patch16_224",
+        {"depth": 2, "embed_dim": 48, "num_heads": 3, "attn_pool_num_heads": 2, "num_classes": 7},
+        (32, (48, 32)),
+    ),
+    "BEiT": ("beit_base_patch16_224", {**SMALL, "num_classes": 5}, (32, (48, 32))),
+    "BEiT v2": ("beitv2_base_patch16_224", {**SMALL, "num_classes": 5}, (48, (32, 64))),
     "CLIP": ("vit_base_patch16_clip_quickgelu_224", {**SMALL, "num_classes": 7}, (32, (48, 32))),
     "SigLIP": ("vit_base_patch16_siglip_224", SMALL, (32, (32, 48))),
 }
@@ -80,6 +88,37 @@ HUGGING_FACE = {
         "DINOv3ViTModel",
         "DINOv3ViTConfig",
         {**SHAPE, "num_register_tokens": 2, "use_gated_mlp": True, "hidden_act": "silu", "key_bias": True},
+    ),
+    "BEiT": (
+        "BeitForImageClassification",
+        "BeitConfig",
+        {**SHAPE, "num_labels": 5, "use_relative_position_bias": True},
+    ),
+    "BEiT, shared bias and positions": (
+        "BeitForImageClassification",
+        "BeitConfig",
+        {
+            **SHAPE,
+            "num_labels": 5,
+            "use_relative_position_bias": True,
+            "use_shared_relative_position_bias": True,
+            "use_absolute_position_embeddings": True,
+        },
+    ),
+    "BEiT, class token": (
+        "BeitModel",
+        "BeitConfig",
+        {
+            **SHAPE,
+            "use_shared_relative_position_bias": True,
+            "use_mean_pooling": False,
+            "layer_scale_init_value": 0.0,
+        },
+    ),
+    "Data2Vec": (
+        "Data2VecVisionForImageClassification",
+        "Data2VecVisionConfig",
+        {**SHAPE, "num_labels": 5, "use_relative_position_bias": True},
     ),
     "CLIP": ("CLIPVisionModelWithProjection", "CLIPVisionConfig", {**SHAPE, "projection_dim": 7}),
     "SigLIP": ("SiglipVisionModel", "SiglipVisionConfig", SHAPE),
@@ -184,7 +223,9 @@ def test_program_is_sound_and_equal_everywhere(programs, family, bits):
     assert sqnr_db(exact, feature) > (28 if bits == 8 else 18)
 
 
-@pytest.mark.parametrize("family", ["Swin", "SigLIP", "DINOv3", "EVA-02", "EVA-02 with sub-LayerNorm"])
+@pytest.mark.parametrize(
+    "family", ["Swin", "SigLIP", "DINOv3", "EVA-02", "EVA-02 with sub-LayerNorm", "BEiT"]
+)
 def test_the_qdq_form_comes_close(programs, family):
     found, _, program = programs(family, 8)
     photos = smooth_photos(found.config.image_size, 4)

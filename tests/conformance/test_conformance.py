@@ -14,7 +14,11 @@ from support.torch_on_gpu import as_on_a_gpu
 BATCH = 3
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
 NATIVE = [f"native, {isa}" for isa, reason in instruction_sets().items() if not reason]
-BACKENDS = ["torch, int_mm", "torch, float32", "torch, cuda", *NATIVE, "onnx, portable", "onnx, vnni"]
+BACKENDS = [
+    *("torch, int_mm", "torch, float32", "torch, cuda", *NATIVE, "onnx, portable", "onnx, vnni"),
+    # OpenVINO's default is bfloat16 on some CPUs, and float32 on others. It compiles a row for up to a minute.
+    *(pytest.param(f"openvino, {hint}", marks=pytest.mark.extended) for hint in ("default", "f32", "bf16")),
+]
 _made: dict = {}
 
 
@@ -44,9 +48,12 @@ def executor_of(backend, program, monkeypatch):
             as_on_a_gpu(monkeypatch)
         return TorchExecutor(program)
     pytest.importorskip("onnxruntime")
-    from p2vit.export.onnx.executor import OnnxExecutor
+    from p2vit.export.onnx.executor import OnnxExecutor, OpenVinoExecutor
     from p2vit.export.onnx.integer.matmul import products_are_exact
 
+    if kind == "openvino":
+        pytest.importorskip("openvino")
+        return OpenVinoExecutor(program, threads=1, precision=None if form == "default" else form)
     if not products_are_exact(form):
         pytest.skip(f"ONNX Runtime does not compute products of form {form} exactly on this machine")
     return OnnxExecutor(program, products=form, threads=1)

@@ -47,7 +47,7 @@ def test_rows_put_each_figure_where_it_belongs():
     assert [(row["method"], row["bits"], row["published"], row["measured"]) for row in mine] == [
         ("float", "32/32/32", 72.21, 72.0),
         ("p2vit-log2", "4/8/4", None, 66.0),
-        ("p2vit", "8/8/8", None, 70.5),
+        ("p2vit", "8/8/4-8", None, 70.5),
     ]
     assert {row["source"] for row in mine[1:]} == {"measured on this machine"}
     published = [row for row in rows if row["published"] is not None and row["method"] != "float"]

@@ -115,6 +115,8 @@ def test_weights_that_the_library_does_not_take_are_a_note(model):
         ("vit_tiny_patch16_224", {}, {"image_size": 192, "crop_mode": "squash", "crop_pct": 0.9}),
         ("deit_tiny_distilled_patch16_224", {}, {}),
         ("swin_tiny_patch4_window7_224", {}, {}),
+        ("beit_base_patch16_224", {}, {}),
+        ("beitv2_base_patch16_224", {}, {"image_size": (192, 256)}),
     ],
 )
 def test_files_of_whole_architectures(timm, tmp_path, arch, changes, options):

@@ -20,16 +20,8 @@ from p2vit.data.preprocess import to_pixels  # noqa: E402
 from p2vit.models.architectures import ARCHITECTURES, find  # noqa: E402
 from p2vit.models.registry import load_model  # noqa: E402
 from p2vit.program.preprocessing import Preprocessing  # noqa: E402
+from support.hf_classes import HF_CLASSES, SHAPE, shaken  # noqa: E402
 from support.wrappers import WRAPPERS  # noqa: E402
-
-
-def shaken(model):
-    """Random values everywhere, also where a library starts from zeros and ones, so that a swap would show."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for value in model.parameters():
-            value.add_((0.1 if value.ndim < 2 else 0.03) * torch.randn(value.shape, generator=generator))
-    return model.eval()
 
 
 def photos():
@@ -98,6 +90,13 @@ CLASSES = {
     "DINOv2": Timm("vit_small_patch14_dinov2", side=28),
     "DINOv2 with registers": Timm("vit_small_patch14_reg4_dinov2", side=28),
     "CLIP": Timm("vit_base_patch16_clip_quickgelu_224"),
+    "Perception Encoder": Timm(
+        "vit_pe_core_tiny_patch16_384",
+        changes={**SMALL, "attn_pool_num_heads": 4, "ref_feat_shape": (2, 2)},
+        config={**OURS, "pool_heads": 4, "rope_reference": 2},
+    ),
+    "BEiT": Timm("beit_base_patch16_224"),
+    "BEiT v2 of 48 pixels": Timm("beitv2_base_patch16_224", side=48),
     "SigLIP": Timm("vit_base_patch16_siglip_224"),
     "Swin": Timm(
         "swin_tiny_patch4_window7_224",
@@ -169,31 +168,6 @@ def test_files_of_timm(timm_models, name, wrapper, tmp_path, monkeypatch):
         assert any("--pool avg" in note for note in found.notes)
 
 
-SHAPE = {
-    "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96,
-    "image_size": 32, "patch_size": 8, "num_labels": 5,
-}  # fmt: skip
-DINO = {**SHAPE, "mlp_ratio": 2}
-SWIN_HF = {
-    "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4, "patch_size": 4, "image_size": 32,
-    "num_labels": 5,
-}  # fmt: skip
-#: Class → (configuration, its values, which output is p2vit's).
-HF_CLASSES = {
-    "ViTForImageClassification": ("ViTConfig", SHAPE, "logits"),
-    "ViTModel": ("ViTConfig", SHAPE, "class token"),
-    "DeiTForImageClassification": ("DeiTConfig", SHAPE, "logits"),
-    "DeiTForImageClassificationWithTeacher": ("DeiTConfig", SHAPE, "logits"),
-    "Dinov2ForImageClassification": ("Dinov2Config", DINO, "logits"),
-    "Dinov2Model": ("Dinov2Config", DINO, "class token"),
-    "Dinov2WithRegistersForImageClassification": ("Dinov2WithRegistersConfig", DINO, "logits"),
-    "Dinov2WithRegistersModel": ("Dinov2WithRegistersConfig", DINO, "class token"),
-    "CLIPVisionModel": ("CLIPVisionConfig", SHAPE, "pooler_output"),
-    "CLIPVisionModelWithProjection": ("CLIPVisionConfig", {**SHAPE, "projection_dim": 7}, "image_embeds"),
-    "SiglipVisionModel": ("SiglipVisionConfig", SHAPE, "pooler_output"),
-    "SwinForImageClassification": ("SwinConfig", SWIN_HF, "logits"),
-    "SwinModel": ("SwinConfig", SWIN_HF, "pooler_output"),
-}
 CROP = {"crop_size": {"height": 32, "width": 32}}
 HF_PROCESSORS = {
     "ViT": ("ViTImageProcessor", {"size": {"height": 32, "width": 32}}),
@@ -208,6 +182,7 @@ HF_PROCESSORS = {
     "CLIP that squashes": ("CLIPImageProcessor", {"size": {"height": 36, "width": 36}, **CROP}),
     "CLIP without a resize": ("CLIPImageProcessor", {"do_resize": False, **CROP}),
     "SigLIP": ("SiglipImageProcessor", {"size": {"height": 32, "width": 32}, "rescale_factor": 1 / 127.5}),
+    "BEiT": ("BeitImageProcessor", {"size": {"height": 37, "width": 41}, **CROP, "do_reduce_labels": True}),
     "ConvNext": ("ConvNextImageProcessor", {"size": {"shortest_edge": 32}, "crop_pct": 0.8}),
     "another size": ("ViTImageProcessor", {"size": {"height": 48, "width": 48}}),
 }
@@ -243,9 +218,19 @@ def own_output(model, processor, output, resized):
     """What the library puts out for the photos through its own processor."""
     x = processor(images=PHOTOS, return_tensors="pt")["pixel_values"]
     options = {"interpolate_pos_encoding": True} if resized and "Dinov2" not in type(model).__name__ else {}
+    if type(model).__name__.startswith("ViTMAE"):
+        # Nothing is masked, and the patches keep their order.
+        model = getattr(model, "vit", model)
+        model.config.mask_ratio = 0.0
+        options["noise"] = torch.arange(x[0, 0].numel() // model.config.patch_size**2)[None].expand(
+            len(x), -1
+        )
     with torch.inference_mode():
         found = model(x, **options)
-    return found["last_hidden_state"][:, 0] if output == "class token" else found[output]
+    if output in ("class token", "mean"):
+        tokens = found["last_hidden_state"]
+        return tokens[:, 0] if output == "class token" else tokens.mean(dim=1)
+    return found[output]
 
 
 @pytest.mark.parametrize(("name", "processor"), HF_CASES)

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from p2vit.models.layers import gather_tokens
-from p2vit.models.windows import BlockShape, Merge, Windows
+from p2vit.models.windows import BlockShape, GlobalWindow, Merge, Windows
 
 CASES = [
     ((6, 9), (3, 3), (0, 0)),
@@ -91,3 +91,22 @@ def test_costs_of_a_block():
     windows = BlockShape(8, 2, 16, 25, Windows((5, 5), (3, 3)), Merge((10, 10), 4))
     assert (windows.places, windows.keys) == (36, 9)
     assert windows.macs == 25 * (4 * 64 + 2 * 8 * 16) + 2 * 36 * 9 * 8 + 25 * 16 * 8
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (3, 5), (4, 4)])
+def test_distances_of_a_global_window_are_those_of_beit(timm, grid):
+    from timm.models.beit import gen_relative_position_index
+
+    window = GlobalWindow(grid)
+    np.testing.assert_array_equal(window.bias_index, gen_relative_position_index(grid).numpy())
+    assert window.bias_rows == window.bias_index.max() + 1
+    assert (window.area, window.count, window.moves, window.padding) == (
+        grid[0] * grid[1] + 1,
+        1,
+        False,
+        False,
+    )
+    np.testing.assert_array_equal(window.index[window.inverse], np.arange(window.area))
+    alone = GlobalWindow(grid, prefix_tokens=0)
+    np.testing.assert_array_equal(alone.bias_index, window.bias_index[1:, 1:])
+    assert alone.bias_rows == window.bias_rows - 3

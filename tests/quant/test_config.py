@@ -9,6 +9,10 @@ def test_methods_by_name():
     assert not METHODS["naive-float"].integer
     assert not METHODS["paper"].integer
     assert METHODS["p2vit-log2"].integer
+    assert {name: METHODS[f"p2vit-{name}"].first_softmax for name in ("linear", "log2")} == {
+        "linear": "linear",
+        "log2": "log2",
+    }
 
 
 def test_unknown_names_are_refused_with_a_hint():

@@ -58,6 +58,7 @@ def test_grids_are_selected_only_for_power_of_two_scales_with_a_criterion(worker
     }
     assert {name for name, selects in enabled.items() if selects} == {
         "p2vit",
+        "p2vit-linear",
         "p2vit-log2",
         "p2vit-residual8",
         "paper",

@@ -26,7 +26,8 @@ def quantized():
     def make(family):
         if family not in made:
             model = (swin_model if family.startswith(SWIN) else float_model)(1, **FAMILIES[family])
-            maps = () if "before" in family else feature_maps(["tokens"], model.config)
+            before = getattr(model.config, "pool_before_norm", False)
+            maps = () if before else feature_maps(["tokens"], model.config)
             photos = smooth_photos(model.config.image_size, 4)
             simulated, _ = quantize_model(model.module, [photos], OURS, 1, maps=maps)
             made[family] = simulated, lower(simulated, model.preprocessing), maps

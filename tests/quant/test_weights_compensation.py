@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from p2vit.quant.block import ExtraWidths
 from p2vit.quant.compensation import aim, code_range, compensate, damped, descend, inverse_factor, row_losses
 from p2vit.quant.config import QuantConfig
+from p2vit.quant.float_reference import ExtraWidths
 from p2vit.quant.grid import Grid
 from p2vit.quant.pipeline import quantize_model, simulate
 from p2vit.quant.sensitivity import sqnr_db

@@ -6,8 +6,8 @@ import numpy as np
 
 from p2vit.bench import programs
 from p2vit.engine.reference import ReferenceExecutor
-from p2vit.export.onnx.executor import open_session
 from p2vit.export.onnx.integer.build import build_onnx_integer
+from p2vit.export.onnx.runtimes import open_session
 from p2vit.program.graph import PIXELS, IntegerProgram
 from support.programs import random_program
 

@@ -23,7 +23,7 @@ class LayerCost:
         cycles: For a layer, the larger of the MAC array's, the re-quantization's and DRAM's cycles; for a model, all
             cycles.
         latency_ms: ``cycles`` in milliseconds.
-        energy_mj: Energy per image; leakage counts for a whole model only.
+        energy_mj: Energy per image; leakage and the idle clock count for a whole model only.
     """
 
     cycles: float
@@ -97,7 +97,8 @@ class CostModel:
             where = f"{self.workload.name} on {self.machine.name}"
             raise AccelError(where, [misfit.statement for misfit in mapping.misfits])
         cycles = mapping.timing.cycles
-        energy = run_energy(self.machine, load_technology(self.machine.technology), mapping.plan, cycles)
+        technology = load_technology(self.machine.technology)
+        energy = run_energy(self.machine, technology, mapping.plan, mapping.timing)
         return LayerCost(cycles, cycles / (self.machine.clock_mhz * 1e3), energy.total / 1e9)
 
     def _check(self, weight_bits: Mapping[str, int]) -> None:

@@ -18,6 +18,7 @@ from p2vit.accel.chunks.costs import (
 from p2vit.accel.chunks.memory import Misfit
 from p2vit.accel.chunks.sections import Schedule, Section
 from p2vit.accel.energy.area import area_mm2
+from p2vit.accel.energy.clock import idle_clock_pj
 from p2vit.accel.energy.energy import EnergyBreakdown, leakage_pj, memory_rates, operation_energy
 from p2vit.accel.machine.description import Machine
 from p2vit.accel.machine.technology import Technology, load_technology
@@ -88,11 +89,14 @@ def simulate(
     return Run(workload, machine, technology, plan, timing, result)
 
 
-def run_energy(machine: Machine, technology: Technology, plan: Schedule, cycles: int) -> EnergyBreakdown:
+def run_energy(machine: Machine, technology: Technology, plan: Schedule, timing: Timing) -> EnergyBreakdown:
     """Compute the energy per image in pJ."""
     known: dict[int, EnergyBreakdown] = {}
     rates = memory_rates(machine, technology)
-    total = EnergyBreakdown(leakage=leakage_pj(machine, technology, cycles))
+    total = EnergyBreakdown(
+        leakage=leakage_pj(machine, technology, timing.cycles),
+        idle_clock=idle_clock_pj(machine, technology, timing),
+    )
     for section in plan.sections:
         if id(section) not in known:
             subtotal = EnergyBreakdown()
@@ -191,7 +195,7 @@ def _result(
 ) -> Simulation:
     plan = mapping.plan
     seconds = timing.cycles / (machine.clock_mhz * 1e6)
-    energy = run_energy(machine, technology, plan, timing.cycles)
+    energy = run_energy(machine, technology, plan, timing)
     area = area_mm2(machine, technology)
     gops = 2 * workload.macs / seconds / 1e9
     dsps = machine.dsps or None

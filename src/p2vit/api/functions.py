@@ -53,7 +53,8 @@ def quantize(
         **options: The most common ones are
 
             * ``bits``: bits of weights and activations, "w2a8" to "w8a8" (default "w8a8");
-            * ``calib_images``: number of calibration photos (default 32, or all of a shorter list);
+            * ``calib_images``: number of calibration photos (default 32, or 128 for weights of at most 6 bits, or
+              all of a shorter list);
             * ``method``: quantization method (default "p2vit"); ``p2vit list`` lists them;
             * ``seed``: random seed (default 0); ``threads``: number of CPU threads (default at most 8);
             * ``strict``: raise an error for a photo that cannot be read, instead of skipping it (default False);
@@ -83,7 +84,7 @@ def quantize(
     from p2vit.workflows.class_names import named
     from p2vit.workflows.left_out import say_notes
     from p2vit.workflows.outputs import with_embedding
-    from p2vit.workflows.quantize import choose_config, notes_of, quantize_loaded
+    from p2vit.workflows.quantize import choose_config, notes_of, photo_count, quantize_loaded
 
     feedback = PythonFeedback(progress)
     chosen = with_embedding(changed(QuantizeOptions, None, options))
@@ -94,7 +95,7 @@ def quantize(
     say_notes(source, feedback)
     if "calib_images" not in options and isinstance(source, MemoryPhotos) and source.listed:
         # A caller that lists fewer photos than the default has chosen their number.
-        chosen = replace(chosen, calib_images=max(1, min(chosen.calib_images, len(source))))
+        chosen = replace(chosen, calib_images=max(1, min(photo_count(chosen), len(source))))
     result = quantize_loaded(loaded, source, chosen, feedback)
     feedback.warn_skipped(source.skipped)
     notes = notes_of(loaded, result, chosen)

@@ -81,6 +81,13 @@ BACKENDS: dict[str, Backend] = {
         "the integer ONNX export in ONNX Runtime",
         takes_threads=True,
     ),
+    "openvino": Backend(
+        "p2vit.export.onnx.executor",
+        "OpenVinoExecutor",
+        "pip install 'p2vit[openvino]'",
+        "the integer ONNX export in OpenVINO's CPU plugin",
+        takes_threads=True,
+    ),
 }
 #: Back-ends that ``auto`` tries, the fastest first.
 PREFERENCE = ("native", "torch", "reference")

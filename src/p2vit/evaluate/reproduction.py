@@ -16,8 +16,8 @@ from p2vit.evaluate.published import FLOAT, MODELS, PUBLISHED
 from p2vit.files import LineFile
 from p2vit.text import in_strings, json_text, original
 
-#: Method → width of its attention codes in bits.
-ATTENTION_BITS = {"p2vit": 8, "p2vit-residual8": 8, "p2vit-log2": 4}
+#: Method → width of its attention codes in bits; 4-8: each block has 4 or 8.
+ATTENTION_BITS = {"p2vit": "4-8", "p2vit-residual8": "4-8", "p2vit-linear": "8", "p2vit-log2": "4"}
 #: Keys that an entry of the journal must have. The setting decides whether a figure is measured again.
 ENTRY_KEYS = {
     "setting",

@@ -19,17 +19,19 @@ from p2vit.export.onnx.common.model_file import (
     without_constants,
 )
 from p2vit.export.onnx.common.optional import onnx
-from p2vit.export.onnx.executor import exact_products, open_session
+from p2vit.export.onnx.executor import exact_products
 from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
 from p2vit.export.onnx.integer.matmul import ProductForm
-from p2vit.export.onnx.qdq.build import build_onnx_qdq
+from p2vit.export.onnx.qdq.build import QDQ_OPSET, build_onnx_qdq
 from p2vit.export.onnx.qdq.values import Activations
+from p2vit.export.onnx.runtimes import Target, check_runtimes, expect_target, open_session
 from p2vit.export.vectors import Encoding, vectors_target, write_vectors
+from p2vit.export.web.write import build_web, web_target, write_web
 from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, TensorSpec
 
-ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "vectors"]
+ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "web", "vectors"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 #: Bytes of the largest constant that type inference may read: shapes and axes, but not weights.
 LARGEST_INFERRED_CONSTANT = 1 << 16
@@ -48,7 +50,10 @@ class ExportForm:
     Attributes:
         products: For ``onnx-integer``: ``portable`` matrix products are exact on every CPU; ``vnni`` products are
             faster, and exact on CPUs with VNNI and on Arm.
-        expose: For ``onnx-integer``: tensors of the program that become outputs.
+        target: For ``onnx-integer``: a runtime that must be installed, so that the export proves the file in it. The
+            file is the same for all. ``any`` checks it in those that are installed.
+        expose: For ONNX: tensors of the program that become outputs.
+        opset: For ``onnx-qdq``: opset of the file, 13 to 20.
         quantize_probabilities: For ``onnx-qdq``: also quantize the softmax's output. It costs accuracy.
         activations: For ``onnx-qdq``: symmetric ``int8``, or the same numbers as ``uint8``.
         encoding: For ``vectors``: file format.
@@ -56,11 +61,32 @@ class ExportForm:
     """
 
     products: ProductForm = "portable"
+    target: Target = "any"
     expose: tuple[str, ...] = ()
+    opset: int = QDQ_OPSET
     quantize_probabilities: bool = False
     activations: Activations = "int8"
     encoding: Encoding = "npy"
     weights: WeightForm = "auto"
+
+
+def expect_form(export_format: str, form: ExportForm) -> None:
+    """Check that the format has the options that are set.
+
+    Raises:
+        P2vitError: It does not have one of them, or the target is not installed.
+    """
+    for option, is_set, formats in (
+        ("expose", form.expose, ("onnx-integer", "onnx-qdq")),
+        ("target", form.target != "any", ("onnx-integer",)),
+        ("opset", form.opset != QDQ_OPSET, ("onnx-qdq",)),
+    ):
+        if is_set and export_format not in formats:
+            allowed = " or ".join(formats)
+            raise P2vitError(
+                f"{option} needs the format {allowed}, not {export_format}. Omit {option}, or choose that format"
+            )
+    expect_target(form.target)
 
 
 @one_writer("file")
@@ -79,8 +105,8 @@ def run_export(
 
     Args:
         program: The program to export.
-        export_format: ``onnx-integer``, ``onnx-qdq``, ``c`` or ``vectors``.
-        file: File ``*.onnx``; a folder for ``c`` and ``vectors``.
+        export_format: ``onnx-integer``, ``onnx-qdq``, ``c``, ``web`` or ``vectors``.
+        file: File ``*.onnx``; a folder for ``c``, ``web`` and ``vectors``.
         form: Options of the format.
         pixels: Photos for the comparison, uint8 [B, H, W, 3]; see :func:`noise_pixels`.
         program_sha256: Hash of the program, recorded in the files.
@@ -91,8 +117,9 @@ def run_export(
         ``file``; ``format``; ``files``: all files written; ``opset``: None except for ONNX; ``images``;
         ``max_abs_diff``: the largest difference of the logits, of integers for ``onnx-integer`` and of real values for
         ``onnx-qdq``. For ``c`` it is the number of outputs that differ, which is 0, or None without a C compiler; for
-        ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``, and
-        ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``c`` also has its
+        ``web`` it is 0; for ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``,
+        and ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``onnx-integer`` also has
+        ``runtimes``, the rows of :func:`p2vit.export.onnx.runtimes.check_runtimes`; ``c`` and ``web`` also have their
         sizes in bytes.
 
     Raises:
@@ -100,14 +127,13 @@ def run_export(
     """
     if export_format not in FORMATS:
         raise P2vitError(f"format is {export_format!r}; allowed are {', '.join(FORMATS)}")
-    if form.expose and export_format != "onnx-integer":
-        raise P2vitError(
-            f"expose needs the format onnx-integer, not {export_format}. Omit expose, or choose that format"
-        )
+    expect_form(export_format, form)
     if export_format == "vectors":
         vectors_target(file, overwrite).check()
     elif export_format == "c":
         c_target(file, overwrite).check()
+    elif export_format == "web":
+        web_target(file, overwrite).check()
     else:
         check_output(file, overwrite)
     executor = ReferenceExecutor(program)
@@ -125,6 +151,15 @@ def run_export(
         return report | {"files": [str(file)], "opset": None, "max_abs_diff": None}
     if export_format == "c":
         return report | run_c(program, file, form, pixels, program_sha256, overwrite)
+    if export_format == "web":
+        export = build_web(program, pixels, executor, program_sha256=program_sha256)
+        paths = write_web(export, file, overwrite)
+        return report | {
+            "files": [str(path) for path in paths],
+            "opset": None,
+            "max_abs_diff": 0,
+            **export.sizes,
+        }
     if export_format == "onnx-integer":
         model = build_onnx_integer(
             program, expose=form.expose, products=form.products, program_sha256=program_sha256
@@ -134,6 +169,8 @@ def run_export(
             program,
             quantize_probabilities=form.quantize_probabilities,
             activations=form.activations,
+            expose=form.expose,
+            opset=form.opset,
             program_sha256=program_sha256,
         )
     inspected = inspect_model(structure_only(model))
@@ -145,6 +182,7 @@ def run_export(
         "files": [str(path) for path in files],
         "opset": inspected.opset,
         **differences(program, file, pixels, executor, export_format),
+        **(proofs(program, file, model, pixels, executor) if export_format == "onnx-integer" else {}),
         "operators": inspected.operators,
         "float_tensors": len(inspected.float_tensors),
     }
@@ -225,6 +263,17 @@ def differences(
     if names:
         report["max_abs_diff_maps"] = dict(zip(names, found[1:], strict=True))
     return report
+
+
+def proofs(
+    program: IntegerProgram, file: Path, model: Any, pixels: IntArray, executor: Executor
+) -> dict[str, Any]:
+    """Run a written integer model in every installed runtime: ``runtimes``, a list of rows."""
+    names = [output.name for output in model.graph.output]
+    integers = executor.run(pixels, [name for name in names if name in program.tensors and name != PIXELS])
+    integers |= {each.name: each.spatial(integers[each.name]) for each in program.maps}
+    expected = {name: integers.get(name, integers[program.output]) for name in names}
+    return {"runtimes": check_runtimes(file, constant_bytes(model), pixels, expected)}
 
 
 def largest_difference(spec: TensorSpec, ours: IntArray, exported: Any, integer: bool) -> int | float:

@@ -236,13 +236,17 @@ def _table() -> list[Architecture]:
         "activation": "gelu_tanh",
         "num_classes": 0,
     }
-    for side in (224, 256, 384):
+    table.append(_entry("vit_base_patch32_siglip_256", "base", 256, 32, crop_pct=0.9, **siglip))
+    for side in (224, 256, 384, 512):
         table.append(_entry(f"vit_base_patch16_siglip_{side}", "base", side, 16, crop_pct=0.9, **siglip))
-    table.append(_entry("vit_large_patch16_siglip_256", "large", 256, 16, crop_pct=0.9, **siglip))
+    for side in (256, 384, 512):
+        table.append(_entry(f"vit_large_patch16_siglip_{side}", "large", side, 16, crop_pct=0.9, **siglip))
     so400m = {**siglip, "mlp_dim": 4304}
-    for side in (224, 378):
-        table.append(_entry(f"vit_so400m_patch14_siglip_{side}", "so400m", side, 14, crop_pct=0.9, **so400m))
-    table += [*_evas(), *_dinov3s(), *_swins()]
+    for patch, sides in ((14, (224, 378)), (16, (256, 384, 512))):
+        for side in sides:
+            name = f"vit_so400m_patch{patch}_siglip_{side}"
+            table.append(_entry(name, "so400m", side, patch, crop_pct=0.9, **so400m))
+    table += [*_evas(), *_perception_encoders(), *_beits(), *_dinov3s(), *_swins()]
     return table
 
 
@@ -266,6 +270,48 @@ def _evas() -> list[Architecture]:
             }
             crop_pct = 0.9 if side == 224 else 1.0
             table.append(_entry(f"eva02_{width}_patch14_{side}", width, side, 14, crop_pct=crop_pct, **eva))
+    return table
+
+
+def _perception_encoders() -> list[Architecture]:
+    """Perception Encoder, core (Bolya et al.): rotary and learned positions, SigLIP's pooling head with 8 heads."""
+    core: dict[str, Any] = {
+        "mean": HALF,
+        "std": HALF,
+        "norm_eps": 1e-5,
+        "pre_norm": True,
+        "pool": "attention",
+        "pool_heads": 8,
+        "rope": "axial",
+        "rope_offset": 1.0,
+        "rope_columns_first": True,
+    }
+    table = []
+    sizes = (
+        ("tiny", 384, 16, 512),
+        ("small", 384, 16, 512),
+        ("base", 224, 16, 1024),
+        ("large", 336, 14, 1024),
+    )
+    for width, side, patch, classes in sizes:
+        shape = {**core, "rope_reference": side // patch, "num_classes": classes}
+        table.append(
+            _entry(f"vit_pe_core_{width}_patch{patch}_{side}", width, side, patch, crop_pct=1.0, **shape)
+        )
+    return table
+
+
+def _beits() -> list[Architecture]:
+    """BEiT and BEiT v2 (Bao et al., Peng et al.): relative position bias instead of position embeddings."""
+    beit: dict[str, Any] = {"pool": "avg", "pool_before_norm": True, "relative_positions": True}
+    half = {"mean": HALF, "std": HALF}
+    table = []
+    for width, sides in (("base", (224, 384)), ("large", (224, 384, 512))):
+        for side in sides:
+            name, crop_pct = f"beit_{width}_patch16_{side}", 0.9 if side == 224 else 1.0
+            table.append(_entry(name, width, side, 16, crop_pct=crop_pct, **beit, **half))
+        crop_pct = 0.9 if width == "base" else 0.95
+        table.append(_entry(f"beitv2_{width}_patch16_224", width, 224, 16, crop_pct=crop_pct, **beit))
     return table
 
 

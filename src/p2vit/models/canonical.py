@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from p2vit.models.config import ModelConfig
+from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.layers import AttentionPool, Block, activate
 from p2vit.program.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
@@ -59,8 +59,8 @@ class CanonicalViT(nn.Module):
         )
         self.norm = nn.LayerNorm(config.blocks[-1].dim, eps=config.norm_eps)
         self.attention_pool: AttentionPool | None = None
-        if config.pool == "attention":
-            self.attention_pool = AttentionPool(config.blocks[-1], config.activation, config.norm_eps)
+        if isinstance(config, ViTConfig) and config.pool == "attention":
+            self.attention_pool = AttentionPool(config.pool_shape, config.activation, config.norm_eps)
         self.projection: nn.Linear | None = None
         if config.embedding_dim:
             self.projection = nn.Linear(config.pooled_dim, config.embedding_dim, bias=False)

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from p2vit.models.rotary import Rope, RotaryPositions
 from p2vit.models.swin_config import SwinConfig
-from p2vit.models.windows import BlockShape
+from p2vit.models.windows import BlockShape, GlobalWindow
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu"]
 Pool = Literal["token", "avg", "attention", "token_avg", "token_dist"]
@@ -42,8 +42,13 @@ class ViTConfig:
         rope: Rotary position embedding of queries and keys: ``none``, ``axial`` (EVA-02) or ``dinov3``.
         rope_temperature: Ratio of its longest wavelength to its shortest.
         rope_reference: ``axial`` only: side of the grid, in patches, to which positions are scaled; 0 for none.
+        rope_offset: ``axial`` only: position of the first row and column.
+        rope_columns_first: Whether the first half of the pairs turns with the column instead of the row.
         gated_mlp: Whether the MLP multiplies the activation with a second linear layer (SwiGLU, GEGLU).
         mlp_norm: Whether a LayerNorm stands before the MLP's last linear layer (EVA-02 base).
+        pool_heads: Heads of pool ``attention``; 0 for as many as the blocks have.
+        relative_positions: Whether every block adds a bias to the scores that depends on the distance between two
+            patches (BEiT).
         embedding_dim: Channels of the image embedding that the pooled vector is projected to (CLIP, SigLIP), normalised
             to a root mean square of 1; 0 if the feature is the pooled vector itself.
     """
@@ -66,9 +71,13 @@ class ViTConfig:
     rope: Rope = "none"
     rope_temperature: float = 10000.0
     rope_reference: int = 0
+    rope_offset: float = 0.0
+    rope_columns_first: bool = False
     gated_mlp: bool = False
     mlp_norm: bool = False
     embedding_dim: int = 0
+    relative_positions: bool = False
+    pool_heads: int = 0
 
     positions: ClassVar[bool] = True
 
@@ -102,8 +111,16 @@ class ViTConfig:
             raise ValueError(f"{self.name}: pool '{self.pool}' needs a class token and a head")
         if self.pool == "token_dist" and not self.register_tokens:
             raise ValueError(f"{self.name}: pool 'token_dist' needs a distillation token")
-        if self.pool == "attention" and self.prefix_tokens:
-            raise ValueError(f"{self.name}: pool 'attention' with class or register tokens is not supported")
+        if self.pool == "attention" and self.embed_dim % self.pool_shape.heads:
+            raise ValueError(
+                f"{self.name}: embed_dim {self.embed_dim} does not divide into {self.pool_heads} heads of the pool"
+            )
+        if self.relative_positions and (self.register_tokens or self.rope != "none"):
+            raise ValueError(
+                f"{self.name}: relative_positions with register tokens or rotary positions is not supported"
+            )
+        if self.relative_positions and self.pool == "attention":
+            raise ValueError(f"{self.name}: pool 'attention' with relative_positions is not supported")
 
     @property
     def head_dim(self) -> int:
@@ -138,6 +155,7 @@ class ViTConfig:
             self.heads,
             self.mlp_dim,
             self.tokens,
+            GlobalWindow(self.grid, self.prefix_tokens) if self.relative_positions else None,
             rotary=self.rotary,
             gated_mlp=self.gated_mlp,
             mlp_norm=self.mlp_norm,
@@ -156,7 +174,14 @@ class ViTConfig:
             self.head_dim,
             self.rope_temperature,
             self.rope_reference,
+            self.rope_offset,
+            self.rope_columns_first,
         )
+
+    @property
+    def pool_shape(self) -> BlockShape:
+        """Shape of the pooling head of pool ``attention``. It attends to all tokens, without positions."""
+        return BlockShape(self.embed_dim, self.pool_heads or self.heads, self.mlp_dim, self.tokens)
 
     @property
     def feature_dim(self) -> int:

@@ -31,6 +31,8 @@ class RotaryPositions:
         temperature: Ratio of the longest wavelength to the shortest.
         reference: ``axial`` only: side of the grid that the model was trained on, to which positions of other
             grids are scaled; 0 for none.
+        offset: ``axial`` only: position of the first row and column, before scaling (Perception Encoder: 1).
+        columns_first: Whether the first half of the pairs turns with the column instead (Perception Encoder).
     """
 
     kind: Rope
@@ -39,6 +41,8 @@ class RotaryPositions:
     head_dim: int
     temperature: float
     reference: int = 0
+    offset: float = 0.0
+    columns_first: bool = False
 
     @cached_property
     def angles(self) -> NDArray[np.float64]:
@@ -49,10 +53,13 @@ class RotaryPositions:
             place = np.arange(side, dtype=np.float64)
             if self.kind == "dinov3":
                 place = 2 * np.pi * (2 * (place + 0.5) / side - 1)
-            elif self.reference:
-                place = place / side * self.reference
+            else:
+                place = place + self.offset
+                place = place / side * self.reference if self.reference else place
             sides.append(place)
-        places = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2, 1)
+        rows, columns = np.meshgrid(*sides, indexing="ij")
+        halves = (columns, rows) if self.columns_first else (rows, columns)
+        places = np.stack(halves, axis=-1).reshape(-1, 2, 1)
         turned = (places * bands).reshape(-1, self.head_dim // 2)
         return np.concatenate([np.zeros((self.prefix_tokens, self.head_dim // 2)), turned])
 

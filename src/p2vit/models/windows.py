@@ -1,10 +1,13 @@
-"""Token order of hierarchical ViTs: windows, cyclic shifts, padding and patch merging. Importable without torch.
+"""Attention windows and token order: windows, cyclic shifts, padding, patch merging, relative positions.
+
+Importable without torch.
 
 Each rearrangement is an index array: entry i is the old position of the token at new position i, or −1 for padding.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,10 +108,7 @@ class Windows:
     @cached_property
     def bias_index(self) -> NDArray[np.int64]:
         """Row of the relative position table for each pair of query and key: int64 [area, area]."""
-        h, w = self.size
-        places = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij")).reshape(2, -1)
-        down, right = places[:, :, None] - places[:, None, :]
-        return (down + h - 1) * (2 * w - 1) + right + w - 1
+        return distance_index(self.size)
 
     @property
     def bias_rows(self) -> int:
@@ -119,6 +119,75 @@ class Windows:
         """Reorder a padded grid window by window and flatten it."""
         (rows, columns), (h, w) = self.padded, self.size
         return whole.reshape(rows // h, h, columns // w, w).transpose(0, 2, 1, 3).reshape(-1)
+
+
+@dataclass(frozen=True)
+class GlobalWindow:
+    """One attention window over all tokens, with a relative position bias, as in BEiT.
+
+    It has the attributes of `Windows` that blocks and integer programs use. The tokens keep their order.
+
+    Source: Bao et al., "BEiT", ICLR 2022, section 2.3, and its released code.
+
+    Attributes:
+        grid: Patches, (rows, columns).
+        prefix_tokens: Tokens before the patches, 0 or 1. If there is one, the last three rows of the bias table belong
+            to its pairs: as a query, as a key, and with itself.
+    """
+
+    grid: Pair
+    prefix_tokens: int = 1
+
+    count: ClassVar[int] = 1
+    padding: ClassVar[bool] = False
+    moves: ClassVar[bool] = False
+    regions: ClassVar[None] = None
+
+    @property
+    def area(self) -> int:
+        """Number of tokens."""
+        return self.grid[0] * self.grid[1] + self.prefix_tokens
+
+    @cached_property
+    def index(self) -> Index:
+        """Token at each place of the window: int32 [tokens], in order."""
+        return np.arange(self.area, dtype=np.int32)
+
+    @property
+    def inverse(self) -> Index:
+        """Place of each token in the window: int32 [tokens], in order."""
+        return self.index
+
+    @cached_property
+    def bias_index(self) -> NDArray[np.int64]:
+        """Row of the relative position table for each pair of query and key: int64 [tokens, tokens]."""
+        patches = distance_index(self.grid)
+        if not self.prefix_tokens:
+            return patches
+        index = np.empty((self.area, self.area), np.int64)
+        index[1:, 1:] = patches
+        index[0, :], index[:, 0], index[0, 0] = (self.bias_rows - back for back in (3, 2, 1))
+        return index
+
+    @property
+    def bias_rows(self) -> int:
+        """Number of rows of the relative position table: one per distance of patches, and three for the prefix."""
+        return (2 * self.grid[0] - 1) * (2 * self.grid[1] - 1) + 3 * self.prefix_tokens
+
+
+def distance_index(size: Pair) -> NDArray[np.int64]:
+    """Number the distances between the places of a grid.
+
+    Args:
+        size: Places, (rows, columns).
+
+    Returns:
+        Number of the distance from each query to each key, row by row: int64 [places, places].
+    """
+    h, w = size
+    places = np.stack(np.meshgrid(np.arange(h), np.arange(w), indexing="ij")).reshape(2, -1)
+    down, right = places[:, :, None] - places[:, None, :]
+    return (down + h - 1) * (2 * w - 1) + right + w - 1
 
 
 @dataclass(frozen=True)
@@ -156,7 +225,7 @@ class BlockShape:
         heads: Attention heads.
         mlp_dim: Hidden channels of the MLP.
         tokens: Tokens of the residual stream.
-        windows: Windows of the attention; None for global attention.
+        windows: Windows of the attention; None for attention over all tokens without a relative position bias.
         merge: Patch merging before the block, or None.
         rotary: Rotary position embedding of queries and keys, or None.
         gated_mlp: Whether the MLP has a second linear layer that its activation multiplies.
@@ -167,7 +236,7 @@ class BlockShape:
     heads: int
     mlp_dim: int
     tokens: int
-    windows: Windows | None = None
+    windows: Windows | GlobalWindow | None = None
     merge: Merge | None = None
     rotary: RotaryPositions | None = None
     gated_mlp: bool = False

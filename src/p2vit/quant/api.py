@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from p2vit.quant.sensitivity import BlockError, block_errors
 from p2vit.quant.simulated import QuantizedViT
 from p2vit.version import __version__
 
+if TYPE_CHECKING:
+    from p2vit.quant.accuracy_control import AccuracyControl
+
 #: Number of photos on which the error of each block is reported.
 REPORT_PHOTOS = 4
 
@@ -34,12 +38,14 @@ class QuantizeResult:
         seconds: Wall-clock seconds from reading the first photo to the program.
         photos: Number of calibration photos.
         blocks: Local and cumulative error of each block on the first calibration photos.
+        control: Programs that accuracy control tried; None without it.
     """
 
     program: IntegerProgram
     seconds: float
     photos: int
     blocks: list[BlockError]
+    control: "AccuracyControl | None" = None
 
 
 def quantize(

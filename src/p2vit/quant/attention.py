@@ -8,12 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.layers import gather_tokens, merge_heads, split_heads
-from p2vit.models.windows import Windows
+from p2vit.models.windows import GlobalWindow, Windows
 from p2vit.program.masks import LARGEST_GUARD
 from p2vit.quant.config import Softmax
 
 #: Largest number of keys at which log2 codes with 15 guard bits cannot overflow int32: 128 · 2^15 · 511 < 2^31.
 KEYS_AT_FULL_GUARD = 511
+#: Largest log2 code.
+LARGEST_LEVEL = 15
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class WindowAttention:
         fills: float32 [C] for each of ``q``, ``k`` and ``v``: the token that pads a window.
     """
 
-    windows: Windows
+    windows: Windows | GlobalWindow
     bias: Tensor
     fills: dict[str, Tensor]
 
@@ -104,11 +106,14 @@ def attend(
         if form == "linear":
             codes = relative.exp_().mul_(256).add_(0.5).floor_().clamp_(max=255)
         else:
-            levels = relative.mul_(-1.4426950408889634).add_(0.5).floor_().clamp_(max=15)
+            levels = relative.mul_(-1.4426950408889634).add_(0.5).floor_().clamp_(max=LARGEST_LEVEL)
             guard = guard_bits(
                 k.shape[-2], window_attention is not None and window_attention.mask is not None
             )
-            codes = torch.exp2(-levels) * (levels <= guard)
+            beyond = levels > guard if guard < LARGEST_LEVEL else None
+            codes = levels.neg_().exp2_()
+            if beyond is not None:
+                codes.masked_fill_(beyond, 0.0)
         out = (codes @ v) / codes.sum(dim=-1, keepdim=True)
     else:
         probability = scores.softmax(dim=-1)

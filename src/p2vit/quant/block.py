@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from p2vit.models.canonical import AttentionPool, Block, activate
+from p2vit.models.canonical import activate
 from p2vit.quant.activation_grids import (
     Ranges,
     flat_below,
@@ -19,8 +19,10 @@ from p2vit.quant.activation_grids import (
     tensor_candidates,
     unturned_grid,
 )
+from p2vit.quant.balance import VALUES_SHIFTS, balance_input
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import DiskArray
+from p2vit.quant.float_reference import ExtraWidths, FloatReference
 from p2vit.quant.fold import Affine, FoldedBlock, normalise
 from p2vit.quant.grid import Grid, range_grid
 from p2vit.quant.grid_selection import (
@@ -30,6 +32,7 @@ from p2vit.quant.grid_selection import (
     select_mlp_grids,
 )
 from p2vit.quant.simulated import QuantizedBlock
+from p2vit.quant.softmax_form import choose_form
 from p2vit.quant.weights import InputStatistics, LinearOptions, QuantizedLinear, quantize_linear
 from p2vit.quant.workers import Workers
 
@@ -37,32 +40,6 @@ from p2vit.quant.workers import Workers
 PROBE_BATCHES = 1
 #: The paper's smoothing exponents.
 ALPHA_ATTENTION, ALPHA_MLP = 0.35, 0.5
-
-
-@dataclass(frozen=True)
-class ExtraWidths:
-    """Widths at which every layer is rounded in addition to the width that the model gets.
-
-    Attributes:
-        widths: Weight widths in bits.
-        keep: Receives (layer name, width, rounded layer) for every layer and width.
-    """
-
-    widths: tuple[int, ...]
-    keep: Callable[[str, int, QuantizedLinear], None]
-
-
-@dataclass(frozen=True)
-class FloatReference:
-    """The float model's block and residual stream. Narrow weights are rounded to reproduce them.
-
-    Attributes:
-        block: The float block, or the pooling head. The head's MLP half has the form of a block's.
-        stream: The float model's residual stream, float32 [photos, N, C]; updated in place, like the quantized one.
-    """
-
-    block: Block | AttentionPool
-    stream: DiskArray
 
 
 @dataclass
@@ -242,6 +219,25 @@ class BlockQuantizer:
             self.extra_widths.keep(full_name, width, layer if width == own else rounded(width))  # type: ignore[union-attr]
         return layer
 
+    def balance(self, grid: str, paths: list[str], seen: InputStatistics) -> InputStatistics:
+        """Raise the exponents of an input where that lowers the error of the layers that read it.
+
+        Args:
+            grid: Name of the input's grid, which is replaced.
+            paths: Names of the layers within the block.
+            seen: Statistics of the input.
+
+        Returns:
+            The statistics of the input on the new grid.
+        """
+        if not self.config.balance:
+            return seen
+        read = [
+            (self.folded.layers[path.split(".")[1]].weight, self.config.bits_of(f"{self.name}.{path}"))
+            for path in paths
+        ]
+        return balance_input(self.block, grid, read, seen)
+
     def attention(self) -> None:
         """Quantize LayerNorm 1, q, k, v, the attention output and proj."""
         block, config, layers = self.block, self.config, self.folded.layers
@@ -251,10 +247,13 @@ class BlockQuantizer:
         block.grids.update(self.qkv_grids())
         if self.selection.enabled:
             select_attention_grids(self.selection, layers, block, self.probe(self.normal))
+        if config.softmax == "auto":
+            block.softmax = choose_form(block, layers, self.probe(self.normal), self.importance, self.workers)
         inputs = block.grids["norm1"]
         statistics = self.statistics(self.normal, inputs, self.exact_normal())
+        statistics = self.balance("norm1", [f"attn.{name}" for name in "qkv"], statistics)
         for name in "qkv":
-            self.layer(f"attn.{name}", inputs, statistics)
+            self.layer(f"attn.{name}", block.grids["norm1"], statistics)
 
         def attend_batch(index: int) -> Ranges:
             self.scratch[index] = block.values(self.stream[index])
@@ -264,6 +263,7 @@ class BlockQuantizer:
         block.grids["values"] = self.values_grid(values)
         missing = self.advance_float_reference(lambda block, x: block.attention(block.norm1(x)))
         statistics = self.statistics(lambda i: self.scratch[i], block.grids["values"], missing)
+        statistics = self.balance("values", ["attn.proj"], statistics)
         self.layer("attn.proj", block.grids["values"], statistics, self.branch_mean(0))
 
         def advance(index: int) -> None:
@@ -272,12 +272,12 @@ class BlockQuantizer:
         self.each(advance)
 
     def values_grid(self, seen: Ranges) -> Grid:
-        """Choose the grid of the attention output, within the operator's shifts of −16 to 8 relative to v."""
+        """Choose the grid of the attention output, within the operator's shifts relative to v."""
         grid = range_grid(seen.magnitude, self.config.scales, per_channel=self.config.channel_exponents)
         if self.config.scales == "pot" and self.config.criterion == "tensor":
             grid = tensor_candidates(grid, self.probe(self.scratch.__getitem__))[-1]
-        v = self.block.grids["v"].log2_scale
-        return Grid(torch.minimum(torch.maximum(grid.log2_scale, v - 16), v + 8), grid.bits)
+        low, high = (self.block.grids["v"].log2_scale + shift for shift in VALUES_SHIFTS)
+        return Grid(torch.minimum(torch.maximum(grid.log2_scale, low), high), grid.bits)
 
     def qkv_grids(self) -> dict[str, Grid]:
         """Choose the grids of q, k and v from the ranges of the float layers on the quantized model's stream."""
@@ -344,13 +344,16 @@ class BlockQuantizer:
         if gated:
             self.gate_grids(*products)  # the activation's grid may be another one now
         statistics = self.statistics(self.normal, block.grids["norm2"], self.exact_normal())
+        statistics = self.balance("norm2", ["mlp.fc1", *(["mlp.up"] if gated else [])], statistics)
         self.layer("mlp.fc1", block.grids["norm2"], statistics)
         if gated:
             self.layer("mlp.up", block.grids["norm2"], statistics)
         missing = self.advance_float_reference(lambda block, x: block.mlp(block.norm2(x)))
         inputs = block.grids[block.hidden_grid]
         statistics = self.statistics(lambda i: block.hidden(self.stream[i]), inputs, missing)
-        self.layer("mlp.fc2", inputs, statistics, self.branch_mean(1))
+        if block.hidden_grid != "gated":
+            statistics = self.balance(block.hidden_grid, ["mlp.fc2"], statistics)
+        self.layer("mlp.fc2", block.grids[block.hidden_grid], statistics, self.branch_mean(1))
 
         def advance(index: int) -> None:
             x = self.stream[index]

@@ -44,10 +44,13 @@ class QuantConfig:
             ``auto``: ``float`` if any layer has at most 6 bits, otherwise ``own``, because at 8 bits overfitting to
             the calibration photos costs more than the correction gains.
         bias_correction: Subtract the mean error of a layer's output from its bias.
+        balance: Raise the exponents of a layer's input channels where rounding the weights costs more than rounding
+            the input, see :mod:`p2vit.quant.balance`.
         gelu_offset: Allow asymmetric grids for the activation's input and output; biases absorb the offsets.
         table_channels: Hidden channels that share one activation table, if this divides their number. 0: one table for
             all channels.
-        softmax: Form of the softmax codes. ``linear`` (8 bits) and ``log2`` (4 bits) are relative to the row's maximum.
+        softmax: Form of the softmax codes. ``linear`` (8 bits) and ``log2`` (4 bits) are relative to the row's maximum;
+            ``auto`` chooses one of them for each block, see :mod:`p2vit.quant.softmax_form`.
             ``log2-probability`` (the paper's) and ``uniform-probability`` are relative to 1 and only simulated.
         guard_photos: Number of synthetic photos added to the calibration photos, see
             :mod:`p2vit.quant.synthetic_photos`.
@@ -68,9 +71,10 @@ class QuantConfig:
     weight_rounding: Literal["gptq", "nearest"] = "gptq"
     weight_target: Literal["auto", "own", "float"] = "auto"
     bias_correction: bool = True
+    balance: bool = True
     gelu_offset: bool = True
     table_channels: int = TABLE_CHANNELS
-    softmax: Softmax = "linear"
+    softmax: Softmax | Literal["auto"] = "auto"
     guard_photos: int = 4
     head_bits: int = 8
     class_share: float = 0.05
@@ -79,7 +83,7 @@ class QuantConfig:
     @property
     def integer(self) -> bool:
         """Whether the method can be lowered to an integer program."""
-        return self.scales != "float" and self.softmax in ("linear", "log2")
+        return self.scales != "float" and self.softmax in ("auto", "linear", "log2")
 
     def check_integer(self) -> None:
         """Check that the method can be lowered to an integer program.
@@ -102,6 +106,11 @@ class QuantConfig:
             return min([self.weight_bits, *self.layer_bits.values()]) <= NARROW_BITS
         return self.weight_target == "float"
 
+    @property
+    def first_softmax(self) -> Softmax:
+        """Form of the softmax codes before one is chosen for the block."""
+        return "linear" if self.softmax == "auto" else self.softmax
+
     def bits_of(self, layer: str) -> int:
         """Return the weight width of a layer in bits."""
         return self.layer_bits.get(layer, self.weight_bits)
@@ -116,6 +125,7 @@ PAPER = QuantConfig(
     weight_channels=False,
     weight_rounding="nearest",
     bias_correction=False,
+    balance=False,
     gelu_offset=False,
     softmax="log2-probability",
     residual_bits=8,
@@ -133,6 +143,7 @@ _NAIVE = replace(
 #: Methods by the name that ``--method`` takes.
 METHODS: dict[str, QuantConfig] = {
     "p2vit": OURS,
+    "p2vit-linear": replace(OURS, softmax="linear"),
     "p2vit-log2": replace(OURS, softmax="log2"),
     "p2vit-residual8": replace(OURS, residual_bits=8),
     "p2vit-float-scales": replace(OURS, scales="float"),
@@ -153,9 +164,11 @@ WITHOUT: dict[str, QuantConfig] = {
     "without weight exponents per channel": replace(OURS, weight_channels=False),
     "without error-compensating weight rounding": replace(OURS, weight_rounding="nearest"),
     "without bias correction": replace(OURS, bias_correction=False),
+    "without balance between inputs and weights": replace(OURS, balance=False),
     "without GELU offsets": replace(OURS, gelu_offset=False),
     "with one table of the activation for all channels": replace(OURS, table_channels=0),
     "without synthetic photos beside the calibration photos": replace(OURS, guard_photos=0),
+    "with 8-bit softmax codes in every block": replace(OURS, softmax="linear"),
     "with 8-bit softmax relative to 1": replace(OURS, softmax="uniform-probability"),
     "with the paper's log2 softmax relative to 1": replace(OURS, softmax="log2-probability"),
 }

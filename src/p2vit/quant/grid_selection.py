@@ -133,7 +133,7 @@ def select_attention_grids(
         out |= {n: block.turned(out[n]) for n in "qk"}
         if trial is not None:
             out = {n: trial[n].fake(out[n]) for n in "qkv"}
-        form = None if trial is None else config.softmax
+        form = None if trial is None else config.first_softmax
         if block.window_attention is not None:
             out = {n: block.window_attention.gather(out[n], block.window_attention.fills[n]) for n in "qkv"}
         mixed = attend(

@@ -13,10 +13,11 @@ from p2vit.models.canonical import Block, CanonicalViT
 from p2vit.program.maps import FeatureMap
 from p2vit.quant.activation_grids import Ranges
 from p2vit.quant.attention import WindowAttention
-from p2vit.quant.block import BlockQuantizer, ExtraWidths, FloatReference, weighted_sum
+from p2vit.quant.block import BlockQuantizer, weighted_sum
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
 from p2vit.quant.embedding import quantize_image_embedding
+from p2vit.quant.float_reference import ExtraWidths, FloatReference
 from p2vit.quant.fold import Affine, fold_block, fold_pixels
 from p2vit.quant.grid import Grid, log2_scale_for, range_grid
 from p2vit.quant.maps import quantize_map
@@ -266,7 +267,7 @@ def quantized_block(
         model.config.norm_eps,
         model.config.activation,
         folded.score_exponent,
-        config.softmax,
+        config.first_softmax,
         residual_add_grids(grids[before], grids[f"{name}.add1"], grids[f"{name}.add2"]),
         window_attention=window_attention,
     )

@@ -7,10 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from p2vit.models.canonical import CanonicalViT
+from p2vit.models.config import ViTConfig
 from p2vit.quant.activation_grids import Ranges, norm_grid, query_key_grids
-from p2vit.quant.block import ALPHA_ATTENTION, BlockQuantizer, FloatReference
+from p2vit.quant.block import ALPHA_ATTENTION, BlockQuantizer
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.disk_array import ArrayFolder, DiskArray, ResidualStreams
+from p2vit.quant.float_reference import FloatReference
 from p2vit.quant.fold import fold_pool, normalise
 from p2vit.quant.grid import Grid, range_grid
 from p2vit.quant.simulated import QuantizedBlock, QuantizedPool
@@ -100,11 +102,12 @@ def quantize_pool(
     """
     pool = model.attention_pool
     assert pool is not None
-    shape = model.config.blocks[-1]
+    assert isinstance(model.config, ViTConfig)
+    shape = model.config.pool_shape
     folded = fold_pool(pool, model.norm)
     first, second = grids["pool.add1"], grids["pool.add2"]
     block = QuantizedBlock(
-        shape, model.config.norm_eps, model.config.activation, folded.score_exponent, config.softmax
+        shape, model.config.norm_eps, model.config.activation, folded.score_exponent, config.first_softmax
     )
     finest = torch.minimum(first.log2_scale, second.log2_scale)
     block.grids |= {"add1": first, "add2": second, "branch2": Grid(finest, 16)}

@@ -67,13 +67,16 @@ def recorded_options(program: IntegerProgram) -> "LoadOptions":
     return replace(options, seed=seed if isinstance(seed, int) else 0, check=False)
 
 
-def reload_float(program: IntegerProgram, model: str | None = None, arch: str | None = None) -> "FloatModel":
+def reload_float(
+    program: IntegerProgram, model: str | None = None, arch: str | None = None, *, optional: bool = True
+) -> "FloatModel":
     """Load the float model of a program, with the options that it was quantized with.
 
     Args:
         program: The program. Its provenance names the model.
         model: Another model, as for ``--model``. The recorded options do not apply to it.
         arch: Architecture of a weight file.
+        optional: Whether the verb also works without it, with ``--no-float``; messages then say so.
 
     Returns:
         The model, for the input size of the program.
@@ -85,6 +88,7 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
     from p2vit.models.registry import load_model
 
     provenance = program.provenance
+    without = ", or omit it with --no-float" if optional else ""
     source = model or provenance.get("source")
     if not source:
         raise ModelError("the program does not say which model it was made from; name it with --model")
@@ -99,13 +103,13 @@ def reload_float(program: IntegerProgram, model: str | None = None, arch: str | 
             loaded = load_model(str(source), replace(options, image_size=wanted))
     except P2vitError as error:
         raise ModelError(
-            f"the float model '{source}' cannot be loaded: {error}. Name it with --model, or omit it with --no-float"
+            f"the float model '{source}' cannot be loaded: {error}. Name it with --model{without}"
         ) from None
     recorded = provenance.get("weights_sha256")
     if model is None and recorded and recorded != loaded.sha256:
         raise ModelError(
             f"{source}: its weights are not those that were quantized (sha256 {loaded.sha256[:12]}, recorded is "
-            f"{str(recorded)[:12]}). Give the right ones with --model, or omit the float model with --no-float"
+            f"{str(recorded)[:12]}). Give the right ones with --model{without.replace(' it ', ' the float model ')}"
         )
     channels = prod(program.tensors[program.feature].shape)
     if loaded.config.feature_dim != channels:

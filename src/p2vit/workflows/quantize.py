@@ -9,6 +9,7 @@ from p2vit.files import one_writer
 from p2vit.models.dense import feature_maps
 from p2vit.models.options import LoadOptions
 from p2vit.program.inspect import summarize_outputs
+from p2vit.workflows.accuracy_control import control_record, controlled
 from p2vit.workflows.class_names import named
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.float_model import has_torch, told
@@ -21,11 +22,18 @@ from p2vit.workflows.program_folder import FILES, check_place, write_program
 from p2vit.workflows.threads import thread_count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from p2vit.data.source import PhotoSource
     from p2vit.models.loaded import FloatModel
     from p2vit.quant.api import QuantizeResult
     from p2vit.quant.config import QuantConfig
 
+#: Default numbers of calibration photos. Rounding to narrow weights fits itself to the photos and needs more of them.
+PHOTOS, NARROW_PHOTOS = 32, 128
 #: A warning is issued for fewer calibration photos than this.
 FEW_PHOTOS = 8
 
@@ -40,6 +48,20 @@ def choose_config(bits: str, method: str) -> "QuantConfig":
     from p2vit.quant.config import parse_bits
 
     return replace(named(method), weight_bits=parse_bits(bits))
+
+
+def photo_count(options: QuantizeOptions) -> int:
+    """Return the number of calibration photos: as stated, or the default for the width of the weights.
+
+    Raises:
+        P2vitError: The method or the width is unknown.
+    """
+    from p2vit.quant.config import NARROW_BITS
+
+    if options.calib_images is not None:
+        return options.calib_images
+    narrow = choose_config(options.bits, options.method).weight_bits <= NARROW_BITS
+    return NARROW_PHOTOS if narrow else PHOTOS
 
 
 def load(model: "str | FloatModel", options: LoadOptions, out: Feedback | None = None) -> "FloatModel":
@@ -150,7 +172,7 @@ def run_quantize(
     photos = open_data(data, loaded.preprocessing, strict=options.strict)
     left_out = say_notes(photos, out)
     if dry_run:
-        return plan(loaded, config, options.calib_images, output)
+        return plan(loaded, config, photo_count(options), output)
     result = quantize_loaded(loaded, photos, options, out)
     written = write_program(
         result.program, output, overwrite=overwrite, notes=notes_of(loaded, result, options)
@@ -158,6 +180,7 @@ def run_quantize(
     return {
         "seconds": round(result.seconds, 2),
         "calibration_images": result.photos,
+        "accuracy_control": control_record(result.control),
         **written,
         "outputs": [each.model_dump() for each in summarize_outputs(result.program)],
         "model": loaded.source,
@@ -189,21 +212,29 @@ def quantize_loaded(
     """
     from p2vit.quant.api import quantize as quantize_model
 
+    config, wanted = choose_config(options.bits, options.method), photo_count(options)
     with out.progress() as progress:
-        result = quantize_model(
-            model,
-            photos.calibration(options.calib_images, options.seed),
-            choose_config(options.bits, options.method),
-            threads=thread_count(options.threads),
-            progress=progress,
-            seed=options.seed,
-            calibration=photos.name,
-            maps=feature_maps(maps_of(options) or model.outputs, model.config),
-        )
-    if result.photos < options.calib_images:
-        out.warn(
-            f"{photos.name}: there are only {result.photos} photos to calibrate on, not {options.calib_images}"
-        )
+
+        def make(chosen: "QuantConfig", batches: "Iterable[NDArray[np.uint8]]") -> "QuantizeResult":
+            return quantize_model(
+                model,
+                batches,
+                chosen,
+                threads=thread_count(options.threads),
+                progress=progress,
+                seed=options.seed,
+                calibration=photos.name,
+                maps=feature_maps(maps_of(options) or model.outputs, model.config),
+            )
+
+        if options.max_drop is None:
+            result = make(config, photos.calibration(wanted, options.seed))
+        else:
+            result = controlled(
+                model, photos, config, replace(options, calib_images=wanted), make, out, progress
+            )
+    if result.photos < wanted:
+        out.warn(f"{photos.name}: there are only {result.photos} photos to calibrate on, not {wanted}")
     if result.photos < FEW_PHOTOS:
         out.warn(
             f"calibrated on {result.photos} photo(s): the ranges may be too narrow; 16 to 64 photos are usual"

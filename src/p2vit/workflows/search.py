@@ -151,6 +151,9 @@ def search_loaded(
     limit = read_budget(
         options.budget, layers, chosen, loaded.config, hardware, log2_softmax=config.softmax == "log2"
     )
+    if limit.whole is not None and config.softmax == "auto":
+        # The modelled cost depends on the form of the codes, so it must be known before calibration.
+        config = replace(config, softmax="linear")
     # Refuse an impossible budget before any photo is read.
     check({layer.name: dict.fromkeys(chosen, 0.0) for layer in layers}, limit)
     wanted = options.calib_images + held_out

@@ -9,6 +9,7 @@ from p2vit.accel.machine.edit import edit_machine
 from p2vit.accel.machine.machines import known_machines, load_machine
 from p2vit.accel.mapping import map_workload
 from p2vit.accel.organisation import simulate_events
+from p2vit.accel.workload.precision import Precision
 from p2vit.accel.workload.resolve import workload_of
 from support.tiers import extended
 
@@ -33,6 +34,18 @@ def stalled_share(timing):
 def test_levels_agree_within_3_percent(hardware, model):
     machine = load_machine(hardware)
     mapping = map_workload(machine, workload_of(model))
+    assert simulate_events(machine, mapping.plan).cycles == pytest.approx(mapping.timing.cycles, rel=0.03)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize(
+    "model",
+    extended([*MODELS, "vit_small_patch32_224"], quick=["deit_tiny_patch16_224", "vit_small_patch32_224"]),
+)
+def test_levels_agree_where_the_re_quantization_lanes_are_too_few(model, bits):
+    """The lanes are idle while the array works on scores, unless attention × V waits for them just then."""
+    machine = load_machine("multiplier_requant")
+    mapping = map_workload(machine, workload_of(model, Precision(bits)))
     assert simulate_events(machine, mapping.plan).cycles == pytest.approx(mapping.timing.cycles, rel=0.03)
 
 

@@ -119,3 +119,13 @@ def test_a_budget_of_an_accelerator(tmp_path):
     assert report["budget"] == {"name": "energy-mj", "limit": 0.006, "hardware": "edge"}
     assert report["cost"] <= 0.006
     assert set(report["bits_per_layer"].values()) == {4, 8}
+
+
+def test_a_budget_of_the_accelerator_takes_linear_codes_and_others_choose(tmp_path):
+    """The modelled cost depends on the form of the softmax codes, so it is fixed before calibration."""
+    run_search(
+        "digits", "digits", tmp_path / "a", budget="latency-ms=1", hardware="edge", **SMALL, fine=False
+    )
+    assert load(tmp_path / "a").provenance["method"]["softmax"] == "linear"
+    run_search("digits", "digits", tmp_path / "b", budget="average-bits=6", **SMALL, fine=False)
+    assert load(tmp_path / "b").provenance["method"]["softmax"] == "auto"

@@ -31,8 +31,8 @@ def filled(rng, shape, fill, dtype=np.int8):
 class Harness:
     """A plan whose inputs are given tensors."""
 
-    def __init__(self, isa, threads=1):
-        self.plan = compiled.Plan(POOLS[threads], isa, 1, 1, 1, 8)
+    def __init__(self, isa, threads=1, chunk_rows=8):
+        self.plan = compiled.Plan(POOLS[threads], isa, 1, 1, 1, chunk_rows)
         self.outputs = []
 
     def feed(self, x):
@@ -55,16 +55,17 @@ class Harness:
 @pytest.mark.parametrize("isa", ISAS)
 @given(
     seed=seeds,
-    rows=st.integers(1, 40),
-    inputs=st.integers(1, 130),
+    rows=st.integers(1, 40) | st.sampled_from([197, 257, 300, 600]),
+    inputs=st.integers(1, 130) | st.sampled_from([588, 1536]),
     outputs=st.integers(1, 130),
     bits=st.sampled_from([8, 16, 32]),
     weight_bits=st.sampled_from([4, 8]),
     fill=fills,
     threads=threads_used,
+    chunk_rows=st.sampled_from([8, 52, 1024]),
 )
 @examples
-def test_linear(isa, seed, rows, inputs, outputs, bits, weight_bits, fill, threads):
+def test_linear(isa, seed, rows, inputs, outputs, bits, weight_bits, fill, threads, chunk_rows):
     rng = np.random.default_rng(seed)
     weight = np.clip(
         filled(rng, (outputs, inputs), fill), -(1 << (weight_bits - 1)), (1 << (weight_bits - 1)) - 1
@@ -72,7 +73,7 @@ def test_linear(isa, seed, rows, inputs, outputs, bits, weight_bits, fill, threa
     shift = np.zeros(outputs, int) if bits == 32 else rng.integers(0, 24, outputs)
     operator = Linear(weight, rng.integers(-(2**20), 2**20, outputs), shift, weight_bits, bits)
     x = filled(rng, (rows, inputs), fill)
-    h = Harness(isa, threads)
+    h = Harness(isa, threads, chunk_rows)
     source = h.feed(x)
     out = h.plan.buffer(rows, outputs, f"int{bits}")
     h.plan.stage(0, rows)
@@ -85,16 +86,17 @@ def test_linear(isa, seed, rows, inputs, outputs, bits, weight_bits, fill, threa
 @pytest.mark.parametrize("isa", ISAS)
 @given(
     seed=seeds,
-    rows=st.integers(1, 20),
+    rows=st.integers(1, 70),
     outputs=st.integers(1, 100),
     own=st.sampled_from([8, 16]),
     other=st.sampled_from([8, 16]),
     bits=st.sampled_from([8, 16]),
     shifted=st.booleans(),
     fill=fills,
+    chunk_rows=st.sampled_from([8, 72]),
 )
 @examples
-def test_linear_with_residual(isa, seed, rows, outputs, own, other, bits, shifted, fill):
+def test_linear_with_residual(isa, seed, rows, outputs, own, other, bits, shifted, fill, chunk_rows):
     rng = np.random.default_rng(seed)
     linear = Linear(
         filled(rng, (outputs, 7), fill),
@@ -106,7 +108,7 @@ def test_linear_with_residual(isa, seed, rows, outputs, own, other, bits, shifte
     shifts = [rng.integers(0, 16, outputs) if shifted else np.zeros(outputs, int) for _ in range(3)]
     add = Add(*shifts, bits)
     x, stream = filled(rng, (rows, 7), fill), filled(rng, (rows, outputs), fill, np.dtype(f"int{other}"))
-    h = Harness(isa)
+    h = Harness(isa, chunk_rows=chunk_rows)
     source, residual = h.feed(x), h.feed(stream)
     out = h.plan.buffer(rows, outputs, f"int{bits}")
     h.plan.stage(0, rows)
@@ -125,23 +127,29 @@ def test_linear_with_residual(isa, seed, rows, outputs, own, other, bits, shifte
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@given(seed=seeds, outputs=st.integers(1, 100) | st.sampled_from([64, 128, 192]), fill=fills)
+@given(
+    seed=seeds,
+    rows=st.integers(1, 70),
+    outputs=st.integers(1, 100) | st.sampled_from([64, 128, 192]),
+    fill=fills,
+    chunk_rows=st.sampled_from([8, 72]),
+)
 @examples
-def test_linear_with_table(isa, seed, outputs, fill):
+def test_linear_with_table(isa, seed, rows, outputs, fill, chunk_rows):
     rng = np.random.default_rng(seed)
     linear = Linear(
         filled(rng, (outputs, 9), fill), rng.integers(-999, 999, outputs), rng.integers(0, 12, outputs)
     )
     table = Lookup(rng.integers(-128, 128, (-(-outputs // 64) if outputs % 64 == 0 else 1, 256)))
-    x = filled(rng, (11, 9), "random")
-    h = Harness(isa)
+    x = filled(rng, (rows, 9), "random")
+    h = Harness(isa, chunk_rows=chunk_rows)
     source = h.feed(x)
-    out = h.plan.buffer(11, outputs, "int8")
-    h.plan.stage(0, 11)
+    out = h.plan.buffer(rows, outputs, "int8")
+    h.plan.stage(0, rows)
     h.plan.linear(
         ["y"], compiled.pack([part_of(linear)], 8, False), source, out, table=column_tables(table, outputs)
     )
-    got = h.show(out, (11, outputs), "int8")
+    got = h.show(out, (rows, outputs), "int8")
     h.run()
     assert np.array_equal(got, table.compute(linear.compute(x[None])))
 

@@ -10,9 +10,11 @@ import pytest
 from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.onnx import executor as run_onnx
+from p2vit.export.onnx import runtimes
 from p2vit.export.onnx.common.model_file import save_model
-from p2vit.export.onnx.executor import OnnxExecutor, exact_products, open_session
+from p2vit.export.onnx.executor import OnnxExecutor, exact_products
 from p2vit.export.onnx.integer.build import LOGITS, build_onnx_integer
+from p2vit.export.onnx.runtimes import open_session
 from p2vit.program.graph import PIXELS
 from support.programs import random_pixels, random_program
 
@@ -94,7 +96,7 @@ def test_large_models_keep_their_weights_beside_them(tmp_path):
 
 def test_a_session_of_a_large_model_goes_through_a_file(monkeypatch):
     program = random_program()
-    monkeypatch.setattr(run_onnx, "LARGEST_SINGLE_FILE", 10_000)
+    monkeypatch.setattr(runtimes, "LARGEST_SINGLE_FILE", 10_000)
     pixels = random_pixels(program, 2)
     np.testing.assert_array_equal(
         OnnxExecutor(program).logits(pixels), ReferenceExecutor(program).logits(pixels)

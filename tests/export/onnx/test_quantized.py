@@ -8,8 +8,9 @@ from support.tiny import float_model
 pytest.importorskip("onnxruntime")
 
 from p2vit.engine.reference import ReferenceExecutor
-from p2vit.export.onnx.executor import OnnxExecutor, open_session
+from p2vit.export.onnx.executor import OnnxExecutor
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
+from p2vit.export.onnx.runtimes import open_session
 from p2vit.quant.api import quantize
 
 

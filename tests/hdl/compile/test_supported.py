@@ -4,14 +4,19 @@ import pytest
 
 pytest.importorskip("amaranth")
 
-from p2vit.hdl.compile.compiler import compile_program
+from p2vit.accel.load_store.fit import has_engine
+from p2vit.accel.workload.build import KINDS
+from p2vit.accel.workload.operations import MATMULS, Operation
+from p2vit.hdl.compile.compiler import _PAYLOADS, compile_program
 from p2vit.hdl.compile.errors import UnfitProgramError
-from p2vit.hdl.compile.supported import EXECUTED, NEEDED_BY
+from p2vit.hdl.compile.supported import NEEDED_BY
 from p2vit.hdl.top.machine import RtlMachine
-from p2vit.numerics import OPERATORS
+from p2vit.numerics import OPERATORS, LayerNorm, Patchify, Softmax
 from support.families import FAMILIES, family_program
 
 MACHINE = RtlMachine(lines=8, lanes=8, row_rows=32, weight_rows=128, columns=128, vector_columns=256)
+
+OPERATORS_BY_NAME = {operator.__name__: operator for operator in OPERATORS.values()}
 
 #: Family → its first part that no engine executes; all others compile.
 REFUSED = {
@@ -19,13 +24,28 @@ REFUSED = {
     "Swin, as many heads as tokens in a window": "Swin",
     "DINOv3": r"Rotary \(rotary position embeddings",
     "EVA-02": r"Rotary \(rotary position embeddings",
+    "BEiT": r"ScoreBias \(relative position bias",
+    "Perception Encoder": r"Rotary \(rotary position embeddings",
     "gated by GELU": r"Multiply \(gated MLPs",
     "SigLIP": r"ConstantTokens \(attention pooling",
 }
 
 
-def test_every_operator_is_executed_or_named():
-    assert {*EXECUTED, *NEEDED_BY} == set(OPERATORS.values())
+def test_every_operator_is_compiled_or_named():
+    compiled = {*_PAYLOADS, Patchify, Softmax, LayerNorm}
+    assert compiled | {*NEEDED_BY} == set(OPERATORS.values())
+    assert not compiled & {*NEEDED_BY}
+
+
+def test_the_simulator_refuses_the_same_operators():
+    """At the size of one row; the engines hold no other rotated or permuted rows either."""
+    for name, kind in KINDS.items():
+        part = "embedding" if name in ("Patchify", "AssembleTokens") else "head"
+        rows = 1 if name == "SelectToken" else 2
+        op = Operation(
+            "x", kind, part, -1, rows, 4, inner=4 * (kind in MATMULS), weight_bits=8 * (kind == "linear")
+        )
+        assert has_engine(op) == (OPERATORS_BY_NAME[name] not in NEEDED_BY), name
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -356,6 +356,8 @@ class Flow:
         for at, name in enumerate((REQUANT, ACTIVATION_BUFFER)):
             cycles = sum(member.served[at][1] for member in members)
             if isinstance(cycles, np.ndarray) or cycles:
+                if name == REQUANT:
+                    cycles = cycles + _idle_lanes(members, at)
                 self.served[name] = self._latest([self.served[name], start]) + cycles
                 ends.append((self.served[name], f"{name}: slower than the array"))
         if loads := sum(member.load for member in members):
@@ -374,3 +376,18 @@ class Flow:
                 latency, waits = member.softmax
                 begins = self._latest([self.free[SOFTMAX], start + first_tiles + latency])
                 ends.append((begins + waits, f"{SOFTMAX}: its scores fill the accumulator buffer"))
+
+
+def _idle_lanes(members: Sequence[_TaskFigures], at: int) -> Number:
+    """Compute the cycles that the re-quantization lanes have nothing to do, because the array works on scores.
+
+    Linear layers and scores take turns on the array. Attention × V of the same rows comes later and asks for the lanes
+    while one of the linear layers uses them. Only if that is the last one before the next scores, the lanes serve
+    attention × V during the scores. Each of the linear layers is equally likely.
+
+    Args:
+        members: Tasks that take turns on one chunk.
+        at: Position of the re-quantization lanes in ``served``.
+    """
+    users = sum(1 for member in members if member.served[at][1])
+    return sum(member.work for member in members if not member.served[at][1]) * (users - 1) / users

@@ -1,7 +1,8 @@
 """Modelled energy per image and operation, from a technology table. Nothing is measured.
 
-Counted: arithmetic, operand and accumulator registers of the arrays, every byte through every buffer, DRAM, and SRAM
-    leakage. Not counted: clock tree, controller, wires between chunks, leakage of logic.
+Counted: arithmetic, operand and accumulator registers of the arrays, every byte through every buffer, DRAM, SRAM
+leakage, and the clock of waiting chunks (`clock`). Not counted: clock tree, controller, wires between chunks, and
+leakage of logic.
 """
 
 from dataclasses import dataclass, fields
@@ -30,6 +31,7 @@ class EnergyBreakdown:
         row_buffer: Reads and writes of stationary rows.
         dram: DRAM traffic.
         leakage: SRAM leakage over the run.
+        idle_clock: Clock of chunks that wait.
     """
 
     arithmetic: float = 0.0
@@ -41,6 +43,7 @@ class EnergyBreakdown:
     row_buffer: float = 0.0
     dram: float = 0.0
     leakage: float = 0.0
+    idle_clock: float = 0.0
 
     def __add__(self, other: "EnergyBreakdown") -> "EnergyBreakdown":
         return EnergyBreakdown(

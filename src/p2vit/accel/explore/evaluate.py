@@ -58,7 +58,7 @@ def evaluate(machine: Machine, workload: Workload) -> Figures:
         )
     plan, cycles = mapping.plan, mapping.timing.cycles
     milliseconds = cycles / (machine.clock_mhz * 1e3)
-    energy = run_energy(machine, technology, plan, cycles).total / 1e9
+    energy = run_energy(machine, technology, plan, mapping.timing).total / 1e9
     values = {
         "latency_ms": milliseconds,
         "energy_mj": energy,

@@ -33,7 +33,7 @@ class ArrayJobs:
         A tile has whole column groups that fit the weight, output and parameter buffers, and at least
         ``table_columns`` columns if they fit. Tiles are multiples of ``table_columns``, so that tables can follow tile
         by tile; if column groups do not divide it, all tiles of an operation have about the same width. Larger
-        buffers only add tiles.
+        buffers only add tiles, once they hold ``table_columns`` columns.
         """
         op, options = step.operation, self.options
         broadcast = step.form == "linear"

@@ -4,7 +4,8 @@ Larger tiles need fewer runs and load the rows less often, but their first run w
 last results come out later. The cycles of a phase depend on its own tiles and on those of the previous phase. So the
 best tiles of all operations are found exactly, phase by phase, as a shortest path. Equal blocks have equal tiles.
 
-Larger buffers only add tiles to choose from, so they never make the predicted run slower.
+Larger buffers only add tiles to choose from, once they hold ``table_columns`` columns. So they never make the predicted
+run slower.
 """
 
 from collections.abc import Sequence

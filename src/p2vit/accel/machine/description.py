@@ -273,6 +273,8 @@ class Machine(_Described):
 
     #: Whether rows can flow from chunk to chunk without a trip to memory.
     flows: ClassVar[bool] = False
+    #: Chunks whose clock stops while they wait.
+    gated: ClassVar[tuple[str, ...]] = ()
     #: Path of a figure → path of the figure that it must equal. A change of the second changes the first.
     tied: ClassVar[dict[str, str]] = {}
 
@@ -383,6 +385,8 @@ class LoadStoreMachine(Machine):
     load_store: LoadStore
     pipelining: Pipelining = Pipelining(inter_layer=True, intra_layer=True)
 
+    #: The lanes of the vector engine.
+    gated: ClassVar[tuple[str, ...]] = ("layernorm", "softmax", "gelu", "elementwise")
     tied: ClassVar[dict[str, str]] = {
         f"chunks.shifter_array.{key}": f"chunks.mac_array.{key}"
         for key in ("lines", "lanes_per_line", "pipeline_depth_cycles")

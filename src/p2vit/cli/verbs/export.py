@@ -1,4 +1,4 @@
-"""``p2vit export``: write an integer program as ONNX, as C or as test vectors."""
+"""``p2vit export``: write an integer program as ONNX, as C, for browsers or as test vectors."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from p2vit.workflows.options.export import ExportOptions
     "file",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .onnx file; for c and vectors a folder.",
+    help="The .onnx file; for c, web and vectors a folder.",
 )
 @click.option(
     "--data",
@@ -43,7 +43,22 @@ from p2vit.workflows.options.export import ExportOptions
     "--expose",
     multiple=True,
     metavar="TENSOR",
-    help="onnx-integer: make this tensor an output too. Repeatable.",
+    help="ONNX: make this tensor an output too; also features (what the head reads) and tokens. Repeatable.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(choices(ExportOptions, "target")),
+    default="any",
+    show_default=True,
+    help="onnx-integer: require that this runtime is installed and returns the program's integers. The file is the "
+    "same for all; any checks those that are installed.",
+)
+@click.option(
+    "--opset",
+    type=int,
+    default=17,
+    show_default=True,
+    help="onnx-qdq: opset of the file, 13 to 20. Some tools read only older ones.",
 )
 @click.option(
     "--quantize-probabilities",
@@ -75,13 +90,16 @@ from p2vit.workflows.options.export import ExportOptions
 @max_pixels_option
 @common
 def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
-    """Export PROGRAM, a folder that quantize wrote, as ONNX, C or test vectors, and compare the two on photos.
+    """Export PROGRAM, a folder that quantize wrote, as ONNX, C, WebAssembly or vectors, and compare both on photos.
 
     Exit status 1 if an integer ONNX model returns other integers than the program.
     """
     report = run_export(program, export_format, file, out=out, **options)
     out.result(report, describe)
     apart = report["max_abs_diff"] or any(report.get("max_abs_diff_maps", {}).values())
+    apart = apart or any(
+        row["differ"] or row["reason"].startswith("failed") for row in report.get("runtimes", ())
+    )
     return CHECK_FAILED if report["format"] == "onnx-integer" and apart else 0
 
 
@@ -99,6 +117,13 @@ def describe(report: dict) -> str:
             f"RAM {report['arena_bytes']:,} bytes\n"
             f"next: make -C {report['file']} check"
         )
+    if report["format"] == "web":
+        return (
+            f"wrote {report['file']}: WebAssembly, same integers on {report['images']} images\n"
+            f"  weights {report['weight_bytes']:,} bytes, module {report['relaxed_bytes']:,} bytes, "
+            f"working memory {report['arena_bytes']:,} bytes\n"
+            f"next: open {report['file']}/index.html in a browser"
+        )
     if report["opset"] is None:
         return f"wrote {report['file']}: every tensor of {report['images']} images"
     unit = "integers" if report["format"] == "onnx-integer" else "real units"
@@ -107,7 +132,16 @@ def describe(report: dict) -> str:
         f"\nlargest difference of {name}: {apart:g} {unit}"
         for name, apart in report.get("max_abs_diff_maps", {}).items()
     )
+    checked = "".join("\n" + describe_runtime(row) for row in report.get("runtimes", ()))
     return (
         f"wrote {files} (opset {report['opset']}, {report['float_tensors']} float tensors)\n"
-        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images{maps}"
+        f"largest difference of the logits: {report['max_abs_diff']:g} {unit}, {report['images']} images{maps}{checked}"
     )
+
+
+def describe_runtime(row: dict) -> str:
+    """Format what was proved in one runtime."""
+    title = f"{row['runtime']} {row['version'] or ''}".strip()
+    if row["differ"] is None:
+        return f"  {title}: not checked ({row['reason']})"
+    return f"  {title}: {row['differ']:,} of {row['compared']:,} integers differ, {row['images']} images"

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from p2vit.cli.shared.common import (
+    CHECK_FAILED,
     Output,
     common,
     overwrite_option,
@@ -44,6 +45,18 @@ def output_lines(outputs: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def control_lines(control: dict[str, Any] | None) -> list[str]:
+    """Return lines about the agreement with the float model and the raised layers; none without ``--max-drop``."""
+    if control is None:
+        return []
+    agreement = f"{control['agreement']:g} % of {control['held_out_images']} held-out photos"
+    lines = [f"  agreement with the float model: {agreement} (--max-drop {control['max_drop']:g})"]
+    if raised := control["raised"]:
+        lines.append(f"  raised to 8 bits: {len(raised)} layers, the most sensitive first:")
+        lines += [f"    {name}" for name in raised]
+    return lines
+
+
 def describe(result: dict[str, Any]) -> str:
     """Format the result as text for the terminal."""
     if result.get("dry_run"):
@@ -63,6 +76,7 @@ def describe(result: dict[str, Any]) -> str:
             f"{result['model']} -> {result['output']}  ({result['bits']}, method {result['method']})",
             f"  {result['seconds']:.1f} s, {photos}, seed {result['seed']}",
             *model_lines(result),
+            *control_lines(result["accuracy_control"]),
             *program_lines(result),
             *output_lines(result["outputs"]),
             f"next: p2vit eval {result['output']} --data {result['data']}",
@@ -89,10 +103,22 @@ def describe(result: dict[str, Any]) -> str:
 )
 @click.option(
     "--calib-images",
-    default=32,
+    type=click.IntRange(1),
+    help="Number of calibration photos. Default: 32, or 128 for weights of at most 6 bits.",
+)
+@click.option(
+    "--max-drop",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Raise layers to 8 bits until program and float model predict different classes on at most PERCENT of the "
+    "held-out photos; exit status 1 if they do not.",
+)
+@click.option(
+    "--held-out",
+    default=128,
     show_default=True,
     type=click.IntRange(1),
-    help="Number of calibration photos.",
+    help="Number of further calibration photos for --max-drop.",
 )
 @click.option("--method", default="p2vit", show_default=True, help="Quantization method; see 'p2vit list'.")
 @model_options
@@ -118,7 +144,7 @@ def describe(result: dict[str, Any]) -> str:
 @common
 def quantize(
     out: Output, model: str, data: str, folder: Path | None, outputs: tuple[str, ...], **options: Any
-) -> None:
+) -> int:
     """Quantize MODEL to an integer program with power-of-two scales, calibrated on photos.
 
     MODEL is a timm name, hf:ORG/NAME (Hugging Face Hub), a weight file with --arch, a benchmark's model (dinov2-elpv,
@@ -128,3 +154,5 @@ def quantize(
     result = run_quantize(model, data, output, out=out, outputs=outputs, **options)
     warn_skipped(out, result)
     out.result(result, describe)
+    control = result.get("accuracy_control")
+    return 0 if control is None or control["holds"] else CHECK_FAILED

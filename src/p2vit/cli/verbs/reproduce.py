@@ -76,7 +76,7 @@ def describe(result: dict[str, Any]) -> str:
     "--method",
     default="p2vit",
     show_default=True,
-    help="Quantization method; p2vit-log2 has 4-bit log2 attention.",
+    help="Quantization method; p2vit-log2 has 4-bit log2 attention in every block, p2vit-linear 8-bit.",
 )
 @click.option(
     "--calib-images",

@@ -1,17 +1,13 @@
-"""The ONNX executor: runs the ``onnx-integer`` export of a program in ONNX Runtime."""
+"""Executors that run the ``onnx-integer`` export of a program: in ONNX Runtime, and in OpenVINO."""
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any
-
-import numpy as np
 
 from p2vit.engine.executor import Executor
 from p2vit.errors import P2vitError
-from p2vit.export.onnx.common.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model
-from p2vit.export.onnx.common.optional import onnx, onnxruntime
+from p2vit.export.onnx.common.optional import onnx, onnxruntime, openvino
 from p2vit.export.onnx.integer.build import build_onnx_integer
 from p2vit.export.onnx.integer.matmul import (
     PRODUCT_FORMS,
@@ -19,6 +15,7 @@ from p2vit.export.onnx.integer.matmul import (
     expect_product_form,
     products_are_exact,
 )
+from p2vit.export.onnx.runtimes import Runner, run_onnxruntime, run_openvino
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram
 
@@ -55,7 +52,7 @@ class OnnxExecutor(Executor):
         self.program = program
         self.products = exact_products(products)
         self._threads = threads
-        self._sessions: dict[tuple[str, ...], Any] = {}
+        self._runners: dict[tuple[str, ...], Runner] = {}
 
     def run(self, pixels: IntArray, keep: Iterable[str] = ()) -> dict[str, IntArray]:
         """Run the program on a batch.
@@ -74,15 +71,60 @@ class OnnxExecutor(Executor):
         self.program.expect_pixels(pixels)
         wanted = self.program.among({*keep, *self.program.results}, "keep")
         names = [name for name in wanted if name != PIXELS]
-        results = self._session(tuple(names)).run(names, {PIXELS: np.ascontiguousarray(pixels)})
+        results = self._runner(tuple(names))(names, pixels)
         return dict(zip(names, results, strict=True))
 
-    def _session(self, names: tuple[str, ...]) -> Any:
-        if names not in self._sessions:
+    def _open(self, model: Any, threads: int | None) -> Runner:
+        return run_onnxruntime(model, threads)
+
+    def _runner(self, names: tuple[str, ...]) -> Runner:
+        if names not in self._runners:
             whole = replace(self.program, maps=())  # every row is wanted, and not only the patches
             model = build_onnx_integer(whole, expose=names, products=self.products)
-            self._sessions[names] = open_session(model, threads=self._threads)
-        return self._sessions[names]
+            self._runners[names] = self._open(model, self._threads)
+        return self._runners[names]
+
+
+class OpenVinoExecutor(OnnxExecutor):
+    """Runs a program's ``onnx-integer`` export in OpenVINO's CPU plugin.
+
+    Attributes:
+        precision: INFERENCE_PRECISION_HINT; None keeps OpenVINO's default for this CPU.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        program: IntegerProgram,
+        *,
+        products: ProductForm = "portable",
+        threads: int | None = None,
+        precision: str | None = None,
+    ) -> None:
+        """Check that OpenVINO is installed. Models are built at first use.
+
+        Args:
+            program: The program to run.
+            products: Form of the matrix products. OpenVINO computes both in the same way.
+            threads: Number of threads; None lets OpenVINO choose.
+            precision: See the class.
+
+        Raises:
+            P2vitError: onnx or openvino is not installed.
+        """
+        onnx()
+        if find_spec("openvino") is None:
+            openvino()  # names what to install
+        expect_product_form(products)
+        self.program = program
+        self.products = products
+        self.precision = precision
+        self._threads = threads
+        self._runners = {}
+
+    def _open(self, model: Any, threads: int | None) -> Runner:
+        return run_openvino(model, threads, self.precision)
 
 
 def exact_products(products: ProductForm | None = None) -> ProductForm:
@@ -105,25 +147,3 @@ def exact_products(products: ProductForm | None = None) -> ProductForm:
         f"{' or '.join(map(repr, forms))} exactly on this CPU; "
         + ("use products='portable'" if products == "vnni" else "use another back-end, such as reference")
     )
-
-
-def open_session(model: Any, *, threads: int | None = None) -> Any:
-    """Open an ONNX Runtime session on the CPU. A model too large for one message goes through a temporary file.
-
-    Args:
-        model: A ``ModelProto``, or the path of a model file.
-        threads: Number of threads within operators; None lets ONNX Runtime choose.
-    """
-    runtime = onnxruntime()
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    providers = ["CPUExecutionProvider"]
-    if isinstance(model, str | Path):
-        return runtime.InferenceSession(str(model), options, providers=providers)
-    if constant_bytes(model) <= LARGEST_SINGLE_FILE:
-        return runtime.InferenceSession(model.SerializeToString(), options, providers=providers)
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(model, Path(folder) / "model.onnx")
-        return runtime.InferenceSession(str(Path(folder) / "model.onnx"), options, providers=providers)

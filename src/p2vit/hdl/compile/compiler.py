@@ -19,6 +19,7 @@ from p2vit.hdl.compile.elementwise import (
     SumPayload,
 )
 from p2vit.hdl.compile.errors import require
+from p2vit.hdl.compile.fit import require_fit
 from p2vit.hdl.compile.layout import TensorLayout
 from p2vit.hdl.compile.matrix import AttentionPayload, LinearPayload, ScoresPayload, ValuesPayload
 from p2vit.hdl.compile.memory import MemoryImage
@@ -80,6 +81,9 @@ class _Compiler:
         pixels = self.memory.reserve(-(-size // self.machine.lines))
         for node in self.program.nodes:
             self.layouts[node.name] = self.layout_of(plan, node)
+        described = description_of(self.machine, self.machine.name)
+        steps = steps_of_program(plan, self.layouts)
+        require_fit(self.machine, described, steps)
         nodes = [self.payload(plan, node, pixels) for node in self.program.nodes]
         memory = self.memory
         require(
@@ -88,8 +92,6 @@ class _Compiler:
             f"the tensors and constants take {memory.words} words; at most {MAX_WORDS} are addressed",
             "use a smaller image",
         )
-        described = description_of(self.machine, self.machine.name)
-        steps = steps_of_program(plan, self.layouts)
         jobs = [(0, job) for job in lay_out_jobs(described, steps, self.roots.words)]
         stores = sum(job.writes is not None for _, job in jobs)
         require(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from p2vit.accel.load_store.formats import SUM_BYTES, TABLE_WORDS
+from p2vit.accel.load_store.formats import TABLE_WORDS
 from p2vit.accel.load_store.jobs import EngineJob, Load
 from p2vit.hdl.compile.errors import require
 from p2vit.hdl.compile.layout import TensorLayout, column_parameters
@@ -68,18 +68,12 @@ class GatherPayload(NodePayload):
 
     def __init__(self, context: Context, pixels: int, shape: tuple[int, ...]) -> None:
         super().__init__(context)
-        operator, machine, lines = context.node.operator, self.machine, self.machine.lines
+        operator, lines = context.node.operator, self.machine.lines
         assert isinstance(operator, Patchify)
         self.pixels, self.lines, self.size = pixels, lines, operator.patch_size
         _, width, channels = shape
         self.grid = width // self.size
         self.row, self.pixel_row = self.size * channels, width * channels
-        require(
-            self.row <= machine.vector_columns,
-            self.name,
-            f"one row of a patch has {self.row} bytes; vector_columns is {machine.vector_columns}",
-            f"raise vector_columns to {self.row} or more",
-        )
         self.wrap = self.size * self.pixel_row - (self.grid - 1) * self.row
         fits = self.row // lines < 256 and self.wrap // lines < 1 << 16 and self.grid < 1 << 12
         require(
@@ -123,12 +117,6 @@ class LookupPayload(VectorPayload):
         words = np.zeros((tables.size, machine.lines), np.uint8)
         words[:, 0] = tables.reshape(-1).view(np.uint8)
         self.constants = self.memory.constant(words)
-        require(
-            self.width <= machine.vector_columns,
-            self.name,
-            f"a table serves {self.width} columns; vector_columns is {machine.vector_columns}",
-            f"raise vector_columns to {self.width} or more",
-        )
 
     def load(self, job: EngineJob, load: Load) -> Fields:
         """Return the address and the shape of a load."""
@@ -273,16 +261,9 @@ class SoftmaxPayload(VectorPayload):
 
     def __init__(self, context: Context, guard: int) -> None:
         super().__init__(context)
-        operator, machine = context.node.operator, self.machine
+        operator = context.node.operator
         assert isinstance(operator, Softmax)
         self.operator, self.guard, self.keys = operator, guard, self.output.columns
-        need = self.keys + SUM_BYTES
-        require(
-            need <= machine.vector_columns,
-            self.name,
-            f"rows have {self.keys} keys and a sum of {SUM_BYTES} bytes; vector_columns is {machine.vector_columns}",
-            f"raise vector_columns to {need} or more",
-        )
         least = int(operator.shift.min())
         require(
             least >= -MAX_DISTANCE_SHIFT,
@@ -319,17 +300,11 @@ class RootTable:
         """Return the address of the table; the first LayerNorm stores it.
 
         Raises:
-            UnfitProgramError: The LayerNorm is wider than the vector buffer, or another width than an earlier one.
+            UnfitProgramError: The LayerNorm has another width than an earlier one.
         """
         operator, machine = node.operator, self.machine
         assert isinstance(operator, LayerNorm)
         channels = operator.channels
-        require(
-            channels <= machine.vector_columns,
-            node.name,
-            f"it normalises {channels} channels; vector_columns is {machine.vector_columns}",
-            f"raise vector_columns to {channels} or more",
-        )
         require(
             self.channels in (0, channels),
             node.name,

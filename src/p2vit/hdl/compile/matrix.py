@@ -21,7 +21,7 @@ class MatrixPayload(NodePayload):
         terms: Terms of a row.
 
     Raises:
-        UnfitProgramError: The row is longer than the row buffer or the weight buffer allows.
+        UnfitProgramError: The row has more terms than a descriptor counts.
     """
 
     def __init__(self, context: Context, terms: int) -> None:
@@ -29,19 +29,6 @@ class MatrixPayload(NodePayload):
         machine, self.terms = self.machine, terms
         chunks = -(-terms // machine.lanes)
         require(terms < 1 << 16, self.name, f"rows have {terms} terms", "a descriptor counts up to 65535")
-        require(
-            chunks <= machine.row_rows,
-            self.name,
-            f"rows have {terms} terms; a line holds row_rows × lanes = {machine.longest_row}",
-            f"raise row_rows to {chunks} or more",
-        )
-        require(
-            chunks <= machine.weight_rows,
-            self.name,
-            f"{machine.lines} columns of {terms} terms take {chunks} rows of the weight buffer; "
-            f"it has {machine.weight_rows}",
-            f"raise weight_rows to {chunks} or more",
-        )
         self.shape = {"chunks": chunks, "tail": terms - (chunks - 1) * machine.lanes}
 
     def column_groups(self, job: EngineJob) -> Fields:
@@ -182,12 +169,6 @@ class AttentionPayload(MatrixPayload):
         assert isinstance(operator, AttentionValues)
         self.operator, (self.codes, self.values) = operator, context.sources
         super().__init__(context, self.codes.columns)
-        require(
-            self.machine.shifters or operator.form != "log2",
-            self.name,
-            "its codes are log2, and the machine has no shifters",
-            "set shifters, or quantize with a linear softmax",
-        )
         self.channels = operator.shift.size // operator.heads
         shift = operator.shift.astype(np.int64) + QUOTIENT_FRACTION
         self.constants = self.memory.constant(column_parameters(self.machine.lines, shift=shift))

@@ -4,7 +4,7 @@ import numpy as np
 
 from p2vit.models.blueprint.block import attention, mlp
 from p2vit.models.blueprint.step import JOINED, NORMALISED, PIXELS, Sketch
-from p2vit.models.config import ModelConfig
+from p2vit.models.config import ModelConfig, ViTConfig
 
 
 def embedding(sketch: Sketch, config: ModelConfig) -> str:
@@ -29,10 +29,10 @@ def feature_map(sketch: Sketch, name: str, stream: str) -> None:
     sketch.add(name, "Affine", [normal], sketch.shapes[normal], grid=name)
 
 
-def attention_pooling(sketch: Sketch, config: ModelConfig, stream: str) -> str:
+def attention_pooling(sketch: Sketch, config: ViTConfig, stream: str) -> str:
     """Append SigLIP's pooling head: a constant query attends to all tokens, and an MLP follows."""
     sketch.within("head", "pool")
-    shape = config.blocks[-1]
+    shape = config.pool_shape
     source = sketch.norm("norm", stream, "norm1")
     parts = [sketch.add("pool.attn.q", "ConstantTokens", [source], (1, shape.dim), grid="q")]
     parts += [

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from p2vit.models.blueprint.block import encoder_block
 from p2vit.models.blueprint.ends import attention_pooling, embedding, feature_and_head, feature_map, pooling
 from p2vit.models.blueprint.step import PIXELS, Blueprint, Sketch
-from p2vit.models.config import ModelConfig
+from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.program.maps import FeatureMap
 
 
@@ -27,6 +27,9 @@ def blueprint(config: ModelConfig, maps: Sequence[FeatureMap] = ()) -> Blueprint
         for each in maps:
             if each.layer == number:
                 feature_map(sketch, each.name, stream)
-    pooled = (attention_pooling if config.pool == "attention" else pooling)(sketch, config, stream)
+    if isinstance(config, ViTConfig) and config.pool == "attention":
+        pooled = attention_pooling(sketch, config, stream)
+    else:
+        pooled = pooling(sketch, config, stream)
     output, feature = feature_and_head(sketch, config, pooled)
     return Blueprint(config.name, pixels, tuple(sketch.steps), output, feature)

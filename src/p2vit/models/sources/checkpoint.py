@@ -36,6 +36,9 @@ from p2vit.program.preprocessing import Preprocessing
 #: Layout of a Swin's file → library whose rule for windows and padding applies; timm's for all others.
 RULES: dict[str, WindowRule] = {"hf_swin": "transformers", "torchvision_swin": "torchvision"}
 
+#: SigLIPs that have the tanh form of GELU in timm too.
+TIMM_TANH = ("vit_base_patch32_siglip", "vit_large_patch16_siglip_512", "vit_so400m_patch16_siglip")
+
 
 def load_checkpoint(
     path: Path, options: LoadOptions | None = None, *, content: Content | None = None
@@ -107,7 +110,7 @@ def as_timm_makes(config: ModelConfig) -> ModelConfig:
     Args:
         config: Shape of an architecture.
     """
-    if isinstance(config, ViTConfig) and "_siglip_" in config.name:
+    if isinstance(config, ViTConfig) and "_siglip_" in config.name and not config.name.startswith(TIMM_TANH):
         return replace(config, activation="gelu")
     return config
 

@@ -12,6 +12,7 @@ from p2vit.errors import ModelError, some
 from p2vit.models.architectures import ARCHITECTURES
 from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.sources.layouts import Layout, find_roots
+from p2vit.models.sources.relative_position import TABLE, grid_side
 from p2vit.models.swin_config import SwinConfig
 
 #: No ViT has more blocks or channels. Larger values are refused before memory is allocated.
@@ -37,6 +38,8 @@ class Facts:
         pooled: Whether the model has SigLIP's pooling head.
         pre_norm: Whether the model has CLIP's LayerNorm after the embedding.
         gated: Whether the MLPs are gated.
+        relative: Whether a plain ViT has relative position bias.
+        table_grid: Patches per side of the square grid that the relative position tables are for, or 0.
     """
 
     embed_dim: int
@@ -53,15 +56,17 @@ class Facts:
     pooled: bool = False
     pre_norm: bool = False
     gated: bool = False
+    relative: bool = False
+    table_grid: int = 0
 
     @property
     def grid(self) -> int | None:
-        """Patches per side of the square grid that the position table is for, or None if it fits no square grid."""
+        """Patches per side of the square grid that the position tables are for, or None if they fit no square grid."""
         for tokens in dict.fromkeys((self.prefix, min(1, self.prefix), 0)):
             patches = self.rows - tokens
             if patches > 0 and math.isqrt(patches) ** 2 == patches:
                 return math.isqrt(patches)
-        return None
+        return self.table_grid or None
 
 
 def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
@@ -88,6 +93,7 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
     head = next((f"{name}.weight" for name in layout.head if f"{name}.weight" in names), None)
     patch_size = math.isqrt(patch.shape[1] // 3) if layout.kind == "own" else patch.shape[-1]
     swin = _swin_facts(names, numbers, layout, source) if layout.swin else {}
+    tables = [] if layout.swin else [value for name, value in names.items() if name.endswith(TABLE)]
     facts = Facts(
         embed_dim=len(patch),
         patch_size=patch_size,
@@ -102,6 +108,8 @@ def facts_of(state: Mapping[str, Tensor], layout: Layout, source: str) -> Facts:
         ),
         pre_norm=any(name.startswith(("norm_pre.", "pre_layrnorm.", "pre_norm.")) for name in names),
         swin=layout.swin,
+        relative=bool(tables),
+        table_grid=(grid_side(len(tables[0])) or 0) if tables and tables[0].ndim else 0,
         **swin,
     )
     if not 0 < facts.embed_dim <= MOST_CHANNELS or facts.depth > MOST_BLOCKS or not facts.patch_size:
@@ -131,6 +139,7 @@ def facts_of_config(config: ModelConfig) -> Facts:
         pooled=config.pool == "attention",
         pre_norm=config.pre_norm,
         gated=config.gated_mlp,
+        relative=config.relative_positions,
     )
 
 
@@ -147,6 +156,7 @@ COMPARED = {
     "pooled": "attention pooling",
     "pre_norm": "LayerNorm after the embedding",
     "gated": "gated MLP",
+    "relative": "relative position bias",
 }
 
 

@@ -22,6 +22,11 @@ LOGITS = {
     "clip_vision_model": ("CLIPVisionModelWithProjection",),
     "siglip": ("SiglipForImageClassification",),
     "siglip_vision_model": ("SiglipForImageClassification",),
+    "vit_mae": (),
+    "vit_msn": ("ViTMSNForImageClassification",),
+    "ijepa": ("IJepaForImageClassification",),
+    "beit": ("BeitForImageClassification",),
+    "data2vec-vision": ("Data2VecVisionForImageClassification",),
 }
 #: model_type -> classes without a head, whose pooled feature is the output.
 FEATURES = {
@@ -35,9 +40,22 @@ FEATURES = {
     "clip_vision_model": ("CLIPVisionModel",),
     "siglip": ("SiglipModel", "SiglipVisionModel"),
     "siglip_vision_model": ("SiglipVisionModel",),
+    "vit_mae": ("ViTMAEModel", "ViTMAEForPreTraining"),
+    "vit_msn": ("ViTMSNModel",),
+    "ijepa": ("IJepaModel",),
+    "beit": ("BeitModel",),
+    "data2vec-vision": ("Data2VecVisionModel",),
 }
 #: Families whose models without a head return all tokens, so that the source does not define one feature.
-ALL_TOKENS = ("vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit")
+ALL_TOKENS = (
+    "vit", "deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "vit_mae", "vit_msn", "ijepa",
+)  # fmt: skip
+#: Families without a class token, whose feature is the mean of the patches.
+NO_CLASS_TOKEN = ("ijepa",)
+
+
+#: Families that apply the last LayerNorm to the mean of the patches, unless ``use_mean_pooling`` is false.
+MEAN_NORM = ("beit", "data2vec-vision")
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,14 @@ def output_of(
             "--pool avg the mean of its patches"
         )
     pool, classes = _of_heads(weights, width, head, kind, source)
+    if kind in MEAN_NORM:
+        pool = "avg" if meta.get("use_mean_pooling", True) else "token"
+        if pool == "avg" and not any(key.endswith("pooler.layernorm.weight") for key in weights):
+            raise ModelError(
+                f"{source}: use_mean_pooling is true in config.json, but the weights have no LayerNorm for the mean "
+                f"(pooler.layernorm), so the model has no pooled output. Use the weights of {LOGITS[kind][0]}, or save "
+                f"{FEATURES[kind][0]} with add_pooling_layer=True"
+            )
     if name and name in FEATURES[kind] and classes:
         raise ModelError(
             f"{source}: config.json names the class {name}, but the weights have a head ('{head}')"
@@ -99,7 +125,9 @@ def output_of(
         raise ModelError(
             f"{source}: config.json names the class {name}, but the weights have no head ('{head}')"
         )
-    fixed = classes or kind.startswith("siglip")
+    if kind in NO_CLASS_TOKEN and options.pool == "token":
+        raise ModelError(f"{source}: --pool token: a model of type {kind} has no class token; omit --pool")
+    fixed = classes or kind.startswith("siglip") or kind in MEAN_NORM
     if fixed:
         if options.pool not in (None, pool):
             raise ModelError(
@@ -112,6 +140,8 @@ def output_of(
         f"{source} has no head: its feature is the class token after the last LayerNorm (last_hidden_state[:, 0]); "
         "--pool avg takes the mean of the patches"
     )
+    if kind in NO_CLASS_TOKEN:
+        note = f"{source} has no head: its feature is the mean of the patches after the last LayerNorm"
     return Output(pool, 0, (note,))
 
 
@@ -128,12 +158,13 @@ def _of_heads(
             )
         return "token_dist", len(two[0])
     found = weights.get(f"{head}.weight")
+    mean = siglip or kind in NO_CLASS_TOKEN
     if found is None:
-        return ("attention" if siglip else "token"), 0
+        return ("attention" if siglip else "avg" if mean else "token"), 0
     if found.ndim != 2:
         raise ModelError(f"{source}: {head}.weight is {list(found.shape)}, not [classes, {width}]")
     if found.shape[-1] == width:
-        return ("avg" if siglip else "token"), len(found)
+        return ("avg" if mean else "token"), len(found)
     if kind.startswith("dinov2") and found.shape[-1] == 2 * width:
         return "token_avg", len(found)
     raise ModelError(

@@ -10,6 +10,7 @@ from p2vit.errors import ModelError
 from p2vit.models.config import ViTConfig
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import StateReader, patch_linear
+from p2vit.models.sources.relative_position import TABLE, copy_tables
 from p2vit.models.sources.timm_layout import copy_mean_of_heads, fold_layer_scale, reorder_pairs
 
 
@@ -30,6 +31,10 @@ class Family:
         gate, up: Names of a gated MLP's layers below ``layer``; ``gate`` takes the place of ``fc1``.
         packed: Names of gate and linear branch in one tensor, and of the last layer, below ``layer``; or None.
         unused: Patterns of tensors that the output does not depend on.
+        table: Name of the relative position table below ``layer``, or empty.
+        shared_table: Name of the relative position table that all blocks share, or empty.
+        mean_norm: Name of the last LayerNorm of a model that applies it to the mean of the patches.
+        optional_scales: Whether the LayerScale factors may be missing.
     """
 
     prefix: str
@@ -55,6 +60,10 @@ class Family:
     up: str = ""
     packed: tuple[str, str] | None = None
     unused: tuple[str, ...] = ("*embeddings.mask_token", "*pooler.dense.*")
+    table: str = ""
+    shared_table: str = ""
+    mean_norm: str = ""
+    optional_scales: bool = False
 
 
 def _dinov2(prefix: str, antialias: bool) -> Family:
@@ -126,6 +135,19 @@ FAMILIES["siglip"] = replace(
     unused=("text_model.*", "logit_scale", "logit_bias", "*.position_ids"),
 )
 FAMILIES["siglip_vision_model"] = FAMILIES["siglip"]
+FAMILIES["beit"] = Family(
+    "beit.",
+    scale1="lambda_1",
+    scale2="lambda_2",
+    optional_scales=True,
+    table=f"attention.attention.relative_position_bias.{TABLE}",
+    shared_table=f"encoder.relative_position_bias.{TABLE}",
+    mean_norm="pooler.layernorm",
+    unused=("*embeddings.mask_token", "*relative_position_index"),
+)
+FAMILIES["vit_mae"] = FAMILIES["vit_msn"] = FAMILIES["vit"]
+FAMILIES["ijepa"] = Family("ijepa.", class_token="")
+FAMILIES["data2vec-vision"] = replace(FAMILIES["beit"], prefix="data2vec_vision.")
 
 
 def family_of(state: Mapping[str, Tensor]) -> str | None:
@@ -148,6 +170,12 @@ def family_of(state: Mapping[str, Tensor]) -> str | None:
         return None
     if any(".layer_scale1." in key for key in state):
         return "dinov2_with_registers" if any("register_tokens" in key for key in state) else "dinov2"
+    if any(key.startswith("data2vec_vision.") for key in state):
+        return "data2vec-vision"
+    if any(key.endswith((TABLE, "layer.0.lambda_1")) for key in state):
+        return "beit"
+    if not any(key.endswith("embeddings.cls_token") for key in state):
+        return "ijepa"
     return "deit" if any("distillation_token" in key for key in state) else "vit"
 
 
@@ -196,7 +224,9 @@ def canonical_from_hf(
         read.copy(out, family.pre_norm, "pre_norm", (C,))
     for index in range(config.depth):
         _block(read, out, family, index, config)
-    read.copy(out, family.norm, "norm", (C,))
+    if config.relative_positions:
+        copy_tables(read, out, (family.layer + family.table, family.shared_table), config, "transformers")
+    read.copy(out, family.mean_norm if config.pool_before_norm else family.norm, "norm", (C,))
     if config.pool == "attention":
         _pool(read, out, config)
     elif model_type.startswith("siglip"):
@@ -229,7 +259,7 @@ def _block(read: StateReader, out: dict[str, Tensor], family: Family, index: int
         read.copy(out, old + getattr(family, name), new + name, shape)
     reorder_pairs(out, new.removesuffix("."), config)
     for scale, linear in ((family.scale1, "proj"), (family.scale2, "fc2")):
-        if scale:
+        if scale and not (family.optional_scales and old + scale not in read):
             fold_layer_scale(out, new + linear, read.take(old + scale, (C,)))
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from p2vit.models.config import ModelConfig, ViTConfig
@@ -12,8 +13,10 @@ from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
 from p2vit.models.sources.hf_backbone import backbone_forward
+from p2vit.models.sources.hf_classes import MEAN_NORM
 from p2vit.models.sources.hf_processor import FAST_ONLY, FILE, kind_name
 from p2vit.models.sources.hf_zero_shot import original_forward
+from p2vit.models.sources.relative_position import TABLE, grid_side
 from p2vit.models.swin_config import SwinConfig
 
 #: model_type -> common prefix of its class names.
@@ -28,6 +31,11 @@ STEMS = {
     "clip_vision_model": "CLIP",
     "siglip": "Siglip",
     "siglip_vision_model": "Siglip",
+    "vit_mae": "ViTMAE",
+    "vit_msn": "ViTMSN",
+    "ijepa": "IJepa",
+    "beit": "Beit",
+    "data2vec-vision": "Data2VecVision",
 }
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu", "silu": "silu"}
 
@@ -184,6 +192,8 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
             "query_bias": "layer.0.attention.q_proj.bias" in state,
             "value_bias": "layer.0.attention.v_proj.bias" in state,
         }
+    if model_type in MEAN_NORM:
+        return meta | _meta_of_beit(config, state)
     table = next(value for key, value in state.items() if "position_embedding" in key)
     patches = table.numel() // config.embed_dim
     # The table has one or two rows for prefix tokens; rounding the square root down ignores them.
@@ -199,6 +209,27 @@ def meta_of(config: ModelConfig, model_type: str, state: Mapping[str, Tensor]) -
         "use_swiglu_ffn": config.gated_mlp,
         "num_register_tokens": config.register_tokens,
         "projection_dim": config.num_classes or 512,
+    }
+
+
+def _meta_of_beit(config: ViTConfig, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Write what config.json of a BEiT states beside the fields of all families."""
+    tables = {name: value for name, value in state.items() if name.endswith(TABLE)}
+    shared = {name for name in tables if ".layer." not in name}
+    side = next((grid_side(len(value)) for value in tables.values()), None)
+    return {
+        "image_size": (side or config.grid[0]) * config.patch_size,
+        "hidden_size": config.embed_dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_dim,
+        "use_mean_pooling": config.pool_before_norm,
+        "use_absolute_position_embeddings": any("position_embeddings" in name for name in state),
+        "use_relative_position_bias": len(tables) > len(shared),
+        "use_shared_relative_position_bias": bool(shared),
+        "use_mask_token": any(name.endswith("mask_token") for name in state),
+        # Any value above 0 makes the factors, whose values come from the weights.
+        "layer_scale_init_value": 0.1 if any(name.endswith("lambda_1") for name in state) else 0,
     }
 
 
@@ -230,6 +261,9 @@ def build_model(
     head = (
         ("visual_projection",) if name.endswith("WithProjection") else ("classifier", "cls_", "distillation_")
     )
+    if meta["model_type"] == "vit_mae":
+        # The decoder of a model for pre-training is not part of the encoder's class.
+        weights = {k.removeprefix("vit."): v for k, v in weights.items() if not k.startswith("decoder.")}
     if name.startswith("CLIP") or name == "SiglipVisionModel":
         weights = {k: v for k, v in weights.items() if k.startswith(("vision_model", *head))}
     if "num_labels" in meta and config.num_classes:
@@ -239,7 +273,9 @@ def build_model(
     logging.set_verbosity_error()
     try:
         tensors = {key: value.float() for key, value in weights.items()}
-        model = cls.from_pretrained(None, config=whole, state_dict=tensors)
+        # By default, this class leaves out the LayerNorm of the mean.
+        extra = {"add_pooling_layer": True} if name == "Data2VecVisionModel" else {}
+        model = cls.from_pretrained(None, config=whole, state_dict=tensors, **extra)
     finally:
         logging.set_verbosity(before)
     return model.eval()
@@ -257,17 +293,39 @@ def output_of(model: Any, meta: Mapping[str, Any], config: ModelConfig) -> Calla
     if resized and "interpolate_pos_encoding" in inspect.signature(model.forward).parameters:
         options["interpolate_pos_encoding"] = True
     kind = type(model).__name__
+    run = unmasked(model) if kind.startswith("ViTMAE") else model
 
     def forward(x: Tensor) -> Tensor:
-        found = model(x, **options)
+        found = run(x, **options)
         for field in ("logits", "image_embeds"):
             if field in found:
                 return found[field]
         tokens = found["last_hidden_state"]
-        if isinstance(config, ViTConfig) and config.pool == "avg":
+        if isinstance(config, ViTConfig) and config.pool == "avg" and not config.pool_before_norm:
             return tokens[:, config.prefix_tokens :].mean(dim=1)
         # ViT and DeiT of transformers have a pooler layer, trained for another task. p2vit ignores it.
-        plain = kind in ("ViTModel", "DeiTModel")
+        plain = kind in ("ViTModel", "DeiTModel", "ViTMSNModel") or kind.startswith("ViTMAE")
+        plain = plain or found.get("pooler_output") is None
         return tokens[:, 0] if plain else found["pooler_output"]
 
     return forward
+
+
+def unmasked(model: Any) -> Callable[..., Any]:
+    """Return a function that runs the encoder of a masked autoencoder on all patches, in their order.
+
+    Args:
+        model: ``ViTMAEModel`` or ``ViTMAEForPreTraining``. Its masking ratio is changed during a call only.
+    """
+    encoder = getattr(model, "vit", model)
+
+    def run(x: Tensor, **options: Any) -> Any:
+        shape, patch = encoder.config, encoder.config.patch_size
+        before, shape.mask_ratio = shape.mask_ratio, 0.0
+        try:
+            order = torch.arange((x.shape[-2] // patch) * (x.shape[-1] // patch), device=x.device)
+            return encoder(x, noise=order.expand(len(x), -1).float(), **options)
+        finally:
+            shape.mask_ratio = before
+
+    return run

@@ -53,6 +53,7 @@ KINDS = {
     "BitImageProcessor": ProcessorDefaults(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
     "CLIPImageProcessor": ProcessorDefaults(224, 224, 3, CLIP_MEAN, CLIP_STD, edges=True),
     "SiglipImageProcessor": ProcessorDefaults((224, 224), None, 3),
+    "BeitImageProcessor": ProcessorDefaults((256, 256), 224, 3),
     "DINOv3ViTImageProcessor": ProcessorDefaults((224, 224), None, 2, IMAGENET_MEAN, IMAGENET_STD),
     "ConvNextImageProcessor": ProcessorDefaults(384, None, 2, edges=True, squares=False),
 }
@@ -71,12 +72,18 @@ USUAL = {
     "clip_vision_model": "CLIPImageProcessor",
     "siglip": "SiglipImageProcessor",
     "siglip_vision_model": "SiglipImageProcessor",
+    "vit_mae": "ViTImageProcessor",
+    "vit_msn": "ViTImageProcessor",
+    "ijepa": "ViTImageProcessor",
+    "beit": "BeitImageProcessor",
+    "data2vec-vision": "BeitImageProcessor",
 }
 #: Keys that do not change the pixels of RGB photos.
 SILENT = {
     "image_processor_type", "feature_extractor_type", "processor_class", "_processor_class", "do_convert_rgb",
     "data_format", "input_data_format", "return_tensors", "device", "disable_grouping", "_name_or_path",
-    "_valid_processor_keys", "default_to_square", "transformers_version", "num_channels",
+    "_valid_processor_keys", "default_to_square", "transformers_version", "num_channels", "do_reduce_labels",
+    "reduce_labels",
 }  # fmt: skip
 READ = {
     "do_resize", "size", "resample", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std",
@@ -126,9 +133,8 @@ def usual_preprocessing(model_type: str, image_size: Size) -> Preprocessing:
         image_size: Image size of the model in pixels, (height, width).
     """
     family = model_type.removesuffix("_vision_model")
-    mean, std = {"clip": (CLIP_MEAN, CLIP_STD), "vit": (HALF, HALF), "siglip": (HALF, HALF)}.get(
-        family, (IMAGENET_MEAN, IMAGENET_STD)
-    )
+    halves = dict.fromkeys(("vit", "siglip", "beit", "data2vec-vision"), (HALF, HALF))
+    mean, std = {"clip": (CLIP_MEAN, CLIP_STD), **halves}.get(family, (IMAGENET_MEAN, IMAGENET_STD))
     return Preprocessing(
         image_size=image_size,
         interpolation="bilinear" if family in ("vit", "dinov3_vit") else "bicubic",

@@ -15,7 +15,7 @@ from p2vit.models.options import LoadOptions
 from p2vit.models.sources.facts import check_sizes
 from p2vit.models.sources.folder import WEIGHT_FILES
 from p2vit.models.sources.hf_backbone import backbone_layers
-from p2vit.models.sources.hf_classes import Output, output_of, output_of_swin
+from p2vit.models.sources.hf_classes import MEAN_NORM, NO_CLASS_TOKEN, Output, output_of, output_of_swin
 from p2vit.models.sources.hf_layout import FAMILIES, canonical_from_hf
 from p2vit.models.sources.hf_numbers import check_numbers
 from p2vit.models.sources.hf_original import backbone_original, embedding_original, hf_original
@@ -39,6 +39,8 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 #: Prefixes of CLIP's and SigLIP's tensors that do not belong to the vision tower.
 OTHER_TOWER = ("text_model.", "text_projection.", "logit_scale", "logit_bias")
+#: Keys of config.json that give every block a relative position bias.
+RELATIVE = ("use_relative_position_bias", "use_shared_relative_position_bias")
 #: Options that together state the whole preprocessing.
 ALL_OF_IT = ("mean", "std", "crop_pct", "crop_mode", "interpolation")
 
@@ -203,7 +205,11 @@ def config_from_hf(
     kind = meta.get("model_type", "nothing")
     if kind not in (*FAMILIES, "swin"):
         known = ", ".join([*FAMILIES, "swin"])
-        raise ModelError(f"{source}: model type '{kind}' is not supported. Supported types: {known}")
+        flexible = (
+            " (SigLIP 2 with images of any shape, NaFlex; those of a fixed size have the type 'siglip')"
+        )
+        which = flexible if kind == "siglip2" else ""
+        raise ModelError(f"{source}: model type '{kind}'{which} is not supported. Supported types: {known}")
     vision = {**meta, **meta.get("vision_config", {})} if kind.startswith(("clip", "siglip")) else dict(meta)
     usual = "quick_gelu" if kind.startswith("clip") else "gelu_pytorch_tanh" if "siglip" in kind else "gelu"
     activation = vision.get("hidden_act", usual)
@@ -257,25 +263,35 @@ def _vit_config(
         raise ModelError(
             f"{source}: a SigLIP tower without its pooling head (vision_use_head) is not supported"
         )
-    epsilon = 1e-5 if clip or kind == "dinov3_vit" else 1e-6 if siglip or kind.startswith("dinov2") else 1e-12
+    relative = any(shape.get(key) for key in RELATIVE) and kind in MEAN_NORM
+    size = _size(shape["image_size"]) or (224, 224)
+    if relative and size[0] != size[1]:
+        raise ModelError(
+            f"{source}: relative position bias for images of {size[0]} × {size[1]} pixels is not supported, only for "
+            "square ones"
+        )
+    fine = siglip or kind.startswith("dinov2") or kind == "vit_msn"
+    epsilon = 1e-5 if clip or kind == "dinov3_vit" else 1e-6 if fine else 1e-12
     return ViTConfig(
         name=source.removeprefix("hf:"),
-        image_size=_size(shape["image_size"]) or (224, 224),
+        image_size=size,
         patch_size=shape["patch_size"],
         embed_dim=C,
         depth=shape["num_hidden_layers"],
         heads=shape["num_attention_heads"],
         mlp_dim=hidden,
         num_classes=output.classes,
-        class_token=not siglip,
+        class_token=not siglip and kind not in NO_CLASS_TOKEN,
         register_tokens=registers.get(kind, 0),
         activation=activation,
         pool=output.pool,
         pre_norm=clip,
+        pool_before_norm=kind in MEAN_NORM and output.pool == "avg",
         norm_eps=shape.get("layer_norm_eps", epsilon),
         rope="dinov3" if dinov3 else "none",
         rope_temperature=float(shape.get("rope_theta", 100.0)) if dinov3 else 10000.0,
         gated_mlp=gated,
+        relative_positions=relative,
     )
 
 

@@ -49,7 +49,7 @@ class Layout:
 
 
 _HF_HEADS = ("classifier", "cls_classifier", "distillation_classifier", "pooler")
-_HF_INNER = ("vit.", "deit.", "dinov2.", "dinov2_with_registers.")
+_HF_INNER = ("vit.", "deit.", "dinov2.", "dinov2_with_registers.", "beit.", "data2vec_vision.", "ijepa.")
 _HF_PATCH = "embeddings.patch_embeddings.projection.weight"
 _HF_BLOCK, _TV_BLOCK = "encoder.layer.0.", "encoder.layers.encoder_layer_0."
 _HF_SWIN = "encoder.layers.0.blocks.0."
@@ -72,7 +72,7 @@ LAYOUTS = (
         r"layer\.(\d+)\.", ("layer.0.mlp.up_proj.weight",), class_token="embeddings.cls_token",
     ),
     Layout(
-        "vit", "transformers' ViT, DeiT or DINOv2", f"{_HF_BLOCK}attention.attention.query.weight", _HF_PATCH,
+        "vit", "transformers' ViT, DeiT, DINOv2 or BEiT", f"{_HF_BLOCK}attention.attention.query.weight", _HF_PATCH,
         r"encoder\.layer\.(\d+)\.",
         tuple(f"{_HF_BLOCK}{name}.weight" for name in ("intermediate.dense", "mlp.fc1", "mlp.weights_in")),
         positions="embeddings.position_embeddings", class_token="embeddings.cls_token",

@@ -8,6 +8,7 @@ from torch import Tensor
 from p2vit.errors import ModelError
 from p2vit.models.config import ModelConfig, ViTConfig
 from p2vit.models.options import LoadOptions
+from p2vit.models.sources.hf_classes import MEAN_NORM, NO_CLASS_TOKEN
 from p2vit.models.sources.hf_layout import FAMILIES, family_of
 from p2vit.models.sources.timm_layout import is_timm
 
@@ -72,8 +73,9 @@ def _timm_pool(
                 "patches; omit --pool"
             )
         return replace(config, pool="avg", pool_before_norm=True)
+    config = replace(config, pool_before_norm=False)
     if options.pool is not None:
-        return replace(config, pool=options.pool, pool_before_norm=False)
+        return replace(config, pool=options.pool)
     mean, token = "the mean of the patches", "the class token"
     feature, rest = (token, mean) if config.pool == "token" else (mean, token)
     other = "avg" if config.pool == "token" else "token"
@@ -96,14 +98,18 @@ def _hf_pool(
     """Choose the pool of a file in transformers' layout. If it has a classifier, the family determines the pool."""
     head = state.get(f"{FAMILIES[family].head}.weight")
     reason = ""
-    if "cls_classifier.weight" in state:
+    if family in MEAN_NORM:
+        before = any(key.endswith("pooler.layernorm.weight") for key in state)
+        config = replace(config, pool="avg" if before else "token", pool_before_norm=before)
+        reason = f"its last LayerNorm is for {'the mean of the patches' if before else 'all tokens'}"
+    elif "cls_classifier.weight" in state:
         config, reason = replace(config, pool="token_dist"), "its two classifiers are averaged"
     elif head is not None and head.ndim == 2 and head.shape[1] == 2 * config.embed_dim:
         config, reason = (
             replace(config, pool="token_avg"),
             "its classifier reads class token and mean of the patches",
         )
-    elif head is not None and family == "siglip":
+    elif head is not None and family in ("siglip", *NO_CLASS_TOKEN):
         config, reason = replace(config, pool="avg"), "its classifier reads the mean of the patches"
     elif head is not None and family != "clip":
         config, reason = replace(config, pool="token"), "its classifier reads the class token"

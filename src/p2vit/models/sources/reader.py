@@ -24,7 +24,8 @@ PIECES = {
     "fc1_g": "a gated MLP (SwiGLU)",
     "w12": "a gated MLP (SwiGLU)",
     "weights_in": "a gated MLP (SwiGLU)",
-    "relative_position": "relative position bias without Swin's windows",
+    "relative_position": "relative position bias of another kind than Swin's and BEiT's",
+    "rel_pos": "relative position bias of another kind than Swin's and BEiT's",
     "rope": "rotary position embedding with learned frequencies",
     "attn.norm": "a LayerNorm on the attention output (scale_attn_inner)",
     "attn.gate": "gated attention",
@@ -56,6 +57,15 @@ class StateReader:
 
     def __contains__(self, name: str) -> bool:
         return name in self._left
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return the shape of a tensor that is not yet taken, or None if it does not exist or has no dimensions.
+
+        Args:
+            name: Name of the tensor.
+        """
+        value = self._left.get(name)
+        return tuple(value.shape) if value is not None and value.ndim else None
 
     def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """Take a tensor that must exist.

@@ -64,8 +64,9 @@ def check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
     """
     first = vit.blocks[0]
     norms = {"the last norm": last.eps}
-    if isinstance(vit.norm_pre, nn.LayerNorm):
-        norms["norm_pre"] = vit.norm_pre.eps
+    before = getattr(vit, "norm_pre", None)
+    if isinstance(before, nn.LayerNorm):
+        norms["norm_pre"] = before.eps
     for number, block in enumerate(vit.blocks):
         norms |= {f"blocks.{number}.{each}": getattr(block, each).eps for each in ("norm1", "norm2")}
         if isinstance(block.mlp.norm, nn.LayerNorm):
@@ -77,7 +78,8 @@ def check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
         attention = block.attn
         if attention.num_heads != first.attn.num_heads:
             raise ModelError(f"timm's {name}: block {number} has another number of heads than block 0")
-        if not math.isclose(attention.scale, attention.head_dim**-0.5, rel_tol=1e-6):
+        width = vit.embed_dim // attention.num_heads
+        if not math.isclose(attention.scale, width**-0.5, rel_tol=1e-6):
             raise ModelError(
                 f"timm's {name}: block {number} scales attention by {attention.scale:g}, only 1/sqrt(head_dim) is "
                 "supported"
@@ -87,3 +89,37 @@ def check_blocks(vit: Any, last: nn.LayerNorm, name: str) -> None:
             raise ModelError(
                 f"timm's {name}: {where} has the epsilon {epsilon:g}, but blocks.0.norm1 has {first.norm1.eps:g}"
             )
+
+
+def pool_heads(vit: Any, name: str) -> int:
+    """Return the number of heads of an attention pooling head, and refuse heads that are not SigLIP's.
+
+    Args:
+        vit: timm's model.
+        name: timm's name of the model.
+
+    Returns:
+        Number of heads; 0 if the blocks have as many.
+
+    Raises:
+        ModelError: The pooling head has an unsupported part. The message names it.
+    """
+    pool, block = vit.attn_pool, vit.blocks[0]
+    kind = type(pool).__name__
+    if kind != "AttentionPoolLatent" or pool.mlp is None:
+        raise ModelError(f"timm's {name}: a pooling head of type {kind} is not supported, only SigLIP's")
+    if pool.latent_len != 1 or pool.pos_embed is not None:
+        raise ModelError(
+            f"timm's {name}: a pooling head with several queries or with positions is not supported"
+        )
+    if not isinstance(pool.q_norm, nn.Identity):
+        raise ModelError(f"timm's {name}: a pooling head with normalised queries and keys is not supported")
+    if activation_of(pool.mlp.act, name) != activation_of(block.mlp.act, name):
+        raise ModelError(
+            f"timm's {name}: a pooling head with an activation different from the blocks is not supported"
+        )
+    if pool.norm.eps != block.norm1.eps:
+        raise ModelError(
+            f"timm's {name}: a pooling head with an epsilon different from the blocks is not supported"
+        )
+    return 0 if pool.num_heads == block.attn.num_heads else pool.num_heads

@@ -44,6 +44,11 @@ HARMLESS = frozenset(
         "dynamic_img_pad",
         "proj_bias",
         "cache_dir",
+        "use_rel_pos_bias",
+        "use_shared_rel_pos_bias",
+        "use_abs_pos_emb",
+        "use_fc_norm",
+        "head_init_scale",
     ]
 )
 #: Argument of timm's ViTs → field of `ViTConfig`.

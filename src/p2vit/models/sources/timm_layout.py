@@ -9,6 +9,7 @@ from p2vit.models.config import ViTConfig
 from p2vit.models.rotary import interleaved
 from p2vit.models.sources.position import full_positions
 from p2vit.models.sources.reader import StateReader, patch_linear
+from p2vit.models.sources.relative_position import TABLE, copy_tables
 
 
 def is_timm(state: Mapping[str, Tensor]) -> bool:
@@ -23,13 +24,17 @@ def is_timm(state: Mapping[str, Tensor]) -> bool:
     return "blocks.0.attn.qkv.weight" in state or "blocks.0.attn.q_proj.weight" in state
 
 
-def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: str) -> dict[str, Tensor]:
+def canonical_from_timm(
+    state: Mapping[str, Tensor], config: ViTConfig, source: str, *, from_file: bool = True
+) -> dict[str, Tensor]:
     """Convert a state dict: rename, split the fused qkv, fold LayerScale, and make one position row per token.
 
     Args:
         state: timm's names -> tensors.
         config: Expected shape.
         source: Name of the source for error messages.
+        from_file: Whether the tensors come from a weight file, which may be for another grid of patches, and not from
+            a model in memory.
 
     Returns:
         Canonical names -> float32 tensors.
@@ -40,7 +45,7 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
     read = StateReader(state, source)
     C, p = config.embed_dim, config.patch_size
     # The mask token is only used in training with masked images.
-    read.drop("mask_token")
+    read.drop("mask_token", "*relative_position_index")
     out = {
         "patch_embed.weight": patch_linear(read.take("patch_embed.proj.weight", (C, 3, p, p))),
         "patch_embed.bias": read.take_or("patch_embed.proj.bias", (C,)),
@@ -52,6 +57,9 @@ def canonical_from_timm(state: Mapping[str, Tensor], config: ViTConfig, source: 
         read.copy(out, "norm_pre", "pre_norm", (C,))
     for index in range(config.depth):
         _block(read, out, f"blocks.{index}", config)
+    if config.relative_positions:
+        tables = (f"blocks.{{}}.attn.{TABLE}", f"rel_pos_bias.{TABLE}")
+        copy_tables(read, out, tables, config, "timm", from_file=from_file)
     if config.pool == "attention":
         _pool(read, out, config)
     last = "fc_norm" if "fc_norm.weight" in read else "norm"

@@ -11,6 +11,7 @@ from p2vit.models.libraries import import_library
 from p2vit.models.loaded import Built, Original
 from p2vit.models.options import LoadOptions
 from p2vit.models.source_names import RESIZED, family
+from p2vit.models.sources.relative_position import TABLE
 
 POOLS = {"token": "token", "avg": "avg", "attention": "map"}
 
@@ -61,13 +62,21 @@ def build_model(
     }
     plain = isinstance(config, ViTConfig)
     rotary = isinstance(config, ViTConfig) and config.rope != "none"
+    relative = isinstance(config, ViTConfig) and config.relative_positions
     if plain and config.pool in POOLS:
         changes["global_pool"] = POOLS[config.pool]
         if config.pool == "avg":
-            changes["use_fc_norm" if rotary else "fc_norm"] = config.pool_before_norm
+            changes["use_fc_norm" if rotary or relative else "fc_norm"] = config.pool_before_norm
+    if relative:
+        own = any(name.startswith("blocks.") and name.endswith(TABLE) for name in state)
+        changes |= {
+            "use_rel_pos_bias": own,
+            "use_shared_rel_pos_bias": f"rel_pos_bias.{TABLE}" in state,
+            "use_abs_pos_emb": "pos_embed" in state,
+        }
     # A plain ViT can be made on the meta device. A Swin cannot, because it computes index tables when it is made, nor
-    # can a model with rotary positions.
-    plain = plain and not rotary
+    # can a model with rotary positions or relative position bias.
+    plain = plain and not rotary and not relative
     if plain:
         changes["weight_init"] = "skip"
     with torch.device("meta" if plain else "cpu"):

@@ -13,11 +13,13 @@ from p2vit.models.loaded import Built, FloatModel, Original, assemble
 from p2vit.models.options import LoadOptions
 from p2vit.models.overrides import override_preprocessing
 from p2vit.models.sources.swin_layout import TIMM, canonical_from_swin
-from p2vit.models.sources.timm_blocks import activation_of, check_blocks, gated
+from p2vit.models.sources.timm_beit import beit_config
+from p2vit.models.sources.timm_blocks import activation_of, check_blocks, gated, pool_heads
 from p2vit.models.sources.timm_eva import eva_config
 from p2vit.models.sources.timm_layout import canonical_from_timm
 from p2vit.models.sources.timm_original import pipeline
 from p2vit.models.swin_config import SwinConfig
+from p2vit.models.windows import Windows
 from p2vit.program.preprocessing import Interpolation, Preprocessing
 
 FILTERS = get_args(Interpolation)
@@ -125,7 +127,7 @@ def from_timm_model(model: nn.Module, name: str) -> FloatModel:
     if isinstance(config, SwinConfig):
         state = canonical_from_swin(model.state_dict(), config, TIMM, f"timm's {name}")
     else:
-        state = canonical_from_timm(model.state_dict(), config, f"timm's {name}")
+        state = canonical_from_timm(model.state_dict(), config, f"timm's {name}", from_file=False)
 
     def build(options: LoadOptions) -> Built:
         return model, pipeline(timm, model, config.image_size, options.preparation)
@@ -164,11 +166,13 @@ def config_from_timm(model: nn.Module, name: str) -> ModelConfig:
             return _vit_config(model, name)
         if kind == "Eva":
             return eva_config(model, name)
+        if kind == "Beit":
+            return beit_config(model, name)
     except ValueError as error:
         raise ModelError(f"timm's {error}") from None
     raise ModelError(
-        f"timm's {name} is a {kind}, which is not supported, only plain Vision Transformers (VisionTransformer, Eva) "
-        "and Swins (SwinTransformer)"
+        f"timm's {name} is a {kind}, which is not supported, only plain Vision Transformers (VisionTransformer, Eva, "
+        "Beit) and Swins (SwinTransformer)"
     )
 
 
@@ -206,7 +210,7 @@ def _swin_config(model: nn.Module, name: str) -> SwinConfig:
     )
     for number, (block, shape) in enumerate(zip(blocks, config.blocks, strict=True)):
         windows = shape.windows
-        if windows is None or (tuple(block.window_size), tuple(block.shift_size)) != (
+        if not isinstance(windows, Windows) or (tuple(block.window_size), tuple(block.shift_size)) != (
             windows.size,
             windows.shift,
         ):
@@ -228,8 +232,6 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         )
     if vit.global_pool != "token" and vit.pool_include_prefix:
         raise ModelError(f"timm's {name}: pooling that includes class and register tokens is not supported")
-    if vit.global_pool == "map":
-        _check_pool(vit, name)
     block = vit.blocks[0]
     if type(block).__name__ != "Block":
         raise ModelError(f"timm's {name}: blocks of type {type(block).__name__} are not supported")
@@ -262,28 +264,8 @@ def _vit_config(model: nn.Module, name: str) -> ViTConfig:
         pre_norm=not isinstance(vit.norm_pre, nn.Identity),
         pool_before_norm=before and vit.global_pool == "avg",
         norm_eps=block.norm1.eps,
+        pool_heads=pool_heads(vit, name) if vit.global_pool == "map" else 0,
     )
-
-
-def _check_pool(vit: Any, name: str) -> None:
-    """Refuse attention pooling heads that are not SigLIP's."""
-    pool, block = vit.attn_pool, vit.blocks[0]
-    kind = type(pool).__name__
-    if kind != "AttentionPoolLatent" or pool.mlp is None:
-        raise ModelError(f"timm's {name}: a pooling head of type {kind} is not supported, only SigLIP's")
-    if pool.latent_len != 1 or pool.pos_embed is not None or pool.num_heads != block.attn.num_heads:
-        raise ModelError(
-            f"timm's {name}: a pooling head with several queries, with positions, or with a number of heads different "
-            "from the blocks is not supported"
-        )
-    if activation_of(pool.mlp.act, name) != activation_of(block.mlp.act, name):
-        raise ModelError(
-            f"timm's {name}: a pooling head with an activation different from the blocks is not supported"
-        )
-    if pool.norm.eps != block.norm1.eps:
-        raise ModelError(
-            f"timm's {name}: a pooling head with an epsilon different from the blocks is not supported"
-        )
 
 
 def _timm() -> Any:

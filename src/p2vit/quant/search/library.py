@@ -12,9 +12,9 @@ from p2vit.errors import DataError, P2vitError
 from p2vit.models.loaded import FloatModel
 from p2vit.numerics import Linear
 from p2vit.program.graph import IntegerProgram
-from p2vit.quant.block import ExtraWidths
 from p2vit.quant.config import QuantConfig
 from p2vit.quant.extreme_values import refuse_extreme_values
+from p2vit.quant.float_reference import ExtraWidths
 from p2vit.quant.lower import lower
 from p2vit.quant.lower_operators import linear
 from p2vit.quant.pipeline import Progress, quantize_model, silent

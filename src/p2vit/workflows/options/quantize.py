@@ -18,7 +18,8 @@ class QuantizeOptions(Options, LoadOptions):
     Attributes:
         bits: ``w2a8`` to ``w8a8``: width of the weights; activations have 8 bits.
         method: A method that has an integer program; ``p2vit list`` names them.
-        calib_images: Number of calibration photos.
+        calib_images: Number of calibration photos. None: 32, or 128 for weights of at most 6 bits, whose rounding fits
+            itself to the photos.
         seed: Random seed for drawing photos and for ``random:ARCH`` weights.
         threads: Number of CPU threads; if None, the number of CPUs, at most 8. The program does not depend on it.
         strict: Raise an error for a photo that cannot be read, instead of skipping it.
@@ -26,17 +27,22 @@ class QuantizeOptions(Options, LoadOptions):
         class_index: Class-index file: the class of each output.
         outputs: Outputs beside the logits or features: ``tokens`` (patch tokens of the last block), ``layers=2,5,8,11``
             (patch tokens of these blocks), ``embedding`` (see ``LoadOptions.embedding``).
+        max_drop: Largest allowed share of held-out photos on which program and float model predict different classes,
+            in percent. Layers are raised to 8 bits until it holds. None: nothing is compared.
+        held_out: Number of further calibration photos to compare on; used with ``max_drop`` only.
     """
 
     bits: str = "w8a8"
     method: str = "p2vit"
-    calib_images: Positive = 32
+    calib_images: Positive | None = None
     seed: Seed = 0
     threads: Threads = None
     strict: bool = False
     class_names: str | None = None
     class_index: Path | None = None
     outputs: str | tuple[str, ...] = ()
+    max_drop: Annotated[float, Field(ge=0, le=100)] | None = None
+    held_out: Positive = 128
 
 
 @dataclass(frozen=True, config=CHECKED, kw_only=True)

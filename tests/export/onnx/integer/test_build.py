@@ -9,9 +9,9 @@ from p2vit.engine.reference import ReferenceExecutor
 from p2vit.errors import P2vitError
 from p2vit.export.onnx.common.check import check_model, expect_integers_only, inspect_model
 from p2vit.export.onnx.common.metadata import read_metadata
-from p2vit.export.onnx.executor import open_session
 from p2vit.export.onnx.integer.build import INTEGER_OPSET, LOGITS, build_onnx_integer
 from p2vit.export.onnx.qdq.build import build_onnx_qdq
+from p2vit.export.onnx.runtimes import open_session
 from p2vit.program.check import structure_problems
 from p2vit.program.graph import PIXELS, Node
 from support.meaningful import meaningful_program, mismatches

@@ -11,8 +11,8 @@ from p2vit.export.onnx.common.check import check_model, expect_integers_only, in
 from p2vit.export.onnx.common.metadata import read_metadata
 from p2vit.export.onnx.common.model_file import save_model
 from p2vit.export.onnx.common.optional import onnx
-from p2vit.export.onnx.executor import open_session
 from p2vit.export.onnx.qdq.build import QDQ_OPSET, build_onnx_qdq
+from p2vit.export.onnx.runtimes import open_session
 from p2vit.numerics import Add, LayerNorm, Linear, Patchify, SumTokens
 from p2vit.numerics.layernorm import rsqrt_table, squares_shift
 from p2vit.program.graph import PIXELS, IntegerProgram, ProgramBuilder

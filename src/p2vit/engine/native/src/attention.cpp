@@ -1,13 +1,12 @@
 // Fused attention: each tile of query rows goes through scores, softmax and values.
 #include <chrono>
 
+#include "aligned.h"
 #include "packed_heads.h"
 #include "score_bias.h"
 
 namespace p2vit {
 namespace {
-
-constexpr int kTile = 16;   // query rows per tile, so that their scores stay in the level-1 cache
 
 int64_t now() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -26,6 +25,7 @@ class AttentionStep final : public Step {
           keys_(keys),
           values_(values),
           out_(out),
+          tile_(kernels->query_rows),
           score_pitch_(round_up(config_.keys, 64)),
           code_pitch_(round_up(config_.keys, 64) + 64),
           channel_pitch_(round_up(config_.head_dim, kPanel)),
@@ -42,18 +42,18 @@ class AttentionStep final : public Step {
         const std::byte* keys = work.row(keys_, 0);
         const std::byte* values = work.row(values_, 0);
         for (int h = 0; h < shape_.heads; ++h)
-            for (int row = first; row < first + count; row += kTile)
-                tile(work, h, row, std::min(kTile, first + count - row), keys + h * shape_.head_keys(),
+            for (int row = first; row < first + count; row += tile_)
+                tile(work, h, row, std::min(tile_, first + count - row), keys + h * shape_.head_keys(),
                      values + h * shape_.head_values());
     }
 
     size_t scratch() const override {
-        return packed_offset() + (config_.windowed ? shape_.head_keys() + shape_.head_values() + 64 : 0);
+        return packed_offset() + (config_.windowed ? shape_.head_keys() + shape_.head_values() + kPackedSlack : 0);
     }
 
   private:
     size_t packed_offset() const {
-        return round_up(kTile * (score_pitch_ * 4 + 3 * code_pitch_ + 2 * channel_pitch_ * 4) + 1024, kRowAlign);
+        return round_up(tile_ * (score_pitch_ * 4 + 3 * code_pitch_ + 2 * channel_pitch_ * 4) + 1024, kRowAlign);
     }
 
     // Computes one window of one head. Here keys_ and values_ are buffers of rows, which are packed first.
@@ -75,17 +75,17 @@ class AttentionStep final : public Step {
                 interleave(value, d, std::min(kPanel, shape_.dim - d), reinterpret_cast<uint8_t*>(out));
         }
         const int rows = (*work.buffers)[queries_].rows / config_.windows;
-        for (int row = 0; row < rows; row += kTile)
-            tile(work, h, w * rows + row, std::min(kTile, rows - row), keys, values);
+        for (int row = 0; row < rows; row += tile_)
+            tile(work, h, w * rows + row, std::min(tile_, rows - row), keys, values);
     }
 
     void tile(const Work& work, int h, int row, int rows, const std::byte* keys, const std::byte* values) const {
         auto* scores = reinterpret_cast<int32_t*>(work.scratch);
-        auto* codes = reinterpret_cast<uint8_t*>(scores + kTile * score_pitch_);
-        uint8_t *high = codes + kTile * code_pitch_, *low = high + kTile * code_pitch_;
-        auto* sums = reinterpret_cast<int32_t*>(low + kTile * code_pitch_);
-        int32_t* low_sums = sums + kTile * channel_pitch_;
-        uint32_t totals[kTile];
+        auto* codes = reinterpret_cast<uint8_t*>(scores + tile_ * score_pitch_);
+        uint8_t *high = codes + tile_ * code_pitch_, *low = high + tile_ * code_pitch_;
+        auto* sums = reinterpret_cast<int32_t*>(low + tile_ * code_pitch_);
+        int32_t* low_sums = sums + tile_ * channel_pitch_;
+        uint32_t totals[kLargestQueryRows];
 
         Gemm g;
         g.a = reinterpret_cast<const uint8_t*>(work.row(queries_, row)) + column_ + h * shape_.dim;
@@ -162,8 +162,9 @@ class AttentionStep final : public Step {
     AttentionConfig config_;
     Shape shape_;
     int queries_, column_, keys_, values_, out_;
+    int tile_;   // query rows of a tile
     size_t score_pitch_, code_pitch_, channel_pitch_;
-    std::vector<int32_t> zeros_;
+    AlignedVector<int32_t> zeros_;
 };
 
 }   // namespace

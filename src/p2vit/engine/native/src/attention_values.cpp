@@ -32,7 +32,7 @@ class PackValuesStep final : public Step {
 }   // namespace
 
 size_t packed_values_bytes(int heads, int dim, int keys) {
-    return heads * checked(heads, dim, keys).head_values() + 64;
+    return heads * checked(heads, dim, keys).head_values() + kPackedSlack;
 }
 
 void add_pack_values(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {

@@ -6,15 +6,33 @@
 namespace p2vit::avx512 {
 namespace {
 
+// A row of bytes, or one with shifts, as int16: shifted to the left and saturated. A shift of 15 saturates every number but
+// 0 and −1 in 16 bits, and those two as any larger shift does.
+inline void shift_row(const LayerNormRows& p, const void* x, int16_t* aligned) {
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), most = _mm512_set1_epi32(15);
+    const __m512i top = _mm512_set1_epi16(int16_t((1 << (p.input_bits - 1)) - 1)), bottom = _mm512_sub_epi16(_mm512_set1_epi16(-1), top);
+    auto shifted = [&](int c) {
+        const __mmask16 mask = tail16(std::max(p.channels - c, 0));
+        const __m512i a =
+            p.wide ? _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, static_cast<const int16_t*>(x) + c))
+                   : _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, static_cast<const uint8_t*>(x) + c)),
+                                      _mm512_set1_epi32(128));
+        if (!p.input_shift) return a;
+        const __m512i s = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, p.input_shift + c));
+        return _mm512_sllv_epi32(a, _mm512_min_epi32(s, most));
+    };
+    for (int c = 0; c < p.channels; c += 32) {
+        const __m512i a = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(shifted(c), shifted(c + 16)));
+        _mm512_storeu_si512(aligned + c, _mm512_max_epi16(_mm512_min_epi16(a, top), bottom));
+    }
+}
+
 // Aligns the row to int16, and computes its sum and extremes. A 16-bit row without shifts is used in place.
-inline RowSums aligned_row(const LayerNormRows& p, const void* x, const int16_t*& aligned) {
+inline RowSums aligned_row(const LayerNormRows& p, const void* x, int16_t* scratch, const int16_t*& aligned) {
     const int n = p.channels;
     if (!p.wide || p.input_shift || p.input_bits < 16) {
-        for (int c = 0; c < n; ++c) {
-            const int64_t a = load_value(x, p.wide, c);
-            p.scratch[c] = int16_t(saturate(p.input_shift ? a << p.input_shift[c] : a, p.input_bits));
-        }
-        aligned = p.scratch;
+        shift_row(p, x, scratch);
+        aligned = scratch;
     } else {
         aligned = static_cast<const int16_t*>(x);
     }
@@ -98,15 +116,34 @@ inline void scale_row(const LayerNormRows& p, const int16_t* normal, InverseRoot
 }   // namespace
 
 void layernorm(const LayerNormRows& p) {
-    int16_t* normal = p.scratch + round_up(p.channels, 64);
-    for (int r = 0; r < p.rows; ++r) {
+    // Each row's scalars wait for its whole loop, so a few rows take each loop in turn.
+    struct Row {
         const int16_t* aligned;
-        const RowSums s = aligned_row(p, static_cast<const std::byte*>(p.x) + r * p.x_pitch, aligned);
-        const int k = centred_shift(p, std::max(p.channels * s.high - s.sum, s.sum - p.channels * s.low));
-        // k is at most 31 and centred values are at most 2^30, so the rounding constant of k = 31 does not overflow.
-        const int32_t squares =
-            k < 0 ? centre_row<true>(p, aligned, s.sum, k, normal) : centre_row<false>(p, aligned, s.sum, k, normal);
-        scale_row(p, normal, inverse_root(p, squares, k), static_cast<std::byte*>(p.out) + r * p.out_pitch);
+        int16_t* normal;
+        RowSums sums;
+        int k;
+        int32_t squares;
+    } group[kNormRows];
+    const size_t pitch = round_up(p.channels, 64);
+    for (int first = 0; first < p.rows; first += kNormRows) {
+        const int count = std::min(kNormRows, p.rows - first);
+        for (int i = 0; i < count; ++i) {
+            int16_t* scratch = p.scratch + 2 * i * pitch;
+            group[i].normal = scratch + pitch;
+            const void* x = static_cast<const std::byte*>(p.x) + (first + i) * p.x_pitch;
+            group[i].sums = aligned_row(p, x, scratch, group[i].aligned);
+        }
+        for (int i = 0; i < count; ++i) {
+            Row& row = group[i];
+            const RowSums s = row.sums;
+            row.k = centred_shift(p, std::max(p.channels * s.high - s.sum, s.sum - p.channels * s.low));
+            // k is at most 31 and centred values are at most 2^30, so the rounding constant of k = 31 does not overflow.
+            row.squares = row.k < 0 ? centre_row<true>(p, row.aligned, s.sum, row.k, row.normal)
+                                    : centre_row<false>(p, row.aligned, s.sum, row.k, row.normal);
+        }
+        for (int i = 0; i < count; ++i)
+            scale_row(p, group[i].normal, inverse_root(p, group[i].squares, group[i].k),
+                      static_cast<std::byte*>(p.out) + (first + i) * p.out_pitch);
     }
 }
 

@@ -4,6 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -16,6 +20,9 @@ const Kernels* kernels_avx2() { return nullptr; }
 const Kernels* kernels_avxvnni() { return nullptr; }
 const Kernels* kernels_vnni256() { return nullptr; }
 const Kernels* kernels_avx512vnni() { return nullptr; }
+#endif
+#if !defined(P2VIT_AMX)
+const Kernels* kernels_amx() { return nullptr; }
 #endif
 #if !defined(P2VIT_ARM)
 const Kernels* kernels_dotprod() { return nullptr; }
@@ -41,7 +48,26 @@ bool has_avx512() {
 }
 
 bool has_avx2() { return __builtin_cpu_supports("avx2"); }
+
+// Tiles have their own state, which Linux saves only for a process that asked for it. It may refuse.
+bool tiles_permitted() {
+#if defined(__linux__)
+    constexpr int kRequestPermission = 0x1023, kTileData = 18;   // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
+    return false;
+#endif
+}
+
+bool has_amx() {
+    unsigned eax, ebx, ecx, edx;
+    if (!has_avx512() || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+    const bool tiles = edx >> 24 & 1, products = edx >> 25 & 1;
+    static const bool permitted = tiles && products && tiles_permitted();
+    return permitted;
+}
+#else
+bool has_amx() { return false; }
 bool has_avx_vnni() { return false; }
 bool has_vnni256() { return false; }
 bool has_avx512() { return false; }
@@ -62,7 +88,8 @@ bool has_i8mm() { return false; }
 }   // namespace
 
 std::vector<IsaEntry> instruction_sets() {
-    return {{"avx512vnni", kernels_avx512vnni(), has_avx512()},
+    return {{"amx", kernels_amx(), has_amx()},
+            {"avx512vnni", kernels_avx512vnni(), has_avx512()},
             {"vnni256", kernels_vnni256(), has_vnni256()},
             {"avxvnni", kernels_avxvnni(), has_avx_vnni()},
             {"avx2", kernels_avx2(), has_avx2()},

@@ -57,8 +57,12 @@ struct Gemm {
     Epilogue end;
 };
 
+// Bytes that may be read behind packed weights, keys or values: kernels that take many quads at a time multiply what lies
+// there by zeros.
+constexpr size_t kPackedSlack = 16 * kPanel * kQuad;
+
 // Unpacked nibbles of four panels, and eight rows widened to 16 bits.
-constexpr size_t gemm_scratch(int quads) { return size_t(quads) * (4 * kPanel * kQuad + 8 * kQuad * 2) + 256; }
+constexpr size_t gemm_scratch(int quads) { return size_t(quads) * (4 * kPanel * kQuad + 8 * kQuad * 2) + kPackedSlack; }
 
 struct LayerNormRows {
     const void* x = nullptr;
@@ -77,8 +81,12 @@ struct LayerNormRows {
     int out_bits = 8;
     void* out = nullptr;
     ptrdiff_t out_pitch = 0;
-    int16_t* scratch = nullptr;   // [2 · channels, each padded to 64]
+    int16_t* scratch = nullptr;   // norm_scratch(channels) bytes
 };
+
+// LayerNorm works on a few rows at a time: each has two rows of channels, padded to 64.
+constexpr int kNormRows = 4;
+constexpr size_t norm_scratch(int channels) { return kNormRows * 2 * sizeof(int16_t) * round_up(channels, 64) + 256; }
 
 struct SoftmaxRow {
     const int32_t* scores = nullptr;
@@ -134,7 +142,10 @@ struct Kernels {
     void (*multiply)(const MultiplyRow&);
     int64_t (
         *probe)();   // runs dot products for some microseconds, and returns their number of products; may be null
+    void (*release)() = nullptr;   // ends a thread's use of the set: leaves no state of its own in the CPU
+    int query_rows = 16;   // of attention, that go through scores, softmax and values together; their scores stay in cache
 };
+constexpr int kLargestQueryRows = 32;
 
 // Null if the set is not in the build.
 const Kernels* kernels_scalar();
@@ -142,6 +153,7 @@ const Kernels* kernels_avx2();
 const Kernels* kernels_avxvnni();
 const Kernels* kernels_vnni256();
 const Kernels* kernels_avx512vnni();
+const Kernels* kernels_amx();
 const Kernels* kernels_dotprod();
 const Kernels* kernels_i8mm();
 

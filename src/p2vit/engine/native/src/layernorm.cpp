@@ -38,7 +38,7 @@ class LayerNormStep final : public Step {
         kernels_->layernorm(p);
     }
 
-    size_t scratch() const override { return 2 * sizeof(int16_t) * round_up(channels_, 64) + 256; }
+    size_t scratch() const override { return norm_scratch(channels_); }
 
   private:
     const Kernels* kernels_;

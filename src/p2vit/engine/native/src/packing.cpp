@@ -54,7 +54,7 @@ PackedLinear::PackedLinear(const std::vector<LinearPart>& parts, int inputs, int
     for (const LinearPart& part : parts) outputs_ += part.outputs;
     panels_ = ceil_div(outputs_, kPanel);
     const size_t panel_bytes = size_t(quads_) * kPanel * kQuad / (nibbles ? 2 : 1);
-    bytes_ = panels_ * panel_bytes + kRowAlign;
+    bytes_ = panels_ * panel_bytes + kRowAlign + (nibbles ? 0 : kPackedSlack);
     // Not initialised, because every byte is written below.
     storage_ = std::make_unique_for_overwrite<int8_t[]>(bytes_);
     weight_ = storage_.get() + (kRowAlign - reinterpret_cast<uintptr_t>(storage_.get()) % kRowAlign) % kRowAlign;

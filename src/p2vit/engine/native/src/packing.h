@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "aligned.h"
+
 namespace p2vit {
 
 // One linear layer of the program. Several that read the same tensor may be packed side by side.
@@ -49,7 +51,7 @@ class PackedLinear {
     size_t bytes_;
     std::unique_ptr<int8_t[]> storage_;
     int8_t* weight_;
-    std::vector<int32_t> bias_, shift_;
+    AlignedVector<int32_t> bias_, shift_;
 };
 
 }   // namespace p2vit

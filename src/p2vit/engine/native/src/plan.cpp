@@ -233,6 +233,7 @@ void Plan::run(const uint8_t* pixels, int batch, const std::vector<OutputArray>&
             work.pixels = pixels + image * image_bytes;
             run_image(work, lane, &progress_[size_t(image - alone) * stages_.size()]);
         }
+        if (kernels_->release) kernels_->release();
     };
     pool_->run(job);
 }

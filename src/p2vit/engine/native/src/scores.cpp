@@ -30,7 +30,7 @@ class PackKeysStep final : public Step {
 
 }   // namespace
 
-size_t packed_keys_bytes(int heads, int dim, int keys) { return heads * checked(heads, dim, keys).head_keys() + 64; }
+size_t packed_keys_bytes(int heads, int dim, int keys) { return heads * checked(heads, dim, keys).head_keys() + kPackedSlack; }
 
 void add_pack_keys(Plan& plan, const Nodes& nodes, int in, int column, int heads, int dim, int keys, int out) {
     const Shape shape = checked(heads, dim, keys);

@@ -32,3 +32,8 @@ def onnx() -> Any:
 def onnxruntime() -> Any:
     """Import the ``onnxruntime`` package."""
     return require("onnxruntime")
+
+
+def openvino() -> Any:
+    """Import the ``openvino`` package."""
+    return require("openvino", extra="p2vit[openvino]")

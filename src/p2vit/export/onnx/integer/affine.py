@@ -16,6 +16,6 @@ def affine(operator: Affine, at: Lowering) -> Value:
     (x,) = at.inputs
     gain = operator.gain.astype(np.int64)
     ends = np.stack([gain * limit for limit in x.spec.limits])
-    product = graph.op("Mul", x.wide, compact(gain, np.int32))
+    product = graph.op("Mul", x.wide, compact(gain))
     shift, bias = operator.shift.astype(np.int64), operator.bias.astype(np.int64)
     return requantize(graph, at.spec, product, ends.min(axis=0), ends.max(axis=0), shift, bias)

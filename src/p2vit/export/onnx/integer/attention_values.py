@@ -3,10 +3,10 @@
 import numpy as np
 
 from p2vit.export.onnx.common.heads import heads_first
-from p2vit.export.onnx.integer.matmul import product, right_operand
+from p2vit.export.onnx.integer.matmul import product, right_operand, row_sums
 from p2vit.export.onnx.integer.registry import Lowering, lowers
 from p2vit.export.onnx.integer.requantize import requantize
-from p2vit.export.onnx.integer.shifts import bit_length, by_index, clamp
+from p2vit.export.onnx.integer.shifts import bit_length, by_index, clamp, divide, shift_rows
 from p2vit.export.onnx.integer.values import Value
 from p2vit.numerics import AttentionValues, Softmax
 from p2vit.numerics.attention_values import QUOTIENT_BITS, QUOTIENT_FRACTION, RECIPROCAL_FRACTION
@@ -35,22 +35,12 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
     accumulator, total = weighted_sums(operator, at)
     largest = keys * (LARGEST_LINEAR_CODE if operator.form == "linear" else 1 << operator.guard)
     bits = largest.bit_length()
-    n = bit_length(graph, total)
+    n = bit_length(graph, total, largest)
     lengths = np.arange(32)
     # Every row has the largest code, so n is at least QUOTIENT_BITS and the shift is never to the left.
-    shift = np.maximum(lengths - QUOTIENT_BITS, 0)
-    # |accumulator| < 2^(n+7), so it is below 2^(n+8) after that is added.
-    wide = np.int64 if bits + 8 > 31 else np.int32
-    lift = ((np.int64(1) << shift) >> 1) + (np.int64(1) << (shift + REDUCED_BITS))
-    if wide is np.int64:
-        accumulator = graph.cast(accumulator, np.int64)
-    used = lengths <= bits
-    lifted = graph.op("Add", accumulator, by_index(graph, np.where(used, lift, 0), n, wide))
-    reduced = graph.op("Div", lifted, by_index(graph, np.where(used, np.int64(1) << shift, 1), n, wide))
-    if wide is np.int64:
-        reduced = graph.cast(reduced, np.int32)
-    reduced = graph.op("Sub", reduced, np.int32(1 << REDUCED_BITS))
-    quotient = graph.op("Mul", reduced, reciprocal(at, total, n, bits))
+    shift = np.where(lengths <= bits, np.maximum(lengths - QUOTIENT_BITS, 0), 0)
+    raised = graph.op("Add", accumulator, by_index(graph, (np.int64(1) << shift) >> 1, n))
+    quotient = graph.op("Mul", shift_rows(graph, raised, shift, n), reciprocal(at, total, n, bits))
     per_head = (operator.shift.astype(np.int64) + QUOTIENT_FRACTION).reshape(operator.heads, 1, -1)
     value = requantize(graph, at.spec, quotient, -QUOTIENT_LIMIT, QUOTIENT_LIMIT, per_head)
     form = "biased" if at.spec.bits <= 8 else "wide"
@@ -59,12 +49,18 @@ def attention_values(operator: AttentionValues, at: Lowering) -> Value:
 
 
 def reciprocal(at: Lowering, total: str, n: str, bits: int) -> str:
-    """Write ``⌊2^(n+14) / sum⌋`` per row, int32; computed in int64 if 2^(n+14) does not fit int32."""
-    graph, powers = at.graph, np.int64(1) << (np.minimum(np.arange(32), bits) + RECIPROCAL_FRACTION)
-    if bits + RECIPROCAL_FRACTION <= 30:
-        return graph.op("Div", by_index(graph, powers, n), total)
-    quotient = graph.op("Div", by_index(graph, powers, n, np.int64), graph.cast(total, np.int64))
-    return graph.cast(quotient, np.int32)
+    """Write ``⌊2^(n+14) / sum⌋`` per row, int32, by long division: as many digits at a time as int32 holds."""
+    graph = at.graph
+    power = by_index(graph, np.int64(1) << np.minimum(np.arange(32), min(bits, 30)), n)
+    quotient, rest = divide(graph, power, total)
+    done = 0
+    while done < RECIPROCAL_FRACTION:
+        # The rest is below the sum, and so below 2^bits.
+        step = min(30 - bits, RECIPROCAL_FRACTION - done)
+        digits, rest = divide(graph, graph.op("Mul", rest, np.int32(1 << step)), total)
+        quotient = graph.op("Add", graph.op("Mul", quotient, np.int32(1 << step)), digits)
+        done += step
+    return quotient
 
 
 def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
@@ -74,18 +70,16 @@ def weighted_sums(operator: AttentionValues, at: Lowering) -> tuple[str, str]:
     separately.
     """
     graph, (codes, v) = at.graph, at.inputs
-    keys, width = v.spec.shape[0], v.spec.shape[1] // operator.heads
+    keys, width, depth = v.spec.shape[0], v.spec.shape[1] // operator.heads, codes.spec.shape[2]
     values = heads_first(graph, right_operand(v, at.products), keys, operator.heads, operator.windows)
-    # Codes × 1 cannot saturate in any kernel.
-    ones = np.ones((codes.spec.shape[2], 1), np.int8)
 
     def sums(weights: str) -> tuple[str, str]:
-        row = graph.op("MatMulInteger", weights, ones)
+        row = row_sums(graph, weights, depth)
         if operator.windows == 1:
-            return product(graph, weights, 0, values, at.products), row
+            return product(graph, weights, 0, values, depth, at.products), row
         heads, queries, count = codes.spec.shape
         grouped = np.array([-1, heads, operator.windows, queries // operator.windows, count])
-        mixed = product(graph, graph.op("Reshape", weights, grouped), 0, values, at.products)
+        mixed = product(graph, graph.op("Reshape", weights, grouped), 0, values, depth, at.products)
         return graph.op("Reshape", mixed, np.array([-1, *codes.spec.shape[:2], width])), row
 
     if operator.form == "linear":

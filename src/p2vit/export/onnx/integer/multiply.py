@@ -15,7 +15,7 @@ def multiply(operator: Multiply, at: Lowering) -> Value:
     graph = at.graph
     a, b = at.inputs
     offset, shift = operator.offset.astype(np.int64), operator.shift.astype(np.int64)
-    gate = graph.op("Add", a.wide, compact(offset, np.int32)) if offset.any() else a.wide
+    gate = graph.op("Add", a.wide, compact(offset)) if offset.any() else a.wide
     ends = np.stack([(offset + x) * y for x in a.spec.limits for y in b.spec.limits])
     product = graph.op("Mul", gate, b.wide)
     return requantize(graph, at.spec, product, ends.min(axis=0), ends.max(axis=0), shift)

@@ -1,6 +1,6 @@
 """The registry of integer lowerings, and the arguments that each of them gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from p2vit.export.onnx.common.graph import OnnxGraph
 from p2vit.export.onnx.integer.matmul import ProductForm
 from p2vit.export.onnx.integer.values import Value
 from p2vit.numerics import Operator
+from p2vit.numerics.rounding import Range
 from p2vit.program.graph import IntegerProgram, Node, TensorSpec
 
 
@@ -22,6 +23,7 @@ class Lowering:
         node: Node that is lowered.
         inputs: Its inputs in the graph.
         products: Form of the int8 matrix products.
+        ranges: Tensor name → proven range.
     """
 
     graph: OnnxGraph
@@ -29,6 +31,7 @@ class Lowering:
     node: Node
     inputs: tuple[Value, ...]
     products: ProductForm
+    ranges: Mapping[str, Range]
 
     @property
     def spec(self) -> TensorSpec:

@@ -16,7 +16,7 @@ def scores(operator: Scores, at: Lowering) -> Value:
     left = heads_first(at.graph, q.biased, q.spec.shape[0], operator.heads, operator.windows)
     keys = right_operand(k, at.products)
     right = heads_first(at.graph, keys, k.spec.shape[0], operator.heads, operator.windows, across=True)
-    result = product(at.graph, left, q.zero_point, right, at.products)
+    result = product(at.graph, left, q.zero_point, right, q.spec.shape[1] // operator.heads, at.products)
     if operator.windows > 1:
         result = at.graph.op("Reshape", result, np.array([-1, *at.spec.shape]))
     return Value(at.graph, at.spec, wide=result)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from p2vit.export.onnx.integer.registry import Lowering, lowers
-from p2vit.export.onnx.integer.shifts import compact, lookup
+from p2vit.export.onnx.integer.shifts import FLOAT_LIMIT, compact, constant_op, lookup, row_maximum
 from p2vit.export.onnx.integer.values import Value
 from p2vit.numerics import Softmax
+from p2vit.numerics.rounding import INT32
 from p2vit.numerics.softmax import LARGEST_DISTANCE
 
 
@@ -33,18 +34,18 @@ def softmax(operator: Softmax, at: Lowering) -> Value:
     table = codes_by_distance(operator.form)
     shift = operator.shift.astype(np.int64)[:, None, None]
     left, right = np.maximum(-shift, 0), np.maximum(shift, 0)
-    top = graph.op("ReduceMax", scores.wide, np.array([-1]), keepdims=1)
+    low, high = at.ranges[at.node.inputs[0]]
+    top = row_maximum(graph, scores.wide, (low, high))
     half = (np.int64(1) << right) >> 1
-    if half.any():
-        top = graph.op("Add", top, compact(half, np.int32))
+    top = constant_op(graph, "Add", top, half)
     distance = graph.op("Sub", top, scores.wide)
-    if right.any():
-        distance = graph.op("Div", distance, compact(np.int64(1) << right, np.int32))
     last = len(table) - 1
-    if left.any():
-        # Clamped before the product, so that it cannot overflow.
-        reach = -(-np.int64(last) >> left)
-        distance = graph.op("Min", distance, compact(reach, np.int32))
-        distance = graph.op("Mul", distance, compact(np.int64(1) << left, np.int32))
+    if left.any() or high - low + half.max() > FLOAT_LIMIT:
+        # Clamped before the shift, so that a product cannot overflow.
+        reach = np.where(left > 0, -(-np.int64(last) >> left), np.minimum((last + 1) << right, INT32[1]))
+        distance = graph.op("Min", distance, compact(reach))
+    distance = constant_op(graph, "BitwiseAnd", distance, -(np.int64(1) << right), neutral=-1)
+    distance = constant_op(graph, "Div", distance, np.int64(1) << right, neutral=1)
+    distance = constant_op(graph, "Mul", distance, np.int64(1) << left, neutral=1)
     distance = graph.op("Min", distance, np.int32(last))
     return Value(graph, at.spec, biased=lookup(graph, table, distance, at.spec.shape))

@@ -6,6 +6,7 @@ from p2vit.export.onnx.common.tokens import patches, repeated, selected
 from p2vit.export.onnx.integer.registry import Lowering, lowers
 from p2vit.export.onnx.integer.requantize import requantize
 from p2vit.export.onnx.integer.shifts import clamp
+from p2vit.export.onnx.integer.shifts import total as sum_of
 from p2vit.export.onnx.integer.values import ZERO_POINT, Value
 from p2vit.numerics import AssembleTokens, ConstantTokens, Patchify, SelectToken, SumTokens
 from p2vit.numerics.rounding import int_range
@@ -56,6 +57,6 @@ def total(operator: SumTokens, at: Lowering) -> Value:
     graph = at.graph
     (x,) = at.inputs
     part = selected(graph, x.wide, operator.first, operator.count)
-    summed = graph.op("ReduceSum", part, np.array([1]), keepdims=1)
+    summed = sum_of(graph, part, 1, operator.count, x.spec.limits)
     low, high = (operator.count * limit for limit in x.spec.limits)
     return requantize(graph, at.spec, summed, low, high, operator.shift.astype(np.int64))

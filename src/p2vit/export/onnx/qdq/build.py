@@ -7,20 +7,41 @@ operators, and QuantizeLinear rounds half to even. The result is therefore close
 equal.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from p2vit.errors import P2vitError
+from p2vit.export.onnx.common.exposed import exposed
 from p2vit.export.onnx.common.graph import OnnxGraph
 from p2vit.export.onnx.common.maps import map_output
 from p2vit.export.onnx.common.metadata import attach_metadata, model_metadata
 from p2vit.export.onnx.integer.build import LOGITS
 from p2vit.export.onnx.qdq import FloatLowering, lower_float
 from p2vit.export.onnx.qdq.values import Activations, FloatValue, QdqForm
+from p2vit.numerics import Softmax
 from p2vit.program.graph import PIXELS, IntegerProgram
 
 #: The first opset with LayerNormalization; more tools read it than later ones.
-QDQ_OPSET, QDQ_IR_VERSION = 17, 8
+QDQ_OPSET = 17
+#: The first opset with a scale per channel, and the last with which ONNX Runtime 1.32 opens every model.
+OPSETS = (13, 20)
+
+
+def expect_opset(opset: int) -> None:
+    """Check that an opset can be written.
+
+    Raises:
+        P2vitError: It cannot.
+    """
+    if not OPSETS[0] <= opset <= OPSETS[1]:
+        raise P2vitError(f"opset is {opset}; onnx-qdq is written in opsets {OPSETS[0]} to {OPSETS[1]}")
+
+
+def ir_version(opset: int) -> int:
+    """Return the format version that came with an opset, so that old tools read old opsets."""
+    return 7 if opset < 15 else 8 if opset < 19 else 9
 
 
 def build_onnx_qdq(
@@ -29,6 +50,8 @@ def build_onnx_qdq(
     quantize: bool = True,
     quantize_probabilities: bool = False,
     activations: Activations = "int8",
+    expose: Iterable[str] = (),
+    opset: int = QDQ_OPSET,
     program_sha256: str | None = None,
 ) -> Any:
     """Make an ONNX ``ModelProto`` of a program in QDQ form.
@@ -42,6 +65,9 @@ def build_onnx_qdq(
             maximum.
         activations: ``int8``, or ``uint8`` with zero point 128 for the same numbers. ``uint8`` is faster in ONNX
             Runtime on x86, which has no int8 × int8 kernels there.
+        expose: Names of program tensors that become outputs under their own names, float32 [N, *shape], in real units;
+            see :func:`p2vit.export.onnx.common.exposed.exposed`.
+        opset: 13 to 20. Below 17, LayerNormalization is written out.
         program_sha256: Hash of the program, recorded in the metadata.
 
     Returns:
@@ -49,11 +75,15 @@ def build_onnx_qdq(
         units. Feature maps are outputs too, float32 [N, rows, columns, C].
 
     Raises:
-        P2vitError: A table is no known function, or an offset does not fit a zero point. The message names the node.
+        P2vitError: A table is no known function, an offset does not fit a zero point, or a tensor cannot be exposed.
+            The message names the node.
     """
-    form = QdqForm(quantize, quantize_probabilities, activations)
+    expect_opset(opset)
+    form = QdqForm(quantize, quantize_probabilities, activations, opset)
+    names = exposed(program, expose)
     graph = OnnxGraph()
-    graph.reserve([LOGITS, *(each.name for each in program.maps)])
+    maps = {each.name: each for each in program.maps}
+    graph.reserve([LOGITS, *dict.fromkeys([*names, *maps])])
     pixels = graph.input(PIXELS, np.dtype(np.uint8), program.pixels.shape)
     values = {PIXELS: FloatValue(program.pixels, pixels, 0)}
     for node in program.nodes:
@@ -61,11 +91,20 @@ def build_onnx_qdq(
         at = FloatLowering(graph, program, node, inputs, form)
         values[node.name] = lower_float(at)
     output = values[program.output]
-    graph.op("Reshape", output.real(graph), np.array([0, -1]), output=LOGITS)
-    graph.output(LOGITS, np.dtype(np.float32), [int(np.prod(output.spec.shape))])
-    for each in program.maps:
-        found = values[each.name]
-        map_output(graph, each, found.real(graph), np.dtype(np.float32), found.spec)
-    model = graph.model("p2vit_qdq", QDQ_OPSET, QDQ_IR_VERSION)
+    if LOGITS not in names:
+        graph.op("Reshape", output.real(graph), np.array([0, -1]), output=LOGITS)
+        graph.output(LOGITS, np.dtype(np.float32), [int(np.prod(output.spec.shape))])
+    for name in names:
+        if name != PIXELS and name not in maps:
+            if isinstance(program.node(name).operator, Softmax):
+                raise P2vitError(
+                    f"expose names {name!r}, the codes of a softmax, which onnx-qdq does not have: its probabilities "
+                    "are relative to 1. Expose it in onnx-integer"
+                )
+            graph.op("Identity", values[name].real(graph), output=name)
+            graph.output(name, np.dtype(np.float32), values[name].spec.shape)
+    for name, each in maps.items():
+        map_output(graph, each, values[name].real(graph), np.dtype(np.float32), values[name].spec)
+    model = graph.model("p2vit_qdq", opset, ir_version(opset))
     attach_metadata(model, model_metadata(program, "onnx-qdq" if quantize else "onnx-float", program_sha256))
     return model

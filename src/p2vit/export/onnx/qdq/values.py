@@ -25,11 +25,13 @@ class QdqForm:
         quantize_probabilities: Also quantize the softmax's output, as uint8 relative to 1.
         activations: ``int8`` is symmetric with zero point 0, as TensorRT and NPU tools need it. ``uint8`` represents
             the same numbers with zero point 128; ONNX Runtime runs it faster on x86.
+        opset: Opset of the file.
     """
 
     quantize: bool = True
     quantize_probabilities: bool = False
     activations: Activations = "int8"
+    opset: int = 17
 
     def __post_init__(self) -> None:
         """Check ``activations``.
