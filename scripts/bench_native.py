@@ -110,7 +110,9 @@ def cpu_time(rounds: int, cache: Path) -> list[dict]:
         executors = {isa: NativeExecutor(program, 1, isa) for isa in usable[:2]}
         for batch in (1, 8):
             pixels = random_pixels(program, batch)
-            entrants = {isa: lambda each=each, pixels=pixels: each.run(pixels) for isa, each in executors.items()}
+            entrants = {
+                isa: lambda each=each, pixels=pixels: each.run(pixels) for isa, each in executors.items()
+            }
             entrants["openvino-int8"] = RUNTIMES["openvino-int8"](shape_of(program), batch, 1, cache).run
             seconds: dict[str, list[float]] = {name: [] for name in entrants}
             for _ in range(rounds):
