@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2vit.errors import P2vitError
 from p2vit.files import one_writer
-from p2vit.workflows.compiled import compiled_program, reference
+from p2vit.workflows.compiled import compiled_program, is_chunk_machine, reference
 from p2vit.workflows.feedback import Feedback
 from p2vit.workflows.inputs import OpenProgram, open_data
 from p2vit.workflows.left_out import say_notes
@@ -45,6 +45,11 @@ def run_rtl(
     from p2vit.hdl.bundle.writer import bundle_place, write_bundle
 
     options = changed(RtlOptions, options, replaced)
+    if is_chunk_machine(options.hardware):
+        raise P2vitError(
+            f"--hw {options.hardware}: no test bench is written for the chunk organisation yet; simulate it with "
+            f"'p2vit cosim OUT --hw {options.hardware}', or generate a load-store machine with --hw rtl"
+        )
     if options.dry_run:
         return _checked(compiled_program(program, options.hardware, options.changes))
     if folder is None:

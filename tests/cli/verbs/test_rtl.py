@@ -45,3 +45,11 @@ def test_a_dry_run_compiles_and_writes_nothing(p2vit, digits_program, tmp_path):
     refused = p2vit("rtl", digits_program, "--set", "lines=1", "--dry-run", "-o", tmp_path / "y")
     assert refused.code == 2
     assert not (tmp_path / "y").exists()
+
+
+def test_the_chunk_machine_has_no_bundle_and_says_what_there_is(p2vit, digits_program, tmp_path):
+    answer = p2vit("rtl", digits_program, "--hw", "chunk-small", "-o", tmp_path / "x")
+    assert answer.code == 2
+    assert "--hw chunk-small: no test bench is written for the chunk organisation yet" in answer.err
+    assert "p2vit cosim OUT --hw chunk-small" in answer.err
+    assert not (tmp_path / "x").exists()

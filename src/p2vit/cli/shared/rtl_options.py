@@ -21,5 +21,5 @@ def machine_options(function: Callable[..., Any]) -> Callable[..., Any]:
         default="rtl",
         show_default=True,
         metavar="NAME",
-        help="Accelerator to generate: rtl, rtl-wide or rtl-small.",
+        help="Accelerator: rtl, rtl-wide or rtl-small; for cosim also chunk, chunk-wide or chunk-small.",
     )(function)

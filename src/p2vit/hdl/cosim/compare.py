@@ -12,6 +12,7 @@ from p2vit.hdl.compile.compiled import CompiledProgram
 from p2vit.hdl.cosim.model import MemoryBehaviour, RtlModel, RtlRun
 from p2vit.hdl.timing import cycles_per_node, rtl_timing
 from p2vit.numerics.rounding import IntArray
+from p2vit.program.graph import IntegerProgram
 
 
 @dataclass
@@ -126,25 +127,39 @@ def _compare(
     program = compiled.program
     wanted = executor.run(pixels[None], keep=[node.name for node in program.nodes])
     for layer in found.layers:
-        got, want = compiled.tensor(run.memory, layer.name), wanted[layer.name][0]
-        found.tensors_compared += 1
-        found.values_compared += got.size
-        differing = np.argwhere(got != want)
-        if not len(differing):
-            continue
-        found.mismatches += 1
-        layer.mismatches += len(differing)
-        if layer.name == program.output:
-            found.logits_equal = False
-        if len(found.first_mismatches) < 10:
-            at = tuple(differing[0])
-            found.first_mismatches.append(
-                {
-                    "tensor": layer.name,
-                    "image": found.images,
-                    "index": [int(i) for i in at],
-                    "actual": int(got[at]),
-                    "expected": int(want[at]),
-                    "differing": len(differing),
-                }
-            )
+        compare_tensors(program, layer, compiled.tensor(run.memory, layer.name), wanted[layer.name][0], found)
+
+
+def compare_tensors(
+    program: IntegerProgram, layer: LayerComparison, got: IntArray, want: IntArray, found: Comparison
+) -> None:
+    """Compare one tensor of the current photo and record the result.
+
+    Args:
+        program: Integer program.
+        layer: Layer of the tensor.
+        got: Tensor of the RTL.
+        want: Tensor of the program.
+        found: Comparison to add to.
+    """
+    found.tensors_compared += 1
+    found.values_compared += got.size
+    differing = np.argwhere(got != want)
+    if not len(differing):
+        return
+    found.mismatches += 1
+    layer.mismatches += len(differing)
+    if layer.name == program.output:
+        found.logits_equal = False
+    if len(found.first_mismatches) < 10:
+        at = tuple(differing[0])
+        found.first_mismatches.append(
+            {
+                "tensor": layer.name,
+                "image": found.images,
+                "index": [int(i) for i in at],
+                "actual": int(got[at]),
+                "expected": int(want[at]),
+                "differing": len(differing),
+            }
+        )

@@ -103,7 +103,7 @@ class CosimOptions(Options):
     """Options of running the RTL against a program.
 
     Attributes:
-        hardware: ``rtl``, ``rtl-wide`` or ``rtl-small``.
+        hardware: ``rtl``, ``rtl-wide`` or ``rtl-small``; ``chunk``, ``chunk-wide`` or ``chunk-small``.
         changes: Sizes of the accelerator to change, as ``key=number``.
         images: Photos.
         data: A folder, or a benchmark's name.

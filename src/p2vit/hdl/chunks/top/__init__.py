@@ -1,0 +1,1 @@
+"""Hardware of the chunk organisation: one component per chunk, and the top module."""
