@@ -114,11 +114,12 @@ def test_a_difference_of_the_integers_is_a_failed_check(command, monkeypatch, tm
     assert done.json["max_abs_diff"] == 3
 
 
-def test_expose_is_for_graphs_of_integers(tmp_path):
+def test_expose_is_for_onnx(tmp_path):
     with pytest.raises(
-        P2vitError, match=r"^expose needs the format onnx-integer, not onnx-qdq\. Omit expose, or choose"
+        P2vitError,
+        match=r"^expose needs the format onnx-integer or onnx-qdq, not vectors\. Omit expose, or choose that format$",
     ):
-        export_noise(random_program(), "onnx-qdq", tmp_path / "model.onnx", ExportForm(expose=("head",)))
+        export_noise(random_program(), "vectors", tmp_path / "vectors", ExportForm(expose=("head",)))
     assert not list(tmp_path.iterdir())
 
 

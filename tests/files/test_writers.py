@@ -22,6 +22,7 @@ SCRATCH = {
     "workflows/synth.py": "the stage of a set of files",
     "cli/shared/terminal.py": "the standard streams, where they were closed",
     "export/c/compile.py": "a temporary folder",
+    "export/web/compile.py": "a temporary folder",
 }
 #: Methods of paths, and functions of modules, that change what is on the disk.
 METHODS = {

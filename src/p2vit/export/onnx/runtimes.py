@@ -33,13 +33,13 @@ class Runtime:
     Attributes:
         title: Name for people.
         package: Distribution that holds it.
-        open: Makes a runner from a model or the path of one, and a number of threads.
+        start: Makes a runner from a model or the path of one, and a number of threads.
         images: Most images of a check, None for all.
     """
 
     title: str
     package: str
-    open: Callable[[Any, int | None], Runner]
+    start: Callable[[Any, int | None], Runner]
     images: int | None = None
 
 
@@ -170,7 +170,7 @@ def check_runtimes(
             continue
         some = pixels[: runtime.images]
         try:
-            found = runtime.open(file, None)(list(expected), some)
+            found = runtime.start(file, None)(list(expected), some)
         except Exception as error:  # A runtime may raise anything; the others are still checked.
             row["reason"] = f"failed: {first_line(error)}"
             continue
