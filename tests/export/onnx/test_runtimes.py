@@ -29,7 +29,7 @@ INSTALLED = [name for name in RUNTIMES if runtimes.package_version(name)]
 def tensors(program, pixels, runtime):
     """Name → mismatches, over every tensor of the program, in a runtime."""
     names = [node.name for node in program.nodes]
-    found = RUNTIMES[runtime].open(build_onnx_integer(program, expose=names), 1)(names, pixels)
+    found = RUNTIMES[runtime].start(build_onnx_integer(program, expose=names), 1)(names, pixels)
     want = ReferenceExecutor(program).run(pixels, names)
     apart = {name: int((got != want[name]).sum()) for name, got in zip(names, found, strict=True)}
     assert all(got.dtype == want[name].dtype for name, got in zip(names, found, strict=True))
@@ -154,7 +154,7 @@ def test_pixels_reach_openvino_as_they_are():
     program = random_program()
     pixels = random_pixels(program, 4)[::2]
     want = ReferenceExecutor(program).logits(pixels)
-    (found,) = RUNTIMES["openvino"].open(build_onnx_integer(program), 1)([LOGITS], pixels)
+    (found,) = RUNTIMES["openvino"].start(build_onnx_integer(program), 1)([LOGITS], pixels)
     np.testing.assert_array_equal(found, want)
     assert PIXELS == "pixels"
 
@@ -173,8 +173,8 @@ def test_openvino_runs_in_a_process_of_its_own():
     )
     assert done.stdout.strip() == "False", done.stderr
     with pytest.raises(P2vitError, match=r"^OpenVINO: "):
-        RUNTIMES["openvino"].open("/no/such/model.onnx", None)
-    run = RUNTIMES["openvino"].open(build_onnx_integer(random_program()), None)
+        RUNTIMES["openvino"].start("/no/such/model.onnx", None)
+    run = RUNTIMES["openvino"].start(build_onnx_integer(random_program()), None)
     run._process.kill()
     with pytest.raises(P2vitError, match=r"^OpenVINO's process ended with status -9$"):
         run([LOGITS], random_pixels(random_program(), 1))
