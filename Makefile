@@ -27,11 +27,23 @@ command -v iverilog >/dev/null && command -v sta >/dev/null || { \
   else echo '  not here: iverilog, sta; RTL tests that need them will be skipped'; fi; }
 endef
 
+# Emulators, a compiler for Cortex-M and a browser: targets of `make everywhere` that need one of them are left out without it.
+EVERYWHERE := qemu-user qemu-system-arm gcc-arm-none-eabi chromium
+define TARGETS
+command -v qemu-s390x >/dev/null && command -v qemu-system-arm >/dev/null && command -v arm-none-eabi-gcc >/dev/null && \
+  command -v chromium >/dev/null || { \
+  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+    echo '  apt-get install $(EVERYWHERE)'; \
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc $(EVERYWHERE); } \
+      >>$(LOG) 2>&1 || echo '  could not be installed; targets that need them are left out'; \
+  else echo '  not all here: $(EVERYWHERE); targets that need them are left out'; fi; }
+endef
+
 # Tests and measurements start the command hundreds of times: compiled modules are kept, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-extended test-all docs wheels rtl-nightly lint sanitize fuzz fuzz-verbs fuzz-models keep kills arm ablation sweep results rtl-images clean
+.PHONY: help setup setup-dev demo test test-extended test-all docs wheels rtl-nightly lint sanitize everywhere fuzz fuzz-verbs fuzz-models keep kills arm ablation sweep results rtl-images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -49,7 +61,7 @@ $(VENV)/.demo: $(SETUP) | $(BIN)/python
 
 # What tests and linters need besides.
 $(VENV)/.dev: $(VENV)/.demo
-	$(call install,-e ".[dev$(COMMA)openvino$(COMMA)explore$(COMMA)rtl$(COMMA)cluster$(COMMA)heif]")
+	$(call install,-e ".[dev$(COMMA)openvino$(COMMA)serve$(COMMA)explore$(COMMA)rtl$(COMMA)cluster$(COMMA)heif$(COMMA)web]")
 	$(call install,--no-deps "timm>=1.0.9" "torchvision==0.28.0")
 	$(call install,"transformers>=4.56$(COMMA)<5")
 	@$(DEBIAN)
@@ -123,6 +135,11 @@ fuzz-models: $(VENV)/.dev ## FUZZ_MODELS=2400 damaged weight files and configura
 
 arm: $(VENV)/.dev ## the native engine built for 64-bit Arm, run under emulation against the reference (apt packages, see scripts/arm.sh)
 	sh scripts/arm.sh $(BIN)/python
+
+EMULATED := 8
+everywhere: $(VENV)/.dev ## the same integers on every processor and in a browser: results/everywhere.md. EMULATED=8 photos of DeiT-T where emulation is slow
+	@$(TARGETS)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/everywhere/measure.py --emulated-photos $(EMULATED)
 
 ablation: $(VENV)/.demo ## the table of all methods on elpv: out/ablation
 	$(BIN)/p2vit ablate dinov2-elpv --data elpv -o out/ablation --overwrite

@@ -5,20 +5,26 @@ python scripts/bench_native.py peers results/native/peers.json       # openvino,
 python scripts/bench_native.py float results/native/float_peers.json # their float models, and torch
 python scripts/bench_native.py own results/native/own.json           # instruction sets, widths, threads
 python scripts/bench_native.py profile results/native/profile.json
+python scripts/bench_native.py cpu results/native/cpu_time.json      # CPU time of one thread each: for a busy machine
+
+--isa forces the instruction set of peers, float and profile. All but `cpu` need an idle machine.
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from p2vit.bench.models import shape_of
+from p2vit.bench.peers import PEERS as RUNTIMES
 from p2vit.bench.programs import RandomProgram, random_pixels
 from p2vit.bench.run import add_peak, executed_macs, profile_of, run_bench, take_turns
 from p2vit.engine.native import NativeExecutor, instruction_sets, peak_gmacs
+from p2vit.workflows.machine import processor
 
 MODELS = {
     "DeiT-T": {"dim": 192, "heads": 3, "mlp": 768, "patch": 16},
@@ -35,10 +41,12 @@ def program_of(model: str, **options: Any) -> Any:
     return RandomProgram(image=(224, 224), depth=12, classes=1000, **MODELS[model], **options).build()
 
 
-def peers(kind: str, rounds: int, cache: Path) -> list[dict]:
+def peers(kind: str, rounds: int, cache: Path, isa: str | None) -> list[dict]:
     rows = []
     for model in MODELS:
-        report = run_bench(program_of(model), PEERS[kind], (1, 8), threads=2, rounds=rounds, cache=cache)
+        report = run_bench(
+            program_of(model), PEERS[kind], (1, 8), threads=2, rounds=rounds, cache=cache, isa=isa
+        )
         rows += [{"model": model, **row} for row in report["rows"]]
         for note in report["notes"]:
             print(f"warning: {note}", file=sys.stderr)
@@ -73,17 +81,18 @@ def own(rounds: int) -> list[dict]:
     ]
 
 
-def profile() -> list[dict]:
+def profile(isa: str | None) -> list[dict]:
     """Thread time of one image on one thread, by operator."""
     rows = []
     for model in MODELS:
         program = program_of(model)
-        executor = NativeExecutor(program, 1)
+        executor = NativeExecutor(program, 1, isa)
         steps = profile_of(executor, random_pixels(program, 1), 30)
         peak = max(peak_gmacs(executor.isa, 1) for _ in range(20))
         rows.append(
             {
                 "model": model,
+                "isa": executor.isa,
                 "executed_macs": executed_macs(program),
                 "peak_gmacs": round(peak, 1),
                 "steps": steps,
@@ -92,24 +101,65 @@ def profile() -> list[dict]:
     return rows
 
 
+def cpu_time(rounds: int, cache: Path) -> list[dict]:
+    """CPU time per image with one thread: the instruction sets that are in question, and OpenVINO, by turns."""
+    rows = []
+    usable = [isa for isa, reason in instruction_sets().items() if not reason and isa != "scalar"]
+    for model in MODELS:
+        program = program_of(model)
+        executors = {isa: NativeExecutor(program, 1, isa) for isa in usable[:2]}
+        for batch in (1, 8):
+            pixels = random_pixels(program, batch)
+            entrants = {
+                isa: lambda each=each, pixels=pixels: each.run(pixels) for isa, each in executors.items()
+            }
+            entrants["openvino-int8"] = RUNTIMES["openvino-int8"](shape_of(program), batch, 1, cache).run
+            seconds: dict[str, list[float]] = {name: [] for name in entrants}
+            for _ in range(rounds):
+                for name, run in entrants.items():
+                    start = time.process_time()
+                    run()
+                    seconds[name].append(time.process_time() - start)
+            ours = seconds[usable[0]]
+            for name, values in seconds.items():
+                rows.append(
+                    {
+                        "model": model,
+                        "name": name,
+                        "batch": batch,
+                        "median_ms": round(statistics.median(values) / batch * 1000, 3),
+                        "least_ms": round(min(values) / batch * 1000, 3),
+                        "ratio": round(statistics.median(values) / statistics.median(ours), 3),
+                        "least_ratio": round(min(values) / min(ours), 3),
+                    }
+                )
+                print(rows[-1], file=sys.stderr)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["peers", "float", "own", "profile"])
+    parser.add_argument("kind", choices=["peers", "float", "own", "profile", "cpu"])
     parser.add_argument("target", type=Path)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--isa")
     parser.add_argument("--cache", type=Path, default=Path("out/bench"))
     options = parser.parse_args()
     match options.kind:
         case "own":
             rows = own(options.rounds)
         case "profile":
-            rows = profile()
+            rows = profile(options.isa)
+        case "cpu":
+            rows = cpu_time(options.rounds, options.cache)
         case kind:
-            rows = peers(kind, options.rounds, options.cache)
+            rows = peers(kind, options.rounds, options.cache, options.isa)
     arguments = f"{options.kind} {options.target} --rounds {options.rounds}"
+    if options.isa:
+        arguments += f" --isa {options.isa}"
     report = {
         "command": f"python scripts/bench_native.py {arguments}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, shared",
+        "machine": f"{processor()}, {os.cpu_count()} CPUs, shared",
         "load": f"{os.getloadavg()[0]:.1f} at the end",
         "rows": rows,
     }

@@ -39,7 +39,6 @@ FAMILIES: dict[str, list[str]] = {
     "DINOv2 with registers": ["vit_small_patch14_reg4_dinov2_224"],
     "DINOv3": ["vit_small_patch16_dinov3"],
     "EVA-02": ["eva02_tiny_patch14_224"],
-    "BEiT": ["beit_base_patch16_224"],
     "CLIP": ["vit_base_patch16_clip_quickgelu_224"],
     "SigLIP": ["vit_base_patch16_siglip_224"],
 }

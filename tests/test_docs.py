@@ -19,7 +19,16 @@ NOT_WHOLE = [page for page in PAGES if not WHOLE & {page.name, page.parent.name}
 #: It has most commands.
 CLI = ROOT / "docs" / "reference" / "cli.md"
 #: Pages whose Python blocks another test runs.
-PYTHON = {"README.md", "python.md", "dense.md", "numerics.md", "onnx.md", "accelerator.md", "native.md"}
+PYTHON = {
+    "README.md",
+    "python.md",
+    "dense.md",
+    "numerics.md",
+    "onnx.md",
+    "accelerator.md",
+    "native.md",
+    "serve.md",
+}
 
 
 def name(page: Path) -> str:

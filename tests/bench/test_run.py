@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -27,6 +28,52 @@ def test_rows_of_our_own():
     assert len({row["peak_gmacs"] for row in ours}) <= 1  # one machine, one rate
     assert all(0 < row["peak_share"] <= row["fast_peak_share"] < 1 for row in ours)
     assert sum(step["share"] for step in report["profile"]) == pytest.approx(1, abs=0.01)
+
+
+def test_the_summary_says_who_is_faster(monkeypatch):
+    monkeypatch.setitem(PEERS, "torch-fp32", lambda *_: Peer(lambda: time.sleep(0.05), "slow"))
+    report = run_bench(random_program(), ["torch"], (1,), threads=1, rounds=5)
+    ours, row = report["rows"]
+    assert ours["ratio_interval"] == [1, 1]
+    low, high = row["ratio_interval"]
+    assert low <= row["ratio"] <= high
+    assert row["p99_ms"] >= row["median_ms"] >= 50
+    (sentence,) = report["summary"]
+    assert sentence.startswith("At batch 1 p2vit is ")
+    assert "times as fast as torch-fp32 (95 % interval" in sentence
+
+
+def test_a_busy_machine_is_a_warning(monkeypatch):
+    for share, warned in ((0.5, 1), (0.05, 0), (None, 0)):
+        monkeypatch.setattr("p2vit.bench.run.busy_share", lambda share=share: share)
+        report = run_bench(random_program(), [], (1,), threads=1, rounds=2)
+        assert report["busy_share"] == share
+        assert len(report["notes"]) == warned
+    monkeypatch.setattr("p2vit.bench.run.busy_share", lambda: 0.73)
+    (note,) = run_bench(random_program(), [], (1,), threads=1, rounds=2)["notes"]
+    assert note.startswith("other processes take 73 % of the CPU time")
+
+
+def test_the_instruction_set_can_be_forced(p2vit, tmp_path):
+    save(random_program(), tmp_path / "program")
+    common = [
+        "bench",
+        tmp_path / "program",
+        "--against",
+        "",
+        "--batches",
+        "1",
+        "--rounds",
+        "2",
+        "--threads",
+        "1",
+    ]
+    usable = [name for name, reason in native.instruction_sets().items() if not reason]
+    answer = p2vit(*common, "--isa", usable[-1], "--json").json
+    assert answer["rows"][0]["note"] == f"native, {usable[-1]}"
+    refused = p2vit(*common, "--isa", "mmx")
+    assert refused.code == 2
+    assert "mmx" in refused.err
 
 
 def test_shares_are_of_the_best_burst():
@@ -66,7 +113,7 @@ def test_openvino_without_nncf_is_a_warning(monkeypatch, tmp_path):
     without_nncf(monkeypatch)
     report = run_bench(random_program(), ["openvino"], (1, 2), threads=1, rounds=2, cache=tmp_path)
     assert [row["note"] for row in report["rows"] if row["name"] == "openvino-int8"] == ["QDQ (no NNCF)"] * 2
-    (note,) = report["notes"]
+    (note,) = (note for note in report["notes"] if "of the CPU time" not in note)
     assert note.startswith("openvino-int8 runs ONNX Runtime's static QDQ model, which is not how OpenVINO")
     assert note.endswith("To quantize with NNCF: pip install nncf")
     assert list(tmp_path.glob("*qdq*"))
@@ -79,8 +126,8 @@ def test_the_warning_is_on_stderr_and_in_the_json(monkeypatch, tmp_path):
     arguments += ["--rounds", "2", "--cache", str(tmp_path), "--json", "--quiet"]
     done = CliRunner().invoke(bench, arguments)
     assert done.exit_code == 0, done.output
-    assert done.stderr.startswith("warning: openvino-int8 runs ONNX Runtime's static QDQ model")
-    assert len(json.loads(done.stdout)["notes"]) == 1
+    assert "warning: openvino-int8 runs ONNX Runtime's static QDQ model" in done.stderr
+    assert sum("static QDQ" in note for note in json.loads(done.stdout)["notes"]) == 1
 
 
 def test_a_peer_that_is_not_installed(p2vit, monkeypatch, tmp_path):
@@ -116,7 +163,8 @@ def test_the_command(p2vit, tmp_path):
     result = p2vit("bench", *common, "--json", "--profile")
     assert result.code == 0, result.err
     assert set(result.json["rows"][0]) >= {"name", "batch", "median_ms", "ratio"}
-    assert result.json["notes"] == []
+    assert all("of the CPU time" in note for note in result.json["notes"])
+    assert result.json["summary"] == []
     assert "p2vit" in p2vit("bench", *common).out
     for wrong in (["--batches", "0"], ["--against", "tvm"], ["--threads", "0"]):
         assert p2vit("bench", *common, *wrong).code == 2

@@ -86,7 +86,7 @@ def test_avif_without_the_decoder_says_what_to_install(tmp_path, monkeypatch):
     path = saved(tmp_path / "x.avif", colours())
     monkeypatch.setattr(photo_file.features, "check", lambda name: name != "avif")
 
-    def unknown(*arguments):
+    def unknown(*arguments, **options):
         raise photo_file.UnidentifiedImageError
 
     monkeypatch.setattr(photo_file.Image, "open", unknown)

@@ -50,7 +50,7 @@ def test_vectors_have_no_opset(tmp_path):
 
 def test_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(
-        P2vitError, match=r"^format is 'tflite'; allowed are onnx-integer, onnx-qdq, c, vectors$"
+        P2vitError, match=r"^format is 'tflite'; allowed are onnx-integer, onnx-qdq, c, web, vectors$"
     ):
         export_noise(random_program(), "tflite", tmp_path / "model")
 
@@ -124,7 +124,7 @@ def test_expose_is_for_graphs_of_integers(tmp_path):
 
 def test_the_help_names_formats_and_options(command):
     text = command("--help").out
-    assert "[onnx-integer|onnx-qdq|c|vectors]" in text
+    assert "[onnx-integer|onnx-qdq|c|web|vectors]" in text
     for option in (
         "--products",
         "--expose",

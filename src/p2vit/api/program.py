@@ -194,19 +194,20 @@ class QuantizedProgram(DenseProgram):
         return Verification.model_validate(found)
 
     def export(self, file: StrPath, *, format: str, photos: Any = "noise", **options: Any) -> Export:
-        """Export the program as ONNX, C or test vectors, and compare the export with the program on photos.
+        """Export the program as ONNX, C, WebAssembly or test vectors, and compare both on photos.
 
         Args:
-            file: The ``.onnx`` file to write; for "c" and "vectors" the folder.
+            file: The ``.onnx`` file to write; for "c", "web" and "vectors" the folder.
             format: "onnx-integer" (equal to the program), "onnx-qdq" (float operators between QuantizeLinear and
-                DequantizeLinear), "c" (C99 without floats) or "vectors" (every tensor of some photos).
+                DequantizeLinear), "c" (C99 without floats), "web" (a page and a package with WebAssembly) or "vectors"
+                (every tensor of some photos).
             photos: Photos for the comparison or for the test vectors, in any form that the class lists.
             **options: ``images`` (number of photos), ``overwrite``, and the other fields of
                 `p2vit.workflows.options.export.ExportOptions`.
 
         Returns:
             The files, and ``max_abs_diff``, the largest difference of the logits: in integers for "onnx-integer" and
-            "c", in real units for "onnx-qdq".
+            "c" and "web", in real units for "onnx-qdq".
 
         Raises:
             P2vitError: The format is unknown, the file exists, or the format cannot express the program.

@@ -288,12 +288,12 @@ class Export(Result):
 
     Attributes:
         file: File or folder that was written.
-        format: "onnx-integer", "onnx-qdq", "c" or "vectors".
+        format: "onnx-integer", "onnx-qdq", "c", "web" or "vectors".
         files: All files that were written.
         images: Number of photos that the export and the program were compared on.
         opset: ONNX opset; None for other formats.
-        max_abs_diff: Largest difference of the logits, in integers ("onnx-integer", "c") or real units ("onnx-qdq");
-            None if nothing was compared.
+        max_abs_diff: Largest difference of the logits, in integers ("onnx-integer", "c", "web") or real units
+            ("onnx-qdq"); None if nothing was compared.
     """
 
     file: str

@@ -10,6 +10,8 @@ import numpy as np
 
 from p2vit.bench.models import shape_of
 from p2vit.bench.peers import ALIASES, PEERS, Runner
+from p2vit.bench.statement import ratio_interval, statement
+from p2vit.bench.surroundings import QUIET, PackageEnergy, busy_share
 from p2vit.engine.native import NativeExecutor, peak_gmacs
 from p2vit.engine.native.graph import Graph
 from p2vit.program.graph import IntegerProgram, node_macs
@@ -31,7 +33,13 @@ def resolve(names: Sequence[str]) -> list[str]:
     return full
 
 
-def take_turns(entrants: dict[str, Runner], rounds: int, calls: int) -> dict[str, list[float]]:
+def take_turns(
+    entrants: dict[str, Runner],
+    rounds: int,
+    calls: int,
+    energy: PackageEnergy | None = None,
+    joules: dict[str, list[float]] | None = None,
+) -> dict[str, list[float]]:
     """Measure the wall-clock seconds of every timed call.
 
     In each round each runtime first runs once without timing, to fill caches and wake threads, then ``calls`` times.
@@ -41,6 +49,8 @@ def take_turns(entrants: dict[str, Runner], rounds: int, calls: int) -> dict[str
         entrants: Name → function that runs one batch.
         rounds: Number of rounds.
         calls: Number of timed calls per round.
+        energy: Energy counters to read around the timed calls of each round.
+        joules: Receives name → energy of the timed calls of each round, in J.
 
     Returns:
         Name → seconds of each timed call.
@@ -52,10 +62,13 @@ def take_turns(entrants: dict[str, Runner], rounds: int, calls: int) -> dict[str
             run = entrants[name]
             time.sleep(0.002)  # let the threads of the previous runtime stop spinning
             run()
+            before = energy.read() if energy else []
             for _ in range(calls):
                 start = time.perf_counter()
                 run()
                 seconds[name].append(time.perf_counter() - start)
+            if energy and joules is not None:
+                joules.setdefault(name, []).append(energy.joules_since(before))
     return seconds
 
 
@@ -147,11 +160,14 @@ def run_bench(
 
     Returns:
         ``rows``: for each batch size and runtime ``name``, ``batch``, ``median_ms`` per image, ``quartiles_ms``,
-        ``ratio`` (its median over that of p2vit), ``fast_ms`` and ``fast_ratio`` (the same for the lowest decile), and
-        ``note``. The row of p2vit also has ``gmacs`` (GMAC/s, see :func:`executed_macs`), ``fast_gmacs``,
-        ``peak_gmacs`` (best rate of the dot-product instruction in any burst, with the same number of threads), and
-        ``peak_share`` and ``fast_peak_share``, the fractions of this peak.
-        ``notes``: why a runtime does not run the model that its name says, and what to install.
+        ``p99_ms`` (99th percentile), ``ratio`` (its median over that of p2vit) with its 95 % ``ratio_interval``,
+        ``fast_ms`` and ``fast_ratio`` (the same for the lowest decile), ``note``, and ``joules_per_image`` of the
+        processor packages where the kernel exposes them, otherwise None. The row of p2vit also has ``gmacs`` (GMAC/s,
+        see :func:`executed_macs`), ``fast_gmacs``, ``peak_gmacs`` (best rate of the dot-product instruction in any
+        burst, with the same number of threads), and ``peak_share`` and ``fast_peak_share``, the fractions of this peak.
+        ``notes``: why a runtime does not run the model that its name says, and what to install; other load.
+        ``summary``: one sentence per other runtime and batch size: who is faster, by how much, how sure that is.
+        ``busy_share``: share of the CPU time that other processes took at the start, or None.
         ``profile``, if asked for: milliseconds of thread time per image and operator.
 
     Raises:
@@ -163,6 +179,13 @@ def run_bench(
     rows = []
     peaks: list[float] = []
     warnings: list[str] = []
+    busy, energy = busy_share(), PackageEnergy()
+    if busy is not None and busy > QUIET:
+        warnings.append(
+            f"other processes take {100 * busy:.0f} % of the CPU time, so the times are not those of an idle machine; "
+            "wait until they end, and measure again"
+        )
+    summary: list[str] = []
     for batch in batches:
         pixels = np.random.default_rng(0).integers(0, 256, (batch, *program.pixels.shape), dtype=np.uint8)
         entrants: dict[str, Runner] = {"p2vit": lambda pixels=pixels: ours.run(pixels)}  # type: ignore[misc]
@@ -174,8 +197,10 @@ def run_bench(
                 warnings.append(warning)
         if peak_gmacs(ours.isa, threads):
             entrants["peak"] = lambda: peaks.append(burst(ours.isa, threads))
+        joules: dict[str, list[float]] = {}
+        calls = 3 if batch == 1 else 1
         with standard_output_aside():
-            seconds = take_turns(entrants, rounds, calls=3 if batch == 1 else 1)
+            seconds = take_turns(entrants, rounds, calls, energy if energy.counters else None, joules)
         mine = statistics.median(seconds["p2vit"])
         for name in ("p2vit", *names):
             low, middle, high = (1000 * q / batch for q in quartiles(seconds[name]))
@@ -184,11 +209,19 @@ def run_bench(
                 "batch": batch,
                 "median_ms": round(middle, 3),
                 "quartiles_ms": [round(low, 3), round(high, 3)],
+                "p99_ms": round(1000 * float(np.percentile(seconds[name], 99)) / batch, 3),
                 "ratio": round(statistics.median(seconds[name]) / mine, 3),
+                "ratio_interval": [1.0, 1.0],
                 "fast_ms": round(1000 * fast(seconds[name]) / batch, 3),
                 "fast_ratio": round(fast(seconds[name]) / fast(seconds["p2vit"]), 3),
                 "note": notes[name],
+                "joules_per_image": None,
             }
+            if name in joules:
+                row["joules_per_image"] = round(statistics.fmean(joules[name]) / calls / batch, 5)
+            if name != "p2vit":
+                row["ratio_interval"] = list(ratio_interval(seconds[name], seconds["p2vit"]))
+                summary.append(statement(row))
             if name == "p2vit":
                 row["gmacs"] = round(executed * batch / mine / 1e9, 1)
                 row["fast_gmacs"] = round(executed * batch / fast(seconds["p2vit"]) / 1e9, 1)
@@ -203,6 +236,8 @@ def run_bench(
         "macs": program.macs,
         "executed_macs": executed,
         "notes": warnings,
+        "summary": summary,
+        "busy_share": busy,
     }
     if profile:
         report["profile"] = profile_of(ours, pixels)

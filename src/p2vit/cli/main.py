@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "inspect": ("inspect", "inspect", "Show a program's layers, widths, exponents and sizes."),
     "verify": ("verify", "verify", "Compare every tensor of a program between back-ends."),
     "run": ("run", "run", "Classify photos: print labels and logits."),
+    "serve": ("serve", "serve", "Answer photos over HTTP with labels, scores and logits."),
     "report": ("report", "report", "Write a self-contained HTML report about a program."),
     "ablate": ("ablate", "ablate", "Compare quantization methods, and this one without each part."),
     "reproduce": ("reproduce", "reproduce", "Measure published ImageNet figures on this machine."),

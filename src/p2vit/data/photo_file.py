@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError, features
@@ -74,17 +75,38 @@ def opened(path: Path) -> Iterator[Image.Image]:
     if (reason := FOREIGN.get(path.suffix.lower())) is not None:
         raise DataError(f"{path}: {reason}")
     try:
-        with _open(path) as image:
-            check_size(image.width * image.height)
+        with decoded(path) as image:
             yield image
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+
+
+@contextmanager
+def decoded(source: Path | BytesIO, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
+    """Open a photo from a file or from bytes. Exceptions while it is decoded become errors that give the reason.
+
+    Args:
+        source: A regular file, or bytes.
+        formats: Names of Pillow's formats that are allowed; None allows all.
+
+    Yields:
+        The photo as a Pillow image; the first one of an animation or of several pages.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with _open(source, formats) as image:
+            check_size(image.width * image.height)
+            yield image
+    except DataError:
+        raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {_too_large()} ({error})") from None
+        raise DataError(f"{_too_large()} ({error})") from None
     except MemoryError:
-        raise DataError(f"{path}: not enough memory to decode it") from None
+        raise DataError("not enough memory to decode it") from None
     except Exception as error:  # Pillow's decoders may raise any exception for damaged files
-        raise DataError(f"{path}: {first_line(error)}") from None
+        raise DataError(first_line(error)) from None
 
 
 def check_there(path: Path) -> os.stat_result:
@@ -135,18 +157,24 @@ def _too_large() -> str:
     return f"at most {_limit:,} are allowed; if there is enough memory, allow more with --max-pixels"
 
 
-def _open(path: Path) -> Image.Image:
+def _head(source: Path | BytesIO) -> bytes:
+    if isinstance(source, BytesIO):
+        return bytes(source.getbuffer()[:32])
+    with source.open("rb") as file:
+        return file.read(32)
+
+
+def _open(source: Path | BytesIO, formats: tuple[str, ...] | None) -> Image.Image:
     """Open a file in any supported format.
 
     Raises:
         DataError: The file has another format. The message says which, as far as the first bytes show.
     """
-    with path.open("rb") as file:
-        head = file.read(32)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+    head = _head(source)
+    if formats is None and head[4:8] == b"ftyp" and head[8:12] in _HEIC:
         _heif()
     try:
-        return Image.open(path)
+        return Image.open(source, formats=formats)
     except UnidentifiedImageError:
         pass
     if head[4:12] in (b"ftypavif", b"ftypavis") and not features.check("avif"):
@@ -157,7 +185,8 @@ def _open(path: Path) -> Image.Image:
     for known, what in _NO_PHOTOS:
         if start.startswith(known) or head.startswith(known):
             raise DataError(what)
-    raise DataError("not a photo, or damaged so that its format is unknown")
+    allowed = f"; allowed formats are {', '.join(formats)}" if formats else ""
+    raise DataError(f"not a photo, or damaged so that its format is unknown{allowed}")
 
 
 def _heif() -> None:

@@ -72,11 +72,20 @@ def read_pixels(path: Path, pre: Preprocessing) -> NDArray[np.uint8]:
         DataError: The photo cannot be read. The message names the file and the reason.
     """
     with opened(path) as image:
-        if pre.resize == "crop":
-            # A very narrow photo becomes huge when its shorter side is scaled to the model's size.
-            long, short = max(image.size), max(1, min(image.size))
-            check_size(long * max(pre.scaled_size) ** 2 // short, "would be scaled to")
-        return to_pixels(image, pre)
+        return to_pixels_of(image, pre)
+
+
+def to_pixels_of(image: Image.Image, pre: Preprocessing) -> NDArray[np.uint8]:
+    """Convert an opened photo as `to_pixels` does, after a check of the size that it is scaled to.
+
+    Raises:
+        DataError: It would become too large, or as `to_pixels`.
+    """
+    if pre.resize == "crop":
+        # A very narrow photo becomes huge when its shorter side is scaled to the model's size.
+        long, short = max(image.size), max(1, min(image.size))
+        check_size(long * max(pre.scaled_size) ** 2 // short, "would be scaled to")
+    return to_pixels(image, pre)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -26,11 +26,12 @@ from p2vit.export.onnx.qdq.build import QDQ_OPSET, build_onnx_qdq
 from p2vit.export.onnx.qdq.values import Activations
 from p2vit.export.onnx.runtimes import Target, check_runtimes, expect_target, open_session
 from p2vit.export.vectors import Encoding, vectors_target, write_vectors
+from p2vit.export.web.write import build_web, web_target, write_web
 from p2vit.files import check_output, one_writer
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS, IntegerProgram, TensorSpec
 
-ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "vectors"]
+ExportFormat = Literal["onnx-integer", "onnx-qdq", "c", "web", "vectors"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 #: Bytes of the largest constant that type inference may read: shapes and axes, but not weights.
 LARGEST_INFERRED_CONSTANT = 1 << 16
@@ -104,8 +105,8 @@ def run_export(
 
     Args:
         program: The program to export.
-        export_format: ``onnx-integer``, ``onnx-qdq``, ``c`` or ``vectors``.
-        file: File ``*.onnx``; a folder for ``c`` and ``vectors``.
+        export_format: ``onnx-integer``, ``onnx-qdq``, ``c``, ``web`` or ``vectors``.
+        file: File ``*.onnx``; a folder for ``c``, ``web`` and ``vectors``.
         form: Options of the format.
         pixels: Photos for the comparison, uint8 [B, H, W, 3]; see :func:`noise_pixels`.
         program_sha256: Hash of the program, recorded in the files.
@@ -116,9 +117,10 @@ def run_export(
         ``file``; ``format``; ``files``: all files written; ``opset``: None except for ONNX; ``images``;
         ``max_abs_diff``: the largest difference of the logits, of integers for ``onnx-integer`` and of real values for
         ``onnx-qdq``. For ``c`` it is the number of outputs that differ, which is 0, or None without a C compiler; for
-        ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``, and
-        ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``onnx-integer`` also has
-        ``runtimes``, the rows of :func:`p2vit.export.onnx.runtimes.check_runtimes`; ``c`` also has its sizes in bytes.
+        ``web`` it is 0; for ``vectors`` it is None. ONNX also has ``operators`` (type → count) and ``float_tensors``,
+        and ``max_abs_diff_maps`` (feature map → largest difference) if the program has any; ``onnx-integer`` also has
+        ``runtimes``, the rows of :func:`p2vit.export.onnx.runtimes.check_runtimes`; ``c`` and ``web`` also have their
+        sizes in bytes.
 
     Raises:
         P2vitError: The format is unknown, a file is in the way, or the format cannot express the program.
@@ -130,6 +132,8 @@ def run_export(
         vectors_target(file, overwrite).check()
     elif export_format == "c":
         c_target(file, overwrite).check()
+    elif export_format == "web":
+        web_target(file, overwrite).check()
     else:
         check_output(file, overwrite)
     executor = ReferenceExecutor(program)
@@ -147,6 +151,15 @@ def run_export(
         return report | {"files": [str(file)], "opset": None, "max_abs_diff": None}
     if export_format == "c":
         return report | run_c(program, file, form, pixels, program_sha256, overwrite)
+    if export_format == "web":
+        export = build_web(program, pixels, executor, program_sha256=program_sha256)
+        paths = write_web(export, file, overwrite)
+        return report | {
+            "files": [str(path) for path in paths],
+            "opset": None,
+            "max_abs_diff": 0,
+            **export.sizes,
+        }
     if export_format == "onnx-integer":
         model = build_onnx_integer(
             program, expose=form.expose, products=form.products, program_sha256=program_sha256

@@ -45,6 +45,7 @@ def run_bench(
             options.threads,
             options.rounds,
             options.cache,
+            isa=options.isa,
             profile=options.profile,
         )
     except (ValueError, NativeUnavailableError) as error:

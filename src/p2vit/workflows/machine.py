@@ -10,6 +10,7 @@ INSTRUCTION_SETS = {
     "avx_vnni": "AVX-VNNI",
     "avx512bw": "AVX-512BW",
     "avx512_vnni": "AVX-512 VNNI",
+    "amx_int8": "AMX int8",
     "asimddp": "NEON dot product",
     "i8mm": "NEON int8 matrix",
 }

@@ -2,6 +2,8 @@
 
 import ctypes
 import mmap
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -99,3 +101,24 @@ def test_beside_torch(run):
     for thread in threads:
         thread.join()
     assert not failures
+
+
+#: Refuses arch_prctl(ARCH_REQ_XCOMP_PERM, ...) by a seccomp filter, as a sandbox may, and prints the engine's choice.
+REFUSED = """
+import ctypes, struct
+code = [(0x20, 0, 0, 0), (0x15, 0, 3, 158), (0x20, 0, 0, 16), (0x15, 0, 1, 0x1023)]
+code += [(0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+header = struct.pack("HxxxxxxQ", len(code), ctypes.addressof(program))
+assert libc.prctl(22, 2, header) == 0, ctypes.get_errno()
+from p2vit.engine import native
+print(native.status()["isa"], "|", native.instruction_sets()["amx"])
+"""
+
+
+def test_a_system_that_refuses_tiles_gets_the_next_set():
+    done = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "avx512vnni | the CPU or the system lacks it"

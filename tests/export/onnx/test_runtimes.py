@@ -1,5 +1,10 @@
 """Runtimes beside ONNX Runtime: what OpenVINO and onnx's evaluator return, and what an export tells about them."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -152,3 +157,24 @@ def test_pixels_reach_openvino_as_they_are():
     (found,) = RUNTIMES["openvino"].open(build_onnx_integer(program), 1)([LOGITS], pixels)
     np.testing.assert_array_equal(found, want)
     assert PIXELS == "pixels"
+
+
+def test_openvino_runs_in_a_process_of_its_own():
+    """In the process of torch it made torch crash; a model that it does not take is an error, and so is its end."""
+    pytest.importorskip("openvino")
+    code = (
+        "import sys; from p2vit.export.onnx.executor import OpenVinoExecutor; "
+        "from support.programs import random_pixels, random_program; p = random_program(); "
+        "OpenVinoExecutor(p).logits(random_pixels(p, 1)); print('openvino' in sys.modules)"
+    )
+    tests = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": tests}
+    )
+    assert done.stdout.strip() == "False", done.stderr
+    with pytest.raises(P2vitError, match=r"^OpenVINO: "):
+        RUNTIMES["openvino"].open("/no/such/model.onnx", None)
+    run = RUNTIMES["openvino"].open(build_onnx_integer(random_program()), None)
+    run._process.kill()
+    with pytest.raises(P2vitError, match=r"^OpenVINO's process ended with status -9$"):
+        run([LOGITS], random_pixels(random_program(), 1))

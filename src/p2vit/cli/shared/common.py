@@ -56,6 +56,13 @@ class Output(Feedback):
             show(text if isinstance(text, str) else text(in_strings(data, shown)))
 
 
+def warn_skipped(out: Output, result: dict[str, Any]) -> None:
+    """Print a warning on stderr for each photo that was skipped."""
+    for entry in result.get("skipped", []):
+        # A reason begins with the name of the file.
+        out.warn(f"skipped {entry['reason']}")
+
+
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--json`` and ``--quiet`` to a verb, and pass it an `Output` as its first argument."""
 

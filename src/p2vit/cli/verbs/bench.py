@@ -40,6 +40,9 @@ from p2vit.workflows.bench import run_bench
     type=click.Path(path_type=Path),
     help="Folder for the other runtimes' models, which are kept for the next run.",
 )
+@click.option(
+    "--isa", metavar="NAME", help="Instruction set of the native engine, as in doctor. Default: the best one."
+)
 @click.option("--profile", is_flag=True, help="Also measure the time of each operator of the native engine.")
 @common
 def bench(out: Output, program: Path, **options: Any) -> None:
@@ -55,12 +58,15 @@ def bench(out: Output, program: Path, **options: Any) -> None:
 def table(report: dict[str, Any]) -> str:
     """Format the timings as a table for the terminal."""
     lines = [f"{report['shape']}, {report['threads']} threads, {report['rounds']} rounds; ms per image"]
-    lines.append(f"{'batch':>5}  {'runtime':<18}{'median':>9}{'quartiles':>18}{'ratio':>8}")
+    lines.append(f"{'batch':>5}  {'runtime':<18}{'median':>9}{'quartiles':>18}{'p99':>9}{'ratio':>8}")
     for row in report["rows"]:
         low, high = row["quartiles_ms"]
         share = f"  {100 * row['peak_share']:.0f} % of the CPU's peak" if "peak_share" in row else ""
-        times = f"{row['median_ms']:>9.2f}{low:>9.2f}{high:>9.2f}{row['ratio']:>7.2f}x"
+        times = f"{row['median_ms']:>9.2f}{low:>9.2f}{high:>9.2f}{row['p99_ms']:>9.2f}{row['ratio']:>7.2f}x"
+        if row["joules_per_image"] is not None:
+            share = f"  {1000 * row['joules_per_image']:.1f} mJ per image{share}"
         lines.append(f"{row['batch']:>5}  {row['name']:<18}{times}{share}")
+    lines += report["summary"]
     for step in report.get("profile", [])[:20]:
         lines.append(f"  {step['operator']:<24}{step['ms']:>9.3f} ms {100 * step['share']:>5.1f} %")
     return "\n".join(lines)

@@ -16,9 +16,9 @@ from p2vit.cli.shared.common import (
     program_argument,
     strict_option,
     threads_option,
+    warn_skipped,
 )
 from p2vit.cli.shared.photo_options import max_pixels_option
-from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.evaluate import run_eval
 from p2vit.workflows.processes import together
 

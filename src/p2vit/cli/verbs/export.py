@@ -1,4 +1,4 @@
-"""``p2vit export``: write an integer program as ONNX, as C or as test vectors."""
+"""``p2vit export``: write an integer program as ONNX, as C, for browsers or as test vectors."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from p2vit.workflows.options.export import ExportOptions
     "file",
     type=click.Path(path_type=Path),
     required=True,
-    help="The .onnx file; for c and vectors a folder.",
+    help="The .onnx file; for c, web and vectors a folder.",
 )
 @click.option(
     "--data",
@@ -90,7 +90,7 @@ from p2vit.workflows.options.export import ExportOptions
 @max_pixels_option
 @common
 def export(out: Output, program: Path, export_format: str, file: Path, **options: Any) -> int:
-    """Export PROGRAM, a folder that quantize wrote, as ONNX, C or test vectors, and compare the two on photos.
+    """Export PROGRAM, a folder that quantize wrote, as ONNX, C, WebAssembly or vectors, and compare both on photos.
 
     Exit status 1 if an integer ONNX model returns other integers than the program.
     """
@@ -116,6 +116,13 @@ def describe(report: dict) -> str:
             f"  flash {report['flash_bytes']:,} bytes (weights {report['weight_bytes']:,}), "
             f"RAM {report['arena_bytes']:,} bytes\n"
             f"next: make -C {report['file']} check"
+        )
+    if report["format"] == "web":
+        return (
+            f"wrote {report['file']}: WebAssembly, same integers on {report['images']} images\n"
+            f"  weights {report['weight_bytes']:,} bytes, module {report['relaxed_bytes']:,} bytes, "
+            f"working memory {report['arena_bytes']:,} bytes\n"
+            f"next: open {report['file']}/index.html in a browser"
         )
     if report["opset"] is None:
         return f"wrote {report['file']}: every tensor of {report['images']} images"

@@ -13,19 +13,13 @@ from p2vit.cli.shared.common import (
     seed_option,
     strict_option,
     threads_option,
+    warn_skipped,
 )
 from p2vit.cli.shared.model_options import model_options
 from p2vit.cli.shared.photo_options import class_index_option, class_names_option, max_pixels_option
 from p2vit.workflows.outputs import folder_and_outputs
 from p2vit.workflows.program_folder import program_lines
 from p2vit.workflows.quantize import run_quantize
-
-
-def warn_skipped(out: Output, result: dict[str, Any]) -> None:
-    """Print a warning on stderr for each photo that was skipped."""
-    for entry in result.get("skipped", []):
-        # A reason begins with the name of the file.
-        out.warn(f"skipped {entry['reason']}")
 
 
 def model_lines(result: dict[str, Any]) -> list[str]:

@@ -12,9 +12,9 @@ from p2vit.cli.shared.common import (
     program_argument,
     strict_option,
     threads_option,
+    warn_skipped,
 )
 from p2vit.cli.shared.photo_options import class_index_option, class_names_option, max_pixels_option
-from p2vit.cli.verbs.quantize import warn_skipped
 from p2vit.workflows.run import run_photos
 
 

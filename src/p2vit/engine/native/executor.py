@@ -49,7 +49,8 @@ def instruction_sets() -> dict[str, str]:
         return {}
     reasons = {}
     for name, built, supported in _native.instruction_sets():
-        reasons[name] = "" if built and supported else "the CPU lacks it" if built else "not in this build"
+        missing = "the CPU or the system lacks it" if built else "not in this build"
+        reasons[name] = "" if built and supported else missing
     return reasons
 
 

@@ -114,7 +114,9 @@ def scratch_bytes(step: Step, program: IntegerProgram) -> int:
     """Return the bytes of scratch memory that a step needs."""
     operator = step.operator
     if isinstance(operator, Linear):
-        return operator.weight.shape[1] if operator.weight_bits <= PACKED_BITS else 0
+        return (
+            2 * operator.weight.shape[1] if operator.weight_bits <= PACKED_BITS else 0
+        )  # two rows, unpacked
     if isinstance(operator, LayerNorm):
         return 4 * operator.channels
     if isinstance(operator, AttentionValues):

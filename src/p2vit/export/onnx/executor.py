@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from p2vit.engine.executor import Executor
@@ -113,7 +114,8 @@ class OpenVinoExecutor(OnnxExecutor):
             P2vitError: onnx or openvino is not installed.
         """
         onnx()
-        openvino()
+        if find_spec("openvino") is None:
+            openvino()  # names what to install
         expect_product_form(products)
         self.program = program
         self.products = products

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,7 @@ import numpy as np
 from p2vit.errors import P2vitError, first_line
 from p2vit.export.onnx.common.model_file import LARGEST_SINGLE_FILE, constant_bytes, save_model
 from p2vit.export.onnx.common.optional import onnx, onnxruntime, openvino, require
+from p2vit.export.onnx.openvino_process import OpenVinoProcess
 from p2vit.numerics.rounding import IntArray
 from p2vit.program.graph import PIXELS
 
@@ -64,7 +66,7 @@ def run_onnxruntime(model: Any, threads: int | None = None) -> Runner:
 
 
 def run_openvino(model: Any, threads: int | None = None, precision: str | None = None) -> Runner:
-    """Make a runner of OpenVINO's CPU plugin.
+    """Make a runner of OpenVINO's CPU plugin, in a process of its own.
 
     Args:
         model: A ``ModelProto``, or the path of a model file.
@@ -72,16 +74,12 @@ def run_openvino(model: Any, threads: int | None = None, precision: str | None =
         precision: INFERENCE_PRECISION_HINT. None keeps OpenVINO's default, which is bfloat16 on some CPUs; integer
             models do not depend on it.
     """
-    core = openvino().Core()
+    if find_spec("openvino") is None:
+        openvino()  # names what to install
     options: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
     if precision:
         options["INFERENCE_PRECISION_HINT"] = precision
-    compiled = _opened(model, lambda source: core.compile_model(core.read_model(source), "CPU", options))
-
-    def run(names: Sequence[str], pixels: IntArray) -> list[IntArray]:
-        results = compiled({PIXELS: np.ascontiguousarray(pixels)})
-        return [np.array(results[name]) for name in names]
-
+    run: Runner = _opened(model, lambda source: OpenVinoProcess(source, options), in_memory=False)
     return run
 
 
@@ -104,10 +102,10 @@ def run_evaluator(model: Any, threads: int | None = None) -> Runner:
     return lambda names, pixels: evaluator.run(list(names), {PIXELS: np.ascontiguousarray(pixels)})
 
 
-def _opened(model: Any, open_: Callable[[Any], Any]) -> Any:
+def _opened(model: Any, open_: Callable[[Any], Any], in_memory: bool = True) -> Any:
     if isinstance(model, str | Path):
         return open_(str(model))
-    if constant_bytes(model) <= LARGEST_SINGLE_FILE:
+    if in_memory and constant_bytes(model) <= LARGEST_SINGLE_FILE:
         return open_(model.SerializeToString())
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, Path(folder) / "model.onnx")

@@ -12,8 +12,9 @@ from p2vit.errors import P2vitError, did_you_mean
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Threads = Annotated[int, Field(ge=1, le=1024)] | None
-#: Of every options class: a name that it does not have is refused.
-CHECKED = ConfigDict(extra="forbid")
+#: Of every options class: a name that it does not have is refused. Its validator is built at the first use, because a
+#: module holds the options of several verbs.
+CHECKED = ConfigDict(extra="forbid", defer_build=True)
 
 Kind = TypeVar("Kind", bound="Options")
 

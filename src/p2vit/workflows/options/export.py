@@ -35,6 +35,7 @@ class BenchOptions(Options):
         threads: Most CPU threads, for everybody.
         rounds: Turns of each runtime.
         cache: Folder for the peers' models.
+        isa: Instruction set of the native engine; the best one if None.
         profile: Also where our time goes, per operator.
     """
 
@@ -43,4 +44,5 @@ class BenchOptions(Options):
     threads: Positive = 2
     rounds: Positive = 20
     cache: Path = Path("out/bench")
+    isa: str | None = None
     profile: bool = False

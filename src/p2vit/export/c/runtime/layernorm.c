@@ -9,9 +9,9 @@ static void token(const p2vit_layernorm_t *op, const void *x, void *y, size_t fi
     const int32_t high = (int32_t)(((uint32_t)1 << (op->input_bits - 1)) - 1), low = -1 - high;
     int32_t sum = 0, squares = 0;
     uint32_t largest = 0;
+    p2vit_load_row(x, op->input, first, channels, row);
     for (int32_t i = 0; i < channels; i++) {
-        const int32_t value = p2vit_load(x, op->input, first + (size_t)i);
-        row[i] = p2vit_clamp(p2vit_shift_round(value, -op->input_shift[i]), low, high);
+        row[i] = p2vit_clamp(p2vit_shift_round(row[i], -op->input_shift[i]), low, high);
         sum += row[i];
     }
     for (int32_t i = 0; i < channels; i++) {
@@ -36,7 +36,8 @@ static void token(const p2vit_layernorm_t *op, const void *x, void *y, size_t fi
     const uint32_t mantissa = j >= 0 ? (uint32_t)squares >> (2 * j) : (uint32_t)squares << (-2 * j);
     const int32_t factor = op->table[(mantissa >> INDEX_SHIFT) - TABLE_FIRST];
     for (int32_t i = 0; i < channels; i++)
-        p2vit_store(y, op->type, first + (size_t)i, p2vit_shift_round(row[i] * factor, op->shift[i] + j));
+        row[i] = p2vit_shift_round(row[i] * factor, op->shift[i] + j);
+    p2vit_store_row(y, op->type, first, channels, row);
 }
 
 void p2vit_layernorm(const p2vit_layernorm_t *op, const void *x, void *y, int32_t *row)

@@ -48,6 +48,20 @@ static inline int32_t p2vit_load(const void *x, int32_t type, size_t i)
                                                                               : ((const int32_t *)x)[i];
 }
 
+/* The same for `count` numbers: the type is looked at once. */
+static inline void p2vit_load_row(const void *x, int32_t type, size_t first, int32_t count, int32_t *row)
+{
+    if (type == P2VIT_INT8)
+        for (int32_t i = 0; i < count; i++)
+            row[i] = ((const int8_t *)x + first)[i];
+    else if (type == P2VIT_INT16)
+        for (int32_t i = 0; i < count; i++)
+            row[i] = ((const int16_t *)x + first)[i];
+    else
+        for (int32_t i = 0; i < count; i++)
+            row[i] = ((const int32_t *)x + first)[i];
+}
+
 /* Saturate to the type's width and store. */
 static inline void p2vit_store(void *y, int32_t type, size_t i, int32_t value)
 {
@@ -57,6 +71,19 @@ static inline void p2vit_store(void *y, int32_t type, size_t i, int32_t value)
         ((int16_t *)y)[i] = (int16_t)p2vit_clamp(value, -32768, 32767);
     else
         ((int32_t *)y)[i] = value;
+}
+
+static inline void p2vit_store_row(void *y, int32_t type, size_t first, int32_t count, const int32_t *row)
+{
+    if (type == P2VIT_INT8)
+        for (int32_t i = 0; i < count; i++)
+            ((int8_t *)y + first)[i] = (int8_t)p2vit_clamp(row[i], -128, 127);
+    else if (type == P2VIT_INT16)
+        for (int32_t i = 0; i < count; i++)
+            ((int16_t *)y + first)[i] = (int16_t)p2vit_clamp(row[i], -32768, 32767);
+    else
+        for (int32_t i = 0; i < count; i++)
+            ((int32_t *)y + first)[i] = row[i];
 }
 
 #endif

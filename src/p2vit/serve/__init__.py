@@ -1,0 +1,1 @@
+"""The HTTP server: photos in, labels and the program's integers out."""
