@@ -32,7 +32,7 @@ def test_the_array_works_or_waits():
 def test_tiles_of_tokens_hide_the_layernorm_and_load_weights_twice(name):
     whole, tiled = compiled(name), compiled(name, TILED)
     waits = [chunk_timing(done).waits["norm"] for done in (whole, tiled)]
-    assert waits[1] < waits[0] / 2
+    assert waits[1] < 0.7 * waits[0]
     assert tiled.loaded_words > whole.loaded_words
 
 
