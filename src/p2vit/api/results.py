@@ -68,7 +68,9 @@ class Evaluation(Accuracy):
         feature: Cosine similarity and k-NN accuracy of the features; None without ``feature=True``.
         data: Name of the photos.
         model: Float model that the program is compared with; None without one.
+        float_from_cache: Number of photos whose float outputs were computed by an earlier run.
         backend: Back-end that ran the program.
+        device: Device of the torch back-end.
         threads: Number of CPU threads.
         processes: Number of processes that shared the photos.
         program: Folder of the program, or ``in memory``.
@@ -80,7 +82,9 @@ class Evaluation(Accuracy):
     feature: FeatureAccuracy | None
     data: str
     model: str | None
+    float_from_cache: int
     backend: str
+    device: str
     threads: int
     processes: int
     program: str

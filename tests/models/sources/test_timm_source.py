@@ -88,18 +88,11 @@ def test_preprocessing_comes_from_timm(timm):
         ("vit_base_patch16_siglip_224", {**SMALL, "global_pool": "max"}, "pooling 'max'"),
         (
             "vit_base_patch16_siglip_224",
-            {**SMALL, "reg_tokens": 1},
-            "class or register tokens is not supported",
-        ),
-        (
-            "vit_base_patch16_siglip_224",
             {**SMALL, "img_size": 40, "patch_size": 16},
             "not a positive multiple",
         ),
         ("eva02_base_patch16_clip_224", {"img_size": 32, "depth": 1}, "a LayerNorm on the attention output"),
-        ("vit_pe_core_tiny_patch16_384", {"img_size": 32, "depth": 1}, "attention of type AttentionRope"),
-        ("vit_small_patch16_rope_mixed_224", {"img_size": 32, "depth": 1}, "attention of type AttentionRope"),
-        ("eva02_tiny_patch14_224", {"img_size": 28, "depth": 1, "rope_grid_offset": 1.0}, "with an offset"),
+        ("vit_small_patch16_rope_mixed_224", {"img_size": 32, "depth": 1}, "type RotaryEmbeddingMixed"),
         (
             "eva02_tiny_patch14_224",
             {"img_size": 28, "depth": 1, "rope_rotate_half": True},
