@@ -23,7 +23,8 @@ def test_layers_add_up_to_the_run(machine, workload):
     assert sum(layer.cycles for layer in result.layers) == pytest.approx(result.cycles)
     assert sum(layer.dram_bytes for layer in result.layers) == pytest.approx(result.dram_bytes)
     assert result.dram_bytes >= workload.weight_bytes + workload.input_bytes
-    energy = sum(layer.energy_pj for layer in result.layers) / 1e9 + sum(result.energy_breakdown_mj[each] for each in ("leakage", "idle_clock"))
+    apart = sum(result.energy_breakdown_mj[each] for each in ("leakage", "idle_clock"))
+    energy = sum(layer.energy_pj for layer in result.layers) / 1e9 + apart
     assert energy == pytest.approx(result.energy_mj)
     assert sum(result.area_breakdown_mm2.values()) == pytest.approx(result.area_mm2)
     assert all(0 < layer.utilization <= 1 + 1e-9 for layer in result.layers)

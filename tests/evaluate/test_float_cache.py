@@ -151,6 +151,7 @@ def test_no_cache_keeps_nothing(p2vit, digits_program, tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.extended
 def test_with_all_outputs_in_the_cache_torch_is_not_imported(digits_program, tmp_path):
     import subprocess
 

@@ -17,7 +17,7 @@ from support.tiers import extended
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("name", extended(DENSE, quick=["registers", "Swin", "class token"]))
+@pytest.mark.parametrize("name", extended(DENSE, quick=["registers"]))
 def test_onnx_integer_has_an_output_per_map(name, tmp_path):
     program, pixels = dense_program(name), dense_photos(name)
     file = tmp_path / "model.onnx"
@@ -49,7 +49,7 @@ def test_onnx_qdq_has_the_real_values(name, tmp_path):
         assert np.abs(found - real).mean() < 0.1 * np.abs(real).mean()
 
 
-@pytest.mark.parametrize("name", extended(DENSE, quick=["registers", "Swin"]))
+@pytest.mark.parametrize("name", extended(DENSE, quick=["Swin"]))
 def test_c_leaves_the_maps_in_its_arena(name, tmp_path):
     program, pixels = dense_program(name), dense_photos(name)
     export = build_c(program, pixels, ReferenceExecutor(program))

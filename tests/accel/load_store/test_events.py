@@ -61,9 +61,11 @@ def test_one_operation_at_a_time_is_slower():
     ("path", "value", "chunk", "reason"),
     [
         ("dram.bandwidth_gbytes_per_s", 1, "mac_array", "load: rows not there yet"),
-        ("chunks.softmax.lanes", 1, "mac_array", "load: rows not there yet"),
+        pytest.param(
+            "chunks.softmax.lanes", 1, "mac_array", "load: rows not there yet", marks=pytest.mark.extended
+        ),
         ("chunks.requantization.lanes", 1, "mac_array", "requantization: slower than the array"),
-        ("load_store.run_cycles", 200, "mac_array", FILL),
+        pytest.param("load_store.run_cycles", 200, "mac_array", FILL, marks=pytest.mark.extended),
     ],
 )
 def test_the_starved_resource_is_named(path, value, chunk, reason):

@@ -47,6 +47,7 @@ def drawn() -> list[tuple[str, str, int]]:
     ]
 
 
+@pytest.mark.extended
 def test_every_known_model_is_never_slower_on_a_larger_machine():
     """One resource of every drawn pair grows; over all pairs, every resource does, by every step."""
     grown = {hardware: list(larger(load_machine(hardware))) for hardware in MACHINES}

@@ -30,6 +30,7 @@ def test_a_limit_that_holds_leaves_the_program_as_it_is(p2vit, tmp_path):
     assert answer.json["program_sha256"] == plain["program_sha256"]
 
 
+@pytest.mark.extended
 def test_raised_layers_are_named_and_their_program_is_saved(p2vit, tmp_path):
     wide = quantize(p2vit, tmp_path / "narrow", "--bits", "w2a8", "--max-drop", "100", *MANY, "--json").json
     agreement = wide["accuracy_control"]["agreement"]

@@ -12,6 +12,7 @@ from p2vit.engine.reference import ReferenceExecutor  # noqa: E402
 from p2vit.engine.torch.executor import TorchExecutor  # noqa: E402
 from p2vit.engine.torch.segments import sibling_layers, split  # noqa: E402
 from support.programs import WINDOWED, random_pixels, random_program, windowed_program  # noqa: E402
+from support.tiers import extended  # noqa: E402
 from support.torch_on_gpu import as_on_a_gpu  # noqa: E402
 
 
@@ -50,7 +51,7 @@ def interpreted(graph, arguments):
     return graph
 
 
-@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("gpu", extended([False, True], quick=[True]))
 @pytest.mark.parametrize("options", [{"depth": 3}, {"form": "log2", "weight_bits": 4, "pool": "mean"}])
 def test_the_traced_segments_are_exact(options, gpu, monkeypatch):
     """What the compiler gets: functions that segments of equal structure share, with parameters as arguments."""
@@ -67,6 +68,7 @@ def test_the_traced_segments_are_exact(options, gpu, monkeypatch):
             assert np.array_equal(found[name], value), name
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize("operator", TABLE, ids=lambda kind: kind.__name__)
 def test_every_operator_can_be_traced(operator, gpu, monkeypatch):

@@ -24,6 +24,8 @@ from p2vit.program.graph import PIXELS
 from support.programs import random_pixels, random_program, windowed_program
 
 INSTALLED = [name for name in RUNTIMES if runtimes.package_version(name)]
+#: OpenVINO takes seconds to compile each; the conformance table has a row of it for every operator.
+QUICK = [pytest.param(name, marks=pytest.mark.extended) if name == "openvino" else name for name in INSTALLED]
 
 
 def tensors(program, pixels, runtime):
@@ -68,7 +70,7 @@ def long_sums(bench):
             bench.add(SumTokens(0, tokens + 1, np.array([11], np.int8), 16), x)
 
 
-@pytest.mark.parametrize("runtime", INSTALLED)
+@pytest.mark.parametrize("runtime", QUICK)
 @pytest.mark.parametrize("build", [long_linear, long_attention, long_sums])
 def test_sums_that_float32_does_not_hold(build, runtime):
     bench = Bench(0)
@@ -77,7 +79,7 @@ def test_sums_that_float32_does_not_hold(build, runtime):
     assert tensors(program, np.zeros((3, 1, 1, 3), np.uint8), runtime) == {}
 
 
-@pytest.mark.parametrize("runtime", INSTALLED)
+@pytest.mark.parametrize("runtime", QUICK)
 @pytest.mark.parametrize(
     "program",
     [random_program(form="log2", weight_bits=4), random_program(pool="avg", prefix=0), windowed_program()],
@@ -159,6 +161,7 @@ def test_pixels_reach_openvino_as_they_are():
     assert PIXELS == "pixels"
 
 
+@pytest.mark.extended
 def test_openvino_runs_in_a_process_of_its_own():
     """In the process of torch it made torch crash; a model that it does not take is an error, and so is its end."""
     pytest.importorskip("openvino")

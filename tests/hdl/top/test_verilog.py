@@ -65,6 +65,7 @@ def modules() -> dict:
     return found
 
 
+@pytest.mark.extended
 def test_every_port_of_every_module_has_a_comment(modules):
     assert len(modules) >= len(CATALOG) + 11
     for name, ports in modules.items():

@@ -50,7 +50,7 @@ def test_a_clip_file_of_transformers_is_compared_with_a_tower_of_its_shape(trans
 @pytest.mark.parametrize("model_type", extended(["ViT", "DeiT"], quick=["DeiT"]))
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({}, True), ({"crop_mode": "squash"}, False)],
+    [({}, True), pytest.param({"crop_mode": "squash"}, False, marks=pytest.mark.extended)],
     ids=["nothing stated", "stated"],
 )
 def test_an_assumed_preparation_is_said(transformers, tmp_path, model_type, options, said):
