@@ -133,3 +133,14 @@ def test_options_are_checked(p2vit, digits_program, option, value):
     done = p2vit("serve", digits_program, option, value)
     assert done.code == 2
     assert option in done.err or option.strip("-").replace("-", "_") in done.err
+
+
+def test_a_form_that_is_cut_is_refused_and_not_answered_in_part(server, photo):
+    _, report = server()
+    data = photo.read_bytes()
+    part = b'--cut\r\nContent-Disposition: form-data; name="a"; filename="%s.png"\r\n\r\n' + data + b"\r\n"
+    form = part.replace(b"%s", b"one") + part.replace(b"%s", b"two")
+    kind = "multipart/form-data; boundary=cut"
+    assert post(report, form + b"--cut--\r\n", kind)[0] == 200
+    status, answer = post(report, form[:-30], kind)
+    assert (status, list(answer)) == (400, ["error"])

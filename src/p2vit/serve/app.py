@@ -191,6 +191,8 @@ async def _photos(service: Service, request: Request, body: bytes) -> list[tuple
     except (MultiPartException, FormParserError, KeyError, UnicodeDecodeError) as error:
         message = error.message if isinstance(error, MultiPartException) else "it is damaged"
         raise _Refusal(400, f"the form cannot be read: {message}") from None
+    if not parser.ended:
+        raise _Refusal(400, "the form cannot be read: it ends before its last boundary")
     files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
     if not files:
         raise _Refusal(400, "the form has no file; add photos as files, as curl -F photo=@cat.jpg does")
@@ -199,3 +201,8 @@ async def _photos(service: Service, request: Request, body: bytes) -> list[tuple
 
 class _InMemory(MultiPartParser):
     """A form parser whose files never go to the disk; the body is bounded and in memory already."""
+
+    ended = False  # whether the last boundary has come; without it, a photo may be missing
+
+    def on_end(self) -> None:
+        self.ended = True

@@ -16,5 +16,7 @@ def torch_threads(count: int) -> None:
     Batches run side by side with one thread each. Threads within an operator wait for each other thousands of times per
     photo, and on a busy machine one wait can last as long as a photo.
     """
-    if torch := sys.modules.get("torch"):
+    if "torch" in sys.modules:
+        import torch  # waits if another thread is still importing it; the entry of sys.modules alone may lack its names
+
         torch.set_num_threads(count)
