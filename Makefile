@@ -73,7 +73,7 @@ setup-dev: $(VENV)/.dev ## the same with what tests and linters need
 demo: $(VENV)/.demo ## the main job on real weights and photos: out/demo/summary.json and report.html
 	$(BIN)/p2vit demo -o out/demo --overwrite
 
-test: $(VENV)/.dev ## the tests of every part, in about five minutes on two cores
+test: $(VENV)/.dev ## the tests of every part, in five to seven minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "not slow and not extended"
 
 test-extended: $(VENV)/.dev ## what CI runs beside them: more cases of the same, real clusters, other simulators

@@ -71,3 +71,12 @@ def test_the_error_says_by_how_much_it_misses():
     assert (error.limit, error.smallest, error.gap) == (3.0, 4.0, 1.0)
     assert "misses by 1." in str(error)
     assert "smallest feasible budget is average-bits=4" in str(error)
+
+
+def test_a_cost_that_is_the_limit_but_for_rounding_is_stated_as_the_limit():
+    class Thirds:
+        def cost(self, layer_name, bits):
+            return bits / 3 + 1e-13
+
+    assert Budget("average-bits", Thirds(), 6.0).total({"a": 4, "b": 6, "c": 8}) == 6.0
+    assert Budget("average-bits", Thirds(), 6.0).total({"a": 4, "b": 6, "c": 9}) > 6.3

@@ -1,5 +1,6 @@
 """Budgets: the cost of a layer at a width, and the limit on the total."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from p2vit.errors import P2vitError, did_you_mean, some
 from p2vit.program.packing import PACKED_BITS
 from p2vit.quant.search.layers import ACTIVATION_BITS, Layer
 
+#: Largest relative error of a sum of costs.
+ROUNDING = 1e-12
 #: Layer name → width.
 Bits = Mapping[str, int]
 
@@ -128,11 +131,13 @@ class Budget:
         """Return the total cost of widths per layer."""
         if self.whole is not None:
             return self.whole(bits)
-        return sum(self.price.cost(name, width) for name, width in bits.items())
+        total = math.fsum(self.price.cost(name, width) for name, width in bits.items())
+        # Shares of a whole are rounded: a cost that is the limit but for that is stated as the limit.
+        return self.limit if math.isclose(total, self.limit, rel_tol=ROUNDING) else total
 
     def holds(self, bits: Bits) -> bool:
         """Return whether widths are within the limit, up to the rounding error of the sum."""
-        return self.total(bits) <= self.limit * (1 + 1e-12)
+        return self.total(bits) <= self.limit * (1 + ROUNDING)
 
 
 class BudgetError(P2vitError):
