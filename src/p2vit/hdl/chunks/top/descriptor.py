@@ -5,10 +5,10 @@ array, rows of the LayerNorm and of the softmax, and words that were loaded. A d
 for and how the awaited count grows from operand to operand. So a chunk follows another one row by row.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
+from p2vit.hdl.descriptor_word import DescriptorWord
 from p2vit.numerics.layernorm import EPSILON_BITS
 
 #: Width of a descriptor in bits.
@@ -144,45 +144,10 @@ FIELDS: dict[Kind, tuple[tuple[str, int], ...]] = {
 
 
 @dataclass(frozen=True)
-class Descriptor:
-    """One operation of a chunk.
+class Descriptor(DescriptorWord):
+    """One operation of a chunk, a 384-bit word."""
 
-    Attributes:
-        kind: Kind, which selects the queue.
-        values: Field → integer; missing fields are 0.
-        node: Name of the node that the operation belongs to; it is not encoded.
-    """
+    fields_of = FIELDS
+    size = DESCRIPTOR_BYTES
 
     kind: Kind
-    values: Mapping[str, int]
-    node: str = field(default="", compare=False)
-
-    def __getitem__(self, name: str) -> int:
-        return self.values.get(name, 0)
-
-    def encode(self) -> int:
-        """Encode the descriptor as a word.
-
-        Raises:
-            ValueError: The kind has no such field, or a value does not fit its field. This is a defect of the
-                compiler.
-        """
-        layout = FIELDS[self.kind]
-        unknown = set(self.values) - {name for name, _ in layout}
-        if unknown:
-            raise ValueError(f"{self.kind.name} has no fields {sorted(unknown)}")
-        word, at = 0, 0
-        for name, width in layout:
-            value = int(self.kind) if name == "kind" else int(self.values.get(name, 0))
-            if not -(1 << (width - 1)) <= value < 1 << width:
-                raise ValueError(
-                    f"{self.kind.name}.{name} is {value}; {width} bits do not hold it ({self.node})"
-                )
-            word |= (value & ((1 << width) - 1)) << at
-            at += width
-        assert at <= DESCRIPTOR_BITS
-        return word
-
-    def to_bytes(self) -> bytes:
-        """Encode the descriptor as little-endian bytes."""
-        return self.encode().to_bytes(DESCRIPTOR_BYTES, "little")
